@@ -1,0 +1,322 @@
+"""Every error that pyxet raises, and the one table that turns an HTTP answer into one of them.
+
+::
+
+    XetError
+    ├── XetURLError               (ValueError)          a URL or path that does not follow the grammar
+    ├── ConfigError               (ValueError)          an option, variable or credential that makes no sense
+    ├── NotSupportedError         (NotImplementedError) understood, and not offered (buckets, writing to a tag)
+    ├── FormatError               (ValueError)          bytes that are not what the Xet protocol says they are
+    ├── IntegrityError            (OSError)             well-formed content that is not the content asked for
+    ├── TransactionError          (RuntimeError)        a transaction used the wrong way: nested, or after its end
+    │   └── PartialCommitError                          a transaction over several branches failed after some commits
+    ├── ConnectionFailedError     (ConnectionError)     no usable answer from the endpoint
+    ├── RequestTimeoutError       (TimeoutError)        the endpoint, or a body, stalled
+    └── RemoteError               (OSError)             the endpoint answered with an error
+        ├── NotFoundError         (FileNotFoundError)
+        │   ├── RepositoryNotFoundError
+        │   ├── RevisionNotFoundError
+        │   └── EntryNotFoundError
+        ├── AuthenticationError   (PermissionError)     no token, or one that is not accepted
+        ├── AccessDeniedError     (PermissionError)     a token that may not do this
+        │   └── GatedRepositoryError
+        ├── ConflictError                               somebody else changed what we build on
+        │   ├── AlreadyExistsError (FileExistsError)
+        │   └── EditConflictError                       one of our paths changed since ``parent_commit``
+        ├── BadRequestError       (ValueError)
+        ├── RangeNotSatisfiableError
+        ├── RateLimitedError
+        └── ServerError
+
+Everything that means "it is not there" is also a ``FileNotFoundError``, and nothing else is: a time-out, a 429 or a
+401 never reads as absence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pyxet.types import Commit
+
+__all__ = [
+    "AccessDeniedError",
+    "AlreadyExistsError",
+    "AuthenticationError",
+    "BadRequestError",
+    "ConfigError",
+    "ConflictError",
+    "ConnectionFailedError",
+    "EditConflictError",
+    "EntryNotFoundError",
+    "FormatError",
+    "GatedRepositoryError",
+    "IntegrityError",
+    "NotFoundError",
+    "NotSupportedError",
+    "PartialCommitError",
+    "RangeNotSatisfiableError",
+    "RateLimitedError",
+    "RemoteError",
+    "RepositoryNotFoundError",
+    "RequestTimeoutError",
+    "RevisionNotFoundError",
+    "ServerError",
+    "TransactionError",
+    "XetError",
+    "XetURLError",
+]
+
+
+class XetError(Exception):
+    """Base of every error raised by pyxet."""
+
+
+class XetURLError(XetError, ValueError):
+    """A URL or path does not follow the grammar; the message names the wrong part and the expected form."""
+
+
+class ConfigError(XetError, ValueError):
+    """An option, environment variable or stored credential is unusable."""
+
+
+class NotSupportedError(XetError, NotImplementedError):
+    """The request is understood but this object or this endpoint does not offer it."""
+
+
+class FormatError(XetError, ValueError):
+    """Bytes do not follow a format of the Xet protocol.
+
+    Parameters
+    ----------
+    what:
+        What is wrong, naming the structure: ``"xorb chunk header: version 7 is unknown"``.
+    offset:
+        Byte offset in the parsed buffer where it is wrong, if there is one.
+    """
+
+    def __init__(self, what: str, *, offset: int | None = None) -> None:
+        super().__init__(what if offset is None else f"{what} (at byte {offset:,})")
+        self.what = what
+        self.offset = offset
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_format_error, (self.what, self.offset))
+
+
+def _format_error(what: str, offset: int | None) -> FormatError:
+    return FormatError(what, offset=offset)
+
+
+class IntegrityError(XetError, OSError):
+    """Content is well-formed but its hash or length is not the one that was asked for."""
+
+
+class TransactionError(XetError, RuntimeError):
+    """A transaction is used in a way it does not allow."""
+
+
+class PartialCommitError(TransactionError):
+    """A transaction over several branches failed after some of its commits were made.
+
+    Attributes
+    ----------
+    made:
+        ``(branch path, commit)`` of each commit that stands, in the order they were made.
+    failed:
+        The branch path whose commit failed; the failure is ``__cause__``.
+    """
+
+    def __init__(self, message: str, *, made: tuple[tuple[str, Commit], ...], failed: str) -> None:
+        super().__init__(message)
+        self.made = made
+        self.failed = failed
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_partial_commit_error, (str(self), self.made, self.failed))
+
+
+def _partial_commit_error(message: str, made: tuple[tuple[str, Commit], ...], failed: str) -> PartialCommitError:
+    return PartialCommitError(message, made=made, failed=failed)
+
+
+class ConnectionFailedError(XetError, ConnectionError):
+    """The endpoint could not be reached, or the connection broke and retries did not help."""
+
+
+class RequestTimeoutError(XetError, TimeoutError):
+    """The endpoint did not answer in time, or a body made no progress for too long."""
+
+
+class RemoteError(XetError, OSError):
+    """The endpoint answered with an error.
+
+    Parameters
+    ----------
+    message:
+        What failed and, where there is one, what to do about it.
+    status:
+        HTTP status of the answer, ``0`` where the error was found without one.
+    code:
+        ``X-Error-Code`` of the answer, if it had one.
+    request_id:
+        The endpoint's own name for the request, for reports to its operators.
+    retry_after:
+        Seconds the endpoint asked us to wait, if it did.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int = 0,
+        code: str | None = None,
+        request_id: str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.status = status
+        self.code = code
+        self.request_id = request_id
+        self.retry_after = retry_after
+
+    def __str__(self) -> str:
+        return self.message if self.request_id is None else f"{self.message} (request {self.request_id})"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        arguments = (type(self), self.message, self.status, self.code, self.request_id, self.retry_after)
+        return (_remote_error, arguments)
+
+
+def _remote_error(
+    kind: type[RemoteError],
+    message: str,
+    status: int,
+    code: str | None,
+    request_id: str | None,
+    retry_after: float | None,
+) -> RemoteError:
+    return kind(message, status=status, code=code, request_id=request_id, retry_after=retry_after)
+
+
+class NotFoundError(RemoteError, FileNotFoundError):
+    """What was asked for does not exist, or is not visible to this token."""
+
+
+class RepositoryNotFoundError(NotFoundError):
+    """The repository does not exist, or is private and not visible to this token."""
+
+
+class RevisionNotFoundError(NotFoundError):
+    """The repository has no such branch, tag or commit."""
+
+
+class EntryNotFoundError(NotFoundError):
+    """The revision has no such file or directory."""
+
+
+class AuthenticationError(RemoteError, PermissionError):
+    """No token was given where one is needed, or the token is not accepted or has expired."""
+
+
+class AccessDeniedError(RemoteError, PermissionError):
+    """The token is valid but may not do this."""
+
+
+class GatedRepositoryError(AccessDeniedError):
+    """The repository asks its users to accept conditions first."""
+
+
+class ConflictError(RemoteError):
+    """Somebody else changed what this request builds on."""
+
+
+class AlreadyExistsError(ConflictError, FileExistsError):
+    """The repository, branch, tag or file to be created is already there."""
+
+
+class EditConflictError(ConflictError):
+    """A path of this commit was changed by somebody else since the commit it builds on."""
+
+
+class BadRequestError(RemoteError, ValueError):
+    """The endpoint did not accept the content of the request."""
+
+
+class RangeNotSatisfiableError(RemoteError):
+    """The requested byte range starts after the end of the content."""
+
+
+class RateLimitedError(RemoteError):
+    """Too many requests; ``retry_after`` says how long to wait, if the endpoint told."""
+
+
+class ServerError(RemoteError):
+    """The endpoint failed (5xx)."""
+
+
+# ``X-Error-Code`` outranks the status: the Hub answers "no such repository" with 401 to anonymous callers.
+_BY_CODE: Mapping[str, type[RemoteError]] = {
+    "RepoNotFound": RepositoryNotFoundError,
+    "RevisionNotFound": RevisionNotFoundError,
+    "EntryNotFound": EntryNotFoundError,
+    "GatedRepo": GatedRepositoryError,
+}
+
+_BY_STATUS: Mapping[int, type[RemoteError]] = {
+    400: BadRequestError,
+    401: AuthenticationError,
+    403: AccessDeniedError,
+    404: NotFoundError,
+    409: ConflictError,
+    410: NotFoundError,
+    412: ConflictError,
+    413: BadRequestError,
+    416: RangeNotSatisfiableError,
+    422: BadRequestError,
+    423: ConflictError,
+    429: RateLimitedError,
+}
+
+_ADVICE: Mapping[type[RemoteError], str] = {
+    AuthenticationError: "check the token: pyxet.login(user, token), XET_USER_TOKEN or HF_TOKEN",
+    AccessDeniedError: "the token is valid but lacks the permission",
+    GatedRepositoryError: "accept the repository's conditions on its web page first",
+    RateLimitedError: "too many requests; wait, or lower Limits.concurrency",
+}
+
+
+def error_from_response(
+    status: int,
+    *,
+    what: str,
+    code: str | None = None,
+    detail: str | None = None,
+    request_id: str | None = None,
+    retry_after: float | None = None,
+) -> RemoteError:
+    """The typed error for an HTTP answer.
+
+    Parameters
+    ----------
+    status:
+        HTTP status, 400 or higher.
+    what:
+        What was being done, in words and without secrets: ``"reading acme/titanic/main/x.csv"``.
+    code:
+        The ``X-Error-Code`` header.
+    detail:
+        The endpoint's own explanation (``X-Error-Message``, or ``error`` of the JSON body).
+    request_id, retry_after:
+        As in `RemoteError`.
+    """
+    kind = _BY_CODE.get(code or "")
+    if kind is None:
+        kind = _BY_STATUS.get(status, ServerError if status >= 500 else RemoteError)
+    message = f"{what}: {detail}" if detail else f"{what}: the endpoint answered {status}"
+    advice = _ADVICE.get(kind)
+    if advice:
+        message = f"{message} ({advice})"
+    return kind(message, status=status, code=code, request_id=request_id, retry_after=retry_after)
