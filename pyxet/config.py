@@ -1,0 +1,272 @@
+"""Where pyxet connects to, as whom, and within which limits. Frozen values; read once, at construction."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from pyxet.errors import ConfigError
+from pyxet.urls import endpoint_url
+
+DEFAULT_ENDPOINT: Final = "https://huggingface.co"
+LOCAL_ENDPOINT: Final = "local"
+_MIB: Final = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often and how long failed requests are tried again.
+
+    Attributes
+    ----------
+    attempts:
+        Tries in all, the first included.
+    base_delay, max_delay:
+        Seconds of the first wait, doubled (with jitter) up to the longest.
+    max_retry_after:
+        Longest ``Retry-After``, in seconds, that is obeyed; a longer one raises at once.
+    """
+
+    attempts: int = 6
+    base_delay: float = 0.3
+    max_delay: float = 20.0
+    max_retry_after: float = 300.0
+
+    def __post_init__(self) -> None:
+        if self.attempts < 1 or self.base_delay < 0 or self.max_delay < self.base_delay:
+            raise ConfigError(f"{self}: attempts must be at least 1 and the delays ordered and not negative")
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Time-outs in seconds.
+
+    Attributes
+    ----------
+    connect:
+        To open a connection, the TLS handshake included.
+    response:
+        From the sent request to the first byte of the answer.
+    progress:
+        Longest time in which a body moves no byte in either direction.
+    """
+
+    connect: float = 10.0
+    response: float = 120.0
+    progress: float = 60.0
+
+    def __post_init__(self) -> None:
+        if min(self.connect, self.response, self.progress) <= 0:
+            raise ConfigError(f"{self}: time-outs must be positive")
+
+
+def default_memory() -> int:
+    """Bytes of file content that may be in flight: a quarter of the cgroup's or machine's memory, at most 256 MiB."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 1024 * _MIB
+    for name in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        try:
+            text = Path(name).read_text().strip()
+        except OSError:
+            continue
+        if text.isdigit():
+            total = min(total, int(text))
+    return min(total // 4, 256 * _MIB)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds that hold for the whole process, however many instances, loops and threads share it.
+
+    Attributes
+    ----------
+    concurrency:
+        Requests in flight at once.
+    memory:
+        Bytes of file content in flight at once.
+    """
+
+    concurrency: int = 32
+    memory: int = field(default_factory=default_memory)
+
+    def __post_init__(self) -> None:
+        if self.concurrency < 1:
+            raise ConfigError(f"Limits.concurrency is {self.concurrency}; it must be at least 1")
+        if self.memory < 16 * _MIB:
+            raise ConfigError(f"Limits.memory is {self.memory:,} bytes; it must be at least 16 MiB")
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """A user and token, bound to one endpoint. The token never shows in ``repr``."""
+
+    endpoint: str
+    user: str | None = None
+    token: str | None = field(default=None, repr=False)
+
+
+_logins: dict[str, Credential] = {}
+_login_host: str | None = None
+_login_lock = threading.Lock()
+
+
+def login(user: str, token: str, email: str | None = None, host: str | None = None) -> None:
+    """Set the user and token for an endpoint in this process.
+
+    Parameters
+    ----------
+    user, token:
+        Name and access token.
+    email:
+        Accepted for compatibility with the first pyxet; not used.
+    host:
+        Endpoint (host, ``host:port`` or URL) that the login is for, which also becomes the process's default endpoint.
+        Without it the login is for the default endpoint.
+
+    Raises
+    ------
+    ConfigError
+        The user or the token is empty.
+    """
+    global _login_host
+    del email
+    if not user or not token:
+        raise ConfigError("login needs a user and a token, neither of them empty")
+    endpoint = endpoint_url(host) if host is not None else resolve_endpoint()
+    with _login_lock:
+        _logins[endpoint] = Credential(endpoint, user, token)
+        if host is not None:
+            _login_host = endpoint
+
+
+def logout(host: str | None = None) -> None:
+    """Forget the login of one endpoint, or all logins of this process."""
+    global _login_host
+    with _login_lock:
+        if host is None:
+            _logins.clear()
+            _login_host = None
+        else:
+            endpoint = endpoint_url(host)
+            _logins.pop(endpoint, None)
+            if _login_host == endpoint:
+                _login_host = None
+
+
+def resolve_endpoint(argument: str | None = None, in_url: str | None = None) -> str:
+    """The endpoint to use: argument, URL, login, ``XET_ENDPOINT``, ``HF_ENDPOINT``, the Hub, in this order.
+
+    Returns
+    -------
+    str
+        An origin such as ``https://huggingface.co``, or ``local`` or ``file:///dir`` for the embedded local endpoint.
+
+    Raises
+    ------
+    XetURLError
+        The chosen value is not an endpoint.
+    ConfigError
+        A ``file:`` endpoint without an absolute directory.
+    """
+    for candidate in (argument, in_url, _login_host, os.environ.get("XET_ENDPOINT"), os.environ.get("HF_ENDPOINT")):
+        if candidate:
+            return _normal_endpoint(candidate)
+    return DEFAULT_ENDPOINT
+
+
+def is_embedded(endpoint: str) -> bool:
+    """Whether the endpoint is served from a directory by this process."""
+    return endpoint == LOCAL_ENDPOINT or endpoint.startswith("file:")
+
+
+def embedded_root(endpoint: str) -> Path:
+    """The directory behind ``local`` (in the user's data folder) or ``file:///dir``."""
+    if endpoint == LOCAL_ENDPOINT:
+        import platformdirs
+
+        return Path(platformdirs.user_data_dir("xet", appauthor=False)) / "local"
+    return Path(urlsplit(endpoint).path)
+
+
+def resolve_credential(endpoint: str, *, user: str | None = None, token: str | None = None) -> Credential:
+    """The credential for an endpoint; one made for another endpoint is never used.
+
+    In this order: arguments, `login`, ``XET_USER_NAME``/``XET_USER_TOKEN``, ``HF_TOKEN``, the file that ``xet login``
+    writes, the Hub's own token file.
+    """
+    if token is not None:
+        return Credential(endpoint, user, token or None)
+    with _login_lock:
+        stored = _logins.get(endpoint)
+    found = stored or _from_environment(endpoint) or _from_login_file(endpoint) or _from_hub_file(endpoint)
+    if found is None:
+        return Credential(endpoint, user)
+    return Credential(endpoint, user or found.user, found.token)
+
+
+def login_file() -> Path:
+    """The file that ``xet login`` writes: JSON ``{origin: {"user": …, "token": …}}``."""
+    import platformdirs
+
+    return Path(platformdirs.user_config_dir("xet", appauthor=False)) / "login.json"
+
+
+def _normal_endpoint(text: str) -> str:
+    if text == LOCAL_ENDPOINT:
+        return text
+    if text.startswith("file:"):
+        path = urlsplit(text).path
+        if not path.startswith("/"):
+            raise ConfigError(f"endpoint {text!r}: expected file:///absolute/directory")
+        return f"file://{path.rstrip('/') or '/'}"
+    return endpoint_url(text)
+
+
+def _endpoint_of(variable: str) -> str | None:
+    value = os.environ.get(variable)
+    return _normal_endpoint(value) if value else None
+
+
+def _hub_endpoint() -> str:
+    return _endpoint_of("HF_ENDPOINT") or DEFAULT_ENDPOINT
+
+
+def _from_environment(endpoint: str) -> Credential | None:
+    token = os.environ.get("XET_USER_TOKEN")
+    if token and endpoint == (_endpoint_of("XET_ENDPOINT") or _hub_endpoint()):
+        return Credential(endpoint, os.environ.get("XET_USER_NAME"), token)
+    token = os.environ.get("HF_TOKEN")
+    if token and endpoint == _hub_endpoint():
+        return Credential(endpoint, None, token)
+    return None
+
+
+def _from_login_file(endpoint: str) -> Credential | None:
+    path = login_file()
+    try:
+        logins = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"the login file {path} cannot be read ({error}); remove it and log in again") from error
+    entry = logins.get(endpoint) if isinstance(logins, Mapping) else None
+    if not isinstance(entry, Mapping) or not isinstance(entry.get("token"), str):
+        return None
+    return Credential(endpoint, entry.get("user"), entry["token"])
+
+
+def _from_hub_file(endpoint: str) -> Credential | None:
+    if endpoint != _hub_endpoint():
+        return None
+    home = os.environ.get("HF_HOME") or os.path.join(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "huggingface")
+    path = Path(os.environ.get("HF_TOKEN_PATH") or os.path.join(home, "token")).expanduser()
+    try:
+        token = path.read_text().strip()
+    except OSError:
+        return None
+    return Credential(endpoint, None, token) if token else None

@@ -1,0 +1,330 @@
+"""The JSON of the Hub and of the CAS as typed structs, shared by the client and the local endpoint.
+
+Field names on the wire are camelCase for the Hub and snake_case for the CAS (Xet specification, ``api.md``; OpenAPI
+file of the CAS). Fields that an endpoint may leave out have a default; unknown fields are ignored, so that an endpoint
+may grow. Decoding goes through `decode`, which turns a foreign document into a `FormatError` that names the field.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypeVar
+
+import msgspec
+
+from pyxet.errors import FormatError
+
+T = TypeVar("T")
+
+
+class HubStruct(msgspec.Struct, rename="camel", omit_defaults=True, kw_only=True):
+    """Base of the Hub's messages."""
+
+
+class CasStruct(msgspec.Struct, kw_only=True):
+    """Base of the CAS's messages."""
+
+
+def decode(data: bytes | bytearray | memoryview, kind: type[T], *, what: str) -> T:
+    """Decode one JSON document as ``kind``.
+
+    Raises
+    ------
+    FormatError
+        The document is not JSON or does not have the fields of ``kind``; ``what`` names the document.
+    """
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise FormatError(f"{what}: {error}") from error
+
+
+def encode(message: Any) -> bytes:
+    """Encode a struct, or a list or dict of them, as JSON."""
+    return msgspec.json.encode(message)
+
+
+# -- Hub: account and repositories -------------------------------------------------------------------------------------
+
+
+class OrganizationRef(HubStruct):
+    name: str
+
+
+class WhoAmI(HubStruct):
+    name: str
+    type: str = "user"
+    fullname: str = ""
+    email: str | None = None
+    orgs: list[OrganizationRef] = []
+
+
+class CreateRepo(HubStruct):
+    name: str
+    organization: str | None = None
+    type: str = "model"
+    visibility: Literal["public", "private"] | None = None
+    private: bool | None = None
+    sdk: str | None = None
+
+
+class DeleteRepo(HubStruct):
+    name: str
+    organization: str | None = None
+    type: str = "model"
+
+
+class RepoUrl(HubStruct):
+    url: str
+
+
+class LfsSibling(HubStruct):
+    """LFS data in a repository's ``siblings``; this route says ``sha256`` where the tree says ``oid``."""
+
+    sha256: str
+    size: int
+    pointer_size: int
+
+
+class Sibling(HubStruct):
+    rfilename: str
+    size: int | None = None
+    blob_id: str | None = None
+    lfs: LfsSibling | None = None
+
+
+class RepoInfo(HubStruct, omit_defaults=False):
+    id: str
+    sha: str | None = None
+    author: str | None = None
+    last_modified: str | None = None
+    created_at: str | None = None
+    private: bool = False
+    gated: bool | str = False
+    disabled: bool = False
+    downloads: int = 0
+    likes: int = 0
+    tags: list[str] = []
+    siblings: list[Sibling] | None = None
+
+
+# -- Hub: references and history ---------------------------------------------------------------------------------------
+
+
+class Ref(HubStruct):
+    name: str
+    ref: str
+    target_commit: str
+
+
+class Refs(HubStruct, omit_defaults=False):
+    branches: list[Ref] = []
+    tags: list[Ref] = []
+    converts: list[Ref] = []
+    pull_requests: list[Ref] = []
+
+
+class CreateBranch(HubStruct):
+    starting_point: str | None = None
+
+
+class CreateTag(HubStruct):
+    tag: str
+    message: str | None = None
+
+
+class CommitAuthor(HubStruct):
+    user: str
+
+
+class CommitInfo(HubStruct, omit_defaults=False):
+    id: str
+    title: str
+    message: str = ""
+    date: str = ""
+    authors: list[CommitAuthor] = []
+    parents: list[str] | None = None
+
+
+# -- Hub: trees --------------------------------------------------------------------------------------------------------
+
+
+class LfsInfo(HubStruct):
+    """LFS data of a tree entry: ``oid`` is the sha256 of the content in hex, ``size`` its bytes."""
+
+    oid: str
+    size: int
+    pointer_size: int = 0
+
+
+class LastCommit(HubStruct, omit_defaults=False):
+    id: str
+    title: str
+    date: str
+
+
+class TreeEntry(HubStruct):
+    """A file or directory. ``oid`` is the git object id: of the content, or of the pointer file for LFS content."""
+
+    type: Literal["file", "directory"]
+    path: str
+    oid: str
+    size: int | None = None
+    lfs: LfsInfo | None = None
+    xet_hash: str | None = None
+    last_commit: LastCommit | None = None
+
+
+class PathsInfo(HubStruct):
+    paths: list[str]
+    expand: bool = False
+
+
+# -- Hub: preupload and commit -----------------------------------------------------------------------------------------
+
+
+class PreuploadFile(HubStruct):
+    path: str
+    size: int
+    sample: str = ""
+
+
+class Preupload(HubStruct):
+    files: list[PreuploadFile]
+    git_ignore: str | None = None
+    git_attributes: str | None = None
+
+
+class PreuploadMode(HubStruct, omit_defaults=False):
+    path: str
+    upload_mode: Literal["lfs", "regular"]
+    should_ignore: bool = False
+    oid: str | None = None
+
+
+class PreuploadAnswer(HubStruct, omit_defaults=False):
+    files: list[PreuploadMode]
+
+
+class CommitHeader(HubStruct, omit_defaults=False):
+    summary: str
+    description: str = ""
+    parent_commit: str | None = None
+
+
+class CommitFile(HubStruct, omit_defaults=False):
+    path: str
+    content: str
+    encoding: Literal["base64", "utf-8"] = "base64"
+
+
+class CommitLfsFile(HubStruct):
+    path: str
+    oid: str
+    algo: str = "sha256"
+    size: int | None = None
+
+
+class CommitDeletedPath(HubStruct):
+    path: str
+
+
+CommitValue = CommitHeader | CommitFile | CommitLfsFile | CommitDeletedPath
+
+COMMIT_KEYS: dict[str, type[HubStruct]] = {
+    "header": CommitHeader,
+    "file": CommitFile,
+    "lfsFile": CommitLfsFile,
+    "deletedFile": CommitDeletedPath,
+    "deletedFolder": CommitDeletedPath,
+}
+
+
+class CommitLine(HubStruct, omit_defaults=False):
+    """One line of a commit's NDJSON; ``value`` is decoded by ``key`` through `COMMIT_KEYS`."""
+
+    key: str
+    value: msgspec.Raw
+
+
+class CommitAnswer(HubStruct):
+    commit_oid: str
+    commit_url: str
+    pull_request_url: str | None = None
+
+
+class ErrorAnswer(HubStruct):
+    error: str | None = None
+
+
+# -- Xet tokens --------------------------------------------------------------------------------------------------------
+
+
+class XetToken(HubStruct):
+    """Answer of the token routes: ``exp`` is in Unix seconds, ``cas_url`` has no trailing slash."""
+
+    access_token: str
+    exp: int
+    cas_url: str
+
+
+# -- CAS ---------------------------------------------------------------------------------------------------------------
+
+
+class WireRange(CasStruct):
+    """Chunk ranges exclude ``end``; byte ranges (``bytes``, ``url_range``) include it, as in HTTP."""
+
+    start: int
+    end: int
+
+
+class WireTerm(CasStruct):
+    hash: str
+    unpacked_length: int
+    range: WireRange
+
+
+class WireFetchV1(CasStruct):
+    range: WireRange
+    url: str
+    url_range: WireRange
+
+
+class ReconstructionV1(CasStruct):
+    offset_into_first_range: int
+    terms: list[WireTerm]
+    fetch_info: dict[str, list[WireFetchV1]]
+
+
+class WireFetchRange(CasStruct):
+    chunks: WireRange
+    bytes: WireRange
+
+
+class WireFetchV2(CasStruct):
+    url: str
+    ranges: list[WireFetchRange]
+
+
+class ReconstructionV2(CasStruct):
+    offset_into_first_range: int
+    terms: list[WireTerm]
+    xorbs: dict[str, list[WireFetchV2]]
+
+
+class XorbInserted(CasStruct):
+    was_inserted: bool
+
+
+class ShardResultV1(CasStruct):
+    result: int
+
+
+class ShardEvent(CasStruct, omit_defaults=True):
+    """One NDJSON line of ``POST /v2/shards``; ``result`` and ``error`` are terminal."""
+
+    type: str
+    message: str | None = None
+    retryable: bool | None = None
+    verified: int | None = None
+    total: int | None = None
+    stage: str | None = None

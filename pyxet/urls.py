@@ -1,0 +1,248 @@
+"""Paths and URLs: parsing and formatting of ``xet://``.
+
+::
+
+    xet://[endpoint:]owner/repo/branch/path/in/repo
+    xet://[endpoint:]{models,datasets,spaces}/owner/repo/branch/path/in/repo
+    xet://[endpoint:]buckets/owner/bucket/path
+
+``endpoint`` is ``host`` or ``host:port``; the last colon of the first part ends it. Paths without ``xet://`` are the
+same thing without scheme and endpoint. A revision that contains ``/`` is written with ``%2F``.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import Final, Literal, get_args
+from urllib.parse import unquote
+
+from pyxet.errors import XetURLError
+
+RepoKind = Literal["models", "datasets", "spaces", "buckets"]
+
+SCHEME: Final = "xet"
+_KINDS: Final = frozenset(get_args(RepoKind))
+_FORM: Final = "xet://[endpoint:]owner/repo/branch/path"
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,95}\Z")
+_HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?\Z")
+_COMMIT = re.compile(r"[0-9a-fA-F]{7,40}\Z")
+_FULL_COMMIT = re.compile(r"[0-9a-f]{40}\Z")
+_POINT_IN_TIME = re.compile(r"(?P<branch>.+)@\{(?P<when>[^{}]+)\}\Z")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class RepoId:
+    """A repository: what kind it is, who owns it, what it is called."""
+
+    kind: RepoKind
+    owner: str
+    name: str
+
+    @property
+    def full_name(self) -> str:
+        """``owner/name``, as the Hub writes it."""
+        return f"{self.owner}/{self.name}"
+
+    @property
+    def path(self) -> str:
+        """The path of the repository: ``owner/name``, with the kind in front unless it is ``models``."""
+        return self.full_name if self.kind == "models" else f"{self.kind}/{self.full_name}"
+
+    @property
+    def singular(self) -> str:
+        """The kind as the Hub's JSON says it: ``model``, ``dataset``, ``space``, ``bucket``."""
+        return self.kind.removesuffix("s")
+
+    def __str__(self) -> str:
+        return self.path
+
+
+@dataclass(frozen=True, slots=True)
+class PointInTime:
+    """A branch as it was at a moment: ``main@{2026-11-01}``, ``main@{5.minutes.ago}``."""
+
+    branch: str
+    when: str
+
+
+@dataclass(frozen=True, slots=True)
+class XetURL:
+    """A parsed ``xet://`` URL or path; every part from the right may be missing.
+
+    Attributes
+    ----------
+    endpoint:
+        ``host`` or ``host:port`` if the URL names one.
+    kind:
+        Kind of repository; ``models`` (plain repositories on other endpoints than the Hub) unless written.
+    owner, repo:
+        ``None`` where the URL stops before them.
+    revision:
+        Branch, tag, commit id or point in time, decoded (``refs/pr/1``); ``None`` for a repository and above.
+    path:
+        Path inside the repository without slashes at its ends; ``""`` is the top.
+    """
+
+    endpoint: str | None = None
+    kind: RepoKind = "models"
+    owner: str | None = None
+    repo: str | None = None
+    revision: str | None = None
+    path: str = ""
+
+    @classmethod
+    def parse(cls, url: str) -> XetURL:
+        """Parse a URL or a path.
+
+        Raises
+        ------
+        XetURLError
+            A part is wrong; the message names it and the form that was expected.
+        """
+        scheme, separator, rest = url.partition("://")
+        if not separator:
+            rest = url
+        elif scheme not in (SCHEME, f"fsspec+{SCHEME}"):
+            raise XetURLError(f"{url!r}: the scheme {scheme!r} is not {SCHEME!r}; expected {_FORM}")
+        rest = rest.lstrip("/") if not separator else rest
+        if rest.startswith("/"):
+            raise XetURLError(f"{url!r}: the owner is empty; expected {_FORM}")
+        first, slash, tail = rest.partition("/")
+        endpoint: str | None = None
+        if ":" in first:
+            endpoint, _, first = first.rpartition(":")
+            if not _HOST.match(endpoint):
+                raise XetURLError(f"{url!r}: {endpoint!r} is not a host or host:port; expected {_FORM}")
+            if first.isdigit():
+                raise XetURLError(
+                    f"{url!r}: a colon is missing after the endpoint; expected xet://{endpoint}:{first}:owner/…"
+                )
+            rest = first + slash + tail
+        parts = rest.split("/")
+        kind: RepoKind = "models"
+        if parts[0] in _KINDS:
+            kind = parts.pop(0)  # type: ignore[assignment]  # membership in _KINDS is the check
+        while parts and not parts[-1]:
+            parts.pop()
+        if "" in parts:
+            raise XetURLError(f"{url!r}: part {parts.index('') + 1} is empty; expected {_FORM}")
+        owner = parts[0] if parts else None
+        repo = parts[1] if len(parts) > 1 else None
+        _check_name(url, "owner", owner)
+        _check_name(url, "bucket" if kind == "buckets" else "repository", repo)
+        if kind == "buckets":
+            return cls(endpoint, kind, owner, repo, None, _check_path(url, parts[2:]))
+        revision = _check_revision(url, parts[2]) if len(parts) > 2 else None
+        return cls(endpoint, kind, owner, repo, revision, _check_path(url, parts[3:]))
+
+    @property
+    def repo_id(self) -> RepoId | None:
+        """The repository, if the URL reaches that far."""
+        if self.owner is None or self.repo is None:
+            return None
+        return RepoId(self.kind, self.owner, self.repo)
+
+    @property
+    def level(self) -> Literal["root", "owner", "repo", "branch", "path"]:
+        """How far the URL reaches."""
+        if self.owner is None:
+            return "root"
+        if self.repo is None:
+            return "owner"
+        if self.kind == "buckets":
+            return "path" if self.path else "repo"
+        if self.revision is None:
+            return "repo"
+        return "path" if self.path else "branch"
+
+    @property
+    def full_path(self) -> str:
+        """The path without scheme and endpoint, as `fsspec` names entries."""
+        parts = [] if self.kind == "models" else [str(self.kind)]
+        parts += [part for part in (self.owner, self.repo) if part]
+        if self.revision is not None:
+            parts.append(quote_revision(self.revision))
+        if self.path:
+            parts.append(self.path)
+        return "/".join(parts)
+
+    @property
+    def branch_path(self) -> str:
+        """The path of the branch: `full_path` without the path inside the repository."""
+        return replace(self, path="").full_path
+
+    def joined(self, path: str) -> XetURL:
+        """The same branch with another path inside the repository."""
+        return replace(self, path=path)
+
+    def __str__(self) -> str:
+        prefix = f"{self.endpoint}:" if self.endpoint else ""
+        return f"{SCHEME}://{prefix}{self.full_path}"
+
+
+def endpoint_url(endpoint: str) -> str:
+    """``host[:port]`` or a URL as an origin without a trailing slash: plain http for loopback hosts, https elsewhere.
+
+    Raises
+    ------
+    XetURLError
+        It is not a host, ``host:port`` or http(s) URL.
+    """
+    text = endpoint.strip().rstrip("/")
+    scheme, separator, rest = text.partition("://")
+    if separator:
+        if scheme not in ("http", "https") or not rest:
+            raise XetURLError(f"endpoint {endpoint!r}: expected host, host:port, http://… or https://…")
+        return text
+    if not _HOST.match(text):
+        raise XetURLError(f"endpoint {endpoint!r}: expected host, host:port, http://… or https://…")
+    host = text[1 : text.index("]")] if text.startswith("[") else text.partition(":")[0]
+    return f"http://{text}" if host in ("localhost", "127.0.0.1", "::1") else f"https://{text}"
+
+
+def endpoint_name(url: str) -> str:
+    """The ``host[:port]`` that a ``xet://`` URL writes for an endpoint's origin."""
+    return url.partition("://")[2].partition("/")[0] or url
+
+
+def quote_revision(revision: str) -> str:
+    """A revision as one path part: ``%`` and ``/`` escaped, nothing else."""
+    return revision.replace("%", "%25").replace("/", "%2F")
+
+
+def point_in_time(revision: str) -> PointInTime | None:
+    """The branch and moment of ``branch@{moment}``, or ``None`` for another revision."""
+    match = _POINT_IN_TIME.match(revision)
+    return PointInTime(match["branch"], match["when"]) if match else None
+
+
+def is_commit_id(revision: str) -> bool:
+    """Whether it is a full commit id, which names the same content for ever."""
+    return _FULL_COMMIT.match(revision) is not None
+
+
+def may_be_commit(revision: str) -> bool:
+    """Whether it could be a full or abbreviated commit id (a branch of that name wins)."""
+    return _COMMIT.match(revision) is not None
+
+
+def _check_name(url: str, what: str, name: str | None) -> None:
+    if name is not None and (not _NAME.match(name) or ".." in name or name.endswith(".git")):
+        raise XetURLError(f"{url!r}: {name!r} is not a valid {what} name; expected {_FORM}")
+
+
+def _check_revision(url: str, text: str) -> str:
+    revision = unquote(text)
+    if not revision.strip() or revision.startswith("-") or any(ord(char) < 32 for char in revision):
+        raise XetURLError(f"{url!r}: {text!r} is not a valid branch, tag or commit; expected {_FORM}")
+    return revision
+
+
+def _check_path(url: str, parts: list[str]) -> str:
+    for part in parts:
+        if part in (".", "..") or "\0" in part:
+            raise XetURLError(f"{url!r}: {part!r} is not allowed in a path; expected {_FORM}")
+        if part.lower() == ".git":
+            raise XetURLError(f"{url!r}: '.git' is not allowed in a path")
+    return "/".join(parts)
