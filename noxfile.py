@@ -1,0 +1,62 @@
+"""Development tasks. ``nox`` alone runs what CI runs: lint, types, then the tests."""
+
+from __future__ import annotations
+
+import nox
+
+nox.needs_version = ">=2025.2.9"
+nox.options.sessions = ["lint", "tests"]
+nox.options.default_venv_backend = "virtualenv"
+
+PROJECT = nox.project.load_toml("pyproject.toml")
+
+
+def groups(*names: str) -> list[str]:
+    """The packages of the dependency groups of pyproject.toml."""
+    return list(nox.project.dependency_groups(PROJECT, *names))
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Formatting, lint and strict types."""
+    session.install(*groups("lint"), *PROJECT["project"]["dependencies"], *PROJECT["project"]["optional-dependencies"]["local"])
+    session.run("ruff", "format", "--check")
+    session.run("ruff", "check")
+    session.run("mypy")
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """The tests, against pyxet as it is installed. Arguments after ``--`` go to pytest."""
+    session.install(".[local]", *groups("test"))
+    session.run("pytest", *(session.posargs or ["-q", "-n", "2", "--dist", "loadfile"]))
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """The tests with branch coverage."""
+    session.install("-e", ".[local]", *groups("test"))
+    session.run("coverage", "run", "-m", "pytest", "-q", *session.posargs)
+    session.run("coverage", "report", "--skip-covered", "--show-missing")
+
+
+@nox.session
+def lowest(session: nox.Session) -> None:
+    """The tests with the lowest versions of the direct dependencies that pyproject.toml allows."""
+    session.install(".[local]", *groups("test"))
+    session.install(*(name.replace(">=", "==") for name in PROJECT["project"]["dependencies"]))
+    session.run("pytest", "-q", *session.posargs)
+
+
+@nox.session
+def soak(session: nox.Session) -> None:
+    """A 1 GiB file up and down, with the peak memory of the client."""
+    session.install(".[local]", *groups("test"))
+    session.run("pytest", "-q", "-s", "--timeout", "1800", "-m", "soak", "--override-ini", "addopts=", "tests", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Timings beside peers, as ratios of interleaved runs."""
+    session.install(".[local]", *groups("test"))
+    session.run("python", "benchmarks/run.py", *session.posargs)

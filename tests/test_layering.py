@@ -1,0 +1,100 @@
+"""The layers: who may import whom. Imports are read from the source, those inside functions included."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import pyxet
+
+PACKAGE = Path(pyxet.__file__).parent
+BASE = {"errors", "config", "urls", "types", "_version"}
+ALLOWED: dict[str, set[str]] = {
+    "_version": set(),
+    "errors": {"types"},
+    "urls": {"errors"},
+    "types": {"urls"},
+    "config": {"errors", "urls"},
+    "protocol": {"errors", "urls", "types", "protocol"},
+    "_async": BASE | {"protocol", "_async", "local"},
+    "server": {"errors", "urls", "types", "_version", "protocol", "server"},
+    "local": BASE | {"server"},
+    "fs": BASE | {"_async"},
+    "path": BASE | {"fs"},
+    "testing": BASE | {"server"},
+    "__init__": BASE | {"fs", "path", "_async"},
+    "__main__": {"cli"},
+    "cli": {"__init__", "cli", "server", "_version", "errors"},
+}
+# Foreign packages that only some parts may touch.
+FOREIGN: dict[str, set[str]] = {
+    "aiohttp": {"_async/transport.py", "server/"},
+    "pygit2": {"server/"},
+    "click": {"cli/"},
+    "rich": {"cli/"},
+    "blake3": {"protocol/"},
+    "lz4": {"protocol/"},
+    "numpy": {"protocol/"},
+    "fsspec": {"_async/", "fs.py", "path.py"},
+}
+IMPURE = {"aiohttp", "asyncio", "anyio", "socket", "time", "os", "pathlib", "threading", "random", "subprocess"}
+
+
+def modules() -> list[Path]:
+    return sorted(path for path in PACKAGE.rglob("*.py") if "__pycache__" not in path.parts)
+
+
+def imports(path: Path) -> set[str]:
+    """Full dotted names that the file imports; ``from a import b`` counts as ``a.b``."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def part_of(relative: Path) -> str:
+    return relative.parts[0] if len(relative.parts) > 1 else relative.stem
+
+
+def target_part(name: str) -> str:
+    pieces = name.split(".")
+    if len(pieces) > 1 and ((PACKAGE / pieces[1]).is_dir() or (PACKAGE / f"{pieces[1]}.py").exists()):
+        return pieces[1]
+    return "__init__"
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_follow_the_layers(path: Path) -> None:
+    relative = path.relative_to(PACKAGE)
+    part = part_of(relative)
+    names = imports(path)
+    inner = {target_part(name) for name in names if name.split(".")[0] == "pyxet"}
+    assert inner - {part} <= ALLOWED[part], f"{relative} reaches into {sorted(inner - {part} - ALLOWED[part])}"
+    for package, places in FOREIGN.items():
+        if any(name.split(".")[0] == package for name in names):
+            assert any(str(relative).startswith(place) for place in places), f"{relative} imports {package}"
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE / "protocol").glob("*.py")), ids=lambda path: path.name)
+def test_the_protocol_does_no_io(path: Path) -> None:
+    assert not {name.split(".")[0] for name in imports(path)} & IMPURE
+
+
+def test_importing_pyxet_leaves_the_heavy_parts_alone() -> None:
+    """What is not needed to import must not be: the server, git, numpy, the command line's packages, pandas."""
+    code = (
+        "import sys, pyxet; "
+        "print(' '.join(sorted({name.split('.')[0] for name in sys.modules} & "
+        "{'pygit2', 'numpy', 'click', 'rich', 'pandas', 'pyarrow', 'huggingface_hub', 'hf_xet', 'sqlite3'})),"
+        "'pyxet.server' in sys.modules)"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout.split() == ["False"]
