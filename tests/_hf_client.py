@@ -1,0 +1,47 @@
+"""The peers as a person runs them: ``huggingface_hub`` and ``hf_xet`` in a fresh process, with no cache of earlier runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from pyxet.testing import LocalEndpoint
+
+_PROLOGUE = """
+import json, sys, os
+from huggingface_hub import HfApi, HfFileSystem, hf_hub_download, snapshot_download
+api = HfApi(endpoint=os.environ["HF_ENDPOINT"], token=os.environ["HF_TOKEN"])
+given = json.loads(sys.argv[1])
+"""
+
+
+def run_hf(endpoint: LocalEndpoint, code: str, /, **given: Any) -> Any:
+    """Run ``code`` with ``api`` and ``given`` at hand; what it assigns to ``answer`` comes back (as JSON).
+
+    The process has a home and caches of its own, so nothing is deduplicated against earlier runs of the client.
+    """
+    with tempfile.TemporaryDirectory() as home:
+        environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": home,
+            "HF_HOME": str(Path(home) / "hf"),
+            "HF_XET_CACHE": str(Path(home) / "xet"),
+            "HF_ENDPOINT": endpoint.url,
+            "HF_TOKEN": endpoint.token,
+            "HF_HUB_DISABLE_TELEMETRY": "1",
+            "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+            "HF_XET_CLIENT_RETRY_BASE_DELAY": "100ms",
+        }
+        script = f"{_PROLOGUE}\nanswer = None\n{code}\nprint('ANSWER ' + json.dumps(answer))\n"
+        done = subprocess.run(
+            [sys.executable, "-c", script, json.dumps(given)],
+            capture_output=True, text=True, env=environment, cwd=home, timeout=170, check=False,
+        )  # fmt: skip
+    assert done.returncode == 0, f"the peer failed:\n{done.stderr[-4000:]}"
+    lines = [line for line in done.stdout.splitlines() if line.startswith("ANSWER ")]
+    return json.loads(lines[-1].removeprefix("ANSWER "))
