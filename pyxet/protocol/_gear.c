@@ -1,0 +1,247 @@
+/* Kernels of the Xet protocol that Python is too slow for: chunk boundaries and byte grouping.
+
+   The gear hash of a position depends on the last 64 bytes only (each step shifts left by one), and no chunk is shorter
+   than that. So the positions where a chunk may end do not depend on where chunks began: they are found first, by three
+   independent streams over a block, which keeps the processor's units busy where one stream would wait for its own
+   result; the cuts are selected afterwards. Blocks bound the memory for the candidates, whatever the content. */
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define WINDOW 64
+#define STREAMS 3
+#define STRIDE (128 * 1024)
+#define BLOCK (STREAMS * STRIDE)
+
+static uint64_t warm_up(const uint8_t *data, const uint64_t *table, Py_ssize_t start)
+{
+    uint64_t hash = 0;
+    for (Py_ssize_t i = start - WINDOW; i < start; i++)
+        hash = (hash << 1) + table[data[i]];
+    return hash;
+}
+
+/* One stream: candidates are written as offsets of the byte after the boundary. */
+static size_t find_one(const uint8_t *data, Py_ssize_t start, Py_ssize_t end, const uint64_t *table, uint64_t mask,
+                       uint64_t *hash, uint32_t *found, Py_ssize_t base)
+{
+    uint64_t h = *hash;
+    size_t count = 0;
+    for (Py_ssize_t i = start; i < end; i++) {
+        h = (h << 1) + table[data[i]];
+        if (!(h & mask))
+            found[count++] = (uint32_t)(i + 1 - base);
+    }
+    *hash = h;
+    return count;
+}
+
+/* A full block by three interleaved streams. */
+static void find_three(const uint8_t *data, const uint64_t *table, uint64_t mask, uint64_t *hash, uint32_t *found,
+                       size_t counts[STREAMS])
+{
+    const uint8_t *first = data, *second = data + STRIDE, *third = data + 2 * STRIDE;
+    uint32_t *out1 = found, *out2 = found + STRIDE, *out3 = found + 2 * STRIDE;
+    uint64_t a = *hash, b = warm_up(data, table, STRIDE), c = warm_up(data, table, 2 * STRIDE);
+    size_t n1 = 0, n2 = 0, n3 = 0;
+    for (uint32_t i = 0; i < STRIDE; i++) {
+        a = (a << 1) + table[first[i]];
+        b = (b << 1) + table[second[i]];
+        c = (c << 1) + table[third[i]];
+        if (!(a & mask))
+            out1[n1++] = i + 1;
+        if (!(b & mask))
+            out2[n2++] = i + 1 + STRIDE;
+        if (!(c & mask))
+            out3[n3++] = i + 1 + 2 * STRIDE;
+    }
+    counts[0] = n1;
+    counts[1] = n2;
+    counts[2] = n3;
+    *hash = c;
+}
+
+typedef struct {
+    Py_ssize_t start; /* of the open chunk; negative if it began in an earlier piece */
+    Py_ssize_t min, max;
+    int64_t *ends;
+    Py_ssize_t count;
+} Cuts;
+
+/* Ends chunks that reach their greatest size before `end`. */
+static void force_until(Cuts *cuts, Py_ssize_t end)
+{
+    while (end - cuts->start > cuts->max) {
+        cuts->start += cuts->max;
+        cuts->ends[cuts->count++] = cuts->start;
+    }
+}
+
+static void take(Cuts *cuts, const uint32_t *found, size_t count, Py_ssize_t base)
+{
+    for (size_t k = 0; k < count; k++) {
+        Py_ssize_t end = base + (Py_ssize_t)found[k];
+        force_until(cuts, end);
+        if (end - cuts->start >= cuts->min) {
+            cuts->start = end;
+            cuts->ends[cuts->count++] = end;
+        }
+    }
+}
+
+PyDoc_STRVAR(scan_doc, "scan(data, table, mask, min_chunk, max_chunk, hash, size, /)\n--\n\n"
+                       "Chunk ends in a piece of a stream. `hash` and `size` are the gear hash and the length of the open\n"
+                       "chunk before the piece; returns (ends, hash, size), ends relative to the piece.");
+
+static PyObject *scan(PyObject *module, PyObject *args)
+{
+    Py_buffer data, table;
+    unsigned long long mask, hash_in;
+    Py_ssize_t min_chunk, max_chunk, size;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "y*y*KnnKn", &data, &table, &mask, &min_chunk, &max_chunk, &hash_in, &size))
+        return NULL;
+    PyObject *result = NULL;
+    int64_t *ends = NULL;
+    uint32_t *found = NULL;
+    if (table.len != 256 * 8 || min_chunk < WINDOW || max_chunk < min_chunk || size < 0 || size > max_chunk) {
+        PyErr_SetString(PyExc_ValueError, "scan: table or sizes are out of range");
+        goto done;
+    }
+    ends = malloc(sizeof(int64_t) * (size_t)((data.len + size) / min_chunk + 2));
+    found = malloc(sizeof(uint32_t) * BLOCK);
+    if (!ends || !found) {
+        PyErr_NoMemory();
+        goto done;
+    }
+    Cuts cuts = {-size, min_chunk, max_chunk, ends, 0};
+    uint64_t hash = hash_in;
+    Py_BEGIN_ALLOW_THREADS
+    uint64_t words[256];
+    memcpy(words, table.buf, sizeof words);
+    const uint8_t *bytes = data.buf;
+    Py_ssize_t at = 0;
+    for (; data.len - at >= BLOCK; at += BLOCK) {
+        size_t counts[STREAMS];
+        find_three(bytes + at, words, mask, &hash, found, counts);
+        for (int stream = 0; stream < STREAMS; stream++)
+            take(&cuts, found + (size_t)stream * STRIDE, counts[stream], at);
+    }
+    size_t count = find_one(bytes, at, data.len, words, mask, &hash, found, at);
+    take(&cuts, found, count, at);
+    force_until(&cuts, data.len);
+    if (data.len - cuts.start == max_chunk) {
+        cuts.start = data.len;
+        ends[cuts.count++] = data.len;
+    }
+    Py_END_ALLOW_THREADS
+    PyObject *list = PyList_New(cuts.count);
+    if (!list)
+        goto done;
+    for (Py_ssize_t k = 0; k < cuts.count; k++) {
+        PyObject *end = PyLong_FromLongLong(ends[k]);
+        if (!end || PyList_SetItem(list, k, end) < 0) {
+            Py_DECREF(list);
+            goto done;
+        }
+    }
+    result = Py_BuildValue("NKn", list, (unsigned long long)hash, data.len - cuts.start);
+done:
+    free(ends);
+    free(found);
+    PyBuffer_Release(&data);
+    PyBuffer_Release(&table);
+    return result;
+}
+
+static void split(const uint8_t *in, uint8_t *out, Py_ssize_t size)
+{
+    Py_ssize_t whole = size / 4, rest = size % 4;
+    uint8_t *a = out, *b = a + whole + (rest > 0), *c = b + whole + (rest > 1), *d = c + whole + (rest > 2);
+    for (Py_ssize_t i = 0; i < whole; i++) {
+        a[i] = in[4 * i];
+        b[i] = in[4 * i + 1];
+        c[i] = in[4 * i + 2];
+        d[i] = in[4 * i + 3];
+    }
+    if (rest > 0)
+        a[whole] = in[4 * whole];
+    if (rest > 1)
+        b[whole] = in[4 * whole + 1];
+    if (rest > 2)
+        c[whole] = in[4 * whole + 2];
+}
+
+static void join(const uint8_t *in, uint8_t *out, Py_ssize_t size)
+{
+    Py_ssize_t whole = size / 4, rest = size % 4;
+    const uint8_t *a = in, *b = a + whole + (rest > 0), *c = b + whole + (rest > 1), *d = c + whole + (rest > 2);
+    for (Py_ssize_t i = 0; i < whole; i++) {
+        out[4 * i] = a[i];
+        out[4 * i + 1] = b[i];
+        out[4 * i + 2] = c[i];
+        out[4 * i + 3] = d[i];
+    }
+    if (rest > 0)
+        out[4 * whole] = a[whole];
+    if (rest > 1)
+        out[4 * whole + 1] = b[whole];
+    if (rest > 2)
+        out[4 * whole + 2] = c[whole];
+}
+
+static PyObject *regroup(PyObject *object, void (*kernel)(const uint8_t *, uint8_t *, Py_ssize_t))
+{
+    PyObject *view = PyMemoryView_FromObject(object);
+    if (!view)
+        return NULL;
+    Py_buffer data;
+    int failed = PyObject_GetBuffer(view, &data, PyBUF_SIMPLE);
+    Py_DECREF(view);
+    if (failed)
+        return NULL;
+    PyObject *result = PyBytes_FromStringAndSize(NULL, data.len);
+    if (result) {
+        uint8_t *out = (uint8_t *)PyBytes_AsString(result);
+        Py_BEGIN_ALLOW_THREADS
+        kernel(data.buf, out, data.len);
+        Py_END_ALLOW_THREADS
+    }
+    PyBuffer_Release(&data);
+    return result;
+}
+
+PyDoc_STRVAR(split_doc, "bg4_split(data, /)\n--\n\nBytes grouped by their position modulo four.");
+
+static PyObject *bg4_split(PyObject *module, PyObject *object)
+{
+    (void)module;
+    return regroup(object, split);
+}
+
+PyDoc_STRVAR(join_doc, "bg4_join(data, /)\n--\n\nThe inverse of bg4_split.");
+
+static PyObject *bg4_join(PyObject *module, PyObject *object)
+{
+    (void)module;
+    return regroup(object, join);
+}
+
+static PyMethodDef methods[] = {
+    {"scan", scan, METH_VARARGS, scan_doc},
+    {"bg4_split", bg4_split, METH_O, split_doc},
+    {"bg4_join", bg4_join, METH_O, join_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT, .m_name = "pyxet.protocol._gear", .m_doc = "C kernels of the Xet protocol.", .m_size = 0, .m_methods = methods,
+};
+
+PyMODINIT_FUNC PyInit__gear(void)
+{
+    return PyModuleDef_Init(&definition);
+}

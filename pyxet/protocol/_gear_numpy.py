@@ -1,0 +1,73 @@
+"""The kernels of ``_gear.c`` in numpy, for installations without a compiler: slower, the same results."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+
+from pyxet.protocol.hashing import Buffer
+
+_WINDOW: Final = 64
+_BLOCK: Final = 32 * 1024
+
+
+def scan(
+    data: Buffer, table: bytes, mask: int, min_chunk: int, max_chunk: int, tail: bytes, size: int
+) -> tuple[list[int], bytes, int]:
+    """Chunk ends in a piece of a stream, relative to the piece.
+
+    ``tail`` holds the last bytes (at most 63) before the piece and ``size`` the length of the open chunk; the values for
+    the next piece are returned after the ends.
+    """
+    words = np.frombuffer(table, dtype="<u8")
+    piece = np.frombuffer(data, dtype=np.uint8)
+    history = np.frombuffer(tail, dtype=np.uint8)
+    ends: list[int] = []
+    start = -size
+    for at in range(0, len(piece), _BLOCK):
+        block = piece[at : at + _BLOCK]
+        for found in _candidates(words, history, block, np.uint64(mask)):
+            end = at + int(found)
+            while end - start > max_chunk:
+                start += max_chunk
+                ends.append(start)
+            if end - start >= min_chunk:
+                start = end
+                ends.append(start)
+        history = np.concatenate([history, block])[-(_WINDOW - 1) :]
+    while len(piece) - start >= max_chunk:
+        start += max_chunk
+        ends.append(start)
+    return ends, history.tobytes(), len(piece) - start
+
+
+def _candidates(words: Any, history: Any, block: Any, mask: Any) -> Any:
+    """Offsets after the positions of ``block`` whose window of 64 bytes hashes to a boundary."""
+    values = words[np.concatenate([history, block])]
+    # The hash over the last 2k bytes is the one over the last k plus that of the k before, shifted k bits.
+    shift = 1
+    while shift < _WINDOW:
+        doubled = values.copy()
+        doubled[shift:] += values[:-shift] << np.uint64(shift)
+        values = doubled
+        shift *= 2
+    return np.flatnonzero((values[len(history) :] & mask) == 0) + 1
+
+
+def bg4_split(data: Buffer) -> bytes:
+    """Bytes grouped by their position modulo four."""
+    array = np.frombuffer(data, dtype=np.uint8)
+    return np.concatenate([array[lane::4] for lane in range(4)]).tobytes()
+
+
+def bg4_join(data: Buffer) -> bytes:
+    """The inverse of `bg4_split`."""
+    array = np.frombuffer(data, dtype=np.uint8)
+    joined = np.empty_like(array)
+    start = 0
+    for lane in range(4):
+        count = (len(array) - lane + 3) // 4
+        joined[lane::4] = array[start : start + count]
+        start += count
+    return joined.tobytes()

@@ -1,0 +1,42 @@
+"""Content-defined chunking (Xet specification, ``chunking.md``)."""
+
+from __future__ import annotations
+
+from pyxet.protocol.constants import GEAR_MASK, GEAR_TABLE, MAX_CHUNK, MIN_CHUNK
+from pyxet.protocol.hashing import Buffer
+from pyxet.protocol.kernels import KERNEL, Kernel, load
+
+
+class Chunker:
+    """Finds the chunks of a stream that arrives in pieces of any size.
+
+    The stream's bytes stay with the caller; the chunker keeps what it needs to go on (less than 64 bytes), so the pieces
+    may be as large or as small as is convenient.
+    """
+
+    def __init__(self, kernel: Kernel = KERNEL) -> None:
+        self._scan = load(kernel).scan
+        self._state: int | bytes = 0 if kernel == "c" else b""
+        self._open = 0
+        self._offset = 0
+
+    def feed(self, data: Buffer) -> list[int]:
+        """End offsets, from the start of the stream, of the chunks that this piece completes."""
+        ends, self._state, self._open = self._scan(
+            data, GEAR_TABLE, GEAR_MASK, MIN_CHUNK, MAX_CHUNK, self._state, self._open
+        )
+        base = self._offset
+        self._offset += len(data)
+        return [base + end for end in ends] if base else ends
+
+    def finish(self) -> int | None:
+        """End offset of the last chunk, or ``None`` if the stream ended with a completed one."""
+        return self._offset if self._open else None
+
+
+def chunk_ends(data: Buffer, kernel: Kernel = KERNEL) -> list[int]:
+    """End offsets of all chunks of a whole content."""
+    chunker = Chunker(kernel)
+    ends = chunker.feed(data)
+    last = chunker.finish()
+    return ends if last is None else [*ends, last]
