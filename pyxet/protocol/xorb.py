@@ -1,0 +1,310 @@
+"""Xorbs: runs of compressed chunks (Xet specification, ``xorb.md``; the footer is in the Internet-Draft).
+
+::
+
+    xorb   = chunk*  [ footer  u32 footer length ]
+    chunk  = u8 version 0 | u24 payload length | u8 scheme | u24 raw length | payload
+    footer = "XETBLOB" u8 1, xorb hash
+             "XBLBHSH" u8 0, u32 n, n x chunk hash
+             "XBLBBND" u8 1, u32 n, n x u32 end in the xorb, n x u32 end in the raw content
+             u32 n, u32 hash section from the end, u32 boundary section from the end, 16 zero bytes
+
+Integers are little-endian. What clients upload has no footer; readers accept both.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from pyxet.errors import FormatError
+from pyxet.protocol import compression
+from pyxet.protocol.constants import (
+    CHUNK_HEADER_SIZE,
+    MAX_CHUNK,
+    MAX_XORB_BYTES,
+    MAX_XORB_BYTES_READ,
+    MAX_XORB_CHUNKS,
+)
+from pyxet.protocol.hashing import HASH_SIZE, Buffer, Hash, chunk_hash, xorb_hash
+
+# The longest payload a reader accepts: an incompressible chunk in an LZ4 frame of a foreign writer.
+MAX_PAYLOAD: Final = MAX_CHUNK + MAX_CHUNK // 128 + 64
+_MAIN, _HASHES, _BOUNDS = b"XETBLOB\x01", b"XBLBHSH\x00", b"XBLBBND\x01"
+_COUNT = struct.Struct("<I")
+_TRAILER = struct.Struct("<III16x")
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkHeader:
+    """The 8 bytes before a chunk's payload; sizes in bytes."""
+
+    payload_length: int
+    scheme: int
+    raw_length: int
+
+    def pack(self) -> bytes:
+        """The header as it is stored."""
+        low = self.payload_length << 8 | self.scheme << 32 | self.raw_length << 40
+        return low.to_bytes(CHUNK_HEADER_SIZE, "little")
+
+    @classmethod
+    def unpack(cls, data: Buffer, offset: int = 0) -> ChunkHeader:
+        """Read a header; `FormatError` if its version, scheme or sizes are out of range."""
+        word = int.from_bytes(data[offset : offset + CHUNK_HEADER_SIZE], "little")
+        header = cls(word >> 8 & 0xFFFFFF, word >> 32 & 0xFF, word >> 40)
+        if word & 0xFF:
+            raise FormatError(f"xorb chunk header: version {word & 0xFF} is unknown", offset=offset)
+        if header.scheme > max(compression.Scheme):
+            raise FormatError(f"xorb chunk header: compression scheme {header.scheme} is unknown", offset=offset)
+        if not 0 < header.raw_length <= MAX_CHUNK:
+            raise FormatError(f"xorb chunk header: raw length {header.raw_length:,} is out of range", offset=offset)
+        if not 0 < header.payload_length <= MAX_PAYLOAD:
+            raise FormatError(
+                f"xorb chunk header: payload length {header.payload_length:,} is out of range", offset=offset
+            )
+        return header
+
+
+@dataclass(frozen=True, slots=True)
+class XorbChunk:
+    """A chunk of a xorb: its hash, raw length, and where it ends in the serialized xorb (header included)."""
+
+    hash: Hash
+    raw_length: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class XorbInfo:
+    """What a xorb holds, without its bytes.
+
+    Attributes
+    ----------
+    hash:
+        The xorb hash.
+    chunks:
+        Its chunks in order.
+    size:
+        Bytes of the serialized chunks, without a footer.
+    """
+
+    hash: Hash
+    chunks: tuple[XorbChunk, ...]
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Xorb:
+    """A finished xorb: what it holds, and its serialized bytes in slices to be sent in order."""
+
+    info: XorbInfo
+    slices: tuple[Buffer, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedChunk:
+    """A chunk ready for a xorb: header and payload, with the hash of the raw content."""
+
+    hash: Hash
+    raw_length: int
+    header: bytes
+    payload: Buffer
+
+    @property
+    def size(self) -> int:
+        """Bytes in the xorb."""
+        return len(self.header) + len(self.payload)
+
+
+def encode_chunk(data: Buffer, value: Hash) -> EncodedChunk:
+    """Compress a chunk's raw content for a xorb; ``value`` is its chunk hash."""
+    scheme, payload = compression.compress(data)
+    return EncodedChunk(value, len(data), ChunkHeader(len(payload), scheme, len(data)).pack(), payload)
+
+
+class XorbBuilder:
+    """Collects encoded chunks into one xorb."""
+
+    def __init__(self) -> None:
+        self._slices: list[Buffer] = []
+        self._chunks: list[XorbChunk] = []
+        self.size = 0
+        self.raw_size = 0
+
+    def __len__(self) -> int:
+        return len(self._chunks)
+
+    def fits(self, size: int) -> bool:
+        """Whether a chunk of ``size`` serialized bytes still fits."""
+        return len(self._chunks) < MAX_XORB_CHUNKS and self.size + size <= MAX_XORB_BYTES
+
+    def add(self, chunk: EncodedChunk) -> int:
+        """Append a chunk that `fits`; returns its index in the xorb."""
+        self._slices += (chunk.header, chunk.payload)
+        self.size += chunk.size
+        self.raw_size += chunk.raw_length
+        self._chunks.append(XorbChunk(chunk.hash, chunk.raw_length, self.size))
+        return len(self._chunks) - 1
+
+    def build(self) -> Xorb:
+        """The finished xorb."""
+        chunks = tuple(self._chunks)
+        value = xorb_hash([(chunk.hash, chunk.raw_length) for chunk in chunks])
+        return Xorb(XorbInfo(value, chunks, self.size), tuple(self._slices))
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedChunk:
+    """The raw content of a chunk, and the serialized bytes it took."""
+
+    data: Buffer
+    size: int
+
+
+class ChunkDecoder:
+    """Decodes serialized chunks from pieces of any size, as they arrive from the network."""
+
+    def __init__(self) -> None:
+        self._pending = bytearray()
+
+    @property
+    def pending(self) -> int:
+        """Bytes of an unfinished chunk that are waiting for more."""
+        return len(self._pending)
+
+    def feed(self, data: Buffer) -> list[DecodedChunk]:
+        """The chunks that this piece completes. Raises `FormatError` for damaged ones."""
+        if self._pending:
+            self._pending += data
+            data = bytes(self._pending)
+        view = memoryview(data)
+        found = []
+        at = 0
+        while len(view) - at >= CHUNK_HEADER_SIZE:
+            header = ChunkHeader.unpack(view, at)
+            end = at + CHUNK_HEADER_SIZE + header.payload_length
+            if end > len(view):
+                break
+            raw = compression.decompress(view[at + CHUNK_HEADER_SIZE : end], header.scheme, header.raw_length)
+            found.append(DecodedChunk(raw, end - at))
+            at = end
+        self._pending = bytearray(view[at:])
+        return found
+
+    def finish(self) -> None:
+        """Say that no more bytes come; `FormatError` if a chunk is unfinished."""
+        if self._pending:
+            raise FormatError(f"xorb: cut off, {len(self._pending):,} bytes of an unfinished chunk are left")
+
+
+def iter_headers(data: Buffer) -> Iterator[tuple[int, ChunkHeader]]:
+    """Offset and header of each chunk, up to the end or a footer, payloads untouched."""
+    view = memoryview(data)
+    at = 0
+    while at < len(view):
+        if view[at : at + len(_MAIN) - 1] == _MAIN[:-1]:
+            return
+        if len(view) - at < CHUNK_HEADER_SIZE:
+            raise FormatError("xorb: cut off in a chunk header", offset=at)
+        header = ChunkHeader.unpack(view, at)
+        if at + CHUNK_HEADER_SIZE + header.payload_length > len(view):
+            raise FormatError("xorb: cut off in a chunk's payload", offset=at)
+        yield at, header
+        at += CHUNK_HEADER_SIZE + header.payload_length
+
+
+def parse_xorb(data: Buffer) -> XorbInfo:
+    """Decode and hash every chunk of a serialized xorb, with or without a footer.
+
+    Raises
+    ------
+    FormatError
+        It is empty, too large, damaged, or its footer disagrees with its chunks.
+    """
+    view = memoryview(data)
+    if len(view) > MAX_XORB_BYTES_READ + _footer_size(MAX_XORB_CHUNKS) + _COUNT.size:
+        raise FormatError(f"xorb: {len(view):,} bytes are more than a xorb may have")
+    chunks: list[XorbChunk] = []
+    end = 0
+    for at, header in iter_headers(view):
+        if len(chunks) == MAX_XORB_CHUNKS:
+            raise FormatError(f"xorb: more than {MAX_XORB_CHUNKS:,} chunks", offset=at)
+        end = at + CHUNK_HEADER_SIZE + header.payload_length
+        try:
+            raw = compression.decompress(view[at + CHUNK_HEADER_SIZE : end], header.scheme, header.raw_length)
+        except FormatError as error:
+            raise FormatError(error.what, offset=at) from error
+        chunks.append(XorbChunk(chunk_hash(raw), header.raw_length, end))
+    if not chunks:
+        raise FormatError("xorb: no chunks")
+    info = XorbInfo(xorb_hash([(chunk.hash, chunk.raw_length) for chunk in chunks]), tuple(chunks), end)
+    if end < len(view) and view[end:] != write_footer(info):
+        raise FormatError("xorb: the footer does not describe the chunks before it", offset=end)
+    return info
+
+
+def write_footer(info: XorbInfo) -> bytes:
+    """The footer of a xorb, its length trailer included."""
+    count = _COUNT.pack(len(info.chunks))
+    hashes = _HASHES + count + b"".join(chunk.hash for chunk in info.chunks)
+    raw_ends = []
+    raw = 0
+    for chunk in info.chunks:
+        raw += chunk.raw_length
+        raw_ends.append(raw)
+    bounds = _BOUNDS + count + _words([chunk.end for chunk in info.chunks]) + _words(raw_ends)
+    from_bounds = len(bounds) + _TRAILER.size
+    trailer = _TRAILER.pack(len(info.chunks), len(hashes) + from_bounds, from_bounds)
+    footer = b"".join((_MAIN, info.hash, hashes, bounds, trailer))
+    return footer + _COUNT.pack(len(footer))
+
+
+def read_footer(data: Buffer) -> XorbInfo:
+    """What the footer at the end of ``data`` says, without looking at the chunks.
+
+    Raises
+    ------
+    FormatError
+        There is no footer, or it is damaged.
+    """
+    view = memoryview(data)
+    if len(view) < _footer_size(0) + _COUNT.size:
+        raise FormatError("xorb footer: too short")
+    (length,) = _COUNT.unpack_from(view, len(view) - _COUNT.size)
+    start = len(view) - _COUNT.size - length
+    if start < 0 or length < _footer_size(0) or view[start : start + len(_MAIN)] != _MAIN:
+        raise FormatError("xorb footer: not found, or of an unknown version", offset=max(start, 0))
+    at = start + len(_MAIN)
+    value = bytes(view[at : at + HASH_SIZE])
+    at += HASH_SIZE
+    (count,) = _COUNT.unpack_from(view, at + len(_HASHES))
+    if count > MAX_XORB_CHUNKS or length != _footer_size(count) or view[at : at + len(_HASHES)] != _HASHES:
+        raise FormatError("xorb footer: the hash section is damaged", offset=at)
+    at += len(_HASHES) + _COUNT.size
+    hashes = [bytes(view[at + HASH_SIZE * index : at + HASH_SIZE * (index + 1)]) for index in range(count)]
+    at += HASH_SIZE * count + len(_BOUNDS) + _COUNT.size
+    ends = struct.unpack_from(f"<{count}I", view, at)
+    raw_ends = struct.unpack_from(f"<{count}I", view, at + 4 * count)
+    lengths = [end - before for before, end in zip((0, *raw_ends), raw_ends, strict=False)]
+    info = XorbInfo(
+        value,
+        tuple(XorbChunk(*fields) for fields in zip(hashes, lengths, ends, strict=True)),
+        ends[-1] if ends else 0,
+    )
+    if min(lengths, default=1) <= 0 or write_footer(info) != view[start:]:
+        raise FormatError("xorb footer: damaged", offset=start)
+    if xorb_hash([(chunk.hash, chunk.raw_length) for chunk in info.chunks]) != value:
+        raise FormatError("xorb footer: its chunks do not make its xorb hash", offset=start)
+    return info
+
+
+def _footer_size(chunks: int) -> int:
+    sections = len(_HASHES) + len(_BOUNDS) + 2 * _COUNT.size
+    return len(_MAIN) + HASH_SIZE + sections + chunks * (HASH_SIZE + 8) + _TRAILER.size
+
+
+def _words(values: Sequence[int]) -> bytes:
+    return struct.pack(f"<{len(values)}I", *values)
