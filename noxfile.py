@@ -19,7 +19,9 @@ def groups(*names: str) -> list[str]:
 @nox.session
 def lint(session: nox.Session) -> None:
     """Formatting, lint and strict types."""
-    session.install(*groups("lint"), *PROJECT["project"]["dependencies"], *PROJECT["project"]["optional-dependencies"]["local"])
+    session.install(
+        *groups("lint"), *PROJECT["project"]["dependencies"], *PROJECT["project"]["optional-dependencies"]["local"]
+    )
     session.run("ruff", "format", "--check")
     session.run("ruff", "check")
     session.run("mypy")
@@ -52,7 +54,9 @@ def lowest(session: nox.Session) -> None:
 def soak(session: nox.Session) -> None:
     """A 1 GiB file up and down, with the peak memory of the client."""
     session.install(".[local]", *groups("test"))
-    session.run("pytest", "-q", "-s", "--timeout", "1800", "-m", "soak", "--override-ini", "addopts=", "tests", *session.posargs)
+    session.run(
+        "pytest", "-q", "-s", "--timeout", "1800", "-m", "soak", "--override-ini", "addopts=", "tests", *session.posargs
+    )
 
 
 @nox.session

@@ -13,9 +13,10 @@ import argparse
 import asyncio
 import random
 
-import pyxet
 from aiohttp import ClientSession, web
 from pyxet.testing import local_endpoint
+
+import pyxet
 
 PATH = "acme/records/main/records.bin"
 RECORD = 4096
@@ -58,7 +59,9 @@ async def ask(url: str, content: bytes, clients: int) -> int:
 async def main(clients: int) -> None:
     content = random.Random(0).randbytes(RECORD * RECORDS)
     async with local_endpoint() as endpoint:
-        fs = pyxet.AsyncXetFileSystem(endpoint=endpoint.url, user=endpoint.user, token=endpoint.token, asynchronous=True)
+        fs = pyxet.AsyncXetFileSystem(
+            endpoint=endpoint.url, user=endpoint.user, token=endpoint.token, asynchronous=True
+        )
         async with fs:
             await fs._make_repo("acme/records")
             await fs._pipe_file(PATH, content)

@@ -15,8 +15,9 @@ import tempfile
 import time
 from pathlib import Path
 
-import pyxet
 from pyxet.testing import local_endpoint
+
+import pyxet
 
 BRANCH = "acme/corpus/main"
 

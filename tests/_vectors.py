@@ -11,7 +11,7 @@ from typing import Any
 
 CASES: list[dict[str, Any]] = json.loads((Path(__file__).parent / "vectors" / "xet_vectors.json").read_text())
 NAMES = [f"{case['generator']}-{case['length']}" for case in CASES]
-_WORDS = "alpha beta gamma delta epsilon zeta eta theta".split()
+_WORDS = ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta"]
 
 
 @cache

@@ -44,12 +44,16 @@ def test_vectors(case: dict[str, Any], kernel: Kernel) -> None:
         assert hash_to_hex(xorb_hash(chunks)) == case["xorbs"][0]
 
 
-@given(st.integers(0, 2**32), st.lists(st.integers(1, 300_000), max_size=8), st.sampled_from(["random", "zeros", "low"]))
+@given(
+    st.integers(0, 2**32), st.lists(st.integers(1, 300_000), max_size=8), st.sampled_from(["random", "zeros", "low"])
+)
 @settings(max_examples=40, deadline=None)
 def test_any_pieces_give_the_same_chunks(seed: int, sizes: list[int], kind: str) -> None:
     source = random.Random(seed)
     length = sum(sizes) + source.randrange(100)
-    data = {"random": source.randbytes, "zeros": bytes, "low": lambda n: bytes(source.choices(b"ab", k=n))}[kind](length)
+    data = {"random": source.randbytes, "zeros": bytes, "low": lambda n: bytes(source.choices(b"ab", k=n))}[kind](
+        length
+    )
     whole = chunk_ends(data)
     for kernel in KERNELS:
         chunker = Chunker(kernel)
@@ -107,7 +111,9 @@ def test_a_long_file_keeps_little_state() -> None:
 
 def test_published_values() -> None:
     """The test vectors of the Internet-Draft."""
-    assert hash_to_hex(chunk_hash(b"Hello World!")) == "d8d408e608fb9ca213b9909a65d86d725f2de4d8d540324be8a363e7a6e228cb"
+    assert (
+        hash_to_hex(chunk_hash(b"Hello World!")) == "d8d408e608fb9ca213b9909a65d86d725f2de4d8d540324be8a363e7a6e228cb"
+    )
     assert hash_to_hex(bytes(range(32))) == "07060504030201000f0e0d0c0b0a090817161514131211101f1e1d1c1b1a1918"
     one = hash_from_hex("c28f58387a60d4aa200c311cda7c7f77f686614864f5869eadebf765d0a14a69")
     two = hash_from_hex("6e4e3263e073ce2c0e78cc770c361e2778db3b054b98ab65e277fc084fa70f22")

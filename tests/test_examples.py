@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pyxet.testing import LocalEndpoint, local_endpoint
 
 import pyxet
-from pyxet.testing import LocalEndpoint, local_endpoint
 
 ROOT = Path(__file__).parent.parent
 TITANIC = ROOT / "examples" / "data" / "titanic.csv"
@@ -55,7 +55,10 @@ def test_titanic(tmp_path: Path) -> None:
 
 
 def test_async_service(tmp_path: Path) -> None:
-    assert run_example("async_service.py", "--clients", "40", home=tmp_path) == "40 clients at once: 200 of 200 answers right\n"
+    assert (
+        run_example("async_service.py", "--clients", "40", home=tmp_path)
+        == "40 clients at once: 200 of 200 answers right\n"
+    )
 
 
 def test_bulk_ingest(tmp_path: Path) -> None:

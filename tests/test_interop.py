@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 from _hf_client import run_hf
+from pyxet.testing import LocalEndpoint, local_endpoint
 
 import pyxet
-from pyxet.testing import LocalEndpoint, local_endpoint
 
 MIB = 1024 * 1024
 REPO = "acme/interop"
@@ -25,7 +25,9 @@ def text(length: int) -> bytes:
     source = random.Random(3)
     rows = bytearray()
     while len(rows) < length:
-        rows += f"{source.randrange(10**6)},{source.choice(['alpha', 'beta', 'gamma'])},{source.random():.6f}\n".encode()
+        rows += (
+            f"{source.randrange(10**6)},{source.choice(['alpha', 'beta', 'gamma'])},{source.random():.6f}\n".encode()
+        )
     return bytes(rows[:length])
 
 

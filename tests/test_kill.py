@@ -12,9 +12,9 @@ import time
 from pathlib import Path
 
 import pytest
+from pyxet.testing import local_endpoint
 
 import pyxet
-from pyxet.testing import local_endpoint
 
 MIB = 1024 * 1024
 REPO = "acme/kept"
@@ -66,7 +66,9 @@ def test_client_killed_in_mid_upload(tmp_path: Path) -> None:
         try:
             # The first xorb on disk means: in the middle of the upload.
             deadline = time.monotonic() + 60
-            while not any(path.stat().st_size > MIB for path in (tmp_path / "root" / "xorbs").rglob("*") if path.is_file()):
+            while not any(
+                path.stat().st_size > MIB for path in (tmp_path / "root" / "xorbs").rglob("*") if path.is_file()
+            ):
                 assert client.poll() is None
                 assert time.monotonic() < deadline
         finally:
@@ -107,7 +109,12 @@ def test_endpoint_killed_in_mid_commit(tmp_path: Path, delay: float) -> None:
     fs.make_repo(REPO)
     fs.pipe(f"{REPO}/main/old.bin", content)
     client = subprocess.Popen(
-        [sys.executable, "-c", many], env=environment, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        [sys.executable, "-c", many],
+        env=environment,
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
     )
     try:
         assert client.stdout is not None

@@ -78,7 +78,9 @@ def build(pieces: list[bytes]) -> Xorb:
     return builder.build()
 
 
-PIECES = [KINDS[kind][0][:size] for kind, size in (("random", 9000), ("text", 20_000), ("float32", 30_003), ("tiny", 1))]
+PIECES = [
+    KINDS[kind][0][:size] for kind, size in (("random", 9000), ("text", 20_000), ("float32", 30_003), ("tiny", 1))
+]
 
 
 def test_round_trip_with_and_without_footer() -> None:

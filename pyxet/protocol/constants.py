@@ -40,9 +40,9 @@ INTERNAL_NODE_KEY: Final = bytes.fromhex("017ec5c7a5472996fd946666b48a02e65ddd53
 VERIFICATION_KEY: Final = bytes.fromhex("7f1857d6ce56ed66127ff913e7a5c3f3a4cd26d5b5db49e64124987f28fb94c3")
 
 # The gear table, as the kernels want it: 256 little-endian 64-bit words.
+# fmt: off
 GEAR_TABLE: Final = struct.pack(
     "<256Q",
-    # fmt: off
     0xb088d3a9e840f559, 0x5652c7f739ed20d6, 0x45b28969898972ab, 0x6b0a89d5b68ec777, 0x368f573e8b7a31b7,
     0x1dc636dce936d94b, 0x207a4c4e5554d5b6, 0xa474b34628239acb, 0x3b06a83e1ca3b912, 0x90e78d6c2f02baf7,
     0xe1c92df7150d9a8a, 0x8e95053a1086d3ad, 0x5a2ef4f1b83a0722, 0xa50fac949f807fae, 0x0e7303eb80d8d681,
@@ -95,5 +95,5 @@ GEAR_TABLE: Final = struct.pack(
     0xfb3d6fb6ab2fdd8d, 0x60305eed8e160a8d, 0xcbbf4b14e9946ce8, 0x00004f63381b10c3, 0x07d5b7816fcc4e10,
     0xe5a536726a6a8155, 0x57afb23447a07fdd, 0x18f346f7abc9d394, 0x636dc655d61ad33d, 0xcc8bab4939f7f3f6,
     0x63c7a906c1dd187b,
-    # fmt: on
 )
+# fmt: on

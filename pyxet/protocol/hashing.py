@@ -132,7 +132,9 @@ def file_hash(chunks: Iterable[tuple[Hash, int]]) -> Hash:
     return hasher.digest()
 
 
-def _merge_level(nodes: list[tuple[Hash, int]], *, at_end: bool) -> tuple[list[tuple[Hash, int]], list[tuple[Hash, int]]]:
+def _merge_level(
+    nodes: list[tuple[Hash, int]], *, at_end: bool
+) -> tuple[list[tuple[Hash, int]], list[tuple[Hash, int]]]:
     """Fold one level of the tree: the parents, and the nodes whose parent depends on what may still come."""
     parents = []
     start = 0

@@ -1,0 +1,151 @@
+"""Which chunks are stored already, and putting a file's terms together (Xet specification, ``deduplication.md``).
+
+A chunk's place is a xorb and an index. Xorbs that are still being filled have no hash yet, so places name xorbs by a
+number of this session; `Places.seal` gives the number its hash.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from pyxet.protocol.hashing import FileHasher, Hash, keyed_chunk_hash, term_hash
+from pyxet.protocol.shard import FileEntry, Shard, Term
+
+# Shorter runs of known chunks are stored again once a file falls apart into terms shorter than this on average.
+MIN_AVERAGE_RUN: Final = 8
+_GRACE_TERMS: Final = 32
+# Asking for chunks nearer to each other than this rarely finds another shard.
+QUERY_SPACING: Final = 4 * 1024 * 1024
+
+
+class Place(NamedTuple):
+    """Where a chunk is: the session's number of a xorb, and the index of the chunk in it."""
+
+    xorb: int
+    chunk: int
+
+
+class Places:
+    """Known chunks of one upload session: its own, and those of shards that answered chunk queries."""
+
+    def __init__(self) -> None:
+        self._own: dict[Hash, Place] = {}
+        self._keyed: dict[bytes, dict[Hash, Place]] = {}
+        self._hashes: dict[int, Hash] = {}
+        self._numbers: dict[Hash, int] = {}
+        self._next = 0
+
+    def open_xorb(self) -> int:
+        """The number of a new xorb."""
+        self._next += 1
+        return self._next
+
+    def add(self, value: Hash, place: Place) -> None:
+        """Remember a chunk of this session."""
+        self._own.setdefault(value, place)
+
+    def seal(self, number: int, value: Hash) -> None:
+        """Say which hash a xorb got."""
+        self._hashes[number] = value
+
+    def hash_of(self, number: int) -> Hash:
+        """The hash of a sealed xorb; `KeyError` if it is still open."""
+        return self._hashes[number]
+
+    def add_shard(self, shard: Shard) -> None:
+        """Remember the chunks of a shard that answered a query, under its key."""
+        known = self._keyed.setdefault(shard.footer.key if shard.footer else bytes(32), {})
+        for xorb in shard.xorbs:
+            number = self._numbers.get(xorb.xorb_hash)
+            if number is None:
+                number = self._numbers[xorb.xorb_hash] = self.open_xorb()
+                self._hashes[number] = xorb.xorb_hash
+            for index, chunk in enumerate(xorb.chunks):
+                known.setdefault(chunk.hash, Place(number, index))
+
+    def find(self, value: Hash) -> Place | None:
+        """Where a chunk is, if that is known."""
+        place = self._own.get(value)
+        if place is None:
+            for key, known in self._keyed.items():
+                place = known.get(keyed_chunk_hash(key, value))
+                if place is not None:
+                    break
+        return place
+
+    def find_run(self, values: Sequence[Hash], start: int) -> list[Place]:
+        """The longest run from ``values[start]`` whose chunks follow each other in one known xorb."""
+        run: list[Place] = []
+        for value in values[start:]:
+            place = self.find(value)
+            if place is None or (run and place != (run[-1].xorb, run[-1].chunk + 1)):
+                break
+            run.append(place)
+        return run
+
+
+@dataclass(slots=True)
+class _Run:
+    xorb: int
+    start: int
+    end: int
+    length: int
+    hashes: list[Hash]
+    verification: Hash = b""
+
+    def close(self) -> Hash:
+        """The verification hash; with it the chunks' hashes, 32 bytes each for terabytes of chunks, can go."""
+        if not self.verification:
+            self.verification = term_hash(self.hashes)
+            self.hashes = []
+        return self.verification
+
+
+class FileAssembler:
+    """Collects a file's chunks in order, and turns them into the entry of a shard."""
+
+    def __init__(self) -> None:
+        self._runs: list[_Run] = []
+        self._hasher = FileHasher()
+        self._chunks = 0
+        self.size = 0
+
+    def add(self, value: Hash, length: int, place: Place) -> None:
+        """The next chunk: its hash, raw length in bytes, and place."""
+        self._hasher.update([(value, length)])
+        self._chunks += 1
+        self.size += length
+        last = self._runs[-1] if self._runs else None
+        if last and last.xorb == place.xorb and last.end == place.chunk:
+            last.end += 1
+            last.length += length
+            last.hashes.append(value)
+            return
+        if last:
+            last.close()
+        self._runs.append(_Run(place.xorb, place.chunk, place.chunk + 1, length, [value]))
+
+    def takes(self, run: Sequence[Place]) -> bool:
+        """Whether a run of known chunks should be referred to, rather than stored again to keep the file in one piece."""
+        if len(run) >= MIN_AVERAGE_RUN or len(self._runs) < _GRACE_TERMS:
+            return True
+        last = self._runs[-1]
+        if (last.xorb, last.end) == run[0]:
+            return True
+        return self._chunks >= MIN_AVERAGE_RUN * len(self._runs)
+
+    @property
+    def terms(self) -> int:
+        """Number of terms so far."""
+        return len(self._runs)
+
+    def file_hash(self) -> Hash:
+        """The Xet hash of what was added."""
+        return self._hasher.digest()
+
+    def entry(self, places: Places, sha256: str | None) -> FileEntry:
+        """The file's entry for a shard, once all its xorbs are sealed."""
+        terms = tuple(Term(places.hash_of(run.xorb), run.start, run.end, run.length) for run in self._runs)
+        return FileEntry(self.file_hash(), terms, tuple(run.close() for run in self._runs), sha256)

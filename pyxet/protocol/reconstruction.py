@@ -1,0 +1,191 @@
+"""Reconstruction plans: which byte ranges of which xorbs make a file, or a part of it.
+
+(Xet specification, ``file-reconstruction.md``, ``download-protocol.md`` and ``api.md``.) Inside the code every range ends
+before its ``end``; on the wire byte ranges include it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pyxet.errors import FormatError
+from pyxet.protocol.constants import MAX_CHUNK, MAX_XORB_BYTES_READ, MAX_XORB_CHUNKS
+from pyxet.protocol.hashing import Hash, hash_from_hex
+from pyxet.protocol.messages import ReconstructionV1, ReconstructionV2, WireRange, WireTerm
+from pyxet.protocol.shard import Term
+
+
+@dataclass(frozen=True, slots=True)
+class FetchRange:
+    """A signed URL, and what its byte range holds: chunks ``chunk_start`` to before ``chunk_end`` of a xorb."""
+
+    url: str
+    chunk_start: int
+    chunk_end: int
+    byte_start: int
+    byte_end: int
+
+
+@dataclass(frozen=True, slots=True)
+class PlanTerm:
+    """A term of a plan, and the fetch that holds its chunks."""
+
+    term: Term
+    fetch: FetchRange
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How to get a byte range of a file.
+
+    Attributes
+    ----------
+    skip:
+        Bytes of the first term's content that come before the range.
+    terms:
+        In file order; several may share a fetch.
+    """
+
+    skip: int
+    terms: tuple[PlanTerm, ...]
+
+    @property
+    def raw_length(self) -> int:
+        """Bytes that the terms decode to, the skipped ones included."""
+        return sum(part.term.raw_length for part in self.terms)
+
+
+def plan_from_v1(message: ReconstructionV1) -> Plan:
+    """The plan of a v1 answer. Raises `FormatError` if it makes no sense."""
+    fetches = {
+        hash_from_hex(name): [_fetch(entry.url, entry.range, entry.url_range) for entry in entries]
+        for name, entries in message.fetch_info.items()
+    }
+    return _plan(message.offset_into_first_range, message.terms, fetches)
+
+
+def plan_from_v2(message: ReconstructionV2) -> Plan:
+    """The plan of a v2 answer. Raises `FormatError` if it makes no sense."""
+    fetches = {
+        hash_from_hex(name): [
+            _fetch(entry.url, part.chunks, part.bytes) for entry in entries for part in entry.ranges
+        ]
+        for name, entries in message.xorbs.items()
+    }  # fmt: skip
+    return _plan(message.offset_into_first_range, message.terms, fetches)
+
+
+def _fetch(url: str, chunks: WireRange, span: WireRange) -> FetchRange:
+    if not 0 <= chunks.start < chunks.end <= MAX_XORB_CHUNKS:
+        raise FormatError(f"reconstruction: chunks {chunks.start:,} to {chunks.end:,} make no range")
+    if not 0 <= span.start <= span.end < MAX_XORB_BYTES_READ:
+        raise FormatError(f"reconstruction: bytes {span.start:,} to {span.end:,} make no range")
+    return FetchRange(url, chunks.start, chunks.end, span.start, span.end + 1)
+
+
+def _plan(skip: int, terms: Sequence[WireTerm], fetches: Mapping[Hash, Sequence[FetchRange]]) -> Plan:
+    parts = []
+    for wire in terms:
+        value = hash_from_hex(wire.hash)
+        start, end = wire.range.start, wire.range.end
+        if not 0 <= start < end <= MAX_XORB_CHUNKS or not 0 < wire.unpacked_length <= (end - start) * MAX_CHUNK:
+            raise FormatError(
+                f"reconstruction: a term of {wire.unpacked_length:,} bytes from chunks {start:,} to {end:,} makes no sense"
+            )
+        fetch = next((f for f in fetches.get(value, ()) if f.chunk_start <= start and end <= f.chunk_end), None)
+        if fetch is None:
+            raise FormatError(f"reconstruction: no URL for chunks {start:,} to {end:,} of xorb {wire.hash}")
+        parts.append(PlanTerm(Term(value, start, end, wire.unpacked_length), fetch))
+    if skip < 0 or (parts and skip >= parts[0].term.raw_length) or (skip and not parts):
+        raise FormatError(f"reconstruction: an offset of {skip:,} lies outside the first term")
+    return Plan(skip, tuple(parts))
+
+
+def trim_terms(
+    terms: Sequence[Term], chunk_lengths: Mapping[Hash, Sequence[int]], start: int, end: int
+) -> tuple[int, list[Term]]:
+    """The part of a file's terms whose chunks overlap bytes ``start`` to before ``end``.
+
+    Parameters
+    ----------
+    terms:
+        All terms of the file.
+    chunk_lengths:
+        Raw length of each chunk of each xorb that a term within the range names.
+
+    Returns
+    -------
+    tuple
+        Bytes of the first trimmed term before ``start``, and the trimmed terms.
+    """
+    trimmed: list[Term] = []
+    skip = 0
+    at = 0
+    for term in terms:
+        term_start, at = at, at + term.raw_length
+        if at <= start:
+            continue
+        if term_start >= end:
+            break
+        if start <= term_start and at <= end:
+            trimmed.append(term)
+            continue
+        first, last, length, chunk_at = term.chunk_end, term.chunk_start, 0, term_start
+        for index in range(term.chunk_start, term.chunk_end):
+            chunk_start, chunk_at = chunk_at, chunk_at + chunk_lengths[term.xorb_hash][index]
+            if chunk_at <= start or chunk_start >= end:
+                continue
+            if not trimmed and first == term.chunk_end:
+                skip = max(0, start - chunk_start)
+            first, last, length = min(first, index), index + 1, length + chunk_at - chunk_start
+        trimmed.append(Term(term.xorb_hash, first, last, length))
+    return skip, trimmed
+
+
+def fetch_runs(terms: Sequence[Term]) -> dict[Hash, list[tuple[int, int]]]:
+    """Runs of chunks to fetch for some terms: those of one xorb that touch or overlap become one run."""
+    runs: dict[Hash, list[tuple[int, int]]] = {}
+    for value, start, end in sorted((term.xorb_hash, term.chunk_start, term.chunk_end) for term in terms):
+        found = runs.setdefault(value, [])
+        if found and start <= found[-1][1]:
+            found[-1] = (found[-1][0], max(end, found[-1][1]))
+        else:
+            found.append((start, end))
+    return runs
+
+
+@dataclass(frozen=True, slots=True)
+class CoalescedRange:
+    """A byte range that answers several: ``members`` are indices into what was asked for."""
+
+    start: int
+    end: int
+    members: tuple[int, ...]
+
+
+def coalesce_ranges(
+    ranges: Sequence[tuple[int, int]], *, max_gap: int, max_size: int
+) -> list[CoalescedRange]:  # fmt: skip
+    """Merge byte ranges of one file that lie near each other.
+
+    Parameters
+    ----------
+    ranges:
+        (start, end) in bytes, in any order; empty ones are left out.
+    max_gap:
+        Greatest distance in bytes that is worth reading through.
+    max_size:
+        A merged range does not grow beyond this; a single longer one stays as it is.
+    """
+    merged: list[CoalescedRange] = []
+    for index in sorted(range(len(ranges)), key=lambda index: ranges[index]):
+        start, end = ranges[index]
+        if start >= end:
+            continue
+        last = merged[-1] if merged else None
+        if last and start <= last.end + max_gap and (end <= last.end or end - last.start <= max_size):
+            merged[-1] = CoalescedRange(last.start, max(end, last.end), (*last.members, index))
+        else:
+            merged.append(CoalescedRange(start, end, (index,)))
+    return merged

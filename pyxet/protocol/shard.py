@@ -1,0 +1,338 @@
+"""Shards: which files are made of which xorbs (Xet specification, ``shard.md``; Internet-Draft, shard format).
+
+::
+
+    shard  = header  file section  xorb section  [ lookup tables  footer ]
+    header = 32-byte tag | u64 version 2 | u64 footer size (0: no footer)
+    file   = hash | u32 flags | u32 n | 8 unused;  n terms;  n verifications (flag 31);  metadata (flag 30)
+    term   = xorb hash | u32 flags | u32 raw length | u32 first chunk | u32 chunk after the last
+    xorb   = hash | u32 flags | u32 n | u32 raw size | u32 stored size;  n chunks
+    chunk  = hash | u32 offset in the raw content | u32 raw length | u32 flags | u32 unused
+    footer = u64 version 1 | u64 offsets of files and xorbs | (u64 offset, u64 count) of the file, xorb and chunk tables
+             | 32-byte key | u64 created | u64 key expiry | 72 bytes | u64 offset of the footer
+
+Every record is 48 bytes; a section ends with a record of 32 bytes 0xFF and 16 bytes 0. Integers are little-endian.
+The sha256 in the metadata is stored like a hash, each 8-byte group reversed. The footer's six table words follow the
+Internet-Draft: other clients allocate by them, so zeros there would be read as offsets.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from pyxet.errors import FormatError
+from pyxet.protocol.constants import MAX_SHARD_BYTES, MAX_XORB_CHUNKS
+from pyxet.protocol.hashing import HASH_SIZE, Buffer, Hash, hash_from_hex, hash_to_hex, is_eligible, keyed_chunk_hash
+
+_TAG: Final = b"HFRepoMetaData\x00" + bytes.fromhex("556967456a7b815783a5bdd95ccdd14aa9")
+_HEADER = struct.Struct("<32sQQ")
+_RECORD: Final = 48
+_FILE = struct.Struct("<32sII8x")
+_TERM = struct.Struct("<32sIIII")
+_HASH_ONLY = struct.Struct("<32s16x")
+_XORB = struct.Struct("<32sIIII")
+_CHUNK = struct.Struct("<32sIIII")
+_BOOKEND: Final = b"\xff" * HASH_SIZE + bytes(16)
+_FOOTER = struct.Struct("<QQQ6Q32sQQ72xQ")
+_VERSION, _FOOTER_VERSION = 2, 1
+_WITH_VERIFICATION, _WITH_METADATA = 1 << 31, 1 << 30
+_ELIGIBLE: Final = 1 << 31
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """A run of chunks of one xorb: ``chunk_end`` is the chunk after the last, ``raw_length`` in bytes."""
+
+    xorb_hash: Hash
+    chunk_start: int
+    chunk_end: int
+    raw_length: int
+
+
+@dataclass(frozen=True, slots=True)
+class FileEntry:
+    """How a file is put together.
+
+    Attributes
+    ----------
+    file_hash:
+        The Xet file hash.
+    terms:
+        Its content, in order.
+    verification:
+        One hash for each term, or empty where the shard has none.
+    sha256:
+        SHA-256 of the content in hex, where the shard has it.
+    """
+
+    file_hash: Hash
+    terms: tuple[Term, ...]
+    verification: tuple[Hash, ...] = ()
+    sha256: str | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file."""
+        return sum(term.raw_length for term in self.terms)
+
+
+@dataclass(frozen=True, slots=True)
+class ShardChunk:
+    """A chunk of a xorb as a shard lists it; the hash may be keyed."""
+
+    hash: Hash
+    raw_length: int
+
+
+@dataclass(frozen=True, slots=True)
+class XorbEntry:
+    """A xorb as a shard lists it; ``stored_size`` is 0 in what clients upload."""
+
+    xorb_hash: Hash
+    chunks: tuple[ShardChunk, ...]
+    stored_size: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Footer:
+    """The parts of a footer that mean something to readers; times in Unix seconds, an all-zero key means no key."""
+
+    key: bytes = bytes(32)
+    created: int = 0
+    expires: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """A parsed shard."""
+
+    files: tuple[FileEntry, ...]
+    xorbs: tuple[XorbEntry, ...]
+    footer: Footer | None = None
+
+
+def file_entry_size(terms: int) -> int:
+    """Bytes that a file of so many terms takes in a shard, with verification and metadata."""
+    return _RECORD * (2 + 2 * terms)
+
+
+def xorb_entry_size(chunks: int) -> int:
+    """Bytes that a xorb of so many chunks takes in a shard."""
+    return _RECORD * (1 + chunks)
+
+
+# Header and the ends of both sections.
+EMPTY_SHARD_SIZE: Final = 3 * _RECORD
+
+
+def write_upload_shard(files: Sequence[FileEntry], xorbs: Sequence[XorbEntry]) -> bytes:
+    """A shard as it is uploaded: no footer, nothing after the xorb section (``shard.md``, shard upload).
+
+    Raises
+    ------
+    FormatError
+        It would be larger than 64 MiB.
+    """
+    data = b"".join((_HEADER.pack(_TAG, _VERSION, 0), *_file_section(files), *_xorb_section(xorbs, bytes(32))))
+    if len(data) > MAX_SHARD_BYTES:
+        raise FormatError(f"shard: {len(data):,} bytes are more than the 64 MiB a shard may have")
+    return data
+
+
+def write_dedup_shard(xorbs: Sequence[XorbEntry], footer: Footer) -> bytes:
+    """The answer to a chunk query: no files, chunk hashes under the footer's key, empty lookup tables."""
+    return _with_footer(
+        b"".join(_file_section(())), b"".join(_xorb_section(xorbs, footer.key)), footer, [b"", b"", b""]
+    )
+
+
+def write_stored_shard(files: Sequence[FileEntry], xorbs: Sequence[XorbEntry], footer: Footer) -> bytes:
+    """A shard with footer and sorted lookup tables, as stores keep it; chunk hashes go under the footer's key."""
+    file_rows, xorb_rows, chunk_rows = [], [], []
+    record = 0
+    for file in files:
+        file_rows.append((_low_word(file.file_hash), record))
+        record += 1 + len(file.terms) + len(file.verification) + (file.sha256 is not None)
+    record = 0
+    for xorb in xorbs:
+        xorb_rows.append((_low_word(xorb.xorb_hash), record))
+        keyed = (_low_word(keyed_chunk_hash(footer.key, chunk.hash)) for chunk in xorb.chunks)
+        chunk_rows += [(word, record, index) for index, word in enumerate(keyed)]
+        record += 1 + len(xorb.chunks)
+    tables = [
+        b"".join(struct.pack("<QI", *row) for row in sorted(file_rows)),
+        b"".join(struct.pack("<QI", *row) for row in sorted(xorb_rows)),
+        b"".join(struct.pack("<QII", *row) for row in sorted(chunk_rows)),
+    ]
+    return _with_footer(b"".join(_file_section(files)), b"".join(_xorb_section(xorbs, footer.key)), footer, tables)
+
+
+def parse_shard(data: Buffer) -> Shard:
+    """Read a shard of any form.
+
+    Raises
+    ------
+    FormatError
+        It is too large, cut off, or its sections, tables or footer are not where they say they are.
+    """
+    view = memoryview(data)
+    if len(view) > MAX_SHARD_BYTES + _FOOTER.size:
+        raise FormatError(f"shard: {len(view):,} bytes are more than a shard may have")
+    if len(view) < _HEADER.size:
+        raise FormatError("shard header: cut off")
+    tag, version, footer_size = _HEADER.unpack_from(view)
+    if tag[15:] != _TAG[15:]:
+        raise FormatError("shard header: this is not a shard", offset=0)
+    if version != _VERSION:
+        raise FormatError(f"shard header: version {version} is unknown", offset=32)
+    if footer_size not in (0, _FOOTER.size):
+        raise FormatError(f"shard header: a footer of {footer_size:,} bytes is unknown", offset=40)
+    reader = _Reader(view, _HEADER.size, len(view) - footer_size)
+    files = tuple(_read_files(reader))
+    xorbs_at = reader.at
+    xorbs = tuple(_read_xorbs(reader))
+    if footer_size == 0:
+        if reader.at != len(view):
+            raise FormatError(f"shard: {len(view) - reader.at:,} bytes after its end", offset=reader.at)
+        return Shard(files, xorbs)
+    return Shard(files, xorbs, _read_footer(view, xorbs_at, reader.at))
+
+
+class _Reader:
+    """Hands out records of 48 bytes and never more than the buffer has."""
+
+    def __init__(self, view: memoryview, at: int, end: int) -> None:
+        self._view = view
+        self._end = end
+        self.at = at
+
+    def record(self, what: str) -> memoryview:
+        if self._end - self.at < _RECORD:
+            raise FormatError(f"shard: cut off in {what}", offset=self.at)
+        self.at += _RECORD
+        return self._view[self.at - _RECORD : self.at]
+
+    def expect(self, count: int, what: str) -> None:
+        """Refuse a count that the rest of the buffer cannot hold, before anything is made for it."""
+        if count > (self._end - self.at) // _RECORD:
+            raise FormatError(f"shard: {count:,} {what} do not fit into what is left of it", offset=self.at)
+
+
+def _read_files(reader: _Reader) -> Iterator[FileEntry]:
+    while (record := reader.record("the file section")) != _BOOKEND:
+        value, flags, count = _FILE.unpack(record)
+        if flags & ~(_WITH_VERIFICATION | _WITH_METADATA):
+            raise FormatError(f"shard file: flags {flags:#x} are unknown", offset=reader.at - _RECORD)
+        reader.expect(count * (2 if flags & _WITH_VERIFICATION else 1), "terms")
+        terms = tuple(_read_term(reader) for _ in range(count))
+        verification: tuple[Hash, ...] = ()
+        if flags & _WITH_VERIFICATION:
+            verification = tuple(_HASH_ONLY.unpack(reader.record("a verification"))[0] for _ in range(count))
+        sha256 = None
+        if flags & _WITH_METADATA:
+            sha256 = hash_to_hex(_HASH_ONLY.unpack(reader.record("a file's metadata"))[0])
+        yield FileEntry(value, terms, verification, sha256)
+
+
+def _read_term(reader: _Reader) -> Term:
+    value, _, length, start, end = _TERM.unpack(reader.record("a term"))
+    if start >= end or length == 0:
+        raise FormatError(f"shard term: chunks {start:,} to {end:,} of {length:,} bytes make no run", offset=reader.at)
+    return Term(value, start, end, length)
+
+
+def _read_xorbs(reader: _Reader) -> Iterator[XorbEntry]:
+    while (record := reader.record("the xorb section")) != _BOOKEND:
+        value, _, count, raw_size, stored_size = _XORB.unpack(record)
+        if count > MAX_XORB_CHUNKS:
+            raise FormatError(f"shard xorb: {count:,} chunks are too many", offset=reader.at - _RECORD)
+        reader.expect(count, "chunks")
+        chunks = []
+        offset = 0
+        for _ in range(count):
+            chunk, start, length, _flags, _unused = _CHUNK.unpack(reader.record("a chunk"))
+            if start != offset or length == 0:
+                raise FormatError(
+                    f"shard chunk: it starts at {start:,}, {offset:,} expected", offset=reader.at - _RECORD
+                )
+            offset += length
+            chunks.append(ShardChunk(chunk, length))
+        if offset != raw_size:
+            raise FormatError(f"shard xorb: {raw_size:,} bytes announced, its chunks have {offset:,}", offset=reader.at)
+        yield XorbEntry(value, tuple(chunks), stored_size)
+
+
+def _read_footer(view: memoryview, xorbs_at: int, xorbs_end: int) -> Footer:
+    at = len(view) - _FOOTER.size
+    version, files_start, xorbs_start, *tables, key, created, expires, own = _FOOTER.unpack_from(view, at)
+    if version != _FOOTER_VERSION:
+        raise FormatError(f"shard footer: version {version} is unknown", offset=at)
+    if (files_start, xorbs_start, own) != (_HEADER.size, xorbs_at, at):
+        raise FormatError("shard footer: its offsets are not those of the sections", offset=at)
+    end = xorbs_end
+    for start, count, size in zip(tables[::2], tables[1::2], (12, 12, 16), strict=True):
+        # Tables are optional; one that is there lies between the sections and the footer.
+        if count:
+            if start < end or start + count * size > at:
+                raise FormatError("shard footer: a lookup table lies outside the shard", offset=at)
+            end = start + count * size
+    if end != at:
+        raise FormatError(f"shard: {at - end:,} bytes that no lookup table owns", offset=end)
+    return Footer(key, created, expires)
+
+
+def _file_section(files: Iterable[FileEntry]) -> Iterator[bytes]:
+    for file in files:
+        if file.verification and len(file.verification) != len(file.terms):
+            raise FormatError("shard file: verifications and terms differ in number")
+        flags = (_WITH_VERIFICATION if file.verification or not file.terms else 0) | (
+            _WITH_METADATA if file.sha256 is not None else 0
+        )
+        yield _FILE.pack(file.file_hash, flags, len(file.terms))
+        for term in file.terms:
+            yield _TERM.pack(term.xorb_hash, 0, term.raw_length, term.chunk_start, term.chunk_end)
+        for value in file.verification:
+            yield _HASH_ONLY.pack(value)
+        if file.sha256 is not None:
+            yield _HASH_ONLY.pack(hash_from_hex(file.sha256))
+    yield _BOOKEND
+
+
+def _xorb_section(xorbs: Iterable[XorbEntry], key: bytes) -> Iterator[bytes]:
+    for xorb in xorbs:
+        yield _XORB.pack(
+            xorb.xorb_hash, 0, len(xorb.chunks), sum(chunk.raw_length for chunk in xorb.chunks), xorb.stored_size
+        )
+        offset = 0
+        for chunk in xorb.chunks:
+            flags = _ELIGIBLE if is_eligible(chunk.hash) else 0
+            yield _CHUNK.pack(keyed_chunk_hash(key, chunk.hash), offset, chunk.raw_length, flags, 0)
+            offset += chunk.raw_length
+    yield _BOOKEND
+
+
+def _with_footer(files: bytes, xorbs: bytes, footer: Footer, tables: list[bytes]) -> bytes:
+    files_at = _HEADER.size
+    xorbs_at = files_at + len(files)
+    at = xorbs_at + len(xorbs)
+    words = []
+    for table, row in zip(tables, (12, 12, 16), strict=True):
+        words += [at, len(table) // row]
+        at += len(table)
+    tail = _FOOTER.pack(
+        _FOOTER_VERSION, files_at, xorbs_at, *words, footer.key, footer.created, footer.expires, at
+    )  # fmt: skip
+    return b"".join((_HEADER.pack(_TAG, _VERSION, _FOOTER.size), files, xorbs, *tables, tail))
+
+
+def _low_word(value: Hash) -> int:
+    return int.from_bytes(value[:8], "little")
+
+
+assert (
+    _FILE.size == _TERM.size == _HASH_ONLY.size == _XORB.size == _CHUNK.size == len(_BOOKEND) == _HEADER.size == _RECORD
+)
+assert _FOOTER.size == 200
