@@ -1,0 +1,260 @@
+"""The CAS routes (Xet specification, ``api.md``): xorbs, shards, chunk queries, reconstructions.
+
+A file is readable with a token of any repository of this endpoint by whoever knows its 256-bit hash; hashes of private
+content are shown only where its repository is visible. Upload grants are not offered: their absence (404) makes clients
+send xorbs directly.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from typing import Final
+
+from aiohttp import web
+
+from pyxet.errors import (
+    BadRequestError,
+    EntryNotFoundError,
+    FormatError,
+    RangeNotSatisfiableError,
+    XetError,
+)
+from pyxet.protocol.constants import MAX_SHARD_BYTES, MAX_XORB_BYTES_READ, MIB
+from pyxet.protocol.hashing import ZERO_HASH, Hash, hash_from_hex, hash_to_hex
+from pyxet.protocol.messages import (
+    ReconstructionV1,
+    ReconstructionV2,
+    ShardEvent,
+    ShardResultV1,
+    WireFetchRange,
+    WireFetchV1,
+    WireFetchV2,
+    WireRange,
+    WireTerm,
+    XorbInserted,
+    encode,
+)
+from pyxet.protocol.reconstruction import fetch_runs
+from pyxet.protocol.shard import FileEntry, Footer, ShardChunk, Term, XorbEntry, write_dedup_shard
+from pyxet.server.content import ContentStore, byte_range
+from pyxet.server.state import CONTENT, TOKENS, check_cas, in_worker, json_response
+
+_RANGE = re.compile(r"bytes=(\d+)-(\d*)\Z")
+_HASH: Final = "{hash:[0-9a-f]{64}}"
+# A chunk query's answer names at most this many xorbs, to stay well below the 64 MiB of a shard.
+_MAX_QUERY_XORBS: Final = 256
+Sign = Callable[[str, list[tuple[int, int]]], str]
+
+
+def add_routes(app: web.Application) -> None:
+    """Add the CAS routes."""
+    app.router.add_post(f"/v1/xorbs/default/{_HASH}", post_xorb)
+    app.router.add_get(f"/v1/xorbs/default/{_HASH}", get_xorb)
+    app.router.add_post("/v1/shards", post_shard_v1)
+    app.router.add_post("/v2/shards", post_shard_v2)
+    app.router.add_get(f"/v1/chunks/default/{_HASH}", get_chunk)
+    app.router.add_get(f"/v1/reconstructions/{_HASH}", get_reconstruction_v1)
+    app.router.add_get(f"/v2/reconstructions/{_HASH}", get_reconstruction_v2)
+    app.router.add_head(f"/v1/files/{_HASH}", head_file)
+    app.router.add_post("/v1/telemetry", post_telemetry)
+
+
+async def post_xorb(request: web.Request) -> web.Response:
+    """``POST /v1/xorbs/default/{hash}``: to a temporary file while it arrives, then checked and kept."""
+    check_cas(request, "write")
+    content = request.app[CONTENT]
+    name = request.match_info["hash"]
+    descriptor, temporary = await in_worker(request, content.xorbs.temporary)
+    try:
+        size = 0
+        async for data in request.content.iter_any():
+            size += len(data)
+            if size > MAX_XORB_BYTES_READ + MIB:
+                raise BadRequestError("a xorb has at most 64 MiB", status=413)
+            # Into the page cache; the sync comes with the check, in a worker.
+            os.write(descriptor, data)
+        inserted = await in_worker(request, content.keep_xorb, descriptor, temporary, name)
+    finally:
+        os.close(descriptor)
+        temporary.unlink(missing_ok=True)
+    return json_response(encode(XorbInserted(was_inserted=inserted)))
+
+
+async def get_xorb(request: web.Request) -> web.StreamResponse:
+    """``GET /v1/xorbs/default/{hash}``: one of the byte ranges that the URL is signed for. HEAD needs a token instead."""
+    name = request.match_info["hash"]
+    content = request.app[CONTENT]
+    info = await in_worker(request, content.index.xorb, hash_from_hex(name))
+    if request.method == "HEAD":
+        check_cas(request, "read")
+        if info is None:
+            raise EntryNotFoundError(f"xorb {name} is not stored", status=404)
+        return web.Response(headers={"Content-Length": str(info.size)})
+    match = _RANGE.match(request.headers.get("Range", ""))
+    if match is None or not match[2]:
+        raise BadRequestError("reading a xorb needs a range: bytes=first-last", status=400)
+    request.app[TOKENS].check_query(name, dict(request.query), (int(match[1]), int(match[2]) + 1))
+    if info is None:
+        raise EntryNotFoundError(f"xorb {name} is not stored", status=404)
+    return web.FileResponse(content.xorbs.path(name), headers={"Content-Type": "application/octet-stream"})
+
+
+async def post_shard_v1(request: web.Request) -> web.Response:
+    """``POST /v1/shards``: 1 for something new, 0 for nothing."""
+    check_cas(request, "write")
+    new = await in_worker(request, request.app[CONTENT].add_shard, await _body(request))
+    return json_response(encode(ShardResultV1(result=int(new))))
+
+
+async def post_shard_v2(request: web.Request) -> web.StreamResponse:
+    """``POST /v2/shards``: NDJSON that ends with ``result`` or ``error``."""
+    check_cas(request, "write")
+    data = await _body(request)
+    response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
+    await response.prepare(request)
+    await response.write(encode(ShardEvent(type="validating", verified=0, total=1)) + b"\n")
+    try:
+        await in_worker(request, request.app[CONTENT].add_shard, data)
+        last = ShardEvent(type="result")
+    except (XetError, OSError) as error:
+        last = ShardEvent(type="error", message=str(error), retryable=not isinstance(error, XetError))
+    await response.write(encode(last) + b"\n")
+    return response
+
+
+async def get_chunk(request: web.Request) -> web.Response:
+    """``GET /v1/chunks/default/{hash}``: a keyed shard with the xorbs that were uploaded along with the chunk."""
+    check_cas(request, "write")
+    data = await in_worker(request, _dedup_shard, request.app[CONTENT], hash_from_hex(request.match_info["hash"]))
+    if data is None:
+        raise EntryNotFoundError("no such chunk is known", status=404)
+    return web.Response(body=data, content_type="application/octet-stream")
+
+
+def _dedup_shard(content: ContentStore, chunk: Hash) -> bytes | None:
+    xorbs = content.index.xorbs_near(chunk)
+    if xorbs is None:
+        return None
+    entries = []
+    for value in xorbs[:_MAX_QUERY_XORBS]:
+        info = content.stored(value)
+        chunks = tuple(ShardChunk(item.hash, item.raw_length) for item in info.chunks)
+        entries.append(XorbEntry(value, chunks, info.size))
+    return write_dedup_shard(entries, Footer(key=os.urandom(32)))
+
+
+async def get_reconstruction_v1(request: web.Request) -> web.Response:
+    """``GET /v1/reconstructions/{hash}``: one URL for each run of chunks."""
+    skip, terms, runs, sign = await _reconstruction(request)
+    fetch_info = {
+        hash_to_hex(value): [
+            WireFetchV1(range=chunks, url=sign(hash_to_hex(value), [span]), url_range=_inclusive(span))
+            for chunks, span in found
+        ]
+        for value, found in runs.items()
+    }
+    return json_response(
+        encode(ReconstructionV1(offset_into_first_range=skip, terms=_wire(terms), fetch_info=fetch_info))
+    )
+
+
+async def get_reconstruction_v2(request: web.Request) -> web.Response:
+    """``GET /v2/reconstructions/{hash}``: one URL for each xorb, good for any one of its ranges."""
+    skip, terms, runs, sign = await _reconstruction(request)
+    xorbs = {
+        hash_to_hex(value): [
+            WireFetchV2(
+                url=sign(hash_to_hex(value), [span for _, span in found]),
+                ranges=[WireFetchRange(chunks=chunks, bytes=_inclusive(span)) for chunks, span in found],
+            )
+        ]
+        for value, found in runs.items()
+    }
+    return json_response(encode(ReconstructionV2(offset_into_first_range=skip, terms=_wire(terms), xorbs=xorbs)))
+
+
+async def head_file(request: web.Request) -> web.Response:
+    """``HEAD /v1/files/{hash}``: the size of a file in its length header."""
+    check_cas(request, "read")
+    entry = await _file(request)
+    return web.Response(headers={"Content-Length": str(entry.size)})
+
+
+async def post_telemetry(request: web.Request) -> web.Response:
+    """``POST /v1/telemetry``: accepted and forgotten."""
+    async for _ in request.content.iter_any():
+        pass
+    return web.Response()
+
+
+Runs = dict[Hash, list[tuple[WireRange, tuple[int, int]]]]
+
+
+async def _reconstruction(request: web.Request) -> tuple[int, list[Term], Runs, Sign]:
+    """The plan for the request's range, trimmed to the chunks that overlap it."""
+    check_cas(request, "read")
+    entry = await _file(request)
+    start, end = 0, entry.size
+    if "Range" in request.headers:
+        match = _RANGE.match(request.headers["Range"])
+        if match is None:
+            raise BadRequestError("the range must be bytes=first-last", status=400)
+        start = int(match[1])
+        end = min(entry.size, int(match[2]) + 1) if match[2] else entry.size
+        if start >= end:
+            raise RangeNotSatisfiableError(f"the file has {entry.size:,} bytes", status=416)
+    content = request.app[CONTENT]
+
+    def plan() -> tuple[int, list[Term], Runs]:
+        skip, terms = content.trim(entry, start, end)
+        runs: Runs = {
+            value: [
+                (WireRange(start=first, end=last), byte_range(content.stored(value), first, last))
+                for first, last in found
+            ]
+            for value, found in fetch_runs(terms).items()
+        }
+        return skip, terms, runs
+
+    origin = str(request.url.origin())
+
+    def sign(name: str, spans: list[tuple[int, int]]) -> str:
+        return f"{origin}/v1/xorbs/default/{name}?{request.app[TOKENS].signed_query(name, spans)}"
+
+    return (*await in_worker(request, plan), sign)
+
+
+async def _file(request: web.Request) -> FileEntry:
+    value = hash_from_hex(request.match_info["hash"])
+    if value == ZERO_HASH:
+        return FileEntry(ZERO_HASH, ())
+    entry = await in_worker(request, request.app[CONTENT].index.file, value)
+    if entry is None:
+        raise EntryNotFoundError(f"file {request.match_info['hash']} is not stored", status=404)
+    return entry
+
+
+async def _body(request: web.Request) -> bytes:
+    data = bytearray()
+    async for piece in request.content.iter_any():
+        data += piece
+        if len(data) > MAX_SHARD_BYTES:
+            raise FormatError("a shard has at most 64 MiB")
+    return bytes(data)
+
+
+def _wire(terms: list[Term]) -> list[WireTerm]:
+    return [
+        WireTerm(
+            hash=hash_to_hex(term.xorb_hash),
+            unpacked_length=term.raw_length,
+            range=WireRange(start=term.chunk_start, end=term.chunk_end),
+        )
+        for term in terms
+    ]
+
+
+def _inclusive(span: tuple[int, int]) -> WireRange:
+    return WireRange(start=span[0], end=span[1] - 1)

@@ -1,0 +1,204 @@
+"""The content-addressed store: xorbs and shards that were checked, and files read back from them.
+
+Everything here blocks and belongs in worker threads.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import mmap
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pyxet.errors import BadRequestError, FormatError
+from pyxet.protocol.hashing import (
+    Hash,
+    file_hash,
+    hash_from_hex,
+    hash_to_hex,
+    is_eligible,
+    term_hash,
+)
+from pyxet.protocol.reconstruction import trim_terms
+from pyxet.protocol.shard import FileEntry, Term, XorbEntry, parse_shard
+from pyxet.protocol.xorb import ChunkDecoder, XorbInfo, parse_xorb
+from pyxet.server.index import Index
+from pyxet.server.object_store import ObjectStore
+
+_PIECE = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class StoredContent:
+    """A file of the store: hashes as strings, size in bytes."""
+
+    xet_hash: str
+    sha256: str
+    size: int
+
+
+class ContentStore:
+    """Xorbs, shards and files under a directory."""
+
+    def __init__(self, root: Path) -> None:
+        self.xorbs = ObjectStore(root / "xorbs")
+        self.shards = ObjectStore(root / "shards")
+        self.index = Index(root / "index.sqlite")
+
+    def close(self) -> None:
+        """Close the index."""
+        self.index.close()
+
+    def find_by_sha256(self, sha256: str) -> StoredContent | None:
+        """The content with this sha256, if it is stored."""
+        found = self.index.file_of_content(sha256)
+        return StoredContent(hash_to_hex(found[0]), sha256, found[1]) if found else None
+
+    def keep_xorb(self, descriptor: int, temporary: Path, name: str) -> bool:
+        """Check an uploaded xorb and keep it under its hash; ``False`` if it was there.
+
+        Raises
+        ------
+        BadRequestError
+            It is damaged, or its content has another hash.
+        """
+        value = hash_from_hex(name)
+        if self.index.xorb(value) is not None:
+            return False
+        if os.fstat(descriptor).st_size == 0:
+            raise BadRequestError("the xorb is empty", status=400)
+        info = parse_xorb(memoryview(mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ)))
+        if info.hash != value:
+            raise BadRequestError(f"this xorb's hash is {hash_to_hex(info.hash)}, not {name}", status=400)
+        self.xorbs.keep(descriptor, temporary, name)
+        self.index.add_xorb(info)
+        return True
+
+    def add_shard(self, data: bytes) -> bool:
+        """Check an uploaded shard against the stored xorbs and remember its files; ``False`` if nothing was new.
+
+        Raises
+        ------
+        BadRequestError, FormatError
+            It is damaged, names xorbs or chunks that are not stored, or its hashes are not those of the content.
+        """
+        shard = parse_shard(data)
+        for entry in shard.xorbs:
+            self._check_xorb_entry(entry)
+        fresh = []
+        for file in shard.files:
+            known = self.index.file(file.file_hash)
+            self._check_file(file)
+            if known is None or (file.sha256 is not None and known.sha256 is None):
+                fresh.append(file)
+        if not fresh and not shard.xorbs:
+            return False
+        named = list(
+            dict.fromkeys(
+                [entry.xorb_hash for entry in shard.xorbs]
+                + [term.xorb_hash for file in shard.files for term in file.terms]
+            )
+        )
+        self.shards.put(hashlib.sha256(data).hexdigest(), data)
+        self.index.add_files(fresh, named, self._queryable(shard.files, named))
+        return True
+
+    def read(self, name: str, start: int, end: int) -> Iterator[bytes]:
+        """Bytes ``start`` to before ``end`` of a file, in pieces of about a mebibyte."""
+        entry = self.index.file(hash_from_hex(name))
+        if entry is None:
+            raise FormatError(f"file {name} is not stored")
+        yield from self.read_terms(*self.trim(entry, start, end), end - start)
+
+    def trim(self, entry: FileEntry, start: int, end: int) -> tuple[int, list[Term]]:
+        """The terms of a file that overlap a byte range, see `trim_terms`."""
+        return trim_terms(entry.terms, _ChunkLengths(self), start, end)
+
+    def read_terms(self, skip: int, terms: list[Term], length: int) -> Iterator[bytes]:
+        """The content of some terms, without its first ``skip`` bytes, cut to ``length``."""
+        for term in terms:
+            for piece in self._decode(term):
+                piece = piece[skip:][:length]
+                skip = 0
+                length -= len(piece)
+                yield piece
+
+    def stored(self, value: Hash) -> XorbInfo:
+        """What a stored xorb holds; `BadRequestError` if it is not stored."""
+        info = self.index.xorb(value)
+        if info is None:
+            raise BadRequestError(f"xorb {hash_to_hex(value)} is not stored", status=400)
+        return info
+
+    def _decode(self, term: Term) -> Iterator[bytes]:
+        info = self.stored(term.xorb_hash)
+        start, end = byte_range(info, term.chunk_start, term.chunk_end)
+        decoder = ChunkDecoder()
+        waiting = bytearray()
+        with self.xorbs.path(hash_to_hex(term.xorb_hash)).open("rb") as file:
+            file.seek(start)
+            while start < end:
+                data = file.read(min(_PIECE, end - start))
+                start += len(data)
+                for chunk in decoder.feed(data):
+                    waiting += chunk.data
+                if len(waiting) >= _PIECE:
+                    yield bytes(waiting)
+                    waiting.clear()
+        decoder.finish()
+        yield bytes(waiting)
+
+    def _check_xorb_entry(self, entry: XorbEntry) -> None:
+        stored = self.stored(entry.xorb_hash)
+        said = [(chunk.hash, chunk.raw_length) for chunk in entry.chunks]
+        if said != [(chunk.hash, chunk.raw_length) for chunk in stored.chunks]:
+            raise BadRequestError(f"the shard lists other chunks for xorb {hash_to_hex(entry.xorb_hash)}", status=400)
+
+    def _check_file(self, file: FileEntry) -> None:
+        name = hash_to_hex(file.file_hash)
+        if len(file.verification) != len(file.terms):
+            raise BadRequestError(f"file {name}: the shard has no verification hashes", status=400)
+        chunks = []
+        for term, verification in zip(file.terms, file.verification, strict=True):
+            stored = self.stored(term.xorb_hash).chunks
+            if term.chunk_end > len(stored):
+                raise BadRequestError(f"file {name}: a term goes beyond its xorb's {len(stored):,} chunks", status=400)
+            run = stored[term.chunk_start : term.chunk_end]
+            if sum(chunk.raw_length for chunk in run) != term.raw_length:
+                raise BadRequestError(f"file {name}: a term's length is not that of its chunks", status=400)
+            if term_hash(chunk.hash for chunk in run) != verification:
+                raise BadRequestError(f"file {name}: a verification hash is wrong", status=400)
+            chunks += [(chunk.hash, chunk.raw_length) for chunk in run]
+        if file_hash(chunks) != file.file_hash:
+            raise BadRequestError(f"file {name}: its terms make another file hash", status=400)
+        if file.sha256 is not None and self.index.file_of_content(file.sha256) != (file.file_hash, file.size):
+            # The one claim that the chunk hashes do not prove, and commits name content by it.
+            digest = hashlib.sha256()
+            for piece in self.read_terms(0, list(file.terms), file.size):
+                digest.update(piece)
+            if digest.hexdigest() != file.sha256:
+                raise BadRequestError(f"file {name}: its content has another sha256", status=400)
+
+    def _queryable(self, files: tuple[FileEntry, ...], named: list[Hash]) -> set[Hash]:
+        first = {
+            self.stored(file.terms[0].xorb_hash).chunks[file.terms[0].chunk_start].hash for file in files if file.terms
+        }
+        return first | {chunk.hash for value in named for chunk in self.stored(value).chunks if is_eligible(chunk.hash)}
+
+
+class _ChunkLengths(dict[Hash, list[int]]):
+    """Raw lengths of a xorb's chunks, looked up when a range begins or ends inside it."""
+
+    def __init__(self, content: ContentStore) -> None:
+        super().__init__()
+        self._content = content
+
+    def __missing__(self, value: Hash) -> list[int]:
+        return [chunk.raw_length for chunk in self._content.stored(value).chunks]
+
+
+def byte_range(info: XorbInfo, chunk_start: int, chunk_end: int) -> tuple[int, int]:
+    """Start and end, in bytes, of a run of chunks in a serialized xorb."""
+    return (info.chunks[chunk_start - 1].end if chunk_start else 0), info.chunks[chunk_end - 1].end

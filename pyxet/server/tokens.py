@@ -1,0 +1,111 @@
+"""Who may do what: account tokens, Xet tokens and signed xorb URLs.
+
+Account tokens are what users send to the Hub routes. Xet tokens and URL signatures carry their own claims under an HMAC
+with a key that is kept in the endpoint's directory, so they survive a restart.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import os
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+from urllib.parse import urlencode
+
+from pyxet.errors import AccessDeniedError, AuthenticationError
+
+Scope = Literal["read", "write"]
+XET_TOKEN_LIFE: Final = 3600
+URL_LIFE: Final = 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """The user behind a token; ``expires`` in Unix seconds, ``None`` for never."""
+
+    user: str
+    scope: Scope
+    expires: float | None = None
+
+
+class Tokens:
+    """All tokens of one endpoint."""
+
+    def __init__(self, secret: bytes, clock: Callable[[], float] = time.time) -> None:
+        self._secret = secret
+        self._clock = clock
+        self._accounts: dict[str, Account] = {}
+
+    @classmethod
+    def open(cls, root: Path) -> Tokens:
+        """The tokens of an endpoint's directory, whose signing key is made on first use, readable by its owner only."""
+        path = root / "secret"
+        try:
+            return cls(path.read_bytes())
+        except FileNotFoundError:
+            secret = secrets.token_bytes(32)
+            temporary = path.with_suffix(".new")
+            with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+                file.write(secret)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.rename(path)
+            return cls(secret)
+
+    def add_account(self, token: str, account: Account) -> None:
+        """Accept a token for an account."""
+        self._accounts[token] = account
+
+    def account(self, token: str) -> Account:
+        """The account of a token; `AuthenticationError` if it is unknown or has ended."""
+        account = self._accounts.get(token)
+        if account is None:
+            raise AuthenticationError("Invalid credentials in Authorization header", status=401)
+        if account.expires is not None and account.expires <= self._clock():
+            raise AuthenticationError("this token has expired", status=401)
+        return account
+
+    def mint(self, repo: str, scope: Scope, user: str) -> tuple[str, int]:
+        """A Xet token for a repository, and when it ends (Unix seconds)."""
+        expires = int(self._clock()) + XET_TOKEN_LIFE
+        claims = json.dumps({"repo": repo, "scope": scope, "user": user, "exp": expires}).encode()
+        body = base64.urlsafe_b64encode(claims).decode()
+        return f"xet_{body}.{self._sign(body)}", expires
+
+    def check(self, token: str, scope: Scope) -> None:
+        """Accept a Xet token that covers ``scope``; a write token also reads."""
+        body, _, signature = token.removeprefix("xet_").partition(".")
+        if not hmac.compare_digest(self._sign(body), signature):
+            raise AuthenticationError("this is not a valid Xet token", status=401)
+        claims = json.loads(base64.urlsafe_b64decode(body))
+        if claims["exp"] <= self._clock():
+            raise AuthenticationError("this Xet token has expired", status=401)
+        if scope == "write" and claims["scope"] != "write":
+            raise AccessDeniedError("this Xet token only reads", status=403)
+
+    def signed_query(self, xorb: str, ranges: Sequence[tuple[int, int]]) -> str:
+        """Query string that allows reading just these byte ranges (start, end) of a xorb, for a while."""
+        spans = ",".join(f"{start}-{end - 1}" for start, end in ranges)
+        expires = int(self._clock()) + URL_LIFE
+        return urlencode({"ranges": spans, "expires": expires, "signature": self._sign(f"{xorb}\n{spans}\n{expires}")})
+
+    def check_query(self, xorb: str, query: dict[str, str], wanted: tuple[int, int]) -> None:
+        """Accept a read of one of the signed byte ranges; `AccessDeniedError` for anything else."""
+        spans, expires = query.get("ranges", ""), query.get("expires", "")
+        signature = self._sign(f"{xorb}\n{spans}\n{expires}")
+        if not hmac.compare_digest(signature, query.get("signature", "")):
+            raise AccessDeniedError("the URL's signature is not valid", status=403)
+        if int(expires) <= self._clock():
+            raise AccessDeniedError("the URL has expired; ask for a new reconstruction", status=403)
+        if f"{wanted[0]}-{wanted[1] - 1}" not in spans.split(","):
+            raise AccessDeniedError("the URL is signed for other byte ranges", status=403)
+
+    def _sign(self, text: str) -> str:
+        return hmac.new(self._secret, text.encode(), hashlib.sha256).hexdigest()
