@@ -1,0 +1,5 @@
+"""``python -m pyxet`` is the ``xet`` command."""
+
+from pyxet.cli import main
+
+main(prog_name="xet")
