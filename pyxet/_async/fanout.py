@@ -98,7 +98,11 @@ def _wake(future: asyncio.Future[None]) -> None:
         future.set_result(None)
 
 
-MEMORY = Budget()
+# Bytes of content in flight. Reads and writes have half of `Limits.memory` each: content that is copied from one to
+# the other would otherwise wait for room that it occupies itself.
+READ_MEMORY = Budget()
+WRITE_MEMORY = Budget()
+# Requests in flight.
 REQUESTS = Budget()
 
 
@@ -124,7 +128,7 @@ async def in_thread(function: Callable[..., T], *arguments: Any) -> T:
 def _after_fork() -> None:
     global _pool, _pool_lock
     _pool, _pool_lock = None, threading.Lock()
-    for budget in (MEMORY, REQUESTS):
+    for budget in (READ_MEMORY, WRITE_MEMORY, REQUESTS):
         budget.__init__()  # type: ignore[misc]  # the parent's holders and waiters do not exist here
 
 
@@ -176,10 +180,17 @@ async def run_each(jobs: Iterable[Callable[[], Awaitable[T]]], *, limit: int) ->
 
 @asynccontextmanager
 async def ordered_window(
-    items: Iterable[X], worker: Callable[[X], Coroutine[Any, Any, T]], *, limit: int
+    items: Iterable[X],
+    worker: Callable[[X], Coroutine[Any, Any, T]],
+    *,
+    limit: int,
+    on_discard: Callable[[T, X], None] = lambda result, item: None,
 ) -> AsyncIterator[AsyncIterator[T]]:
-    """Results of ``worker`` in the order of the items, at most ``limit`` of them running or waiting to be taken."""
-    tasks: deque[asyncio.Task[T]] = deque()
+    """Results of ``worker`` in the order of the items, at most ``limit`` of them running or waiting to be taken.
+
+    Results that nobody takes, because the block is left early, go to ``on_discard``.
+    """
+    tasks: deque[tuple[asyncio.Task[T], X]] = deque()
     source = iter(items)
 
     def fill() -> None:
@@ -188,20 +199,24 @@ async def ordered_window(
                 item = next(source)
             except StopIteration:
                 return
-            tasks.append(asyncio.create_task(worker(item)))
+            tasks.append((asyncio.create_task(worker(item)), item))
 
     async def results() -> AsyncIterator[T]:
         fill()
         while tasks:
             # The task stays in the window until it is done, so that leaving early cancels it too.
-            result = await asyncio.shield(tasks[0])
-            tasks.popleft()
-            fill()
+            await asyncio.wait([tasks[0][0]])
+            task, _ = tasks.popleft()
+            result = task.result()
             yield result
+            fill()
 
     try:
         yield results()
     finally:
-        for task in tasks:
+        for task, _ in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        done = await asyncio.gather(*(task for task, _ in tasks), return_exceptions=True)
+        for result, (_, item) in zip(done, tasks, strict=True):
+            if not isinstance(result, BaseException):
+                on_discard(result, item)
