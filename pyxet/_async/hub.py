@@ -94,6 +94,13 @@ class Hub:
         what = f"listing branches of {repo}"
         return decode((await self._transport.request("GET", f"{_base(repo)}/refs", what=what)).body, Refs, what=what)
 
+    async def branch_head(self, repo: RepoId, branch: str) -> str:
+        """The commit that a branch is at now. Raises `RevisionNotFoundError`."""
+        for ref in (await self.refs(repo)).branches:
+            if ref.name == branch:
+                return ref.target_commit
+        raise missing_branch(repo, branch)
+
     async def create_branch(self, repo: RepoId, name: str, start: str | None) -> None:
         """Make a branch at a revision. Raises `AlreadyExistsError`."""
         path = f"{_base(repo)}/branch/{_part(name)}"

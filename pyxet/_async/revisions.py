@@ -1,0 +1,136 @@
+"""Which commit a revision is: branches, tags, abbreviated ids and points in time.
+
+A branch's commit is good for as long as the caller says (``listings_expiry_time``); our own commits replace it at once.
+Failures are not remembered.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from pyxet._async.hub import Hub, missing_branch
+from pyxet.errors import NotSupportedError, RevisionNotFoundError, XetURLError
+from pyxet.urls import PointInTime, RepoId, is_commit_id, may_be_commit, point_in_time
+
+_AGO = re.compile(r"(\d+)\.(second|minute|hour|day|week)s?\.ago\Z")
+_MAX_SCAN: Final = 10_000
+
+
+class Revisions:
+    """Commits of the revisions of one client's repositories."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self._known: dict[tuple[RepoId, str], tuple[str, float]] = {}
+        self._branches: set[tuple[RepoId, str]] = set()
+
+    def cached(self, repo: RepoId, revision: str, max_age: float) -> str | None:
+        """The commit, if it is known and not older than ``max_age`` seconds."""
+        if is_commit_id(revision):
+            return revision
+        commit, moment = self._known.get((repo, revision), ("", 0.0))
+        return commit if commit and time.monotonic() - moment < max_age else None
+
+    async def commit_of(self, repo: RepoId, revision: str, max_age: float) -> str:
+        """The commit of a revision.
+
+        Raises
+        ------
+        RevisionNotFoundError, RepositoryNotFoundError
+            There is no such revision, or no such repository.
+        """
+        commit = self.cached(repo, revision, max_age)
+        if commit is None:
+            moment = point_in_time(revision)
+            if moment is not None:
+                commit = await self._commit_at(repo, moment)
+            else:
+                commit = (await self._hub.repo_info(repo, revision)).sha
+                if commit is None and may_be_commit(revision):
+                    commit = await self._expanded(repo, revision)
+                if commit is None:
+                    raise RevisionNotFoundError(f"{repo} has no branch, tag or commit {revision!r}", status=404)
+            self.note(repo, revision, commit)
+        return commit
+
+    def note(self, repo: RepoId, revision: str, commit: str) -> None:
+        """Remember the commit of a revision as it is now."""
+        self._known[repo, revision] = (commit, time.monotonic())
+
+    def forget(self, repo: RepoId | None = None) -> None:
+        """Forget the commits of one repository, or of all."""
+        for key in [key for key in self._known if repo in (None, key[0])]:
+            del self._known[key]
+        self._branches = {key for key in self._branches if repo not in (None, key[0])}
+
+    async def head(self, repo: RepoId, branch: str) -> str:
+        """The commit that a branch is at now, for writing to it.
+
+        Raises
+        ------
+        NotSupportedError
+            The revision is a tag, a commit or a point in time: those are not written to.
+        RevisionNotFoundError
+            There is no such branch; the message tells how to make it.
+        """
+        if point_in_time(branch) is not None:
+            raise NotSupportedError(f"{repo}/{branch} is a point in time and cannot be written to; write to a branch")
+        if (repo, branch) in self._branches:
+            try:
+                return await self.commit_of(repo, branch, 0.0)
+            except RevisionNotFoundError:
+                self.forget(repo)
+        refs = await self._hub.refs(repo)
+        for ref in refs.branches:
+            if ref.name == branch:
+                self._branches.add((repo, branch))
+                self.note(repo, branch, ref.target_commit)
+                return ref.target_commit
+        if any(ref.name == branch for ref in refs.tags) or is_commit_id(branch):
+            raise NotSupportedError(f"{repo}/{branch} is a tag or commit and cannot be written to; write to a branch")
+        raise missing_branch(repo, branch)
+
+    async def _commit_at(self, repo: RepoId, moment: PointInTime) -> str:
+        when = parse_moment(moment.when)
+        count = 0
+        async for commit in self._hub.commits(repo, moment.branch):
+            count += 1
+            if commit.date <= when:
+                return commit.id
+            if count == _MAX_SCAN:
+                raise NotSupportedError(
+                    f"{repo}/{moment.branch}: more than {_MAX_SCAN:,} commits since {when:%Y-%m-%d %H:%M}"
+                )
+        raise RevisionNotFoundError(f"{repo}/{moment.branch} has no commit before {when:%Y-%m-%d %H:%M %Z}", status=404)
+
+    async def _expanded(self, repo: RepoId, prefix: str) -> str | None:
+        async for commit in self._hub.commits(repo, "main"):
+            if commit.id.startswith(prefix):
+                return commit.id
+        return None
+
+
+def parse_moment(text: str) -> datetime:
+    """``2026-11-01``, ``2026-11-01T12:30:00Z``, ``5.minutes.ago``, ``yesterday``, ``now``.
+
+    A date without a time is its start; a moment without a time zone is in UTC.
+
+    Raises
+    ------
+    XetURLError
+        The text is none of these.
+    """
+    now = datetime.now(UTC)
+    match = _AGO.match(text)
+    if match:
+        return now - timedelta(**{f"{match[2]}s": int(match[1])})
+    if text in ("now", "yesterday"):
+        return now if text == "now" else now - timedelta(days=1)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise XetURLError(f"@{{{text}}} is not a point in time; expected 2026-11-01 or 5.minutes.ago") from error
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
