@@ -11,6 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#if PY_BIG_ENDIAN
+#error "the gear table is read as little-endian words; numpy does it on machines of the other kind"
+#endif
+
 #define WINDOW 64
 #define STREAMS 3
 #define STRIDE (128 * 1024)
@@ -111,8 +115,13 @@ static PyObject *scan(PyObject *module, PyObject *args)
         PyErr_SetString(PyExc_ValueError, "scan: table or sizes are out of range");
         goto done;
     }
+    if (data.len > PY_SSIZE_T_MAX - size) {
+        PyErr_NoMemory();
+        goto done;
+    }
+    /* A position holds at most one candidate and a chunk at least min_chunk bytes; small pieces get small arrays. */
     ends = malloc(sizeof(int64_t) * (size_t)((data.len + size) / min_chunk + 2));
-    found = malloc(sizeof(uint32_t) * BLOCK);
+    found = malloc(sizeof(uint32_t) * (size_t)(data.len < BLOCK ? data.len + 1 : BLOCK));
     if (!ends || !found) {
         PyErr_NoMemory();
         goto done;
@@ -195,13 +204,8 @@ static void join(const uint8_t *in, uint8_t *out, Py_ssize_t size)
 
 static PyObject *regroup(PyObject *object, void (*kernel)(const uint8_t *, uint8_t *, Py_ssize_t))
 {
-    PyObject *view = PyMemoryView_FromObject(object);
-    if (!view)
-        return NULL;
     Py_buffer data;
-    int failed = PyObject_GetBuffer(view, &data, PyBUF_SIMPLE);
-    Py_DECREF(view);
-    if (failed)
+    if (PyObject_GetBuffer(object, &data, PyBUF_SIMPLE) < 0)
         return NULL;
     PyObject *result = PyBytes_FromStringAndSize(NULL, data.len);
     if (result) {
@@ -238,7 +242,11 @@ static PyMethodDef methods[] = {
 };
 
 static struct PyModuleDef definition = {
-    PyModuleDef_HEAD_INIT, .m_name = "pyxet.protocol._gear", .m_doc = "C kernels of the Xet protocol.", .m_size = 0, .m_methods = methods,
+    PyModuleDef_HEAD_INIT,
+    .m_name = "pyxet.protocol._gear",
+    .m_doc = "C kernels of the Xet protocol.",
+    .m_size = 0,
+    .m_methods = methods,
 };
 
 PyMODINIT_FUNC PyInit__gear(void)

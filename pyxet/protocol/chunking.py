@@ -21,12 +21,16 @@ class Chunker:
         self._offset = 0
 
     def feed(self, data: Buffer) -> list[int]:
-        """End offsets, from the start of the stream, of the chunks that this piece completes."""
+        """End offsets, in bytes from the start of the stream, of the chunks that this piece completes.
+
+        Raises `BufferError` for a view that is not contiguous; the chunker is as before then.
+        """
         ends, self._state, self._open = self._scan(
             data, GEAR_TABLE, GEAR_MASK, MIN_CHUNK, MAX_CHUNK, self._state, self._open
         )
         base = self._offset
-        self._offset += len(data)
+        # In bytes, whatever the items of the view are.
+        self._offset += memoryview(data).nbytes
         return [base + end for end in ends] if base else ends
 
     def finish(self) -> int | None:
@@ -35,7 +39,7 @@ class Chunker:
 
 
 def chunk_ends(data: Buffer, kernel: Kernel = KERNEL) -> list[int]:
-    """End offsets of all chunks of a whole content."""
+    """End offsets, in bytes, of all chunks of a whole content; none for an empty one."""
     chunker = Chunker(kernel)
     ends = chunker.feed(data)
     last = chunker.finish()

@@ -15,6 +15,7 @@ import lz4.block
 import lz4.frame
 
 from pyxet.errors import FormatError
+from pyxet.protocol.constants import MAX_CHUNK
 from pyxet.protocol.hashing import Buffer
 from pyxet.protocol.kernels import KERNEL, load
 
@@ -46,7 +47,6 @@ _FRAME_END: Final = bytes(4)
 _OVERHEAD: Final = len(_FRAME_HEADER) + _LENGTH.size + len(_FRAME_END)
 
 _SAMPLE: Final = 4096
-_LANE: Final = _SAMPLE // 4
 # A sample that shrinks by less than this predicts that the chunk is not worth the time. Random bytes never shrink; the
 # exponents of floating-point weights, one lane of four, shrink by a tenth in a kilobyte and by a fifth in a chunk.
 _WORTHWHILE: Final = 0.99
@@ -68,7 +68,9 @@ def choose_scheme(data: Buffer) -> Scheme:
     sample = memoryview(data)[start : start + _SAMPLE]
     plain = _sample_size(sample)
     lanes = bg4_split(sample)
-    grouped = sum(_sample_size(lanes[at : at + _LANE]) for at in range(0, len(lanes), _LANE))
+    # Each lane for itself: in one piece, LZ4 would leap over the short last lane after three that do not compress.
+    lane = max(1, len(lanes) // 4)
+    grouped = sum(_sample_size(lanes[at : at + lane]) for at in range(0, len(lanes), lane))
     if min(plain, grouped) > len(sample) * _WORTHWHILE:
         return Scheme.NONE
     return Scheme.BG4_LZ4 if grouped < plain else Scheme.LZ4
@@ -79,7 +81,7 @@ def _sample_size(sample: Buffer) -> int:
 
 
 def compress_as(data: Buffer, scheme: Scheme) -> Buffer:
-    """The payload of a chunk under a given scheme."""
+    """The payload of a chunk under a given scheme (``xorb.md``, chunk compression schemes), however large it gets."""
     if scheme is Scheme.NONE:
         return data
     block = lz4.block.compress(bg4_split(data) if scheme is Scheme.BG4_LZ4 else data, store_size=False)
@@ -92,9 +94,11 @@ def decompress(payload: Buffer, scheme: int, raw_length: int) -> Buffer:
     Raises
     ------
     FormatError
-        The scheme is unknown, the payload is damaged, or it does not decode to exactly ``raw_length`` bytes. Not more
-        than that is ever decoded.
+        The scheme is unknown, the payload is damaged, or it does not decode to exactly ``raw_length`` bytes, which
+        are no more than a chunk may have. Not more than that is ever decoded.
     """
+    if not 0 < raw_length <= MAX_CHUNK:
+        raise FormatError(f"chunk: a raw length of {raw_length:,} is out of range")
     if scheme == Scheme.NONE:
         if len(payload) != raw_length:
             raise FormatError(f"chunk: {len(payload):,} stored bytes, the header says {raw_length:,}")

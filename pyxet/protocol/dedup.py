@@ -13,9 +13,9 @@ from typing import Final, NamedTuple
 from pyxet.protocol.hashing import FileHasher, Hash, keyed_chunk_hash, term_hash
 from pyxet.protocol.shard import FileEntry, Shard, Term
 
-# Shorter runs of known chunks are stored again once a file falls apart into terms shorter than this on average.
+# Shorter runs of known chunks are stored again where the last terms of a file have fewer chunks than this on average.
 MIN_AVERAGE_RUN: Final = 8
-_GRACE_TERMS: Final = 32
+_RECENT_TERMS: Final = 32
 # Asking for chunks nearer to each other than this rarely finds another shard.
 QUERY_SPACING: Final = 4 * 1024 * 1024
 
@@ -33,6 +33,9 @@ class Places:
     def __init__(self) -> None:
         self._own: dict[Hash, Place] = {}
         self._keyed: dict[bytes, dict[Hash, Place]] = {}
+        # Known to be under none of the keys. A chunk is looked for several times before it is stored, and each look
+        # costs a hash for every key, of which each answer of the endpoint may bring a new one.
+        self._missed: set[Hash] = set()
         self._hashes: dict[int, Hash] = {}
         self._numbers: dict[Hash, int] = {}
         self._next = 0
@@ -43,8 +46,13 @@ class Places:
         return self._next
 
     def add(self, value: Hash, place: Place) -> None:
-        """Remember a chunk of this session."""
-        self._own.setdefault(value, place)
+        """Remember a chunk of this session.
+
+        A chunk that is stored again replaces its earlier place: its neighbours were stored again along with it, so the
+        new place continues into longer runs.
+        """
+        self._own[value] = place
+        self._missed.discard(value)
 
     def seal(self, number: int, value: Hash) -> None:
         """Say which hash a xorb got."""
@@ -56,6 +64,7 @@ class Places:
 
     def add_shard(self, shard: Shard) -> None:
         """Remember the chunks of a shard that answered a query, under its key."""
+        self._missed.clear()
         known = self._keyed.setdefault(shard.footer.key if shard.footer else bytes(32), {})
         for xorb in shard.xorbs:
             number = self._numbers.get(xorb.xorb_hash)
@@ -68,12 +77,15 @@ class Places:
     def find(self, value: Hash) -> Place | None:
         """Where a chunk is, if that is known."""
         place = self._own.get(value)
-        if place is None:
-            for key, known in self._keyed.items():
-                place = known.get(keyed_chunk_hash(key, value))
-                if place is not None:
-                    break
-        return place
+        if place is not None or value in self._missed:
+            return place
+        for key, known in self._keyed.items():
+            place = known.get(keyed_chunk_hash(key, value))
+            if place is not None:
+                self._own[value] = place
+                return place
+        self._missed.add(value)
+        return None
 
     def find_run(self, values: Sequence[Hash], start: int) -> list[Place]:
         """The longest run from ``values[start]`` whose chunks follow each other in one known xorb."""
@@ -109,13 +121,11 @@ class FileAssembler:
     def __init__(self) -> None:
         self._runs: list[_Run] = []
         self._hasher = FileHasher()
-        self._chunks = 0
         self.size = 0
 
     def add(self, value: Hash, length: int, place: Place) -> None:
         """The next chunk: its hash, raw length in bytes, and place."""
         self._hasher.update([(value, length)])
-        self._chunks += 1
         self.size += length
         last = self._runs[-1] if self._runs else None
         if last and last.xorb == place.xorb and last.end == place.chunk:
@@ -128,13 +138,19 @@ class FileAssembler:
         self._runs.append(_Run(place.xorb, place.chunk, place.chunk + 1, length, [value]))
 
     def takes(self, run: Sequence[Place]) -> bool:
-        """Whether a run of known chunks should be referred to, rather than stored again to keep the file in one piece."""
-        if len(run) >= MIN_AVERAGE_RUN or len(self._runs) < _GRACE_TERMS:
+        """Whether a run of known chunks should be referred to, rather than stored again to keep the file in one piece.
+
+        (``deduplication.md``, fragmentation prevention.) Long runs always are, and so is what continues the last term.
+        Short ones are while the file has few terms, or where the last ones are long enough on average: those, and not
+        the whole file, as a long file would pay for a thousand fragments at its end with its even beginning.
+        """
+        if len(run) >= MIN_AVERAGE_RUN or len(self._runs) < _RECENT_TERMS:
             return True
         last = self._runs[-1]
         if (last.xorb, last.end) == run[0]:
             return True
-        return self._chunks >= MIN_AVERAGE_RUN * len(self._runs)
+        recent = self._runs[-_RECENT_TERMS:]
+        return sum(run.end - run.start for run in recent) >= MIN_AVERAGE_RUN * len(recent)
 
     @property
     def terms(self) -> int:

@@ -16,6 +16,7 @@ from pyxet.errors import FormatError
 from pyxet.protocol.constants import DATA_KEY, ELIGIBLE_MODULUS, INTERNAL_NODE_KEY, VERIFICATION_KEY
 
 Hash: TypeAlias = bytes
+# Contiguous bytes; a memoryview is one of single bytes (``view.cast("B")``).
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
 HASH_SIZE: Final = 32
@@ -31,12 +32,12 @@ _BRANCHING: Final = 4
 
 
 def hash_to_hex(value: Hash) -> str:
-    """The string form of a hash (``api.md``, converting hashes to strings)."""
+    """The string form of a hash, in lower case (``api.md``, converting hashes to strings)."""
     return _BIG_WORDS.pack(*_WORDS.unpack(value)).hex()
 
 
 def hash_from_hex(text: str) -> Hash:
-    """The hash of a string form.
+    """The hash of a string form (``api.md``, converting hashes to strings); digits of either case.
 
     Raises
     ------
@@ -53,7 +54,7 @@ def hash_from_hex(text: str) -> Hash:
 
 
 def chunk_hash(data: Buffer) -> Hash:
-    """Hash of one chunk's raw content."""
+    """Hash of one chunk's raw content (``hashing.md``, chunk hashes)."""
     return blake3(data, key=DATA_KEY).digest()
 
 
@@ -69,12 +70,12 @@ def chunk_hashes(data: Buffer, ends: Sequence[int]) -> list[Hash]:
 
 
 def keyed_chunk_hash(key: bytes, value: Hash) -> Hash:
-    """A chunk hash as a deduplication shard with a key stores it; an all-zero key leaves it as it is."""
+    """A chunk hash as a deduplication shard with a 32-byte key stores it; an all-zero key leaves it as it is."""
     return value if key == _ZERO_KEY else blake3(value, key=key).digest()
 
 
 def term_hash(hashes: Iterable[Hash]) -> Hash:
-    """Verification hash of a term: over the raw hashes of its chunks, in order."""
+    """Verification hash of a term: over the raw hashes of its chunks, in order (``hashing.md``, term verification)."""
     return blake3(b"".join(hashes), key=VERIFICATION_KEY).digest()
 
 
@@ -84,7 +85,10 @@ def is_eligible(value: Hash) -> bool:
 
 
 def xorb_hash(chunks: Sequence[tuple[Hash, int]]) -> Hash:
-    """Hash of a xorb: the Merkle root over its chunks, given as (hash, raw length in bytes)."""
+    """Hash of a xorb (``hashing.md``, xorb hashes): the Merkle root over its chunks, given as (hash, raw length).
+
+    One chunk is its own root; no chunks give 32 zero bytes.
+    """
     nodes = list(chunks)
     while len(nodes) > 1:
         nodes, _ = _merge_level(nodes, at_end=True)
@@ -114,7 +118,7 @@ class FileHasher:
             level += 1
 
     def digest(self) -> Hash:
-        """The file hash of what was added; 32 zero bytes for an empty file."""
+        """The file hash of what was added so far; 32 zero bytes for an empty file. More may be added afterwards."""
         nodes: list[tuple[Hash, int]] = []
         for level, waiting in enumerate(self._levels):
             nodes = nodes + waiting if level == 0 else waiting + nodes
@@ -148,6 +152,7 @@ def _merge_level(
 
 
 def _node_end(nodes: list[tuple[Hash, int]], start: int) -> int:
+    """End of the node that begins at ``start``; two or fewer nodes that are left form one node."""
     limit = min(start + _MAX_CHILDREN, len(nodes))
     for index in range(start + _MIN_CHILDREN - 1, limit):
         if nodes[index][0][24] % _BRANCHING == 0:

@@ -7,13 +7,15 @@ may grow. Decoding goes through `decode`, which turns a foreign document into a 
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
 import msgspec
 
 from pyxet.errors import FormatError
 
 T = TypeVar("T")
+# Sizes in bytes, offsets, counts and times in Unix seconds: what is negative or beyond a file's reach is garbage.
+Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
 
 class HubStruct(msgspec.Struct, rename="camel", omit_defaults=True, kw_only=True):
@@ -34,6 +36,8 @@ def decode(data: bytes | bytearray | memoryview, kind: type[T], *, what: str) ->
     """
     try:
         return msgspec.json.decode(data, type=kind)
+    except RecursionError:
+        raise FormatError(f"{what}: nested too deeply") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise FormatError(f"{what}: {error}") from error
 
@@ -81,13 +85,13 @@ class LfsSibling(HubStruct):
     """LFS data in a repository's ``siblings``; this route says ``sha256`` where the tree says ``oid``."""
 
     sha256: str
-    size: int
-    pointer_size: int
+    size: Count
+    pointer_size: Count
 
 
 class Sibling(HubStruct):
     rfilename: str
-    size: int | None = None
+    size: Count | None = None
     blob_id: str | None = None
     lfs: LfsSibling | None = None
 
@@ -152,8 +156,8 @@ class LfsInfo(HubStruct):
     """LFS data of a tree entry: ``oid`` is the sha256 of the content in hex, ``size`` its bytes."""
 
     oid: str
-    size: int
-    pointer_size: int = 0
+    size: Count
+    pointer_size: Count = 0
 
 
 class LastCommit(HubStruct, omit_defaults=False):
@@ -168,7 +172,7 @@ class TreeEntry(HubStruct):
     type: Literal["file", "directory"]
     path: str
     oid: str
-    size: int | None = None
+    size: Count | None = None
     lfs: LfsInfo | None = None
     xet_hash: str | None = None
     last_commit: LastCommit | None = None
@@ -184,7 +188,7 @@ class PathsInfo(HubStruct):
 
 class PreuploadFile(HubStruct):
     path: str
-    size: int
+    size: Count
     sample: str = ""
 
 
@@ -221,7 +225,7 @@ class CommitLfsFile(HubStruct):
     path: str
     oid: str
     algo: str = "sha256"
-    size: int | None = None
+    size: Count | None = None
 
 
 class CommitDeletedPath(HubStruct):
@@ -263,7 +267,7 @@ class XetToken(HubStruct):
     """Answer of the token routes: ``exp`` is in Unix seconds, ``cas_url`` has no trailing slash."""
 
     access_token: str
-    exp: int
+    exp: Count
     cas_url: str
 
 
@@ -273,13 +277,13 @@ class XetToken(HubStruct):
 class WireRange(CasStruct):
     """Chunk ranges exclude ``end``; byte ranges (``bytes``, ``url_range``) include it, as in HTTP."""
 
-    start: int
-    end: int
+    start: Count
+    end: Count
 
 
 class WireTerm(CasStruct):
     hash: str
-    unpacked_length: int
+    unpacked_length: Count
     range: WireRange
 
 
@@ -290,7 +294,7 @@ class WireFetchV1(CasStruct):
 
 
 class ReconstructionV1(CasStruct):
-    offset_into_first_range: int
+    offset_into_first_range: Count
     terms: list[WireTerm]
     fetch_info: dict[str, list[WireFetchV1]]
 
@@ -306,7 +310,7 @@ class WireFetchV2(CasStruct):
 
 
 class ReconstructionV2(CasStruct):
-    offset_into_first_range: int
+    offset_into_first_range: Count
     terms: list[WireTerm]
     xorbs: dict[str, list[WireFetchV2]]
 
@@ -325,6 +329,6 @@ class ShardEvent(CasStruct, omit_defaults=True):
     type: str
     message: str | None = None
     retryable: bool | None = None
-    verified: int | None = None
-    total: int | None = None
+    verified: Count | None = None
+    total: Count | None = None
     stage: str | None = None

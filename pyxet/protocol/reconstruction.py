@@ -6,19 +6,24 @@ before its ``end``; on the wire byte ranges include it.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pyxet.errors import FormatError
-from pyxet.protocol.constants import MAX_CHUNK, MAX_XORB_BYTES_READ, MAX_XORB_CHUNKS
+from pyxet.protocol.constants import CHUNK_HEADER_SIZE, MAX_CHUNK, MAX_XORB_BYTES_READ, MAX_XORB_CHUNKS
 from pyxet.protocol.hashing import Hash, hash_from_hex
 from pyxet.protocol.messages import ReconstructionV1, ReconstructionV2, WireRange, WireTerm
 from pyxet.protocol.shard import Term
+from pyxet.protocol.xorb import MAX_PAYLOAD
 
 
 @dataclass(frozen=True, slots=True)
 class FetchRange:
-    """A signed URL, and what its byte range holds: chunks ``chunk_start`` to before ``chunk_end`` of a xorb."""
+    """A signed URL, and what its byte range holds: chunks ``chunk_start`` to before ``chunk_end`` of a xorb.
+
+    The byte range, ``byte_start`` to before ``byte_end``, is one of the serialized xorb.
+    """
 
     url: str
     chunk_start: int
@@ -81,11 +86,35 @@ def _fetch(url: str, chunks: WireRange, span: WireRange) -> FetchRange:
         raise FormatError(f"reconstruction: chunks {chunks.start:,} to {chunks.end:,} make no range")
     if not 0 <= span.start <= span.end < MAX_XORB_BYTES_READ:
         raise FormatError(f"reconstruction: bytes {span.start:,} to {span.end:,} make no range")
+    size, count = span.end + 1 - span.start, chunks.end - chunks.start
+    if not CHUNK_HEADER_SIZE * count < size <= (CHUNK_HEADER_SIZE + MAX_PAYLOAD) * count:
+        raise FormatError(f"reconstruction: {count:,} chunks do not take {size:,} bytes")
     return FetchRange(url, chunks.start, chunks.end, span.start, span.end + 1)
+
+
+class _Fetches:
+    """The fetches of one xorb, to be searched for the one that holds a run of chunks."""
+
+    def __init__(self, fetches: Sequence[FetchRange]) -> None:
+        ordered = sorted(fetches, key=lambda fetch: fetch.chunk_start)
+        self._starts = [fetch.chunk_start for fetch in ordered]
+        # Of the fetches up to each one, that which reaches furthest: if it does not hold a run, none does.
+        self._furthest: list[FetchRange] = []
+        for fetch in ordered:
+            if self._furthest and self._furthest[-1].chunk_end > fetch.chunk_end:
+                fetch = self._furthest[-1]
+            self._furthest.append(fetch)
+
+    def find(self, start: int, end: int) -> FetchRange | None:
+        index = bisect_right(self._starts, start) - 1
+        if index < 0 or self._furthest[index].chunk_end < end:
+            return None
+        return self._furthest[index]
 
 
 def _plan(skip: int, terms: Sequence[WireTerm], fetches: Mapping[Hash, Sequence[FetchRange]]) -> Plan:
     parts = []
+    found = {value: _Fetches(ranges) for value, ranges in fetches.items()}
     for wire in terms:
         value = hash_from_hex(wire.hash)
         start, end = wire.range.start, wire.range.end
@@ -93,7 +122,7 @@ def _plan(skip: int, terms: Sequence[WireTerm], fetches: Mapping[Hash, Sequence[
             raise FormatError(
                 f"reconstruction: a term of {wire.unpacked_length:,} bytes from chunks {start:,} to {end:,} makes no sense"
             )
-        fetch = next((f for f in fetches.get(value, ()) if f.chunk_start <= start and end <= f.chunk_end), None)
+        fetch = found[value].find(start, end) if value in found else None
         if fetch is None:
             raise FormatError(f"reconstruction: no URL for chunks {start:,} to {end:,} of xorb {wire.hash}")
         parts.append(PlanTerm(Term(value, start, end, wire.unpacked_length), fetch))
@@ -178,14 +207,16 @@ def coalesce_ranges(
     max_size:
         A merged range does not grow beyond this; a single longer one stays as it is.
     """
-    merged: list[CoalescedRange] = []
+    merged: list[tuple[int, int, list[int]]] = []
     for index in sorted(range(len(ranges)), key=lambda index: ranges[index]):
         start, end = ranges[index]
         if start >= end:
             continue
-        last = merged[-1] if merged else None
-        if last and start <= last.end + max_gap and (end <= last.end or end - last.start <= max_size):
-            merged[-1] = CoalescedRange(last.start, max(end, last.end), (*last.members, index))
-        else:
-            merged.append(CoalescedRange(start, end, (index,)))
-    return merged
+        if merged:
+            first, last, members = merged[-1]
+            if start <= last + max_gap and (end <= last or end - first <= max_size):
+                members.append(index)
+                merged[-1] = (first, max(end, last), members)
+                continue
+        merged.append((start, end, [index]))
+    return [CoalescedRange(start, end, tuple(members)) for start, end, members in merged]

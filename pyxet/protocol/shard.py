@@ -2,12 +2,15 @@
 
 ::
 
-    shard  = header  file section  xorb section  [ lookup tables  footer ]
+    shard  = header  file section  xorb section  [ file table  xorb table  chunk table  footer ]
     header = 32-byte tag | u64 version 2 | u64 footer size (0: no footer)
     file   = hash | u32 flags | u32 n | 8 unused;  n terms;  n verifications (flag 31);  metadata (flag 30)
     term   = xorb hash | u32 flags | u32 raw length | u32 first chunk | u32 chunk after the last
     xorb   = hash | u32 flags | u32 n | u32 raw size | u32 stored size;  n chunks
     chunk  = hash | u32 offset in the raw content | u32 raw length | u32 flags | u32 unused
+    tables = rows in ascending order of their first word, the first 8 bytes of a hash:
+             file and xorb table: u64 hash word | u32 record of the entry, counted from the section's start
+             chunk table:         u64 hash word (of the keyed hash) | u32 record of the xorb | u32 chunk of the xorb
     footer = u64 version 1 | u64 offsets of files and xorbs | (u64 offset, u64 count) of the file, xorb and chunk tables
              | 32-byte key | u64 created | u64 key expiry | 72 bytes | u64 offset of the footer
 
@@ -24,7 +27,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from pyxet.errors import FormatError
-from pyxet.protocol.constants import MAX_SHARD_BYTES, MAX_XORB_CHUNKS
+from pyxet.protocol.constants import MAX_CHUNK, MAX_SHARD_BYTES, MAX_XORB_CHUNKS
 from pyxet.protocol.hashing import HASH_SIZE, Buffer, Hash, hash_from_hex, hash_to_hex, is_eligible, keyed_chunk_hash
 
 _TAG: Final = b"HFRepoMetaData\x00" + bytes.fromhex("556967456a7b815783a5bdd95ccdd14aa9")
@@ -37,6 +40,8 @@ _XORB = struct.Struct("<32sIIII")
 _CHUNK = struct.Struct("<32sIIII")
 _BOOKEND: Final = b"\xff" * HASH_SIZE + bytes(16)
 _FOOTER = struct.Struct("<QQQ6Q32sQQ72xQ")
+_ENTRY_ROW, _CHUNK_ROW = struct.Struct("<QI"), struct.Struct("<QII")
+_ROWS: Final = (_ENTRY_ROW, _ENTRY_ROW, _CHUNK_ROW)
 _VERSION, _FOOTER_VERSION = 2, 1
 _WITH_VERIFICATION, _WITH_METADATA = 1 << 31, 1 << 30
 _ELIGIBLE: Final = 1 << 31
@@ -143,31 +148,12 @@ def write_upload_shard(files: Sequence[FileEntry], xorbs: Sequence[XorbEntry]) -
 
 
 def write_dedup_shard(xorbs: Sequence[XorbEntry], footer: Footer) -> bytes:
-    """The answer to a chunk query: no files, chunk hashes under the footer's key, empty lookup tables."""
-    return _with_footer(
-        b"".join(_file_section(())), b"".join(_xorb_section(xorbs, footer.key)), footer, [b"", b"", b""]
-    )
-
-
-def write_stored_shard(files: Sequence[FileEntry], xorbs: Sequence[XorbEntry], footer: Footer) -> bytes:
-    """A shard with footer and sorted lookup tables, as stores keep it; chunk hashes go under the footer's key."""
-    file_rows, xorb_rows, chunk_rows = [], [], []
-    record = 0
-    for file in files:
-        file_rows.append((_low_word(file.file_hash), record))
-        record += 1 + len(file.terms) + len(file.verification) + (file.sha256 is not None)
-    record = 0
-    for xorb in xorbs:
-        xorb_rows.append((_low_word(xorb.xorb_hash), record))
-        keyed = (_low_word(keyed_chunk_hash(footer.key, chunk.hash)) for chunk in xorb.chunks)
-        chunk_rows += [(word, record, index) for index, word in enumerate(keyed)]
-        record += 1 + len(xorb.chunks)
-    tables = [
-        b"".join(struct.pack("<QI", *row) for row in sorted(file_rows)),
-        b"".join(struct.pack("<QI", *row) for row in sorted(xorb_rows)),
-        b"".join(struct.pack("<QII", *row) for row in sorted(chunk_rows)),
-    ]
-    return _with_footer(b"".join(_file_section(files)), b"".join(_xorb_section(xorbs, footer.key)), footer, tables)
+    """The answer to a chunk query: no files, chunk hashes under the footer's key, no lookup tables."""
+    body = b"".join((_HEADER.pack(_TAG, _VERSION, _FOOTER.size), _BOOKEND, *_xorb_section(xorbs, footer.key)))
+    # Tables that are not there begin, and end, where the footer does.
+    at = len(body)
+    words = (_HEADER.size, _HEADER.size + _RECORD, at, 0, at, 0, at, 0)
+    return body + _FOOTER.pack(_FOOTER_VERSION, *words, footer.key, footer.created, footer.expires, at)
 
 
 def parse_shard(data: Buffer) -> Shard:
@@ -176,7 +162,8 @@ def parse_shard(data: Buffer) -> Shard:
     Raises
     ------
     FormatError
-        It is too large, cut off, or its sections, tables or footer are not where they say they are.
+        It is too large, cut off, its entries make no sense, or its sections, tables or footer are not where they say
+        they are.
     """
     view = memoryview(data)
     if len(view) > MAX_SHARD_BYTES + _FOOTER.size:
@@ -198,7 +185,9 @@ def parse_shard(data: Buffer) -> Shard:
         if reader.at != len(view):
             raise FormatError(f"shard: {len(view) - reader.at:,} bytes after its end", offset=reader.at)
         return Shard(files, xorbs)
-    return Shard(files, xorbs, _read_footer(view, xorbs_at, reader.at))
+    footer, tables = _read_footer(view, xorbs_at, reader.at)
+    _check_tables(files, xorbs, tables)
+    return Shard(files, xorbs, footer)
 
 
 class _Reader:
@@ -239,33 +228,44 @@ def _read_files(reader: _Reader) -> Iterator[FileEntry]:
 
 def _read_term(reader: _Reader) -> Term:
     value, _, length, start, end = _TERM.unpack(reader.record("a term"))
-    if start >= end or length == 0:
-        raise FormatError(f"shard term: chunks {start:,} to {end:,} of {length:,} bytes make no run", offset=reader.at)
+    if not start < end <= MAX_XORB_CHUNKS or not 0 < length <= (end - start) * MAX_CHUNK:
+        what = f"shard term: chunks {start:,} to {end:,} of {length:,} bytes make no run"
+        raise FormatError(what, offset=reader.at - _RECORD)
     return Term(value, start, end, length)
 
 
 def _read_xorbs(reader: _Reader) -> Iterator[XorbEntry]:
     while (record := reader.record("the xorb section")) != _BOOKEND:
+        at = reader.at - _RECORD
         value, _, count, raw_size, stored_size = _XORB.unpack(record)
         if count > MAX_XORB_CHUNKS:
-            raise FormatError(f"shard xorb: {count:,} chunks are too many", offset=reader.at - _RECORD)
+            raise FormatError(f"shard xorb: {count:,} chunks are too many", offset=at)
         reader.expect(count, "chunks")
         chunks = []
         offset = 0
         for _ in range(count):
             chunk, start, length, _flags, _unused = _CHUNK.unpack(reader.record("a chunk"))
-            if start != offset or length == 0:
-                raise FormatError(
-                    f"shard chunk: it starts at {start:,}, {offset:,} expected", offset=reader.at - _RECORD
-                )
+            if start != offset:
+                what = f"shard chunk: it starts at {start:,}, {offset:,} expected"
+                raise FormatError(what, offset=reader.at - _RECORD)
+            if not 0 < length <= MAX_CHUNK:
+                raise FormatError(f"shard chunk: a length of {length:,} is out of range", offset=reader.at - _RECORD)
             offset += length
             chunks.append(ShardChunk(chunk, length))
         if offset != raw_size:
-            raise FormatError(f"shard xorb: {raw_size:,} bytes announced, its chunks have {offset:,}", offset=reader.at)
+            raise FormatError(f"shard xorb: {raw_size:,} bytes announced, its chunks have {offset:,}", offset=at)
         yield XorbEntry(value, tuple(chunks), stored_size)
 
 
-def _read_footer(view: memoryview, xorbs_at: int, xorbs_end: int) -> Footer:
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """A lookup table that lies within the shard."""
+
+    at: int
+    rows: memoryview
+
+
+def _read_footer(view: memoryview, xorbs_at: int, xorbs_end: int) -> tuple[Footer, list[_Table]]:
     at = len(view) - _FOOTER.size
     version, files_start, xorbs_start, *tables, key, created, expires, own = _FOOTER.unpack_from(view, at)
     if version != _FOOTER_VERSION:
@@ -273,15 +273,39 @@ def _read_footer(view: memoryview, xorbs_at: int, xorbs_end: int) -> Footer:
     if (files_start, xorbs_start, own) != (_HEADER.size, xorbs_at, at):
         raise FormatError("shard footer: its offsets are not those of the sections", offset=at)
     end = xorbs_end
-    for start, count, size in zip(tables[::2], tables[1::2], (12, 12, 16), strict=True):
-        # Tables are optional; one that is there lies between the sections and the footer.
-        if count:
-            if start < end or start + count * size > at:
-                raise FormatError("shard footer: a lookup table lies outside the shard", offset=at)
-            end = start + count * size
+    found = []
+    for start, count, row in zip(tables[::2], tables[1::2], _ROWS, strict=True):
+        # Tables are optional; one that is there begins where the section or table before it ends.
+        if count and (start != end or count * row.size > at - start):
+            raise FormatError("shard footer: a lookup table lies outside its place", offset=at)
+        found.append(_Table(end, view[end : end + count * row.size]))
+        end += count * row.size
     if end != at:
         raise FormatError(f"shard: {at - end:,} bytes that no lookup table owns", offset=end)
-    return Footer(key, created, expires)
+    return Footer(key, created, expires), found
+
+
+def _check_tables(files: Sequence[FileEntry], xorbs: Sequence[XorbEntry], tables: Sequence[_Table]) -> None:
+    """Refuse tables that do not lead to what the sections hold: other readers search by them."""
+    file_words: dict[tuple[int, ...], int] = {}
+    record = 0
+    for file in files:
+        file_words[record,] = _low_word(file.file_hash)
+        record += 1 + len(file.terms) + len(file.verification) + (file.sha256 is not None)
+    xorb_words: dict[tuple[int, ...], int] = {}
+    chunk_words: dict[tuple[int, ...], int] = {}
+    record = 0
+    for xorb in xorbs:
+        xorb_words[record,] = _low_word(xorb.xorb_hash)
+        if tables[2].rows:
+            chunk_words.update(((record, index), _low_word(chunk.hash)) for index, chunk in enumerate(xorb.chunks))
+        record += 1 + len(xorb.chunks)
+    for table, row, words in zip(tables, _ROWS, (file_words, xorb_words, chunk_words), strict=True):
+        before = 0
+        for index, (word, *place) in enumerate(row.iter_unpack(table.rows)):
+            if words.get(tuple(place)) != word or word < before:
+                raise FormatError("shard: a row of a lookup table leads astray", offset=table.at + index * row.size)
+            before = word
 
 
 def _file_section(files: Iterable[FileEntry]) -> Iterator[bytes]:
@@ -314,20 +338,6 @@ def _xorb_section(xorbs: Iterable[XorbEntry], key: bytes) -> Iterator[bytes]:
     yield _BOOKEND
 
 
-def _with_footer(files: bytes, xorbs: bytes, footer: Footer, tables: list[bytes]) -> bytes:
-    files_at = _HEADER.size
-    xorbs_at = files_at + len(files)
-    at = xorbs_at + len(xorbs)
-    words = []
-    for table, row in zip(tables, (12, 12, 16), strict=True):
-        words += [at, len(table) // row]
-        at += len(table)
-    tail = _FOOTER.pack(
-        _FOOTER_VERSION, files_at, xorbs_at, *words, footer.key, footer.created, footer.expires, at
-    )  # fmt: skip
-    return b"".join((_HEADER.pack(_TAG, _VERSION, _FOOTER.size), files, xorbs, *tables, tail))
-
-
 def _low_word(value: Hash) -> int:
     return int.from_bytes(value[:8], "little")
 
@@ -336,3 +346,4 @@ assert (
     _FILE.size == _TERM.size == _HASH_ONLY.size == _XORB.size == _CHUNK.size == len(_BOOKEND) == _HEADER.size == _RECORD
 )
 assert _FOOTER.size == 200
+assert (_ENTRY_ROW.size, _CHUNK_ROW.size) == (12, 16)

@@ -7,9 +7,10 @@
     footer = "XETBLOB" u8 1, xorb hash
              "XBLBHSH" u8 0, u32 n, n x chunk hash
              "XBLBBND" u8 1, u32 n, n x u32 end in the xorb, n x u32 end in the raw content
-             u32 n, u32 hash section from the end, u32 boundary section from the end, 16 zero bytes
+             u32 n, u32 hash section from the end, u32 boundary section from the end, 16 bytes
 
-Integers are little-endian. What clients upload has no footer; readers accept both.
+Integers are little-endian. What clients upload has no footer; readers accept both. The 16 bytes are zero where we write
+them; other writers put a number there that tells equal xorbs apart, so readers do not look at them.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ MAX_PAYLOAD: Final = MAX_CHUNK + MAX_CHUNK // 128 + 64
 _MAIN, _HASHES, _BOUNDS = b"XETBLOB\x01", b"XBLBHSH\x00", b"XBLBBND\x01"
 _COUNT = struct.Struct("<I")
 _TRAILER = struct.Struct("<III16x")
+_UNUSED: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,9 @@ class ChunkHeader:
 
     @classmethod
     def unpack(cls, data: Buffer, offset: int = 0) -> ChunkHeader:
-        """Read a header; `FormatError` if its version, scheme or sizes are out of range."""
+        """Read a header; `FormatError` if it is cut off, or its version, scheme or sizes are out of range."""
+        if len(data) - offset < CHUNK_HEADER_SIZE:
+            raise FormatError("xorb: cut off in a chunk header", offset=offset)
         word = int.from_bytes(data[offset : offset + CHUNK_HEADER_SIZE], "little")
         header = cls(word >> 8 & 0xFFFFFF, word >> 32 & 0xFF, word >> 40)
         if word & 0xFF:
@@ -120,7 +124,10 @@ class EncodedChunk:
 
 
 def encode_chunk(data: Buffer, value: Hash) -> EncodedChunk:
-    """Compress a chunk's raw content for a xorb; ``value`` is its chunk hash."""
+    """Compress a chunk's raw content for a xorb; ``value`` is its chunk hash.
+
+    The result refers to ``data`` where it does not compress.
+    """
     scheme, payload = compression.compress(data)
     return EncodedChunk(value, len(data), ChunkHeader(len(payload), scheme, len(data)).pack(), payload)
 
@@ -165,10 +172,24 @@ class DecodedChunk:
 
 
 class ChunkDecoder:
-    """Decodes serialized chunks from pieces of any size, as they arrive from the network."""
+    """Decodes serialized chunks from pieces of any size, as they arrive from the network.
 
-    def __init__(self) -> None:
+    Decoded content may refer to the piece it came from: a piece must not be changed afterwards. After an error the
+    decoder is of no use any more.
+
+    Parameters
+    ----------
+    max_chunks:
+        How many chunks the stream may hold. A few hundred bytes decode to 128 KiB, so who knows how many chunks were
+        asked for should say it, rather than decode whatever comes.
+    """
+
+    def __init__(self, max_chunks: int | None = None) -> None:
+        self._left = max_chunks
         self._pending = bytearray()
+        # Serialized bytes of the chunk in `_pending`, as far as they are known.
+        self._needed = CHUNK_HEADER_SIZE
+        self._offset = 0
 
     @property
     def pending(self) -> int:
@@ -176,20 +197,36 @@ class ChunkDecoder:
         return len(self._pending)
 
     def feed(self, data: Buffer) -> list[DecodedChunk]:
-        """The chunks that this piece completes. Raises `FormatError` for damaged ones."""
-        if self._pending:
-            self._pending += data
-            data = bytes(self._pending)
+        """The chunks that this piece completes.
+
+        Raises
+        ------
+        FormatError
+            A chunk is damaged, or one too many; its offset is the chunk's in the stream.
+        """
         view = memoryview(data)
-        found = []
+        found: list[DecodedChunk] = []
         at = 0
+        # Only the chunk that began in an earlier piece is put together, not the piece behind it.
+        while self._pending:
+            taken = view[at : at + self._needed - len(self._pending)]
+            self._pending += taken
+            at += len(taken)
+            if len(self._pending) < self._needed:
+                return found
+            if self._needed == CHUNK_HEADER_SIZE:
+                self._needed += self._header(self._pending, 0).payload_length
+            else:
+                found.append(self._decode(memoryview(bytes(self._pending)), self._header(self._pending, 0)))
+                self._pending = bytearray()
+                self._needed = CHUNK_HEADER_SIZE
         while len(view) - at >= CHUNK_HEADER_SIZE:
-            header = ChunkHeader.unpack(view, at)
+            header = self._header(view, at)
             end = at + CHUNK_HEADER_SIZE + header.payload_length
             if end > len(view):
+                self._needed = end - at
                 break
-            raw = compression.decompress(view[at + CHUNK_HEADER_SIZE : end], header.scheme, header.raw_length)
-            found.append(DecodedChunk(raw, end - at))
+            found.append(self._decode(view[at:end], header))
             at = end
         self._pending = bytearray(view[at:])
         return found
@@ -197,7 +234,32 @@ class ChunkDecoder:
     def finish(self) -> None:
         """Say that no more bytes come; `FormatError` if a chunk is unfinished."""
         if self._pending:
-            raise FormatError(f"xorb: cut off, {len(self._pending):,} bytes of an unfinished chunk are left")
+            what = f"xorb: cut off, {len(self._pending):,} bytes of an unfinished chunk are left"
+            raise FormatError(what, offset=self._offset)
+
+    def _header(self, view: Buffer, at: int) -> ChunkHeader:
+        if self._left == 0:
+            raise FormatError("xorb: more chunks than were asked for", offset=self._offset)
+        try:
+            return ChunkHeader.unpack(view, at)
+        except FormatError as error:
+            raise FormatError(error.what, offset=self._offset) from error
+
+    def _decode(self, chunk: memoryview, header: ChunkHeader) -> DecodedChunk:
+        raw = _decode_payload(chunk, 0, header, self._offset)
+        self._offset += len(chunk)
+        if self._left is not None:
+            self._left -= 1
+        return DecodedChunk(raw, len(chunk))
+
+
+def _decode_payload(view: memoryview, at: int, header: ChunkHeader, offset: int) -> Buffer:
+    """The content of the chunk whose header is at ``at``; errors name ``offset``."""
+    start = at + CHUNK_HEADER_SIZE
+    try:
+        return compression.decompress(view[start : start + header.payload_length], header.scheme, header.raw_length)
+    except FormatError as error:
+        raise FormatError(error.what, offset=offset) from error
 
 
 def iter_headers(data: Buffer) -> Iterator[tuple[int, ChunkHeader]]:
@@ -207,8 +269,6 @@ def iter_headers(data: Buffer) -> Iterator[tuple[int, ChunkHeader]]:
     while at < len(view):
         if view[at : at + len(_MAIN) - 1] == _MAIN[:-1]:
             return
-        if len(view) - at < CHUNK_HEADER_SIZE:
-            raise FormatError("xorb: cut off in a chunk header", offset=at)
         header = ChunkHeader.unpack(view, at)
         if at + CHUNK_HEADER_SIZE + header.payload_length > len(view):
             raise FormatError("xorb: cut off in a chunk's payload", offset=at)
@@ -233,17 +293,23 @@ def parse_xorb(data: Buffer) -> XorbInfo:
         if len(chunks) == MAX_XORB_CHUNKS:
             raise FormatError(f"xorb: more than {MAX_XORB_CHUNKS:,} chunks", offset=at)
         end = at + CHUNK_HEADER_SIZE + header.payload_length
-        try:
-            raw = compression.decompress(view[at + CHUNK_HEADER_SIZE : end], header.scheme, header.raw_length)
-        except FormatError as error:
-            raise FormatError(error.what, offset=at) from error
+        raw = _decode_payload(view, at, header, at)
         chunks.append(XorbChunk(chunk_hash(raw), header.raw_length, end))
     if not chunks:
         raise FormatError("xorb: no chunks")
     info = XorbInfo(xorb_hash([(chunk.hash, chunk.raw_length) for chunk in chunks]), tuple(chunks), end)
-    if end < len(view) and view[end:] != write_footer(info):
+    if end < len(view) and not _is_footer(view[end:], info):
+        # What is wrong with it, if it is wrong in itself.
+        read_footer(view)
         raise FormatError("xorb: the footer does not describe the chunks before it", offset=end)
     return info
+
+
+def _is_footer(view: memoryview, info: XorbInfo) -> bool:
+    expected = write_footer(info)
+    unused = len(expected) - _COUNT.size - _UNUSED
+    after = unused + _UNUSED
+    return len(view) == len(expected) and view[:unused] == expected[:unused] and view[after:] == expected[after:]
 
 
 def write_footer(info: XorbInfo) -> bytes:
@@ -275,10 +341,12 @@ def read_footer(data: Buffer) -> XorbInfo:
         raise FormatError("xorb footer: too short")
     (length,) = _COUNT.unpack_from(view, len(view) - _COUNT.size)
     start = len(view) - _COUNT.size - length
-    if start < 0 or length < _footer_size(0) or view[start : start + len(_MAIN)] != _MAIN:
-        raise FormatError("xorb footer: not found, or of an unknown version", offset=max(start, 0))
+    if start < 0 or length < _footer_size(0) or view[start : start + len(_MAIN) - 1] != _MAIN[:-1]:
+        raise FormatError("xorb footer: not found", offset=max(start, 0))
     at = start + len(_MAIN)
-    value = bytes(view[at : at + HASH_SIZE])
+    if view[at - 1] != _MAIN[-1]:
+        raise FormatError(f"xorb footer: version {view[at - 1]} is unknown", offset=at - 1)
+    name = bytes(view[at : at + HASH_SIZE])
     at += HASH_SIZE
     (count,) = _COUNT.unpack_from(view, at + len(_HASHES))
     if count > MAX_XORB_CHUNKS or length != _footer_size(count) or view[at : at + len(_HASHES)] != _HASHES:
@@ -288,15 +356,19 @@ def read_footer(data: Buffer) -> XorbInfo:
     at += HASH_SIZE * count + len(_BOUNDS) + _COUNT.size
     ends = struct.unpack_from(f"<{count}I", view, at)
     raw_ends = struct.unpack_from(f"<{count}I", view, at + 4 * count)
-    lengths = [end - before for before, end in zip((0, *raw_ends), raw_ends, strict=False)]
-    info = XorbInfo(
-        value,
-        tuple(XorbChunk(*fields) for fields in zip(hashes, lengths, ends, strict=True)),
-        ends[-1] if ends else 0,
-    )
-    if min(lengths, default=1) <= 0 or write_footer(info) != view[start:]:
-        raise FormatError("xorb footer: damaged", offset=start)
-    if xorb_hash([(chunk.hash, chunk.raw_length) for chunk in info.chunks]) != value:
+    chunks = []
+    end = raw_end = 0
+    for value, next_end, next_raw in zip(hashes, ends, raw_ends, strict=True):
+        size, raw_length = next_end - end, next_raw - raw_end
+        sane = CHUNK_HEADER_SIZE < size <= CHUNK_HEADER_SIZE + MAX_PAYLOAD and 0 < raw_length <= MAX_CHUNK
+        if not sane:
+            raise FormatError(f"xorb footer: a chunk of {size:,} bytes for {raw_length:,} makes no sense", offset=at)
+        chunks.append(XorbChunk(value, raw_length, next_end))
+        end, raw_end = next_end, next_raw
+    info = XorbInfo(name, tuple(chunks), end)
+    if not _is_footer(view[start:], info):
+        raise FormatError("xorb footer: the boundary section is damaged", offset=at)
+    if not chunks or xorb_hash([(chunk.hash, chunk.raw_length) for chunk in chunks]) != name:
         raise FormatError("xorb footer: its chunks do not make its xorb hash", offset=start)
     return info
 
