@@ -5,11 +5,17 @@ from __future__ import annotations
 import json
 import random
 import struct
+import tracemalloc
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-CASES: list[dict[str, Any]] = json.loads((Path(__file__).parent / "vectors" / "xet_vectors.json").read_text())
+from pyxet.errors import FormatError
+
+_FOLDER = Path(__file__).parent / "vectors"
+CASES: list[dict[str, Any]] = json.loads((_FOLDER / "xet_vectors.json").read_text())
+XET_CORE: dict[str, Any] = json.loads((_FOLDER / "xet_core_vectors.json").read_text())
 NAMES = [f"{case['generator']}-{case['length']}" for case in CASES]
 _WORDS = ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta"]
 
@@ -32,3 +38,15 @@ def content(generator: str, seed: int, length: int) -> bytes:
     while len(rows) < length:
         rows += f"{source.randrange(10**6)},{_WORDS[source.randrange(8)]},{source.random():.6f}\n".encode()
     return bytes(rows[:length])
+
+
+def refuse(parse: Callable[[], object]) -> tuple[FormatError, int]:
+    """The error of a parser that must refuse what it is given, and the most memory it took, in bytes."""
+    tracemalloc.start()
+    try:
+        parse()
+    except FormatError as error:
+        return error, tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    raise AssertionError("it was accepted")

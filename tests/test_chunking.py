@@ -1,33 +1,47 @@
-"""Chunk boundaries and hashes against the reference values, through both kernels."""
+"""Chunk boundaries and byte grouping against reference values, through both kernels."""
 
 from __future__ import annotations
 
+import array
 import random
+import struct
 from typing import Any
 
 import pytest
-from _vectors import CASES, NAMES, content
+from _vectors import CASES, NAMES, XET_CORE, content
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyxet.errors import FormatError
 from pyxet.protocol.chunking import Chunker, chunk_ends
-from pyxet.protocol.constants import MAX_CHUNK, MIN_CHUNK
-from pyxet.protocol.hashing import (
-    FileHasher,
-    chunk_hash,
-    chunk_hashes,
-    file_hash,
-    hash_from_hex,
-    hash_to_hex,
-    is_eligible,
-    keyed_chunk_hash,
-    term_hash,
-    xorb_hash,
-)
+from pyxet.protocol.constants import GEAR_MASK, GEAR_TABLE, MAX_CHUNK, MIN_CHUNK
+from pyxet.protocol.hashing import chunk_hashes, file_hash, hash_to_hex, xorb_hash
 from pyxet.protocol.kernels import Kernel, load
 
 KERNELS: list[Kernel] = ["c", "numpy"]
+_TABLE = struct.unpack("<256Q", GEAR_TABLE)
+# More than a block of the C kernel, of which each stream takes a third.
+BLOCK = 3 * 128 * 1024
+
+
+def by_definition(data: bytes) -> list[int]:
+    """Chunk ends byte by byte, the hash begun anew in each chunk, as the specification words it."""
+    ends = []
+    value = start = 0
+    for index, byte in enumerate(data):
+        value = ((value << 1) + _TABLE[byte]) & 0xFFFF_FFFF_FFFF_FFFF
+        size = index + 1 - start
+        if size >= MIN_CHUNK and (size == MAX_CHUNK or not value & GEAR_MASK):
+            ends.append(index + 1)
+            value, start = 0, index + 1
+    return ends if start == len(data) else [*ends, len(data)]
+
+
+def triggering(zeros: int) -> bytes:
+    """A content with a boundary in each repetition of a pattern, see ``xet_core_vectors.json``."""
+    data = bytes.fromhex(XET_CORE["boundaries"]["pattern"]) + bytes(zeros)
+    while len(data) < 65536:
+        data += data[: 65536 - len(data)]
+    return data
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
@@ -44,16 +58,34 @@ def test_vectors(case: dict[str, Any], kernel: Kernel) -> None:
         assert hash_to_hex(xorb_hash(chunks)) == case["xorbs"][0]
 
 
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_boundaries_of_xet_core(kernel: Kernel) -> None:
+    for zeros, (sample, ends) in enumerate(
+        zip(XET_CORE["boundaries"]["sample"], XET_CORE["boundaries"]["ends"], strict=True)
+    ):
+        data = triggering(zeros)
+        assert data[11_111] == sample
+        assert chunk_ends(data, kernel) == ends
+    assert chunk_ends(bytes([59]) * 1_000_000, kernel) == [*range(131_072, 1_000_000, 131_072), 1_000_000]
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("kind", ["random", "text", "dense"])
+def test_by_definition(kind: str, kernel: Kernel) -> None:
+    size = BLOCK + 20_000
+    data = (triggering(7) * (size // 65536 + 1))[:size] if kind == "dense" else content(kind, 8, size)
+    assert chunk_ends(data, kernel) == by_definition(data)
+
+
 @given(
-    st.integers(0, 2**32), st.lists(st.integers(1, 300_000), max_size=8), st.sampled_from(["random", "zeros", "low"])
+    st.integers(0, 2**32), st.lists(st.integers(0, 300_000), max_size=8), st.sampled_from(["random", "zeros", "dense"])
 )
 @settings(max_examples=40, deadline=None)
 def test_any_pieces_give_the_same_chunks(seed: int, sizes: list[int], kind: str) -> None:
     source = random.Random(seed)
     length = sum(sizes) + source.randrange(100)
-    data = {"random": source.randbytes, "zeros": bytes, "low": lambda n: bytes(source.choices(b"ab", k=n))}[kind](
-        length
-    )
+    make = {"random": source.randbytes, "zeros": bytes, "dense": lambda n: (triggering(seed % 128) * 40)[:n]}
+    data = make[kind](length)
     whole = chunk_ends(data)
     for kernel in KERNELS:
         chunker = Chunker(kernel)
@@ -67,71 +99,78 @@ def test_any_pieces_give_the_same_chunks(seed: int, sizes: list[int], kind: str)
     assert all(MIN_CHUNK <= end - start <= MAX_CHUNK for start, end in zip([0, *whole], whole[:-1], strict=False))
 
 
-def test_byte_by_byte() -> None:
-    data = random.Random(6).randbytes(400_000)
-    chunker = Chunker()
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_byte_by_byte(kernel: Kernel) -> None:
+    data = random.Random(6).randbytes(150_000) if kernel == "c" else triggering(3)[:20_000]
+    chunker = Chunker(kernel)
     ends = [end for index in range(len(data)) for end in chunker.feed(data[index : index + 1])]
     assert [*ends, chunker.finish()] == chunk_ends(data)
 
 
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("length", [0, 1, MIN_CHUNK - 1, MIN_CHUNK, MAX_CHUNK - 1, MAX_CHUNK, MAX_CHUNK + 1, BLOCK])
+def test_lengths_at_the_edges(length: int, kernel: Kernel) -> None:
+    expected = [*range(MAX_CHUNK, length, MAX_CHUNK), *([length] if length else [])]
+    assert chunk_ends(bytes(length), kernel) == expected
+    chunker = Chunker(kernel)
+    assert chunker.feed(b"") == []
+    assert chunker.feed(bytes(length)) == [end for end in expected if end % MAX_CHUNK == 0]
+    assert chunker.feed(b"") == []
+    assert chunker.finish() == (length if length % MAX_CHUNK else None)
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_what_is_no_buffer(kernel: Kernel) -> None:
+    module = load(kernel)
+    chunker = Chunker(kernel)
+    data = content("random", 3, 70_000)
+    ends = chunker.feed(data[:40_000])
+    strided = memoryview(data)[::2]
+    for function in (chunker.feed, module.bg4_split, module.bg4_join):
+        with pytest.raises((BufferError, ValueError)):
+            function(strided)
+        with pytest.raises(TypeError):
+            function("text")
+    # The refused pieces left no trace, and wider items count in bytes.
+    ends += chunker.feed(memoryview(array.array("I", data[40_000:])))
+    assert [*ends, chunker.finish()] == chunk_ends(data)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"table": b""}, {"table": GEAR_TABLE + b"x"}, {"min_chunk": 63}, {"max_chunk": 100}, {"size": -1}, {"size": MAX_CHUNK + 1}],
+    ids=str,
+)  # fmt: skip
+def test_the_c_kernel_refuses_what_would_overflow(wrong: dict[str, Any]) -> None:
+    arguments = {
+        "table": GEAR_TABLE,
+        "mask": GEAR_MASK,
+        "min_chunk": MIN_CHUNK,
+        "max_chunk": MAX_CHUNK,
+        "hash": 0,
+        "size": 0,
+    }
+    with pytest.raises(ValueError, match="out of range"):
+        load("c").scan(b"data", *(arguments | wrong).values())
+
+
+def test_the_c_kernel_survives_a_boundary_at_every_byte() -> None:
+    ends, _, left = load("c").scan(bytes(BLOCK + 1000), GEAR_TABLE, 0, 64, 128, 0, 0)
+    assert ends == list(range(64, BLOCK + 1000, 64))
+    assert left == (BLOCK + 1000) % 64
+
+
 @given(st.binary(max_size=5000))
+@settings(max_examples=60)
 def test_byte_grouping(data: bytes) -> None:
-    c, fallback = load("c"), load("numpy")
     grouped = b"".join(data[lane::4] for lane in range(4))
-    for kernel in (c, fallback):
-        assert kernel.bg4_split(data) == grouped
-        assert kernel.bg4_join(grouped) == data
+    for kernel in KERNELS:
+        module = load(kernel)
+        for make in (bytes, bytearray, memoryview):
+            assert module.bg4_split(make(data)) == grouped
+            assert module.bg4_join(make(grouped)) == data
 
 
-@given(st.lists(st.tuples(st.binary(min_size=32, max_size=32), st.integers(1, 2**17)), max_size=300), st.data())
-@settings(deadline=None)
-def test_a_file_hash_does_not_depend_on_how_chunks_arrive(chunks: list[tuple[bytes, int]], data: st.DataObject) -> None:
-    hasher = FileHasher()
-    at = 0
-    while at < len(chunks):
-        step = data.draw(st.integers(1, 120))
-        hasher.update(chunks[at : at + step])
-        at += step
-    # The definition: the Merkle root of all chunks at once, hashed once more with a key of zeros.
-    from blake3 import blake3
-
-    expected = blake3(xorb_hash(chunks), key=bytes(32)).digest() if chunks else bytes(32)
-    assert hasher.digest() == expected
-
-
-def test_a_long_file_keeps_little_state() -> None:
-    source = random.Random(1)
-    hasher = FileHasher()
-    chunks = [(source.randbytes(32), 65536) for _ in range(50_000)]
-    for at in range(0, len(chunks), 1000):
-        hasher.update(chunks[at : at + 1000])
-    assert sum(len(level) for level in hasher._levels) < 300
-    assert hasher.digest() == file_hash(chunks)
-
-
-def test_published_values() -> None:
-    """The test vectors of the Internet-Draft."""
-    assert (
-        hash_to_hex(chunk_hash(b"Hello World!")) == "d8d408e608fb9ca213b9909a65d86d725f2de4d8d540324be8a363e7a6e228cb"
-    )
-    assert hash_to_hex(bytes(range(32))) == "07060504030201000f0e0d0c0b0a090817161514131211101f1e1d1c1b1a1918"
-    one = hash_from_hex("c28f58387a60d4aa200c311cda7c7f77f686614864f5869eadebf765d0a14a69")
-    two = hash_from_hex("6e4e3263e073ce2c0e78cc770c361e2778db3b054b98ab65e277fc084fa70f22")
-    assert hash_to_hex(xorb_hash([(one, 100), (two, 200)])) == (
-        "be64c7003ccd3cf4357364750e04c9592b3c36705dee76a71590c011766b6c14"
-    )
-    assert hash_to_hex(term_hash([one, two])) == "eb06a8ad81d588ac05d1d9a079232d9c1e7d0b07232fa58091caa7bf333a2768"
-
-
-def test_keyed_hashes_and_eligibility() -> None:
-    value = chunk_hash(b"x")
-    assert keyed_chunk_hash(bytes(32), value) == value
-    assert keyed_chunk_hash(b"k" * 32, value) != value
-    assert is_eligible(bytes(24) + (1024 * 7).to_bytes(8, "little"))
-    assert not is_eligible(bytes(24) + (1024 * 7 + 1).to_bytes(8, "little"))
-
-
-@pytest.mark.parametrize("text", ["", "00", "g" * 64, "0" * 63, "0" * 65, "é" * 64])
-def test_bad_hash_strings(text: str) -> None:
-    with pytest.raises(FormatError, match="64 hex digits"):
-        hash_from_hex(text)
+def test_group_sizes_of_the_internet_draft() -> None:
+    for kernel in KERNELS:
+        assert load(kernel).bg4_split(bytes(range(10))) == bytes([0, 4, 8, 1, 5, 9, 2, 6, 3, 7])

@@ -1,74 +1,34 @@
-"""Chunk compression and the xorb format: round trips, and bytes from strangers."""
+"""The xorb format: what is written, and reading bytes from strangers."""
 
 from __future__ import annotations
 
 import random
+import re
+import struct
 
-import lz4.frame
 import pytest
-from _vectors import content
+from _formats import xorb_footer
+from _vectors import content, refuse
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pyxet.errors import FormatError
-from pyxet.protocol.compression import Scheme, choose_scheme, compress, compress_as, decompress
+from pyxet.protocol.compression import Scheme, compress_as
 from pyxet.protocol.constants import MAX_CHUNK, MAX_XORB_BYTES, MAX_XORB_CHUNKS
-from pyxet.protocol.hashing import chunk_hash
+from pyxet.protocol.hashing import chunk_hash, xorb_hash
 from pyxet.protocol.xorb import (
+    MAX_PAYLOAD,
     ChunkDecoder,
     ChunkHeader,
     EncodedChunk,
     Xorb,
     XorbBuilder,
+    XorbChunk,
     encode_chunk,
     parse_xorb,
     read_footer,
     write_footer,
 )
-
-KINDS = {
-    "random": (content("random", 3, 70_000), Scheme.NONE),
-    "text": (content("text", 3, 70_001), Scheme.LZ4),
-    "float32": (content("float32", 3, 70_002), Scheme.BG4_LZ4),
-    "zeros": (bytes(70_003), None),
-    "tiny": (b"x", Scheme.NONE),
-}
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_sample_finds_the_scheme(kind: str) -> None:
-    data, expected = KINDS[kind]
-    scheme, payload = compress(data)
-    assert expected in (None, scheme)
-    assert decompress(payload, scheme, len(data)) == data
-    # No scheme would have been much smaller.
-    assert len(payload) <= min(len(compress_as(data, other)) for other in Scheme) * 1.01 + 20
-    if kind == "random":
-        assert choose_scheme(data) is Scheme.NONE
-
-
-@pytest.mark.parametrize("scheme", [Scheme.LZ4, Scheme.BG4_LZ4])
-def test_frames_of_other_writers(scheme: Scheme) -> None:
-    data = content("text", 4, 100_000)
-    plain = data if scheme is Scheme.LZ4 else b"".join(data[lane::4] for lane in range(4))
-    for options in ({}, {"block_linked": True, "block_size": 4}, {"store_size": False}, {"content_checksum": True}):
-        assert decompress(lz4.frame.compress(plain, **options), scheme, len(data)) == data
-    # And ours is a frame that others can read.
-    assert lz4.frame.decompress(compress_as(data, scheme)) == plain
-
-
-@pytest.mark.parametrize("length", [99_999, 100_001, 1, 131_072])
-def test_lying_lengths(length: int) -> None:
-    data = content("text", 4, 100_000)
-    for payload in (compress_as(data, Scheme.LZ4), lz4.frame.compress(data), data):
-        with pytest.raises(FormatError):
-            decompress(payload, Scheme.NONE if payload is data else Scheme.LZ4, length)
-
-
-def test_a_bomb_stops_at_the_announced_length() -> None:
-    for bomb in (lz4.frame.compress(bytes(50_000_000)), lz4.frame.compress(bytes(50_000_000), store_size=False)):
-        with pytest.raises(FormatError, match="more than 1,000 bytes"):
-            decompress(bomb, Scheme.LZ4, 1000)
 
 
 def build(pieces: list[bytes]) -> Xorb:
@@ -79,74 +39,145 @@ def build(pieces: list[bytes]) -> Xorb:
 
 
 PIECES = [
-    KINDS[kind][0][:size] for kind, size in (("random", 9000), ("text", 20_000), ("float32", 30_003), ("tiny", 1))
+    content(kind, 3, size) for kind, size in (("random", 9000), ("text", 20_000), ("float32", 30_003), ("zeros", 1))
 ]
+XORB = build(PIECES)
+DATA = b"".join(XORB.slices)
 
 
-def test_round_trip_with_and_without_footer() -> None:
-    xorb = build(PIECES)
-    data = b"".join(xorb.slices)
-    assert len(data) == xorb.info.size
-    assert parse_xorb(data) == xorb.info
-    assert parse_xorb(data + write_footer(xorb.info)) == xorb.info
-    assert read_footer(data + write_footer(xorb.info)) == xorb.info
-    assert [chunk.raw_length for chunk in xorb.info.chunks] == [len(piece) for piece in PIECES]
+def test_what_is_written() -> None:
+    """The layout, taken apart by hand."""
+    at = raw = 0
+    schemes = []
+    for piece, chunk in zip(PIECES, XORB.info.chunks, strict=True):
+        version, low, high, scheme, raw_low, raw_high = struct.unpack_from("<BHBBHB", DATA, at)
+        size, length = low | high << 16, raw_low | raw_high << 16
+        assert (version, length) == (0, len(piece))
+        assert DATA[at + 8 : at + 8 + size] == compress_as(piece, Scheme(scheme))
+        at, raw = at + 8 + size, raw + length
+        schemes.append(scheme)
+        assert chunk == XorbChunk(chunk_hash(piece), len(piece), at)
+    assert schemes == [0, 1, 2, 0]
+    assert at == len(DATA) == XORB.info.size
+    assert xorb_hash([(chunk_hash(piece), len(piece)) for piece in PIECES]) == XORB.info.hash
+    assert write_footer(XORB.info) == xorb_footer(XORB.info)
 
 
-@given(st.lists(st.integers(1, 20_000), max_size=20))
+def test_a_footer_may_carry_a_number_of_its_writer() -> None:
+    footer = xorb_footer(XORB.info, unused=b"\x07" * 16)
+    assert parse_xorb(DATA + footer) == read_footer(DATA + footer) == read_footer(footer) == XORB.info
+
+
+@given(st.lists(st.integers(0, 20_000), max_size=20), st.sampled_from([bytes, bytearray, memoryview]))
 @settings(deadline=None, max_examples=50)
-def test_decoding_pieces_of_any_size(sizes: list[int]) -> None:
-    data = b"".join(build(PIECES).slices)
-    decoder = ChunkDecoder()
+def test_decoding_pieces_of_any_size(sizes: list[int], make: type) -> None:
+    decoder = ChunkDecoder(max_chunks=4)
     found = []
     at = 0
-    for size in [*sizes, len(data)]:
-        found += decoder.feed(data[at : at + size])
+    for size in [*sizes, len(DATA)]:
+        found += decoder.feed(make(DATA[at : at + size]))
         at += size
     decoder.finish()
     assert [bytes(chunk.data) for chunk in found] == PIECES
-    assert sum(chunk.size for chunk in found) == len(data)
+    assert sum(chunk.size for chunk in found) == len(DATA)
+
+
+def test_a_decoder_stops_at_the_chunks_that_were_asked_for() -> None:
+    for pieces in ([DATA], [DATA[at : at + 100] for at in range(0, len(DATA), 100)]):
+        decoder = ChunkDecoder(max_chunks=3)
+        error, _ = refuse(lambda: [decoder.feed(piece) for piece in pieces])  # noqa: B023
+        assert "more chunks than were asked for" in str(error)
+        assert error.offset == XORB.info.chunks[2].end
+
+
+@pytest.mark.parametrize("step", [1, 5000, 10**6])
+def test_errors_in_a_stream_say_where(step: int) -> None:
+    at = XORB.info.chunks[1].end
+    for wrong in (b"\x01", ChunkHeader(5, 1, 5).pack() + b"wrong"):
+        decoder = ChunkDecoder()
+        data = DATA[:at] + wrong + bytes(20)
+        error, _ = refuse(lambda: [decoder.feed(data[start : start + step]) for start in range(0, len(data), step)])  # noqa: B023
+        assert error.offset == at
 
 
 def test_a_cut_stream_is_an_error() -> None:
     decoder = ChunkDecoder()
-    decoder.feed(b"".join(build(PIECES).slices)[:-1])
+    decoder.feed(DATA[:-1])
+    assert decoder.pending == 8
     with pytest.raises(FormatError, match="cut off"):
         decoder.finish()
 
 
 @pytest.mark.parametrize(
-    ("header", "message"),
+    ("data", "message"),
     [
         (b"\x01" + bytes(7), "version 1"),
         (ChunkHeader(5, 3, 5).pack(), "scheme 3"),
         (ChunkHeader(5, 0, 0).pack(), "raw length 0"),
         (ChunkHeader(5, 0, MAX_CHUNK + 1).pack(), "raw length 131,073"),
         (ChunkHeader(0, 0, 5).pack(), "payload length 0"),
-        (ChunkHeader(1 << 23, 1, 5).pack(), "payload length 8,388,608"),
+        (ChunkHeader(MAX_PAYLOAD + 1, 1, 5).pack(), "payload length 132,161"),
+        (ChunkHeader(0xFFFFFF, 1, 5).pack(), "payload length 16,777,215"),
         (ChunkHeader(6, 0, 5).pack() + bytes(6), "6 stored bytes"),
-        (ChunkHeader(5, 0, 5).pack() + bytes(4), "cut off"),
-        (b"\x00\x01", "cut off"),
+        (ChunkHeader(5, 0, 5).pack() + bytes(4), "cut off in a chunk's payload"),
+        (ChunkHeader(6, 1, 5).pack() + b"broken", "LZ4"),
+        (b"\x00\x01", "cut off in a chunk header"),
         (b"", "no chunks"),
+        (xorb_footer(XORB.info), "no chunks"),
+        (DATA + b"XETBLOB", "footer: not found"),
+        (DATA + b"XETBLOB\x01" + bytes(200), "footer: not found"),
+        (DATA + xorb_footer(XORB.info).replace(b"XETBLOB\1", b"XETBLOB\0"), "footer: version 0"),
+        (DATA + xorb_footer(XORB.info).replace(b"XBLBHSH\0", b"XBLBHSH\1"), "the hash section is damaged"),
+        (DATA + xorb_footer(XORB.info).replace(b"XBLBBND\1", b"XBLBBND\0"), "the boundary section is damaged"),
+        (DATA + xorb_footer(XORB.info)[:-1], "footer"),
+        (DATA + xorb_footer(XORB.info) + b"x", "footer"),
+        (DATA + xorb_footer(build(PIECES[:2]).info), "does not describe the chunks"),
+        ((ChunkHeader(1, 0, 1).pack() + b"x") * (MAX_XORB_CHUNKS + 1), "more than 8,192 chunks"),
     ],
 )
-def test_bad_xorbs(header: bytes, message: str) -> None:
+def test_bad_xorbs(data: bytes, message: str) -> None:
     with pytest.raises(FormatError, match=message):
-        parse_xorb(header)
+        parse_xorb(data)
 
 
-def test_a_footer_must_match() -> None:
-    xorb, other = build(PIECES), build(PIECES[:2])
-    data = b"".join(xorb.slices)
-    for footer in (write_footer(other.info), write_footer(xorb.info)[:-1], write_footer(xorb.info) + b"x"):
-        with pytest.raises(FormatError, match="footer"):
-            parse_xorb(data + footer)
-    with pytest.raises(FormatError, match="footer"):
-        read_footer(data)
+def test_a_xorb_that_is_too_large_is_not_looked_at() -> None:
+    with pytest.raises(FormatError, match="more than a xorb may have"):
+        parse_xorb(bytes(MAX_XORB_BYTES + 1_000_000))
+
+
+def lying_footer(**wrong: int) -> bytes:
+    """A footer in which words were replaced, by their offset from its end."""
+    footer = bytearray(xorb_footer(XORB.info))
+    for at, value in wrong.items():
+        struct.pack_into("<I", footer, len(footer) + int(at.removeprefix("at")) * -1, value)
+    return bytes(footer)
+
+
+@pytest.mark.parametrize(
+    ("footer", "message"),
+    [
+        (b"", "too short"),
+        (bytes(200), "not found"),
+        (lying_footer(at4=0xFFFF_FFFF), "not found"),
+        (lying_footer(at4=4), "not found"),
+        (lying_footer(at32=5), "damaged"),
+        (lying_footer(at28=5), "damaged"),
+        (lying_footer(at36=400_000), "makes no sense"),
+        (lying_footer(at36=1), "makes no sense"),
+        (lying_footer(at52=3), "makes no sense"),
+        (lying_footer(at64=3), "makes no sense"),
+        (lying_footer(at72=0xFFFF_FFFF), "boundary section is damaged|hash section|makes no sense"),
+        (xorb_footer(XORB.info).replace(XORB.info.hash, b"x" * 32), "do not make its xorb hash"),
+    ],
+)
+def test_bad_footers(footer: bytes, message: str) -> None:
+    error, memory = refuse(lambda: read_footer(footer))
+    assert re.search(message, str(error))
+    assert memory < 50_000
 
 
 @given(st.data())
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=200)
 def test_mutations_give_a_typed_error_or_the_same_content(draw: st.DataObject) -> None:
     xorb = build([piece[:500] for piece in PIECES])
     data = bytearray(b"".join(xorb.slices) + (write_footer(xorb.info) if draw.draw(st.booleans()) else b""))
@@ -172,14 +203,31 @@ def test_mutations_give_a_typed_error_or_the_same_content(draw: st.DataObject) -
         ]
 
 
+@given(st.binary(max_size=300), st.integers(1, 40))
+@settings(max_examples=100)
+def test_garbage_in_a_stream(data: bytes, step: int) -> None:
+    decoder = ChunkDecoder()
+    size = 0
+    try:
+        for at in range(0, len(data), step):
+            size += sum(chunk.size for chunk in decoder.feed(data[at : at + step]))
+        decoder.finish()
+    except FormatError:
+        return
+    assert size == len(data)
+
+
 def test_limits_of_a_builder() -> None:
     builder = XorbBuilder()
     big = EncodedChunk(bytes(32), MAX_CHUNK, bytes(8), random.Random(1).randbytes(MAX_CHUNK))
     while builder.fits(big.size):
         builder.add(big)
     assert MAX_XORB_BYTES - big.size < builder.size <= MAX_XORB_BYTES
+    assert builder.fits(MAX_XORB_BYTES - builder.size)
+    assert not builder.fits(MAX_XORB_BYTES - builder.size + 1)
+    assert builder.raw_size == len(builder) * MAX_CHUNK
     builder = XorbBuilder()
     small = EncodedChunk(bytes(32), 1, bytes(8), b"x")
     while builder.fits(small.size):
-        builder.add(small)
+        assert builder.add(small) == len(builder) - 1
     assert len(builder) == MAX_XORB_CHUNKS

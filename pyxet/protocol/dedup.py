@@ -150,7 +150,7 @@ class FileAssembler:
         if (last.xorb, last.end) == run[0]:
             return True
         recent = self._runs[-_RECENT_TERMS:]
-        return sum(run.end - run.start for run in recent) >= MIN_AVERAGE_RUN * len(recent)
+        return sum(item.end - item.start for item in recent) >= MIN_AVERAGE_RUN * len(recent)
 
     @property
     def terms(self) -> int:
