@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 _running: dict[Path, LocalEndpoint] = {}
 _lock = threading.Lock()
-_owner = os.getpid()
 
 
 def server() -> ModuleType:
@@ -38,19 +37,34 @@ def server() -> ModuleType:
 
 
 def embedded(endpoint: str) -> LocalEndpoint:
-    """The endpoint of this process for ``local`` or ``file:///dir``, started on first use.
+    """The endpoint of this process for ``local`` or ``file:///dir``, started on first use, with a token of its own.
 
-    After a fork the child goes on with the endpoint that its parent runs.
+    After a fork the child goes on with the endpoints that its parent runs, and ends only those that it started itself.
+
+    Raises
+    ------
+    ConfigError
+        The directory cannot be used, another process serves it, or the packages of the ``local`` extra are missing.
     """
-    root = embedded_root(endpoint)
+    root = embedded_root(endpoint).resolve()
     with _lock:
         if root not in _running:
-            _running[root] = server().LocalEndpoint(root, user=os.environ.get("XET_USER_NAME") or "local")
+            started: LocalEndpoint = server().LocalEndpoint(root, user=os.environ.get("XET_USER_NAME") or "local")
+            started.start()
+            _running[root] = started
+            atexit.register(_close, started, os.getpid())
         return _running[root]
 
 
-@atexit.register
-def _close_all() -> None:
-    if os.getpid() == _owner:
-        for endpoint in _running.values():
-            endpoint.close()
+def _close(endpoint: LocalEndpoint, owner: int) -> None:
+    if os.getpid() == owner:
+        endpoint.close()
+
+
+def _after_fork() -> None:
+    # Another thread may have held the old one at the moment of the fork.
+    global _lock
+    _lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_after_fork)

@@ -20,7 +20,7 @@ __all__ = ["LocalEndpoint", "local_endpoint"]
 def local_endpoint(
     root: str | os.PathLike[str] | None = None, user: str = "test", token: str | None = None
 ) -> LocalEndpoint:
-    """A running local endpoint with ``.url``, ``.token``, ``.user`` and ``.root``; a context manager, sync and async.
+    """A local endpoint with ``.url``, ``.token``, ``.user`` and ``.root``; a context manager, sync and async.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ def local_endpoint(
     Raises
     ------
     ConfigError
-        The directory cannot be used, or the packages of the ``local`` extra are missing.
+        On entry: the directory cannot be used. At once: the packages of the ``local`` extra are missing.
     """
     endpoint: LocalEndpoint = server().LocalEndpoint(root, user, token)
     return endpoint

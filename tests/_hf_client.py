@@ -42,7 +42,6 @@ def run_hf(endpoint: LocalEndpoint, code: str, /, **given: Any) -> Any:
             [sys.executable, "-c", script, json.dumps(given)],
             capture_output=True, text=True, env=environment, cwd=home, timeout=170, check=False,
         )  # fmt: skip
-    if "-v" in sys.argv: print(done.stdout)
     assert done.returncode == 0, f"the peer failed:\n{done.stderr[-4000:]}"
     lines = [line for line in done.stdout.splitlines() if line.startswith("ANSWER ")]
     return json.loads(lines[-1].removeprefix("ANSWER "))

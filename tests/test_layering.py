@@ -15,7 +15,7 @@ PACKAGE = Path(pyxet.__file__).parent
 BASE = {"errors", "config", "urls", "types", "_version"}
 ALLOWED: dict[str, set[str]] = {
     "_version": set(),
-    "errors": {"types"},
+    "errors": set(),
     "urls": {"errors"},
     "types": {"urls"},
     "config": {"errors", "urls"},
@@ -25,11 +25,13 @@ ALLOWED: dict[str, set[str]] = {
     "local": BASE | {"server"},
     "fs": BASE | {"_async"},
     "path": BASE | {"fs"},
-    "testing": BASE | {"server"},
+    "testing": BASE | {"local"},
     "__init__": BASE | {"fs", "path", "_async"},
     "__main__": {"cli"},
-    "cli": {"__init__", "cli", "server", "_version", "errors"},
+    "cli": {"__init__", "cli", "local", "_version", "errors"},
 }
+# What these name under `if TYPE_CHECKING` is not imported when they run: types of the server, for annotations.
+TYPES_OF: dict[str, set[str]] = {"testing": {"server"}, "local": {"server"}, "errors": {"types"}}
 # Foreign packages that only some parts may touch.
 FOREIGN: dict[str, set[str]] = {
     "aiohttp": {"_async/transport.py", "server/"},
@@ -48,10 +50,21 @@ def modules() -> list[Path]:
     return sorted(path for path in PACKAGE.rglob("*.py") if "__pycache__" not in path.parts)
 
 
-def imports(path: Path) -> set[str]:
-    """Full dotted names that the file imports; ``from a import b`` counts as ``a.b``."""
+def only_for_types(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING")
+
+
+def imports(path: Path, *, types: bool = False) -> set[str]:
+    """Full dotted names that the file imports; ``from a import b`` counts as ``a.b``.
+
+    With ``types`` those that only type checkers see, else the others.
+    """
+    tree = ast.parse(path.read_text())
+    checked = {id(node) for block in ast.walk(tree) if only_for_types(block) for node in ast.walk(block)}
     found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(tree):
+        if (id(node) in checked) != types:
+            continue
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -71,16 +84,33 @@ def target_part(name: str) -> str:
     return "__init__"
 
 
+def inner(names: set[str]) -> set[str]:
+    return {target_part(name) for name in names if name.split(".")[0] == "pyxet"}
+
+
 @pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_imports_follow_the_layers(path: Path) -> None:
     relative = path.relative_to(PACKAGE)
     part = part_of(relative)
     names = imports(path)
-    inner = {target_part(name) for name in names if name.split(".")[0] == "pyxet"}
-    assert inner - {part} <= ALLOWED[part], f"{relative} reaches into {sorted(inner - {part} - ALLOWED[part])}"
+    reached = inner(names) - {part} - ALLOWED[part]
+    assert not reached, f"{relative} reaches into {sorted(reached)}"
+    typed = inner(imports(path, types=True)) - {part} - ALLOWED[part] - TYPES_OF.get(part, set())
+    assert not typed, f"{relative} takes types from {sorted(typed)}"
     for package, places in FOREIGN.items():
         if any(name.split(".")[0] == package for name in names):
             assert any(str(relative).startswith(place) for place in places), f"{relative} imports {package}"
+
+
+def test_only_local_imports_the_server_and_only_when_it_is_needed() -> None:
+    importers = {
+        str(path.relative_to(PACKAGE)) for path in modules() if part_of(path.relative_to(PACKAGE)) != "server"
+        and "server" in inner(imports(path))
+    }  # fmt: skip
+    assert importers == {"local.py"}
+    top = ast.parse((PACKAGE / "local.py").read_text()).body
+    names = [ast.unparse(node) for node in top if isinstance(node, ast.Import | ast.ImportFrom)]
+    assert not any("pyxet.server" in name for name in names)
 
 
 @pytest.mark.parametrize("path", sorted((PACKAGE / "protocol").glob("*.py")), ids=lambda path: path.name)

@@ -14,7 +14,7 @@ def main() -> None:
 
 
 @main.command()
-@click.option("--root", required=True, type=click.Path(file_okay=False), help="Directory of repositories and content.")
+@click.option("--root", required=True, help="Directory of repositories and content.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(
     "--port", default=8787, show_default=True, type=click.IntRange(0, 65535), help="Port; 0 takes a free one."

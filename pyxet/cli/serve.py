@@ -27,10 +27,10 @@ async def _serve(root: Path, host: str, port: int, user: str, token: str) -> Non
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    runner = await server().start(root, user=user, token=token, address=(host, port))
+    running = server()
+    runner = await running.start(root, user=user, token=token, address=(host, port))
     try:
-        host, port = runner.addresses[0][:2]
-        click.echo(f"serving {root} at http://{host}:{port} for user {user} with token {token}")
+        click.echo(f"serving {root} at {running.origin(runner)} for user {user} with token {token}")
         sys.stdout.flush()
         await stop.wait()
     finally:

@@ -2,29 +2,43 @@
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
-import msgspec
 from aiohttp import web
 
-from pyxet.errors import ConfigError, FormatError, RemoteError, XetError
+from pyxet.errors import ConfigError, RemoteError, XetError
 from pyxet.server import cas, hub_commit, hub_refs, hub_repos, hub_resolve, hub_tree
 from pyxet.server.content import ContentStore
 from pyxet.server.git_store import GitStore
-from pyxet.server.state import CONTENT, MAIN_USER, REPOS, TOKENS, WORKERS, json_response
+from pyxet.server.object_store import is_disk_full
+from pyxet.server.state import (
+    CHECKERS,
+    CONTENT,
+    MAIN_USER,
+    REPOS,
+    TOKENS,
+    WORKERS,
+    error_response,
+    log,
+    valid_repo,
+)
 from pyxet.server.tokens import Account, Tokens
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-# Commits carry regular files in base64, and a xorb is slightly over 64 MiB.
+# Commits carry regular files in base64, about 100 MiB of them.
 _MAX_BODY: Final = 512 * 1024 * 1024
 _WORKERS: Final = 8
+_CHECKERS: Final = max(2, min(8, os.cpu_count() or 1))
+
+# Lock files of this process. A forked child must not go on holding them after its parent has ended.
+_held: set[int] = set()
 
 
 def create_app(root: Path, *, user: str, token: str) -> web.Application:
@@ -40,42 +54,65 @@ def create_app(root: Path, *, user: str, token: str) -> web.Application:
     Raises
     ------
     ConfigError
-        The directory is in use by another process, cannot be used, or has a newer format.
+        The directory is in use by another process, cannot be used, or has another format; the user's name cannot own
+        repositories.
     """
-    lock = _lock(root)
+    if valid_repo("models", user, "x") is None:
+        raise ConfigError(f"the user {user!r} cannot own repositories: letters, digits, '.', '_' and '-' make a name")
     app = web.Application(client_max_size=_MAX_BODY, middlewares=[_errors])
-    app[MAIN_USER] = user
-    app[WORKERS] = ThreadPoolExecutor(_WORKERS, thread_name_prefix="xet-endpoint")
-    app[TOKENS] = Tokens.open(root)
-    app[TOKENS].add_account(token, Account(user, "write"))
-    app[CONTENT] = ContentStore(root)
-    app[REPOS] = GitStore(root / "repos")
+    with ExitStack() as opened:
+        try:
+            opened.callback(_release, _lock(root))
+            app[MAIN_USER] = user
+            app[TOKENS] = Tokens.open(root)
+            app[TOKENS].add_account(token, Account(user, "write"))
+            app[CONTENT] = ContentStore(root)
+            opened.callback(app[CONTENT].close)
+            app[REPOS] = GitStore(root / "repos")
+        except OSError as error:
+            raise ConfigError(f"the directory {root} cannot be used: {error.strerror or error}") from error
+        for key, size in ((WORKERS, _WORKERS), (CHECKERS, _CHECKERS)):
+            app[key] = ThreadPoolExecutor(size, thread_name_prefix="xet-endpoint")
+            opened.callback(app[key].shutdown)
+        for part in (cas, hub_repos, hub_refs, hub_tree, hub_commit, hub_resolve):
+            part.add_routes(app)
+        closing = opened.pop_all()
 
     async def lifetime(_: web.Application) -> AsyncIterator[None]:
         yield
-        app[WORKERS].shutdown()
-        app[CONTENT].close()
-        os.close(lock)
+        closing.close()
 
     app.cleanup_ctx.append(lifetime)
-    for part in (cas, hub_repos, hub_refs, hub_tree, hub_commit, hub_resolve):
-        part.add_routes(app)
     return app
 
 
 def _lock(root: Path) -> int:
     """Hold the directory for this process; the system lets go of it however the process ends."""
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise ConfigError(f"the directory {root} cannot be used: {error.strerror}") from error
+    if root.exists() and not root.is_dir():
+        raise ConfigError(f"{root} is not a directory")
+    root.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         os.close(descriptor)
-        raise ConfigError(f"another process serves {root}; connect to its URL instead") from error
+        raise ConfigError(f"another endpoint serves {root}; connect to its URL instead") from error
+    _held.add(descriptor)
     return descriptor
+
+
+def _release(descriptor: int) -> None:
+    if descriptor in _held:
+        _held.remove(descriptor)
+        os.close(descriptor)
+
+
+def _release_all() -> None:
+    for descriptor in list(_held):
+        _release(descriptor)
+
+
+os.register_at_fork(after_in_child=_release_all)
 
 
 @web.middleware
@@ -84,21 +121,19 @@ async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
     except RemoteError as error:
-        return _error_response(error.status or 400, error.message, error.code)
-    except FormatError as error:
-        return _error_response(400, str(error))
+        return error_response(error.status or 400, error.message, error.code)
     except XetError as error:
-        return _error_response(400, str(error))
-    except ValueError as error:
-        return _error_response(400, f"the request makes no sense: {error}")
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return _error_response(507, "the endpoint's disk is full; nothing was stored")
+        return error_response(400, str(error))
+    except web.HTTPException as error:
+        if error.status < 400:
+            raise
+        allowed = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else None
+        return error_response(error.status, error.reason, headers=allowed)
+    except ConnectionError:
+        # The client has gone; nobody is left to tell.
         raise
-
-
-def _error_response(status: int, message: str, code: str | None = None) -> web.Response:
-    headers = {"X-Error-Message": " ".join(message.split())[:500].encode("ascii", "replace").decode()}
-    if code:
-        headers["X-Error-Code"] = code
-    return json_response(msgspec.json.encode({"error": message}), status=status, headers=headers)
+    except Exception as error:  # noqa: BLE001  # whatever it is, clients get JSON and the log a traceback
+        if is_disk_full(error):
+            return error_response(507, "the endpoint's disk is full; nothing was stored")
+        log.exception("%s %s failed", request.method, request.path)
+        return error_response(500, f"the endpoint failed: {type(error).__name__}; its log says more")

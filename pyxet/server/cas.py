@@ -7,22 +7,23 @@ send xorbs directly.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
+import time
 from collections.abc import Callable
-from typing import Final
+from typing import Final, TypeVar
 
 from aiohttp import web
 
 from pyxet.errors import (
     BadRequestError,
     EntryNotFoundError,
-    FormatError,
     RangeNotSatisfiableError,
     XetError,
 )
 from pyxet.protocol.constants import MAX_SHARD_BYTES, MAX_XORB_BYTES_READ, MIB
-from pyxet.protocol.hashing import ZERO_HASH, Hash, hash_from_hex, hash_to_hex
+from pyxet.protocol.hashing import Hash, hash_from_hex, hash_to_hex
 from pyxet.protocol.messages import (
     ReconstructionV1,
     ReconstructionV2,
@@ -37,14 +38,30 @@ from pyxet.protocol.messages import (
     encode,
 )
 from pyxet.protocol.reconstruction import fetch_runs
-from pyxet.protocol.shard import FileEntry, Footer, ShardChunk, Term, XorbEntry, write_dedup_shard
-from pyxet.server.content import ContentStore, byte_range
-from pyxet.server.state import CONTENT, TOKENS, check_cas, in_worker, json_response
+from pyxet.protocol.shard import (
+    EMPTY_SHARD_SIZE,
+    FileEntry,
+    Footer,
+    ShardChunk,
+    Term,
+    XorbEntry,
+    write_dedup_shard,
+    xorb_entry_size,
+)
+from pyxet.server.content import PIECE, ContentStore, byte_range
+from pyxet.server.object_store import is_disk_full, write_all
+from pyxet.server.state import CHECKERS, CONTENT, TOKENS, check_cas, in_worker, json_response, log
 
-_RANGE = re.compile(r"bytes=(\d+)-(\d*)\Z")
+_RANGE = re.compile(r"bytes=(\d{1,18})-(\d{0,18})\Z", re.ASCII)
 _HASH: Final = "{hash:[0-9a-f]{64}}"
-# A chunk query's answer names at most this many xorbs, to stay well below the 64 MiB of a shard.
-_MAX_QUERY_XORBS: Final = 256
+_MAX_XORB_BODY: Final = MAX_XORB_BYTES_READ + MIB
+_FOOTER_SIZE: Final = 200
+# Answers of chunk queries are good for a day: what they name stays, only their key should not.
+_SHARD_LIFE: Final = 24 * 3600
+# Seconds between lines of progress.
+_PROGRESS: Final = 5.0
+T = TypeVar("T")
+Runs = dict[Hash, list[tuple[WireRange, tuple[int, int]]]]
 Sign = Callable[[str, list[tuple[int, int]]], str]
 
 
@@ -64,18 +81,25 @@ def add_routes(app: web.Application) -> None:
 async def post_xorb(request: web.Request) -> web.Response:
     """``POST /v1/xorbs/default/{hash}``: to a temporary file while it arrives, then checked and kept."""
     check_cas(request, "write")
+    if (request.content_length or 0) > _MAX_XORB_BODY:
+        raise BadRequestError("a xorb has at most 64 MiB", status=413)
     content = request.app[CONTENT]
     name = request.match_info["hash"]
     descriptor, temporary = await in_worker(request, content.xorbs.temporary)
     try:
         size = 0
+        waiting = bytearray()
         async for data in request.content.iter_any():
             size += len(data)
-            if size > MAX_XORB_BYTES_READ + MIB:
+            if size > _MAX_XORB_BODY:
                 raise BadRequestError("a xorb has at most 64 MiB", status=413)
-            # Into the page cache; the sync comes with the check, in a worker.
-            os.write(descriptor, data)
-        inserted = await in_worker(request, content.keep_xorb, descriptor, temporary, name)
+            waiting += data
+            if len(waiting) >= PIECE:
+                # Into the page cache, which may still block; the sync comes with the check.
+                await in_worker(request, write_all, descriptor, waiting)
+                waiting = bytearray()
+        await in_worker(request, write_all, descriptor, waiting)
+        inserted = await _checked(request, content.keep_xorb, descriptor, temporary, name)
     finally:
         os.close(descriptor)
         temporary.unlink(missing_ok=True)
@@ -83,51 +107,63 @@ async def post_xorb(request: web.Request) -> web.Response:
 
 
 async def get_xorb(request: web.Request) -> web.StreamResponse:
-    """``GET /v1/xorbs/default/{hash}``: one of the byte ranges that the URL is signed for. HEAD needs a token instead."""
+    """``GET /v1/xorbs/default/{hash}``: bytes that the URL is signed for. HEAD needs a token instead."""
     name = request.match_info["hash"]
     content = request.app[CONTENT]
-    info = await in_worker(request, content.index.xorb, hash_from_hex(name))
     if request.method == "HEAD":
         check_cas(request, "read")
-        if info is None:
-            raise EntryNotFoundError(f"xorb {name} is not stored", status=404)
-        return web.Response(headers={"Content-Length": str(info.size)})
-    match = _RANGE.match(request.headers.get("Range", ""))
-    if match is None or not match[2]:
-        raise BadRequestError("reading a xorb needs a range: bytes=first-last", status=400)
-    request.app[TOKENS].check_query(name, dict(request.query), (int(match[1]), int(match[2]) + 1))
-    if info is None:
+    else:
+        match = _RANGE.match(request.headers.get("Range", ""))
+        wanted = (int(match[1]), int(match[2]) + 1) if match and match[2] else None
+        request.app[TOKENS].check_query(name, request.query, wanted)
+    size = await in_worker(request, content.index.xorb_size, hash_from_hex(name))
+    if size is None:
         raise EntryNotFoundError(f"xorb {name} is not stored", status=404)
-    return web.FileResponse(content.xorbs.path(name), headers={"Content-Type": "application/octet-stream"})
+    if request.method == "HEAD":
+        return web.Response(headers={"Content-Length": str(size)})
+    return web.FileResponse(
+        content.xorbs.path(name), chunk_size=PIECE, headers={"Content-Type": "application/octet-stream"}
+    )
 
 
 async def post_shard_v1(request: web.Request) -> web.Response:
     """``POST /v1/shards``: 1 for something new, 0 for nothing."""
-    check_cas(request, "write")
-    new = await in_worker(request, request.app[CONTENT].add_shard, await _body(request))
+    claims = check_cas(request, "write")
+    new = await _checked(request, request.app[CONTENT].add_shard, await _body(request), claims.repo)
     return json_response(encode(ShardResultV1(result=int(new))))
 
 
 async def post_shard_v2(request: web.Request) -> web.StreamResponse:
-    """``POST /v2/shards``: NDJSON that ends with ``result`` or ``error``."""
-    check_cas(request, "write")
+    """``POST /v2/shards``: NDJSON that ends with ``result`` or ``error``; lines on the way keep the connection alive."""
+    claims = check_cas(request, "write")
     data = await _body(request)
     response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
     await response.prepare(request)
-    await response.write(encode(ShardEvent(type="validating", verified=0, total=1)) + b"\n")
+    adding = asyncio.ensure_future(_checked(request, request.app[CONTENT].add_shard, data, claims.repo))
     try:
-        await in_worker(request, request.app[CONTENT].add_shard, data)
+        while not adding.done():
+            await response.write(encode(ShardEvent(type="validating", verified=0, total=1)) + b"\n")
+            await asyncio.wait([adding], timeout=_PROGRESS)
+    finally:
+        await asyncio.wait([adding])
+    error = adding.exception()
+    if error is None:
         last = ShardEvent(type="result")
-    except (XetError, OSError) as error:
-        last = ShardEvent(type="error", message=str(error), retryable=not isinstance(error, XetError))
+    elif isinstance(error, XetError):
+        last = ShardEvent(type="error", message=str(error), retryable=False)
+    elif is_disk_full(error):
+        last = ShardEvent(type="error", message="the endpoint's disk is full; nothing was stored", retryable=False)
+    else:
+        log.error("a shard failed", exc_info=error)
+        last = ShardEvent(type="error", message=f"the endpoint failed: {type(error).__name__}", retryable=True)
     await response.write(encode(last) + b"\n")
     return response
 
 
 async def get_chunk(request: web.Request) -> web.Response:
     """``GET /v1/chunks/default/{hash}``: a keyed shard with the xorbs that were uploaded along with the chunk."""
-    check_cas(request, "write")
-    data = await in_worker(request, _dedup_shard, request.app[CONTENT], hash_from_hex(request.match_info["hash"]))
+    check_cas(request, "read")
+    data = await _checked(request, _dedup_shard, request.app[CONTENT], hash_from_hex(request.match_info["hash"]))
     if data is None:
         raise EntryNotFoundError("no such chunk is known", status=404)
     return web.Response(body=data, content_type="application/octet-stream")
@@ -137,17 +173,30 @@ def _dedup_shard(content: ContentStore, chunk: Hash) -> bytes | None:
     xorbs = content.index.xorbs_near(chunk)
     if xorbs is None:
         return None
-    entries = []
-    for value in xorbs[:_MAX_QUERY_XORBS]:
+    entries: list[XorbEntry] = []
+    size = EMPTY_SHARD_SIZE + _FOOTER_SIZE
+    for value in xorbs:
         info = content.stored(value)
+        size += xorb_entry_size(len(info.chunks))
+        if size > MAX_SHARD_BYTES:
+            break
         chunks = tuple(ShardChunk(item.hash, item.raw_length) for item in info.chunks)
         entries.append(XorbEntry(value, chunks, info.size))
-    return write_dedup_shard(entries, Footer(key=os.urandom(32)))
+    now = int(time.time())
+    return write_dedup_shard(entries, Footer(key=os.urandom(32), created=now, expires=now + _SHARD_LIFE))
 
 
 async def get_reconstruction_v1(request: web.Request) -> web.Response:
     """``GET /v1/reconstructions/{hash}``: one URL for each run of chunks."""
-    skip, terms, runs, sign = await _reconstruction(request)
+    return await _reconstruction(request, _plan_v1)
+
+
+async def get_reconstruction_v2(request: web.Request) -> web.Response:
+    """``GET /v2/reconstructions/{hash}``: one URL for each xorb, good for any one of its ranges."""
+    return await _reconstruction(request, _plan_v2)
+
+
+def _plan_v1(skip: int, terms: list[Term], runs: Runs, sign: Sign) -> bytes:
     fetch_info = {
         hash_to_hex(value): [
             WireFetchV1(range=chunks, url=sign(hash_to_hex(value), [span]), url_range=_inclusive(span))
@@ -155,14 +204,10 @@ async def get_reconstruction_v1(request: web.Request) -> web.Response:
         ]
         for value, found in runs.items()
     }
-    return json_response(
-        encode(ReconstructionV1(offset_into_first_range=skip, terms=_wire(terms), fetch_info=fetch_info))
-    )
+    return encode(ReconstructionV1(offset_into_first_range=skip, terms=_wire(terms), fetch_info=fetch_info))
 
 
-async def get_reconstruction_v2(request: web.Request) -> web.Response:
-    """``GET /v2/reconstructions/{hash}``: one URL for each xorb, good for any one of its ranges."""
-    skip, terms, runs, sign = await _reconstruction(request)
+def _plan_v2(skip: int, terms: list[Term], runs: Runs, sign: Sign) -> bytes:
     xorbs = {
         hash_to_hex(value): [
             WireFetchV2(
@@ -172,7 +217,7 @@ async def get_reconstruction_v2(request: web.Request) -> web.Response:
         ]
         for value, found in runs.items()
     }
-    return json_response(encode(ReconstructionV2(offset_into_first_range=skip, terms=_wire(terms), xorbs=xorbs)))
+    return encode(ReconstructionV2(offset_into_first_range=skip, terms=_wire(terms), xorbs=xorbs))
 
 
 async def head_file(request: web.Request) -> web.Response:
@@ -189,10 +234,9 @@ async def post_telemetry(request: web.Request) -> web.Response:
     return web.Response()
 
 
-Runs = dict[Hash, list[tuple[WireRange, tuple[int, int]]]]
-
-
-async def _reconstruction(request: web.Request) -> tuple[int, list[Term], Runs, Sign]:
+async def _reconstruction(
+    request: web.Request, form: Callable[[int, list[Term], Runs, Sign], bytes]
+) -> web.Response:  # fmt: skip
     """The plan for the request's range, trimmed to the chunks that overlap it."""
     check_cas(request, "read")
     entry = await _file(request)
@@ -205,9 +249,12 @@ async def _reconstruction(request: web.Request) -> tuple[int, list[Term], Runs, 
         end = min(entry.size, int(match[2]) + 1) if match[2] else entry.size
         if start >= end:
             raise RangeNotSatisfiableError(f"the file has {entry.size:,} bytes", status=416)
-    content = request.app[CONTENT]
+    content, tokens, origin = request.app[CONTENT], request.app[TOKENS], str(request.url.origin())
 
-    def plan() -> tuple[int, list[Term], Runs]:
+    def sign(name: str, spans: list[tuple[int, int]]) -> str:
+        return f"{origin}/v1/xorbs/default/{name}?{tokens.signed_query(name, spans)}"
+
+    def plan() -> bytes:
         skip, terms = content.trim(entry, start, end)
         runs: Runs = {
             value: [
@@ -216,24 +263,22 @@ async def _reconstruction(request: web.Request) -> tuple[int, list[Term], Runs, 
             ]
             for value, found in fetch_runs(terms).items()
         }
-        return skip, terms, runs
+        return form(skip, terms, runs, sign)
 
-    origin = str(request.url.origin())
-
-    def sign(name: str, spans: list[tuple[int, int]]) -> str:
-        return f"{origin}/v1/xorbs/default/{name}?{request.app[TOKENS].signed_query(name, spans)}"
-
-    return (*await in_worker(request, plan), sign)
+    return json_response(await in_worker(request, plan))
 
 
 async def _file(request: web.Request) -> FileEntry:
     value = hash_from_hex(request.match_info["hash"])
-    if value == ZERO_HASH:
-        return FileEntry(ZERO_HASH, ())
-    entry = await in_worker(request, request.app[CONTENT].index.file, value)
+    entry = await in_worker(request, request.app[CONTENT].file, value)
     if entry is None:
         raise EntryNotFoundError(f"file {request.match_info['hash']} is not stored", status=404)
     return entry
+
+
+async def _checked(request: web.Request, function: Callable[..., T], *arguments: object) -> T:
+    """Run a long check, a few of which run at a time."""
+    return await asyncio.get_running_loop().run_in_executor(request.app[CHECKERS], function, *arguments)
 
 
 async def _body(request: web.Request) -> bytes:
@@ -241,7 +286,7 @@ async def _body(request: web.Request) -> bytes:
     async for piece in request.content.iter_any():
         data += piece
         if len(data) > MAX_SHARD_BYTES:
-            raise FormatError("a shard has at most 64 MiB")
+            raise BadRequestError("a shard has at most 64 MiB", status=413)
     return bytes(data)
 
 

@@ -8,12 +8,15 @@ from __future__ import annotations
 import hashlib
 import mmap
 import os
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from pyxet.errors import BadRequestError, FormatError
 from pyxet.protocol.hashing import (
+    ZERO_HASH,
     Hash,
     file_hash,
     hash_from_hex,
@@ -27,7 +30,10 @@ from pyxet.protocol.xorb import ChunkDecoder, XorbInfo, parse_xorb
 from pyxet.server.index import Index
 from pyxet.server.object_store import ObjectStore
 
-_PIECE = 1024 * 1024
+# What is sent at a time: below a mebibyte the calls cost more than the copying.
+PIECE: Final = 1024 * 1024
+# Empty content needs no xorb and no shard: everybody has it.
+EMPTY_SHA256: Final = hashlib.sha256().hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +52,7 @@ class ContentStore:
         self.xorbs = ObjectStore(root / "xorbs")
         self.shards = ObjectStore(root / "shards")
         self.index = Index(root / "index.sqlite")
+        self._keeping = threading.Lock()
 
     def close(self) -> None:
         """Close the index."""
@@ -53,6 +60,8 @@ class ContentStore:
 
     def find_by_sha256(self, sha256: str) -> StoredContent | None:
         """The content with this sha256, if it is stored."""
+        if sha256 == EMPTY_SHA256:
+            return StoredContent(hash_to_hex(ZERO_HASH), sha256, 0)
         found = self.index.file_of_content(sha256)
         return StoredContent(hash_to_hex(found[0]), sha256, found[1]) if found else None
 
@@ -65,19 +74,29 @@ class ContentStore:
             It is damaged, or its content has another hash.
         """
         value = hash_from_hex(name)
-        if self.index.xorb(value) is not None:
+        if self.index.xorb_size(value) is not None:
             return False
         if os.fstat(descriptor).st_size == 0:
             raise BadRequestError("the xorb is empty", status=400)
         info = parse_xorb(memoryview(mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ)))
         if info.hash != value:
             raise BadRequestError(f"this xorb's hash is {hash_to_hex(info.hash)}, not {name}", status=400)
-        self.xorbs.keep(descriptor, temporary, name)
-        self.index.add_xorb(info)
+        # Two clients may compress the same chunks differently: what the index says must be about the bytes that stay.
+        os.fsync(descriptor)
+        with self._keeping:
+            if self.index.xorb_size(value) is not None:
+                return False
+            self.xorbs.keep(descriptor, temporary, name)
+            self.index.add_xorb(info)
         return True
 
-    def add_shard(self, data: bytes) -> bool:
+    def add_shard(self, data: bytes, repo: str) -> bool:
         """Check an uploaded shard against the stored xorbs and remember its files; ``False`` if nothing was new.
+
+        Parameters
+        ----------
+        repo:
+            Path of the repository that the token is for: it holds the files' content from now on.
 
         Raises
         ------
@@ -94,6 +113,7 @@ class ContentStore:
             if known is None or (file.sha256 is not None and known.sha256 is None):
                 fresh.append(file)
         if not fresh and not shard.xorbs:
+            self.index.add_holders((file.sha256 for file in shard.files if file.sha256 is not None), repo)
             return False
         named = list(
             dict.fromkeys(
@@ -102,15 +122,20 @@ class ContentStore:
             )
         )
         self.shards.put(hashlib.sha256(data).hexdigest(), data)
-        self.index.add_files(fresh, named, self._queryable(shard.files, named))
+        self.index.add_files(fresh, named, self._queryable(shard.files, named), repo=repo)
+        self.index.add_holders((file.sha256 for file in shard.files if file.sha256 is not None), repo)
         return True
 
     def read(self, name: str, start: int, end: int) -> Iterator[bytes]:
         """Bytes ``start`` to before ``end`` of a file, in pieces of about a mebibyte."""
-        entry = self.index.file(hash_from_hex(name))
+        entry = self.file(hash_from_hex(name))
         if entry is None:
             raise FormatError(f"file {name} is not stored")
         yield from self.read_terms(*self.trim(entry, start, end), end - start)
+
+    def file(self, value: Hash) -> FileEntry | None:
+        """How a file is put together; the empty one is always there."""
+        return FileEntry(ZERO_HASH, ()) if value == ZERO_HASH else self.index.file(value)
 
     def trim(self, entry: FileEntry, start: int, end: int) -> tuple[int, list[Term]]:
         """The terms of a file that overlap a byte range, see `trim_terms`."""
@@ -140,11 +165,11 @@ class ContentStore:
         with self.xorbs.path(hash_to_hex(term.xorb_hash)).open("rb") as file:
             file.seek(start)
             while start < end:
-                data = file.read(min(_PIECE, end - start))
+                data = file.read(min(PIECE, end - start))
                 start += len(data)
                 for chunk in decoder.feed(data):
                     waiting += chunk.data
-                if len(waiting) >= _PIECE:
+                if len(waiting) >= PIECE:
                     yield bytes(waiting)
                     waiting.clear()
         decoder.finish()

@@ -5,11 +5,12 @@ from __future__ import annotations
 import base64
 import binascii
 import codecs
-import fnmatch
+from collections.abc import Callable, Iterator
+from typing import Final
 
 from aiohttp import web
 
-from pyxet.errors import BadRequestError
+from pyxet.errors import BadRequestError, RepositoryNotFoundError
 from pyxet.protocol.messages import (
     COMMIT_KEYS,
     CommitAnswer,
@@ -25,12 +26,26 @@ from pyxet.protocol.messages import (
     decode,
     encode,
 )
-from pyxet.server.content import ContentStore
-from pyxet.server.git_store import LfsPointer, Repository, check_path
+from pyxet.server.content import EMPTY_SHA256, ContentStore
+from pyxet.server.git_objects import LfsPointer, check_path
+from pyxet.server.git_repository import Repository
 from pyxet.server.hub_repos import KIND, REPO, web_url
-from pyxet.server.state import CONTENT, in_worker, json_response, open_repo, writer_of
+from pyxet.server.patterns import Ignored, LfsRules
+from pyxet.server.state import (
+    CONTENT,
+    MAIN_USER,
+    REPOS,
+    in_worker,
+    json_response,
+    open_repo,
+    owns,
+    valid_repo,
+    writer_of,
+)
+from pyxet.server.tokens import Account
+from pyxet.urls import XetURL
 
-MAX_REGULAR = 1024 * 1024
+MAX_REGULAR: Final = 1024 * 1024
 
 
 def add_routes(app: web.Application) -> None:
@@ -42,7 +57,7 @@ def add_routes(app: web.Application) -> None:
 
 async def preupload(request: web.Request) -> web.Response:
     """``POST …/preupload/{rev}``: ``.gitattributes`` decides first, then size, then whether the sample is text."""
-    repo = open_repo(request, write=True)
+    repo = await open_repo(request, write=True)
     asked = decode(await request.read(), Preupload, what="preupload")
     modes = await in_worker(request, _modes, repo, request.match_info["rev"], asked)
     return json_response(encode(PreuploadAnswer(files=modes)))
@@ -50,12 +65,14 @@ async def preupload(request: web.Request) -> web.Response:
 
 def _modes(repo: Repository, revision: str, asked: Preupload) -> list[PreuploadMode]:
     head = repo.resolve(revision)
-    attributes = asked.git_attributes
-    if attributes is None:
-        stored = repo.entry(head, ".gitattributes")
-        attributes = repo.blob(stored.oid).decode(errors="replace") if stored and not stored.is_folder else ""
-    rules = [line.split() for line in attributes.splitlines() if line.strip() and not line.startswith("#")]
-    ignored = [line.strip() for line in (asked.git_ignore or "").splitlines() if line.strip() and line[0] != "#"]
+
+    def stored(path: str) -> str:
+        entry = repo.entry(head, path)
+        return repo.blob(entry.oid).decode(errors="replace") if entry and not entry.is_folder else ""
+
+    # What is about to be uploaded counts before what is there.
+    rules = LfsRules(stored(".gitattributes") if asked.git_attributes is None else asked.git_attributes)
+    ignored = Ignored(stored(".gitignore") if asked.git_ignore is None else asked.git_ignore)
     answer = []
     for file in asked.files:
         there = repo.entry(head, check_path(file.path))
@@ -67,23 +84,20 @@ def _modes(repo: Repository, revision: str, asked: Preupload) -> list[PreuploadM
             PreuploadMode(
                 path=file.path,
                 upload_mode=mode,  # type: ignore[arg-type]
-                should_ignore=any(_matches(file.path, pattern.rstrip("/")) for pattern in ignored),
+                should_ignore=file.path in ignored,
                 oid=oid,
             )
         )
     return answer
 
 
-def _is_lfs(file: PreuploadFile, rules: list[list[str]]) -> bool:
-    for pattern, *settings in reversed(rules):
-        if _matches(file.path, pattern):
-            if "filter=lfs" in settings:
-                return True
-            if "-filter" in settings or "!filter" in settings:
-                return False
+def _is_lfs(file: PreuploadFile, rules: LfsRules) -> bool:
+    said = rules.lfs(file.path)
+    if said is not None:
+        return said
     try:
         sample = base64.b64decode(file.sample, validate=True)
-    except binascii.Error as error:
+    except ValueError as error:
         raise BadRequestError(f"{file.path}: the sample is not base64", status=400) from error
     return file.size > MAX_REGULAR or not _is_text(sample)
 
@@ -99,68 +113,113 @@ def _is_text(sample: bytes) -> bool:
     return True
 
 
-def _matches(path: str, pattern: str) -> bool:
-    """Git's rule in short: a pattern without a slash is for names, one with a slash for paths, a folder covers all in it."""
-    if "/" not in pattern.strip("/"):
-        return any(fnmatch.fnmatchcase(part, pattern.strip("/")) for part in path.split("/"))
-    pattern = pattern.lstrip("/")
-    return fnmatch.fnmatchcase(path, pattern.replace("/**", "/*")) or path.startswith(f"{pattern}/")
-
-
 async def commit(request: web.Request) -> web.Response:
     """``POST …/commit/{rev}``: NDJSON of a header and operations. A commit that changes nothing answers with the head."""
-    repo = open_repo(request, write=True)
-    user = writer_of(request).user
+    repo = await open_repo(request, write=True)
+    account = writer_of(request)
     branch = request.match_info["rev"].removeprefix("refs/heads/")
     body = await request.read()
-    made = await in_worker(request, _commit, repo, request.app[CONTENT], branch, body, user)
+    known = _known_contents(request, account, request.app[CONTENT], repo)
+    made = await in_worker(request, _commit, repo, request.app[CONTENT], known, branch, body, account.user)
     url = f"{web_url(request, repo.id)}/commit/{made}"
     return json_response(encode(CommitAnswer(commit_oid=made, commit_url=url)))
 
 
-def _commit(repo: Repository, content: ContentStore, branch: str, body: bytes, user: str) -> str:
+def _known_contents(
+    request: web.Request, account: Account, content: ContentStore, repo: Repository
+) -> Callable[[str], bool]:
+    """Whether a commit may name content by its sha256: the hash alone must not open what another account keeps private."""
+    repos = request.app[REPOS]
+
+    def may_see(path: str) -> bool:
+        if path == repo.id.path:
+            return True
+        holder = XetURL.parse(path).repo_id
+        if holder is None or valid_repo(holder.kind, holder.owner, holder.name) is None:
+            return False
+        try:
+            return not repos.open(holder).private or owns(request, account, holder.owner)
+        except RepositoryNotFoundError:
+            return False
+
+    def known(sha256: str) -> bool:
+        if sha256 == EMPTY_SHA256 or account.user == request.app[MAIN_USER]:
+            return True
+        return any(may_see(path) for path in content.index.holders(sha256))
+
+    return known
+
+
+def _commit(
+    repo: Repository, content: ContentStore, known: Callable[[str], bool], branch: str, body: bytes, user: str
+) -> str:
     header: CommitHeader | None = None
-    changes: dict[str, bytes | None] = {}
+    changes: dict[str, str | None] = {}
     folders: list[str] = []
-    for number, line in enumerate(body.splitlines(), 1):
-        if not line.strip():
-            continue
+    contents: set[str] = set()
+
+    def pointer(path: str, oid: str, size: int | None) -> bytes:
+        contents.add(oid)
+        return _pointer(content, known, path, oid, size)
+
+    for number, line in enumerate(_lines(body), 1):
         outer = decode(line, CommitLine, what=f"commit line {number}")
         if outer.key not in COMMIT_KEYS:
             raise BadRequestError(f"commit line {number}: {outer.key!r} is not an operation", status=400)
-        value = decode(bytes(outer.value), COMMIT_KEYS[outer.key], what=f"commit line {number}")
+        value = decode(memoryview(outer.value), COMMIT_KEYS[outer.key], what=f"commit line {number}")
         match value:
             case CommitHeader():
                 header = value
             case CommitFile():
-                changes[value.path] = _regular(value)
+                data = _regular(value)
+                written = LfsPointer.parse(data)
+                if written is not None:
+                    # Readers take it for what it says, so it has to be as true as any LFS file.
+                    data = pointer(value.path, written.sha256, written.size)
+                changes[check_path(value.path)] = repo.store(data)
             case CommitLfsFile():
-                changes[value.path] = _pointer(content, value)
+                if value.algo != "sha256":
+                    raise BadRequestError(f"{value.path}: {value.algo!r} is not a known algorithm", status=400)
+                changes[check_path(value.path)] = repo.store(pointer(value.path, value.oid, value.size))
             case CommitDeletedPath() if outer.key == "deletedFolder":
-                folders.append(value.path.rstrip("/"))
+                folders.append(value.path.removesuffix("/"))
             case CommitDeletedPath():
                 changes[value.path] = None
     if header is None or not header.summary.strip():
         raise BadRequestError("a commit needs a header with a summary", status=400)
     message = f"{header.summary}\n\n{header.description}".strip()
+    # Before the branch moves: content that a commit names has its repository among its holders, come what may.
+    content.index.add_holders(contents, repo.id.path)
     return repo.commit(branch, changes, folders, message=message, user=user, parent=header.parent_commit)
+
+
+def _lines(body: bytes) -> Iterator[memoryview]:
+    """The lines of NDJSON without a copy of them all."""
+    view = memoryview(body)
+    at = 0
+    while at < len(body):
+        end = body.find(b"\n", at)
+        end = len(body) if end < 0 else end
+        if body[at : min(end, at + 100)].strip():
+            yield view[at:end]
+        at = end + 1
 
 
 def _regular(file: CommitFile) -> bytes:
     if file.encoding == "utf-8":
         return file.content.encode()
     try:
-        return base64.b64decode(file.content, validate=True)
-    except binascii.Error as error:
+        return binascii.a2b_base64(file.content, strict_mode=True)
+    except ValueError as error:
         raise BadRequestError(f"{file.path}: the content is not base64", status=400) from error
 
 
-def _pointer(content: ContentStore, file: CommitLfsFile) -> bytes:
-    stored = content.find_by_sha256(file.oid)
-    if stored is None:
-        raise BadRequestError(f"{file.path}: content {file.oid} was not uploaded", status=400)
-    if file.size is not None and file.size != stored.size:
-        raise BadRequestError(
-            f"{file.path}: content {file.oid} has {stored.size:,} bytes, not {file.size:,}", status=400
-        )
-    return LfsPointer(file.oid, stored.size).format()
+def _pointer(
+    content: ContentStore, known: Callable[[str], bool], path: str, oid: str, size: int | None
+) -> bytes:  # fmt: skip
+    stored = content.find_by_sha256(oid)
+    if stored is None or not known(oid):
+        raise BadRequestError(f"{path}: content {oid} was not uploaded", status=400)
+    if size is not None and size != stored.size:
+        raise BadRequestError(f"{path}: content {oid} has {stored.size:,} bytes, not {size:,}", status=400)
+    return LfsPointer(oid, stored.size).format()

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import html
 from itertools import islice
 
 import msgspec
 from aiohttp import web
 
 from pyxet.protocol.messages import CommitAuthor, CommitInfo, CreateBranch, CreateTag, Ref, Refs, decode, encode
-from pyxet.server.git_store import Repository
+from pyxet.server.git_repository import Repository
 from pyxet.server.hub_repos import KIND, REPO, timestamp
-from pyxet.server.state import in_worker, json_response, open_repo, writer_of
+from pyxet.server.state import in_worker, json_response, open_repo, query_number, writer_of
 
 _PAGE = 50
+
+
+class _Formatted(msgspec.Struct):
+    """Title and message as HTML."""
+
+    title: str
+    message: str
+
+
+class _FormattedCommit(CommitInfo, kw_only=True):
+    formatted: _Formatted | msgspec.UnsetType = msgspec.UNSET
 
 
 class _Squash(msgspec.Struct):
@@ -33,7 +45,7 @@ def add_routes(app: web.Application) -> None:
 
 async def refs(request: web.Request) -> web.Response:
     """``GET …/refs``."""
-    repo = open_repo(request)
+    repo = await open_repo(request)
 
     def collect() -> Refs:
         return Refs(
@@ -46,7 +58,7 @@ async def refs(request: web.Request) -> web.Response:
 
 async def create_branch(request: web.Request) -> web.Response:
     """``POST …/branch/{branch}``; 409 if it exists."""
-    repo = open_repo(request, write=True)
+    repo = await open_repo(request, write=True)
     wanted = decode(await request.read() or b"{}", CreateBranch, what="create branch")
     await in_worker(request, repo.create_branch, request.match_info["branch"], wanted.starting_point)
     return json_response(b"{}")
@@ -54,14 +66,14 @@ async def create_branch(request: web.Request) -> web.Response:
 
 async def delete_branch(request: web.Request) -> web.Response:
     """``DELETE …/branch/{branch}``."""
-    repo = open_repo(request, write=True)
+    repo = await open_repo(request, write=True)
     await in_worker(request, repo.delete_branch, request.match_info["branch"])
     return json_response(b"{}")
 
 
 async def create_tag(request: web.Request) -> web.Response:
     """``POST …/tag/{rev}``; 409 if it exists."""
-    repo = open_repo(request, write=True)
+    repo = await open_repo(request, write=True)
     wanted = decode(await request.read(), CreateTag, what="create tag")
     user = writer_of(request).user
     await in_worker(request, repo.create_tag, wanted.tag, request.match_info["rev"], wanted.message, user)
@@ -70,41 +82,49 @@ async def create_tag(request: web.Request) -> web.Response:
 
 async def delete_tag(request: web.Request) -> web.Response:
     """``DELETE …/tag/{tag}``."""
-    repo = open_repo(request, write=True)
+    repo = await open_repo(request, write=True)
     await in_worker(request, repo.delete_tag, request.match_info["rev"])
     return json_response(b"{}")
 
 
 async def commits(request: web.Request) -> web.Response:
     """``GET …/commits/{rev}``: newest first, in pages."""
-    repo = open_repo(request)
-    start = int(request.query.get("p", "0"))
-    found = await in_worker(request, _history, repo, request.match_info["rev"], start)
+    repo = await open_repo(request)
+    start = query_number(request, "p", 0)
+    # Later pages go on from the commit of the first one, whatever happens to the branch meanwhile.
+    revision = request.query.get("at") or request.match_info["rev"]
+    formatted = "formatted" in request.query.getall("expand[]", request.query.getall("expand", []))
+    head, found = await in_worker(request, _history, repo, revision, start, formatted)
     headers = {}
     if len(found) > _PAGE:
         found = found[:_PAGE]
-        headers["Link"] = f'<{request.url.update_query(p=start + _PAGE)}>; rel="next"'
+        headers["Link"] = f'<{request.url.update_query(p=start + _PAGE, at=head)}>; rel="next"'
     return json_response(encode(found), headers=headers)
 
 
-def _history(repo: Repository, revision: str, start: int) -> list[CommitInfo]:
-    history = repo.history(repo.resolve(revision))
-    return [
-        CommitInfo(
+def _history(repo: Repository, revision: str, start: int, formatted: bool) -> tuple[str, list[CommitInfo]]:
+    head = repo.resolve(revision)
+    found: list[CommitInfo] = []
+    for commit in islice(repo.history(head), start, start + _PAGE + 1):
+        title, _, message = commit.message.partition("\n")
+        message = message.strip()
+        info = _FormattedCommit(
             id=str(commit.id),
-            title=commit.message.partition("\n")[0],
-            message=commit.message.partition("\n")[2].strip(),
+            title=title,
+            message=message,
             date=timestamp(commit.commit_time),
             authors=[CommitAuthor(user=commit.author.name)],
             parents=[str(parent) for parent in commit.parent_ids],
         )
-        for commit in islice(history, start, start + _PAGE + 1)
-    ]
+        if formatted:
+            info.formatted = _Formatted(title=html.escape(title), message=html.escape(message))
+        found.append(info)
+    return str(head.id), found
 
 
 async def super_squash(request: web.Request) -> web.Response:
     """``POST …/super-squash/{branch}``."""
-    repo = open_repo(request, write=True)
+    repo = await open_repo(request, write=True)
     wanted = decode(await request.read() or b"{}", _Squash, what="super-squash")
     user = writer_of(request).user
     await in_worker(request, repo.squash, request.match_info["branch"], wanted.message, user)

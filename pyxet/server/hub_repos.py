@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
+from typing import Any
 
 from aiohttp import web
 
-from pyxet.errors import AlreadyExistsError, AuthenticationError, BadRequestError
+from pyxet.errors import (
+    AlreadyExistsError,
+    AuthenticationError,
+    BadRequestError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
 from pyxet.protocol.messages import (
     CreateRepo,
     DeleteRepo,
@@ -20,7 +28,7 @@ from pyxet.protocol.messages import (
     decode,
     encode,
 )
-from pyxet.server.git_store import Repository
+from pyxet.server.git_repository import Repository
 from pyxet.server.state import (
     MAIN_USER,
     REPOS,
@@ -29,13 +37,21 @@ from pyxet.server.state import (
     json_response,
     open_repo,
     owns,
+    query_number,
+    valid_repo,
     writer_of,
 )
-from pyxet.urls import RepoId, RepoKind, XetURL
+from pyxet.urls import RepoId, RepoKind
 
 KIND = "{kind:models|datasets|spaces}"
 REPO = "{owner}/{name}"
 _PAGE = 1000
+_SORTS: dict[str, Callable[[RepoInfo], str]] = {
+    "createdAt": lambda info: info.created_at or "",
+    "created_at": lambda info: info.created_at or "",
+    "lastModified": lambda info: info.last_modified or "",
+    "last_modified": lambda info: info.last_modified or "",
+}
 _KINDS: dict[str, RepoKind] = {"model": "models", "dataset": "datasets", "space": "spaces"}
 
 
@@ -49,6 +65,8 @@ def add_routes(app: web.Application) -> None:
     app.router.add_get(f"/api/{KIND}", list_repos)
     app.router.add_get(f"/api/{KIND}/{REPO}", repo_info)
     app.router.add_get(f"/api/{KIND}/{REPO}/revision/{{rev}}", repo_info)
+    app.router.add_get(f"/api/{KIND}/{REPO}/auth-check", auth_check)
+    app.router.add_get(f"/api/{KIND}/{REPO}/auth-check/write", auth_check)
 
 
 async def whoami(request: web.Request) -> web.Response:
@@ -73,8 +91,8 @@ async def validate_yaml(_: web.Request) -> web.Response:
 
 async def create_repo(request: web.Request) -> web.Response:
     """``POST /api/repos/create``; 409 with the URL if it exists."""
-    wanted = decode(await request.read(), CreateRepo, what="create repository")
     account = writer_of(request)
+    wanted = decode(await request.read(), CreateRepo, what="create repository")
     repo = _named(wanted.type, wanted.organization or account.user, wanted.name)
     writer_of(request, repo.owner)
     private = wanted.private if wanted.private is not None else wanted.visibility == "private"
@@ -88,52 +106,75 @@ async def create_repo(request: web.Request) -> web.Response:
 
 async def delete_repo(request: web.Request) -> web.Response:
     """``DELETE /api/repos/delete``."""
-    wanted = decode(await request.read(), DeleteRepo, what="delete repository")
     account = writer_of(request)
+    wanted = decode(await request.read(), DeleteRepo, what="delete repository")
     repo = _named(wanted.type, wanted.organization or account.user, wanted.name)
     writer_of(request, repo.owner)
     await in_worker(request, request.app[REPOS].delete, repo)
     return json_response(b"{}")
 
 
+async def auth_check(request: web.Request) -> web.Response:
+    """``GET …/auth-check[/write]``: 200 for who may read, or write, the repository; else what any request would get."""
+    await open_repo(request, write=request.path.endswith("/write"))
+    return json_response(b"{}")
+
+
 async def list_repos(request: web.Request) -> web.Response:
-    """``GET /api/{kind}``: repositories that the caller may see, by name, in pages."""
+    """``GET /api/{kind}``: repositories that the caller may see, by owner and name or as ``sort`` says, in pages."""
     account = account_of(request)
     query = request.query
-    limit = min(int(query.get("limit", _PAGE)), _PAGE)
-    after = query.get("cursor", "")
+    kind = request.match_info["kind"]
+    limit = max(1, query_number(request, "limit", _PAGE, most=_PAGE))
+    by_name = query.get("sort") not in _SORTS
+    start = 0 if by_name else query_number(request, "cursor", 0)
+    owner, _, name = query.get("cursor", "").partition("/")
+    author = query.get("author")
+    full = query.get("full") == "true" or "siblings" in query.getall("expand", [])
 
     def collect() -> list[RepoInfo]:
         found: list[RepoInfo] = []
-        for repo in request.app[REPOS].repos(request.match_info["kind"]):
-            if repo.full_name <= after or query.get("author", repo.owner) != repo.owner:
+        # No repository here has tags, so nothing passes a filter for one.
+        if "filter" in query or (author is not None and valid_repo(kind, author, "x") is None):
+            return found
+        for repo in request.app[REPOS].repos(kind, author):
+            if by_name and (repo.owner, repo.name) <= (owner, name):
                 continue
             if query.get("search", "").lower() not in repo.full_name.lower():
                 continue
-            opened = request.app[REPOS].open(repo)
-            if not opened.private or owns(request, account, repo.owner):
-                found.append(_info(opened, "main"))
-            if len(found) > limit:
+            # One that is deleted meanwhile is no reason to fail.
+            with suppress(RepositoryNotFoundError):
+                opened = request.app[REPOS].open(repo)
+                if not opened.private or owns(request, account, repo.owner):
+                    found.append(_summary(opened, full))
+            if by_name and len(found) > limit:
                 break
-        return found
+        if not by_name:
+            found.sort(key=_SORTS[query["sort"]], reverse=True)
+        return found[start : start + limit + 1]
 
     found = await in_worker(request, collect)
     headers = {}
     if len(found) > limit:
         found = found[:limit]
-        following = request.url.update_query(cursor=found[-1].id)
+        following = request.url.update_query(cursor=found[-1].id if by_name else start + limit)
         headers["Link"] = f'<{following}>; rel="next"'
     return json_response(encode(found), headers=headers)
 
 
 async def repo_info(request: web.Request) -> web.Response:
     """``GET /api/{kind}/{repo}[/revision/{rev}]``: with the files unless certain fields are asked for."""
-    repo = open_repo(request)
+    repo = await open_repo(request)
     revision = request.match_info.get("rev", "main")
     expand = request.query.getall("expand", [])
     siblings = not expand or "siblings" in expand
-    info = await in_worker(request, lambda: _info(repo, revision, siblings, request.query.get("blobs") == "true"))
-    return json_response(encode(info), headers={"X-Repo-Commit": info.sha or ""})
+    blobs = request.query.get("blobs") == "true"
+
+    def collect() -> RepoInfo:
+        return _info(repo, repo.resolve(revision), siblings, blobs)
+
+    info = await in_worker(request, collect)
+    return json_response(await in_worker(request, encode, info), headers={"X-Repo-Commit": info.sha or ""})
 
 
 def web_url(request: web.Request, repo: RepoId) -> str:
@@ -149,14 +190,24 @@ def timestamp(seconds: float) -> str:
 def _named(kind: str, owner: str, name: str) -> RepoId:
     if kind not in _KINDS:
         raise BadRequestError(f"{kind!r} is not a kind of repository: {', '.join(_KINDS)}", status=400)
-    repo = RepoId(_KINDS[kind], owner, name)
-    if XetURL.parse(repo.path).repo_id != repo:
-        raise BadRequestError(f"{repo} is not a valid name of a repository", status=400)
+    repo = valid_repo(_KINDS[kind], owner, name)
+    if repo is None:
+        raise BadRequestError(f"{owner}/{name} is not a valid name of a repository", status=400)
     return repo
 
 
-def _info(repo: Repository, revision: str, siblings: bool = False, blobs: bool = False) -> RepoInfo:
-    commit = repo.resolve(revision)
+def _summary(repo: Repository, siblings: bool) -> RepoInfo:
+    """What lists tell; a repository without a main branch (somebody may push to it) has no commit there."""
+    try:
+        commit = repo.resolve("main")
+    except RevisionNotFoundError:
+        return RepoInfo(
+            id=repo.id.full_name, author=repo.id.owner, created_at=timestamp(repo.created), private=repo.private
+        )
+    return _info(repo, commit, siblings, False)
+
+
+def _info(repo: Repository, commit: Any, siblings: bool, blobs: bool) -> RepoInfo:
     return RepoInfo(
         id=repo.id.full_name,
         sha=str(commit.id),
@@ -168,16 +219,14 @@ def _info(repo: Repository, revision: str, siblings: bool = False, blobs: bool =
     )
 
 
-def _siblings(repo: Repository, commit: object, blobs: bool) -> Iterator[Sibling]:
-    for entry in repo.entries(commit, "", recursive=True):  # type: ignore[arg-type]  # pygit2 stays in the store
+def _siblings(repo: Repository, commit: Any, blobs: bool) -> Iterator[Sibling]:
+    if not blobs:
+        yield from (Sibling(rfilename=path) for path in repo.names(commit))
+        return
+    for entry in repo.entries(commit, "", recursive=True):
         if entry.is_folder:
             continue
-        if not blobs:
-            yield Sibling(rfilename=entry.path)
-            continue
-        lfs = (
-            LfsSibling(sha256=entry.lfs.sha256, size=entry.lfs.size, pointer_size=entry.blob_size)
-            if entry.lfs
-            else None
-        )
+        lfs = None
+        if entry.lfs:
+            lfs = LfsSibling(sha256=entry.lfs.sha256, size=entry.lfs.size, pointer_size=entry.blob_size)
         yield Sibling(rfilename=entry.path, size=entry.size, blob_id=entry.oid, lfs=lfs)

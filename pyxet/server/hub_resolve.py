@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from urllib.parse import quote
 
 from aiohttp import web
 
-from pyxet.errors import EntryNotFoundError, RangeNotSatisfiableError
+from pyxet.errors import EntryNotFoundError
 from pyxet.protocol.messages import XetToken, encode
-from pyxet.server.content import StoredContent
-from pyxet.server.git_store import Entry, Repository
+from pyxet.server.content import PIECE, StoredContent
+from pyxet.server.git_objects import Entry
+from pyxet.server.git_repository import Repository
 from pyxet.server.hub_repos import KIND, REPO
-from pyxet.server.state import CONTENT, TOKENS, account_of, in_worker, json_response, open_repo, requested_repo
+from pyxet.server.state import (
+    CONTENT,
+    TOKENS,
+    account_of,
+    error_response,
+    in_worker,
+    json_response,
+    open_repo,
+    send,
+)
 
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)\Z")
+_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})\Z", re.ASCII)
 
 
 def add_routes(app: web.Application) -> None:
@@ -30,7 +39,7 @@ def add_routes(app: web.Application) -> None:
 async def xet_token(request: web.Request) -> web.Response:
     """``GET …/xet-read-token/{rev}``, ``…/xet-write-token/{rev}``: the same values as JSON and as headers."""
     scope = request.match_info["scope"]
-    repo = open_repo(request, write=scope == "write")
+    repo = await open_repo(request, write=scope == "write")
     account = account_of(request)
     user = account.user if account else "anonymous"
     token, expires = request.app[TOKENS].mint(repo.id.path, scope, user)  # type: ignore[arg-type]  # the route admits two
@@ -40,15 +49,13 @@ async def xet_token(request: web.Request) -> web.Response:
 
 
 async def resolve(request: web.Request) -> web.StreamResponse:
-    """``GET`` and ``HEAD …/resolve/{rev}/{path}``: metadata in headers, content with single ranges."""
-    repo = open_repo(request)
+    """``GET`` and ``HEAD …/resolve/{rev}/{path}``: metadata in headers, content with single ranges (RFC 9110, 14)."""
+    repo = await open_repo(request)
     path = request.match_info["path"].strip("/")
     commit, entry, stored = await in_worker(request, _find, request, repo, path)
     headers = {"X-Repo-Commit": commit, "Accept-Ranges": "bytes"}
     if entry is None or entry.is_folder:
-        headers["X-Error-Code"] = "EntryNotFound"
-        headers["X-Error-Message"] = f"{repo.id} has no file {path!r} at {commit[:10]}"
-        return web.Response(status=404, headers=headers)
+        return error_response(404, f"{repo.id} has no file {path!r} at {commit[:10]}", "EntryNotFound", headers)
     etag = entry.lfs.sha256 if entry.lfs else entry.oid
     headers |= {
         "ETag": f'"{etag}"',
@@ -59,34 +66,36 @@ async def resolve(request: web.Request) -> web.StreamResponse:
     }
     if stored is not None:
         origin = request.url.origin()
-        kind = requested_repo(request).kind
-        token = f"{origin}/api/{kind}/{repo.id.full_name}/xet-read-token/{quote(commit, safe='')}"
+        token = f"{origin}/api/{repo.id.kind}/{repo.id.full_name}/xet-read-token/{commit}"
         headers["X-Xet-Hash"] = stored.xet_hash
         headers["Link"] = (
             f'<{token}>; rel="xet-auth", '
             f'<{origin}/v1/reconstructions/{stored.xet_hash}>; rel="xet-reconstruction-info"'
         )  # fmt: skip
-    start, end = _requested(request, entry.size)
-    status = 200
-    if "Range" in request.headers:
+    if request.method == "HEAD":
+        return web.Response(headers=headers | {"Content-Length": str(entry.size)})
+    start, end, status = 0, entry.size, 200
+    wanted = _requested(request.headers.get("Range", ""), entry.size)
+    if wanted is not None:
+        start, end = wanted
+        if start >= end:
+            unsatisfied = headers | {"Content-Range": f"bytes */{entry.size}"}
+            del unsatisfied["Content-Type"]
+            return error_response(416, f"the file has {entry.size:,} bytes", headers=unsatisfied)
         status = 206
         headers["Content-Range"] = f"bytes {start}-{end - 1}/{entry.size}"
     headers["Content-Length"] = str(end - start)
-    if request.method == "HEAD":
-        return web.Response(status=status, headers=headers)
     if stored is None:
-        data = await in_worker(request, repo.blob, entry.oid)
-        return web.Response(body=data[start:end], status=status, headers=headers)
-    response = web.StreamResponse(status=status, headers=headers)
-    await response.prepare(request)
-    pieces = request.app[CONTENT].read(stored.xet_hash, start, end)
-    while (piece := await in_worker(request, _next, pieces)) is not None:
-        await response.write(piece)
-    return response
+        pieces = _blob_pieces(repo, entry.oid, start, end)
+    else:
+        pieces = request.app[CONTENT].read(stored.xet_hash, start, end)
+    return await send(request, web.StreamResponse(status=status, headers=headers), pieces)
 
 
-def _next(pieces: Iterator[bytes]) -> bytes | None:
-    return next(pieces, None)
+def _blob_pieces(repo: Repository, oid: str, start: int, end: int) -> Iterator[bytes]:
+    data = repo.blob(oid)
+    for at in range(start, end, PIECE):
+        yield data[at : min(end, at + PIECE)]
 
 
 def _find(
@@ -100,15 +109,14 @@ def _find(
     return str(commit.id), entry, stored
 
 
-def _requested(request: web.Request, size: int) -> tuple[int, int]:
-    """Start and end of the requested range; the whole file without one."""
-    match = _RANGE.match(request.headers.get("Range", ""))
+def _requested(header: str, size: int) -> tuple[int, int] | None:
+    """Start and end of the requested range, empty where it has no bytes; ``None`` for what is to be ignored."""
+    match = _RANGE.match(header)
     if match is None or not (match[1] or match[2]):
-        return 0, size
+        return None
     if not match[1]:
         return max(0, size - int(match[2])), size
-    start = int(match[1])
-    end = min(size, int(match[2]) + 1) if match[2] else size
-    if start >= size or start >= end:
-        raise RangeNotSatisfiableError(f"the file has {size:,} bytes", status=416)
-    return start, end
+    start, last = int(match[1]), int(match[2]) if match[2] else size - 1
+    if match[2] and last < start:
+        return None
+    return start, min(size, last + 1)

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import islice
+from typing import Any
 
 from aiohttp import web
 
 from pyxet.protocol.messages import LastCommit, LfsInfo, PathsInfo, TreeEntry, decode, encode
 from pyxet.server.content import ContentStore
-from pyxet.server.git_store import Entry, Repository
+from pyxet.server.git_objects import Entry
+from pyxet.server.git_repository import Repository
 from pyxet.server.hub_repos import KIND, REPO, timestamp
 from pyxet.server.state import CONTENT, in_worker, json_response, open_repo
 
 _PAGE, _PAGE_EXPANDED = 1000, 100
-# Looking for the last commit of a path goes back this far; beyond it the oldest commit seen is named.
-_MAX_HISTORY = 1000
 
 
 def add_routes(app: web.Application) -> None:
@@ -28,31 +28,31 @@ def add_routes(app: web.Application) -> None:
 
 async def tree(request: web.Request) -> web.Response:
     """``GET …/tree/{rev}[/{path}]``: a page of a folder, or of all below it; pages go on after the last path."""
-    repo = open_repo(request)
+    repo = await open_repo(request)
     content = request.app[CONTENT]
     path = request.match_info.get("path", "").strip("/")
     recursive, expand = request.query.get("recursive") == "true", request.query.get("expand") == "true"
-    start = int(request.query.get("cursor", "0"))
+    after = request.query.get("cursor")
     page = _PAGE_EXPANDED if expand else _PAGE
     # Later pages stay on the commit of the first one, whatever happens to the branch meanwhile.
     revision = request.query.get("at") or request.match_info["rev"]
 
-    def collect() -> tuple[str, list[TreeEntry], bool]:
+    def collect() -> tuple[str, bytes, str | None]:
         commit = repo.resolve(revision)
-        found = list(islice(repo.entries(commit, path, recursive=recursive), start, start + page + 1))
-        entries = list(_messages(repo, content, commit, found[:page], expand))
-        return str(commit.id), entries, len(found) > page
+        found = list(islice(repo.entries(commit, path, recursive=recursive, after=after), page + 1))
+        last = found[page - 1].path if len(found) > page else None
+        return str(commit.id), encode(list(_messages(repo, content, commit, found[:page], expand))), last
 
-    commit, entries, more = await in_worker(request, collect)
+    commit, body, last = await in_worker(request, collect)
     headers = {"X-Repo-Commit": commit}
-    if more:
-        headers["Link"] = f'<{request.url.update_query(cursor=start + page, at=commit)}>; rel="next"'
-    return json_response(encode(entries), headers=headers)
+    if last is not None:
+        headers["Link"] = f'<{request.url.update_query(cursor=last, at=commit)}>; rel="next"'
+    return json_response(body, headers=headers)
 
 
 async def paths_info(request: web.Request) -> web.Response:
     """``POST …/paths-info/{rev}``, form or JSON; unknown paths are left out."""
-    repo = open_repo(request)
+    repo = await open_repo(request)
     content = request.app[CONTENT]
     if request.content_type == "application/json":
         wanted = decode(await request.read(), PathsInfo, what="paths-info")
@@ -60,20 +60,20 @@ async def paths_info(request: web.Request) -> web.Response:
         form = await request.post()
         wanted = PathsInfo(paths=[str(path) for path in form.getall("paths", [])], expand=form.get("expand") == "true")
 
-    def collect() -> tuple[str, list[TreeEntry]]:
+    def collect() -> tuple[str, bytes]:
         commit = repo.resolve(request.match_info["rev"])
         found = (repo.entry(commit, path.strip("/")) for path in wanted.paths)
-        return str(commit.id), list(_messages(repo, content, commit, (e for e in found if e and e.path), wanted.expand))
+        entries = [entry for entry in found if entry and entry.path]
+        return str(commit.id), encode(list(_messages(repo, content, commit, entries, wanted.expand)))
 
-    commit, entries = await in_worker(request, collect)
-    return json_response(encode(entries), headers={"X-Repo-Commit": commit})
+    commit, body = await in_worker(request, collect)
+    return json_response(body, headers={"X-Repo-Commit": commit})
 
 
 def _messages(
-    repo: Repository, content: ContentStore, commit: object, entries: Iterable[Entry], expand: bool
+    repo: Repository, content: ContentStore, commit: Any, entries: list[Entry], expand: bool
 ) -> Iterator[TreeEntry]:
-    entries = list(entries)
-    last = _last_commits(repo, commit, entries) if expand else {}
+    last = repo.last_commits(commit, entries) if expand else {}
     for entry in entries:
         kind = "directory" if entry.is_folder else "file"
         message = TreeEntry(type=kind, path=entry.path, oid=entry.oid, size=entry.size)  # type: ignore[arg-type]
@@ -81,33 +81,11 @@ def _messages(
             message.lfs = LfsInfo(oid=entry.lfs.sha256, size=entry.lfs.size, pointer_size=entry.blob_size)
             stored = content.find_by_sha256(entry.lfs.sha256)
             message.xet_hash = stored.xet_hash if stored else None
-        message.last_commit = last.get(entry.path)
+        if entry.path in last:
+            message.last_commit = _last(last[entry.path])
         yield message
 
 
-def _last_commits(repo: Repository, commit: object, entries: list[Entry]) -> dict[str, LastCommit]:
-    """The commit that last changed each entry: one walk back through history for all of them."""
-    waiting = {entry.path: entry.oid for entry in entries}
-    found: dict[str, LastCommit] = {}
-    history = repo.history(commit)  # type: ignore[arg-type]  # pygit2 stays in the store
-    newer = None
-    for older in islice(history, _MAX_HISTORY):
-        if newer is not None:
-            for path in [path for path, oid in waiting.items() if _oid(repo, older, path) != oid]:
-                del waiting[path]
-                found[path] = _last(newer)
-        if not waiting:
-            return found
-        newer = older
-    return found | {path: _last(newer) for path in waiting}
-
-
-def _oid(repo: Repository, commit: object, path: str) -> str | None:
-    entry = repo.entry(commit, path)  # type: ignore[arg-type]  # pygit2 stays in the store
-    return entry.oid if entry else None
-
-
-def _last(commit: object) -> LastCommit:
-    message: str = commit.message  # type: ignore[attr-defined]  # a pygit2.Commit
-    moment: int = commit.commit_time  # type: ignore[attr-defined]
-    return LastCommit(id=str(commit.id), title=message.partition("\n")[0], date=timestamp(moment))  # type: ignore[attr-defined]
+def _last(commit: Any) -> LastCommit:
+    title: str = commit.message.partition("\n")[0]
+    return LastCommit(id=str(commit.id), title=title, date=timestamp(commit.commit_time))

@@ -9,9 +9,9 @@ from __future__ import annotations
 import sqlite3
 import struct
 import threading
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -25,9 +25,12 @@ _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS xorbs (hash BLOB PRIMARY KEY, size INTEGER NOT NULL, chunks BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS files (hash BLOB PRIMARY KEY, size INTEGER NOT NULL, entry BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS contents (sha256 TEXT PRIMARY KEY, file BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS holders (sha256 TEXT, repo TEXT, PRIMARY KEY (sha256, repo)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS shards (id INTEGER PRIMARY KEY, xorbs BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS chunks (hash BLOB PRIMARY KEY, shard INTEGER NOT NULL) WITHOUT ROWID;
 """
+# Of what is cached of xorbs, about 200 bytes a chunk.
+_MAX_CACHED_CHUNKS: Final = 256 * 1024
 _CHUNK = struct.Struct("<32sII")
 
 
@@ -39,15 +42,23 @@ class Index:
         self._local = threading.local()
         self._connections: list[sqlite3.Connection] = []
         self._writer = threading.Lock()
-        connection = self._connection()
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version not in (0, _VERSION):
-            raise ConfigError(f"{path} was written by another version of pyxet (format {version}); use that one")
-        with self._write() as writer:
-            for statement in _SCHEMA.split(";\n"):
-                writer.execute(statement)
-            writer.execute(f"PRAGMA user_version = {_VERSION}")
-        self.xorb = lru_cache(maxsize=256)(self._read_xorb)
+        self._xorbs: OrderedDict[Hash, XorbInfo] = OrderedDict()
+        self._cached_chunks = 0
+        self._cache = threading.Lock()
+        try:
+            (version,) = self._connection().execute("PRAGMA user_version").fetchone()
+            if version not in (0, _VERSION):
+                raise ConfigError(f"{path} was written by another version of pyxet (format {version}); use that one")
+            with self._write() as writer:
+                for statement in _SCHEMA.split(";\n"):
+                    writer.execute(statement)
+                writer.execute(f"PRAGMA user_version = {_VERSION}")
+        except sqlite3.DatabaseError as error:
+            self.close()
+            raise ConfigError(f"{path} cannot be used: {error}") from error
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Close all connections."""
@@ -60,16 +71,38 @@ class Index:
         packed = b"".join(_CHUNK.pack(chunk.hash, chunk.raw_length, chunk.end) for chunk in info.chunks)
         with self._write() as writer:
             writer.execute("INSERT OR IGNORE INTO xorbs VALUES (?, ?, ?)", (info.hash, info.size, packed))
-        self.xorb.cache_clear()
 
-    def _read_xorb(self, value: Hash) -> XorbInfo | None:
+    def xorb(self, value: Hash) -> XorbInfo | None:
+        """What a stored xorb holds, or ``None``. Only what is there is cached: absence may end at any moment."""
+        with self._cache:
+            known = self._xorbs.get(value)
+            if known is not None:
+                self._xorbs.move_to_end(value)
+                return known
         row = self._connection().execute("SELECT size, chunks FROM xorbs WHERE hash = ?", (value,)).fetchone()
         if row is None:
             return None
-        return XorbInfo(value, tuple(XorbChunk(*fields) for fields in _CHUNK.iter_unpack(row[1])), row[0])
+        info = XorbInfo(value, tuple(XorbChunk(*fields) for fields in _CHUNK.iter_unpack(row[1])), row[0])
+        with self._cache:
+            if value not in self._xorbs:
+                self._xorbs[value] = info
+                self._cached_chunks += len(info.chunks)
+            while self._cached_chunks > _MAX_CACHED_CHUNKS and len(self._xorbs) > 1:
+                self._cached_chunks -= len(self._xorbs.popitem(last=False)[1].chunks)
+        return info
 
-    def add_files(self, files: Iterable[FileEntry], xorbs: Iterable[Hash], queryable: Iterable[Hash]) -> None:
-        """Remember the files of one shard, all of them or none: with the xorbs a query for its chunks should tell."""
+    def xorb_size(self, value: Hash) -> int | None:
+        """Bytes of a stored xorb, or ``None``."""
+        row = self._connection().execute("SELECT size FROM xorbs WHERE hash = ?", (value,)).fetchone()
+        return row[0] if row else None
+
+    def add_files(
+        self, files: Iterable[FileEntry], xorbs: Iterable[Hash], queryable: Iterable[Hash], *, repo: str
+    ) -> None:
+        """Remember the files of one shard, all of them or none: with the xorbs a query for its chunks should tell.
+
+        ``repo`` is the path of the repository whose token brought the shard, see `holders`.
+        """
         with self._write() as writer:
             cursor = writer.execute("INSERT INTO shards (xorbs) VALUES (?)", (b"".join(xorbs),))
             shard = cursor.lastrowid
@@ -78,7 +111,20 @@ class Index:
                 writer.execute("INSERT OR IGNORE INTO files VALUES (?, ?, ?)", (file.file_hash, file.size, entry))
                 if file.sha256 is not None:
                     writer.execute("INSERT OR IGNORE INTO contents VALUES (?, ?)", (file.sha256, file.file_hash))
+                    writer.execute("INSERT OR IGNORE INTO holders VALUES (?, ?)", (file.sha256, repo))
             writer.executemany("INSERT OR REPLACE INTO chunks VALUES (?, ?)", ((value, shard) for value in queryable))
+
+    def add_holders(self, contents: Iterable[str], repo: str) -> None:
+        """Remember that a repository holds contents, given by sha256."""
+        rows = [(sha256, repo) for sha256 in contents if repo not in self.holders(sha256)]
+        if rows:
+            with self._write() as writer:
+                writer.executemany("INSERT OR IGNORE INTO holders VALUES (?, ?)", rows)
+
+    def holders(self, sha256: str) -> list[str]:
+        """Paths of the repositories that content was uploaded for or committed to."""
+        rows = self._connection().execute("SELECT repo FROM holders WHERE sha256 = ?", (sha256,))
+        return [repo for (repo,) in rows]
 
     def file(self, value: Hash) -> FileEntry | None:
         """How a file is put together."""
@@ -122,7 +168,9 @@ class Index:
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield connection
+                connection.execute("COMMIT")
             except BaseException:
-                connection.execute("ROLLBACK")
+                # A full disk makes SQLite roll back by itself.
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
                 raise
-            connection.execute("COMMIT")

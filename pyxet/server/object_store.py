@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
+import threading
 from pathlib import Path
 
 
@@ -18,6 +20,9 @@ class ObjectStore:
         self._root = root
         self._unfinished = root / "unfinished"
         self._unfinished.mkdir(parents=True, exist_ok=True)
+        sync_folder(root.parent)
+        self._folders: set[Path] = set()
+        self._guard = threading.Lock()
         for left in self._unfinished.iterdir():
             left.unlink()
 
@@ -34,12 +39,9 @@ class ObjectStore:
         """Sync a temporary file and give it its name."""
         os.fsync(descriptor)
         target = self.path(name)
-        fresh = not target.parent.exists()
-        target.parent.mkdir(exist_ok=True)
+        self._make_folder(target.parent)
         os.rename(temporary, target)
         sync_folder(target.parent)
-        if fresh:
-            sync_folder(self._root)
 
     def put(self, name: str, data: bytes) -> None:
         """Store an object that fits into memory."""
@@ -51,6 +53,41 @@ class ObjectStore:
         finally:
             os.close(descriptor)
             path.unlink(missing_ok=True)
+
+    def _make_folder(self, folder: Path) -> None:
+        """Make a folder durable before anything in it counts as stored, whoever made it."""
+        with self._guard:
+            if folder not in self._folders:
+                folder.mkdir(exist_ok=True)
+                sync_folder(self._root)
+                self._folders.add(folder)
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether the disk, or a quota of it, is full: as the system says it, SQLite, or libgit2, which has only words for it."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    text = str(error).lower()
+    return any(words in text for words in ("no space left on device", "quota exceeded", "disk is full"))
+
+
+def write_all(descriptor: int, data: bytes | bytearray | memoryview) -> None:
+    """Write all of ``data``; a disk that fills up is an `OSError`, never a short file."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def sync_tree(folder: Path) -> None:
+    """Make a folder with all it holds durable."""
+    for place, _, names in os.walk(folder):
+        for name in names:
+            descriptor = os.open(os.path.join(place, name), os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        sync_folder(Path(place))
 
 
 def sync_folder(folder: Path) -> None:

@@ -9,9 +9,10 @@ import shutil
 import tempfile
 import threading
 from concurrent.futures import Future
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from aiohttp import web
 
@@ -20,9 +21,13 @@ from pyxet.server.app import create_app
 from pyxet.server.state import TOKENS
 from pyxet.server.tokens import Account, Scope
 
+_READ_BUFFER: Final = 512 * 1024
+
 
 class LocalEndpoint:
-    """A running local endpoint; ``with`` and ``async with`` close it.
+    """A local endpoint, running between entry and exit of ``with`` or ``async with``.
+
+    It starts when it is entered, or where nobody enters it, when its URL is asked for; then `close` ends it.
 
     Parameters
     ----------
@@ -41,7 +46,7 @@ class LocalEndpoint:
     Raises
     ------
     ConfigError
-        The directory or the port cannot be used.
+        At the start: the directory, the user's name or the port cannot be used.
     """
 
     def __init__(
@@ -53,37 +58,48 @@ class LocalEndpoint:
         host: str = "127.0.0.1",
         port: int = 0,
     ) -> None:
-        self._scratch = Path(tempfile.mkdtemp(prefix="xet-endpoint-")) if root is None else None
-        self.root = self._scratch or Path(root or "").absolute()
         self.user = user
         self.token = token or f"xet_{secrets.token_hex(16)}"
+        self._given_root = root
         self._address = (host, port)
-        self._loop = asyncio.new_event_loop()
-        self._stop = asyncio.Event()
-        self._started: Future[tuple[web.Application, str]] = Future()
-        self._thread = threading.Thread(target=self._run, name="xet-endpoint", daemon=True)
-        self._thread.start()
-        try:
-            self._app, self.url = self._started.result()
-        except BaseException:
-            self._thread.join()
-            self._remove_scratch()
-            raise
+        self._guard = threading.Lock()
+        self._running: _Running | None = None
+        self._closed = False
+
+    @property
+    def url(self) -> str:
+        """Where it listens, without a trailing slash."""
+        return self.start().url
+
+    @property
+    def root(self) -> Path:
+        """Directory of the repositories and the store."""
+        return self.start().root
+
+    def start(self) -> _Running:
+        """Start unless it runs already. Blocks for a moment."""
+        with self._guard:
+            if self._closed:
+                raise RuntimeError("this local endpoint has ended")
+            if self._running is None:
+                self._running = _Running(self._given_root, self.user, self.token, self._address)
+            return self._running
 
     def add_token(self, user: str, scope: Scope = "write", expires: float | None = None) -> str:
         """A token for another account; ``expires`` in Unix seconds."""
         token = f"xet_{secrets.token_hex(16)}"
-        self._app[TOKENS].add_account(token, Account(user, scope, expires))
+        self.start().app[TOKENS].add_account(token, Account(user, scope, expires))
         return token
 
     def close(self) -> None:
         """Stop: requests that run have a moment to end. Closing twice is fine."""
-        if self._thread.is_alive():
-            self._loop.call_soon_threadsafe(self._stop.set)
-            self._thread.join()
-        self._remove_scratch()
+        with self._guard:
+            self._closed = True
+            if self._running is not None:
+                self._running.close()
 
     def __enter__(self) -> Self:
+        self.start()
         return self
 
     def __exit__(
@@ -92,6 +108,7 @@ class LocalEndpoint:
         self.close()
 
     async def __aenter__(self) -> Self:
+        await asyncio.to_thread(self.start)
         return self
 
     async def __aexit__(
@@ -99,37 +116,75 @@ class LocalEndpoint:
     ) -> None:
         await asyncio.to_thread(self.close)
 
-    def _run(self) -> None:
-        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
-            runner.run(self._serve())
+    def __repr__(self) -> str:
+        where = self._running.url if self._running else "not started"
+        return f"<LocalEndpoint {where} user={self.user!r}>"
 
-    async def _serve(self) -> None:
+
+class _Running:
+    """The thread with its event loop, from start to end."""
+
+    def __init__(
+        self, root: str | os.PathLike[str] | None, user: str, token: str, address: tuple[str, int]
+    ) -> None:  # fmt: skip
+        self._scratch = Path(tempfile.mkdtemp(prefix="xet-endpoint-")) if root is None else None
+        self.root = self._scratch or Path(root or "").absolute()
+        self._loop = asyncio.new_event_loop()
+        self._stop = asyncio.Event()
+        self._started: Future[tuple[web.Application, str]] = Future()
+        self._thread = threading.Thread(
+            target=self._run, args=(user, token, address), name="xet-endpoint", daemon=True
+        )  # fmt: skip
+        self._thread.start()
         try:
-            runner = await start(self.root, user=self.user, token=self.token, address=self._address)
+            self.app, self.url = self._started.result()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        if self._thread.is_alive():
+            # The loop may have ended in between, where the start failed.
+            with suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._stop.set)
+            self._thread.join()
+        if self._scratch is not None:
+            shutil.rmtree(self._scratch, ignore_errors=True)
+
+    def _run(self, user: str, token: str, address: tuple[str, int]) -> None:
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            runner.run(self._serve(user, token, address))
+
+    async def _serve(self, user: str, token: str, address: tuple[str, int]) -> None:
+        try:
+            runner = await start(self.root, user=user, token=token, address=address)
         except BaseException as error:  # noqa: BLE001  # it is raised in the thread that waits for the start
             self._started.set_exception(error)
             return
-        host, port = runner.addresses[0][:2]
         assert runner.app is not None
-        self._started.set_result((runner.app, f"http://{host}:{port}"))
+        self._started.set_result((runner.app, origin(runner)))
         try:
             await self._stop.wait()
         finally:
             await runner.cleanup()
 
-    def _remove_scratch(self) -> None:
-        if self._scratch is not None:
-            shutil.rmtree(self._scratch, ignore_errors=True)
+
+def origin(runner: web.AppRunner) -> str:
+    """The URL at which a runner listens."""
+    host, port = runner.addresses[0][:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 async def start(root: Path, *, user: str, token: str, address: tuple[str, int]) -> web.AppRunner:
     """Start serving on the running loop; the runner's ``cleanup`` ends it. Raises `ConfigError`."""
     app = create_app(root, user=user, token=token)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=2.0)
+    # Bodies are xorbs of 64 MiB: a small buffer would stop and start the sender for each few packets.
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=2.0, read_bufsize=_READ_BUFFER)
     await runner.setup()
     try:
         await web.TCPSite(runner, *address).start()
     except OSError as error:
         await runner.cleanup()
-        raise ConfigError(f"cannot listen on {address[0]}:{address[1]}: {error.strerror or error}") from error
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
+        raise ConfigError(f"cannot listen on {address[0]}:{address[1]}: {reason}") from error
     return runner

@@ -1,19 +1,28 @@
-"""What the handlers share: keys of the application's state, and how requests are authorized."""
+"""What the handlers share: keys of the application's state, authorization, workers, and forms of answers."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
+import msgspec
 from aiohttp import web
 
-from pyxet.errors import AccessDeniedError, AuthenticationError, RepositoryNotFoundError
+from pyxet.errors import (
+    AccessDeniedError,
+    AuthenticationError,
+    BadRequestError,
+    RepositoryNotFoundError,
+    XetURLError,
+)
 from pyxet.server.content import ContentStore
-from pyxet.server.git_store import GitStore, Repository
-from pyxet.server.tokens import Account, Scope, Tokens
-from pyxet.urls import RepoId
+from pyxet.server.git_repository import Repository
+from pyxet.server.git_store import GitStore
+from pyxet.server.tokens import Account, Claims, Scope, Tokens
+from pyxet.urls import RepoId, XetURL
 
 T = TypeVar("T")
 
@@ -21,8 +30,11 @@ CONTENT: Final = web.AppKey("content", ContentStore)
 TOKENS: Final = web.AppKey("tokens", Tokens)
 REPOS: Final = web.AppKey("repos", GitStore)
 WORKERS: Final = web.AppKey("workers", ThreadPoolExecutor)
+# Checking a xorb or a shard takes a while; a few at a time, so that small requests never queue behind them.
+CHECKERS: Final = web.AppKey("checkers", ThreadPoolExecutor)
 # The user who runs the endpoint; every name that owns repositories and is not another account belongs to them.
 MAIN_USER: Final = web.AppKey("main_user", str)
+log: Final = logging.getLogger("pyxet.server")
 
 
 def bearer(request: web.Request) -> str | None:
@@ -38,7 +50,13 @@ def account_of(request: web.Request) -> Account | None:
 
 
 def writer_of(request: web.Request, owner: str | None = None) -> Account:
-    """The account behind a request that changes something, or something of ``owner``'s."""
+    """The account behind a request that changes something, or something of ``owner``'s.
+
+    Raises
+    ------
+    AuthenticationError, AccessDeniedError
+        There is no token; it only reads, or ``owner`` is somebody else.
+    """
     account = account_of(request)
     if account is None:
         raise AuthenticationError("this needs a token", status=401)
@@ -54,33 +72,58 @@ def owns(request: web.Request, account: Account | None, owner: str) -> bool:
     return account is not None and account.user in (owner, request.app[MAIN_USER])
 
 
+def valid_repo(kind: str, owner: str, name: str) -> RepoId | None:
+    """The repository of that name, if it can be one: these names become folders."""
+    repo = RepoId(kind, owner, name)  # type: ignore[arg-type]  # the comparison is the check
+    try:
+        return repo if XetURL.parse(repo.path).repo_id == repo else None
+    except XetURLError:
+        return None
+
+
 def requested_repo(request: web.Request) -> RepoId:
-    """The repository that the route names; kinds are absent in the web routes of models."""
-    kind = request.match_info.get("kind") or "models"
-    return RepoId(kind, request.match_info["owner"], request.match_info["name"])  # type: ignore[arg-type]  # the route admits only kinds
+    """The repository that the route names; kinds are absent in the web routes of models.
+
+    Raises
+    ------
+    RepositoryNotFoundError
+        No repository can have this name.
+    """
+    kind, owner, name = (request.match_info.get(part, "models") for part in ("kind", "owner", "name"))
+    repo = valid_repo(kind, owner, name)
+    if repo is None:
+        raise RepositoryNotFoundError(f"repository {owner}/{name} does not exist", status=404, code="RepoNotFound")
+    return repo
 
 
-def open_repo(request: web.Request, *, write: bool = False) -> Repository:
-    """The repository that the route names, if the caller may see it, or change it. Blocking, but only a look at a folder.
+async def open_repo(request: web.Request, *, write: bool = False) -> Repository:
+    """The repository that the route names, if the caller may see it, or change it.
 
     Raises
     ------
     RepositoryNotFoundError
         It does not exist, or is private and not the caller's.
+    AuthenticationError, AccessDeniedError
+        As in `writer_of`.
     """
     repo = requested_repo(request)
     account = account_of(request)
-    found = request.app[REPOS].open(repo)
-    if found.private and not owns(request, account, repo.owner):
+
+    def look() -> tuple[Repository, bool]:
+        found = request.app[REPOS].open(repo)
+        return found, found.private
+
+    found, private = await in_worker(request, look)
+    if private and not owns(request, account, repo.owner):
         raise RepositoryNotFoundError(f"repository {repo} does not exist", status=404, code="RepoNotFound")
     if write:
         writer_of(request, repo.owner)
     return found
 
 
-def check_cas(request: web.Request, scope: Scope) -> None:
+def check_cas(request: web.Request, scope: Scope) -> Claims:
     """Accept a CAS request whose Xet token covers ``scope``."""
-    request.app[TOKENS].check(bearer(request) or "", scope)
+    return request.app[TOKENS].check(bearer(request) or "", scope)
 
 
 async def in_worker(request: web.Request, function: Callable[..., T], *arguments: object) -> T:
@@ -88,6 +131,53 @@ async def in_worker(request: web.Request, function: Callable[..., T], *arguments
     return await asyncio.get_running_loop().run_in_executor(request.app[WORKERS], function, *arguments)
 
 
-def json_response(body: bytes, *, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
+def query_number(request: web.Request, name: str, default: int, *, most: int = 1 << 53) -> int:
+    """A number from 0 to ``most`` of the query; larger ones count as ``most``."""
+    text = request.query.get(name, str(default))
+    if not (text.isascii() and text.isdigit()) or len(text) > 18:
+        raise BadRequestError(f"{name}={text[:40]!r} is not a number", status=400)
+    return min(int(text), most)
+
+
+def json_response(body: bytes, *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
     """A response whose body is JSON already."""
     return web.Response(body=body, status=status, headers=headers, content_type="application/json")
+
+
+def error_response(
+    status: int, message: str, code: str | None = None, headers: Mapping[str, str] | None = None
+) -> web.Response:
+    """An error as the Hub's clients read it: headers for programs, JSON for people."""
+    all_headers = {
+        **(headers or {}),
+        "X-Error-Message": " ".join(message.split())[:500].encode("ascii", "replace").decode(),
+    }
+    if code:
+        all_headers["X-Error-Code"] = code
+    body = msgspec.json.encode({"error": message.encode(errors="replace").decode()})
+    return json_response(body, status=status, headers=all_headers)
+
+
+async def send(request: web.Request, response: web.StreamResponse, pieces: Iterator[bytes]) -> web.StreamResponse:
+    """Stream blocking ``pieces`` of about a mebibyte, the next one being read while one is sent.
+
+    A failure in mid-body breaks the connection: with the status already sent, it is the only way to say so.
+    """
+    # The first one before the status: what fails at once is an error like any other.
+    piece = await in_worker(request, next, pieces, None)
+    await response.prepare(request)
+    while piece is not None:
+        following = asyncio.ensure_future(in_worker(request, next, pieces, None))
+        try:
+            await response.write(piece)
+        finally:
+            # Also where the client has gone: nothing may be left running when the request ends.
+            await asyncio.wait([following])
+        error = following.exception()
+        if error is not None:
+            log.error("%s %s broke off", request.method, request.path, exc_info=error)
+            if request.transport is not None:
+                request.transport.abort()
+            break
+        piece = following.result()
+    return response

@@ -13,13 +13,14 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 from urllib.parse import urlencode
 
 from pyxet.errors import AccessDeniedError, AuthenticationError
+from pyxet.server.object_store import sync_folder
 
 Scope = Literal["read", "write"]
 XET_TOKEN_LIFE: Final = 3600
@@ -33,6 +34,15 @@ class Account:
     user: str
     scope: Scope
     expires: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What a Xet token says: the path of the repository it was made for, its scope and user."""
+
+    repo: str
+    scope: Scope
+    user: str
 
 
 class Tokens:
@@ -57,6 +67,7 @@ class Tokens:
                 file.flush()
                 os.fsync(file.fileno())
             temporary.rename(path)
+            sync_folder(root)
             return cls(secret)
 
     def add_account(self, token: str, account: Account) -> None:
@@ -79,16 +90,23 @@ class Tokens:
         body = base64.urlsafe_b64encode(claims).decode()
         return f"xet_{body}.{self._sign(body)}", expires
 
-    def check(self, token: str, scope: Scope) -> None:
-        """Accept a Xet token that covers ``scope``; a write token also reads."""
+    def check(self, token: str, scope: Scope) -> Claims:
+        """Accept a Xet token that covers ``scope``; a write token also reads.
+
+        Raises
+        ------
+        AuthenticationError, AccessDeniedError
+            It is not one of ours or has ended; it only reads.
+        """
         body, _, signature = token.removeprefix("xet_").partition(".")
-        if not hmac.compare_digest(self._sign(body), signature):
+        if not _same(self._sign(body), signature):
             raise AuthenticationError("this is not a valid Xet token", status=401)
         claims = json.loads(base64.urlsafe_b64decode(body))
         if claims["exp"] <= self._clock():
             raise AuthenticationError("this Xet token has expired", status=401)
         if scope == "write" and claims["scope"] != "write":
             raise AccessDeniedError("this Xet token only reads", status=403)
+        return Claims(claims["repo"], claims["scope"], claims["user"])
 
     def signed_query(self, xorb: str, ranges: Sequence[tuple[int, int]]) -> str:
         """Query string that allows reading just these byte ranges (start, end) of a xorb, for a while."""
@@ -96,16 +114,27 @@ class Tokens:
         expires = int(self._clock()) + URL_LIFE
         return urlencode({"ranges": spans, "expires": expires, "signature": self._sign(f"{xorb}\n{spans}\n{expires}")})
 
-    def check_query(self, xorb: str, query: dict[str, str], wanted: tuple[int, int]) -> None:
-        """Accept a read of one of the signed byte ranges; `AccessDeniedError` for anything else."""
+    def check_query(self, xorb: str, query: Mapping[str, str], wanted: tuple[int, int] | None) -> None:
+        """Accept a read of bytes (start, end) that lie in one of the signed ranges: a broken read may go on in its middle.
+
+        Raises
+        ------
+        AccessDeniedError
+            For anything else: other bytes, no range at all (``None``), a URL that has expired or was changed.
+        """
         spans, expires = query.get("ranges", ""), query.get("expires", "")
-        signature = self._sign(f"{xorb}\n{spans}\n{expires}")
-        if not hmac.compare_digest(signature, query.get("signature", "")):
+        if not _same(self._sign(f"{xorb}\n{spans}\n{expires}"), query.get("signature", "")):
             raise AccessDeniedError("the URL's signature is not valid", status=403)
         if int(expires) <= self._clock():
             raise AccessDeniedError("the URL has expired; ask for a new reconstruction", status=403)
-        if f"{wanted[0]}-{wanted[1] - 1}" not in spans.split(","):
+        signed = (tuple(int(end) for end in span.split("-")) for span in spans.split(","))
+        if wanted is None or not any(first <= wanted[0] < wanted[1] <= last + 1 for first, last in signed):
             raise AccessDeniedError("the URL is signed for other byte ranges", status=403)
 
     def _sign(self, text: str) -> str:
-        return hmac.new(self._secret, text.encode(), hashlib.sha256).hexdigest()
+        return hmac.new(self._secret, text.encode(errors="replace"), hashlib.sha256).hexdigest()
+
+
+def _same(expected: str, given: str) -> bool:
+    """Compare in constant time; what a client sends need not be ASCII."""
+    return hmac.compare_digest(expected.encode(), given.encode(errors="replace"))

@@ -1,0 +1,134 @@
+"""The vocabulary of the git side: pointers, entries, valid paths, and the edits of one commit as a tree."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Final
+
+import pygit2
+
+from pyxet.errors import BadRequestError
+
+FILE, EXECUTABLE, LINK, FOLDER, SUBMODULE = (
+    pygit2.enums.FileMode.BLOB,
+    pygit2.enums.FileMode.BLOB_EXECUTABLE,
+    pygit2.enums.FileMode.LINK,
+    pygit2.enums.FileMode.TREE,
+    pygit2.enums.FileMode.COMMIT,
+)
+_POINTER = re.compile(
+    rb"version https://git-lfs\.github\.com/spec/v1\noid sha256:([0-9a-f]{64})\nsize ([0-9]{1,18})\n\Z"
+)
+MAX_POINTER: Final = 200
+# File systems end here, and a repository that cannot be checked out is of no use to anybody.
+_MAX_NAME: Final = 255
+# Characters that HFS+ ignores in names: with them ``.git`` hides from a plain comparison (git's fsck knows them too).
+_IGNORED = re.compile("[\u200c-\u200f\u202a-\u202e\u206a-\u206f\ufeff]")
+
+
+@dataclass(frozen=True, slots=True)
+class LfsPointer:
+    """A Git-LFS pointer: sha256 in hex and size in bytes of the content."""
+
+    sha256: str
+    size: int
+
+    def format(self) -> bytes:
+        """The pointer file."""
+        return f"version https://git-lfs.github.com/spec/v1\noid sha256:{self.sha256}\nsize {self.size}\n".encode()
+
+    @classmethod
+    def parse(cls, data: bytes) -> LfsPointer | None:
+        """The pointer that a blob is, if it is one."""
+        match = _POINTER.match(data)
+        return cls(match[1].decode(), int(match[2])) if match else None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A file or folder of a tree.
+
+    Attributes
+    ----------
+    path, oid:
+        Where it is, and its git object id in hex.
+    size:
+        Bytes of the content, 0 for folders.
+    lfs:
+        The pointer, where the blob is one.
+    blob_size:
+        Bytes of the blob: those of the pointer for LFS content.
+    """
+
+    path: str
+    oid: str
+    is_folder: bool
+    size: int = 0
+    lfs: LfsPointer | None = None
+    blob_size: int = 0
+
+
+def check_path(path: str) -> str:
+    """A path that a commit may contain: no empty parts, ``.``, ``..`` or ``.git`` in any disguise.
+
+    Raises
+    ------
+    BadRequestError
+        It is another kind of path.
+    """
+    try:
+        parts = [part.encode() for part in path.split("/")]
+    except UnicodeEncodeError as error:
+        raise BadRequestError(f"{path!r} is not a valid path in a repository: it is not Unicode", status=400) from error
+    for part, encoded in zip(path.split("/"), parts, strict=True):
+        plain = _IGNORED.sub("", part).rstrip(". ").lower()
+        if part in ("", ".", "..") or plain in (".git", "git~1") or "\0" in part or "\\" in part:
+            raise BadRequestError(f"{path!r} is not a valid path in a repository", status=400)
+        if len(encoded) > _MAX_NAME:
+            raise BadRequestError(f"{path!r}: a name has at most {_MAX_NAME} bytes", status=400)
+    return path
+
+
+@dataclass(slots=True)
+class FolderEdits:
+    """Edits of one folder, as a tree, so that each touched git tree is read and written once.
+
+    Attributes
+    ----------
+    files:
+        Name and new blob; ``None`` deletes the file.
+    folders:
+        Edits below.
+    delete_all:
+        What the folder holds goes before the edits apply.
+    """
+
+    files: dict[str, pygit2.Oid | None] = field(default_factory=dict)
+    folders: dict[str, FolderEdits] = field(default_factory=dict)
+    delete_all: bool = False
+
+    def removes(self, name: str) -> bool:
+        """Whether a sub-folder is deleted and gets nothing new."""
+        folder = self.folders.get(name)
+        return folder is not None and folder.delete_all and not folder.files and not folder.folders
+
+    def set(self, path: str, oid: pygit2.Oid | None) -> None:
+        """Set, or delete, the file at a path."""
+        *parts, name = path.split("/")
+        self._descend(parts).files[name] = oid
+
+    def delete_folder(self, path: str) -> None:
+        """Delete a folder."""
+        self._descend(path.split("/")).delete_all = True
+
+    def _descend(self, parts: list[str]) -> FolderEdits:
+        folder = self
+        for part in parts:
+            folder = folder.folders.setdefault(part, FolderEdits())
+        return folder
+
+
+def signature(user: str) -> pygit2.Signature:
+    """Author and committer of what a user does, now."""
+    return pygit2.Signature(user, f"{user}@users.noreply.localhost")

@@ -1,0 +1,449 @@
+"""One bare git repository: revisions, trees, history, and commits.
+
+Everything here blocks and belongs in worker threads. Writers of a repository take turns; what a commit needs is on disk
+before its branch moves, so a crash leaves the old commit or the new one.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from itertools import islice
+from typing import Any, Final
+
+import pygit2
+
+from pyxet.errors import (
+    AlreadyExistsError,
+    BadRequestError,
+    ConflictError,
+    EntryNotFoundError,
+    RevisionNotFoundError,
+)
+from pyxet.server.git_objects import (
+    EXECUTABLE,
+    FILE,
+    FOLDER,
+    MAX_POINTER,
+    SUBMODULE,
+    Entry,
+    FolderEdits,
+    LfsPointer,
+    check_path,
+    signature,
+)
+from pyxet.server.object_store import is_disk_full
+from pyxet.urls import RepoId, is_commit_id, may_be_commit
+
+PRIVATE: Final = "xet.private"
+CREATED: Final = "xet.created"
+_BRANCH = re.compile(
+    r"(?!.*(\.\.|//|/\.|@\{|\\))(?!.*(\.lock(/.*)?|/|\.)\Z)[^\x00-\x20\x7f~^:?*\[/.\-][^\x00-\x20\x7f~^:?*\[]*\Z"
+)
+# Somebody may push into the directory with git while we commit; then the commit is made again on the new head.
+_ATTEMPTS: Final = 5
+# Looking for the last commit of a path goes back this far; beyond it the oldest commit seen is named.
+_MAX_HISTORY: Final = 1000
+
+
+class Repository:
+    """One repository, opened for one request; not for two threads at once."""
+
+    def __init__(self, repo: RepoId, git: pygit2.Repository, lock: threading.Lock) -> None:
+        self.id = repo
+        self._git = git
+        self._lock = lock
+
+    @property
+    def private(self) -> bool:
+        """Whether only its owner sees it."""
+        return bool(self._git.config.get_bool(PRIVATE)) if PRIVATE in self._git.config else False
+
+    @property
+    def created(self) -> int:
+        """When it was made, in Unix seconds."""
+        return self._git.config.get_int(CREATED) if CREATED in self._git.config else 0
+
+    # -- revisions -----------------------------------------------------------------------------------------------------
+
+    def resolve(self, revision: str) -> pygit2.Commit:
+        """The commit of a branch, tag, full reference, or full or unique abbreviated commit id.
+
+        Raises
+        ------
+        RevisionNotFoundError
+            There is no such revision.
+        """
+        for name in (
+            f"refs/heads/{revision}",
+            f"refs/tags/{revision}",
+            revision if revision.startswith("refs/") else "",
+        ):
+            if name and self._exists(name):
+                with suppress(pygit2.GitError):  # a pushed tag may name something that is no commit
+                    return self._git.references[name].peel(pygit2.Commit)
+        if may_be_commit(revision):
+            found: object = None
+            with suppress(KeyError, ValueError):
+                found = self._git.get(revision) if is_commit_id(revision) else self._git.revparse_single(revision)
+            if isinstance(found, pygit2.Commit):
+                return found
+        raise RevisionNotFoundError(
+            f"{self.id} has no branch, tag or commit {revision!r}", status=404, code="RevisionNotFound"
+        )
+
+    def branches(self) -> dict[str, str]:
+        """Names of branches and their commits."""
+        return self._references("refs/heads/")
+
+    def tags(self) -> dict[str, str]:
+        """Names of tags and their commits."""
+        return self._references("refs/tags/")
+
+    def create_branch(self, name: str, start: str | None) -> None:
+        """Make a branch at a revision, or at main.
+
+        Raises
+        ------
+        AlreadyExistsError, RevisionNotFoundError, BadRequestError
+            It is there, its start is not, or the name is not valid (beside the branches that are there).
+        """
+        if not _BRANCH.match(name):
+            raise BadRequestError(f"{name!r} is not a valid branch name", status=400)
+        with self._lock:
+            commit = self.resolve(start or "main")
+            self._create_reference(f"refs/heads/{name}", commit.id, f"branch {name!r}")
+
+    def delete_branch(self, name: str) -> None:
+        """Remove a branch; main stays."""
+        if name == "main":
+            raise BadRequestError("the main branch cannot be deleted", status=400)
+        self._delete_reference(f"refs/heads/{name}", f"branch {name!r}")
+
+    def create_tag(self, name: str, revision: str, message: str | None, user: str) -> None:
+        """Make a tag at a revision, annotated if it has a message; errors as in `create_branch`."""
+        if not _BRANCH.match(name):
+            raise BadRequestError(f"{name!r} is not a valid tag name", status=400)
+        with self._lock:
+            commit = self.resolve(revision)
+            target = commit.id
+            if message and not self._exists(f"refs/tags/{name}"):
+                self._git.create_tag(name, target, pygit2.enums.ObjectType.COMMIT, signature(user), message)
+            else:
+                self._create_reference(f"refs/tags/{name}", target, f"tag {name!r}")
+
+    def delete_tag(self, name: str) -> None:
+        """Remove a tag."""
+        self._delete_reference(f"refs/tags/{name}", f"tag {name!r}")
+
+    # -- reading -------------------------------------------------------------------------------------------------------
+
+    def history(self, commit: pygit2.Commit) -> Iterator[pygit2.Commit]:
+        """Commits from one back to the first, newest first."""
+        # Not topological: that order reads all of the history before it gives the first commit.
+        yield from self._git.walk(commit.id, pygit2.enums.SortMode.TIME)
+
+    def last_commits(self, commit: pygit2.Commit, entries: Iterable[Entry]) -> dict[str, pygit2.Commit]:
+        """The commit that last changed each entry: one walk back along first parents for all of them."""
+        waiting: dict[str, dict[str, str]] = {}
+        for entry in entries:
+            waiting.setdefault(entry.path.rpartition("/")[0], {})[entry.path] = entry.oid
+        found: dict[str, pygit2.Commit] = {}
+        newer = commit
+        for older in islice(_first_parents(commit), _MAX_HISTORY):
+            for folder, paths in waiting.items():
+                if folder and self._oid(older, folder) == self._oid(newer, folder):
+                    continue
+                for path in [path for path, oid in paths.items() if self._oid(older, path) != oid]:
+                    del paths[path]
+                    found[path] = newer
+            waiting = {folder: paths for folder, paths in waiting.items() if paths}
+            newer = older
+            if not waiting:
+                return found
+        return found | {path: newer for paths in waiting.values() for path in paths}
+
+    def entry(self, commit: pygit2.Commit, path: str) -> Entry | None:
+        """What is at a path, if anything."""
+        if not path:
+            return Entry("", str(commit.tree_id), True)
+        found = self._at(commit, path)
+        return None if found is None or found.filemode == SUBMODULE else self._entry(path, found)
+
+    def entries(
+        self, commit: pygit2.Commit, path: str, *, recursive: bool, after: str | None = None
+    ) -> Iterator[Entry]:
+        """What is under a folder, in the order of git trees, folders before what they hold.
+
+        Submodules are left out, they have no content here, and so are names that are not UTF-8.
+
+        Parameters
+        ----------
+        after:
+            Full path of an entry: go on behind it, without reading what comes before.
+
+        Raises
+        ------
+        EntryNotFoundError
+            There is no such folder.
+        BadRequestError
+            There is no entry ``after``.
+        """
+        top = self.entry(commit, path)
+        if top is None or not top.is_folder:
+            raise EntryNotFoundError(
+                f"{self.id} has no folder {path!r} at {str(commit.id)[:10]}", status=404, code="EntryNotFound"
+            )
+        prefix = f"{path}/" if path else ""
+        parts = None
+        if after is not None:
+            if not after.startswith(prefix) or self.entry(commit, after) is None:
+                raise BadRequestError(f"the cursor {after!r} is not in this listing", status=400)
+            parts = after.removeprefix(prefix).split("/")
+        yield from self._walk(self._object(top.oid), prefix, recursive, parts)
+
+    def names(self, commit: pygit2.Commit) -> Iterator[str]:
+        """Paths of all files, without a look at what they hold."""
+        yield from self._names(commit.tree, "")
+
+    def blob(self, oid: str) -> bytes:
+        """Content of a blob."""
+        return bytes(self._object(oid).data)
+
+    # -- writing -------------------------------------------------------------------------------------------------------
+
+    def store(self, data: bytes) -> str:
+        """Write a blob for a later `commit`; its object id."""
+        return str(self._git.create_blob(data))
+
+    def commit(
+        self,
+        branch: str,
+        changes: Mapping[str, str | None],
+        folders: Iterable[str],
+        *,
+        message: str,
+        user: str,
+        parent: str | None,
+    ) -> str:
+        """One commit on a branch.
+
+        Parameters
+        ----------
+        changes:
+            Path and the blob's id (see `store`); ``None`` deletes the file.
+        folders:
+            Folders to delete, before the changes apply.
+        parent:
+            The commit that the branch must be at, if the caller cares.
+
+        Returns
+        -------
+        str
+            The new commit, or the branch's commit where nothing changed.
+
+        Raises
+        ------
+        RevisionNotFoundError
+            There is no such branch.
+        ConflictError
+            The branch is not at ``parent``.
+        EntryNotFoundError
+            A file or folder to delete is not there.
+        BadRequestError
+            A path is not valid, or is a file and a folder at once.
+        """
+        edits = FolderEdits()
+        for folder in folders:
+            edits.delete_folder(check_path(folder))
+        for path, oid in changes.items():
+            edits.set(check_path(path), None if oid is None else pygit2.Oid(hex=oid))
+        with self._lock:
+            for attempt in range(_ATTEMPTS):
+                head = self._head(branch)
+                if parent is not None and parent != str(head.id):
+                    raise ConflictError(
+                        f"{self.id}: branch {branch!r} is at {head.id}, not at the parent commit {parent}", status=412
+                    )
+                tree = self._apply(head.tree, edits, "") or self._git.TreeBuilder().write()
+                if tree == head.tree_id:
+                    return str(head.id)
+                author = signature(user)
+                try:
+                    made = self._git.create_commit(
+                        f"refs/heads/{branch}", author, author, message, tree, [head.id]
+                    )  # fmt: skip
+                except (pygit2.GitError, OSError):
+                    if attempt == _ATTEMPTS - 1 or self._head(branch).id == head.id:
+                        raise
+                else:
+                    return str(made)
+        raise AssertionError("the last attempt returns or raises")
+
+    def squash(self, branch: str, message: str, user: str) -> None:
+        """Replace a branch's history by one commit with its content."""
+        with self._lock:
+            head = self._head(branch)
+            author = signature(user)
+            made = self._git.create_commit(None, author, author, message, head.tree_id, [])
+            self._git.references[f"refs/heads/{branch}"].set_target(made)
+
+    # -- below ---------------------------------------------------------------------------------------------------------
+
+    def _head(self, branch: str) -> pygit2.Commit:
+        reference = f"refs/heads/{branch}"
+        if not self._exists(reference):
+            raise RevisionNotFoundError(f"{self.id} has no branch {branch!r}", status=404, code="RevisionNotFound")
+        return self._git.references[reference].peel(pygit2.Commit)
+
+    def _object(self, oid: str | pygit2.Oid) -> Any:
+        """A tree or blob; pygit2 types all objects alike."""
+        return self._git[oid]
+
+    def _at(self, commit: pygit2.Commit, path: str) -> Any:
+        """The git object at a path, not read yet, or ``None``."""
+        try:
+            return commit.tree[path]
+        except (KeyError, ValueError):
+            return None
+
+    def _oid(self, commit: pygit2.Commit, path: str) -> str | None:
+        found = self._at(commit, path)
+        return None if found is None else str(found.id)
+
+    def _walk(self, tree: Any, prefix: str, recursive: bool, after: list[str] | None) -> Iterator[Entry]:
+        start = 0
+        if after is not None:
+            name, *below = after
+            start = _position(tree, name)
+            passed = tree[start]
+            if recursive and passed.filemode == FOLDER:
+                yield from self._walk(passed, f"{prefix}{name}/", recursive, below or None)
+            start += 1
+        for found in (tree[index] for index in range(start, len(tree))):
+            path = _path(prefix, found)
+            if path is None or found.filemode == SUBMODULE:
+                continue
+            yield self._entry(path, found)
+            if recursive and found.filemode == FOLDER:
+                yield from self._walk(found, f"{path}/", recursive, None)
+
+    def _names(self, tree: Any, prefix: str) -> Iterator[str]:
+        for found in tree:
+            path = _path(prefix, found)
+            if path is None or found.filemode == SUBMODULE:
+                continue
+            if found.filemode == FOLDER:
+                yield from self._names(found, f"{path}/")
+            else:
+                yield path
+
+    def _entry(self, path: str, found: Any) -> Entry:
+        if found.filemode == FOLDER:
+            return Entry(path, str(found.id), True)
+        # The header alone: blobs that came with a push may be large.
+        _, size = self._git.odb.read_header(found.id)
+        lfs = LfsPointer.parse(found.data) if size <= MAX_POINTER and found.filemode in (FILE, EXECUTABLE) else None
+        return Entry(path, str(found.id), False, lfs.size if lfs else size, lfs, size)
+
+    def _apply(self, tree: pygit2.Tree | None, edits: FolderEdits, prefix: str) -> pygit2.Oid | None:
+        """Write the trees that the edits touch; ``None`` for a folder that ends up empty."""
+        builder = self._git.TreeBuilder(tree) if tree is not None else self._git.TreeBuilder()
+        for name, oid in edits.files.items():
+            there = builder.get(name)
+            if oid is None:
+                if there is None or there.filemode == FOLDER:
+                    raise EntryNotFoundError(
+                        f"A file with this name doesn't exist: {prefix}{name}", status=404, code="EntryNotFound"
+                    )
+                builder.remove(name)
+                continue
+            if there is not None and there.filemode == FOLDER and not edits.removes(name):
+                raise BadRequestError(f"{prefix}{name} is a folder; a file cannot replace it", status=400)
+            mode = EXECUTABLE if there is not None and there.filemode == EXECUTABLE else FILE
+            try:
+                builder.insert(name, oid, mode)
+            except (pygit2.GitError, ValueError) as error:
+                raise BadRequestError(f"{prefix}{name} is not a valid path in a repository", status=400) from error
+        for name, folder in edits.folders.items():
+            if edits.files.get(name) is not None:
+                if edits.removes(name):
+                    continue
+                raise BadRequestError(f"{prefix}{name} would be a file and a folder at once", status=400)
+            there = builder.get(name)
+            if there is not None and there.filemode != FOLDER:
+                raise BadRequestError(f"{prefix}{name} is a file; nothing can be put below it", status=400)
+            if folder.delete_all and there is None:
+                raise EntryNotFoundError(
+                    f"A folder with this name doesn't exist: {prefix}{name}", status=404, code="EntryNotFound"
+                )
+            below = None if there is None or folder.delete_all else self._object(there.id)
+            written = self._apply(below, folder, f"{prefix}{name}/")
+            if written is not None:
+                try:
+                    builder.insert(name, written, FOLDER)
+                except (pygit2.GitError, ValueError) as error:
+                    raise BadRequestError(f"{prefix}{name} is not a valid path in a repository", status=400) from error
+            elif there is not None:
+                builder.remove(name)
+        return builder.write() if len(builder) else None
+
+    def _references(self, prefix: str) -> dict[str, str]:
+        found = {}
+        for name in sorted(self._git.references):
+            if name.startswith(prefix):
+                with suppress(pygit2.GitError):
+                    found[name.removeprefix(prefix)] = str(self._git.references[name].peel(pygit2.Commit).id)
+        return found
+
+    def _create_reference(self, reference: str, target: pygit2.Oid, what: str) -> None:
+        if self._exists(reference):
+            raise AlreadyExistsError(f"{self.id}: {what} already exists", status=409)
+        try:
+            self._git.create_reference(reference, target)
+        except (pygit2.GitError, ValueError, OSError) as error:
+            if is_disk_full(error):
+                raise
+            raise BadRequestError(f"{self.id}: {what} cannot be made: {error}", status=400) from error
+
+    def _delete_reference(self, reference: str, what: str) -> None:
+        with self._lock:
+            if not self._exists(reference):
+                raise RevisionNotFoundError(f"{self.id} has no {what}", status=404, code="RevisionNotFound")
+            self._git.references.delete(reference)
+
+    def _exists(self, reference: str) -> bool:
+        try:
+            return bool(pygit2.reference_is_valid_name(reference)) and reference in self._git.references
+        except ValueError:
+            return False
+
+
+def _first_parents(commit: pygit2.Commit) -> Iterator[pygit2.Commit]:
+    while commit.parents:
+        commit = commit.parents[0]
+        yield commit
+
+
+def _path(prefix: str, found: Any) -> str | None:
+    """The path of a tree's entry; ``None`` if its name is not UTF-8."""
+    try:
+        return f"{prefix}{found.raw_name.decode()}"
+    except UnicodeDecodeError:
+        return None
+
+
+def _position(tree: Any, name: str) -> int:
+    """The index of an entry that is there. Git sorts folders as if their names ended in a slash."""
+    wanted = name.encode() + (b"/" if tree[name].filemode == FOLDER else b"")
+    low, high = 0, len(tree)
+    while low < high:
+        middle = (low + high) // 2
+        found = tree[middle]
+        if found.raw_name + (b"/" if found.filemode == FOLDER else b"") < wanted:
+            low = middle + 1
+        else:
+            high = middle
+    return low
