@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import AsyncGenerator
+from collections import OrderedDict
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from typing import Final
 
+from pyxet._async.fanout import SingleFlight, in_thread
 from pyxet._async.hub import Hub, Scope
-from pyxet._async.transport import Answer, Body, Transport
+from pyxet._async.transport import Answer, Body, Transport, is_transient, never
+from pyxet._async.windows import Windows
 from pyxet.errors import (
     AccessDeniedError,
     AuthenticationError,
+    ConnectionFailedError,
     FormatError,
     NotFoundError,
     RemoteError,
+    RequestTimeoutError,
+    RevisionNotFoundError,
     ServerError,
     XetError,
 )
@@ -35,6 +41,9 @@ from pyxet.urls import RepoId
 
 # A token is renewed this many seconds before it ends.
 _MARGIN: Final = 30
+# Plans that are kept for whoever reads the same range again.
+_MAX_PLANS: Final = 256
+_PlanKey = tuple[Hash, int, int]
 
 
 class UrlExpiredError(XetError):
@@ -48,56 +57,81 @@ class Cas:
         self._transport = transport
         self._hub = hub
         self._repo = repo
+        self._revision: str | None = None
         self._tokens: dict[Scope, XetToken] = {}
-        # One request for a token at a time, for each loop that asks.
-        self._refreshing: dict[tuple[Scope, asyncio.AbstractEventLoop], asyncio.Task[XetToken]] = {}
+        self._refreshing: SingleFlight[Scope, XetToken] = SingleFlight()
+        self._plans: OrderedDict[_PlanKey, Plan] = OrderedDict()
+        self._planning: SingleFlight[_PlanKey, Plan] = SingleFlight()
+        self.windows = Windows()
         self._v1_plans = False
         self._v1_shards = False
 
+    def note_revision(self, revision: str) -> None:
+        """Remember a revision that the repository has: tokens are asked for by revision, and not all have ``main``."""
+        self._revision = revision
+
     async def reconstruction(self, value: Hash, start: int, end: int) -> Plan:
-        """How to get bytes ``start`` to before ``end`` of a file.
+        """How to get bytes ``start`` to before ``end`` of a file. Plans are kept until `forget_plan`.
 
         Raises
         ------
         NotFoundError, RangeNotSatisfiableError, FormatError
             The file is not known, is shorter, or the answer makes no sense.
         """
+        key = (value, start, end)
+        plan = self._plans.get(key)
+        if plan is None:
+            plan = await self._planning.run(key, lambda: self._plan(value, start, end))
+        return plan
+
+    def forget_plan(self, value: Hash, start: int, end: int, plan: Plan) -> None:
+        """Drop a plan whose URLs are not accepted any more."""
+        if self._plans.get((value, start, end)) is plan:
+            del self._plans[value, start, end]
+
+    async def _plan(self, value: Hash, start: int, end: int) -> Plan:
         headers = {"Range": f"bytes={start}-{end - 1}"}
         what = f"planning the download of {hash_to_hex(value)[:16]}…"
+        plan: Plan | None = None
         if not self._v1_plans:
             try:
                 answer = await self._call(
                     "GET", f"/v2/reconstructions/{hash_to_hex(value)}", "read", what, headers=headers
                 )
-                return plan_from_v2(decode(answer.body, ReconstructionV2, what="reconstruction"))
-            except (NotFoundError, ServerError) as error:
-                # 501, or a 404 that may mean the file as well as the route: the older route tells.
-                if error.status not in (404, 501):
+                plan = plan_from_v2(decode(answer.body, ReconstructionV2, what="reconstruction"))
+            except RemoteError as error:
+                if not _is_missing_route(error):
                     raise
-        answer = await self._call("GET", f"/v1/reconstructions/{hash_to_hex(value)}", "read", what, headers=headers)
-        self._v1_plans = True
-        return plan_from_v1(decode(answer.body, ReconstructionV1, what="reconstruction"))
+        if plan is None:
+            # A 404 may have meant the file as well as the route; only if the older route knows the file, it was the route.
+            answer = await self._call("GET", f"/v1/reconstructions/{hash_to_hex(value)}", "read", what, headers=headers)
+            self._v1_plans = True
+            plan = plan_from_v1(decode(answer.body, ReconstructionV1, what="reconstruction"))
+        self._plans[value, start, end] = plan
+        while len(self._plans) > _MAX_PLANS:
+            self._plans.popitem(last=False)
+        return plan
 
-    def fetch(self, fetch: FetchRange) -> AsyncGenerator[bytes, None]:
+    async def fetch(self, fetch: FetchRange) -> AsyncGenerator[bytes, None]:
         """The bytes of a fetch range. Raises `UrlExpiredError` where the URL is refused."""
-        return self._fetch(fetch)
-
-    async def _fetch(self, fetch: FetchRange) -> AsyncGenerator[bytes, None]:
+        pieces = self._transport.ranged(
+            fetch.url, fetch.byte_start, fetch.byte_end, what="reading a xorb", bearer="", redirect=True
+        )
         try:
-            pieces = self._transport.ranged(
-                fetch.url, fetch.byte_start, fetch.byte_end, what="reading a xorb", bearer="", redirect=True
-            )
-            async for piece in pieces:
-                yield piece
+            async with aclosing(pieces):
+                async for piece in pieces:
+                    yield piece
         except (AccessDeniedError, AuthenticationError) as error:
             raise UrlExpiredError(str(error)) from error
 
     async def query_chunk(self, value: Hash) -> Shard | None:
         """A shard with this chunk, if the endpoint knows one. Failures count as "no": deduplication is a saving."""
         try:
-            answer = await self._call("GET", f"/v1/chunks/default/{hash_to_hex(value)}", "write", "asking for a chunk")
-            return parse_shard(answer.body)
-        except (RemoteError, FormatError):
+            answer = await self._call(
+                "GET", f"/v1/chunks/default/{hash_to_hex(value)}", "write", "asking for a chunk", retry=never
+            )
+            return await in_thread(parse_shard, answer.body)
+        except (RemoteError, ConnectionFailedError, RequestTimeoutError, FormatError):
             return None
 
     async def upload_xorb(self, xorb: Xorb) -> bool:
@@ -112,13 +146,19 @@ class Cas:
         what = "registering files"
         if not self._v1_shards:
             try:
-                answer = await self._call("POST", "/v2/shards", "write", what, body=Body((data,)))
-            except (NotFoundError, ServerError) as error:
-                if error.status not in (404, 501):
+                await self._call(
+                    "POST",
+                    "/v2/shards",
+                    "write",
+                    what,
+                    body=Body((data,)),
+                    check=lambda answer: _check_events(answer.body, what),
+                )
+            except RemoteError as error:
+                if not _is_missing_route(error):
                     raise
                 self._v1_shards = True
             else:
-                _check_events(answer.body, what)
                 return
         answer = await self._call("POST", "/v1/shards", "write", what, body=Body((data,)))
         decode(answer.body, ShardResultV1, what=what)
@@ -132,44 +172,53 @@ class Cas:
         *,
         headers: dict[str, str] | None = None,
         body: Body | None = None,
+        retry: Callable[[BaseException], bool] = is_transient,
+        check: Callable[[Answer], object] = lambda answer: None,
     ) -> Answer:
         """A request with a token, which is renewed once if the CAS does not accept it."""
-        token = await self._token(scope)
-        try:
+
+        async def send(token: XetToken) -> Answer:
+            url = token.cas_url.rstrip("/") + path
             return await self._transport.request(
                 method,
-                token.cas_url.rstrip("/") + path,
+                url,
                 what=what,
                 bearer=token.access_token,
                 headers=headers,
                 body=body,
+                retry=retry,
+                check=check,
             )
+
+        token = await self._token(scope)
+        try:
+            return await send(token)
         except AuthenticationError:
             if self._tokens.get(scope) is token:
                 del self._tokens[scope]
-            token = await self._token(scope)
-            return await self._transport.request(
-                method,
-                token.cas_url.rstrip("/") + path,
-                what=what,
-                bearer=token.access_token,
-                headers=headers,
-                body=body,
-            )
+        return await send(await self._token(scope))
 
     async def _token(self, scope: Scope) -> XetToken:
         token = self._tokens.get(scope)
-        if token is not None and token.exp - time.time() > _MARGIN:
-            return token
-        key = (scope, asyncio.get_running_loop())
-        task = self._refreshing.get(key)
-        if task is None:
-            task = asyncio.create_task(self._hub.xet_token(self._repo, "main", scope))
-            self._refreshing[key] = task
-            task.add_done_callback(lambda _: self._refreshing.pop(key, None))
-        # Shielded: one caller's cancellation must not take the token from the others.
-        token = self._tokens[scope] = await asyncio.shield(task)
+        if token is None or token.exp - time.time() <= _MARGIN:
+            token = self._tokens[scope] = await self._refreshing.run(scope, lambda: self._ask_for_token(scope))
         return token
+
+    async def _ask_for_token(self, scope: Scope) -> XetToken:
+        for revision in dict.fromkeys((self._revision or "main", "main")):
+            try:
+                return await self._hub.xet_token(self._repo, revision, scope)
+            except RevisionNotFoundError as error:
+                missing = error
+        # No main either; any branch will do, as tokens are for the repository.
+        for ref in (await self._hub.refs(self._repo)).branches:
+            return await self._hub.xet_token(self._repo, ref.name, scope)
+        raise missing
+
+
+def _is_missing_route(error: RemoteError) -> bool:
+    """Whether the endpoint may lack the route. One that names what is missing has looked for it."""
+    return error.code is None and isinstance(error, (NotFoundError, ServerError)) and error.status in (404, 501)
 
 
 def _check_events(body: bytes, what: str) -> None:

@@ -9,15 +9,23 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+import itertools
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
 from typing import Final
 
 from pyxet._async.cas import Cas, UrlExpiredError
 from pyxet._async.client import Client
-from pyxet._async.fanout import READ_MEMORY, in_thread, ordered_window, run_all, run_each
-from pyxet.errors import AccessDeniedError, FormatError, IntegrityError, RangeNotSatisfiableError
+from pyxet._async.fanout import READ_MEMORY, in_thread, ordered_window, run_all, run_each, stopped
+from pyxet._async.windows import FileChunk, Lease
+from pyxet.errors import (
+    AccessDeniedError,
+    EntryNotFoundError,
+    FormatError,
+    IntegrityError,
+    NotFoundError,
+    RangeNotSatisfiableError,
+)
 from pyxet.protocol.constants import MIB
 from pyxet.protocol.hashing import Buffer, FileHasher, Hash, chunk_hash, hash_from_hex, hash_to_hex
 from pyxet.protocol.reconstruction import FetchRange, Plan, coalesce_ranges
@@ -31,20 +39,6 @@ _RUN: Final = 2 * MIB
 _MAX_PLANS: Final = 3
 # Requests in flight for the ranges of one file; the process-wide limit lies above it.
 _RANGES_AT_ONCE: Final = 16
-
-
-@dataclass(frozen=True, slots=True)
-class FileChunk:
-    """A decoded chunk: its offset in the file, its content, and its hash (empty where nobody verifies)."""
-
-    offset: int
-    data: Buffer
-    hash: Hash
-
-    @property
-    def end(self) -> int:
-        """Offset after the chunk."""
-        return self.offset + len(self.data)
 
 
 class Downloader:
@@ -64,7 +58,10 @@ class Downloader:
         """
         async with aclosing(self.stream(file, start, end)) as pieces:
             found = [piece async for piece in pieces]
-        return bytes(found[0]) if len(found) == 1 else b"".join(found)
+        size = sum(map(len, found))
+        if size <= _RUN:
+            return b"".join(found)
+        return await in_thread(b"".join, found)
 
     async def read_ranges(
         self, file: RemoteFile, ranges: Sequence[tuple[int, int]], *, max_gap: int
@@ -86,17 +83,21 @@ class Downloader:
         return results
 
     async def stream(self, file: RemoteFile, start: int = 0, end: int | None = None) -> AsyncGenerator[Buffer, None]:
-        """Bytes ``start`` to before ``end`` in order, in pieces; a whole file is verified at its end."""
+        """Bytes ``start`` to before ``end`` in order, in pieces; a whole file is verified at its end.
+
+        Between two pieces the consumer may do what it likes, other requests and reads included.
+        """
         end = file.size if end is None else min(end, file.size)
         if start >= end:
             return
         whole = start == 0 and end == file.size
         if file.xet_hash is None:
-            async for data in self._plain(file, start, end, whole):
-                yield data
+            async with aclosing(self._plain(file, start, end, whole)) as plain:
+                async for data in plain:
+                    yield data
             return
         hasher = FileHasher()
-        async with aclosing(self.chunks(file, start, end, verify=whole)) as runs:
+        async with aclosing(self.chunks(file, start, end, verify=whole, lend=True)) as runs:
             async for run in runs:
                 if whole:
                     hasher.update((chunk.hash, len(chunk.data)) for chunk in run)
@@ -106,60 +107,78 @@ class Downloader:
             check_hash(file, hasher)
 
     async def chunks(
-        self, file: RemoteFile, start: int, end: int, *, verify: bool
-    ) -> AsyncGenerator[list[FileChunk], None]:  # fmt: skip
+        self, file: RemoteFile, start: int, end: int, *, verify: bool, lend: bool = False
+    ) -> AsyncGenerator[list[FileChunk], None]:
         """Whole chunks that overlap a range of a Xet file, in order, a list for each window.
 
-        The hash of each chunk is computed if ``verify`` is set. A short or long result raises `IntegrityError`.
+        Parameters
+        ----------
+        verify:
+            Whether to compute the hash of each chunk.
+        lend:
+            Whether the consumer may take for ever over a list. Then a list does not count as in flight once it is handed
+            out, and windows that are read ahead leave half of the memory to those that somebody waits for: otherwise
+            consumers that stand still would keep others from reading.
+
+        Raises
+        ------
+        IntegrityError
+            What came does not cover the range, once each byte.
         """
         assert file.xet_hash is not None
         value = hash_from_hex(file.xet_hash)
         cas = self._client.cas(file.repo)
-        starts = range(start, end, WINDOW)
+        cas.note_revision(file.revision)
+        room = self._memory // 2 if lend else self._memory
 
-        async def window(begin: int) -> list[FileChunk]:
-            last = min(begin + WINDOW, end)
-            await READ_MEMORY.acquire(last - begin, self._memory)
-            try:
-                return await self._window(cas, value, begin, last, verify)
-            except BaseException:
-                READ_MEMORY.release(last - begin)
-                raise
-
-        def discard(task_result: list[FileChunk], begin: int) -> None:
-            READ_MEMORY.release(min(begin + WINDOW, end) - begin)
+        async def window(span: tuple[int, int]) -> Lease:
+            return await cas.windows.get(
+                (value, verify), *span, lambda begin, last: self._window(cas, value, begin, last, verify), self._memory
+            )
 
         position = start
-        limit = max(1, min(len(starts), self._memory // WINDOW))
-        taken = 0
-        async with ordered_window(starts, window, limit=limit, on_discard=discard) as results:
-            async for found in results:
-                begin, taken = starts[taken], taken + 1
+        async with ordered_window(
+            _spans(start, end),
+            window,
+            limit=max(1, self._memory // WINDOW),
+            on_discard=Lease.release,
+            ahead=lambda span: READ_MEMORY.has_room(span[1] - span[0], room),
+        ) as results:
+            async for lease in results:
                 try:
-                    fresh = [chunk for chunk in found if chunk.offset >= position or chunk.offset < begin == start]
-                    if not fresh and position < min(begin + WINDOW, end):
-                        raise IntegrityError(f"{file.full_path}: the plan leaves a gap at byte {position:,}")
-                    for chunk in fresh:
-                        if chunk.offset > position:
+                    lease.take()
+                    fresh = [chunk for chunk in lease.chunks if chunk.end > position and chunk.offset < end]
+                    for number, chunk in enumerate(fresh):
+                        if chunk.offset != position and (number or position != start or chunk.offset > start):
                             raise IntegrityError(f"{file.full_path}: the plan leaves a gap at byte {position:,}")
                         position = chunk.end
+                    if lend:
+                        lease.release()
                     if fresh:
                         yield fresh
                 finally:
-                    discard(found, begin)
+                    lease.release()
         if position < end or (end == file.size and position != end):
             raise IntegrityError(f"{file.full_path}: {position:,} bytes came, {end:,} were expected")
 
     async def _window(self, cas: Cas, value: Hash, start: int, end: int, verify: bool) -> list[FileChunk]:
+        name = hash_to_hex(value)
         for attempt in range(_MAX_PLANS):
             try:
                 plan = await cas.reconstruction(value, start, end)
-                return await self._execute(cas, plan, start, verify)
-            except UrlExpiredError as error:
-                if attempt == _MAX_PLANS - 1:
-                    raise AccessDeniedError(f"reading {hash_to_hex(value)}: {error}", status=403) from error
+                try:
+                    return await self._execute(cas, plan, start, verify)
+                except UrlExpiredError as error:
+                    cas.forget_plan(value, start, end, plan)
+                    if attempt == _MAX_PLANS - 1:
+                        raise AccessDeniedError(f"reading {name}: {error}", status=403) from error
             except RangeNotSatisfiableError as error:
-                raise IntegrityError(f"content {hash_to_hex(value)} is shorter than its repository says") from error
+                raise IntegrityError(f"content {name} is shorter than its repository says") from error
+            except NotFoundError as error:
+                # The repository names the content, so the path is there, whatever became of the content.
+                if type(error) in (NotFoundError, EntryNotFoundError):
+                    raise IntegrityError(f"content {name} is not stored: {error}") from error
+                raise
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     async def _execute(self, cas: Cas, plan: Plan, start: int, verify: bool) -> list[FileChunk]:
@@ -188,42 +207,74 @@ class Downloader:
 
     async def _fetch(self, cas: Cas, fetch: FetchRange, verify: bool) -> list[tuple[Buffer, Hash]]:
         """The chunks of one fetch, decoded while the next bytes arrive."""
-        decoder = ChunkDecoder()
+        decoder = ChunkDecoder(fetch.chunk_end - fetch.chunk_start)
         chunks: list[tuple[Buffer, Hash]] = []
-        run = bytearray()
+        run: list[bytes] = []
+        size = 0
         decoding: asyncio.Task[list[tuple[Buffer, Hash]]] | None = None
         try:
             async with aclosing(cas.fetch(fetch)) as pieces:
                 async for piece in pieces:
-                    run += piece
-                    if len(run) >= _RUN:
+                    run.append(piece)
+                    size += len(piece)
+                    if size >= _RUN:
                         if decoding is not None:
                             chunks += await decoding
-                        decoding = asyncio.create_task(in_thread(_decode, decoder, bytes(run), verify))
-                        run = bytearray()
+                        decoding = asyncio.create_task(in_thread(_decode, decoder, run, verify))
+                        run, size = [], 0
             if decoding is not None:
                 chunks += await decoding
-            chunks += await in_thread(_decode, decoder, bytes(run), verify)
+            if run:
+                chunks += await in_thread(_decode, decoder, run, verify)
         finally:
             if decoding is not None and not decoding.done():
-                decoding.cancel()
+                await stopped(decoding)
         decoder.finish()
         if len(chunks) != fetch.chunk_end - fetch.chunk_start:
             raise FormatError(f"xorb: {len(chunks)} chunks came, {fetch.chunk_end - fetch.chunk_start} were announced")
         return chunks
 
-    async def _plain(self, file: RemoteFile, start: int, end: int, whole: bool) -> AsyncIterator[bytes]:
-        """A file that is not in Xet, over plain HTTP."""
+    async def _plain(self, file: RemoteFile, start: int, end: int, whole: bool) -> AsyncGenerator[bytes, None]:
+        """A file that is not in Xet, over plain HTTP, in windows: no request is open while the consumer has its turn."""
         digest = hashlib.sha256() if file.sha256 else hashlib.sha1(f"blob {file.size}\0".encode())
-        size = 0
-        async for piece in self._client.hub.read_file(file, start, end):
-            if whole:
-                await in_thread(digest.update, piece)
-            size += len(piece)
-            yield piece
+
+        async def window(span: tuple[int, int]) -> tuple[bytes, int]:
+            amount = span[1] - span[0]
+            await READ_MEMORY.acquire(amount, self._memory)
+            try:
+                async with aclosing(self._client.hub.read_file(file, *span)) as pieces:
+                    found = [piece async for piece in pieces]
+                return await in_thread(b"".join, found), amount
+            except RangeNotSatisfiableError as error:
+                READ_MEMORY.release(amount)
+                raise IntegrityError(f"{file.full_path} is shorter than its repository says") from error
+            except BaseException:
+                READ_MEMORY.release(amount)
+                raise
+
+        async with ordered_window(
+            _spans(start, end),
+            window,
+            limit=max(1, self._memory // WINDOW),
+            on_discard=lambda result: READ_MEMORY.release(result[1]),
+            ahead=lambda span: READ_MEMORY.has_room(span[1] - span[0], self._memory // 2),
+        ) as results:
+            async for data, amount in results:
+                try:
+                    if whole:
+                        await in_thread(digest.update, data)
+                finally:
+                    READ_MEMORY.release(amount)
+                yield data
         expected = file.sha256 or file.blob_id
-        if size != end - start or (whole and digest.hexdigest() != expected):
+        if whole and digest.hexdigest() != expected:
             raise IntegrityError(f"{file.full_path}: what came is not what its repository names ({expected})")
+
+
+def _spans(start: int, end: int) -> list[tuple[int, int]]:
+    """A range in windows; they begin at multiples of their size, so that readers of one file share them."""
+    cuts = [start, *range((start // WINDOW + 1) * WINDOW, end, WINDOW), end]
+    return list(itertools.pairwise(cuts))
 
 
 def check_hash(file: RemoteFile, hasher: FileHasher) -> None:
@@ -233,8 +284,9 @@ def check_hash(file: RemoteFile, hasher: FileHasher) -> None:
         raise IntegrityError(f"{file.full_path}: the content's Xet hash is {found}, not {file.xet_hash}")
 
 
-def _decode(decoder: ChunkDecoder, data: bytes, verify: bool) -> list[tuple[Buffer, Hash]]:
-    return [(chunk.data, chunk_hash(chunk.data) if verify else b"") for chunk in decoder.feed(data)]
+def _decode(decoder: ChunkDecoder, pieces: Sequence[bytes], verify: bool) -> list[tuple[Buffer, Hash]]:
+    found = decoder.feed(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+    return [(chunk.data, chunk_hash(chunk.data) if verify else b"") for chunk in found]
 
 
 def _cut(chunk: FileChunk, start: int, end: int) -> Buffer:

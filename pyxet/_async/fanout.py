@@ -1,4 +1,4 @@
-"""Bounded concurrency: budgets for the whole process, bounded gathers, and worker threads.
+"""Bounded concurrency: budgets for the whole process, bounded gathers, single flights, and worker threads.
 
 Budgets count across event loops and threads, which loop-bound limiters cannot: a notebook's loop, fsspec's I/O thread
 and a service's loop share one process, and its memory.
@@ -10,14 +10,18 @@ import asyncio
 import os
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Hashable, Iterable
+from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from itertools import islice
+from queue import SimpleQueue
+from typing import Any, Generic, TypeVar
+from weakref import WeakMethod
 
 T = TypeVar("T")
 X = TypeVar("X")
+K = TypeVar("K", bound=Hashable)
 
 
 @dataclass(slots=True)
@@ -31,27 +35,38 @@ class _Waiter:
 class Budget:
     """An amount of something that the whole process shares, handed out in order of asking.
 
-    Whoever asks brings a cap: an amount is granted when what is in use would stay within it, or when nothing is in use,
-    so that a request larger than its cap proceeds alone instead of never.
+    Whoever asks brings a cap: an amount is granted when what is in use would stay within it. What is in use *rests*
+    where its holder may keep it for ever (an open file of a user who does something else), and *moves* where it will be
+    given back by itself. When nothing moves, an amount is granted all the same, so that nobody waits for ever and a
+    request larger than its cap proceeds alone; holders of what rests are then asked, through `on_pressure`, to give up.
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        # Reentrant, as a coroutine that the garbage collector ends may release while this thread is in here.
+        self._lock = threading.RLock()
         self._waiting: deque[_Waiter] = deque()
+        self._pressed: set[WeakMethod[Callable[[], None]]] = set()
         self.in_use = 0
+        self.resting = 0
+
+    def on_pressure(self, method: Callable[[], None]) -> None:
+        """Call a bound method, from any thread, when others need what rests. It is held weakly."""
+        reference = WeakMethod(method, self._pressed.discard)
+        self._pressed.add(reference)
 
     async def acquire(self, amount: int, cap: int) -> None:
         """Wait for an amount; pair it with `release`."""
         loop = asyncio.get_running_loop()
+        waiter = _Waiter(amount, cap, loop, loop.create_future())
         with self._lock:
-            if not self._waiting and self._fits(amount, cap):
+            if not self._waiting and self.in_use + amount <= cap:
                 self.in_use += amount
                 return
-            waiter = _Waiter(amount, cap, loop, loop.create_future())
             self._waiting.append(waiter)
+        self._grant()
         try:
             await waiter.granted
-        except asyncio.CancelledError:
+        except BaseException:
             with self._lock:
                 waiting = waiter in self._waiting
                 if waiting:
@@ -69,6 +84,17 @@ class Budget:
             self.in_use -= amount
         self._grant()
 
+    def rest(self, amount: int) -> None:
+        """Say that an amount in use rests from now on; a negative one, that it moves again or is about to be released."""
+        with self._lock:
+            self.resting += amount
+        if amount > 0:
+            self._grant()
+
+    def has_room(self, amount: int, cap: int) -> bool:
+        """Whether an amount would be granted at once."""
+        return not self._waiting and self.in_use + amount <= cap
+
     @asynccontextmanager
     async def hold(self, amount: int, cap: int) -> AsyncIterator[None]:
         """Have an amount for the length of a block."""
@@ -78,19 +104,30 @@ class Budget:
         finally:
             self.release(amount)
 
-    def _fits(self, amount: int, cap: int) -> bool:
-        return self.in_use == 0 or self.in_use + amount <= cap
-
     def _grant(self) -> None:
+        granted: list[_Waiter] = []
+        pressing = False
         with self._lock:
-            while self._waiting and self._fits(self._waiting[0].amount, self._waiting[0].cap):
-                waiter = self._waiting.popleft()
+            while self._waiting:
+                waiter = self._waiting[0]
+                if self.in_use + waiter.amount > waiter.cap:
+                    if self.in_use > self.resting:
+                        break
+                    pressing = pressing or self.resting > 0
+                self._waiting.popleft()
                 self.in_use += waiter.amount
-                try:
-                    waiter.loop.call_soon_threadsafe(_wake, waiter.granted)
-                except RuntimeError:
-                    # Its loop is closed, so nobody waits any more.
-                    self.in_use -= waiter.amount
+                granted.append(waiter)
+        for waiter in granted:
+            try:
+                waiter.loop.call_soon_threadsafe(_wake, waiter.granted)
+            except RuntimeError:
+                # Its loop is closed, so nobody waits any more.
+                self.release(waiter.amount)
+        if pressing:
+            for reference in list(self._pressed):
+                method = reference()
+                if method is not None:
+                    method()
 
 
 def _wake(future: asyncio.Future[None]) -> None:
@@ -111,28 +148,150 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-_pool: ThreadPoolExecutor | None = None
-_pool_lock = threading.Lock()
+class _Workers:
+    """Worker threads that do not keep the interpreter alive.
+
+    `ThreadPoolExecutor` joins its threads at exit, so a Ctrl-C during a slow read of a pipe would hang there.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._queue: SimpleQueue[tuple[Future[Any], Callable[..., Any], tuple[Any, ...]]] = SimpleQueue()
+        for number in range(count):
+            threading.Thread(target=self._work, name=f"pyxet-{number}", daemon=True).start()
+
+    def submit(self, function: Callable[..., T], arguments: tuple[Any, ...]) -> Future[T]:
+        future: Future[T] = Future()
+        self._queue.put((future, function, arguments))
+        return future
+
+    def _work(self) -> None:
+        while True:
+            future, function, arguments = self._queue.get()
+            if future.set_running_or_notify_cancel():
+                try:
+                    future.set_result(function(*arguments))
+                except BaseException as error:  # noqa: BLE001  # handed to whoever waits
+                    future.set_exception(error)
+            # Nothing of this job may stay in memory while the thread waits for another.
+            del future, function, arguments
+
+
+_workers: _Workers | None = None
+_workers_lock = threading.Lock()
+
+
+def _submit(function: Callable[..., T], arguments: tuple[Any, ...]) -> Future[T]:
+    global _workers
+    with _workers_lock:
+        if _workers is None:
+            # One more than there are cores: some of the work waits for a disk.
+            _workers = _Workers(usable_cores() + 1)
+        return _workers.submit(function, arguments)
 
 
 async def in_thread(function: Callable[..., T], *arguments: Any) -> T:
-    """Run blocking or computing work in one of the process's worker threads."""
-    global _pool
-    with _pool_lock:
-        if _pool is None:
-            # One more than there are cores: some of the work waits for a disk.
-            _pool = ThreadPoolExecutor(usable_cores() + 1, thread_name_prefix="pyxet")
-    return await asyncio.get_running_loop().run_in_executor(_pool, function, *arguments)
+    """Run blocking or computing work in one of the process's worker threads.
+
+    A caller that is cancelled does not wait for work that has begun; see `to_end`.
+    """
+    return await asyncio.wrap_future(_submit(function, arguments))
+
+
+async def to_end(
+    function: Callable[..., T], *arguments: Any, undo: Callable[[T], object] = lambda result: None
+) -> T:  # fmt: skip
+    """Like `in_thread`, but work that has begun is waited for even by a caller that is cancelled.
+
+    For work on descriptors that the caller closes, and on memory that it accounts for. What it returned to a cancelled
+    caller goes to ``undo``.
+    """
+    future = _submit(function, arguments)
+    cancelled: asyncio.CancelledError | None = None
+    while True:
+        try:
+            result = await asyncio.shield(asyncio.wrap_future(future))
+        except asyncio.CancelledError as error:
+            cancelled = error
+            if future.cancel():
+                raise
+        except BaseException:
+            if cancelled is not None:
+                raise cancelled from None
+            raise
+        else:
+            if cancelled is not None:
+                undo(result)
+                raise cancelled
+            return result
 
 
 def _after_fork() -> None:
-    global _pool, _pool_lock
-    _pool, _pool_lock = None, threading.Lock()
+    global _workers, _workers_lock
+    _workers, _workers_lock = None, threading.Lock()
     for budget in (READ_MEMORY, WRITE_MEMORY, REQUESTS):
         budget.__init__()  # type: ignore[misc]  # the parent's holders and waiters do not exist here
 
 
 os.register_at_fork(after_in_child=_after_fork)
+
+
+class SingleFlight(Generic[K, T]):
+    """At most one run of a job for each key and event loop; whoever asks meanwhile gets its result.
+
+    The run is cancelled, and waited for, when everybody who waited for it was cancelled.
+    """
+
+    def __init__(self) -> None:
+        self._flights: dict[tuple[asyncio.AbstractEventLoop, K], _Flight[T]] = {}
+
+    async def run(self, key: K, job: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """The result of the job for this key."""
+        place = (asyncio.get_running_loop(), key)
+        flight = self._flights.get(place)
+        if flight is None or flight.task.cancelling():
+            flight = self._flights[place] = _Flight(asyncio.create_task(job()))
+            flight.task.add_done_callback(lambda task: self._landed(place, task))
+        return await flight.join()
+
+    def _landed(self, place: tuple[asyncio.AbstractEventLoop, K], task: asyncio.Task[T]) -> None:
+        flight = self._flights.get(place)
+        if flight is not None and flight.task is task:
+            del self._flights[place]
+
+
+class _Flight(Generic[T]):
+    """A task that several wait for."""
+
+    def __init__(self, task: asyncio.Task[T]) -> None:
+        self.task = task
+        self._waiting = 0
+
+    async def join(self) -> T:
+        self._waiting += 1
+        try:
+            await asyncio.wait([self.task])
+        finally:
+            self._waiting -= 1
+            if not self._waiting and not self.task.done():
+                await stopped(self.task)
+        return self.task.result()
+
+
+async def stopped(*tasks: asyncio.Task[Any]) -> None:
+    """Cancel tasks and wait until they have ended, however they end."""
+    for task in tasks:
+        task.cancel()
+    cancelled: asyncio.CancelledError | None = None
+    while any(not task.done() for task in tasks):
+        try:
+            await asyncio.wait(tasks)
+        except asyncio.CancelledError as error:
+            cancelled = error
+    for task in tasks:
+        if not task.cancelled():
+            task.exception()
+    if cancelled is not None:
+        raise cancelled
 
 
 def unwrap(error: BaseException) -> BaseException:
@@ -149,17 +308,25 @@ async def run_all(jobs: Iterable[Callable[[], Awaitable[T]]], *, limit: int) -> 
     """
     results: dict[int, T] = {}
     waiting = enumerate(jobs)
+    first: BaseException | None = None
 
-    async def work() -> None:
-        for number, job in waiting:
+    async def work(number: int, job: Callable[[], Awaitable[T]]) -> None:
+        results[number] = await job()
+        for number, job in waiting:  # the next one, from the same source
             results[number] = await job()
 
     try:
         async with asyncio.TaskGroup() as group:
-            for _ in range(limit):
-                group.create_task(work())
+            for number, job in islice(waiting, limit):
+                group.create_task(work(number, job))
     except BaseExceptionGroup as error:
-        raise unwrap(error) from None
+        first = unwrap(error)
+    if first is not None:
+        # Outside of the handler, so that it keeps its own cause and context.
+        try:
+            raise first
+        finally:
+            del first
     return [results[number] for number in sorted(results)]
 
 
@@ -184,39 +351,50 @@ async def ordered_window(
     worker: Callable[[X], Coroutine[Any, Any, T]],
     *,
     limit: int,
-    on_discard: Callable[[T, X], None] = lambda result, item: None,
+    on_discard: Callable[[T], None] = lambda result: None,
+    ahead: Callable[[X], bool] = lambda item: True,
 ) -> AsyncIterator[AsyncIterator[T]]:
     """Results of ``worker`` in the order of the items, at most ``limit`` of them running or waiting to be taken.
 
-    Results that nobody takes, because the block is left early, go to ``on_discard``.
+    Parameters
+    ----------
+    on_discard:
+        Gets the results that nobody takes because the block is left early.
+    ahead:
+        Whether there is room to begin an item before it is its turn.
     """
-    tasks: deque[tuple[asyncio.Task[T], X]] = deque()
+    tasks: deque[asyncio.Task[T]] = deque()
     source = iter(items)
+    waiting: list[X] = []
 
     def fill() -> None:
         while len(tasks) < limit:
-            try:
-                item = next(source)
-            except StopIteration:
+            if not waiting:
+                try:
+                    waiting.append(next(source))
+                except StopIteration:
+                    return
+            if tasks and not ahead(waiting[0]):
                 return
-            tasks.append((asyncio.create_task(worker(item)), item))
+            tasks.append(asyncio.create_task(worker(waiting.pop())))
 
-    async def results() -> AsyncIterator[T]:
+    async def results() -> AsyncGenerator[T, None]:
         fill()
         while tasks:
             # The task stays in the window until it is done, so that leaving early cancels it too.
-            await asyncio.wait([tasks[0][0]])
-            task, _ = tasks.popleft()
-            result = task.result()
-            yield result
+            await asyncio.wait([tasks[0]])
+            result = tasks.popleft().result()
             fill()
+            yield result
 
+    taking = results()
     try:
-        yield results()
+        yield taking
     finally:
-        for task, _ in tasks:
-            task.cancel()
-        done = await asyncio.gather(*(task for task, _ in tasks), return_exceptions=True)
-        for result, (_, item) in zip(done, tasks, strict=True):
-            if not isinstance(result, BaseException):
-                on_discard(result, item)
+        try:
+            await taking.aclose()
+            await stopped(*tasks)
+        finally:
+            for task in tasks:
+                if not task.cancelled() and task.exception() is None:
+                    on_discard(task.result())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -72,7 +72,9 @@ class Hub:
         """Delete a repository with all it holds."""
         message = DeleteRepo(name=repo.name, organization=repo.owner, type=repo.singular)
         what = f"deleting repository {repo}"
-        await self._transport.request("DELETE", "/api/repos/delete", what=what, body=Body.json(message))
+        await self._transport.request(
+            "DELETE", "/api/repos/delete", what=what, body=Body.json(message), retry=is_refused
+        )
 
     async def list_repos(self, owner: str, kind: str) -> AsyncIterator[RepoInfo]:
         """Repositories of a kind that an owner has."""
@@ -111,7 +113,7 @@ class Hub:
     async def delete_branch(self, repo: RepoId, name: str) -> None:
         """Delete a branch."""
         what = f"deleting branch {name!r} of {repo}"
-        await self._transport.request("DELETE", f"{_base(repo)}/branch/{_part(name)}", what=what)
+        await self._transport.request("DELETE", f"{_base(repo)}/branch/{_part(name)}", what=what, retry=is_refused)
 
     async def create_tag(self, repo: RepoId, name: str, revision: str, message: str | None) -> None:
         """Make a tag at a revision. Raises `AlreadyExistsError`."""
@@ -122,7 +124,7 @@ class Hub:
     async def delete_tag(self, repo: RepoId, name: str) -> None:
         """Delete a tag."""
         what = f"deleting tag {name!r} of {repo}"
-        await self._transport.request("DELETE", f"{_base(repo)}/tag/{_part(name)}", what=what)
+        await self._transport.request("DELETE", f"{_base(repo)}/tag/{_part(name)}", what=what, retry=is_refused)
 
     async def commits(self, repo: RepoId, revision: str) -> AsyncIterator[Commit]:
         """Commits of a revision, newest first; pages are fetched as they are needed."""
@@ -180,20 +182,22 @@ class Hub:
         return decode(answer.body, CommitAnswer, what=what)
 
     async def xet_token(self, repo: RepoId, revision: str, scope: Scope) -> XetToken:
-        """A token for the CAS."""
+        """A token for the CAS; those of buckets have no revision."""
         what = f"getting a {scope} token for {repo}"
-        answer = await self._transport.request("GET", f"{_base(repo)}/xet-{scope}-token/{_part(revision)}", what=what)
+        url = f"{_base(repo)}/xet-{scope}-token" + ("" if repo.kind == "buckets" else f"/{_part(revision)}")
+        answer = await self._transport.request("GET", url, what=what)
         return decode(answer.body, XetToken, what=what)
 
-    def read_file(self, file: RemoteFile, start: int, end: int) -> AsyncIterator[bytes]:
+    def read_file(self, file: RemoteFile, start: int, end: int) -> AsyncGenerator[bytes, None]:
         """Bytes ``start`` to before ``end`` of a file over plain HTTP, as it was at its commit."""
         prefix = "" if file.repo.kind == "models" else f"{file.repo.kind}/"
         url = f"/{prefix}{file.repo.full_name}/resolve/{_part(file.revision)}/{quote(file.path)}"
-        return self._transport.ranged(url, start, end, what=f"reading {file.full_path}", redirect=True)
+        what = f"reading {file.full_path}"
+        return self._transport.ranged(url, start, end, what=what, redirect=True, total=file.size)
 
     async def _creating(self, method: str, url: str, what: str, body: Body) -> None:
         try:
-            await self._transport.request(method, url, what=what, body=body)
+            await self._transport.request(method, url, what=what, body=body, retry=is_refused)
         except ConflictError as error:
             if error.status != 409:
                 raise
@@ -220,12 +224,17 @@ def _next_page(answer: Answer) -> str | None:
 
 def _commit(info: CommitInfo) -> Commit:
     message = f"{info.title}\n\n{info.message}" if info.message and info.message != info.title else info.title
-    try:
-        date = datetime.fromisoformat(info.date)
-    except ValueError as error:
-        raise FormatError(f"commit {info.id}: {info.date!r} is not a date") from error
     author = info.authors[0].user if info.authors else ""
-    return Commit(info.id, message, author, date, tuple(info.parents) if info.parents is not None else None)
+    parents = tuple(info.parents) if info.parents is not None else None
+    return Commit(info.id, message, author, parse_date(info.date), parents)
+
+
+def parse_date(text: str) -> datetime:
+    """A moment as the Hub writes it; `FormatError` if it is none."""
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError as error:
+        raise FormatError(f"{text!r} is not a date") from error
 
 
 def _base(repo: RepoId) -> str:

@@ -6,6 +6,7 @@ that is cancelled or killed leaves the two, and the next one of the same content
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import struct
@@ -14,81 +15,121 @@ from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import Final
 
-from pyxet._async.download import Downloader, FileChunk, check_hash
-from pyxet._async.fanout import in_thread
-from pyxet.errors import IntegrityError
+from pyxet._async import leftovers
+from pyxet._async.download import Downloader, check_hash
+from pyxet._async.fanout import to_end
+from pyxet._async.windows import FileChunk
+from pyxet.errors import FormatError, IntegrityError
 from pyxet.protocol.hashing import Buffer, FileHasher, Hash, chunk_hash
 from pyxet.types import RemoteFile
 
 _RECORD = struct.Struct("<32sI")
-_READ: Final = 8 * 1024 * 1024
+# Records that are checked in one go of a worker thread.
+_BATCH: Final = 256
 
 
 class _Part:
     """The unfinished file and its journal, locked for one download."""
 
     def __init__(self, target: Path, file: RemoteFile) -> None:
-        name = (file.xet_hash or file.sha256 or file.blob_id)[:16]
+        if target.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(target))
         target.parent.mkdir(parents=True, exist_ok=True)
         self.target = target
-        self.path = target.with_name(f".{target.name}.{name}.part")
-        self._open()
-        try:
-            fcntl.flock(self._data, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        self._name = leftovers.prefix(target.name)
+        self._at = 0
+        self._good = 0
+        name = f"{self._name}{(file.xet_hash or file.sha256 or file.blob_id)[:16]}"
+        if not self._open(target.with_name(f"{name}.part")):
             # Another download of the same content to the same place: each has a file of its own, the last rename wins.
-            self.close()
-            self.path = target.with_name(f".{target.name}.{name}.{os.getpid()}-{id(self):x}.part")
-            self._open()
+            self._open(target.with_name(f"{name}.{os.getpid()}-{id(self):x}.part"))
 
-    def _open(self) -> None:
-        self.journal = self.path.with_name(f"{self.path.name}.journal")
-        self._data = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        self._records = os.open(self.journal, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
+    def _open(self, path: Path) -> bool:
+        self.path = path
+        self.journal = path.with_name(f"{path.name}.journal")
+        while True:
+            self._data = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            try:
+                try:
+                    fcntl.flock(self._data, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    os.close(self._data)
+                    return False
+                if _same_file(self._data, path):
+                    self._records = os.open(self.journal, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
+                    return True
+                # Its owner published or removed it before we had the lock; what is locked is not ours to touch.
+                os.close(self._data)
+            except BaseException:
+                with suppress(OSError):
+                    os.close(self._data)
+                raise
 
     def close(self) -> None:
         os.close(self._data)
         os.close(self._records)
 
-    def resume(self) -> list[tuple[Hash, int]]:
-        """The chunks that are there, checked again; what follows them is cut off."""
-        chunks: list[tuple[Hash, int]] = []
-        offset = 0
+    def leave(self) -> None:
+        """Close; what is there stays for the next download of this content."""
+        leftovers.note(self.target.parent, self._name, self.path)
+        self.close()
+
+    def records(self) -> list[tuple[Hash, int]]:
+        """What the journal says is there."""
         journal = os.pread(self._records, os.fstat(self._records).st_size, 0)
         whole = len(journal) // _RECORD.size * _RECORD.size
-        for value, length in _RECORD.iter_unpack(journal[:whole]):
-            if chunk_hash(os.pread(self._data, length, offset)) != value:
+        return list(_RECORD.iter_unpack(journal[:whole]))
+
+    def check(self, records: Sequence[tuple[Hash, int]]) -> list[tuple[Hash, int]]:
+        """The records, in order after those checked before, whose chunks are there; up to the first that is not."""
+        good = []
+        for value, length in records:
+            if chunk_hash(os.pread(self._data, length, self._at)) != value:
                 break
-            chunks.append((value, length))
-            offset += length
-        os.ftruncate(self._data, offset)
-        os.ftruncate(self._records, len(chunks) * _RECORD.size)
-        return chunks
+            good.append((value, length))
+            self._at += length
+        self._good += len(good)
+        return good
+
+    def cut(self) -> None:
+        """Cut off what was not checked."""
+        os.ftruncate(self._data, self._at)
+        os.ftruncate(self._records, self._good * _RECORD.size)
 
     def append(self, chunks: Sequence[FileChunk]) -> None:
         """Write verified chunks, and then say so in the journal."""
-        offset = chunks[0].offset
-        self.write([chunk.data for chunk in chunks], offset)
+        self.write([chunk.data for chunk in chunks])
         records = b"".join(_RECORD.pack(chunk.hash, len(chunk.data)) for chunk in chunks)
         _write_all(self._records, [records])
 
-    def write(self, pieces: Sequence[Buffer], offset: int) -> None:
-        """Write content at an offset."""
-        os.lseek(self._data, offset, os.SEEK_SET)
+    def write(self, pieces: Sequence[Buffer]) -> None:
+        """Write content after that which is there."""
+        os.lseek(self._data, self._at, os.SEEK_SET)
         _write_all(self._data, pieces)
-
-    def truncate(self) -> None:
-        os.ftruncate(self._data, 0)
-        os.ftruncate(self._records, 0)
+        self._at += sum(map(len, pieces))
 
     def publish(self) -> None:
-        """Give the content its name."""
-        self.path.rename(self.target)
-        self.journal.unlink(missing_ok=True)
+        """Give the content its name, and remove what is left of other downloads of that name."""
+        try:
+            self.path.rename(self.target)
+            self.journal.unlink(missing_ok=True)
+        finally:
+            self.close()
+        leftovers.remove(self.target.parent, self._name)
 
     def remove(self) -> None:
-        self.path.unlink(missing_ok=True)
-        self.journal.unlink(missing_ok=True)
+        try:
+            self.path.unlink(missing_ok=True)
+            self.journal.unlink(missing_ok=True)
+        finally:
+            self.close()
+
+
+def _same_file(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _write_all(descriptor: int, pieces: Sequence[Buffer]) -> None:
@@ -118,37 +159,54 @@ async def download_to(
     OSError
         It cannot be written (no space, no permission); what was verified stays for the next try.
     """
-    part = await in_thread(_Part, target, file)
+    part = await to_end(_Part, target, file, undo=_Part.close)
     try:
         if file.xet_hash is None:
             await _plain(downloader, file, part, progress)
         else:
             await _chunked(downloader, file, part, progress)
-        await in_thread(part.publish)
-    except IntegrityError:
-        part.remove()
+    except (IntegrityError, FormatError):
+        await to_end(part.remove)
         raise
+    except BaseException as error:
+        # Without chunks there is nothing to check and to go on from.
+        await to_end(part.remove if file.xet_hash is None else part.leave)
+        _name(error, target)
+        raise
+    try:
+        await to_end(part.publish)
     except OSError as error:
-        if error.filename is None and error.errno is not None:
-            error.filename = str(target)
+        _name(error, target)
         raise
-    finally:
-        part.close()
+
+
+def _name(error: BaseException, target: Path) -> None:
+    """Say which file it was that could not be written."""
+    if isinstance(error, OSError) and error.filename is None and error.errno is not None:
+        error.filename = str(target)
 
 
 async def _chunked(
     downloader: Downloader, file: RemoteFile, part: _Part, progress: Callable[[int], object]
 ) -> None:  # fmt: skip
     hasher = FileHasher()
-    there = await in_thread(part.resume)
-    hasher.update(there)
-    start = sum(length for _, length in there)
-    progress(start)
+    start = 0
+    records = await to_end(part.records)
+    for at in range(0, len(records), _BATCH):
+        batch = records[at : at + _BATCH]
+        good = await to_end(part.check, batch)
+        hasher.update(good)
+        start += sum(length for _, length in good)
+        if len(good) < len(batch):
+            break
+    await to_end(part.cut)
+    if start:
+        progress(start)
     if start < file.size:
         async with aclosing(downloader.chunks(file, start, file.size, verify=True)) as runs:
             async for run in runs:
                 hasher.update((chunk.hash, len(chunk.data)) for chunk in run)
-                await in_thread(part.append, run)
+                await to_end(part.append, run)
                 progress(sum(len(chunk.data) for chunk in run))
     check_hash(file, hasher)
 
@@ -156,16 +214,8 @@ async def _chunked(
 async def _plain(
     downloader: Downloader, file: RemoteFile, part: _Part, progress: Callable[[int], object]
 ) -> None:  # fmt: skip
-    part.truncate()
-    offset = 0
-    try:
-        async with aclosing(downloader.stream(file)) as pieces:
-            async for piece in pieces:
-                await in_thread(part.write, [piece], offset)
-                offset += len(piece)
-                progress(len(piece))
-    except BaseException:
-        # Without chunks there is nothing to check and to go on from.
-        with suppress(OSError):
-            part.remove()
-        raise
+    await to_end(part.cut)
+    async with aclosing(downloader.stream(file)) as pieces:
+        async for piece in pieces:
+            await to_end(part.write, [piece])
+            progress(len(piece))

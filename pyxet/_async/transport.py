@@ -8,28 +8,35 @@ task of its own.
 from __future__ import annotations
 
 import asyncio
+import atexit
 import json
+import math
 import os
 import random
+import re
+import ssl
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
-from functools import cached_property
-from typing import Any, Final
+from functools import cached_property, lru_cache
+from typing import Any, Final, NamedTuple
 from urllib.parse import urljoin, urlsplit
-from weakref import WeakKeyDictionary
+from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined]
+from weakref import WeakKeyDictionary, WeakSet
 
 import aiohttp
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
 from yarl import URL
 
-from pyxet._async.fanout import REQUESTS
+from pyxet._async.fanout import REQUESTS, in_thread
 from pyxet._version import __version__
 from pyxet.config import Credential, Limits, RetryPolicy, Timeouts
 from pyxet.errors import (
     ConnectionFailedError,
+    FormatError,
+    IntegrityError,
     RateLimitedError,
     RemoteError,
     RequestTimeoutError,
@@ -41,6 +48,7 @@ _SLICE: Final = 1024 * 1024
 _MAX_ERROR_BODY: Final = 64 * 1024
 _MAX_REDIRECTS: Final = 5
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)\Z")
 # "not now": the endpoint is busy with this resource.
 _BUSY: Final = frozenset({408, 423, 425})
 
@@ -83,14 +91,24 @@ class StreamAnswer:
 
     status: int
     headers: Mapping[str, str]
-    _response: aiohttp.ClientResponse = field(repr=False)
     what: str
+    _response: aiohttp.ClientResponse = field(repr=False)
+    _progress: float
 
-    async def chunks(self) -> AsyncIterator[bytes]:
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
         """Pieces of the body, as large as they arrive. A body that breaks off or stalls raises."""
+        content = self._response.content
         try:
-            async for piece in self._response.content.iter_any():
-                yield piece
+            while True:
+                # What is there already needs no time-out; setting one for every piece would cost more than the piece.
+                piece = content.read_nowait()
+                if not piece:
+                    if content.at_eof():
+                        return
+                    async with asyncio.timeout(self._progress):
+                        piece = await content.readany()
+                if piece:
+                    yield piece
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise _translated(error, self.what) from error
 
@@ -100,19 +118,26 @@ def is_transient(error: BaseException) -> bool:
     if isinstance(error, ServerError):
         return error.status not in (501, 505, 507)
     if isinstance(error, RemoteError):
-        return isinstance(error, RateLimitedError) or error.status in _BUSY
+        return _is_busy(error)
     return isinstance(error, (ConnectionFailedError, RequestTimeoutError))
 
 
 def is_refused(error: BaseException) -> bool:
     """Whether the request certainly was not carried out, and may be later: for requests that must not run twice."""
     if isinstance(error, RemoteError):
-        return (
-            isinstance(error, RateLimitedError)
-            or error.status in _BUSY
-            or (error.status == 503 and error.retry_after is not None)
-        )
-    return isinstance(error, ConnectionFailedError) and isinstance(error.__cause__, aiohttp.ClientConnectorError)
+        return _is_busy(error) or (error.status == 503 and error.retry_after is not None)
+    return isinstance(error.__cause__, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError))
+
+
+def never(error: BaseException) -> bool:
+    """For requests that are sent once."""
+    return False
+
+
+def _is_busy(error: RemoteError) -> bool:
+    # A conflict is for good, unless the endpoint says when to come back.
+    busy = error.status in _BUSY or (error.status == 409 and error.retry_after is not None)
+    return isinstance(error, RateLimitedError) or busy
 
 
 class Transport:
@@ -128,6 +153,7 @@ class Transport:
         self._timeouts = timeouts
         self._pid = os.getpid()
         self._sessions: WeakKeyDictionary[asyncio.AbstractEventLoop, _Kept] = WeakKeyDictionary()
+        _transports.add(self)
 
     async def aclose(self) -> None:
         """Close the session of the running loop."""
@@ -147,6 +173,7 @@ class Transport:
         body: Body | None = None,
         retry: Callable[[BaseException], bool] = is_transient,
         redirect: bool = False,
+        check: Callable[[Answer], object] = lambda answer: None,
     ) -> Answer:
         """Send a request and read the whole answer, trying again where that may help.
 
@@ -162,19 +189,33 @@ class Transport:
             Which errors are worth another try.
         redirect:
             Whether to follow redirects; a token does not follow to another origin.
+        check:
+            Raises where an answer of success is an error all the same, so that it is tried again too.
 
         Raises
         ------
         RemoteError, ConnectionFailedError, RequestTimeoutError
-            The answer has a status of 400 or more, or there is none.
+            The answer has a status of 300 or more, or there is none.
         """
-        async for attempt in self._attempts(retry):
+
+        def worthwhile(error: BaseException) -> bool:
+            return retry(error) and not self._waits_too_long(error)
+
+        def wait(state: RetryCallState) -> float:
+            return self._wait(state.attempt_number, state.outcome.exception() if state.outcome else None)
+
+        attempts = AsyncRetrying(
+            retry=retry_if_exception(worthwhile), wait=wait, stop=stop_after_attempt(self._retry.attempts), reraise=True
+        )
+        async for attempt in attempts:
             with attempt:
                 async with self.stream(
                     method, url, what=what, bearer=bearer, params=params, headers=headers, body=body, redirect=redirect
                 ) as answer:
                     data = b"".join([piece async for piece in answer.chunks()])
-                    return Answer(answer.status, answer.headers, data, str(answer._response.url))
+                    whole = Answer(answer.status, answer.headers, data, str(answer._response.url))
+                check(whole)
+                return whole
         raise AssertionError("unreachable: attempts end with a result or an error")
 
     @asynccontextmanager
@@ -190,19 +231,23 @@ class Transport:
         body: Body | None = None,
         redirect: bool = False,
     ) -> AsyncIterator[StreamAnswer]:
-        """Send a request once and give the answer while its body arrives. Raises like `request`."""
+        """Send a request once and give the answer while its body arrives. Raises like `request`.
+
+        It counts as one of the process's requests until the block ends, so the block must not wait for another one.
+        """
         target = url if "://" in url else self.endpoint + url
         async with REQUESTS.hold(1, self._limits.concurrency):
             for _ in range(_MAX_REDIRECTS + 1):
                 response = await self._send(method, target, what, bearer, params, headers, body)
                 try:
                     if response.status in _REDIRECTS and redirect and "Location" in response.headers:
-                        target, params = urljoin(target, response.headers["Location"]), None
-                        bearer = bearer if _origin(target) == _origin(str(response.url)) else ""
+                        here, target, params = target, urljoin(target, response.headers["Location"]), None
+                        if _origin(target) != _origin(here):
+                            bearer = ""
                         continue
                     if response.status >= 300:
-                        raise await _error(response, what)
-                    yield StreamAnswer(response.status, response.headers, response, what)
+                        raise await _error(response, what, self._timeouts.progress)
+                    yield StreamAnswer(response.status, response.headers, what, response, self._timeouts.progress)
                     return
                 finally:
                     # A body that was not read to its end must not go back to the pool of connections.
@@ -210,28 +255,51 @@ class Transport:
             raise ConnectionFailedError(f"{what}: more than {_MAX_REDIRECTS} redirects")
 
     async def ranged(
-        self, url: str, start: int, end: int, *, what: str, bearer: str | None = None, redirect: bool = False
+        self,
+        url: str,
+        start: int,
+        end: int,
+        *,
+        what: str,
+        bearer: str | None = None,
+        redirect: bool = False,
+        total: int | None = None,
     ) -> AsyncGenerator[bytes, None]:
-        """Bytes ``start`` to before ``end`` of a resource; a body that breaks off is continued from its last good byte."""
+        """Bytes ``start`` to before ``end`` of a resource; a body that breaks off is continued from its last good byte.
+
+        Never more than was asked for, whatever the answer has. Consumers must not wait for other requests.
+
+        Raises
+        ------
+        IntegrityError
+            The answer says that the resource does not have ``total`` bytes, where that is given.
+        FormatError
+            The answer is not the range that was asked for.
+        """
         failures = 0
         at = start
         while at < end:
             try:
                 span = {"Range": f"bytes={at}-{end - 1}"}
                 async with self.stream("GET", url, what=what, bearer=bearer, headers=span, redirect=redirect) as answer:
-                    if answer.status != 206 and at != start:
-                        raise ConnectionFailedError(f"{what}: the endpoint does not continue a range")
-                    async with aclosing(answer.chunks()) as chunks:  # type: ignore[type-var]  # it is a generator
+                    skip = _skipped(answer, at, end, total)
+                    async with aclosing(answer.chunks()) as chunks:
                         async for piece in chunks:
-                            piece = piece[: end - at]
-                            at += len(piece)
-                            failures = 0
-                            yield piece
+                            if skip:
+                                skip, piece = max(0, skip - len(piece)), piece[skip:]
+                            if len(piece) > end - at:
+                                piece = piece[: end - at]
+                            if piece:
+                                at += len(piece)
+                                failures = 0
+                                yield piece
+                            if at == end:
+                                break
                 if at < end:
                     raise ConnectionFailedError(f"{what}: the body ended {end - at:,} bytes early")
             except (RemoteError, ConnectionFailedError, RequestTimeoutError) as error:
                 failures += 1
-                if not is_transient(error) or failures >= self._retry.attempts:
+                if not is_transient(error) or self._waits_too_long(error) or failures >= self._retry.attempts:
                     raise
                 await asyncio.sleep(self._wait(failures, error))
 
@@ -250,67 +318,68 @@ class Transport:
         if token:
             all_headers["Authorization"] = f"Bearer {token}"
         data: AsyncIterator[bytes] | None = None
-        session = await self._session()
+        kept = await self._session()
+        proxy = kept.proxy(url)
         try:
-            async with asyncio.timeout(self._timeouts.response) as deadline:
+            async with asyncio.timeout(self._timeouts.connect + self._timeouts.response) as deadline:
                 if body is not None:
                     all_headers["Content-Type"] = body.content_type
                     all_headers["Content-Length"] = str(body.size)
                     data = self._sending(body, deadline)
-                return await session.request(
+                return await kept.session.request(
                     method,
                     URL(url, encoded=True).extend_query(params or {}),
                     headers=all_headers,
                     data=data,
                     allow_redirects=False,
+                    proxy=proxy.url,
+                    proxy_auth=proxy.auth,
                 )
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise _translated(error, what) from error
 
     async def _sending(self, body: Body, deadline: asyncio.Timeout) -> AsyncIterator[bytes]:
-        """The body in slices of a mebibyte; each one sent moves the deadline, so only a stall runs into it."""
+        """The body in slices of at most a mebibyte; each one sent moves the deadline, so only a stall runs into it.
+
+        An answer may come before the body has left; then the deadline is over, and nobody wants the rest.
+        """
         loop = asyncio.get_running_loop()
         for piece in body.slices:
             view = memoryview(piece)
             for at in range(0, len(view), _SLICE):
-                deadline.reschedule(loop.time() + self._timeouts.progress)
+                if not _reschedule(deadline, loop.time() + self._timeouts.progress):
+                    raise ConnectionResetError("the answer came before the whole request was sent")
                 yield view[at : at + _SLICE]  # type: ignore[misc]  # aiohttp writes any buffer
-        deadline.reschedule(loop.time() + self._timeouts.response)
+        _reschedule(deadline, loop.time() + self._timeouts.response)
 
-    async def _session(self) -> aiohttp.ClientSession:
+    async def _session(self) -> _Kept:
         if self._pid != os.getpid():
-            # Forked: the parent's sockets are not ours to use or to close.
+            # Forked: the parent's sockets are not ours to use or to close, so nothing may collect them either.
+            _inherited.append(self._sessions)
             self._pid, self._sessions = os.getpid(), WeakKeyDictionary()
         loop = asyncio.get_running_loop()
         kept = self._sessions.get(loop)
+        if kept is not None and not kept.session.closed:
+            return kept
+        context = await in_thread(_tls, os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
+        kept = self._sessions.get(loop)
         if kept is None or kept.session.closed:
             session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=60),
-                timeout=aiohttp.ClientTimeout(
-                    total=None, sock_connect=self._timeouts.connect, sock_read=self._timeouts.progress
-                ),
+                connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=60, ssl=context),
+                timeout=aiohttp.ClientTimeout(total=None, connect=self._timeouts.connect),
                 headers={"User-Agent": f"pyxet/{__version__}"},
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
-                trust_env=True,
                 read_bufsize=_SLICE,
             )
-            kept = _Kept(session, _keep(session))
+            kept = _Kept(session, _keep(session), {})
             await anext(kept.keeper)
             self._sessions[loop] = kept
-        return kept.session
+        return kept
 
-    def _attempts(self, retry: Callable[[BaseException], bool]) -> AsyncRetrying:
-        def worthwhile(error: BaseException) -> bool:
-            asked = error.retry_after if isinstance(error, RemoteError) else None
-            return retry(error) and (asked is None or asked <= self._retry.max_retry_after)
-
-        def wait(state: RetryCallState) -> float:
-            return self._wait(state.attempt_number, state.outcome.exception() if state.outcome else None)
-
-        return AsyncRetrying(
-            retry=retry_if_exception(worthwhile), wait=wait, stop=stop_after_attempt(self._retry.attempts), reraise=True
-        )
+    def _waits_too_long(self, error: BaseException) -> bool:
+        asked = error.retry_after if isinstance(error, RemoteError) else None
+        return asked is not None and asked > self._retry.max_retry_after
 
     def _wait(self, failures: int, error: BaseException | None) -> float:
         """Seconds before the next try: what the endpoint asked for, else doubling with jitter."""
@@ -320,10 +389,31 @@ class Transport:
         return longest * random.uniform(0.5, 1.0)
 
 
+class _Proxy(NamedTuple):
+    url: URL | None
+    auth: aiohttp.BasicAuth | None
+
+
 @dataclass(frozen=True)
 class _Kept:
     session: aiohttp.ClientSession
     keeper: AsyncGenerator[None, None]
+    proxies: dict[tuple[str, str], _Proxy]
+
+    def proxy(self, url: str) -> _Proxy:
+        """The proxy of the environment for a URL, looked up once for each origin.
+
+        aiohttp's own ``trust_env`` also reads ``.netrc``, whose passwords would contradict our tokens.
+        """
+        origin = _origin(url)
+        if origin not in self.proxies:
+            scheme, host = origin
+            found = getproxies_environment()
+            value = None if proxy_bypass_environment(host) else found.get(scheme) or found.get("all")
+            target = URL(value) if value else None
+            auth = aiohttp.BasicAuth.from_url(target) if target is not None else None
+            self.proxies[origin] = _Proxy(target.with_user(None) if target is not None else None, auth)
+        return self.proxies[origin]
 
 
 async def _keep(session: aiohttp.ClientSession) -> AsyncGenerator[None, None]:
@@ -333,29 +423,93 @@ async def _keep(session: aiohttp.ClientSession) -> AsyncGenerator[None, None]:
         await session.close()
 
 
+_transports: WeakSet[Transport] = WeakSet()
+_inherited: list[object] = []
+
+
+@atexit.register
+def _close_at_exit() -> None:
+    """Close what still is open on loops that run in other threads, as those threads just stop."""
+    for transport in list(_transports):
+        if transport._pid != os.getpid():
+            continue
+        for loop in list(transport._sessions):
+            if loop.is_running():
+                with suppress(Exception):
+                    asyncio.run_coroutine_threadsafe(transport.aclose(), loop).result(1.0)
+
+
+@lru_cache(maxsize=4)
+def _tls(file: str | None, folder: str | None) -> ssl.SSLContext:
+    """Certificates as the environment names them now: OpenSSL reads the variables, which are the cache's key."""
+    context = ssl.create_default_context()
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+def _reschedule(deadline: asyncio.Timeout, when: float) -> bool:
+    try:
+        deadline.reschedule(when)
+    except RuntimeError:
+        return False
+    return True
+
+
+def _skipped(answer: StreamAnswer, at: int, end: int, total: int | None) -> int:
+    """Bytes of an answer's body that come before what was asked for: an endpoint may send the whole resource."""
+    if answer.headers.get("Content-Encoding", "identity") != "identity":
+        raise FormatError(f"{answer.what}: the answer is encoded, which was not asked for")
+    if answer.status == 206:
+        match = _CONTENT_RANGE.match(answer.headers.get("Content-Range", ""))
+        if match is not None:
+            if int(match[1]) != at:
+                raise FormatError(f"{answer.what}: byte {int(match[1]):,} came, {at:,} was asked for")
+            if total is not None and match[3] != "*" and int(match[3]) != total:
+                raise IntegrityError(f"{answer.what}: it has {int(match[3]):,} bytes, {total:,} were expected")
+        return 0
+    length = answer.headers.get("Content-Length")
+    if length is not None and int(length) == end - at:
+        return 0
+    if length is not None and total is not None and int(length) != total:
+        raise IntegrityError(f"{answer.what}: it has {int(length):,} bytes, {total:,} were expected")
+    return at
+
+
 def _origin(url: str) -> tuple[str, str]:
     parts = urlsplit(url)
     return parts.scheme, parts.netloc
 
 
-async def _error(response: aiohttp.ClientResponse, what: str) -> RemoteError:
+async def _error(response: aiohttp.ClientResponse, what: str, progress: float) -> RemoteError:
     headers = response.headers
     detail = headers.get("X-Error-Message")
     if not detail:
+        data = bytearray()
         try:
-            data = await response.content.read(_MAX_ERROR_BODY)
-            parsed = json.loads(data)
-            detail = parsed.get("error") if isinstance(parsed, dict) else None
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
+            async with asyncio.timeout(progress):
+                while len(data) < _MAX_ERROR_BODY and (piece := await response.content.readany()):
+                    data += piece
+            detail = _detail(json.loads(data))
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError, RecursionError):
             detail = None
     return error_from_response(
         response.status,
         what=what,
         code=headers.get("X-Error-Code"),
-        detail=detail if isinstance(detail, str) else None,
-        request_id=headers.get("X-Request-Id") or headers.get("X-Amzn-Trace-Id"),
+        detail=detail,
+        request_id=headers.get("X-Request-Id") or headers.get("X-Amzn-Trace-Id") or headers.get("X-Amz-Cf-Id"),
         retry_after=_retry_after(headers.get("Retry-After")),
     )
+
+
+def _detail(answer: Any) -> str | None:
+    """The explanation in an error's JSON: ``{"error": …}`` or ``{"errors": [{"message": …}, …]}``."""
+    if not isinstance(answer, dict):
+        return None
+    several = answer.get("errors")
+    found = [answer.get("error"), *(several if isinstance(several, list) else ())]
+    texts = [item.get("message") if isinstance(item, dict) else item for item in found]
+    return "; ".join(text for text in texts if isinstance(text, str) and text) or None
 
 
 def _retry_after(text: str | None) -> float | None:
@@ -363,17 +517,19 @@ def _retry_after(text: str | None) -> float | None:
     if not text:
         return None
     try:
-        return max(0.0, float(text))
+        seconds = float(text)
     except ValueError:
-        pass
-    try:
-        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
-    except ValueError:
-        return None
+        try:
+            seconds = parsedate_to_datetime(text).timestamp() - time.time()
+        except ValueError:
+            return None
+    return max(0.0, seconds) if math.isfinite(seconds) else None
 
 
 def _translated(error: Exception, what: str) -> ConnectionFailedError | RequestTimeoutError:
     """Foreign errors as ours; the message names the host, never the query string with its signature."""
+    if isinstance(error, aiohttp.ConnectionTimeoutError):
+        return RequestTimeoutError(f"{what}: no connection in time")
     if isinstance(error, TimeoutError):
         return RequestTimeoutError(f"{what}: no answer or no progress in time")
     if isinstance(error, aiohttp.ClientConnectorError):
