@@ -5,6 +5,7 @@ from __future__ import annotations
 import array
 import random
 import struct
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from _vectors import CASES, NAMES, XET_CORE, content
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pyxet.protocol import kernels
 from pyxet.protocol.chunking import Chunker, chunk_ends
 from pyxet.protocol.constants import GEAR_MASK, GEAR_TABLE, MAX_CHUNK, MIN_CHUNK
 from pyxet.protocol.hashing import chunk_hashes, file_hash, hash_to_hex, xorb_hash
@@ -169,6 +171,16 @@ def test_byte_grouping(data: bytes) -> None:
         for make in (bytes, bytearray, memoryview):
             assert module.bg4_split(make(data)) == grouped
             assert module.bg4_join(make(grouped)) == data
+
+
+def test_without_a_compiler_numpy_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert kernels.KERNEL == "c", "these tests need both kernels"
+
+    def no_c_kernel(name: str) -> ModuleType:
+        raise ImportError(name)
+
+    monkeypatch.setattr(kernels.importlib, "import_module", no_c_kernel)
+    assert kernels._choose() == "numpy"
 
 
 def test_group_sizes_of_the_internet_draft() -> None:
