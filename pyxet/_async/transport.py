@@ -16,7 +16,7 @@ import random
 import re
 import ssl
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
@@ -45,6 +45,7 @@ from pyxet.errors import (
 )
 
 _SLICE: Final = 1024 * 1024
+_SMALL_BODY: Final = 64 * 1024
 _MAX_ERROR_BODY: Final = 64 * 1024
 _MAX_REDIRECTS: Final = 5
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
@@ -324,7 +325,9 @@ class Transport:
             async with asyncio.timeout(self._timeouts.connect + self._timeouts.response) as deadline:
                 if body is not None:
                     all_headers["Content-Type"] = body.content_type
-                    all_headers["Content-Length"] = str(body.size)
+                    # A body of many slices may make them only when they are asked for.
+                    size = body.size if len(body.slices) <= 1 else await in_thread(lambda: body.size)
+                    all_headers["Content-Length"] = str(size)
                     data = self._sending(body, deadline)
                 return await kept.session.request(
                     method,
@@ -339,17 +342,18 @@ class Transport:
             raise _translated(error, what) from error
 
     async def _sending(self, body: Body, deadline: asyncio.Timeout) -> AsyncIterator[bytes]:
-        """The body in slices of at most a mebibyte; each one sent moves the deadline, so only a stall runs into it.
+        """The body in slices of about a mebibyte; each one sent moves the deadline, so only a stall runs into it.
 
         An answer may come before the body has left; then the deadline is over, and nobody wants the rest.
         """
         loop = asyncio.get_running_loop()
-        for piece in body.slices:
-            view = memoryview(piece)
-            for at in range(0, len(view), _SLICE):
-                if not _reschedule(deadline, loop.time() + self._timeouts.progress):
-                    raise ConnectionResetError("the answer came before the whole request was sent")
-                yield view[at : at + _SLICE]  # type: ignore[misc]  # aiohttp writes any buffer
+        slices = _sliced(body.slices)
+        while (
+            piece := next(slices, None) if body.size <= _SMALL_BODY else await in_thread(next, slices, None)
+        ) is not None:
+            if not _reschedule(deadline, loop.time() + self._timeouts.progress):
+                raise ConnectionResetError("the answer came before the whole request was sent")
+            yield piece  # type: ignore[misc]  # aiohttp writes any buffer
         _reschedule(deadline, loop.time() + self._timeouts.response)
 
     async def _session(self) -> _Kept:
@@ -445,6 +449,24 @@ def _tls(file: str | None, folder: str | None) -> ssl.SSLContext:
     context = ssl.create_default_context()
     context.set_alpn_protocols(["http/1.1"])
     return context
+
+
+def _sliced(pieces: Iterable[bytes | bytearray | memoryview]) -> Iterator[bytes | memoryview]:
+    """Pieces cut, or put together, to slices of about a mebibyte: each one sent has its price."""
+    group: list[bytes | bytearray | memoryview] = []
+    size = 0
+    for piece in pieces:
+        if group and size + len(piece) > _SLICE:
+            yield b"".join(group)
+            group, size = [], 0
+        if len(piece) >= _SLICE // 2 and not group:
+            view = memoryview(piece)
+            yield from (view[at : at + _SLICE] for at in range(0, len(view), _SLICE))
+        else:
+            group.append(piece)
+            size += len(piece)
+    if group:
+        yield b"".join(group)
 
 
 def _reschedule(deadline: asyncio.Timeout, when: float) -> bool:

@@ -2,59 +2,50 @@
 
 An `Uploader` is one session. All its files share what is known of stored chunks and the xorb that is being filled, so
 that thousands of small files travel in few xorbs. Content is safe to name in a commit after `Uploader.flush`.
+
+Content counts as memory in flight from `ContentWriter.write` until its xorb is stored. What waits in open files and in
+the open xorb may wait for ever, so it is sent early when others have no room left.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+import os
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Any, Final
+from weakref import WeakSet, finalize
 
 from pyxet._async.cas import Cas
-from pyxet._async.fanout import WRITE_MEMORY, in_thread, run_all
+from pyxet._async.fanout import WRITE_MEMORY, in_thread, run_all, stopped, to_end
+from pyxet._async.packing import Account, Chunk, Packer, UploadStats
 from pyxet.config import Limits
-from pyxet.errors import ConflictError, TransactionError
+from pyxet.errors import ConflictError
 from pyxet.protocol.chunking import Chunker
 from pyxet.protocol.constants import MAX_CHUNK, MAX_SHARD_BYTES, MAX_XORB_BYTES, MIB
-from pyxet.protocol.dedup import QUERY_SPACING, FileAssembler, Place, Places
+from pyxet.protocol.dedup import QUERY_SPACING, FileAssembler
 from pyxet.protocol.hashing import Buffer, Hash, chunk_hash, hash_to_hex, is_eligible
 from pyxet.protocol.shard import (
     EMPTY_SHARD_SIZE,
     FileEntry,
-    ShardChunk,
     XorbEntry,
     file_entry_size,
     write_upload_shard,
     xorb_entry_size,
 )
-from pyxet.protocol.xorb import EncodedChunk, Xorb, XorbBuilder, encode_chunk
 from pyxet.types import UploadedContent
+
+__all__ = ["RUN", "ContentWriter", "Source", "UploadStats", "Uploader"]
 
 # Bytes that are handed to a worker thread at once.
 RUN: Final = 2 * MIB
-_QUERIES_AT_ONCE: Final = 8
+# Runs up to this size are hashed twice in one thread, larger ones in two at once.
+_SMALL_RUN: Final = MIB // 4
 _SHARDS_AT_ONCE: Final = 4
 Source = bytes | bytearray | memoryview | Path
-
-
-@dataclass(slots=True)
-class UploadStats:
-    """What a session did, in bytes and counts: ``sent`` counts serialized xorbs that were new to the endpoint."""
-
-    files: int = 0
-    content: int = 0
-    deduplicated: int = 0
-    sent: int = 0
-    xorbs: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class _Chunk:
-    hash: Hash
-    data: memoryview
 
 
 @dataclass(slots=True)
@@ -65,19 +56,8 @@ class _Finished:
     sha256: str
 
 
-@dataclass(slots=True)
-class _Session:
-    """State of a session that its files share."""
-
-    places: Places = field(default_factory=Places)
-    builder: XorbBuilder = field(default_factory=XorbBuilder)
-    number: int = 0
-    finished: list[_Finished] = field(default_factory=list)
-    xorbs: list[XorbEntry] = field(default_factory=list)
-
-
 class Uploader:
-    """One session of storing content through a repository's CAS.
+    """One session of storing content through a repository's CAS. It belongs to the event loop that uses it.
 
     Parameters
     ----------
@@ -89,16 +69,18 @@ class Uploader:
 
     def __init__(self, cas: Cas, limits: Limits) -> None:
         self._cas = cas
-        self._memory = limits.memory // 2
-        self._xorb_size = min(MAX_XORB_BYTES, max(4 * MIB, limits.memory // 4))
-        self._session = _Session()
-        self._session.number = self._session.places.open_xorb()
-        self._packing = asyncio.Lock()
-        self._flushing = asyncio.Lock()
-        self._sending: set[asyncio.Task[None]] = set()
-        self._failure: BaseException | None = None
-        self._closed = False
+        self.account = Account(limits.memory // 2)
         self.stats = UploadStats()
+        # Small enough for one xorb to be filled while others are being sent.
+        xorb_size = min(MAX_XORB_BYTES, max(4 * MIB, limits.memory // 8))
+        self.packer = Packer(cas, self.account, xorb_size, self.stats)
+        self._finished: list[_Finished] = []
+        self._flushing = asyncio.Lock()
+        self._writers: WeakSet[ContentWriter] = WeakSet()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._giving_way: asyncio.Task[None] | None = None
+        finalize(self, self.account.close).atexit = False
+        WRITE_MEMORY.on_pressure(self._pressed)
 
     async def add(
         self,
@@ -122,144 +104,112 @@ class Uploader:
             A local file changed while it was read.
         """
         writer = self.writer(sha256)
-        if isinstance(source, (bytes, bytearray, memoryview)):
-            view = memoryview(source).cast("B")
-            for at in range(0, len(view), RUN):
-                piece = view[at : at + RUN]
-                await writer.write(piece)
-                progress(len(piece))
-            return await writer.close()
-        file: IO[bytes] = await in_thread(source.open, "rb") if isinstance(source, Path) else source
         try:
-            while data := await in_thread(file.read, RUN):
-                await writer.write(data)
-                progress(len(data))
-            if isinstance(source, Path):
-                size = (await in_thread(source.stat)).st_size
-                if size != writer.size:
-                    raise ConflictError(
-                        f"{source} changed while it was uploaded: {writer.size:,} bytes read, {size:,} there"
-                    )
+            if isinstance(source, (bytes, bytearray, memoryview)):
+                view = memoryview(source).cast("B")
+                for at in range(0, len(view), RUN):
+                    piece = view[at : at + RUN]
+                    await writer.write(piece)
+                    progress(len(piece))
+            elif isinstance(source, Path):
+                await self._add_path(writer, source, progress)
+            else:
+                # Somebody else's file, perhaps a pipe that nothing comes from: a read is not waited for when cancelled.
+                await _copy(lambda: in_thread(source.read, RUN), writer, progress)
+            return await writer.close()
         except BaseException:
             await writer.discard()
             raise
+
+    async def _add_path(self, writer: ContentWriter, source: Path, progress: Callable[[int], object]) -> None:
+        # Read without a buffer of its own: it would be filled, and copied from, for each run.
+        file: IO[bytes] = await to_end(lambda: source.open("rb", buffering=0), undo=lambda opened: opened.close())
+        try:
+            before = os.fstat(file.fileno())
+            # A file may not be closed while it is read, as another one could get its descriptor.
+            await _copy(lambda: to_end(file.read, RUN), writer, progress)
+            after = os.fstat(file.fileno())
         finally:
-            if isinstance(source, Path):
-                await in_thread(file.close)
-        return await writer.close()
+            file.close()
+        if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns) or writer.size != after.st_size:
+            raise ConflictError(
+                f"{source} changed while it was uploaded: {writer.size:,} bytes read, {after.st_size:,} there"
+            )
 
     def writer(self, sha256: str | None = None) -> ContentWriter:
         """A writer for content that comes in pieces."""
-        return ContentWriter(self, sha256)
+        writer = ContentWriter(self, sha256)
+        self._writers.add(writer)
+        return writer
 
     async def flush(self) -> None:
         """Store and register all content that was added so far. Raises what kept any of it from being stored."""
         async with self._flushing:
-            async with self._packing:
-                await self._seal()
-                finished, self._session.finished = self._session.finished, []
-            await self._sent()
-            xorbs, self._session.xorbs = self._session.xorbs, []
-            entries: dict[tuple[Hash, str | None], FileEntry] = {}
-            for item in finished:
-                entry = item.assembler.entry(self._session.places, item.sha256)
-                entries[entry.file_hash, entry.sha256] = entry
-            shards = list(_shards(list(entries.values()), xorbs))
-            await run_all((lambda data=data: self._cas.upload_shard(data) for data in shards), limit=_SHARDS_AT_ONCE)  # type: ignore[misc]
+            finished, self._finished = self._finished, []
+            xorbs: list[XorbEntry] = []
+            try:
+                await self.packer.seal()
+                xorbs = await self.packer.sent()
+                shards = await in_thread(self._shards, finished, xorbs)
+                await run_all(
+                    (lambda data=data: self._cas.upload_shard(data) for data in shards),  # type: ignore[misc]
+                    limit=_SHARDS_AT_ONCE,
+                )
+            except BaseException:
+                # Whoever tries again must not find that there is nothing left to do.
+                self._finished = finished + self._finished
+                self.packer.give_back(xorbs)
+                raise
 
     async def aclose(self) -> None:
         """End the session: what is still being sent is cancelled."""
-        self._closed = True
-        for task in self._sending:
-            task.cancel()
-        await asyncio.gather(*self._sending, return_exceptions=True)
-        self._session = _Session()
+        try:
+            if self._giving_way is not None:
+                await stopped(self._giving_way)
+        finally:
+            self._finished = []
+            await self.packer.aclose()
 
     def check(self) -> None:
         """Raise if the session has ended or a part of it failed."""
-        if self._failure is not None:
-            raise self._failure
-        if self._closed:
-            raise TransactionError("this upload has ended")
-
-    async def place(self, chunks: Sequence[_Chunk], assembler: FileAssembler, query: Sequence[Hash]) -> None:
-        """Give each chunk of a run its place: a known one, or one in the open xorb."""
-        self.check()
-        places = self._session.places
-        unknown = [value for value in query if places.find(value) is None]
-        for shard in await run_all(
-            (lambda value=value: self._cas.query_chunk(value) for value in unknown),  # type: ignore[misc]
-            limit=_QUERIES_AT_ONCE,
-        ):
-            if shard is not None:
-                places.add_shard(shard)
-        # Most chunks that are unknown now are new; they are encoded before it is this file's turn to fill the xorb.
-        new = [chunk for chunk in chunks if places.find(chunk.hash) is None]
-        encoded = dict(zip((chunk.hash for chunk in new), await in_thread(_encode, new), strict=True))
-        async with self._packing:
-            await self._pack(chunks, assembler, encoded)
-
-    async def _pack(
-        self, chunks: Sequence[_Chunk], assembler: FileAssembler, encoded: dict[Hash, EncodedChunk]
-    ) -> None:
-        places = self._session.places
-        values = [chunk.hash for chunk in chunks]
-        at = 0
-        while at < len(chunks):
-            run = places.find_run(values, at)
-            if run and assembler.takes(run):
-                for place in run:
-                    assembler.add(values[at], len(chunks[at].data), place)
-                    self.stats.deduplicated += len(chunks[at].data)
-                    at += 1
-                continue
-            chunk = chunks[at]
-            ready = encoded.get(chunk.hash) or (await in_thread(_encode, [chunk]))[0]
-            if not self._session.builder.fits(ready.size) or self._session.builder.size + ready.size > self._xorb_size:
-                await self._seal()
-            place = Place(self._session.number, self._session.builder.add(ready))
-            places.add(chunk.hash, place)
-            assembler.add(chunk.hash, len(chunk.data), place)
-            at += 1
-
-    async def _seal(self) -> None:
-        """Finish the open xorb and start sending it once there is room in memory for another."""
-        self.check()
-        if not len(self._session.builder):
-            return
-        builder, number = self._session.builder, self._session.number
-        self._session.builder, self._session.number = XorbBuilder(), self._session.places.open_xorb()
-        xorb = await in_thread(builder.build)
-        self._session.places.seal(number, xorb.info.hash)
-        self._session.xorbs.append(
-            XorbEntry(xorb.info.hash, tuple(ShardChunk(chunk.hash, chunk.raw_length) for chunk in xorb.info.chunks))
-        )
-        await WRITE_MEMORY.acquire(xorb.info.size, self._memory)
-        task = asyncio.create_task(self._send(xorb))
-        self._sending.add(task)
-        task.add_done_callback(self._sending.discard)
-
-    async def _send(self, xorb: Xorb) -> None:
-        try:
-            if await self._cas.upload_xorb(xorb):
-                self.stats.sent += xorb.info.size
-            self.stats.xorbs += 1
-        except Exception as error:  # noqa: BLE001  # raised by whoever depends on the xorb
-            self._failure = self._failure or error
-        finally:
-            WRITE_MEMORY.release(xorb.info.size)
-
-    async def _sent(self) -> None:
-        while self._sending:
-            await asyncio.wait(self._sending)
-        self.check()
+        self._loop = asyncio.get_running_loop()
+        self.packer.check()
 
     def finish(self, assembler: FileAssembler, sha256: str) -> UploadedContent:
         """Note that a file is complete; `flush` registers it."""
-        self._session.finished.append(_Finished(assembler, sha256))
+        self._finished.append(_Finished(assembler, sha256))
         self.stats.files += 1
         self.stats.content += assembler.size
         return UploadedContent(assembler.size, sha256, hash_to_hex(assembler.file_hash()))
+
+    def _shards(self, finished: Sequence[_Finished], xorbs: Sequence[XorbEntry]) -> list[bytes]:
+        entries: dict[tuple[Hash, str | None], FileEntry] = {}
+        for item in finished:
+            entry = item.assembler.entry(self.packer.places, item.sha256)
+            entries[entry.file_hash, entry.sha256] = entry
+        return _shards(list(entries.values()), xorbs)
+
+    def _pressed(self) -> None:
+        """Others need memory, says any thread."""
+        if self._loop is not None:
+            with suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._start_giving_way)
+
+    def _start_giving_way(self) -> None:
+        if self._giving_way is None:
+            self._giving_way = asyncio.create_task(self._give_way())
+            self._giving_way.add_done_callback(self._gave_way)
+
+    def _gave_way(self, task: asyncio.Task[None]) -> None:
+        self._giving_way = None
+        if not task.cancelled():
+            # Whoever goes on with this session will meet the same failure.
+            task.exception()
+
+    async def _give_way(self) -> None:
+        for writer in list(self._writers):
+            await writer.push()
+        await self.packer.seal()
 
 
 class ContentWriter:
@@ -267,11 +217,13 @@ class ContentWriter:
 
     def __init__(self, uploader: Uploader, sha256: str | None) -> None:
         self._uploader = uploader
+        self._lock = asyncio.Lock()
         self._chunker = Chunker()
         self._assembler = FileAssembler()
         self._known_sha256 = sha256
         self._sha256 = hashlib.sha256()
         self._waiting = bytearray()
+        # The bytes of the chunk that is not complete yet, and where it begins in the content.
         self._tail = b""
         self._tail_offset = 0
         self._queried = -QUERY_SPACING
@@ -280,37 +232,78 @@ class ContentWriter:
 
     async def write(self, data: Buffer) -> None:
         """Take a piece; waits while earlier ones are on their way."""
-        self._uploader.check()
-        self.size += len(data)
-        if not self._waiting and len(data) >= RUN:
-            await self._run(bytes(data))
-            return
-        self._waiting += data
-        if len(self._waiting) >= RUN:
-            run, self._waiting = bytes(self._waiting), bytearray()
-            await self._run(run)
+        view = memoryview(data).cast("B")
+        for at in range(0, len(view), RUN):
+            self._uploader.check()
+            piece = view[at : at + RUN]
+            # Not under the lock: those who need the memory may be waiting for what this writer holds already.
+            await self._uploader.account.take(len(piece))
+            async with self._lock:
+                self.size += len(piece)
+                if not self._waiting and len(piece) == RUN:
+                    # Bytes do not change, so they need no copy.
+                    await self._run(piece if isinstance(piece.obj, bytes) else memoryview(bytes(piece)))
+                    continue
+                self._waiting += piece
+                self._uploader.account.rest(len(piece))
+                if len(self._waiting) >= RUN:
+                    await self._run_waiting()
+
+    async def push(self) -> None:
+        """Do not wait for more before what was written is on its way."""
+        async with self._lock:
+            if self._waiting:
+                await self._run_waiting()
+            await self._packed()
 
     async def close(self) -> UploadedContent:
         """End the content. It is safe to commit after the uploader's ``flush``."""
-        await self._run(bytes(self._waiting), last=True)
-        await self._packed()
+        self._uploader.check()
+        async with self._lock:
+            await self._run_waiting(last=True)
+            await self._packed()
         return self._uploader.finish(self._assembler, self._known_sha256 or self._sha256.hexdigest())
 
     async def discard(self) -> None:
         """Forget the content; chunks of it that were sent are not part of any file."""
-        if self._packing is not None:
-            self._packing.cancel()
-            await asyncio.gather(self._packing, return_exceptions=True)
+        waiting, self._waiting = len(self._waiting), bytearray()
+        self._uploader.account.rest(-waiting)
+        self._uploader.account.give(waiting)
+        packing, self._packing = self._packing, None
+        if packing is not None:
+            await stopped(packing)
 
-    async def _run(self, data: bytes, *, last: bool = False) -> None:
-        hashing = asyncio.create_task(in_thread(self._chunks, data, last))
+    async def _run_waiting(self, *, last: bool = False) -> None:
+        data, self._waiting = bytes(self._waiting), bytearray()
+        self._uploader.account.rest(-len(data))
+        await self._run(memoryview(data), last=last)
+
+    async def _run(self, data: memoryview, *, last: bool = False) -> None:
+        """Chunk, hash and pack a run, whose memory was taken."""
+        account = self._uploader.account
         try:
-            if self._known_sha256 is None and data:
-                await in_thread(self._sha256.update, data)
-        finally:
-            chunks = await hashing
-        await self._packed()
-        self._packing = asyncio.create_task(self._uploader.place(chunks, self._assembler, self._queries(chunks)))
+            chunks = await self._hashed(data, last)
+            await self._packed()
+        except BaseException:
+            account.give(len(data))
+            raise
+        place = self._uploader.packer.place(chunks, self._assembler, self._queries(chunks))
+        self._packing = asyncio.create_task(place)
+        self._packing.add_done_callback(lambda _: account.give(len(data)))
+
+    async def _hashed(self, data: memoryview, last: bool) -> list[Chunk]:
+        if self._known_sha256 is not None:
+            return await in_thread(self._chunks, data, last)
+        if len(data) <= _SMALL_RUN:
+            return await in_thread(lambda: (self._sha256.update(data), self._chunks(data, last))[1])
+        hashing = asyncio.create_task(in_thread(self._sha256.update, data))
+        try:
+            chunks = await in_thread(self._chunks, data, last)
+            await hashing
+        except BaseException:
+            await stopped(hashing)
+            raise
+        return chunks
 
     async def _packed(self) -> None:
         if self._packing is not None:
@@ -318,26 +311,29 @@ class ContentWriter:
             try:
                 await packing
             except asyncio.CancelledError:
-                packing.cancel()
+                await stopped(packing)
                 raise
 
-    def _chunks(self, data: bytes, last: bool) -> list[_Chunk]:
+    def _chunks(self, data: memoryview, last: bool) -> list[Chunk]:
         """The chunks that a run completes; runs in a worker thread, one run at a time."""
         ends = self._chunker.feed(data)
         end = self._chunker.finish() if last else None
         if end is not None:
             ends = [*ends, end]
-        view = memoryview(self._tail + data) if self._tail else memoryview(data)
-        base, start, chunks = self._tail_offset, 0, []
+        chunks = []
+        start, begins = 0, self._tail_offset + len(self._tail)
         for end in ends:
-            piece = view[start : end - base]
-            chunks.append(_Chunk(chunk_hash(piece), piece))
-            start = end - base
-        self._tail, self._tail_offset = bytes(view[start:]), base + start
+            piece = data[start : end - begins]
+            if self._tail:
+                piece, self._tail = memoryview(self._tail + piece), b""
+            chunks.append(Chunk(chunk_hash(piece), piece))
+            start = end - begins
+        self._tail += data[start:]
+        self._tail_offset = begins + len(data) - len(self._tail)
         assert len(self._tail) < MAX_CHUNK
         return chunks
 
-    def _queries(self, chunks: Sequence[_Chunk]) -> list[Hash]:
+    def _queries(self, chunks: Sequence[Chunk]) -> list[Hash]:
         """Chunks to ask the endpoint for: the first of the file, then eligible ones some way apart."""
         found = []
         offset = self._assembler.size
@@ -350,8 +346,18 @@ class ContentWriter:
         return found
 
 
-def _encode(chunks: Sequence[_Chunk]) -> list[EncodedChunk]:
-    return [encode_chunk(chunk.data, chunk.hash) for chunk in chunks]
+async def _copy(
+    read: Callable[[], Coroutine[Any, Any, bytes]], writer: ContentWriter, progress: Callable[[int], object]
+) -> None:
+    """Write what is read until its end; the next run is read while the last one is hashed."""
+    reading = asyncio.create_task(read())
+    try:
+        while data := await reading:
+            reading = asyncio.create_task(read())
+            await writer.write(data)
+            progress(len(data))
+    finally:
+        await stopped(reading)
 
 
 def _shards(files: Sequence[FileEntry], xorbs: Sequence[XorbEntry]) -> list[bytes]:

@@ -1,0 +1,229 @@
+"""Chunks into xorbs, xorbs onto their way: what all files of one upload session share, and the memory they hold."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from pyxet._async.cas import Cas
+from pyxet._async.fanout import WRITE_MEMORY, in_thread, run_all, stopped, to_end
+from pyxet.errors import TransactionError
+from pyxet.protocol.dedup import FileAssembler, Place, Places
+from pyxet.protocol.hashing import Hash
+from pyxet.protocol.shard import Shard, ShardChunk, XorbEntry
+from pyxet.protocol.xorb import EncodedChunk, XorbBuilder, encode_chunk
+
+_QUERIES_AT_ONCE: Final = 8
+
+
+@dataclass(slots=True)
+class UploadStats:
+    """What a session did, in bytes and counts: ``sent`` counts serialized xorbs that were new to the endpoint."""
+
+    files: int = 0
+    content: int = 0
+    deduplicated: int = 0
+    sent: int = 0
+    xorbs: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A chunk of a file: its hash and raw content."""
+
+    hash: Hash
+    data: memoryview
+
+
+class Account:
+    """A session's part of `WRITE_MEMORY`: what it holds, and how much of that rests in open files and xorbs."""
+
+    def __init__(self, cap: int) -> None:
+        self._cap = cap
+        self._held = 0
+        self._resting = 0
+        self._closed = False
+
+    async def take(self, amount: int) -> None:
+        """Wait for room for more content."""
+        await WRITE_MEMORY.acquire(amount, self._cap)
+        self._held += amount
+        if self._closed:
+            self._held -= amount
+            WRITE_MEMORY.release(amount)
+            raise TransactionError("this upload has ended")
+
+    def give(self, amount: int) -> None:
+        """Give room back; a negative amount is content that takes the place of some that is given back right after."""
+        if not self._closed:
+            self._held -= amount
+            WRITE_MEMORY.release(amount)
+
+    def rest(self, more: int) -> None:
+        """So many more bytes of what is held rest from now on, or fewer."""
+        if more and not self._closed:
+            self._resting += more
+            WRITE_MEMORY.rest(more)
+
+    def close(self) -> None:
+        """Give everything back, for good."""
+        if not self._closed:
+            self._closed = True
+            WRITE_MEMORY.rest(-self._resting)
+            WRITE_MEMORY.release(self._held)
+
+
+class Packer:
+    """Gives chunks their places, and sends the xorbs that get full.
+
+    What is known of places is changed by one thread at a time, that of whoever has the lock.
+    """
+
+    def __init__(self, cas: Cas, account: Account, xorb_size: int, stats: UploadStats) -> None:
+        self._cas = cas
+        self._account = account
+        self._xorb_size = xorb_size
+        self._stats = stats
+        self._lock = asyncio.Lock()
+        self._builder = XorbBuilder()
+        # Bytes of the open xorb that are accounted for.
+        self._noted = 0
+        self._sending: set[asyncio.Task[None]] = set()
+        self._stored: list[XorbEntry] = []
+        self._failure: BaseException | None = None
+        self._closed = False
+        self.places = Places()
+        self._number = self.places.open_xorb()
+
+    def check(self) -> None:
+        """Raise if the session has ended or a part of it failed."""
+        if self._failure is not None:
+            raise self._failure
+        if self._closed:
+            raise TransactionError("this upload has ended")
+
+    async def place(self, chunks: Sequence[Chunk], assembler: FileAssembler, query: Sequence[Hash]) -> None:
+        """Give each chunk of a run its place: a known one, or one in the open xorb."""
+        self.check()
+        async with self._lock:
+            unknown = [value for value in query if self.places.find(value) is None]
+        shards = await run_all(
+            (lambda value=value: self._cas.query_chunk(value) for value in unknown),  # type: ignore[misc]
+            limit=_QUERIES_AT_ONCE,
+        )
+        async with self._lock:
+            new = await to_end(self._unknown, [shard for shard in shards if shard is not None], chunks)
+        # Most chunks that are unknown now are new; they are encoded before it is this file's turn to fill the xorb.
+        encoded = await in_thread(_encode, new, sum(len(chunk.data) for chunk in chunks))
+        async with self._lock:
+            at = 0
+            while at < len(chunks):
+                self.check()
+                try:
+                    at = await to_end(self._fill, chunks, at, assembler, encoded)
+                finally:
+                    self._note()
+                if at < len(chunks):
+                    self._seal()
+
+    async def seal(self) -> None:
+        """Send what there is of the open xorb."""
+        async with self._lock:
+            self.check()
+            self._seal()
+
+    async def sent(self) -> list[XorbEntry]:
+        """Wait until all xorbs that are sealed now are stored; those that were not handed out before."""
+        waiting = set(self._sending)
+        if waiting:
+            await asyncio.wait(waiting)
+        self.check()
+        stored, self._stored = self._stored, []
+        return stored
+
+    def give_back(self, stored: list[XorbEntry]) -> None:
+        """Hand xorbs out again, as they could not be registered."""
+        self._stored = stored + self._stored
+
+    async def aclose(self) -> None:
+        """End the session: what is still being sent is cancelled."""
+        self._closed = True
+        try:
+            await stopped(*self._sending)
+        finally:
+            self._account.close()
+            self.places = Places()
+            self._builder = XorbBuilder()
+            self._stored = []
+
+    def _unknown(self, shards: Sequence[Shard], chunks: Sequence[Chunk]) -> list[Chunk]:
+        for shard in shards:
+            self.places.add_shard(shard)
+        return [chunk for chunk in chunks if self.places.find(chunk.hash) is None]
+
+    def _fill(
+        self, chunks: Sequence[Chunk], at: int, assembler: FileAssembler, encoded: dict[Hash, EncodedChunk]
+    ) -> int:
+        """Place chunks until the open xorb is full; the index of the first that has no place yet."""
+        places, builder = self.places, self._builder
+        values = [chunk.hash for chunk in chunks]
+        while at < len(chunks):
+            run = places.find_run(values, at)
+            if run and assembler.takes(run):
+                for place in run:
+                    assembler.add(values[at], len(chunks[at].data), place)
+                    self._stats.deduplicated += len(chunks[at].data)
+                    at += 1
+                continue
+            chunk = chunks[at]
+            ready = encoded.get(chunk.hash) or encode_chunk(bytes(chunk.data), chunk.hash)
+            if len(builder) and not (builder.fits(ready.size) and builder.size + ready.size <= self._xorb_size):
+                return at
+            place = Place(self._number, builder.add(ready))
+            places.add(chunk.hash, place)
+            assembler.add(chunk.hash, len(chunk.data), place)
+            at += 1
+        return at
+
+    def _note(self) -> None:
+        more = self._builder.size - self._noted
+        self._noted += more
+        self._account.give(-more)
+        self._account.rest(more)
+
+    def _seal(self) -> None:
+        """Close the open xorb and start sending it."""
+        if not len(self._builder):
+            return
+        builder, number, amount = self._builder, self._number, self._noted
+        self._builder, self._number, self._noted = XorbBuilder(), self.places.open_xorb(), 0
+        self._account.rest(-amount)
+        task = asyncio.create_task(self._send(builder, number))
+        self._sending.add(task)
+        task.add_done_callback(lambda _: self._account.give(amount))
+        task.add_done_callback(self._sending.discard)
+
+    async def _send(self, builder: XorbBuilder, number: int) -> None:
+        try:
+            xorb = await in_thread(builder.build)
+            del builder
+            self.places.seal(number, xorb.info.hash)
+            if await self._cas.upload_xorb(xorb):
+                self._stats.sent += xorb.info.size
+            self._stats.xorbs += 1
+            chunks = tuple(ShardChunk(chunk.hash, chunk.raw_length) for chunk in xorb.info.chunks)
+            self._stored.append(XorbEntry(xorb.info.hash, chunks))
+        except Exception as error:  # noqa: BLE001  # raised by whoever depends on the xorb
+            self._failure = self._failure or error
+
+
+def _encode(chunks: Sequence[Chunk], run: int) -> dict[Hash, EncodedChunk]:
+    """Chunks of a run of so many bytes, encoded. Where few of it are new, they must not keep all of it in memory."""
+    copied = sum(len(chunk.data) for chunk in chunks) < run - run // 4
+    encoded = {}
+    for chunk in chunks:
+        if chunk.hash not in encoded:
+            encoded[chunk.hash] = encode_chunk(bytes(chunk.data) if copied else chunk.data, chunk.hash)
+    return encoded
