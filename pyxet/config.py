@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import threading
@@ -17,6 +18,9 @@ from pyxet.urls import endpoint_url
 DEFAULT_ENDPOINT: Final = "https://huggingface.co"
 LOCAL_ENDPOINT: Final = "local"
 _MIB: Final = 1024 * 1024
+_VARIABLES: Final = (
+    "XET_ENDPOINT", "XET_USER_NAME", "XET_USER_TOKEN", "HF_ENDPOINT", "HF_TOKEN", "HF_TOKEN_PATH", "HF_HOME", "HOME",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +213,21 @@ def resolve_credential(endpoint: str, *, user: str | None = None, token: str | N
     return Credential(endpoint, user or found.user, found.token)
 
 
+def surroundings() -> str:
+    """A digest of all that endpoints and credentials are taken from: it changes when any of that does."""
+    with _login_lock:
+        parts: list[object] = [sorted((end, found.user, found.token) for end, found in _logins.items()), _login_host]
+    parts += [os.environ.get(name) for name in _VARIABLES]
+    for path in (login_file(), _hub_file()):
+        try:
+            stat = path.stat()
+        except OSError:
+            parts.append(None)
+        else:
+            parts.append((stat.st_mtime_ns, stat.st_size))
+    return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+
 def login_file() -> Path:
     """The file that ``xet login`` writes: JSON ``{origin: {"user": …, "token": …}}``."""
     import platformdirs
@@ -260,13 +279,16 @@ def _from_login_file(endpoint: str) -> Credential | None:
     return Credential(endpoint, entry.get("user"), entry["token"])
 
 
+def _hub_file() -> Path:
+    home = os.environ.get("HF_HOME") or os.path.join(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "huggingface")
+    return Path(os.environ.get("HF_TOKEN_PATH") or os.path.join(home, "token")).expanduser()
+
+
 def _from_hub_file(endpoint: str) -> Credential | None:
     if endpoint != _hub_endpoint():
         return None
-    home = os.environ.get("HF_HOME") or os.path.join(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "huggingface")
-    path = Path(os.environ.get("HF_TOKEN_PATH") or os.path.join(home, "token")).expanduser()
     try:
-        token = path.read_text().strip()
+        token = _hub_file().read_text().strip()
     except OSError:
         return None
     return Credential(endpoint, None, token) if token else None

@@ -11,7 +11,7 @@ import asyncio
 import base64
 import hashlib
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -153,8 +153,12 @@ class ChangeSet:
             data = await Downloader(self._client).read(source)
             self._put(path, Pending(len(data), await in_thread(self._spool.append, data)), None)
 
-    def delete(self, path: str, *, in_base: bool) -> None:
-        """Delete a file; ``in_base`` says whether the commit beneath has it."""
+    async def delete(self, path: str) -> None:
+        """Delete a file that is there, pending or in the commit beneath."""
+        in_base = True
+        if path in self._files:
+            beneath = (await self._client.catalog.entries(self.repo, self.base, [path])).get(path)
+            in_base = beneath is not None and beneath.type == "file"
         self._small_bytes -= len(self._small.pop(path, b""))
         self._guards.pop(path, None)
         if in_base:
@@ -181,7 +185,7 @@ class ChangeSet:
     def _put(self, path: str, pending: Pending, guard: Guard | None) -> None:
         folders = _folders(path)
         clash = next((folder for folder in folders if self._files.get(folder) is not None), None)
-        if clash is not None or (path in self._folders and any(self.under(path).values())):
+        if clash is not None or self.has_files_below(path):
             raise BadRequestError(f"{clash or path!r} would be a file and a folder in one commit")
         self._folders.update(folders)
         self._small_bytes -= len(self._small.pop(path, b""))
@@ -199,13 +203,18 @@ class ChangeSet:
         """The pending file at a path, ``None`` if it is deleted, ``default`` if the changes say nothing of it."""
         return self._files.get(path, default)
 
-    def __contains__(self, path: str) -> bool:
-        return path in self._files
+    def deletes(self, path: str) -> bool:
+        """Whether the file at a path is deleted."""
+        return self._files.get(path, "beneath") is None
 
     def under(self, folder: str) -> dict[str, Pending | None]:
         """Pending files and deletions below a folder, by path."""
         prefix = f"{folder}/" if folder else ""
         return {path: pending for path, pending in self._files.items() if path.startswith(prefix)}
+
+    def has_files_below(self, folder: str) -> bool:
+        """Whether a pending file makes this a folder."""
+        return folder in self._folders and any(self.under(folder).values())
 
     async def read(self, path: str, pending: Pending, start: int, end: int) -> bytes:
         """Bytes of a pending file."""
@@ -279,7 +288,8 @@ class ChangeSet:
         paths = [path for path, pending in self._files.items() if pending is not None and path not in self._guards]
         if not paths or self._parent_commit is not None:
             return
-        for path, entry in (await self._entries(self.base, paths)).items():
+        # The branch as it is now, not as it was when we began: what others wrote since then is ours to write over.
+        for path, entry in (await self._entries(self.branch, paths)).items():
             pending = self._files[path]
             if pending is not None and entry.type == "file" and await self._same(pending, entry):
                 del self._files[path]
@@ -298,37 +308,52 @@ class ChangeSet:
 
     async def _commit(self, summary: str, description: str, user: str) -> Commit | None:
         guarded = bool(self._guards) or self._parent_commit is not None
+        doubtful = False
         head = self.base
         for attempt in range(_TRIES):
             if guarded or attempt:
-                head = await self._client.hub.branch_head(self.repo, self.branch)
+                head, before = await self._client.hub.branch_head(self.repo, self.branch), head
+                # An earlier try may have been carried out though its answer did not reach us.
+                if doubtful and head != before and (made := await self._find_made(before, summary)) is not None:
+                    return made
             if guarded:
                 await self._check_guards(head)
-            lines = _Lines(self._files, self._spool, summary, description, head if guarded else None)
+            # Naming the parent makes the endpoint refuse a second commit if the first one was carried out after all.
+            lines = _Lines(self._files, self._spool, summary, description, head if guarded or doubtful else None)
             try:
                 answer = await self._client.hub.commit(self.repo, self.branch, lines)
             except (ConnectionFailedError, RequestTimeoutError, ServerError) as error:
-                # It may have been made all the same. Look before doing it twice.
-                made = await self._find_made(head, summary)
-                if made is not None:
-                    return made
-                if attempt == _TRIES - 1 or not isinstance(error, ServerError):
+                doubtful = True
+                if attempt >= self._client.retry.attempts - 1:
+                    made = await self._made_after_all(head, summary)
+                    if made is not None:
+                        return made
                     raise
+                pause = error.retry_after if isinstance(error, ServerError) else None
             except EntryNotFoundError:
                 if not await self._drop_gone_deletions():
                     raise
                 if not self._files:
                     return None
-            except ConflictError:
+                pause = 0.0
+            except ConflictError as error:
                 if attempt == _TRIES - 1:
                     raise
+                pause = error.retry_after
             else:
                 if answer.commit_oid == head:
                     return None
                 full = f"{summary}\n\n{description}".strip()
                 return Commit(answer.commit_oid, full, user, datetime.now(UTC), None)
-            await asyncio.sleep(random.uniform(0, 0.05 * 2 ** min(attempt, 6)))
+            await asyncio.sleep(random.uniform(0, 0.05 * 2 ** min(attempt, 6)) if pause is None else pause)
         raise AssertionError("unreachable: the last attempt returns or raises")
+
+    async def _made_after_all(self, before: str, summary: str) -> Commit | None:
+        """Our commit, if it was made; ``None`` also where the endpoint cannot be asked, for then the failure stands."""
+        try:
+            return await self._find_made(before, summary)
+        except (ConnectionFailedError, RequestTimeoutError, ServerError):
+            return None
 
     async def _check_guards(self, head: str) -> None:
         """Compare our guarded paths with what the head has."""
@@ -468,8 +493,9 @@ class _Lines(Sequence[bytes]):
             return _line("deletedFile", {"path": path})
         match pending.content:
             case UploadedContent() | RemoteFile() as stored:
-                value = {"path": path, "algo": "sha256", "oid": stored.sha256 or "", "size": stored.size}
-                return _line("lfsFile", value)
+                return _line(
+                    "lfsFile", {"path": path, "algo": "sha256", "oid": stored.sha256 or "", "size": stored.size}
+                )
             case Spooled() as spooled:
                 data = base64.b64encode(self._spool.read(spooled)).decode()
                 return _line("file", {"path": path, "encoding": "base64", "content": data})
@@ -477,7 +503,7 @@ class _Lines(Sequence[bytes]):
                 raise TransactionError(f"{path}: it is not decided how to store it")
 
 
-def _line(key: str, value: dict[str, str] | dict[str, str | int]) -> bytes:
+def _line(key: str, value: Mapping[str, str | int]) -> bytes:
     return msgspec.json.encode({"key": key, "value": value}) + b"\n"
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
 from pyxet._async.cas import Cas
+from pyxet._async.catalog import Catalog
 from pyxet._async.hub import Hub
+from pyxet._async.revisions import Revisions
 from pyxet._async.transport import Transport
 from pyxet.config import Credential, Limits, RetryPolicy, Timeouts
 from pyxet.urls import RepoId
@@ -25,16 +29,41 @@ class Client:
     """The endpoint's Hub and CAS, with the limits that bound their use."""
 
     def __init__(self, settings: Settings) -> None:
-        credential, self.limits, retry, timeouts = settings
-        self.endpoint = credential.endpoint
-        self.user = credential.user
-        self.transport = Transport(credential.endpoint, credential, limits=self.limits, retry=retry, timeouts=timeouts)
+        self.credential, self.limits, self.retry, timeouts = settings
+        self.endpoint = self.credential.endpoint
+        self.transport = Transport(
+            self.endpoint, self.credential, limits=self.limits, retry=self.retry, timeouts=timeouts
+        )
         self.hub = Hub(self.transport)
+        self.revisions = Revisions(self.hub)
+        self.catalog = Catalog(self.hub, self.revisions)
+        self._user = self.credential.user
+        self._entered: WeakKeyDictionary[asyncio.AbstractEventLoop, int] = WeakKeyDictionary()
         self._cas: dict[RepoId, Cas] = {}
 
     def cas(self, repo: RepoId) -> Cas:
         """The CAS as a repository's tokens open it."""
         return self._cas.setdefault(repo, Cas(self.transport, self.hub, repo))
+
+    async def user(self) -> str:
+        """The name of the credential's user."""
+        if self._user is None:
+            self._user = (await self.hub.whoami()).name
+        return self._user
+
+    def enter(self) -> None:
+        """One more ``async with`` on the running loop; pair it with `leave`."""
+        loop = asyncio.get_running_loop()
+        self._entered[loop] = self._entered.get(loop, 0) + 1
+
+    async def leave(self) -> None:
+        """The last one out closes the loop's connections."""
+        loop = asyncio.get_running_loop()
+        left = self._entered.pop(loop, 1) - 1
+        if left:
+            self._entered[loop] = left
+        else:
+            await self.transport.aclose()
 
 
 _clients: dict[Settings, Client] = {}

@@ -57,8 +57,8 @@ class Hub:
         answer = await self._transport.request("GET", "/api/whoami-v2", what="asking who the token belongs to")
         return decode(answer.body, WhoAmI, what="whoami")
 
-    async def create_repo(self, repo: RepoId, *, private: bool) -> None:
-        """Make a repository. Raises `AlreadyExistsError`."""
+    async def create_repo(self, repo: RepoId, *, private: bool, exist_ok: bool = False) -> None:
+        """Make a repository. Raises `AlreadyExistsError` unless ``exist_ok``."""
         message = CreateRepo(
             name=repo.name,
             organization=repo.owner,
@@ -66,7 +66,11 @@ class Hub:
             visibility="private" if private else "public",
             sdk="static" if repo.kind == "spaces" else None,
         )
-        await self._creating("POST", "/api/repos/create", f"creating repository {repo}", Body.json(message))
+        try:
+            await self._creating("POST", "/api/repos/create", f"creating repository {repo}", Body.json(message))
+        except AlreadyExistsError:
+            if not exist_ok:
+                raise
 
     async def delete_repo(self, repo: RepoId) -> None:
         """Delete a repository with all it holds."""

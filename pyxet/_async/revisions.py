@@ -34,6 +34,11 @@ class Revisions:
         commit, moment = self._known.get((repo, revision), ("", 0.0))
         return commit if commit and time.monotonic() - moment < max_age else None
 
+    @staticmethod
+    def is_simple(revision: str) -> bool:
+        """Whether the endpoint knows the revision by this name; points in time are found by us."""
+        return point_in_time(revision) is None
+
     async def commit_of(self, repo: RepoId, revision: str, max_age: float) -> str:
         """The commit of a revision.
 

@@ -1,0 +1,136 @@
+"""What is at the paths of a commit: looked up, listed, and remembered.
+
+A commit never changes, so what was read of it stays true; it is forgotten only to bound memory. Failures are not
+remembered.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Iterable, Sequence
+from typing import Final
+
+from pyxet._async.hub import Hub
+from pyxet._async.revisions import Revisions
+from pyxet.errors import EntryNotFoundError
+from pyxet.protocol.messages import TreeEntry
+from pyxet.urls import RepoId
+
+_MAX_ENTRIES: Final = 50_000
+
+Key = tuple[RepoId, str, str]
+
+
+class Catalog:
+    """Entries of one client's repositories."""
+
+    def __init__(self, hub: Hub, revisions: Revisions) -> None:
+        self._hub = hub
+        self._revisions = revisions
+        self._lock = threading.Lock()
+        self._entries: OrderedDict[Key, TreeEntry] = OrderedDict()
+        self._folders: OrderedDict[Key, tuple[TreeEntry, ...]] = OrderedDict()
+        self._in_folders = 0
+
+    async def entry_at(
+        self, repo: RepoId, revision: str, path: str, max_age: float
+    ) -> tuple[str, TreeEntry | None]:  # fmt: skip
+        """The commit of a revision and what is at a path in it, with one request where the endpoint allows it."""
+        commit = self._revisions.cached(repo, revision, max_age)
+        if commit is None and self._revisions.is_simple(revision):
+            page = await self._hub.paths_info(repo, revision, [path])
+            if page.commit is not None:
+                self._revisions.note(repo, revision, page.commit)
+                self._remember(repo, page.commit, page.entries)
+                return page.commit, next((entry for entry in page.entries if entry.path == path), None)
+        if commit is None:
+            commit = await self._revisions.commit_of(repo, revision, max_age)
+        return commit, (await self.entries(repo, commit, [path])).get(path)
+
+    async def entries(self, repo: RepoId, commit: str, paths: Sequence[str]) -> dict[str, TreeEntry]:
+        """What is at some paths of a commit; those with nothing there are left out."""
+        found: dict[str, TreeEntry] = {}
+        unknown: list[str] = []
+        with self._lock:
+            for path in paths:
+                entry = self._entries.get((repo, commit, path))
+                if entry is not None:
+                    found[path] = entry
+                elif (folder := self._folders.get((repo, commit, path.rpartition("/")[0]))) is not None:
+                    found.update((entry.path, entry) for entry in folder if entry.path == path)
+                else:
+                    unknown.append(path)
+        if unknown:
+            page = await self._hub.paths_info(repo, commit, unknown)
+            self._remember(repo, commit, page.entries)
+            found.update((entry.path, entry) for entry in page.entries)
+        return found
+
+    async def folder(self, repo: RepoId, commit: str, path: str, *, refresh: bool = False) -> tuple[TreeEntry, ...]:
+        """What is directly in a folder; `EntryNotFoundError` if there is none."""
+        key = (repo, commit, path)
+        with self._lock:
+            known = None if refresh else self._folders.get(key)
+        if known is not None:
+            return known
+        entries: list[TreeEntry] = []
+        async for page in self._hub.tree(repo, commit, path):
+            entries += page.entries
+        if path and not entries:
+            # The Hub lists a file as nothing; git has no empty folders.
+            raise missing_entry(repo, commit, path)
+        listing = tuple(entries)
+        self._remember_folder(key, listing)
+        return listing
+
+    async def below(self, repo: RepoId, commit: str, path: str) -> AsyncIterator[list[TreeEntry]]:
+        """All below a folder, files and folders, page by page; `EntryNotFoundError` if there is no such folder."""
+        folders: dict[str, list[TreeEntry]] | None = {path: []}
+        count = 0
+        async for page in self._hub.tree(repo, commit, path, recursive=True):
+            count += len(page.entries)
+            self._remember(repo, commit, page.entries)
+            if count > _MAX_ENTRIES:
+                folders = None
+            elif folders is not None:
+                for entry in page.entries:
+                    folders.setdefault(entry.path.rpartition("/")[0], []).append(entry)
+            yield page.entries
+        if path and not count:
+            raise missing_entry(repo, commit, path)
+        # The whole listing is here, so that of each folder is too.
+        for name, entries in (folders or {}).items():
+            self._remember_folder((repo, commit, name), tuple(entries))
+
+    async def expanded(self, repo: RepoId, commit: str, path: str) -> TreeEntry | None:
+        """What is at a path, with the commit that last changed it: dear for the endpoint, so only where it is asked for."""
+        page = await self._hub.paths_info(repo, commit, [path], expand=True)
+        return next((entry for entry in page.entries if entry.path == path), None)
+
+    def forget(self) -> None:
+        """Forget everything."""
+        with self._lock:
+            self._entries.clear()
+            self._folders.clear()
+            self._in_folders = 0
+
+    def _remember_folder(self, key: Key, listing: tuple[TreeEntry, ...]) -> None:
+        with self._lock:
+            self._in_folders += len(listing) - len(self._folders.pop(key, ()))
+            self._folders[key] = listing
+            while self._in_folders > _MAX_ENTRIES and len(self._folders) > 1:
+                _, dropped = self._folders.popitem(last=False)
+                self._in_folders -= len(dropped)
+
+    def _remember(self, repo: RepoId, commit: str, entries: Iterable[TreeEntry]) -> None:
+        with self._lock:
+            for entry in entries:
+                self._entries[repo, commit, entry.path] = entry
+            while len(self._entries) > _MAX_ENTRIES:
+                self._entries.popitem(last=False)
+
+
+def missing_entry(repo: RepoId, revision: str, path: str) -> EntryNotFoundError:
+    """The error for a path with nothing there."""
+    return EntryNotFoundError(f"{repo}/{revision} has no {path!r}", status=404, code="EntryNotFound")

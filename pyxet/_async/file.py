@@ -1,0 +1,428 @@
+"""File objects: blocking and asynchronous, for reading and for writing.
+
+A file that is read stays on the version it was opened with. A file that is written uploads while it is written and is
+published by its ``close`` (outside a transaction) or with the transaction's commit; one whose block raises is discarded,
+also where only ``close`` is reached, as under text and compression wrappers: `sys.exception` tells.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+import warnings
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from fsspec.asyn import AbstractAsyncStreamedFile
+from fsspec.caching import BaseCache
+from fsspec.spec import AbstractBufferedFile
+
+from pyxet._async.bridge import blocking_call
+from pyxet._async.readahead import ReadAhead
+from pyxet._async.view import Info
+from pyxet._async.writing import Writing
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from pyxet._async.filesystem import AsyncXetFileSystem
+
+# What a blocking file collects before it goes through the bridge, in bytes.
+_PIECE: Final = 2 * 1024 * 1024
+# What ``readline`` on a binary file asks for at once, in bytes.
+_LINE_BLOCK: Final = 64 * 1024
+
+Fetch = Callable[[int, int], Awaitable[bytes]]
+
+
+class _AheadCache(BaseCache):  # type: ignore[misc]  # fsspec is not typed
+    """`ReadAhead` as fsspec's files want it."""
+
+    name = "xet"
+
+    def __init__(self, ahead: ReadAhead, loop: asyncio.AbstractEventLoop, size: int) -> None:
+        super().__init__(_PIECE, None, size)
+        self._ahead = ahead
+        self._loop = loop
+
+    def _fetch(self, start: int | None, stop: int | None) -> bytes:
+        start, stop = start or 0, self.size if stop is None else min(stop, self.size)
+        if start >= stop:
+            return b""
+        held = self._ahead.held(start, stop)
+        return held if held is not None else blocking_call(self._loop, self._ahead.read, start, stop)
+
+    def close(self) -> None:
+        self._ahead.abandon()
+
+
+class XetReadFile(AbstractBufferedFile):  # type: ignore[misc]  # fsspec is not typed
+    """A file that is open for reading, blocking.
+
+    Parameters
+    ----------
+    fs, path, info:
+        The file system, the path as it was asked for, and what is there.
+    pinned:
+        The path with the commit in it, for pickling.
+    fetch:
+        Gets bytes of the version that was opened.
+    block_size, cache_type, cache_options:
+        One of fsspec's caches instead of reading ahead adaptively.
+    """
+
+    def __init__(
+        self,
+        fs: AsyncXetFileSystem,
+        path: str,
+        info: Info,
+        *,
+        pinned: str,
+        fetch: Fetch,
+        loop: asyncio.AbstractEventLoop,
+        read_ahead: int,
+        block_size: int | None = None,
+        cache_type: str | None = None,
+        cache_options: dict[str, Any] | None = None,
+    ) -> None:
+        self._fetch = fetch
+        self._loop = loop
+        self._pinned = pinned
+        self._details = info
+        super().__init__(
+            fs, path, "rb", block_size or "default", cache_type=cache_type or "none", cache_options=cache_options,
+            size=info["size"],
+        )  # fmt: skip
+        if cache_type is None:
+            self.cache = _AheadCache(ReadAhead(fetch, self.size, read_ahead), loop, self.size)
+
+    def _fetch_range(self, start: int, end: int) -> bytes:
+        return blocking_call(self._loop, self._fetch, start, min(end, self.size))  # type: ignore[arg-type]
+
+    def readuntil(self, char: bytes = b"\n", blocks: int | None = None) -> bytes:
+        """Up to and including the next ``char``, or to the end."""
+        return bytes(super().readuntil(char, blocks or _LINE_BLOCK))
+
+    def readall(self) -> bytes:
+        """All that is left."""
+        return bytes(self.read())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        cache = getattr(self.cache, "name", None)
+        return _reopen, (self.fs, self._pinned, self.blocksize, self.loc, None if cache == "xet" else cache)
+
+    def __del__(self) -> None:
+        cache = getattr(self, "cache", None)
+        if isinstance(cache, _AheadCache):
+            cache.close()
+
+
+def _reopen(fs: Any, path: str, block_size: int, position: int, cache_type: str | None) -> Any:
+    file = fs.open(path, "rb", block_size=block_size, cache_type=cache_type)
+    file.seek(position)
+    return file
+
+
+class XetWriteFile(AbstractBufferedFile):  # type: ignore[misc]  # fsspec is not typed
+    """A file that is open for writing, blocking.
+
+    Parameters
+    ----------
+    fs, path, mode:
+        As it was opened; the mode is ``wb``, ``xb`` or ``ab``.
+    writing:
+        Takes the content.
+    autocommit:
+        Whether ``close`` publishes; otherwise ``commit`` does.
+    """
+
+    def __init__(
+        self,
+        fs: AsyncXetFileSystem,
+        path: str,
+        mode: str,
+        writing: Writing,
+        *,
+        loop: asyncio.AbstractEventLoop,
+        autocommit: bool,
+    ) -> None:
+        # Not the parent's: it would set up buffers and caches for a protocol of blocks.
+        self.fs = fs
+        self.path = path
+        self.mode = mode
+        self.autocommit = autocommit
+        self.blocksize = _PIECE
+        self.kwargs: dict[str, Any] = {}
+        self.loc = writing.size
+        self._writing = writing
+        self._loop = loop
+        self._waiting = bytearray()
+        self._error_at_open = sys.exception()
+        self.closed = False
+
+    def join_transaction(self, outermost: Any) -> None:
+        """Let the transaction, if there is one, hold the file by its outermost wrapper."""
+        if self._writing.transaction is not None:
+            self._writing.transaction.hold(self._writing, outermost, self)
+
+    def write(self, data: Any) -> int:
+        """Take bytes; the content goes up while it is written.
+
+        Raises
+        ------
+        ValueError
+            The file is closed.
+        TransactionError
+            Its transaction has ended.
+        """
+        if self.closed:
+            raise ValueError("I/O operation on closed file")
+        view = memoryview(data).cast("B")
+        if len(self._waiting) + len(view) >= _PIECE:
+            self._push()
+            if len(view) >= _PIECE:
+                blocking_call(self._loop, self._writing.write, view)
+                self.loc += len(view)
+                return len(view)
+        self._waiting += view
+        self.loc += len(view)
+        return len(view)
+
+    def flush(self, force: bool = False) -> None:
+        """Nothing: what is written becomes visible when the file is published."""
+        if self.closed:
+            raise ValueError("I/O operation on closed file")
+
+    def close(self) -> None:
+        """Complete the file: published now, or with its transaction; discarded if an exception is on its way out."""
+        if self.closed:
+            return
+        error = sys.exception()
+        if error is not None and error is not self._error_at_open:
+            self.discard()
+            return
+        try:
+            self._push()
+            blocking_call(self._loop, self._writing.close, publish=self.autocommit)
+        except BaseException:
+            self.discard()
+            raise
+        self.closed = True
+
+    def commit(self) -> None:
+        """Publish a closed file that was opened with ``autocommit=False``."""
+        blocking_call(self._loop, self._writing.publish)
+
+    def discard(self) -> None:
+        """Throw the content away; nothing is published."""
+        self.closed = True
+        self._waiting.clear()
+        blocking_call(self._loop, self._writing.discard)
+
+    def abandon(self) -> None:
+        """Like `discard`, without waiting: for files that nobody will close any more."""
+        self.closed = True
+        self._waiting.clear()
+        self._writing.abandon()
+
+    def seek(self, loc: int, whence: int = 0) -> int:
+        """Only to where the file stands."""
+        if (loc, whence) in ((self.loc, 0), (0, 1), (0, 2)):
+            return int(self.loc)
+        raise io.UnsupportedOperation("a file that is being written cannot be sought in")
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is not None and not self.closed:
+            self.discard()
+        self.close()
+
+    def _dealloc_warn(self, source: object) -> None:
+        """Called by a text wrapper that is dropped unclosed, before it would close us: then nothing is published."""
+        if not self.closed:
+            warnings.warn(
+                f"unclosed file {self.path!r}: nothing is published", ResourceWarning, source=source, stacklevel=2
+            )
+            self.abandon()
+
+    def __del__(self) -> None:
+        self._dealloc_warn(self)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        raise TypeError("a file that is open for writing cannot be pickled")
+
+    def _push(self) -> None:
+        if self._waiting:
+            data, self._waiting = bytes(self._waiting), bytearray()
+            blocking_call(self._loop, self._writing.write, data)
+
+
+class CompressedWriter(io.BufferedIOBase):
+    """A compressing wrapper and the file beneath it, which closes with it: the codecs of the library leave it open.
+
+    Parameters
+    ----------
+    inner:
+        The codec's file object, which writes to ``raw``.
+    """
+
+    def __init__(self, inner: Any, raw: XetWriteFile) -> None:
+        self._inner = inner
+        self._raw = raw
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        """Compress bytes."""
+        return int(self._inner.write(data))
+
+    def flush(self) -> None:
+        """Let the codec pass on what it has."""
+        if not self.closed:
+            self._inner.flush()
+
+    def tell(self) -> int:
+        """Bytes of uncompressed content so far."""
+        return int(self._inner.tell())
+
+    @property
+    def closed(self) -> bool:
+        """Whether the file beneath is closed."""
+        return bool(self._raw.closed)
+
+    def close(self) -> None:
+        """End the compressed stream and the file."""
+        if self.closed:
+            return
+        try:
+            self._inner.close()
+        except BaseException:
+            self._raw.discard()
+            raise
+        self._raw.close()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is not None and not self.closed:
+            self._raw.discard()
+        self.close()
+
+    def _dealloc_warn(self, source: object) -> None:
+        self._raw._dealloc_warn(source)
+
+    def __del__(self) -> None:
+        raw = getattr(self, "_raw", None)
+        if raw is not None:
+            raw._dealloc_warn(self)
+
+
+class XetTextFile(io.TextIOWrapper):
+    """Text over a file that is written; a block that raises discards it whatever was raised before."""
+
+    def __init__(self, beneath: XetWriteFile | CompressedWriter, **options: Any) -> None:
+        super().__init__(beneath, **options)  # type: ignore[arg-type]  # it is a buffer in all that matters here
+        self._beneath = beneath
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is not None and not self.closed:
+            self._beneath.__exit__(kind, error, trace)
+        self.close()
+
+
+class AsyncXetReadFile(AbstractAsyncStreamedFile):  # type: ignore[misc]  # fsspec is not typed
+    """A file that is open for reading, asynchronous: ``read`` and ``close`` are awaited, ``seek`` and ``tell`` are not."""
+
+    def __init__(self, fs: AsyncXetFileSystem, path: str, info: Info, *, fetch: Fetch, read_ahead: int) -> None:
+        self._details = info
+        super().__init__(fs, path, "rb", cache_type="none", size=info["size"])
+        self._ahead = ReadAhead(fetch, self.size, read_ahead)
+
+    async def _fetch_range(self, start: int, end: int) -> bytes:
+        held = self._ahead.held(start, end)
+        return held if held is not None else await self._ahead.read(start, end)
+
+    async def close(self) -> None:
+        """Let go of what was read ahead."""
+        self.closed = True
+        await self._ahead.aclose()
+
+    def __del__(self) -> None:
+        if not self.closed:
+            self._ahead.abandon()
+
+
+class AsyncXetWriteFile(AbstractAsyncStreamedFile):  # type: ignore[misc]  # fsspec is not typed
+    """A file that is open for writing, asynchronous."""
+
+    def __init__(self, fs: AsyncXetFileSystem, path: str, mode: str, writing: Writing) -> None:
+        self.fs = fs
+        self.path = path
+        self.mode = mode
+        self.autocommit = True
+        self.loc = writing.size
+        self._writing = writing
+        self._error_at_open = sys.exception()
+        self.closed = False
+
+    async def write(self, data: Any) -> int:
+        """Take bytes; waits while earlier ones are on their way."""
+        if self.closed:
+            raise ValueError("I/O operation on closed file")
+        view = memoryview(data).cast("B")
+        await self._writing.write(view)
+        self.loc += len(view)
+        return len(view)
+
+    async def flush(self, force: bool = False) -> None:
+        """Nothing: what is written becomes visible when the file is published."""
+
+    async def close(self) -> None:
+        """Complete the file: published now, or with its transaction; discarded if an exception is on its way out."""
+        if self.closed:
+            return
+        error = sys.exception()
+        if error is not None and error is not self._error_at_open:
+            await self.discard()
+            return
+        try:
+            await self._writing.close()
+        except BaseException:
+            await self.discard()
+            raise
+        self.closed = True
+
+    async def discard(self) -> None:
+        """Throw the content away; nothing is published."""
+        self.closed = True
+        await self._writing.discard()
+
+    def abandon(self) -> None:
+        """Like `discard`, without waiting."""
+        self.closed = True
+        self._writing.abandon()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is not None and not self.closed:
+            await self.discard()
+        await self.close()
+
+    def __del__(self) -> None:
+        if not self.closed:
+            warnings.warn(
+                f"unclosed file {self.path!r}: nothing is published", ResourceWarning, source=self, stacklevel=2
+            )
+            self.abandon()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        raise TypeError("a file that is open for writing cannot be pickled")

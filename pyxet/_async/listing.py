@@ -1,0 +1,374 @@
+"""The part of the file system that tells what is where: info, listings, searches.
+
+An error is never "not there", and a listing is whole or raises.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from fsspec.utils import tokenize
+
+from pyxet._async.base import FileSystemBase, at_home
+from pyxet._async.hub import parse_date
+from pyxet._async.view import Found, Info, View
+from pyxet.errors import NotFoundError
+from pyxet.protocol.messages import RepoInfo
+from pyxet.urls import RepoId, XetURL
+
+
+class Listing(FileSystemBase):
+    """See `AsyncXetFileSystem`."""
+
+    @at_home
+    async def _info(self, /, path: str, expand: bool = False, **kwargs: Any) -> Info:
+        """What is at a path.
+
+        Parameters
+        ----------
+        expand:
+            Also tell ``last_modified``, which is dear for the endpoint.
+
+        Returns
+        -------
+        dict
+            ``name``, ``size`` in bytes, ``type`` (``file`` or ``directory``); for files ``blob_id``, ``commit``, and
+            ``xet_hash`` and ``sha256`` where there are any; for others ``kind`` (owner, repo, branch, directory).
+
+        Raises
+        ------
+        NotFoundError
+            There is nothing.
+        """
+        url = self.parse(path)
+        repo, revision = url.repo_id, url.revision
+        if repo is None or revision is None:
+            return await self._info_above(url)
+        if not url.path:
+            return branch_info(url.branch_path, (await self.view(repo, revision)).commit)
+        view, found = await self.find_one(url, repo, revision)
+        info = view.info(url.branch_path, found)
+        if expand and (dated := await view.modified(url.path)) is not None and dated.modified is not None:
+            info["last_modified"] = dated.modified
+        return info
+
+    async def find_one(self, url: XetURL, repo: RepoId, revision: str) -> tuple[View, Found]:
+        """What is at a path inside a branch; `EntryNotFoundError` if there is nothing."""
+        client = await self.connect()
+        transaction = self.open_transaction()
+        if transaction is None or transaction.edits.pending(repo, revision) is None:
+            # One request tells both the commit and the entry.
+            commit, entry = await client.catalog.entry_at(repo, revision, url.path, self.max_age)
+            view = View(client.catalog, repo, commit)
+            found = view.stored(entry) if entry is not None else None
+        else:
+            view = await self.view(repo, revision)
+            found = await view.lookup(url.path)
+        if found is None:
+            raise view.missing(url.path)
+        return view, found
+
+    async def find_all(self, paths: Sequence[str]) -> dict[str, tuple[View, Found] | NotFoundError]:
+        """What is at many paths inside branches, with few requests; an error where there is nothing."""
+        results: dict[str, tuple[View, Found] | NotFoundError] = {}
+        grouped: defaultdict[tuple[RepoId, str], dict[str, str]] = defaultdict(dict)
+        for path in paths:
+            url, repo, revision = self.parse_file(path)
+            grouped[repo, revision][path] = url.path
+        for (repo, revision), group in grouped.items():
+            try:
+                view = await self.view(repo, revision)
+                found = await view.lookup_all(list(dict.fromkeys(group.values())))
+            except NotFoundError as error:
+                results.update(dict.fromkeys(group, error))
+                continue
+            for path, inside in group.items():
+                there = found.get(inside)
+                results[path] = (view, there) if there is not None else view.missing(inside)
+        return results
+
+    async def _info_above(self, url: XetURL) -> Info:
+        """Of a root, an owner or a repository."""
+        repo = url.repo_id
+        if repo is not None:
+            client = await self.connect()
+            return repo_info(url, await client.hub.repo_info(repo))
+        if url.owner is not None:
+            await self._ls_owner(url)
+            return _folder_info(url.full_path, "owner")
+        return _folder_info(url.full_path, "root")
+
+    @at_home
+    async def _ls(self, /, path: str, detail: bool = True, refresh: bool = False, **kwargs: Any) -> list[Any]:
+        """What is directly in a folder: files and folders, the branches of a repository, the repositories of an owner.
+
+        Parameters
+        ----------
+        detail:
+            Dictionaries like `_info`'s, or names.
+        refresh:
+            Look at the branch again, however recently it was looked at.
+        """
+        url = self.parse(path)
+        repo, revision = url.repo_id, url.revision
+        if refresh and repo is not None:
+            (await self.connect()).revisions.forget(repo)
+        if repo is not None and revision is not None:
+            view = await self.view(repo, revision)
+            infos = await self._ls_inside(view, url)
+        elif repo is not None:
+            refs = await (await self.connect()).hub.refs(repo)
+            infos = [branch_info(branch_path(url, ref.name), ref.target_commit) for ref in refs.branches]
+        elif url.owner is not None:
+            infos = await self._ls_owner(url)
+        else:
+            who = await (await self.connect()).hub.whoami()
+            owners = dict.fromkeys([who.name, *(org.name for org in who.orgs)])
+            prefix = f"{url.full_path}/" if url.full_path else ""
+            infos = [_folder_info(f"{prefix}{name}", "owner") for name in owners]
+        return infos if detail else [info["name"] for info in infos]
+
+    async def _ls_inside(self, view: View, url: XetURL) -> list[Info]:
+        if url.path:
+            found = await view.lookup(url.path)
+            if found is None:
+                raise view.missing(url.path)
+            if not found.is_folder:
+                return [view.info(url.branch_path, found)]
+        return [view.info(url.branch_path, child) for child in await view.children(url.path)]
+
+    async def _ls_owner(self, url: XetURL) -> list[Info]:
+        client = await self.connect()
+        assert url.owner is not None
+        infos = []
+        async for info in client.hub.list_repos(url.owner, url.kind):
+            name = info.id.rpartition("/")[2]
+            infos.append(repo_info(XetURL(kind=url.kind, owner=url.owner, repo=name), info))
+        if not infos:
+            who = await client.hub.whoami()
+            if url.owner not in (who.name, *(org.name for org in who.orgs)):
+                raise NotFoundError(
+                    f"{url.owner!r} has no {url.kind} here, or none that this token may see", status=404
+                )
+        return infos
+
+    @at_home
+    async def _find(
+        self, /, path: str, maxdepth: int | None = None, withdirs: bool = False, detail: bool = False, **kwargs: Any
+    ) -> Any:
+        """All files below a path, in the order of their names.
+
+        Parameters
+        ----------
+        maxdepth:
+            How many folders deep to look.
+        withdirs:
+            Include folders, the first one too.
+        detail:
+            A dictionary of names and infos, or a list of names.
+        """
+        if maxdepth is not None and maxdepth < 1:
+            raise ValueError("maxdepth must be at least 1")
+        found = await self._found_below(self.parse(path), maxdepth, withdirs)
+        return dict(sorted(found.items())) if detail else sorted(found)
+
+    async def _found_below(self, url: XetURL, maxdepth: int | None, withdirs: bool) -> dict[str, Info]:
+        repo, revision = url.repo_id, url.revision
+        found: dict[str, Info] = {}
+        try:
+            if repo is None or revision is None:
+                top = await self._info_above(url)
+                for info in await self._ls(url.full_path):
+                    if withdirs:
+                        found[info["name"]] = info
+                    if maxdepth is None or maxdepth > 1:
+                        inner = None if maxdepth is None else maxdepth - 1
+                        found |= await self._found_below(XetURL.parse(info["name"]), inner, withdirs)
+                if withdirs and url.full_path:
+                    found[url.full_path] = top
+                return found
+            view = await self.view(repo, revision)
+            there = await view.lookup(url.path)
+            if there is None:
+                return {}
+            info = branch_info(url.branch_path, view.commit) if not url.path else view.info(url.branch_path, there)
+            if not there.is_folder or withdirs:
+                found[info["name"]] = info
+            if there.is_folder:
+                async for batch in _batches(view, url.path, maxdepth):
+                    for item in batch:
+                        if withdirs or not item.is_folder:
+                            info = view.info(url.branch_path, item)
+                            found[info["name"]] = info
+        except NotFoundError:
+            # fsspec: what is not there holds no files.
+            return {}
+        return found
+
+    async def _walk(
+        self,
+        /,
+        path: str,
+        maxdepth: int | None = None,
+        topdown: bool = True,
+        on_error: str | Callable[[Exception], object] = "omit",
+        detail: bool = False,
+        **kwargs: Any,
+    ) -> AsyncIterator[tuple[str, Any, Any]]:
+        """Folders with what they hold: tuples of path, folders and files.
+
+        Parameters
+        ----------
+        on_error:
+            What to do where the path does not exist: ``omit`` yields it empty, ``raise`` raises, a function is called.
+            Other errors always raise: a walk is whole.
+        """
+        if maxdepth is not None and maxdepth < 1:
+            raise ValueError("maxdepth must be at least 1")
+        name = self._strip_protocol(path)
+        if maxdepth is None and not kwargs.pop("inner", False):
+            # One recursive listing brings what the folders below will be asked for.
+            await self._find(path)
+        try:
+            listing = await self._ls(path, detail=True)
+        except NotFoundError as error:
+            if on_error == "raise":
+                raise
+            if callable(on_error):
+                on_error(error)
+            yield (name, {}, {}) if detail else (name, [], [])
+            return
+        folders: Any = {_last(info): info for info in listing if info["type"] == "directory"}
+        files: Any = {
+            "" if info["name"] == name else _last(info): info for info in listing if info["type"] != "directory"
+        }
+        if not detail:
+            folders, files = list(folders), list(files)
+        if topdown:
+            # The caller may take folders away, and we do not go there.
+            yield name, folders, files
+        if maxdepth is None or maxdepth > 1:
+            for folder in list(folders):
+                inner = f"{name}/{folder}" if name else folder
+                async for item in self._walk(
+                    inner, None if maxdepth is None else maxdepth - 1, topdown, "raise", detail, inner=True
+                ):
+                    yield item
+        if not topdown:
+            yield name, folders, files
+
+    async def _expand_path(
+        self, path: Any, recursive: bool = False, maxdepth: int | None = None, assume_literal: bool = False
+    ) -> list[str]:
+        """The paths that a path, a pattern or a list of them means, those below them too if ``recursive``."""
+        own = self.own(path)
+        expanded: list[str] = await super()._expand_path(own, recursive, maxdepth, assume_literal)
+        return expanded
+
+    async def _exists(self, /, path: str, **kwargs: Any) -> bool:
+        """Whether something is at a path. Errors other than "not found" are raised."""
+        try:
+            await self._info(path)
+        except NotFoundError:
+            return False
+        return True
+
+    async def _lexists(self, /, path: str, **kwargs: Any) -> bool:
+        """Like `_exists`: there are no links."""
+        return await self._exists(path)
+
+    async def _isfile(self, path: str) -> bool:
+        """Whether a file is at a path. Errors other than "not found" are raised."""
+        return await self._type(path) == "file"
+
+    async def _isdir(self, path: str) -> bool:
+        """Whether a folder, branch, repository or owner is at a path. Errors other than "not found" are raised."""
+        return await self._type(path) == "directory"
+
+    async def _isdir_or_branch(self, path: str) -> bool:
+        """The first pyxet's name of `_isdir`."""
+        return await self._isdir(path)
+
+    async def _type(self, path: str) -> str | None:
+        try:
+            kind: str = (await self._info(path))["type"]
+        except NotFoundError:
+            return None
+        return kind
+
+    async def _size(self, path: str) -> int:
+        """Bytes of a file."""
+        size: int = (await self._info(path))["size"]
+        return size
+
+    @at_home
+    async def _sizes(self, /, paths: Sequence[str], **kwargs: Any) -> list[int]:
+        """Bytes of several files."""
+        found = await self.find_all(paths)
+        return [self.expect(found[path])[1].size for path in paths]
+
+    async def _du(
+        self, /, path: str, total: bool = True, maxdepth: int | None = None, withdirs: bool = False, **kwargs: Any
+    ) -> Any:
+        """Bytes of the files below a path: their sum, or each of them. Content that files share counts each time."""
+        found = await self._find(path, maxdepth=maxdepth, withdirs=withdirs, detail=True)
+        sizes = {name: info["size"] for name, info in found.items()}
+        return sum(sizes.values()) if total else sizes
+
+    async def _ukey(self, path: str) -> str:
+        """A key of the version of a file; another version has another."""
+        info = await self._info(path)
+        key: str = tokenize(*(info.get(field) for field in ("name", "blob_id", "xet_hash", "size", "type")))
+        return key
+
+    async def _checksum(self, path: str) -> int:
+        """A number of the content of a file; the same content has the same number."""
+        info = await self._info(path)
+        return int(info.get("sha256") or info.get("blob_id") or tokenize(info), 16)
+
+    @staticmethod
+    def expect(found: tuple[View, Found] | NotFoundError) -> tuple[View, Found]:
+        """A result of `find_all`, or its error."""
+        if isinstance(found, NotFoundError):
+            raise found
+        return found
+
+
+def repo_info(url: XetURL, info: RepoInfo) -> Info:
+    """A repository as fsspec describes a directory."""
+    entry = _folder_info(url.full_path, "repo") | {"commit": info.sha, "private": info.private}
+    if info.last_modified:
+        entry["last_modified"] = parse_date(info.last_modified)
+    if info.created_at:
+        entry["created"] = parse_date(info.created_at)
+    return entry
+
+
+def branch_path(url: XetURL, name: str) -> str:
+    """The path of a branch of the repository that a URL names."""
+    return replace(url, revision=name, path="", endpoint=None).full_path
+
+
+def branch_info(path: str, commit: str) -> Info:
+    """A branch as fsspec describes a directory."""
+    return _folder_info(path, "branch") | {"commit": commit}
+
+
+def _folder_info(name: str, kind: str) -> Info:
+    return {"name": name, "size": 0, "type": "directory", "kind": kind}
+
+
+def _last(info: Info) -> str:
+    return str(info["name"].rpartition("/")[2])
+
+
+async def _batches(view: View, path: str, maxdepth: int | None) -> AsyncIterator[list[Found]]:
+    if maxdepth == 1:
+        yield await view.children(path)
+        return
+    top = path.count("/") + 1 if path else 0
+    async for batch in view.below(path):
+        yield [item for item in batch if maxdepth is None or item.path.count("/") - top < maxdepth]

@@ -1,0 +1,155 @@
+"""Reading ahead in an open file: nothing on sparse access, more and more while access is sequential."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+KIB: Final = 1024
+MIB: Final = 1024 * KIB
+# About a chunk: a smaller fetch moves the same bytes.
+_FIRST_WINDOW: Final = 128 * KIB
+_MAX_WINDOW: Final = 8 * MIB
+
+Fetch = Callable[[int, int], Awaitable[bytes]]
+
+
+class Allowance:
+    """Bytes that all open files of the process together may hold beyond what was asked for. Nobody waits for it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.in_use = 0
+
+    def take(self, amount: int, cap: int) -> bool:
+        """Take an amount if the sum stays within ``cap``."""
+        with self._lock:
+            if self.in_use + amount > cap:
+                return False
+            self.in_use += amount
+            return True
+
+    def give_back(self, amount: int) -> None:
+        """Return an amount."""
+        with self._lock:
+            self.in_use -= amount
+
+
+ALLOWANCE: Final = Allowance()
+
+
+class ReadAhead:
+    """The content of one open file, as its reader asks for it.
+
+    Parameters
+    ----------
+    fetch:
+        Gets bytes ``start`` to before ``end`` of the content.
+    size:
+        Bytes of the content.
+    cap:
+        Bytes that the process may hold in read-ahead windows.
+    """
+
+    def __init__(self, fetch: Fetch, size: int, cap: int) -> None:
+        self._fetch = fetch
+        self._size = size
+        self._cap = cap
+        self._buffer = b""
+        self._at = 0
+        self._position = -1
+        self._window = _FIRST_WINDOW
+        self._held = 0
+        self._ahead: asyncio.Task[bytes] | None = None
+        self._ahead_at = 0
+
+    def held(self, start: int, end: int) -> bytes | None:
+        """The bytes, if they are here already; no waiting."""
+        if self._at <= start and end <= self._at + len(self._buffer):
+            self._position = end
+            return self._buffer[start - self._at : end - self._at]
+        return None
+
+    async def read(self, start: int, end: int) -> bytes:
+        """Bytes ``start`` to before ``end``, cut at the end of the content."""
+        end = min(end, self._size)
+        if start >= end:
+            return b""
+        sequential = start == self._position
+        self._position = end
+        if not sequential and self._size > _FIRST_WINDOW:
+            await self._drop_ahead()
+            self._window = _FIRST_WINDOW
+            self._keep(b"", 0)
+            return await self._fetch(start, end)
+        pieces: list[bytes] = []
+        at = start
+        while at < end:
+            piece = self._buffer[at - self._at : end - self._at] if self._at <= at else b""
+            if not piece:
+                await self._refill(at, end)
+                piece = self._buffer[at - self._at : end - self._at]
+            pieces.append(piece)
+            at += len(piece)
+        if sequential and end - self._at > len(self._buffer) // 2:
+            self._start_ahead()
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    async def aclose(self) -> None:
+        """Let go of everything."""
+        await self._drop_ahead()
+        self._keep(b"", 0)
+
+    def abandon(self) -> None:
+        """Let go of what needs no waiting; on any thread."""
+        self._keep(b"", 0)
+        if self._ahead is not None and not self._ahead.get_loop().is_closed():
+            self._ahead.get_loop().call_soon_threadsafe(self._ahead.cancel)
+
+    async def _refill(self, at: int, end: int) -> None:
+        """Have the buffer begin at ``at``: from the read-ahead if it starts there, else by a fetch with a larger window."""
+        task, self._ahead = self._ahead, None
+        if task is not None:
+            if self._ahead_at == at:
+                self._keep(await task, at)
+                return
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        wanted = self._grown()
+        if self._size <= _FIRST_WINDOW:
+            at, end = 0, self._size
+        self._keep(await self._fetch(at, min(self._size, max(end, at + wanted))), at)
+
+    def _start_ahead(self) -> None:
+        following = self._at + len(self._buffer)
+        if self._ahead is None and following < self._size and (wanted := self._grown()):
+            self._ahead_at = following
+            self._ahead = asyncio.create_task(self._get(following, min(self._size, following + wanted)))
+
+    async def _get(self, start: int, end: int) -> bytes:
+        return await self._fetch(start, end)
+
+    def _grown(self) -> int:
+        """The next window: twice the last one, nothing where the process holds enough."""
+        wanted = min(2 * self._window, _MAX_WINDOW)
+        # The buffer and the window ahead of it.
+        if 2 * wanted > self._held:
+            if not ALLOWANCE.take(2 * wanted - self._held, self._cap):
+                return self._held // 2
+            self._held = 2 * wanted
+        self._window = wanted
+        return wanted
+
+    def _keep(self, data: bytes, at: int) -> None:
+        self._buffer, self._at = data, at
+        if not data and self._held:
+            ALLOWANCE.give_back(self._held)
+            self._held = 0
+
+    async def _drop_ahead(self) -> None:
+        task, self._ahead = self._ahead, None
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)

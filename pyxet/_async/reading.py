@@ -1,0 +1,311 @@
+"""The part of the file system that reads content: into memory, into local files, through open files."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections import defaultdict
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+from contextlib import aclosing
+from glob import has_magic
+from pathlib import Path
+from typing import IO, Any, Final, Literal
+
+from fsspec.callbacks import DEFAULT_CALLBACK, Callback
+from fsspec.implementations.local import LocalFileSystem, make_path_posix, trailing_sep
+from fsspec.utils import check_contained, isfilelike, other_paths, stringify_path
+
+from pyxet._async.base import at_home
+from pyxet._async.download import Downloader
+from pyxet._async.fanout import in_thread, run_all, run_each
+from pyxet._async.file import AsyncXetReadFile, Fetch
+from pyxet._async.listing import Listing
+from pyxet._async.partial import download_to
+from pyxet._async.view import Found, Info, View
+from pyxet.errors import NotFoundError
+from pyxet.protocol.hashing import Buffer
+from pyxet.types import RemoteFile
+
+# Ranges of one file that lie nearer to each other than this many bytes, about a chunk, are fetched as one.
+DEFAULT_GAP: Final = 64 * 1024
+OnError = Literal["raise", "omit", "return"]
+# Pieces in which pending content is written to a local file.
+_PIECE: Final = 4 * 1024 * 1024
+
+
+class Reading(Listing):
+    """See `AsyncXetFileSystem`."""
+
+    # -- into memory ---------------------------------------------------------------------------------------------------
+
+    @at_home
+    async def _cat_file(self, /, path: str, start: int | None = None, end: int | None = None, **kwargs: Any) -> bytes:
+        """Content of a file, or bytes ``start`` to before ``end`` of it; negative numbers count from its end.
+
+        Raises
+        ------
+        NotFoundError
+            There is no such file.
+        IsADirectoryError
+            It is a folder.
+        IntegrityError
+            What came is not the file's content.
+        """
+        view, found = await self.find_one(*self.parse_file(path))
+        return await self._content(view, _file(path, found), *_bounds(found.size, start, end))
+
+    @at_home
+    async def _cat(
+        self, /, path: Any, recursive: bool = False, on_error: OnError = "raise", **kwargs: Any
+    ) -> Any:  # fmt: skip
+        """Contents of files: bytes for one path, a dictionary for a list, a pattern or a recursive read.
+
+        Parameters
+        ----------
+        on_error:
+            ``raise``, ``omit`` the path, or ``return`` the error in its place.
+        """
+        paths = await self._expand_path(path, recursive=recursive)
+        if isinstance(path, (str, os.PathLike)) and paths == [self._strip_protocol(path)] and not recursive:
+            return await self._cat_file(paths[0])
+        found = await self.find_all([name for name in paths if self.parse(name).path])
+        files = [name for name in paths if name in found and not _is_folder(found[name])]
+        contents = await run_each((self._cat_job(found[name], name) for name in files), limit=self.limits.concurrency)
+        results: dict[str, bytes | Exception] = {}
+        for name, content in zip(files, contents, strict=True):
+            if isinstance(content, Exception):
+                if on_error == "raise":
+                    raise content
+                if on_error == "omit":
+                    continue
+            results[name] = content
+        return results
+
+    def _cat_job(self, there: Any, path: str) -> Callable[[], Awaitable[bytes]]:
+        async def read() -> bytes:
+            view, found = self.expect(there)
+            return await self._content(view, _file(path, found), 0, found.size)
+
+        return read
+
+    @at_home
+    async def _cat_ranges(
+        self,
+        /,
+        paths: Sequence[str],
+        starts: int | Sequence[int | None] | None,
+        ends: int | Sequence[int | None] | None,
+        max_gap: int | None = None,
+        batch_size: int | None = None,
+        on_error: OnError = "return",
+        **kwargs: Any,
+    ) -> list[Any]:
+        """Byte ranges of files, in the order in which they are asked for.
+
+        Parameters
+        ----------
+        paths, starts, ends:
+            One range for each path; a single number serves all of them.
+        max_gap:
+            Ranges of one file at most so many bytes apart are fetched as one.
+        on_error:
+            ``return`` puts an error in its range's place, ``omit`` leaves the range out, ``raise`` raises the first one.
+        """
+        if isinstance(paths, str):
+            raise TypeError("paths must be a list")
+        starts = list(starts) if isinstance(starts, Iterable) else [starts] * len(paths)
+        ends = list(ends) if isinstance(ends, Iterable) else [ends] * len(paths)
+        if not len(paths) == len(starts) == len(ends):
+            raise ValueError(f"{len(paths)} paths, {len(starts)} starts and {len(ends)} ends do not belong together")
+        gap = DEFAULT_GAP if max_gap is None else max_gap
+        found = await self.find_all(list(dict.fromkeys(paths)))
+        members: defaultdict[str, list[int]] = defaultdict(list)
+        for index, path in enumerate(paths):
+            members[path].append(index)
+
+        def job(path: str, indices: list[int]) -> Callable[[], Awaitable[list[Any]]]:
+            async def read() -> list[Any]:
+                view, there = self.expect(found[path])
+                file = _file(path, there)
+                spans = [_bounds(file.size, starts[index], ends[index]) for index in indices]
+                if isinstance(file.content, RemoteFile):
+                    return list(await Downloader(await self.connect()).read_ranges(file.content, spans, max_gap=gap))
+                return [await self._content(view, file, *span) for span in spans]
+
+            return read
+
+        contents = await run_each((job(*item) for item in members.items()), limit=self.limits.concurrency)
+        results: list[Any] = [None] * len(paths)
+        for indices, content in zip(members.values(), contents, strict=True):
+            for place, index in enumerate(indices):
+                results[index] = content if isinstance(content, Exception) else content[place]
+        if on_error == "raise" and (failed := next((r for r in results if isinstance(r, Exception)), None)) is not None:
+            raise failed
+        return [r for r in results if not isinstance(r, Exception)] if on_error == "omit" else results
+
+    # -- into local files ----------------------------------------------------------------------------------------------
+
+    @at_home
+    async def _get_file(
+        self, /, rpath: str, lpath: Any, callback: Callback = DEFAULT_CALLBACK, **kwargs: Any
+    ) -> None:  # fmt: skip
+        """Download a file to a local path or into a file object; a folder is made locally.
+
+        The local name appears with all of the content or not at all; what a cancelled or killed download has got is used
+        by the next one.
+        """
+        url = self.parse(rpath)
+        if not url.path or await self._isdir(rpath):
+            await in_thread(lambda: Path(stringify_path(lpath)).mkdir(parents=True, exist_ok=True))
+            return
+        view, found = await self.find_one(*self.parse_file(rpath))
+        await self._get_one(view, found, rpath, lpath, callback)
+
+    async def _get_one(self, view: View, found: Found, rpath: str, lpath: Any, callback: Callback) -> None:
+        file = _file(rpath, found)
+        callback.set_size(file.size)
+        if isinstance(file.content, RemoteFile) and not isfilelike(lpath):
+            target = Path(stringify_path(lpath))
+            await download_to(Downloader(await self.connect()), file.content, target, callback.relative_update)
+            return
+        async with aclosing(self.pieces(view, file)) as pieces:
+            if isfilelike(lpath):
+                await _pour(pieces, lpath, callback)
+                return
+            with await in_thread(_create, Path(stringify_path(lpath))) as local:
+                await _pour(pieces, local, callback)
+
+    @at_home
+    async def _get(
+        self,
+        /,
+        rpath: Any,
+        lpath: Any,
+        recursive: bool = False,
+        callback: Callback = DEFAULT_CALLBACK,
+        maxdepth: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Download files and folders, with fsspec's rules for names and trailing slashes.
+
+        Parameters
+        ----------
+        callback:
+            Counts files; what it branches off for each file counts bytes.
+        """
+        if isinstance(lpath, list) and isinstance(rpath, list):
+            rpaths, lpaths = [self._strip_protocol(path) for path in rpath], [stringify_path(path) for path in lpath]
+        else:
+            rpaths, lpaths = await self._local_names(rpath, lpath, recursive, maxdepth)
+        found = await self.find_all([path for path in rpaths if self.parse(path).path])
+        callback.set_size(len(lpaths))
+
+        def job(remote: str, target: str) -> Callable[[], Awaitable[None]]:
+            async def get() -> None:
+                there = found.get(remote)
+                if there is None or _is_folder(there):
+                    await in_thread(lambda: Path(target).mkdir(parents=True, exist_ok=True))
+                else:
+                    view, item = self.expect(there)
+                    with callback.branched(remote, target) as child:
+                        await self._get_one(view, item, remote, target, child)
+                callback.relative_update(1)
+
+            return get
+
+        pairs = zip(rpaths, lpaths, strict=True)
+        await run_all((job(*pair) for pair in pairs), limit=self.limits.concurrency)
+
+    async def _local_names(
+        self, rpath: Any, lpath: Any, recursive: bool, maxdepth: int | None
+    ) -> tuple[list[str], list[str]]:
+        """What to download, and under which local names."""
+        single = isinstance(rpath, (str, os.PathLike))
+        text = stringify_path(rpath) if single else ""
+        rpaths = await self._expand_path(rpath, recursive=recursive, maxdepth=maxdepth)
+        if single and (not recursive or maxdepth is not None):
+            # A pattern that is not recursive brings files only.
+            found = await self.find_all([path for path in rpaths if self.parse(path).path])
+            rpaths = [path for path in rpaths if path in found and not _is_folder(found[path])]
+            if not rpaths:
+                return [], []
+        lpath = make_path_posix(stringify_path(lpath)) if not isinstance(lpath, list) else lpath
+        into_folder = isinstance(lpath, str) and (
+            trailing_sep(lpath) or await in_thread(LocalFileSystem().isdir, lpath)
+        )
+        exists = single and (
+            (has_magic(text) and len(rpaths) == 1)
+            or (not has_magic(text) and into_folder and not trailing_sep(text))
+        )  # fmt: skip
+        lpaths: list[str] = other_paths(rpaths, lpath, exists=exists, flatten=not single)
+        if isinstance(lpath, str):
+            check_contained(lpath, lpaths)
+        return rpaths, lpaths
+
+    # -- open files ----------------------------------------------------------------------------------------------------
+
+    @at_home
+    async def open_for_reading(self, path: str) -> tuple[Info, str, Fetch]:
+        """What is at a path, the path with the commit in it, and a function that reads bytes of just that version."""
+        url, repo, revision = self.parse_file(path)
+        view, found = await self.find_one(url, repo, revision)
+        file = _file(path, found)
+        transaction = self.open_transaction()
+
+        async def fetch(start: int, end: int) -> bytes:
+            if transaction is not None and not isinstance(file.content, RemoteFile):
+                return await transaction.at_home(self._content, view, file, start, end)
+            return await self._content(view, file, start, end)
+
+        return view.info(url.branch_path, file), f"{repo.path}/{view.commit}/{url.path}", fetch
+
+    async def _open_to_read(self, path: str) -> AsyncXetReadFile:
+        info, _, fetch = await self.open_for_reading(path)
+        return AsyncXetReadFile(self, self._strip_protocol(path), info, fetch=fetch, read_ahead=self.limits.memory // 4)
+
+    # -- the content of what was found ---------------------------------------------------------------------------------
+
+    async def _content(self, view: View, file: Found, start: int, end: int) -> bytes:
+        """Bytes ``start`` to before ``end`` of a file."""
+        if isinstance(file.content, RemoteFile):
+            return await Downloader(await self.connect()).read(file.content, start, end)
+        assert view.changes is not None
+        assert file.content is not None
+        return await view.changes.read(file.path, file.content, start, end)
+
+    async def pieces(self, view: View, file: Found) -> AsyncGenerator[Buffer, None]:
+        """The whole content of a file, in order."""
+        if isinstance(file.content, RemoteFile):
+            async with aclosing(Downloader(await self.connect()).stream(file.content)) as pieces:
+                async for piece in pieces:
+                    yield piece
+            return
+        for start in range(0, file.size, _PIECE):
+            yield await self._content(view, file, start, min(file.size, start + _PIECE))
+
+
+def _file(path: str, found: Found) -> Found:
+    if found.is_folder:
+        raise IsADirectoryError(errno.EISDIR, "it is a folder", path)
+    return found
+
+
+def _is_folder(there: tuple[View, Found] | NotFoundError) -> bool:
+    return not isinstance(there, NotFoundError) and there[1].is_folder
+
+
+def _bounds(size: int, start: int | None, end: int | None) -> tuple[int, int]:
+    """A range as a slice would have it."""
+    first, last, _ = slice(start, end).indices(size)
+    return first, max(first, last)
+
+
+async def _pour(pieces: AsyncGenerator[Buffer, None], target: IO[bytes], callback: Callback) -> None:
+    async for piece in pieces:
+        await in_thread(target.write, piece)
+        callback.relative_update(len(piece))
+
+
+def _create(path: Path) -> IO[bytes]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path.open("wb")

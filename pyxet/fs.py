@@ -1,0 +1,215 @@
+"""`XetFS`: the blocking face of the file system.
+
+Each blocking method is made from its coroutine by `_Blocking`, which keeps its signature; a test compares the two lists.
+All of them take ``timeout=`` (seconds) as well.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
+
+from fsspec.compression import compr
+from fsspec.core import get_compression
+
+from pyxet._async.base import FileSystemBase
+from pyxet._async.editing import write_mode
+from pyxet._async.file import CompressedWriter, XetReadFile, XetTextFile, XetWriteFile
+from pyxet._async.filesystem import AsyncXetFileSystem
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class _Blocking(Generic[P, T]):
+    """A blocking method made from a coroutine function of `AsyncXetFileSystem`."""
+
+    def __init__(self, method: Callable[Concatenate[Any, P], Coroutine[Any, Any, T]]) -> None:
+        self.method = method
+        self.__doc__ = method.__doc__
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> Callable[Concatenate[Any, P], T]: ...
+    @overload
+    def __get__(self, instance: FileSystemBase, owner: type) -> Callable[P, T]: ...
+    def __get__(self, instance: FileSystemBase | None, owner: type) -> Callable[..., T]:
+        if instance is None:
+            return functools.wraps(self.method)(
+                lambda fs, *args, **kwargs: fs.block_on(self.method, fs, *args, **kwargs)
+            )
+
+        @functools.wraps(self.method)
+        def call(*args: Any, **kwargs: Any) -> T:
+            # By name, so that what a subclass makes of the coroutine counts here as well.
+            method: Callable[..., Coroutine[Any, Any, T]] = getattr(instance, self.method.__name__)
+            return instance.block_on(method, *args, **kwargs)
+
+        return call
+
+
+class _BlockingIterator(Generic[P, T]):
+    """A blocking generator method made from an asynchronous one."""
+
+    def __init__(self, method: Callable[Concatenate[Any, P], AsyncIterator[T]]) -> None:
+        self.method = method
+        self.__doc__ = method.__doc__
+
+    def __get__(self, instance: FileSystemBase, owner: type) -> Callable[P, Iterator[T]]:
+        @functools.wraps(self.method)
+        def call(*args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
+            items = self.method(instance, *args, **kwargs)
+
+            async def following() -> T:
+                return await anext(items)
+
+            while True:
+                try:
+                    yield instance.block_on(following)
+                except StopAsyncIteration:
+                    return
+
+        return call
+
+
+class XetFS(AsyncXetFileSystem):
+    """`AsyncXetFileSystem` for blocking callers, and what fsspec makes of ``xet://``.
+
+    Examples
+    --------
+    >>> fs = pyxet.XetFS()
+    >>> with fs.transaction as tr:
+    ...     tr.set_commit_message("experiment 1")
+    ...     df.to_csv(fs.open("acme/titanic/experiment-1/metrics/results.csv", "w"), index=False)
+    """
+
+    info = _Blocking(AsyncXetFileSystem._info)
+    ls = _Blocking(AsyncXetFileSystem._ls)
+    find = _Blocking(AsyncXetFileSystem._find)
+    walk = _BlockingIterator(AsyncXetFileSystem._walk)
+    glob = _Blocking(AsyncXetFileSystem._glob)
+    expand_path = _Blocking(AsyncXetFileSystem._expand_path)
+    exists = _Blocking(AsyncXetFileSystem._exists)
+    lexists = _Blocking(AsyncXetFileSystem._lexists)
+    isfile = _Blocking(AsyncXetFileSystem._isfile)
+    isdir = _Blocking(AsyncXetFileSystem._isdir)
+    isdir_or_branch = _Blocking(AsyncXetFileSystem._isdir_or_branch)
+    size = _Blocking(AsyncXetFileSystem._size)
+    sizes = _Blocking(AsyncXetFileSystem._sizes)
+    du = _Blocking(AsyncXetFileSystem._du)
+    ukey = _Blocking(AsyncXetFileSystem._ukey)
+    checksum = _Blocking(AsyncXetFileSystem._checksum)
+    created = _Blocking(AsyncXetFileSystem._created)
+    modified = _Blocking(AsyncXetFileSystem._modified)
+
+    cat_file = _Blocking(AsyncXetFileSystem._cat_file)
+    cat = _Blocking(AsyncXetFileSystem._cat)
+    cat_ranges = _Blocking(AsyncXetFileSystem._cat_ranges)
+    get_file = _Blocking(AsyncXetFileSystem._get_file)
+    get = _Blocking(AsyncXetFileSystem._get)
+
+    pipe_file = _Blocking(AsyncXetFileSystem._pipe_file)
+    pipe = _Blocking(AsyncXetFileSystem._pipe)
+    put_file = _Blocking(AsyncXetFileSystem._put_file)
+    put = _Blocking(AsyncXetFileSystem._put)
+    cp_file = _Blocking(AsyncXetFileSystem._cp_file)
+    copy = _Blocking(AsyncXetFileSystem._copy)
+    mv = _Blocking(AsyncXetFileSystem._mv)
+    mv_file = _Blocking(AsyncXetFileSystem._mv_file)
+    rm = _Blocking(AsyncXetFileSystem._rm)
+    rm_file = _Blocking(AsyncXetFileSystem._rm_file)
+    mkdir = _Blocking(AsyncXetFileSystem._mkdir)
+    makedirs = _Blocking(AsyncXetFileSystem._makedirs)
+    rmdir = _Blocking(AsyncXetFileSystem._rmdir)
+    touch = _Blocking(AsyncXetFileSystem._touch)
+
+    make_repo = _Blocking(AsyncXetFileSystem._make_repo)
+    delete_repo = _Blocking(AsyncXetFileSystem._delete_repo)
+    list_repos = _Blocking(AsyncXetFileSystem._list_repos)
+    is_repo = _Blocking(AsyncXetFileSystem._is_repo)
+    repo_info = _Blocking(AsyncXetFileSystem._repo_info)
+    list_branches = _Blocking(AsyncXetFileSystem._list_branches)
+    make_branch = _Blocking(AsyncXetFileSystem._make_branch)
+    delete_branch = _Blocking(AsyncXetFileSystem._delete_branch)
+    branch_exists = _Blocking(AsyncXetFileSystem._branch_exists)
+    branch_info = _Blocking(AsyncXetFileSystem._branch_info)
+    list_tags = _Blocking(AsyncXetFileSystem._list_tags)
+    make_tag = _Blocking(AsyncXetFileSystem._make_tag)
+    delete_tag = _Blocking(AsyncXetFileSystem._delete_tag)
+    log = _Blocking(AsyncXetFileSystem._log)
+    get_username = _Blocking(AsyncXetFileSystem._get_username)
+
+    def open(
+        self,
+        path: str,
+        mode: str = "rb",
+        block_size: int | None = None,
+        cache_options: dict[str, Any] | None = None,
+        compression: str | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Open a file.
+
+        Parameters
+        ----------
+        mode:
+            ``r``, ``w``, ``x`` or ``a``, binary with ``b``.
+        block_size, cache_type, cache_options:
+            For reading, one of fsspec's caches instead of reading ahead while access is sequential.
+        compression:
+            Name of a codec, or ``infer`` from the path.
+        encoding, errors, newline:
+            For text, as in `io.TextIOWrapper`.
+        message, parent_commit, if_match:
+            For writing outside a transaction: the commit's message, a commit since which the path must not have changed,
+            and the ``blob_id`` of the version to replace.
+
+        Raises
+        ------
+        NotFoundError, AlreadyExistsError, EditConflictError
+            The file to read is not there; the file to make exists, or is another version.
+        """
+        text = {name: kwargs.pop(name) for name in ("encoding", "errors", "newline") if name in kwargs}
+        binary = mode if "b" in mode else mode.replace("t", "") + "b"
+        codec = compr[get_compression(path, compression)]
+        file = self._open(path, binary, block_size=block_size, cache_options=cache_options, hold=False, **kwargs)
+        outermost: Any = file
+        if codec is not None:
+            outermost = codec(file, mode=mode[0])
+            if isinstance(file, XetWriteFile):
+                outermost = CompressedWriter(outermost, file)
+        if isinstance(file, XetWriteFile):
+            if "b" not in mode:
+                outermost = XetTextFile(outermost, **text)
+            file.join_transaction(outermost)
+        elif "b" not in mode:
+            outermost = io.TextIOWrapper(outermost, **text)
+        return outermost
+
+    def _open(
+        self,
+        path: str,
+        mode: str = "rb",
+        block_size: int | None = None,
+        autocommit: bool = True,
+        cache_options: dict[str, Any] | None = None,
+        cache_type: str | None = None,
+        hold: bool = True,
+        **kwargs: Any,
+    ) -> XetReadFile | XetWriteFile:
+        """A binary file without wrappers, see `open`."""
+        loop = self.loop
+        name = self._strip_protocol(path)
+        if mode == "rb":
+            kwargs.pop("size", None)
+            info, pinned, fetch = self.block_on(self.open_for_reading, path)
+            return XetReadFile(
+                self, name, info, pinned=pinned, fetch=fetch, loop=loop, read_ahead=self.limits.memory // 4,
+                block_size=block_size, cache_type=cache_type, cache_options=cache_options,
+            )  # fmt: skip
+        writing = self.block_on(self.open_for_writing, path, write_mode(mode), **kwargs)
+        file = XetWriteFile(self, name, mode, writing, loop=loop, autocommit=autocommit)
+        if hold:
+            file.join_transaction(file)
+        return file
