@@ -73,21 +73,21 @@ def test_short_runs_are_refused_where_a_file_falls_apart() -> None:
 def test_terms_stay_long_on_average(lengths: list[int]) -> None:
     """A file made of known runs of any lengths, far apart: what is refused is stored again, chunk by chunk."""
     assembler = FileAssembler()
-    new = runs = 0
+    new = 0
     for number, length in enumerate(lengths):
         run = [Place(1000 + number, index) for index in range(length)]
         while run:
             if assembler.takes(run):
                 for place in run:
                     assembler.add(HASHES[0], 1, place)
-                runs += 1
                 break
             assembler.add(HASHES[0], 1, Place(0, new))
             new, run = new + 1, run[1:]
     assert assembler.size == sum(lengths)
-    late = [run.end - run.start for run in assembler._runs[40:]]
-    # Each decision keeps the average of the terms before it; what it adds may take the next one a little below.
-    assert not late or sum(late) / len(late) >= MIN_AVERAGE_RUN * 0.5
+    terms = [run.end - run.start for run in assembler._runs]
+    # Of two terms in a row at most one is new chunks; the other was taken because the 32 before it were long enough.
+    for at in range(33, len(terms)):
+        assert max(sum(terms[at - 32 : at]), sum(terms[at - 33 : at - 1])) >= 32 * MIN_AVERAGE_RUN
 
 
 def test_a_chunk_that_is_stored_again_is_found_in_its_new_place() -> None:

@@ -122,6 +122,7 @@ def patched(data: bytes, at: int, new: bytes) -> bytes:
         (patched(STORED, len(STORED) - 176, b"\x00"), "lies outside its place"),
         (patched(STORED, len(STORED) - 168, b"\xff\xff\xff"), "lies outside its place"),
         (patched(STORED, len(STORED) - 168, b"\xff" * 8), "lies outside its place"),
+        (patched(STORED, len(STORED) - 136, b"\xff" * 8), "lies outside its place"),
         (patched(STORED, len(STORED) - 136, b"\x01"), "16 bytes that no lookup table owns"),
         (patched(STORED, TABLES, b"?"), "row of a lookup table leads astray"),
         (patched(STORED, TABLES + 8, b"\x01"), "row of a lookup table leads astray"),
