@@ -142,8 +142,9 @@ class Repository:
 
     def history(self, commit: pygit2.Commit) -> Iterator[pygit2.Commit]:
         """Commits from one back to the first, newest first."""
-        # Not topological: that order reads all of the history before it gives the first commit.
-        yield from self._git.walk(commit.id, pygit2.enums.SortMode.TIME)
+        # Git's own order. The sorted ones read all of the history before they give the first commit, and the one by time
+        # mixes up commits of the same second.
+        yield from self._git.walk(commit.id, pygit2.enums.SortMode.NONE)
 
     def last_commits(self, commit: pygit2.Commit, entries: Iterable[Entry]) -> dict[str, pygit2.Commit]:
         """The commit that last changed each entry: one walk back along first parents for all of them."""

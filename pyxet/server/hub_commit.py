@@ -29,7 +29,7 @@ from pyxet.protocol.messages import (
 from pyxet.server.content import EMPTY_SHA256, ContentStore
 from pyxet.server.git_objects import LfsPointer, check_path
 from pyxet.server.git_repository import Repository
-from pyxet.server.hub_repos import KIND, REPO, web_url
+from pyxet.server.hub_repos import KIND, REPO, REV, web_url
 from pyxet.server.patterns import Ignored, LfsRules
 from pyxet.server.state import (
     CONTENT,
@@ -51,8 +51,8 @@ MAX_REGULAR: Final = 1024 * 1024
 def add_routes(app: web.Application) -> None:
     """Add the routes."""
     base = f"/api/{KIND}/{REPO}"
-    app.router.add_post(f"{base}/preupload/{{rev}}", preupload)
-    app.router.add_post(f"{base}/commit/{{rev}}", commit)
+    app.router.add_post(f"{base}/preupload/{REV}", preupload)
+    app.router.add_post(f"{base}/commit/{REV}", commit)
 
 
 async def preupload(request: web.Request) -> web.Response:

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from pyxet.protocol.messages import CommitAuthor, CommitInfo, CreateBranch, CreateTag, Ref, Refs, decode, encode
 from pyxet.server.git_repository import Repository
-from pyxet.server.hub_repos import KIND, REPO, timestamp
+from pyxet.server.hub_repos import BRANCH, KIND, REPO, REV, timestamp
 from pyxet.server.state import in_worker, json_response, open_repo, query_number, writer_of
 
 _PAGE = 50
@@ -35,12 +35,12 @@ def add_routes(app: web.Application) -> None:
     """Add the routes."""
     base = f"/api/{KIND}/{REPO}"
     app.router.add_get(f"{base}/refs", refs)
-    app.router.add_post(f"{base}/branch/{{branch}}", create_branch)
-    app.router.add_delete(f"{base}/branch/{{branch}}", delete_branch)
-    app.router.add_post(f"{base}/tag/{{rev}}", create_tag)
-    app.router.add_delete(f"{base}/tag/{{rev}}", delete_tag)
-    app.router.add_get(f"{base}/commits/{{rev}}", commits)
-    app.router.add_post(f"{base}/super-squash/{{branch}}", super_squash)
+    app.router.add_post(f"{base}/branch/{BRANCH}", create_branch)
+    app.router.add_delete(f"{base}/branch/{BRANCH}", delete_branch)
+    app.router.add_post(f"{base}/tag/{REV}", create_tag)
+    app.router.add_delete(f"{base}/tag/{REV}", delete_tag)
+    app.router.add_get(f"{base}/commits/{REV}", commits)
+    app.router.add_post(f"{base}/super-squash/{BRANCH}", super_squash)
 
 
 async def refs(request: web.Request) -> web.Response:

@@ -45,6 +45,9 @@ from pyxet.urls import RepoId, RepoKind
 
 KIND = "{kind:models|datasets|spaces}"
 REPO = "{owner}/{name}"
+# One segment however strange: "/" comes escaped, and what a revision may look like is for the repository to say.
+REV, BRANCH = "{rev:[^/]+}", "{branch:[^/]+}"
+PATH = "{path:(?s:.+)}"
 _PAGE = 1000
 _SORTS: dict[str, Callable[[RepoInfo], str]] = {
     "createdAt": lambda info: info.created_at or "",
@@ -64,7 +67,7 @@ def add_routes(app: web.Application) -> None:
     app.router.add_delete("/api/repos/delete", delete_repo)
     app.router.add_get(f"/api/{KIND}", list_repos)
     app.router.add_get(f"/api/{KIND}/{REPO}", repo_info)
-    app.router.add_get(f"/api/{KIND}/{REPO}/revision/{{rev}}", repo_info)
+    app.router.add_get(f"/api/{KIND}/{REPO}/revision/{REV}", repo_info)
     app.router.add_get(f"/api/{KIND}/{REPO}/auth-check", auth_check)
     app.router.add_get(f"/api/{KIND}/{REPO}/auth-check/write", auth_check)
 

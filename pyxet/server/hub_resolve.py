@@ -12,7 +12,7 @@ from pyxet.protocol.messages import XetToken, encode
 from pyxet.server.content import PIECE, StoredContent
 from pyxet.server.git_objects import Entry
 from pyxet.server.git_repository import Repository
-from pyxet.server.hub_repos import KIND, REPO
+from pyxet.server.hub_repos import KIND, PATH, REPO, REV
 from pyxet.server.state import (
     CONTENT,
     TOKENS,
@@ -30,10 +30,10 @@ _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})\Z", re.ASCII)
 def add_routes(app: web.Application) -> None:
     """Add the routes."""
     for scope in ("read", "write"):
-        app.router.add_get(f"/api/{KIND}/{REPO}/xet-{{scope:{scope}}}-token/{{rev}}", xet_token)
+        app.router.add_get(f"/api/{KIND}/{REPO}/xet-{{scope:{scope}}}-token/{REV}", xet_token)
     # aiohttp answers HEAD with the same handler.
-    app.router.add_get(f"/{{kind:datasets|spaces}}/{REPO}/resolve/{{rev}}/{{path:.+}}", resolve)
-    app.router.add_get(f"/{REPO}/resolve/{{rev}}/{{path:.+}}", resolve)
+    app.router.add_get(f"/{{kind:datasets|spaces}}/{REPO}/resolve/{REV}/{PATH}", resolve)
+    app.router.add_get(f"/{REPO}/resolve/{REV}/{PATH}", resolve)
 
 
 async def xet_token(request: web.Request) -> web.Response:

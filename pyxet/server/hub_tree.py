@@ -12,7 +12,7 @@ from pyxet.protocol.messages import LastCommit, LfsInfo, PathsInfo, TreeEntry, d
 from pyxet.server.content import ContentStore
 from pyxet.server.git_objects import Entry
 from pyxet.server.git_repository import Repository
-from pyxet.server.hub_repos import KIND, REPO, timestamp
+from pyxet.server.hub_repos import KIND, PATH, REPO, REV, timestamp
 from pyxet.server.state import CONTENT, in_worker, json_response, open_repo
 
 _PAGE, _PAGE_EXPANDED = 1000, 100
@@ -21,9 +21,9 @@ _PAGE, _PAGE_EXPANDED = 1000, 100
 def add_routes(app: web.Application) -> None:
     """Add the routes."""
     base = f"/api/{KIND}/{REPO}"
-    app.router.add_get(f"{base}/tree/{{rev}}", tree)
-    app.router.add_get(f"{base}/tree/{{rev}}/{{path:.+}}", tree)
-    app.router.add_post(f"{base}/paths-info/{{rev}}", paths_info)
+    app.router.add_get(f"{base}/tree/{REV}", tree)
+    app.router.add_get(f"{base}/tree/{REV}/{PATH}", tree)
+    app.router.add_post(f"{base}/paths-info/{REV}", paths_info)
 
 
 async def tree(request: web.Request) -> web.Response:

@@ -1,0 +1,190 @@
+"""A client of the local endpoint that says exactly what a test wants it to say: requests by hand, nothing checked."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import http.client
+import json
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+from urllib.parse import quote, urlsplit
+
+from pyxet.protocol.chunking import chunk_ends
+from pyxet.protocol.hashing import chunk_hash, file_hash, hash_to_hex, term_hash
+from pyxet.protocol.shard import FileEntry, ShardChunk, Term, XorbEntry, write_upload_shard
+from pyxet.protocol.xorb import Xorb, XorbBuilder, encode_chunk
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Status, headers (names in lower case) and body."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def code(self) -> str | None:
+        return self.headers.get("x-error-code")
+
+    @property
+    def following(self) -> str | None:
+        """The path of the next page."""
+        link = self.headers.get("link")
+        if link is None:
+            return None
+        assert link.endswith('; rel="next"')
+        url = urlsplit(link.partition(">")[0].removeprefix("<"))
+        assert url.netloc
+        return f"{url.path}?{url.query}"
+
+
+class Place(Protocol):
+    """Whatever listens somewhere."""
+
+    @property
+    def url(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class Served:
+    """An endpoint in another process."""
+
+    url: str
+
+
+@dataclass(frozen=True)
+class RawClient:
+    """Requests with a token (none if empty), each on a connection of its own."""
+
+    endpoint: Place
+    token: str = ""
+
+    def call(
+        self, method: str, path: str, body: bytes | str | dict[str, Any] | None = None, **headers: str
+    ) -> Answer:  # fmt: skip
+        """A request; ``path`` may be a URL of the endpoint. ``Content_Type=…`` is a header."""
+        url = urlsplit(path if path.startswith("http") else self.endpoint.url + path)
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        if self.token:
+            named.setdefault("Authorization", f"Bearer {self.token}")
+        if isinstance(body, dict):
+            body = json.dumps(body)
+        connection = http.client.HTTPConnection(url.netloc, timeout=60)
+        try:
+            target = url.path + (f"?{url.query}" if url.query else "")
+            connection.request(method, target, body.encode() if isinstance(body, str) else body, named)
+            response = connection.getresponse()
+            found = {name.lower(): value for name, value in response.getheaders()}
+            return Answer(response.status, found, response.read())
+        finally:
+            connection.close()
+
+    def get(self, path: str, **headers: str) -> Answer:
+        return self.call("GET", path, **headers)
+
+    def head(self, path: str, **headers: str) -> Answer:
+        return self.call("HEAD", path, **headers)
+
+    def post(self, path: str, body: bytes | str | dict[str, Any] = b"", **headers: str) -> Answer:
+        return self.call("POST", path, body, **headers)
+
+    def make_repo(self, repo: str, **more: Any) -> None:
+        owner, name = repo.split("/")
+        answer = self.post("/api/repos/create", {"name": name, "organization": owner, **more})
+        assert answer.status == 200, answer
+
+    def commit(self, repo: str, *lines: tuple[str, dict[str, Any]], branch: str = "main", **header: Any) -> Answer:
+        """A commit of ``(key, value)`` lines."""
+        everything = [("header", {"summary": "a commit", "description": "", **header}), *lines]
+        body = "\n".join(json.dumps({"key": key, "value": value}) for key, value in everything)
+        return self.post(f"/api/models/{repo}/commit/{quote(branch, safe='')}", body)
+
+    def write(self, repo: str, files: dict[str, str | bytes], branch: str = "main") -> str:
+        """A commit of regular files; its id."""
+        answer = self.commit(repo, *(regular(path, content) for path, content in files.items()), branch=branch)
+        assert answer.status == 200, answer
+        return str(answer.json["commitOid"])
+
+    def cas(self, repo: str, scope: str = "write") -> RawClient:
+        """This client with a Xet token of a repository."""
+        answer = self.get(f"/api/models/{repo}/xet-{scope}-token/main")
+        assert answer.status == 200, answer
+        return replace(self, token=answer.json["accessToken"])
+
+    def upload(self, repo: str, content: bytes) -> Content:
+        """Store content: its xorb and its shard."""
+        made = Content.of(content)
+        cas = self.cas(repo)
+        if made.xorb:
+            assert cas.post(f"/v1/xorbs/default/{made.xorb_name}", made.xorb_bytes).status == 200
+        answer = cas.post("/v2/shards", made.shard())
+        assert json.loads(answer.body.splitlines()[-1])["type"] == "result", answer
+        return made
+
+
+@dataclass(frozen=True)
+class Content:
+    """Content as a client would upload it, in one xorb."""
+
+    data: bytes
+    xorb: Xorb | None
+    entry: FileEntry
+
+    @classmethod
+    def of(cls, data: bytes) -> Content:
+        builder = XorbBuilder()
+        start = 0
+        for end in chunk_ends(data):
+            piece = data[start:end]
+            builder.add(encode_chunk(piece, chunk_hash(piece)))
+            start = end
+        xorb = builder.build() if data else None
+        chunks = [(chunk.hash, chunk.raw_length) for chunk in xorb.info.chunks] if xorb else []
+        terms = (Term(xorb.info.hash, 0, len(chunks), len(data)),) if xorb else ()
+        checks = (term_hash(value for value, _ in chunks),) if xorb else ()
+        return cls(data, xorb, FileEntry(file_hash(chunks), terms, checks, hashlib.sha256(data).hexdigest()))
+
+    @property
+    def xorb_name(self) -> str:
+        assert self.xorb is not None
+        return hash_to_hex(self.xorb.info.hash)
+
+    @property
+    def xorb_bytes(self) -> bytes:
+        assert self.xorb is not None
+        return b"".join(self.xorb.slices)
+
+    @property
+    def xorb_entry(self) -> XorbEntry:
+        assert self.xorb is not None
+        return XorbEntry(
+            self.xorb.info.hash, tuple(ShardChunk(chunk.hash, chunk.raw_length) for chunk in self.xorb.info.chunks)
+        )
+
+    @property
+    def name(self) -> str:
+        return hash_to_hex(self.entry.file_hash)
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.data).hexdigest()
+
+    def shard(self, **changes: Any) -> bytes:
+        """The shard, with fields of the file entry changed."""
+        return write_upload_shard([replace(self.entry, **changes)], [self.xorb_entry] if self.xorb else [])
+
+    def line(self, path: str, **changes: Any) -> tuple[str, dict[str, Any]]:
+        """The line of a commit."""
+        return "lfsFile", {"path": path, "algo": "sha256", "oid": self.sha256, "size": len(self.data), **changes}
+
+
+def regular(path: str, content: str | bytes) -> tuple[str, dict[str, Any]]:
+    """The line of a commit for a regular file."""
+    data = content.encode() if isinstance(content, str) else content
+    return "file", {"path": path, "content": base64.b64encode(data).decode(), "encoding": "base64"}
