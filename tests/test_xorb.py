@@ -231,3 +231,5 @@ def test_limits_of_a_builder() -> None:
     while builder.fits(small.size):
         assert builder.add(small) == len(builder) - 1
     assert len(builder) == MAX_XORB_CHUNKS
+    with pytest.raises(ValueError, match="do not fit"):
+        builder.add(small)

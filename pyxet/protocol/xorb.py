@@ -149,7 +149,9 @@ class XorbBuilder:
         return len(self._chunks) < MAX_XORB_CHUNKS and self.size + size <= MAX_XORB_BYTES
 
     def add(self, chunk: EncodedChunk) -> int:
-        """Append a chunk that `fits`; returns its index in the xorb."""
+        """Append a chunk; returns its index in the xorb. `ValueError` if there is no room, see `fits`."""
+        if not self.fits(chunk.size):
+            raise ValueError(f"xorb: {chunk.size:,} bytes more do not fit into {self.size:,} of {len(self)} chunks")
         self._slices += (chunk.header, chunk.payload)
         self.size += chunk.size
         self.raw_size += chunk.raw_length
