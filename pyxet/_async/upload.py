@@ -295,7 +295,7 @@ class ContentWriter:
         if self._known_sha256 is not None:
             return await in_thread(self._chunks, data, last)
         if len(data) <= _SMALL_RUN:
-            return await in_thread(lambda: (self._sha256.update(data), self._chunks(data, last))[1])
+            return await in_thread(self._both, data, last)
         hashing = asyncio.create_task(in_thread(self._sha256.update, data))
         try:
             chunks = await in_thread(self._chunks, data, last)
@@ -304,6 +304,10 @@ class ContentWriter:
             await stopped(hashing)
             raise
         return chunks
+
+    def _both(self, data: memoryview, last: bool) -> list[Chunk]:
+        self._sha256.update(data)
+        return self._chunks(data, last)
 
     async def _packed(self) -> None:
         if self._packing is not None:
