@@ -54,9 +54,7 @@ def lowest(session: nox.Session) -> None:
 def soak(session: nox.Session) -> None:
     """A 1 GiB file up and down, with the peak memory of the client."""
     session.install(".[local]", *groups("test"))
-    session.run(
-        "pytest", "-q", "-s", "--timeout", "1800", "-m", "soak", "--override-ini", "addopts=", "tests", *session.posargs
-    )
+    session.run("pytest", "-q", "-s", "--timeout", "1800", "-m", "soak", *session.posargs)
 
 
 @nox.session
