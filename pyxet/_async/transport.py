@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import base64
 import json
 import math
 import os
@@ -24,7 +25,7 @@ from functools import cached_property, lru_cache
 from typing import Any, Final, NamedTuple
 from urllib.parse import urljoin, urlsplit
 from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined]
-from weakref import WeakKeyDictionary, WeakSet
+from weakref import WeakSet
 
 import aiohttp
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
@@ -153,7 +154,7 @@ class Transport:
         self._retry = retry
         self._timeouts = timeouts
         self._pid = os.getpid()
-        self._sessions: WeakKeyDictionary[asyncio.AbstractEventLoop, _Kept] = WeakKeyDictionary()
+        self._sessions: dict[asyncio.AbstractEventLoop, _Kept] = {}
         _transports.add(self)
 
     async def aclose(self) -> None:
@@ -321,6 +322,9 @@ class Transport:
         data: AsyncIterator[bytes] | None = None
         kept = await self._session()
         proxy = kept.proxy(url)
+        if proxy.headers is not None and url.startswith("http:"):
+            # Only a tunnel has headers of its own.
+            all_headers.update(proxy.headers)
         try:
             async with asyncio.timeout(self._timeouts.connect + self._timeouts.response) as deadline:
                 if body is not None:
@@ -336,7 +340,7 @@ class Transport:
                     data=data,
                     allow_redirects=False,
                     proxy=proxy.url,
-                    proxy_auth=proxy.auth,
+                    proxy_headers=proxy.headers,
                 )
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise _translated(error, what) from error
@@ -360,7 +364,7 @@ class Transport:
         if self._pid != os.getpid():
             # Forked: the parent's sockets are not ours to use or to close, so nothing may collect them either.
             _inherited.append(self._sessions)
-            self._pid, self._sessions = os.getpid(), WeakKeyDictionary()
+            self._pid, self._sessions = os.getpid(), {}
         loop = asyncio.get_running_loop()
         kept = self._sessions.get(loop)
         if kept is not None and not kept.session.closed:
@@ -376,7 +380,7 @@ class Transport:
                 auto_decompress=False,
                 read_bufsize=_SLICE,
             )
-            kept = _Kept(session, _keep(session), {})
+            kept = _Kept(session, _keep(session, self._sessions, loop), {})
             await anext(kept.keeper)
             self._sessions[loop] = kept
         return kept
@@ -395,7 +399,7 @@ class Transport:
 
 class _Proxy(NamedTuple):
     url: URL | None
-    auth: aiohttp.BasicAuth | None
+    headers: Mapping[str, str] | None
 
 
 @dataclass(frozen=True)
@@ -415,15 +419,22 @@ class _Kept:
             found = getproxies_environment()
             value = None if proxy_bypass_environment(host) else found.get(scheme) or found.get("all")
             target = URL(value) if value else None
-            auth = aiohttp.BasicAuth.from_url(target) if target is not None else None
-            self.proxies[origin] = _Proxy(target.with_user(None) if target is not None else None, auth)
+            headers = None
+            if target is not None and target.user is not None:
+                basic = base64.b64encode(f"{target.user}:{target.password or ''}".encode()).decode()
+                target, headers = target.with_user(None), {"Proxy-Authorization": f"Basic {basic}"}
+            self.proxies[origin] = _Proxy(target, headers)
         return self.proxies[origin]
 
 
-async def _keep(session: aiohttp.ClientSession) -> AsyncGenerator[None, None]:
+async def _keep(
+    session: aiohttp.ClientSession, kept: dict[asyncio.AbstractEventLoop, _Kept], loop: asyncio.AbstractEventLoop
+) -> AsyncGenerator[None, None]:
     try:
         yield
     finally:
+        # The session refers to its loop, so the loop would never go while its session is kept.
+        kept.pop(loop, None)
         await session.close()
 
 
