@@ -34,4 +34,4 @@ async def _serve(root: Path, host: str, port: int, user: str, token: str) -> Non
         sys.stdout.flush()
         await stop.wait()
     finally:
-        await runner.cleanup()
+        await running.stop(runner)

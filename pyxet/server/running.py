@@ -166,7 +166,7 @@ class _Running:
         try:
             await self._stop.wait()
         finally:
-            await runner.cleanup()
+            await stop(runner)
 
 
 def origin(runner: web.AppRunner) -> str:
@@ -176,7 +176,7 @@ def origin(runner: web.AppRunner) -> str:
 
 
 async def start(root: Path, *, user: str, token: str, address: tuple[str, int]) -> web.AppRunner:
-    """Start serving on the running loop; the runner's ``cleanup`` ends it. Raises `ConfigError`."""
+    """Start serving on the running loop, until `stop`. Raises `ConfigError`."""
     app = create_app(root, user=user, token=token)
     # Bodies are xorbs of 64 MiB: a small buffer would stop and start the sender for each few packets.
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=2.0, read_bufsize=_READ_BUFFER)
@@ -188,3 +188,13 @@ async def start(root: Path, *, user: str, token: str, address: tuple[str, int]) 
         reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
         raise ConfigError(f"cannot listen on {address[0]}:{address[1]}: {reason}") from error
     return runner
+
+
+async def stop(runner: web.AppRunner) -> None:
+    """End what `start` began: requests that run have a moment to finish, idle connections are closed."""
+    for site in list(runner.sites):
+        await site.stop()
+    # A connection accepted just now becomes known to the server some rounds of the loop later, and only then is closed.
+    for _ in range(5):
+        await asyncio.sleep(0)
+    await runner.cleanup()
