@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import io
 import re
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -138,7 +139,7 @@ class FaultProxy:
             request.method,
             self.upstream + request.raw_path,
             headers=request.headers,
-            data=body or None,
+            data=io.BytesIO(body) if body else None,
             allow_redirects=False,
         ) as answer:
             dropped = {"content-length", "transfer-encoding", "connection", "server", "date"}
@@ -182,8 +183,8 @@ def forward_then(status: int) -> Act:
     return act
 
 
-def cut(at: float, *, stall: bool = False) -> Act:
-    """Send so much of the body (bytes, or a share of it), and then break off, or stop sending."""
+def cut(at: float, *, stall: bool = False, reset: bool = False) -> Act:
+    """Send so much of the body (bytes, or a share of it), and then break off, or reset the connection, or stop sending."""
 
     async def act(proxy: FaultProxy, request: web.Request) -> web.StreamResponse:
         status, headers, body = await proxy.fetched(request)
@@ -195,7 +196,10 @@ def cut(at: float, *, stall: bool = False) -> Act:
             proxy._arrived.release()
             await asyncio.Event().wait()
         assert request.transport is not None
-        request.transport.abort()
+        if reset:
+            request.transport.abort()
+        else:
+            request.transport.close()
         return response
 
     return act
