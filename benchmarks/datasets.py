@@ -79,3 +79,24 @@ def make_small_files(folder: Path, count: int, size: int) -> Path:
         path.write_bytes(source.randbytes(size))
     (top / "done").touch()
     return top / "files"
+
+
+def make_parquet(folder: Path, columns: int, rows: int) -> Path:
+    """A Parquet file of random float64 columns, in ten row groups."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    path = folder / f"table-{columns}-{rows}.parquet"
+    if path.exists():
+        return path
+    folder.mkdir(parents=True, exist_ok=True)
+    source = np.random.default_rng(5)
+    group = rows // 10
+    schema = pa.schema([(f"c{number}", pa.float64()) for number in range(columns)])
+    temporary = path.with_suffix(".new")
+    with parquet.ParquetWriter(temporary, schema, use_dictionary=False) as writer:
+        for _ in range(10):
+            arrays = [pa.array(source.random(group)) for _ in range(columns)]
+            writer.write_table(pa.Table.from_arrays(arrays, schema=schema), row_group_size=group)
+    temporary.rename(path)
+    return path

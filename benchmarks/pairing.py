@@ -8,16 +8,21 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from serving import Server
+
 WORKER = Path(__file__).with_name("worker.py")
+_PIECE = 8 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -27,9 +32,24 @@ class Run:
     seconds: float
     cpu: float
     rss: int
-    requests: int = 0
+    requests: Mapping[str, int] = field(default_factory=dict)
     sent: int = 0
     received: int = 0
+    extra: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def total_requests(self) -> int:
+        """Requests of all kinds."""
+        return sum(self.requests.values())
+
+
+@dataclass(frozen=True)
+class Side:
+    """What one side does, against which server, set up how; ``server`` is entered for each run."""
+
+    job: Mapping[str, Any]
+    server: Callable[[], AbstractContextManager[Server]]
+    setup: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -38,6 +58,7 @@ class Pairs:
 
     ours: list[Run] = field(default_factory=list)
     theirs: list[Run] = field(default_factory=list)
+    ceiling: list[Run] = field(default_factory=list)
 
     @property
     def ratios(self) -> list[float]:
@@ -58,32 +79,103 @@ class Spread:
         return cls(statistics.median(figures), min(figures), max(figures))
 
 
-def run_worker(job: Mapping[str, Any], endpoint: Mapping[str, str]) -> dict[str, Any]:
-    """One job in a fresh process with empty client caches.
+def run_side(side: Side, folder: Path) -> Run:
+    """One job in a fresh process with empty client caches, its outputs in a folder that is gone afterwards.
 
     Raises
     ------
     RuntimeError
         The process failed; its standard error is in the message.
     """
-    with tempfile.TemporaryDirectory() as home:
+    with side.server() as server, tempfile.TemporaryDirectory(prefix="run-", dir=folder) as home:
+        server.control("setup", dict(side.setup))
+        job = dict(side.job) | {"url": server.url, "token": server.token, "out": str(Path(home) / "out")}
+        Path(job["out"]).mkdir()
         environment = {
-            **{name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH") if name in os.environ},
+            **{name: os.environ[name] for name in ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH") if name in os.environ},
             "HOME": home,
             "HF_HOME": str(Path(home) / "hf"),
             "HF_XET_CACHE": str(Path(home) / "xet"),
-            "HF_ENDPOINT": endpoint["url"],
-            "HF_TOKEN": endpoint["token"],
-            "XET_ENDPOINT": endpoint["url"],
-            "XET_USER_NAME": endpoint["user"],
-            "XET_USER_TOKEN": endpoint["token"],
+            "HF_ENDPOINT": server.url,
+            "HF_TOKEN": server.token,
+            "XET_ENDPOINT": server.url,
+            "XET_USER_NAME": server.user,
+            "XET_USER_TOKEN": server.token,
             "HF_HUB_DISABLE_TELEMETRY": "1",
             "HF_HUB_DISABLE_PROGRESS_BARS": "1",
         }
-        done = subprocess.run(
-            [sys.executable, str(WORKER), json.dumps(job)], capture_output=True, text=True, env=environment, check=False
-        )
-    if done.returncode:
-        raise RuntimeError(f"{job}: {done.stderr[-3000:]}")
-    answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        answer = _converse(job, environment, lambda: server.control("reset"))
+        counters = server.control("counters")
+    measured = [answer.pop(name) for name in ("seconds", "cpu", "rss")]
+    return Run(*measured, counters["requests"], counters["sent"], counters["received"], answer)
+
+
+def _converse(job: Mapping[str, Any], environment: dict[str, str], ready: Callable[[], object]) -> dict[str, Any]:
+    """Start a worker, call ``ready`` when it has warmed up, let it go, and take its answer."""
+    # Into a file: a worker that says much must not stop at a full pipe.
+    with tempfile.TemporaryFile("w+") as errors:
+        process = subprocess.Popen(
+            [sys.executable, str(WORKER)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment,
+        )  # fmt: skip
+        assert process.stdin
+        assert process.stdout
+        try:
+            process.stdin.write(json.dumps(job) + "\n")
+            process.stdin.flush()
+            said = process.stdout.readline()
+            if said == "ready\n":
+                ready()
+                process.stdin.write("go\n")
+                process.stdin.flush()
+            rest = process.stdout.read().splitlines()
+            process.stdin.close()
+        except BrokenPipeError:
+            rest = []
+        except BaseException:
+            process.kill()
+            raise
+        finally:
+            process.wait()
+        if process.returncode or not rest:
+            errors.seek(0)
+            raise RuntimeError(
+                f"{job['side']} {job['action']} ended with {process.returncode}: {errors.read()[-3000:]}"
+            )
+    answer: dict[str, Any] = json.loads(rest[-1])
     return answer
+
+
+def run_pairs(
+    ours: Side, theirs: Side, ceiling: Side | None, count: int, folder: Path, tell: Callable[[str], object]
+) -> Pairs:
+    """Interleaved runs of both sides; the ceiling once before and, where there are several pairs, once after."""
+    pairs = Pairs()
+    if ceiling:
+        pairs.ceiling.append(run_side(ceiling, folder))
+    for number in range(count):
+        pairs.ours.append(run_side(ours, folder))
+        pairs.theirs.append(run_side(theirs, folder))
+        first, second = pairs.ours[-1].seconds, pairs.theirs[-1].seconds
+        tell(f"  pair {number + 1}: {first:.2f} s and {second:.2f} s, {second / first:.2f}x")
+    if ceiling and count > 2:
+        pairs.ceiling.append(run_side(ceiling, folder))
+    return pairs
+
+
+def read_once(paths: list[Path]) -> None:
+    """Bring files into the page cache."""
+    buffer = bytearray(_PIECE)
+    for path in paths:
+        for part in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            if part.is_file():
+                with part.open("rb", buffering=0) as file:
+                    while file.readinto(buffer):
+                        pass
+
+
+def check_space(folder: Path, needed: int) -> None:
+    """Refuse to start where the disk would get full."""
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise SystemExit(f"{folder} has {free >> 30} GiB free, the content needs {needed >> 30} GiB: see --data")

@@ -1,21 +1,27 @@
-"""One measured job in a process of its own: ``worker.py '{"side": "pyxet", "action": "upload", …}'``.
+"""One measured job in a process of its own: a JSON object on the first line of standard input says which.
 
-Imports and connections to be warmed are outside the measured part, for both sides alike. The last line of standard
-output is a JSON object with seconds, CPU seconds and peak RSS in bytes.
+Imports, connections and a small job of the same kind come before the measured part, for both sides alike; then the
+worker says ``ready`` and waits for a line. The last line of standard output is a JSON object with seconds, CPU seconds
+and peak RSS in bytes.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import os
 import resource
 import sys
 import time
-from collections.abc import Callable
+import urllib.request
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 Job = dict[str, Any]
+WARM_REPO = "bench/warm"
+WARM_FILE = "warm.bin"
+_PIECE = 4 * 1024 * 1024
 
 
 def measured(work: Callable[[], Any]) -> dict[str, Any]:
@@ -26,8 +32,17 @@ def measured(work: Callable[[], Any]) -> dict[str, Any]:
     seconds = time.perf_counter() - started
     after = resource.getrusage(resource.RUSAGE_SELF)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    answer = {"seconds": seconds, "cpu": cpu, "rss": after.ru_maxrss * 1024}
+    answer = {"seconds": seconds, "cpu": cpu, "rss": peak_memory()}
     return answer | (extra if isinstance(extra, dict) else {})
+
+
+def peak_memory() -> int:
+    """Peak RSS in bytes. The resource module's figure starts from that of the parent process, so it is a last resort."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
 
 
 class Pyxet:
@@ -38,6 +53,15 @@ class Pyxet:
 
         self.fs = pyxet.XetFS()
 
+    def warm(self, job: Job) -> None:
+        self.fs.ls("")
+        if job["warm"] == "upload":
+            self.fs.pipe(f"{WARM_REPO}/main/up.bin", os.urandom(64 * 1024))
+        elif job["warm"] == "download":
+            self.fs.get(f"{WARM_REPO}/main/{WARM_FILE}", f"{job['out']}/warm")
+        elif job["warm"] == "pandas":
+            import_pandas(job)
+
     def upload(self, job: Job) -> None:
         self.fs.put(job["paths"], [f"{job['repo']}/main/{Path(path).name}" for path in job["paths"]])
 
@@ -45,17 +69,30 @@ class Pyxet:
         self.fs.put(f"{job['folder']}/", f"{job['repo']}/main/up/", recursive=True)
 
     def download(self, job: Job) -> None:
-        self.fs.get(f"{job['repo']}/main/{job['path']}", job["target"])
+        self.fs.get(f"{job['repo']}/main/{job['path']}", f"{job['out']}/{job['path']}")
 
     def read(self, job: Job) -> None:
-        self.fs.cat_file(f"{job['repo']}/main/{job['path']}")
+        assert len(self.fs.cat_file(f"{job['repo']}/main/{job['path']}")) == job["size"]
+
+    def stream(self, job: Job) -> None:
+        size = 0
+        with self.fs.open(f"{job['repo']}/main/{job['path']}", "rb") as file:
+            while piece := file.read(_PIECE):
+                size += len(piece)
+        assert size == job["size"]
 
     def ranges(self, job: Job) -> None:
-        paths = [f"{job['repo']}/main/{path}" for path, _, _ in job["ranges"]]
-        found = self.fs.cat_ranges(
-            paths, [start for _, start, _ in job["ranges"]], [end for _, _, end in job["ranges"]]
-        )
-        check_lengths(found, job)
+        """On an event loop of its own, as services do."""
+        import pyxet
+
+        async def run() -> list[bytes]:
+            async with pyxet.AsyncXetFileSystem(asynchronous=True) as fs:
+                paths = [f"{job['repo']}/main/{path}" for path, _, _ in job["ranges"]]
+                starts, ends = [start for _, start, _ in job["ranges"]], [end for _, _, end in job["ranges"]]
+                found: list[bytes] = await fs._cat_ranges(paths, starts, ends)
+                return found
+
+        check_lengths(asyncio.run(run()), job)
 
     def read_many(self, job: Job) -> dict[str, float]:
         """Concurrent reads of many small files on an event loop, with the lag of that loop."""
@@ -80,12 +117,16 @@ class Pyxet:
         return asyncio.run(run())
 
     def find(self, job: Job) -> None:
-        assert len(self.fs.find(f"{job['repo']}/main")) >= job["count"]
+        assert len(self.fs.find(f"{job['repo']}/main")) == job["count"]
 
     def parquet(self, job: Job) -> None:
         import pandas as pd
 
-        pd.read_parquet(f"xet://{job['repo']}/main/{job['path']}", columns=job["columns"])
+        frame = pd.read_parquet(f"xet://{job['repo']}/main/{job['path']}", columns=job["columns"])
+        assert len(frame) == job["rows"]
+
+    def footers(self, job: Job) -> dict[str, float]:
+        return footers(self.fs, [f"{job['repo']}/main/{path}" for path in job["paths"]], job)
 
 
 class Peer:
@@ -97,6 +138,18 @@ class Peer:
         self.api = HfApi()
         self.fs = HfFileSystem()
 
+    def warm(self, job: Job) -> None:
+        from huggingface_hub import CommitOperationAdd
+
+        self.api.whoami()
+        if job["warm"] == "upload":
+            operations = [CommitOperationAdd("up.bin", os.urandom(64 * 1024))]
+            self.api.create_commit(WARM_REPO, operations, commit_message="warm")
+        elif job["warm"] == "download":
+            self.api.hf_hub_download(WARM_REPO, WARM_FILE, local_dir=f"{job['out']}/warm")
+        elif job["warm"] == "pandas":
+            import_pandas(job)
+
     def upload(self, job: Job) -> None:
         from huggingface_hub import CommitOperationAdd
 
@@ -107,10 +160,33 @@ class Peer:
         self.api.upload_folder(repo_id=job["repo"], folder_path=job["folder"], path_in_repo="up")
 
     def download(self, job: Job) -> None:
-        self.api.hf_hub_download(job["repo"], job["path"], local_dir=job["target"] + ".d")
+        self.api.hf_hub_download(job["repo"], job["path"], local_dir=job["out"])
 
     def read(self, job: Job) -> None:
-        self.fs.cat_file(f"{job['repo']}/{job['path']}")
+        assert len(b"".join(self._pieces(job))) == job["size"]
+
+    def stream(self, job: Job) -> None:
+        assert sum(map(len, self._pieces(job))) == job["size"]
+
+    def _pieces(self, job: Job) -> Iterator[bytes]:
+        """hf_xet's own ordered stream, with the metadata and token that it needs."""
+        from hf_xet import XetFileInfo
+        from huggingface_hub import get_hf_file_metadata, hf_hub_url
+        from huggingface_hub.utils import build_hf_headers
+        from huggingface_hub.utils._xet import get_xet_session, refresh_xet_connection_info, xet_headers_without_auth
+
+        headers = build_hf_headers()
+        metadata = get_hf_file_metadata(hf_hub_url(job["repo"], job["path"]))
+        info = refresh_xet_connection_info(file_data=metadata.xet_file_data, headers=headers)
+        group = get_xet_session().new_download_stream_group(
+            endpoint=info.endpoint,
+            token=info.access_token,
+            token_expiry_unix_secs=info.expiration_unix_epoch,
+            token_refresh_url=metadata.xet_file_data.refresh_route,
+            token_refresh_headers=headers,
+            custom_headers=xet_headers_without_auth(headers),
+        )
+        yield from group.download_stream(XetFileInfo(metadata.xet_file_data.file_hash, metadata.size))
 
     def ranges(self, job: Job) -> None:
         found = self.fs.cat_ranges(
@@ -139,12 +215,38 @@ class Peer:
         assert len(found) == len(job["paths"])
 
     def find(self, job: Job) -> None:
-        assert len(self.fs.find(job["repo"])) >= job["count"]
+        assert len(self.fs.find(job["repo"])) == job["count"]
 
     def parquet(self, job: Job) -> None:
         import pandas as pd
 
-        pd.read_parquet(f"hf://{job['repo']}/{job['path']}", columns=job["columns"])
+        frame = pd.read_parquet(f"hf://{job['repo']}/{job['path']}", columns=job["columns"])
+        assert len(frame) == job["rows"]
+
+    def footers(self, job: Job) -> dict[str, float]:
+        return footers(self.fs, [f"{job['repo']}/{path}" for path in job["paths"]], job)
+
+
+def footers(fs: Any, paths: list[str], job: Job) -> dict[str, float]:
+    """Requests for the footer of a first file, and of a second one in the same process."""
+    from pyarrow import parquet
+
+    told = [0]
+    for path in paths:
+        with fs.open(path, "rb") as file:
+            assert parquet.ParquetFile(file).metadata.num_rows
+        with urllib.request.urlopen(f"{job['url']}/control/counters") as answer:
+            told.append(sum(json.load(answer)["requests"].values()))
+    return {"cold": told[1], "warm": told[2] - told[1]}
+
+
+def import_pandas(job: Job) -> None:
+    """Load what reading a Parquet file loads, with a small one."""
+    import pandas as pd
+
+    path = f"{job['out']}/warm.parquet"
+    pd.DataFrame({"a": [1.0]}).to_parquet(path)
+    pd.read_parquet(path)
 
 
 def check_lengths(found: list[bytes], job: Job) -> None:
@@ -153,9 +255,18 @@ def check_lengths(found: list[bytes], job: Job) -> None:
 
 
 def main() -> None:
-    job: Job = json.loads(sys.argv[1])
-    side = Pyxet() if job["side"] == "pyxet" else Peer()
-    print(json.dumps(measured(lambda: getattr(side, job["action"])(job))))
+    job: Job = json.loads(sys.stdin.readline())
+    side: Any
+    if job["side"] == "bare":
+        from bare import Bare
+
+        side = Bare()
+    else:
+        side = Pyxet() if job["side"] == "pyxet" else Peer()
+    side.warm(job)
+    print("ready", flush=True)
+    sys.stdin.readline()
+    print(json.dumps(measured(lambda: getattr(side, job["action"])(job))), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,97 @@
+"""What a row asks for, and whether its runs have it."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pairing import Pairs, Run
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What was asked for, what came, and whether that is enough."""
+
+    asked: str
+    got: str
+    met: bool
+
+
+# From the runs, and the bytes that the job moves.
+Check = Callable[[Pairs, int], Verdict]
+
+
+def median(runs: list[Run], figure: Callable[[Run], float]) -> float:
+    """The median of a figure of some runs."""
+    return statistics.median(map(figure, runs))
+
+
+def faster(floor: float) -> Check:
+    """At least so many times as fast as the peer, in the median of the pairs."""
+
+    def judge(pairs: Pairs, _: int) -> Verdict:
+        ratio = statistics.median(pairs.ratios)
+        return Verdict(f"≥ {floor:g}×", f"{ratio:.2f}×", ratio >= floor)
+
+    return judge
+
+
+def memory(most: float) -> Check:
+    """At most such a part of the peer's peak RSS."""
+
+    def judge(pairs: Pairs, _: int) -> Verdict:
+        part = median(pairs.ours, lambda run: run.rss) / median(pairs.theirs, lambda run: run.rss)
+        return Verdict(f"RSS ≤ {most:g}×", f"{part:.2f}×", part <= most)
+
+    return judge
+
+
+def no_more_received() -> Check:
+    """The server receives no more bytes than from the peer."""
+
+    def judge(pairs: Pairs, _: int) -> Verdict:
+        ours, theirs = (median(runs, lambda run: run.received) for runs in (pairs.ours, pairs.theirs))
+        return Verdict("no more bytes sent", f"{ours:,.0f} and {theirs:,.0f} B", ours <= theirs)
+
+    return judge
+
+
+def bytes_asked(most: float) -> Check:
+    """The server sends at most so many times the bytes that were asked for."""
+
+    def judge(pairs: Pairs, content: int) -> Verdict:
+        part = median(pairs.ours, lambda run: run.sent) / content
+        return Verdict(f"≤ {most:g}× the bytes asked for", f"{part:.2f}×", part <= most)
+
+    return judge
+
+
+def fewer_bytes(least: float) -> Check:
+    """The server sends so many times fewer bytes than to the peer."""
+
+    def judge(pairs: Pairs, _: int) -> Verdict:
+        ratio = median(pairs.theirs, lambda run: run.sent) / max(1.0, median(pairs.ours, lambda run: run.sent))
+        return Verdict(f"{least:g}× fewer bytes", f"{ratio:.1f}×", ratio >= least)
+
+    return judge
+
+
+def no_more_requests() -> Check:
+    """The server gets no more requests than from the peer."""
+
+    def judge(pairs: Pairs, _: int) -> Verdict:
+        ours, theirs = (median(runs, lambda run: run.total_requests) for runs in (pairs.ours, pairs.theirs))
+        return Verdict("no more requests", f"{ours:.0f} and {theirs:.0f}", ours <= theirs)
+
+    return judge
+
+
+def at_most(figure: str, most: float, unit: str) -> Check:
+    """A figure that pyxet's worker tells is at most so much."""
+
+    def judge(pairs: Pairs, _: int) -> Verdict:
+        found = median(pairs.ours, lambda run: run.extra[figure])
+        return Verdict(f"{figure} ≤ {most:g} {unit}", f"{found:.3g}", found <= most)
+
+    return judge

@@ -1,0 +1,94 @@
+"""What a server of the benchmarks was asked, and the latency it adds: one middleware and three control routes.
+
+``POST /control/setup`` takes ``{"latency": seconds}`` and whatever else the server understands, ``POST /control/reset``
+starts counting from zero, ``GET /control/counters`` tells the figures. Control requests are neither counted nor delayed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aiohttp import web
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Counts:
+    """Requests by kind, and bytes of their bodies in both directions."""
+
+    def __init__(self) -> None:
+        self.latency = 0.0
+        self.reset()
+
+    def reset(self) -> None:
+        """Start from zero."""
+        self.requests: Counter[str] = Counter()
+        self.sent = self.received = 0
+
+    def told(self) -> dict[str, Any]:
+        """As the control route tells them."""
+        return {"requests": dict(self.requests), "sent": self.sent, "received": self.received}
+
+
+COUNTS = web.AppKey("COUNTS", Counts)
+
+
+def kind_of(method: str, path: str) -> str:
+    """Which kind of request this is."""
+    if "/resolve/" in path:
+        return "resolve"
+    if "-token/" in path:
+        return "token"
+    for part, kind in (
+        ("/v1/xorb-grants/", "grant"), ("/reconstructions/", "plan"), ("/chunks/", "chunk"), ("/shards", "shard"),
+        ("/tree/", "tree"), ("/paths-info/", "paths-info"), ("/preupload/", "preupload"), ("/commit/", "commit"),
+        ("/v1/telemetry", "telemetry"),
+    ):  # fmt: skip
+        if part in path:
+            return kind
+    if "/xorbs/" in path:
+        return "xorb" if method == "GET" else "xorb upload"
+    return "other"
+
+
+@web.middleware
+async def counting(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Count a request, after the latency that the row asks for."""
+    if request.path.startswith("/control/"):
+        return await handler(request)
+    counts = request.app[COUNTS]
+    if counts.latency:
+        await asyncio.sleep(counts.latency)
+    counts.requests[kind_of(request.method, request.path)] += 1
+    counts.received += request.content_length or 0
+    response = await handler(request)
+    if request.method != "HEAD":
+        counts.sent += response.content_length or (response.body_length if response.prepared else 0)
+    return response
+
+
+def add_control(app: web.Application, setup: Callable[[dict[str, Any]], object] = lambda _: None) -> None:
+    """Add the counters and the control routes; ``setup`` gets the rest of what ``/control/setup`` was sent."""
+    counts = app[COUNTS] = Counts()
+    app.middlewares.insert(0, counting)
+
+    async def set_up(request: web.Request) -> web.Response:
+        wanted = await request.json()
+        counts.latency = float(wanted.pop("latency", 0))
+        setup(wanted)
+        counts.reset()
+        return web.json_response({})
+
+    async def reset(_: web.Request) -> web.Response:
+        counts.reset()
+        return web.json_response({})
+
+    async def told(_: web.Request) -> web.Response:
+        return web.json_response(counts.told())
+
+    app.router.add_post("/control/setup", set_up)
+    app.router.add_post("/control/reset", reset)
+    app.router.add_get("/control/counters", told)

@@ -1,0 +1,36 @@
+"""The local endpoint as ``xet serve`` runs it, in a process of its own, with counters: ``local_server.py ROOT TOKEN``.
+
+The first line of standard output is its URL; it ends when its standard input does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+
+from aiohttp import web
+from counting import add_control
+
+from pyxet.server import running
+from pyxet.server.app import create_app
+
+
+async def serve(root: Path, token: str) -> None:
+    """Serve until standard input ends."""
+
+    def counted(*arguments: object, **options: object) -> web.Application:
+        app = create_app(*arguments, **options)  # type: ignore[arg-type]
+        add_control(app)
+        return app
+
+    # Everything else stays as the package has it, the runner's settings included.
+    running.create_app = counted  # type: ignore[assignment]
+    runner = await running.start(root, user="bench", token=token, address=("127.0.0.1", 0))
+    print(running.origin(runner), flush=True)
+    await asyncio.to_thread(sys.stdin.read)
+    await runner.cleanup()
+
+
+if __name__ == "__main__":
+    asyncio.run(serve(Path(sys.argv[1]), sys.argv[2]))

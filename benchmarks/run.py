@@ -1,0 +1,105 @@
+"""pyxet beside its peers: ``python benchmarks/run.py [--quick] [--only ROW…] [--pairs N] [--list]``.
+
+A run of all rows with full sizes writes ``RESULTS.md``; with ``--only`` it replaces the lines of its rows there. Quick
+runs show that everything works and write nothing: their figures say little.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+import report
+from growth import GROWTH, run_growth
+from pairing import check_space, read_once, run_pairs
+from rows import QUICK, ROWS, Bench, Row, Sizes
+
+_RESULTS = Path(__file__).with_name("RESULTS.md")
+_GIB = 1 << 30
+_NEEDED = {True: 2 * _GIB, False: 30 * _GIB}
+
+
+def arguments() -> argparse.Namespace:
+    """What the command line says."""
+    parser = argparse.ArgumentParser(description="pyxet beside its peers")
+    parser.add_argument("--quick", action="store_true", help="everything small, in under 3 minutes; writes nothing")
+    parser.add_argument("--only", nargs="+", default=[], metavar="ROW", help="only these rows")
+    parser.add_argument("--pairs", type=int, help="pairs of each row (5; 2 with --quick)")
+    parser.add_argument("--list", action="store_true", help="name the rows and stop")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        default=Path(tempfile.gettempdir()) / "pyxet-benchmarks",
+        help="folder of the content, kept for the next run",
+    )
+    chosen = parser.parse_args()
+    known = [row.name for row in (*ROWS, *GROWTH)]
+    if unknown := [name for name in chosen.only if name not in known]:
+        parser.error(f"no such rows: {', '.join(unknown)}; --list names them")
+    return chosen
+
+
+def measure(row: Row, bench: Bench) -> str:
+    """Run a paired row; its line of the table."""
+    with row.case(bench) as case:
+        read_once(list(case.sources))
+        count = min(bench.pairs, row.most_pairs)
+        pairs = run_pairs(case.ours, case.theirs, case.ceiling, count, bench.data, bench.tell)
+        if row.reads and any(run.requests.get("resolve") for run in pairs.ours):
+            raise RuntimeError(f"{row.name}: pyxet read through /resolve: {pairs.ours[0].requests}")
+        for side, runs in (("pyxet", pairs.ours), ("peer", pairs.theirs), ("ceiling", pairs.ceiling)):
+            for run in runs[:1]:
+                bench.tell(
+                    f"  {side}: {run.seconds:.3f} s, CPU {run.cpu:.2f} s, RSS {run.rss >> 20} MiB, "
+                    f"sent {run.sent:,}, received {run.received:,}, {dict(run.requests)} {dict(run.extra)}"
+                )
+        for check in row.asked:
+            verdict = check(pairs, case.content)
+            bench.tell(f"  {'met' if verdict.met else 'NOT MET'}: {verdict.asked}: {verdict.got}")
+        return report.line(row, pairs, case.content, bench.sizes)
+
+
+def main() -> None:
+    chosen = arguments()
+    if chosen.list:
+        for row in (*ROWS, *GROWTH):
+            print(f"{row.name:18} {row.title(Sizes())}")
+        return
+    chosen.data.mkdir(parents=True, exist_ok=True)
+    check_space(chosen.data, _NEEDED[chosen.quick])
+    sizes = QUICK if chosen.quick else Sizes()
+    started = time.monotonic()
+    lines = {} if chosen.quick else report.lines_of(_RESULTS)
+    done: list[str] = []
+    failed: list[str] = []
+    with ExitStack() as stack:
+        bench = Bench(sizes, chosen.data, chosen.pairs or (2 if chosen.quick else 5), stack)
+        for row in (*ROWS, *GROWTH):
+            if chosen.only and row.name not in chosen.only:
+                continue
+            print(f"{row.name}: {row.title(sizes)}", flush=True)
+            try:
+                if isinstance(row, Row):
+                    lines[row.name] = measure(row, bench)
+                else:
+                    lines[row.name] = report.grown_line(row, run_growth(row, bench), sizes)
+            except RuntimeError as error:
+                failed.append(row.name)
+                print(f"  FAILED: {error}", flush=True)
+                continue
+            done.append(row.name)
+            if not chosen.quick:
+                _RESULTS.write_text(report.page(lines, ROWS, GROWTH, done if chosen.only or failed else []))
+    print(f"{len(done)} rows in {time.monotonic() - started:.0f} s on Python {platform.python_version()}")
+    if chosen.quick:
+        print("\n".join(lines.values()))
+    if failed:
+        raise SystemExit(f"failed: {', '.join(failed)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,125 @@
+"""Starting the servers of the benchmarks, and talking to their control routes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from prepare import load
+
+from pyxet.protocol.hashing import hash_from_hex, term_hash
+from pyxet.protocol.shard import FileEntry, ShardChunk, Term, XorbEntry, write_upload_shard
+
+HERE = Path(__file__).parent
+TOKEN = "xet_bench_token"
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server."""
+
+    url: str
+    token: str = TOKEN
+    user: str = "bench"
+
+    def control(self, what: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Call a control route."""
+        return self._call(f"/control/{what}", None if what == "counters" else json.dumps(body or {}).encode())
+
+    def create_repo(self, name: str) -> None:
+        """Make a repository of the local endpoint."""
+        self._call("/api/repos/create", json.dumps({"name": name, "organization": self.user}).encode())
+
+    def commit(self, repo: str, lines: list[dict[str, Any]]) -> None:
+        """Make a commit of the local endpoint."""
+        body = b"".join(json.dumps(line).encode() + b"\n" for line in lines)
+        self._call(f"/api/models/{repo}/commit/main", body)
+
+    def fill(self, repo: str, manifest: Path) -> None:
+        """Store prepared content in the local endpoint."""
+        token = self._call(f"/api/models/{repo}/xet-write-token/main")["accessToken"]
+        prepared = load(manifest)
+        for name in prepared.xorbs:
+            self._call(f"/v1/xorbs/default/{name}", (manifest.parent / "xorbs" / name).read_bytes(), token)
+        self._call("/v1/shards", upload_shard(manifest), token)
+
+    def _call(self, path: str, body: bytes | None = None, token: str | None = None) -> dict[str, Any]:
+        headers = {"Authorization": f"Bearer {token or self.token}", "Content-Type": "application/json"}
+        request = urllib.request.Request(self.url + path, data=body, headers=headers)
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request) as answer:
+            told: dict[str, Any] = json.loads(answer.read() or b"{}")
+            return told
+
+
+def upload_shard(manifest: Path) -> bytes:
+    """The shard that registers prepared content."""
+    prepared = load(manifest)
+    files = []
+    for file in prepared.files:
+        terms = tuple(Term(hash_from_hex(term.xorb), term.start, term.end, term.length) for term in file.terms)
+        checks = tuple(
+            term_hash(chunk.hash for chunk in prepared.xorbs[term.xorb][term.start : term.end]) for term in file.terms
+        )
+        files.append(FileEntry(hash_from_hex(file.file_hash), terms, checks, file.sha256))
+    xorbs = [
+        XorbEntry(hash_from_hex(name), tuple(ShardChunk(chunk.hash, chunk.length) for chunk in chunks))
+        for name, chunks in prepared.xorbs.items()
+    ]
+    return write_upload_shard(files, xorbs)
+
+
+@contextmanager
+def lean() -> Iterator[Server]:
+    """The lean server."""
+    with _process("lean_server.py") as url:
+        yield Server(url)
+
+
+@contextmanager
+def local(root: Path) -> Iterator[Server]:
+    """The local endpoint over a directory."""
+    with _process("local_server.py", str(root), TOKEN) as url:
+        yield Server(url)
+
+
+@contextmanager
+def fresh_local(folder: Path, *repos: str) -> Iterator[Server]:
+    """The local endpoint over a directory of its own, which goes away with it."""
+    root = Path(tempfile.mkdtemp(prefix="endpoint-", dir=folder))
+    try:
+        with local(root) as server:
+            for repo in repos:
+                server.create_repo(repo)
+            yield server
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
+
+
+@contextmanager
+def _process(script: str, *arguments: str) -> Iterator[str]:
+    process = subprocess.Popen(
+        [sys.executable, str(HERE / script), *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdin
+    assert process.stdout
+    try:
+        url = process.stdout.readline().strip()
+        if not url:
+            raise RuntimeError(f"{script} did not start")
+        yield url
+    finally:
+        process.stdin.close()
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
