@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from _raw_client import Content, RawClient, regular
+from blockbuster import blockbuster_ctx
 
 from pyxet.protocol.messages import ReconstructionV1, ReconstructionV2, decode
 from pyxet.protocol.reconstruction import plan_from_v1, plan_from_v2
@@ -21,6 +22,13 @@ REPO = "acme/routes"
 API = f"/api/models/{REPO}"
 DATA = random.Random(7).randbytes(1_500_000)
 EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nothing_blocks() -> Iterator[None]:
+    """A blocking call on the endpoint's event loop is an error, which the answers would show."""
+    with blockbuster_ctx():
+        yield
 
 
 @pytest.fixture(scope="module")

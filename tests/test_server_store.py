@@ -6,6 +6,7 @@ import errno
 import os
 import random
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -238,6 +239,45 @@ def test_sigkill_between_any_two_answers(root: Path) -> None:
     assert git("fsck", "--strict", folder=root / "repos" / "models" / "acme" / "kept.git") == ""
 
 
+def test_a_client_that_goes_away_in_the_middle(root: Path) -> None:
+    made = Content.of(BINARY * 10)
+    with local_endpoint(root, "acme", "xet_token") as endpoint:
+        client = client_of(endpoint)
+        client.make_repo(REPO)
+        client.upload(REPO, BINARY * 10)
+        client.commit(REPO, made.line("big.bin"))
+        other = Content.of(BINARY * 3)
+        place = (endpoint.url.removeprefix("http://").split(":")[0], int(endpoint.url.rpartition(":")[2]))
+        for request, body in (
+            (f"POST /v1/xorbs/default/{other.xorb_name}", other.xorb_bytes[:500_000]),
+            (f"POST /api/models/{REPO}/commit/main", b'{"key":"header","value":{"summary":"half"}}\n'),
+            (f"GET /{REPO}/resolve/main/big.bin", None),
+        ):
+            token = client.token if "xorbs" not in request else client.cas(REPO).token
+            length = "" if body is None else "Content-Length: 1200000\r\n"
+            with socket.create_connection(place) as connection:
+                head = f"{request} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n{length}\r\n"
+                connection.sendall(head.encode() + (body or b""))
+                if body is None:
+                    assert connection.recv(10)
+        assert client.get(f"/{REPO}/resolve/main/big.bin").body == made.data
+        assert client.get(f"/api/models/{REPO}/commits/main").json[0]["title"] == "a commit"
+        assert client.cas(REPO).head(f"/v1/xorbs/default/{other.xorb_name}").status == 404
+    assert not list(root.glob("*/unfinished/*"))
+
+
+def test_damage_on_the_disk_is_the_endpoints_fault(endpoint: LocalEndpoint) -> None:
+    client = client_of(endpoint)
+    made = client.upload(REPO, BINARY)
+    client.commit(REPO, made.line("big.bin"))
+    path = endpoint.root / "xorbs" / made.xorb_name[:2] / made.xorb_name
+    path.write_bytes(b"\xff" + path.read_bytes()[1:])
+    assert client.get(f"/{REPO}/resolve/main/big.bin").status == 500
+    path.unlink()
+    assert client.get(f"/{REPO}/resolve/main/big.bin").status == 500
+    assert client.head(f"/{REPO}/resolve/main/big.bin").status == 200
+
+
 # -- disk --------------------------------------------------------------------------------------------------------------
 
 
@@ -252,8 +292,8 @@ def full_sqlite(*_: object, **__: object) -> None:
 @pytest.mark.parametrize(
     ("place", "failure"),
     [
-        ("pyxet.server.cas.write_all", full),
-        ("pyxet.server.content.os.fsync", full),
+        ("pyxet.server.ingest.write_all", full),
+        ("pyxet.server.ingest.os.fsync", full),
         ("pyxet.server.index.Index.add_xorb", full_sqlite),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -42,7 +43,7 @@ _held: set[int] = set()
 
 
 def create_app(root: Path, *, user: str, token: str) -> web.Application:
-    """The application over ``root``, which is made if needed and locked for this process.
+    """The application over ``root``, which is made if needed and locked for this process. Blocks.
 
     Parameters
     ----------
@@ -80,7 +81,7 @@ def create_app(root: Path, *, user: str, token: str) -> web.Application:
 
     async def lifetime(_: web.Application) -> AsyncIterator[None]:
         yield
-        closing.close()
+        await asyncio.to_thread(closing.close)
 
     app.cleanup_ctx.append(lifetime)
     return app

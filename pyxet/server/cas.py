@@ -49,7 +49,8 @@ from pyxet.protocol.shard import (
     xorb_entry_size,
 )
 from pyxet.server.content import PIECE, ContentStore, byte_range
-from pyxet.server.object_store import is_disk_full, write_all
+from pyxet.server.ingest import XorbUpload
+from pyxet.server.object_store import is_disk_full
 from pyxet.server.state import CHECKERS, CONTENT, TOKENS, check_cas, in_worker, json_response, log
 
 _RANGE = re.compile(r"bytes=(\d{1,18})-(\d{0,18})\Z", re.ASCII)
@@ -58,6 +59,10 @@ _MAX_XORB_BODY: Final = MAX_XORB_BYTES_READ + MIB
 _FOOTER_SIZE: Final = 200
 # Answers of chunk queries are good for a day: what they name stays, only their key should not.
 _SHARD_LIFE: Final = 24 * 3600
+# Bytes of an arriving xorb that go to a worker at once.
+_BATCH: Final = 4 * MIB
+# The disk begins to work while a xorb is still arriving: then the last sync has little left to do.
+_FLUSH: Final = 16 * MIB
 # Seconds between lines of progress.
 _PROGRESS: Final = 5.0
 T = TypeVar("T")
@@ -84,26 +89,49 @@ async def post_xorb(request: web.Request) -> web.Response:
     if (request.content_length or 0) > _MAX_XORB_BODY:
         raise BadRequestError("a xorb has at most 64 MiB", status=413)
     content = request.app[CONTENT]
-    name = request.match_info["hash"]
-    descriptor, temporary = await in_worker(request, content.xorbs.temporary)
+    upload = await in_worker(request, XorbUpload, content.xorbs)
     try:
-        size = 0
-        waiting = bytearray()
+        await _receive(request, upload)
+        inserted = await _checked(request, content.keep_xorb, upload, request.match_info["hash"])
+    finally:
+        await in_worker(request, upload.close)
+    return json_response(encode(XorbInserted(was_inserted=inserted)))
+
+
+async def _receive(request: web.Request, upload: XorbUpload) -> None:
+    """The body into an upload: one piece is written and hashed while the next one arrives."""
+    size = flushed = 0
+    waiting: list[bytes] = []
+    length = 0
+    writing = flushing = _done()
+    try:
         async for data in request.content.iter_any():
-            size += len(data)
+            waiting.append(data)
+            length += len(data)
+            if length < _BATCH:
+                continue
+            size += length
             if size > _MAX_XORB_BODY:
                 raise BadRequestError("a xorb has at most 64 MiB", status=413)
-            waiting += data
-            if len(waiting) >= PIECE:
-                # Into the page cache, which may still block; the sync comes with the check.
-                await in_worker(request, write_all, descriptor, waiting)
-                waiting = bytearray()
-        await in_worker(request, write_all, descriptor, waiting)
-        inserted = await _checked(request, content.keep_xorb, descriptor, temporary, name)
+            await writing
+            writing = asyncio.ensure_future(_checked(request, upload.write, waiting))
+            waiting, length = [], 0
+            if size - flushed >= _FLUSH and flushing.done():
+                await flushing
+                flushed = size
+                flushing = asyncio.ensure_future(in_worker(request, upload.flush))
+        await writing
+        await _checked(request, upload.write, waiting)
+        await flushing
     finally:
-        os.close(descriptor)
-        temporary.unlink(missing_ok=True)
-    return json_response(encode(XorbInserted(was_inserted=inserted)))
+        # The file is closed behind this, so nothing may go on using it.
+        await asyncio.gather(writing, flushing, return_exceptions=True)
+
+
+def _done() -> asyncio.Future[None]:
+    future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    future.set_result(None)
+    return future
 
 
 async def get_xorb(request: web.Request) -> web.StreamResponse:

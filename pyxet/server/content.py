@@ -6,17 +6,16 @@ Everything here blocks and belongs in worker threads.
 from __future__ import annotations
 
 import hashlib
-import mmap
-import os
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from pyxet.errors import BadRequestError, FormatError
+from pyxet.errors import BadRequestError, FormatError, ServerError
 from pyxet.protocol.hashing import (
     ZERO_HASH,
+    Buffer,
     Hash,
     file_hash,
     hash_from_hex,
@@ -26,8 +25,9 @@ from pyxet.protocol.hashing import (
 )
 from pyxet.protocol.reconstruction import trim_terms
 from pyxet.protocol.shard import FileEntry, Term, XorbEntry, parse_shard
-from pyxet.protocol.xorb import ChunkDecoder, XorbInfo, parse_xorb
+from pyxet.protocol.xorb import ChunkDecoder, XorbInfo
 from pyxet.server.index import Index
+from pyxet.server.ingest import XorbUpload
 from pyxet.server.object_store import ObjectStore
 
 # What is sent at a time: below a mebibyte the calls cost more than the copying.
@@ -65,28 +65,22 @@ class ContentStore:
         found = self.index.file_of_content(sha256)
         return StoredContent(hash_to_hex(found[0]), sha256, found[1]) if found else None
 
-    def keep_xorb(self, descriptor: int, temporary: Path, name: str) -> bool:
+    def keep_xorb(self, upload: XorbUpload, name: str) -> bool:
         """Check an uploaded xorb and keep it under its hash; ``False`` if it was there.
 
         Raises
         ------
-        BadRequestError
+        BadRequestError, FormatError
             It is damaged, or its content has another hash.
         """
-        value = hash_from_hex(name)
-        if self.index.xorb_size(value) is not None:
+        if self.index.xorb_size(hash_from_hex(name)) is not None:
             return False
-        if os.fstat(descriptor).st_size == 0:
-            raise BadRequestError("the xorb is empty", status=400)
-        info = parse_xorb(memoryview(mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ)))
-        if info.hash != value:
-            raise BadRequestError(f"this xorb's hash is {hash_to_hex(info.hash)}, not {name}", status=400)
+        info = upload.finish(name)
         # Two clients may compress the same chunks differently: what the index says must be about the bytes that stay.
-        os.fsync(descriptor)
         with self._keeping:
-            if self.index.xorb_size(value) is not None:
+            if self.index.xorb_size(info.hash) is not None:
                 return False
-            self.xorbs.keep(descriptor, temporary, name)
+            self.xorbs.keep(upload.descriptor, upload.temporary, name)
             self.index.add_xorb(info)
         return True
 
@@ -127,11 +121,15 @@ class ContentStore:
         return True
 
     def read(self, name: str, start: int, end: int) -> Iterator[bytes]:
-        """Bytes ``start`` to before ``end`` of a file, in pieces of about a mebibyte."""
+        """Bytes ``start`` to before ``end`` of a file, in pieces of about a mebibyte; `ServerError` if they are damaged."""
         entry = self.file(hash_from_hex(name))
         if entry is None:
             raise FormatError(f"file {name} is not stored")
-        yield from self.read_terms(*self.trim(entry, start, end), end - start)
+        try:
+            yield from self.read_terms(*self.trim(entry, start, end), end - start)
+        except (FormatError, FileNotFoundError) as error:
+            # It was right when it was stored, so this is no fault of the request.
+            raise ServerError(f"the stored content of {name} is damaged: {error}", status=500) from error
 
     def file(self, value: Hash) -> FileEntry | None:
         """How a file is put together; the empty one is always there."""
@@ -145,8 +143,9 @@ class ContentStore:
         """The content of some terms, without its first ``skip`` bytes, cut to ``length``."""
         for term in terms:
             for piece in self._decode(term):
-                piece = piece[skip:][:length]
-                skip = 0
+                if skip or len(piece) > length:
+                    piece = piece[skip : skip + length]
+                    skip = 0
                 length -= len(piece)
                 yield piece
 
@@ -161,19 +160,24 @@ class ContentStore:
         info = self.stored(term.xorb_hash)
         start, end = byte_range(info, term.chunk_start, term.chunk_end)
         decoder = ChunkDecoder()
-        waiting = bytearray()
-        with self.xorbs.path(hash_to_hex(term.xorb_hash)).open("rb") as file:
+        waiting: list[Buffer] = []
+        length = 0
+        with self.xorbs.path(hash_to_hex(term.xorb_hash)).open("rb", buffering=0) as file:
             file.seek(start)
             while start < end:
                 data = file.read(min(PIECE, end - start))
+                if not data:
+                    raise FormatError(f"xorb {hash_to_hex(term.xorb_hash)} is shorter than its index says")
                 start += len(data)
                 for chunk in decoder.feed(data):
-                    waiting += chunk.data
-                if len(waiting) >= PIECE:
-                    yield bytes(waiting)
-                    waiting.clear()
+                    waiting.append(chunk.data)
+                    length += len(chunk.data)
+                if length >= PIECE:
+                    yield b"".join(waiting)
+                    waiting, length = [], 0
         decoder.finish()
-        yield bytes(waiting)
+        if waiting:
+            yield b"".join(waiting)
 
     def _check_xorb_entry(self, entry: XorbEntry) -> None:
         stored = self.stored(entry.xorb_hash)

@@ -12,7 +12,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Self
 
 from aiohttp import web
 
@@ -20,8 +20,6 @@ from pyxet.errors import ConfigError
 from pyxet.server.app import create_app
 from pyxet.server.state import TOKENS
 from pyxet.server.tokens import Account, Scope
-
-_READ_BUFFER: Final = 512 * 1024
 
 
 class LocalEndpoint:
@@ -177,9 +175,8 @@ def origin(runner: web.AppRunner) -> str:
 
 async def start(root: Path, *, user: str, token: str, address: tuple[str, int]) -> web.AppRunner:
     """Start serving on the running loop, until `stop`. Raises `ConfigError`."""
-    app = create_app(root, user=user, token=token)
-    # Bodies are xorbs of 64 MiB: a small buffer would stop and start the sender for each few packets.
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=2.0, read_bufsize=_READ_BUFFER)
+    app = await asyncio.to_thread(create_app, root, user=user, token=token)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=2.0)
     await runner.setup()
     try:
         await web.TCPSite(runner, *address).start()

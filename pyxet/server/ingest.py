@@ -1,0 +1,74 @@
+"""Xorbs as they arrive: written, decoded and hashed piece by piece, so that little is left to do after the last one."""
+
+from __future__ import annotations
+
+import mmap
+import os
+
+from pyxet.errors import BadRequestError, FormatError
+from pyxet.protocol.constants import MAX_XORB_CHUNKS
+from pyxet.protocol.hashing import chunk_hash, hash_to_hex, xorb_hash
+from pyxet.protocol.xorb import ChunkDecoder, XorbChunk, XorbInfo, parse_xorb
+from pyxet.server.object_store import ObjectStore, write_all
+
+
+class XorbUpload:
+    """A xorb that is arriving, in a temporary file. Its methods block; one thread at a time uses it.
+
+    Parameters
+    ----------
+    store:
+        Where its temporary file is made.
+    """
+
+    def __init__(self, store: ObjectStore) -> None:
+        self.descriptor, self.temporary = store.temporary()
+        self._decoder = ChunkDecoder(MAX_XORB_CHUNKS)
+        self._chunks: list[XorbChunk] = []
+        self._end = 0
+        # What is no chunk is a footer, or damage: that is looked at when all is there.
+        self._only_chunks = True
+
+    def write(self, pieces: list[bytes]) -> None:
+        """The next bytes."""
+        data = b"".join(pieces)
+        write_all(self.descriptor, data)
+        if not self._only_chunks:
+            return
+        try:
+            for chunk in self._decoder.feed(data):
+                self._end += chunk.size
+                self._chunks.append(XorbChunk(chunk_hash(chunk.data), len(chunk.data), self._end))
+        except FormatError:
+            self._only_chunks = False
+
+    def flush(self) -> None:
+        """Begin to bring to the disk what is written so far."""
+        os.fdatasync(self.descriptor)
+
+    def finish(self, name: str) -> XorbInfo:
+        """What has arrived, which is on disk then.
+
+        Raises
+        ------
+        BadRequestError, FormatError
+            It is damaged, or its content has another hash than ``name``.
+        """
+        info = self._info()
+        if hash_to_hex(info.hash) != name:
+            raise BadRequestError(f"this xorb's hash is {hash_to_hex(info.hash)}, not {name}", status=400)
+        os.fsync(self.descriptor)
+        return info
+
+    def close(self) -> None:
+        """Remove the temporary file, unless it has got another name."""
+        os.close(self.descriptor)
+        self.temporary.unlink(missing_ok=True)
+
+    def _info(self) -> XorbInfo:
+        if self._only_chunks and self._chunks and not self._decoder.pending:
+            value = xorb_hash([(chunk.hash, chunk.raw_length) for chunk in self._chunks])
+            return XorbInfo(value, tuple(self._chunks), self._end)
+        if os.fstat(self.descriptor).st_size == 0:
+            raise BadRequestError("the xorb is empty", status=400)
+        return parse_xorb(memoryview(mmap.mmap(self.descriptor, 0, access=mmap.ACCESS_READ)))
