@@ -286,7 +286,7 @@ class World:
 
     async def store(self, content: bytes, name: str = "a.bin") -> RemoteFile:
         """Store content in Xet; nothing is committed, as readers need no more than the hash."""
-        uploader = Uploader(self.client.cas(self.repo), self.client.limits)
+        uploader = Uploader(self.client.cas(self.repo), Limits())
         try:
             stored = await uploader.add(content)
             await uploader.flush()
