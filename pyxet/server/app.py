@@ -81,7 +81,11 @@ def create_app(root: Path, *, user: str, token: str) -> web.Application:
 
     async def lifetime(_: web.Application) -> AsyncIterator[None]:
         yield
-        await asyncio.to_thread(closing.close)
+        try:
+            await asyncio.to_thread(closing.close)
+        except RuntimeError:
+            # The interpreter is ending and starts no more threads; nobody else needs the loop then.
+            closing.close()
 
     app.cleanup_ctx.append(lifetime)
     return app
