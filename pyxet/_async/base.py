@@ -18,7 +18,7 @@ from pyxet._async.bridge import blocking_call, get_loop
 from pyxet._async.client import Client, Settings, shared_client
 from pyxet._async.edits import Edits
 from pyxet._async.fanout import in_thread
-from pyxet._async.transaction import Transaction, current_transaction
+from pyxet._async.transaction import Transaction, bound_transaction, check_not_inherited, current_transaction
 from pyxet._async.view import View
 from pyxet.config import Credential, Limits, RetryPolicy, Timeouts
 from pyxet.errors import NotSupportedError, TransactionError, XetURLError
@@ -78,6 +78,8 @@ class FileSystemBase(AsyncFileSystem, metaclass=_ConfiguredFromOutside):  # type
         loop: asyncio.AbstractEventLoop | None = None,
         **storage_options: Any,
     ) -> None:
+        # Set by `bound_to`; an option, so that copies (zarr makes one by way of JSON) are bound as well.
+        self._transaction_id: str | None = storage_options.pop("transaction_id", None)
         super().__init__(asynchronous=asynchronous, loop=loop, **storage_options)
         self.endpoint = config.resolve_endpoint(endpoint)
         self.max_age = DEFAULT_EXPIRY if listings_expiry_time is None else listings_expiry_time
@@ -90,13 +92,12 @@ class FileSystemBase(AsyncFileSystem, metaclass=_ConfiguredFromOutside):  # type
         self._limits = limits or Limits()
         self._retry = retry or RetryPolicy()
         self._timeouts = timeouts or Timeouts()
-        self._transaction_bound_to: Transaction | None = None
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.endpoint}>"
 
     def __reduce__(self) -> Any:
-        if self._transaction_bound_to is not None:
+        if self._transaction_id is not None:
             raise TransactionError(
                 "the file system of a transaction cannot be pickled: transactions stay in their process"
             )
@@ -236,10 +237,9 @@ class FileSystemBase(AsyncFileSystem, metaclass=_ConfiguredFromOutside):  # type
 
     def open_transaction(self) -> Transaction | None:
         """The transaction that this call takes part in: the one the file system is bound to, or the caller's."""
-        if self._transaction_bound_to is not None:
-            self._transaction_bound_to.check()
-            return self._transaction_bound_to
-        return current_transaction(self._credential) if self._credential is not None else None
+        if self._transaction_id is not None:
+            return bound_transaction(self._transaction_id)
+        return current_transaction(self.endpoint, self._credential)
 
     async def view(self, repo: RepoId, revision: str) -> View:
         """A revision as this caller sees it."""
@@ -260,6 +260,7 @@ class FileSystemBase(AsyncFileSystem, metaclass=_ConfiguredFromOutside):  # type
         if transaction is not None:
             yield transaction.edits
             return
+        check_not_inherited(self.endpoint, self._credential)
         own = await self.new_edits(parent_commit)
         try:
             yield own
@@ -269,10 +270,9 @@ class FileSystemBase(AsyncFileSystem, metaclass=_ConfiguredFromOutside):  # type
 
     def bound_to(self, transaction: Transaction) -> Self:
         """A file system like this one that takes part in a transaction on any thread."""
-        bound = type(self)(*self.storage_args, **self.storage_options, skip_instance_cache=True)
-        bound._transaction_bound_to = transaction
+        options = self.storage_options | {"transaction_id": transaction.id, "skip_instance_cache": True}
+        bound = type(self)(*self.storage_args, **options)
         bound._credential = self._credential
-        bound._fs_token_ = f"{id(transaction):x}"
         return bound
 
     @property

@@ -1,4 +1,4 @@
-"""The pending changes of one branch, and the commit they become.
+"""The pending changes of one branch.
 
 The last operation on a path wins. Content is uploaded while the changes are collected; only the commit makes it visible.
 How small content is stored is the endpoint's decision, asked for in batches: as content of its own, or inside the commit.
@@ -10,34 +10,21 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
-import random
-from collections.abc import Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, overload
 
-import msgspec
-
 from pyxet._async.client import Client
 from pyxet._async.download import Downloader
-from pyxet._async.fanout import in_thread
+from pyxet._async.fanout import in_thread, run_all
 from pyxet._async.spool import Spool, Spooled
 from pyxet._async.upload import ContentWriter, Uploader
-from pyxet.errors import (
-    AlreadyExistsError,
-    BadRequestError,
-    ConflictError,
-    ConnectionFailedError,
-    EditConflictError,
-    EntryNotFoundError,
-    RequestTimeoutError,
-    ServerError,
-    TransactionError,
-)
+from pyxet.errors import BadRequestError, FormatError, TransactionError
 from pyxet.protocol.hashing import Buffer
-from pyxet.protocol.messages import PreuploadFile, TreeEntry
-from pyxet.types import Commit, RemoteFile, UploadedContent
+from pyxet.protocol.messages import PreuploadFile, PreuploadMode, TreeEntry
+from pyxet.types import RemoteFile, UploadedContent
 from pyxet.urls import RepoId, quote_revision
 
 MAX_SMALL: Final = 1024 * 1024
@@ -46,9 +33,6 @@ _SAMPLE: Final = 512
 _BATCH_FILES: Final = 256
 _BATCH_BYTES: Final = 8 * 1024 * 1024
 _FILES_AT_ONCE: Final = 8
-_TRIES: Final = 20
-# How far back the log is searched for a commit whose answer was lost.
-_MAX_LOOK_BACK: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,23 +74,36 @@ class ChangeSet:
         The branch's commit when the changes began; what lies beneath them.
     parent_commit:
         If given, none of our paths may have changed since that commit.
+
+    Attributes
+    ----------
+    files:
+        Pending files, and ``None`` for those that are deleted, by path.
+    guards:
+        What must be true of some of the paths at the commit.
+    spool:
+        Content that goes into the commit.
     """
 
     def __init__(self, client: Client, repo: RepoId, branch: str, base: str, parent_commit: str | None) -> None:
+        self.client = client
         self.repo = repo
         self.branch = branch
         self.base = base
-        self._client = client
-        self._parent_commit = parent_commit
+        self.parent_commit = parent_commit
+        self.files: dict[str, Pending | None] = {}
+        self.guards: dict[str, Guard] = {}
+        self.spool = Spool()
         self._uploader = Uploader(client.cas(repo), client.limits)
-        self._spool = Spool()
-        self._files: dict[str, Pending | None] = {}
-        self._folders: set[str] = set()
-        self._guards: dict[str, Guard] = {}
+        # Of each folder: the paths of ``files`` below it, and how many of them are not deletions.
+        self._below: defaultdict[str, dict[str, None]] = defaultdict(dict)
+        self._alive: defaultdict[str, int] = defaultdict(int)
         self._small: dict[str, bytes] = {}
         self._small_bytes = 0
         self._settling = asyncio.Lock()
         self._reading = asyncio.Semaphore(_FILES_AT_ONCE)
+        self._sealed = False
+        self._discarded = False
 
     @property
     def path(self) -> str:
@@ -118,8 +115,12 @@ class ChangeSet:
     async def write(self, path: str, data: Buffer, guard: Guard | None = None) -> None:
         """Write a file from bytes."""
         writer = self.writer(path, guard)
-        await writer.write(data)
-        await writer.close()
+        try:
+            await writer.write(data)
+            await writer.close()
+        except BaseException:
+            await writer.discard()
+            raise
 
     async def upload(
         self, path: str, source: Path, progress: Callable[[int], object], guard: Guard | None = None
@@ -150,21 +151,21 @@ class ChangeSet:
         elif source.sha256 is not None:
             self._put(path, Pending(source.size, source), None)
         else:
-            data = await Downloader(self._client).read(source)
-            self._put(path, Pending(len(data), await in_thread(self._spool.append, data)), None)
+            data = await Downloader(self.client).read(source)
+            self._put(path, Pending(len(data), await self._spooled(data)), None)
 
-    async def delete(self, path: str) -> None:
-        """Delete a file that is there, pending or in the commit beneath."""
-        in_base = True
-        if path in self._files:
-            beneath = (await self._client.catalog.entries(self.repo, self.base, [path])).get(path)
-            in_base = beneath is not None and beneath.type == "file"
-        self._small_bytes -= len(self._small.pop(path, b""))
-        self._guards.pop(path, None)
-        if in_base:
-            self._files[path] = None
-        else:
-            self._files.pop(path, None)
+    async def delete(self, paths: Collection[str]) -> None:
+        """Delete files that are there, pending or in the commit beneath."""
+        unsure = [path for path in paths if path in self.files]
+        beneath = await self.client.catalog.entries(self.repo, self.base, unsure) if unsure else {}
+        self._check_open()
+        for path in paths:
+            self._forget_small(path)
+            self.guards.pop(path, None)
+            if path not in self.files or (path in beneath and beneath[path].type == "file"):
+                self._set(path, None)
+            else:
+                self._unset(path)
 
     async def put_small(self, path: str, data: bytes, guard: Guard | None) -> None:
         """Keep small content until the endpoint says how to store it."""
@@ -183,15 +184,38 @@ class ChangeSet:
         return self._uploader.writer()
 
     def _put(self, path: str, pending: Pending, guard: Guard | None) -> None:
-        folders = _folders(path)
-        clash = next((folder for folder in folders if self._files.get(folder) is not None), None)
+        self._check_open()
+        clash = next((folder for folder in folders_of(path) if self.files.get(folder) is not None), None)
         if clash is not None or self.has_files_below(path):
-            raise BadRequestError(f"{clash or path!r} would be a file and a folder in one commit")
-        self._folders.update(folders)
-        self._small_bytes -= len(self._small.pop(path, b""))
-        self._files[path] = pending
+            raise BadRequestError(f"{self.path}/{clash or path} would be a file and a folder in one commit")
+        self._forget_small(path)
+        self._set(path, pending)
         if guard is not None:
-            self._guards[path] = guard
+            self.guards[path] = guard
+
+    def _check_open(self) -> None:
+        if self._sealed:
+            raise TransactionError("too late: these changes are being committed, or have ended")
+
+    def _set(self, path: str, pending: Pending | None) -> None:
+        more = (pending is not None) - (self.files.get(path) is not None)
+        self.files[path] = pending
+        for folder in ("", *folders_of(path)):
+            self._below[folder][path] = None
+            self._alive[folder] += more
+
+    def _unset(self, path: str) -> None:
+        less = self.files.pop(path) is not None
+        for folder in ("", *folders_of(path)):
+            del self._below[folder][path]
+            self._alive[folder] -= less
+
+    def _forget_small(self, path: str) -> None:
+        self._small_bytes -= len(self._small.pop(path, b""))
+
+    async def _spooled(self, data: bytes) -> Spooled:
+        self._check_discarded()
+        return await in_thread(self.spool.append, data)
 
     # -- looking through the changes -----------------------------------------------------------------------------------
 
@@ -201,66 +225,102 @@ class ChangeSet:
     def lookup(self, path: str, default: str) -> Pending | str | None: ...
     def lookup(self, path: str, default: str | None = None) -> Pending | str | None:
         """The pending file at a path, ``None`` if it is deleted, ``default`` if the changes say nothing of it."""
-        return self._files.get(path, default)
+        return self.files.get(path, default)
 
     def deletes(self, path: str) -> bool:
         """Whether the file at a path is deleted."""
-        return self._files.get(path, "beneath") is None
+        return self.files.get(path, "beneath") is None
 
     def under(self, folder: str) -> dict[str, Pending | None]:
         """Pending files and deletions below a folder, by path."""
-        prefix = f"{folder}/" if folder else ""
-        return {path: pending for path, pending in self._files.items() if path.startswith(prefix)}
+        return {path: self.files[path] for path in self._below.get(folder, ())}
 
     def has_files_below(self, folder: str) -> bool:
         """Whether a pending file makes this a folder."""
-        return folder in self._folders and any(self.under(folder).values())
+        return self._alive.get(folder, 0) > 0
 
     async def read(self, path: str, pending: Pending, start: int, end: int) -> bytes:
-        """Bytes of a pending file."""
+        """Bytes of a pending file. `TransactionError` if it never came to be more than that."""
+        self._check_discarded()
         match pending.content:
             case bytes():
                 return pending.content[start:end]
             case Spooled():
-                return (await in_thread(self._spool.read, pending.content))[start:end]
+                return (await in_thread(self.spool.read, pending.content))[start:end]
             case RemoteFile():
-                return await Downloader(self._client).read(pending.content, start, end)
+                return await Downloader(self.client).read(pending.content, start, end)
             case UploadedContent() as stored:
                 await self._uploader.flush()
                 file = RemoteFile(self.repo, self.base, path, stored.size, "", stored.sha256, stored.xet_hash)
-                return await Downloader(self._client).read(file, start, end)
+                return await Downloader(self.client).read(file, start, end)
 
-    # -- the commit ----------------------------------------------------------------------------------------------------
+    async def is_same(self, pending: Pending, entry: TreeEntry) -> bool:
+        """Whether a file of a commit has a pending file's content."""
+        match pending.content:
+            case UploadedContent() | RemoteFile() as stored:
+                return entry.lfs is not None and entry.lfs.oid == stored.sha256
+            case Spooled() as spooled:
+                if entry.lfs is not None or entry.size != pending.size:
+                    return False
+                data = await in_thread(self.spool.read, spooled)
+                return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest() == entry.oid
+            case bytes():
+                return False
 
-    async def commit(self, message: str | None, user: str) -> Commit | None:
-        """Make the commit.
+    # -- on the way to the commit --------------------------------------------------------------------------------------
 
-        Returns
-        -------
-        Commit | None
-            ``None`` where nothing would change.
+    async def prepare(self) -> None:
+        """Take no more changes; store all content, and leave out what would change nothing.
 
         Raises
         ------
-        ConflictError
-            A guarded path changed (`EditConflictError`), or exists (`AlreadyExistsError`).
+        BadRequestError
+            A file would take the place of a folder that still has others.
         """
-        try:
-            while self._small:
-                await self._settle()
-            await self._drop_unchanged()
-            await self._uploader.flush()
-            if not self._files:
-                return None
-            summary, _, description = (message or self._default_message()).partition("\n")
-            return await self._commit(summary, description.strip(), user)
-        finally:
-            await self.discard()
+        self._sealed = True
+        while self._small:
+            await self._settle()
+        await self._drop_unchanged()
+        await self._uploader.flush()
+
+    async def entries(self, commit: str, paths: Sequence[str]) -> dict[str, TreeEntry]:
+        """What is at some paths of a commit, or of the branch as it is now; those with nothing there are left out."""
+        page = await self.client.hub.paths_info(self.repo, commit, paths)
+        return {entry.path: entry for entry in page.entries}
+
+    def drop(self, paths: Collection[str]) -> None:
+        """Leave paths out of the commit."""
+        for path in paths:
+            self._unset(path)
+
+    def replaced_folders(self) -> list[str]:
+        """Folders of the commit beneath that were emptied, and whose names files have now."""
+        return [path for path, pending in self.files.items() if pending is not None and self._below.get(path)]
+
+    def default_message(self) -> str:
+        """What the commit does, in a line."""
+        written = [path for path, pending in self.files.items() if pending is not None]
+        deleted = [path for path, pending in self.files.items() if pending is None]
+        parts = []
+        for verb, paths in (("Upload", written), ("Delete", deleted)):
+            if len(paths) == 1:
+                parts.append(f"{verb} {paths[0]}")
+            elif paths:
+                parts.append(f"{verb} {len(paths)} files")
+        return ", ".join(parts)
 
     async def discard(self) -> None:
-        """Let go of everything; nothing of it will be committed."""
-        await self._uploader.aclose()
-        self._spool.close()
+        """Let go of everything; nothing more of it will be committed."""
+        self._sealed = self._discarded = True
+        self._small.clear()
+        try:
+            await self._uploader.aclose()
+        finally:
+            self.spool.close()
+
+    def _check_discarded(self) -> None:
+        if self._discarded:
+            raise TransactionError("these changes have ended, and what was pending in them cannot be read any more")
 
     async def _settle(self) -> None:
         """Ask how to store the small contents that wait, and do it."""
@@ -272,153 +332,55 @@ class ChangeSet:
                 PreuploadFile(path=path, size=len(data), sample=base64.b64encode(data[:_SAMPLE]).decode())
                 for path, data in batch.items()
             ]
-            for mode in await self._client.hub.preupload(self.repo, self.branch, asked):
-                data = batch[mode.path]
-                pending = self._files.get(mode.path)
-                if pending is None or pending.content is not data:
-                    continue
-                if mode.upload_mode == "lfs" and data:
-                    content = await self._uploader.add(data)
-                    self._files[mode.path] = Pending(content.size, content, data[:_SAMPLE])
-                else:
-                    self._files[mode.path] = Pending(len(data), await in_thread(self._spool.append, data))
+            try:
+                modes = await self.client.hub.preupload(self.repo, self.branch, asked)
+                if {mode.path for mode in modes} != batch.keys():
+                    raise FormatError(f"{self.path}: the endpoint does not say how to store each of the files")
+                await run_all((self._store_job(mode, batch[mode.path]) for mode in modes), limit=_FILES_AT_ONCE)
+            except BaseException:
+                # The caller who happened to fill the batch fails, or is cancelled; what others wrote must not be lost.
+                for path, data in batch.items():
+                    if self._is_undecided(path, data):
+                        self._small[path] = data
+                        self._small_bytes += len(data)
+                raise
+
+    def _store_job(self, mode: PreuploadMode, data: bytes) -> Callable[[], Awaitable[None]]:
+        async def store() -> None:
+            if not self._is_undecided(mode.path, data):
+                return
+            if mode.upload_mode == "lfs" and data:
+                content = await self._uploader.add(data)
+                pending = Pending(content.size, content, data[:_SAMPLE])
+            else:
+                pending = Pending(len(data), await self._spooled(data))
+            if self._is_undecided(mode.path, data):
+                self.files[mode.path] = pending
+
+        return store
+
+    def _is_undecided(self, path: str, data: bytes) -> bool:
+        """Whether a path still has just this content."""
+        pending = self.files.get(path)
+        return pending is not None and pending.content is data
 
     async def _drop_unchanged(self) -> None:
         """Leave out files that the branch has just so, unless somebody relies on their guard."""
-        paths = [path for path, pending in self._files.items() if pending is not None and path not in self._guards]
-        if not paths or self._parent_commit is not None:
+        paths = [path for path, pending in self.files.items() if pending is not None and path not in self.guards]
+        if not paths or self.parent_commit is not None:
             return
         # The branch as it is now, not as it was when we began: what others wrote since then is ours to write over.
-        for path, entry in (await self._entries(self.branch, paths)).items():
-            pending = self._files[path]
-            if pending is not None and entry.type == "file" and await self._same(pending, entry):
-                del self._files[path]
-
-    async def _same(self, pending: Pending, entry: TreeEntry) -> bool:
-        match pending.content:
-            case UploadedContent() | RemoteFile() as stored:
-                return entry.lfs is not None and entry.lfs.oid == stored.sha256
-            case Spooled() as spooled:
-                if entry.lfs is not None or entry.size != pending.size:
-                    return False
-                data = await in_thread(self._spool.read, spooled)
-                return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest() == entry.oid
-            case bytes():
-                return False
-
-    async def _commit(self, summary: str, description: str, user: str) -> Commit | None:
-        guarded = bool(self._guards) or self._parent_commit is not None
-        doubtful = False
-        head = self.base
-        for attempt in range(_TRIES):
-            if guarded or attempt:
-                head, before = await self._client.hub.branch_head(self.repo, self.branch), head
-                # An earlier try may have been carried out though its answer did not reach us.
-                if doubtful and head != before and (made := await self._find_made(before, summary)) is not None:
-                    return made
-            if guarded:
-                await self._check_guards(head)
-            # Naming the parent makes the endpoint refuse a second commit if the first one was carried out after all.
-            lines = _Lines(self._files, self._spool, summary, description, head if guarded or doubtful else None)
-            try:
-                answer = await self._client.hub.commit(self.repo, self.branch, lines)
-            except (ConnectionFailedError, RequestTimeoutError, ServerError) as error:
-                doubtful = True
-                if attempt >= self._client.retry.attempts - 1:
-                    made = await self._made_after_all(head, summary)
-                    if made is not None:
-                        return made
-                    raise
-                pause = error.retry_after if isinstance(error, ServerError) else None
-            except EntryNotFoundError:
-                if not await self._drop_gone_deletions():
-                    raise
-                if not self._files:
-                    return None
-                pause = 0.0
-            except ConflictError as error:
-                if attempt == _TRIES - 1:
-                    raise
-                pause = error.retry_after
-            else:
-                if answer.commit_oid == head:
-                    return None
-                full = f"{summary}\n\n{description}".strip()
-                return Commit(answer.commit_oid, full, user, datetime.now(UTC), None)
-            await asyncio.sleep(random.uniform(0, 0.05 * 2 ** min(attempt, 6)) if pause is None else pause)
-        raise AssertionError("unreachable: the last attempt returns or raises")
-
-    async def _made_after_all(self, before: str, summary: str) -> Commit | None:
-        """Our commit, if it was made; ``None`` also where the endpoint cannot be asked, for then the failure stands."""
-        try:
-            return await self._find_made(before, summary)
-        except (ConnectionFailedError, RequestTimeoutError, ServerError):
-            return None
-
-    async def _check_guards(self, head: str) -> None:
-        """Compare our guarded paths with what the head has."""
-        now = await self._entries(head, list(self._files))
-        for path, guard in self._guards.items():
-            entry = now.get(path)
-            if guard.absent and entry is not None:
-                raise AlreadyExistsError(f"{self.path}/{path} was created by somebody else meanwhile", status=409)
-            if guard.blob_id is not None and (entry is None or entry.oid != guard.blob_id):
-                raise EditConflictError(f"{self.path}/{path} is not the version {guard.blob_id} any more", status=412)
-        if self._parent_commit is not None and self._parent_commit != head:
-            then = await self._entries(self._parent_commit, list(self._files))
-            changed = [path for path in self._files if _oid(then.get(path)) != _oid(now.get(path))]
-            if changed:
-                raise EditConflictError(
-                    f"{self.path}: changed since {self._parent_commit[:10]}: {', '.join(sorted(changed)[:5])}"
-                    + (f" and {len(changed) - 5} more" if len(changed) > 5 else ""),
-                    status=412,
+        for path, entry in (await self.entries(self.branch, paths)).items():
+            pending = self.files[path]
+            if pending is None:
+                continue
+            if entry.type == "file":
+                if await self.is_same(pending, entry):
+                    self._unset(path)
+            elif not self._below.get(path):
+                raise BadRequestError(
+                    f"{self.path}/{path} is a folder; delete what is in it to put a file in its place"
                 )
-
-    async def _find_made(self, before: str, summary: str) -> Commit | None:
-        """Our commit, if it is among those that were made since ``before``."""
-        count = 0
-        async for commit in self._client.hub.commits(self.repo, self.branch):
-            count += 1
-            if commit.id == before or count > _MAX_LOOK_BACK:
-                return None
-            if commit.title == summary and await self._is_ours(commit.id):
-                return commit
-        return None
-
-    async def _is_ours(self, commit: str) -> bool:
-        there = await self._entries(commit, list(self._files))
-        for path, pending in self._files.items():
-            entry = there.get(path)
-            if (pending is None) != (entry is None):
-                return False
-            if pending is not None and entry is not None and not await self._same(pending, entry):
-                return False
-        return True
-
-    async def _drop_gone_deletions(self) -> bool:
-        """Forget deletions of files that somebody else deleted first; whether there were any."""
-        deleted = [path for path, pending in self._files.items() if pending is None]
-        head = await self._client.hub.branch_head(self.repo, self.branch)
-        there = await self._entries(head, deleted) if deleted else {}
-        gone = [path for path in deleted if path not in there]
-        for path in gone:
-            del self._files[path]
-        return bool(gone)
-
-    async def _entries(self, commit: str, paths: Sequence[str]) -> dict[str, TreeEntry]:
-        page = await self._client.hub.paths_info(self.repo, commit, paths)
-        return {entry.path: entry for entry in page.entries}
-
-    def _default_message(self) -> str:
-        written = [path for path, pending in self._files.items() if pending is not None]
-        deleted = [path for path, pending in self._files.items() if pending is None]
-        parts = []
-        for verb, paths in (("Upload", written), ("Delete", deleted)):
-            if len(paths) == 1:
-                parts.append(f"{verb} {paths[0]}")
-            elif paths:
-                parts.append(f"{verb} {len(paths)} files")
-        return ", ".join(parts)
 
 
 class PendingWriter:
@@ -461,60 +423,10 @@ class PendingWriter:
             await self._content.discard()
 
 
-class _Lines(Sequence[bytes]):
-    """The NDJSON of a commit, each line made when it is sent: thousands of files need not be in memory at once."""
-
-    def __init__(
-        self, files: dict[str, Pending | None], spool: Spool, summary: str, description: str, parent: str | None
-    ) -> None:  # fmt: skip
-        header: dict[str, str] = {"summary": summary, "description": description}
-        if parent is not None:
-            header["parentCommit"] = parent
-        self._header = _line("header", header)
-        self._files = list(files.items())
-        self._spool = spool
-
-    def __len__(self) -> int:
-        return len(self._files) + 1
-
-    @overload
-    def __getitem__(self, index: int) -> bytes: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[bytes]: ...
-    def __getitem__(self, index: int | slice) -> bytes | list[bytes]:
-        if isinstance(index, slice):
-            return [self[number] for number in range(*index.indices(len(self)))]
-        if index >= len(self):
-            raise IndexError(index)
-        if index == 0:
-            return self._header
-        path, pending = self._files[index - 1]
-        if pending is None:
-            return _line("deletedFile", {"path": path})
-        match pending.content:
-            case UploadedContent() | RemoteFile() as stored:
-                return _line(
-                    "lfsFile", {"path": path, "algo": "sha256", "oid": stored.sha256 or "", "size": stored.size}
-                )
-            case Spooled() as spooled:
-                data = base64.b64encode(self._spool.read(spooled)).decode()
-                return _line("file", {"path": path, "encoding": "base64", "content": data})
-            case bytes():
-                raise TransactionError(f"{path}: it is not decided how to store it")
-
-
-def _line(key: str, value: Mapping[str, str | int]) -> bytes:
-    return msgspec.json.encode({"key": key, "value": value}) + b"\n"
-
-
-def _folders(path: str) -> list[str]:
+def folders_of(path: str) -> list[str]:
     """The folders that a path lies in, outermost first."""
     parts = path.split("/")
     return ["/".join(parts[:count]) for count in range(1, len(parts))]
-
-
-def _oid(entry: TreeEntry | None) -> str | None:
-    return entry.oid if entry else None
 
 
 def _head(source: Path) -> bytes:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Awaitable, Callable, Mapping
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import aclosing
 from glob import has_magic
 from pathlib import Path
@@ -20,6 +21,7 @@ from pyxet._async.edits import Edits
 from pyxet._async.fanout import in_thread, run_all
 from pyxet._async.file import AsyncXetWriteFile
 from pyxet._async.reading import Reading
+from pyxet._async.transaction import check_not_inherited
 from pyxet._async.view import Found, View
 from pyxet._async.writing import Writing
 from pyxet.errors import AlreadyExistsError, EditConflictError, NotFoundError, NotSupportedError
@@ -237,8 +239,13 @@ class Editing(Reading):
         if not isinstance(path1, list) and self._strip_protocol(path1) == self._strip_protocol(path2):
             return
         async with self.edits(message, parent_commit) as edits:
-            for path in await self._copy_within(edits, path1, path2, recursive, maxdepth, ignore=False):
-                await self._delete(edits, path)
+            for path in path1 if isinstance(path1, (list, tuple)) else [path1]:
+                # What is deleted has to be what was copied: the branch as it is now, not as it was a moment ago.
+                if self.parse(path).revision is not None:
+                    await self._target(edits, path)
+            copied = await self._copy_within(edits, path1, path2, recursive, maxdepth, ignore=False)
+            # A source may be the target of another one, as when two files swap their names.
+            await self._delete(edits, sorted(copied.keys() - copied.values()))
 
     @at_home
     async def _mv_file(self, /, path1: str, path2: str, **kwargs: Any) -> None:
@@ -274,13 +281,15 @@ class Editing(Reading):
                 self._refuse_above_files(item)
         paths = await self._expand_path(path, recursive=recursive, maxdepth=maxdepth)
         found = await self.find_all([name for name in paths if self.parse(name).path])
+        files = []
+        for name, there in found.items():
+            _, item = self.expect(there)
+            if not item.is_folder:
+                files.append(name)
+            elif not recursive:
+                raise IsADirectoryError(errno.EISDIR, "it is a folder; delete it with recursive=True", name)
         async with self.edits(message, parent_commit) as edits:
-            for name, there in found.items():
-                _, item = self.expect(there)
-                if not item.is_folder:
-                    await self._delete(edits, name)
-                elif not recursive:
-                    raise IsADirectoryError(errno.EISDIR, "it is a folder; delete it with recursive=True", name)
+            await self._delete(edits, files)
 
     @at_home
     async def _rm_file(self, /, path: str, **kwargs: Any) -> None:
@@ -320,6 +329,8 @@ class Editing(Reading):
     ) -> Writing:
         """Begin to write a file; ``xb`` raises if it exists, ``ab`` begins with its content."""
         transaction = self.open_transaction()
+        if transaction is None:
+            check_not_inherited(self.endpoint, self._credential)
         own = await self.new_edits(parent_commit) if transaction is None else None
         try:
             changes, inside = await self._target(own or transaction.edits, path)  # type: ignore[union-attr]  # one of the two
@@ -388,20 +399,28 @@ class Editing(Reading):
 
     async def _copy_within(
         self, edits: Edits, path1: Any, path2: Any, recursive: bool, maxdepth: int | None, *, ignore: bool
-    ) -> list[str]:
-        """Copy as `_copy` says; the files that were copied, for whoever wants to delete them."""
+    ) -> dict[str, str]:
+        """Copy as `_copy` says; the files that were copied, and where to."""
         pairs = await self._copy_names(path1, path2, recursive, maxdepth)
         found = await self.find_all([source for source, _ in pairs if self.parse(source).path])
-        copied = []
+        copied: dict[str, str] = {}
+        jobs = []
         for source, target in pairs:
             there = found.get(source)
             if there is None or (ignore and isinstance(there, NotFoundError)):
                 continue
             view, item = self.expect(there)
             if not item.is_folder:
-                await self._copy_one(edits, view, item, target)
-                copied.append(source)
+                jobs.append(self._copy_job(edits, view, item, target))
+                copied[source] = self._strip_protocol(target)
+        await run_all(jobs, limit=self.limits.concurrency)
         return copied
+
+    def _copy_job(self, edits: Edits, view: View, found: Found, path: str) -> Callable[[], Awaitable[None]]:
+        async def copy() -> None:
+            await self._copy_one(edits, view, found, path)
+
+        return copy
 
     async def _copy_names(
         self, path1: Any, path2: Any, recursive: bool, maxdepth: int | None
@@ -442,9 +461,14 @@ class Editing(Reading):
             await writer.discard()
             raise
 
-    async def _delete(self, edits: Edits, path: str) -> None:
-        changes, inside = await self._target(edits, path)
-        await changes.delete(inside)
+    async def _delete(self, edits: Edits, paths: Iterable[str]) -> None:
+        """Delete files that are there."""
+        grouped: defaultdict[ChangeSet, list[str]] = defaultdict(list)
+        for path in paths:
+            changes, inside = await self._target(edits, path)
+            grouped[changes].append(inside)
+        for changes, inside_paths in grouped.items():
+            await changes.delete(inside_paths)
 
     def _refuse_above_files(self, path: Any) -> None:
         url = self.parse(path)

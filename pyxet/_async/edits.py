@@ -6,7 +6,8 @@ import asyncio
 
 from pyxet._async.changes import ChangeSet
 from pyxet._async.client import Client
-from pyxet.errors import PartialCommitError, XetError
+from pyxet._async.committing import Committer
+from pyxet.errors import PartialCommitError, TransactionError
 from pyxet.types import Commit
 from pyxet.urls import RepoId
 
@@ -18,6 +19,11 @@ class Edits:
     ----------
     parent_commit:
         If given, a change to any of our paths since that commit is a conflict.
+
+    Attributes
+    ----------
+    made:
+        ``(branch path, commit)`` of the commits that were made so far.
     """
 
     def __init__(self, client: Client, parent_commit: str | None = None) -> None:
@@ -25,6 +31,8 @@ class Edits:
         self._parent_commit = parent_commit
         self._changes: dict[tuple[RepoId, str], ChangeSet] = {}
         self._opening = asyncio.Lock()
+        self._ended = False
+        self.made: list[tuple[str, Commit]] = []
 
     def pending(self, repo: RepoId, branch: str) -> ChangeSet | None:
         """The changes of a branch, if there are any."""
@@ -37,17 +45,23 @@ class Edits:
         ------
         RevisionNotFoundError, NotSupportedError
             There is no such branch, or it is a tag, a commit or a point in time.
+        TransactionError
+            The changes are being committed, or have ended.
         """
         async with self._opening:
             found = self._changes.get((repo, branch))
             if found is None:
                 base = await self._client.revisions.head(repo, branch)
+                if self._ended:
+                    raise TransactionError("too late: these changes are being committed, or have ended")
                 found = ChangeSet(self._client, repo, branch, base, self._parent_commit)
                 self._changes[repo, branch] = found
             return found
 
     async def commit(self, message: str | None) -> tuple[Commit, ...]:
         """Commit one branch after the other, in the order of their first change.
+
+        Whatever can fail before the first commit is done before it: all content is stored, and all guards are checked.
 
         Raises
         ------
@@ -56,32 +70,58 @@ class Edits:
         XetError
             The first commit failed.
         """
-        made: list[tuple[str, Commit]] = []
+        self._ended = True
+        branches = list(self._changes.values())
         try:
-            user = await self._client.user() if self._changes else ""
-            for changes in self._changes.values():
-                try:
-                    commit = await changes.commit(message, user)
-                except BaseException as error:
-                    self._client.revisions.forget(changes.repo)
-                    if not made or not isinstance(error, XetError):
-                        raise
-                    raise PartialCommitError(
-                        f"the commit to {changes.path} failed ({error}) after these were made: "
-                        + ", ".join(f"{path} at {done.id[:10]}" for path, done in made),
-                        made=tuple(made),
-                        failed=changes.path,
-                    ) from error
-                if commit is not None:
-                    self._client.revisions.note(changes.repo, changes.branch, commit.id)
-                    made.append((changes.path, commit))
+            user = await self._client.user() if branches else ""
+            for changes in branches:
+                await changes.prepare()
+            committers = [(changes, Committer(changes, message, user)) for changes in branches if changes.files]
+            if len(committers) > 1:
+                for _, committer in committers:
+                    await committer.check()
+            for changes, committer in committers:
+                await self._commit_one(changes, committer)
         finally:
             await self.discard()
-        return tuple(commit for _, commit in made)
+        return tuple(commit for _, commit in self.made)
+
+    async def _commit_one(self, changes: ChangeSet, committer: Committer) -> None:
+        try:
+            commit = await committer.commit()
+        except BaseException as error:
+            # Whether it was made is not sure, so what the branch is at is not known any more.
+            self._client.revisions.forget(changes.repo)
+            if not self.made or not isinstance(error, Exception):
+                raise
+            raise PartialCommitError(
+                f"the commit to {changes.path} failed ({error}) after these were made: "
+                + ", ".join(f"{path} at {done.id[:10]}" for path, done in self.made),
+                made=tuple(self.made),
+                failed=changes.path,
+            ) from error
+        if commit is not None:
+            self._client.revisions.note(changes.repo, changes.branch, commit.id)
+            self.made.append((changes.path, commit))
 
     async def discard(self) -> None:
-        """Let go of everything that is not committed."""
+        """Let go of everything that is not committed; to its end, also if the caller is being cancelled."""
+        self._ended = True
         changes, self._changes = list(self._changes.values()), {}
-        # Shielded: whoever is being cancelled still leaves nothing behind.
-        for item in changes:
-            await asyncio.shield(item.discard())
+        if not changes:
+            return
+        discarding = asyncio.create_task(_discard(changes))
+        cancelled: asyncio.CancelledError | None = None
+        while not discarding.done():
+            try:
+                await asyncio.wait([discarding])
+            except asyncio.CancelledError as error:
+                cancelled = error
+        discarding.result()
+        if cancelled is not None:
+            raise cancelled
+
+
+async def _discard(changes: list[ChangeSet]) -> None:
+    for item in changes:
+        await item.discard()

@@ -22,6 +22,7 @@ from pyxet._async.bridge import blocking_call
 from pyxet._async.readahead import ReadAhead
 from pyxet._async.view import Info
 from pyxet._async.writing import Writing
+from pyxet.errors import TransactionError
 
 if TYPE_CHECKING:
     import asyncio
@@ -166,6 +167,10 @@ class XetWriteFile(AbstractBufferedFile):  # type: ignore[misc]  # fsspec is not
         if self._writing.transaction is not None:
             self._writing.transaction.hold(self._writing, outermost, self)
 
+    def expect(self, error: BaseException | None) -> None:
+        """Take an exception that is being handled for none of this file's: ``close`` publishes all the same."""
+        self._error_at_open = error
+
     def write(self, data: Any) -> int:
         """Take bytes; the content goes up while it is written.
 
@@ -203,28 +208,42 @@ class XetWriteFile(AbstractBufferedFile):  # type: ignore[misc]  # fsspec is not
             self.discard()
             return
         try:
+            self._check_process()
             self._push()
-            blocking_call(self._loop, self._writing.close, publish=self.autocommit)
+            if self.autocommit:
+                blocking_call(self._loop, self._writing.publish)
         except BaseException:
             self.discard()
             raise
-        self.closed = True
+        self.drop()
 
     def commit(self) -> None:
-        """Publish a closed file that was opened with ``autocommit=False``."""
+        """Publish a closed file that was opened with ``autocommit=False``; in a transaction, add it to that."""
+        if not self.closed:
+            raise ValueError("close the file before its commit")
+        self._check_process()
         blocking_call(self._loop, self._writing.publish)
 
     def discard(self) -> None:
         """Throw the content away; nothing is published."""
-        self.closed = True
-        self._waiting.clear()
-        blocking_call(self._loop, self._writing.discard)
+        self.drop()
+        if not self._writing.is_inherited:
+            blocking_call(self._loop, self._writing.discard)
 
     def abandon(self) -> None:
         """Like `discard`, without waiting: for files that nobody will close any more."""
-        self.closed = True
-        self._waiting.clear()
+        self.drop()
         self._writing.abandon()
+
+    def drop(self) -> None:
+        """Be closed, whatever becomes of the content."""
+        self.closed = True
+        self._error_at_open = None
+        self._waiting.clear()
+
+    def _check_process(self) -> None:
+        if self._writing.is_inherited:
+            raise TransactionError(f"{self.path!r} was opened by another process, of which this one is a fork")
 
     def seek(self, loc: int, whence: int = 0) -> int:
         """Only to where the file stands."""
@@ -241,19 +260,28 @@ class XetWriteFile(AbstractBufferedFile):  # type: ignore[misc]  # fsspec is not
 
     def _dealloc_warn(self, source: object) -> None:
         """Called by a text wrapper that is dropped unclosed, before it would close us: then nothing is published."""
-        if not self.closed:
-            warnings.warn(
-                f"unclosed file {self.path!r}: nothing is published", ResourceWarning, source=source, stacklevel=2
-            )
-            self.abandon()
+        if not self.closed and not self._writing.is_inherited:
+            try:
+                warnings.warn(
+                    f"unclosed file {self.path!r}: nothing is published", ResourceWarning, source=source, stacklevel=2
+                )
+            finally:
+                self.abandon()
 
     def __del__(self) -> None:
         self._dealloc_warn(self)
+        if not self.closed or not self.autocommit:
+            # Closed, and neither committed nor discarded since.
+            self.abandon()
+
+    # Not the parent's, which asks the endpoint.
+    __hash__ = object.__hash__
 
     def __reduce__(self) -> tuple[Any, ...]:
         raise TypeError("a file that is open for writing cannot be pickled")
 
     def _push(self) -> None:
+        self._check_process()
         if self._waiting:
             data, self._waiting = bytes(self._waiting), bytearray()
             blocking_call(self._loop, self._writing.write, data)
@@ -394,21 +422,30 @@ class AsyncXetWriteFile(AbstractAsyncStreamedFile):  # type: ignore[misc]  # fss
             await self.discard()
             return
         try:
-            await self._writing.close()
+            await self._writing.publish()
         except BaseException:
             await self.discard()
             raise
-        self.closed = True
+        self.drop()
 
     async def discard(self) -> None:
         """Throw the content away; nothing is published."""
-        self.closed = True
+        self.drop()
         await self._writing.discard()
 
     def abandon(self) -> None:
         """Like `discard`, without waiting."""
-        self.closed = True
+        self.drop()
         self._writing.abandon()
+
+    def drop(self) -> None:
+        """Be closed, whatever becomes of the content."""
+        self.closed = True
+        self._error_at_open = None
+
+    def expect(self, error: BaseException | None) -> None:
+        """Take an exception that is being handled for none of this file's: ``close`` publishes all the same."""
+        self._error_at_open = error
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -419,10 +456,14 @@ class AsyncXetWriteFile(AbstractAsyncStreamedFile):  # type: ignore[misc]  # fss
 
     def __del__(self) -> None:
         if not self.closed:
-            warnings.warn(
-                f"unclosed file {self.path!r}: nothing is published", ResourceWarning, source=self, stacklevel=2
-            )
-            self.abandon()
+            try:
+                warnings.warn(
+                    f"unclosed file {self.path!r}: nothing is published", ResourceWarning, source=self, stacklevel=2
+                )
+            finally:
+                self.abandon()
+
+    __hash__ = object.__hash__
 
     def __reduce__(self) -> tuple[Any, ...]:
         raise TypeError("a file that is open for writing cannot be pickled")

@@ -24,7 +24,10 @@ class Revisions:
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
+        # Commits, and when they were asked for.
         self._known: dict[tuple[RepoId, str], tuple[str, float]] = {}
+        # When what was known of a repository (of all: ``None``) was forgotten.
+        self._forgotten: dict[RepoId | None, float] = {}
         self._branches: set[tuple[RepoId, str]] = set()
 
     def cached(self, repo: RepoId, revision: str, max_age: float) -> str | None:
@@ -49,27 +52,48 @@ class Revisions:
         """
         commit = self.cached(repo, revision, max_age)
         if commit is None:
+            asked = time.monotonic()
             moment = point_in_time(revision)
-            if moment is not None:
-                commit = await self._commit_at(repo, moment)
-            else:
-                commit = (await self._hub.repo_info(repo, revision)).sha
-                if commit is None and may_be_commit(revision):
-                    commit = await self._expanded(repo, revision)
-                if commit is None:
-                    raise RevisionNotFoundError(f"{repo} has no branch, tag or commit {revision!r}", status=404)
-            self.note(repo, revision, commit)
+            commit = await (self._commit_at(repo, moment) if moment else self._looked_up(repo, revision))
+            self.note(repo, revision, commit, asked)
         return commit
 
-    def note(self, repo: RepoId, revision: str, commit: str) -> None:
-        """Remember the commit of a revision as it is now."""
-        self._known[repo, revision] = (commit, time.monotonic())
+    async def _looked_up(self, repo: RepoId, revision: str) -> str:
+        """The commit of a branch, a tag or a commit id, which the endpoint may know in full only."""
+        missing = RevisionNotFoundError(f"{repo} has no branch, tag or commit {revision!r}", status=404)
+        try:
+            commit = (await self._hub.repo_info(repo, revision)).sha
+        except RevisionNotFoundError as error:
+            commit, missing = None, error
+        if commit is None and may_be_commit(revision):
+            commit = await self._expanded(repo, revision)
+        if commit is None:
+            raise missing
+        return commit
+
+    def note(self, repo: RepoId, revision: str, commit: str, asked: float | None = None) -> None:
+        """Remember the commit of a revision: as it is now, or as the answer was to a question asked at a moment.
+
+        An answer is dropped if something newer is known by now, or if what was known has been forgotten meanwhile: it may
+        be from before a commit of ours.
+        """
+        moment = time.monotonic() if asked is None else asked
+        since = max(
+            self._known.get((repo, revision), ("", 0.0))[1],
+            self._forgotten.get(repo, 0.0),
+            self._forgotten.get(None, 0.0),
+        )
+        if moment >= since:
+            self._known[repo, revision] = (commit, moment)
 
     def forget(self, repo: RepoId | None = None) -> None:
         """Forget the commits of one repository, or of all."""
-        for key in [key for key in self._known if repo in (None, key[0])]:
-            del self._known[key]
-        self._branches = {key for key in self._branches if repo not in (None, key[0])}
+        self._forgotten[repo] = time.monotonic()
+        # Copies, as other threads may add to them.
+        for key in list(self._known):
+            if repo in (None, key[0]):
+                self._known.pop(key, None)
+        self._branches = {key for key in list(self._branches) if repo not in (None, key[0])}
 
     async def head(self, repo: RepoId, branch: str) -> str:
         """The commit that a branch is at now, for writing to it.
@@ -88,15 +112,24 @@ class Revisions:
                 return await self.commit_of(repo, branch, 0.0)
             except RevisionNotFoundError:
                 self.forget(repo)
+        asked = time.monotonic()
         refs = await self._hub.refs(repo)
         for ref in refs.branches:
             if ref.name == branch:
                 self._branches.add((repo, branch))
-                self.note(repo, branch, ref.target_commit)
+                self.note(repo, branch, ref.target_commit, asked)
                 return ref.target_commit
-        if any(ref.name == branch for ref in refs.tags) or is_commit_id(branch):
+        if any(ref.name == branch for ref in refs.tags) or await self._is_commit(repo, branch):
             raise NotSupportedError(f"{repo}/{branch} is a tag or commit and cannot be written to; write to a branch")
         raise missing_branch(repo, branch)
+
+    async def _is_commit(self, repo: RepoId, revision: str) -> bool:
+        if is_commit_id(revision) or not may_be_commit(revision):
+            return is_commit_id(revision)
+        try:
+            return bool(await self.commit_of(repo, revision, 0.0))
+        except RevisionNotFoundError:
+            return False
 
     async def _commit_at(self, repo: RepoId, moment: PointInTime) -> str:
         when = parse_moment(moment.when)
@@ -112,10 +145,19 @@ class Revisions:
         raise RevisionNotFoundError(f"{repo}/{moment.branch} has no commit before {when:%Y-%m-%d %H:%M %Z}", status=404)
 
     async def _expanded(self, repo: RepoId, prefix: str) -> str | None:
-        async for commit in self._hub.commits(repo, "main"):
-            if commit.id.startswith(prefix):
-                return commit.id
-        return None
+        """The commit of ``main`` whose id begins like this, if there is just one."""
+        found: list[str] = []
+        count = 0
+        try:
+            async for commit in self._hub.commits(repo, "main"):
+                count += 1
+                if commit.id.startswith(prefix.lower()):
+                    found.append(commit.id)
+                if count == _MAX_SCAN or len(found) > 1:
+                    break
+        except RevisionNotFoundError:
+            return None
+        return found[0] if len(found) == 1 else None
 
 
 def parse_moment(text: str) -> datetime:

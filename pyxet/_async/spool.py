@@ -41,4 +41,5 @@ class Spool:
 
     def close(self) -> None:
         """Let go of everything."""
-        self._file.close()
+        with self._lock:
+            self._file.close()

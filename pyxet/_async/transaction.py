@@ -11,14 +11,20 @@ import asyncio
 import gc
 import io
 import os
-from collections.abc import Callable, Coroutine
+import sys
+import uuid
+import warnings
+from collections.abc import Callable, Coroutine, Iterator
 from contextvars import ContextVar
+from inspect import iscoroutinefunction
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
+from weakref import WeakValueDictionary
+from zipfile import ZipFile
 
 from pyxet._async.bridge import blocking_call, on_loop
 from pyxet._async.edits import Edits
-from pyxet._async.writing import Writing
+from pyxet._async.writing import Writing, start_on
 from pyxet.config import Credential
 from pyxet.errors import TransactionError
 from pyxet.types import Commit
@@ -29,28 +35,45 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _open_here: ContextVar[tuple[Transaction, ...]] = ContextVar("pyxet_transactions", default=())
+_by_id: WeakValueDictionary[str, Transaction] = WeakValueDictionary()
 
 
 class Closable(Protocol):
     """A file that is open for writing, or the wrapper around it."""
 
-    @property
-    def closed(self) -> bool: ...
     def close(self) -> object: ...
 
 
-class Abandonable(Closable, Protocol):
+class Held(Closable, Protocol):
     """A file that is open for writing."""
 
-    def abandon(self) -> None: ...
+    def drop(self) -> None: ...
+    def expect(self, error: BaseException | None) -> None: ...
 
 
-def current_transaction(credential: Credential) -> Transaction | None:
-    """The transaction that the running thread or task has open for an endpoint and user, if any."""
-    for transaction in _open_here.get():
-        if transaction.active and _same_account(transaction.credential, credential):
-            return transaction
-    return None
+def current_transaction(endpoint: str, credential: Credential | None) -> Transaction | None:
+    """The transaction that the running thread or task has open for an endpoint and user, if any.
+
+    An embedded endpoint that the caller has not used yet is known by its name, and has no credential.
+    """
+    return next((found for found in _open_here.get() if found.active and found.covers(endpoint, credential)), None)
+
+
+def check_not_inherited(endpoint: str, credential: Credential | None) -> None:
+    """Raise `TransactionError` in a fork made inside a transaction: what it writes would be commits of their own."""
+    if any(found.is_inherited and found.covers(endpoint, credential) for found in _open_here.get()):
+        raise TransactionError(
+            "this process was forked inside a transaction, which stays with its parent; begin one here to write"
+        )
+
+
+def bound_transaction(identity: str) -> Transaction:
+    """The transaction that a file system is bound to. `TransactionError` if it has ended or is in another process."""
+    transaction = _by_id.get(identity)
+    if transaction is None:
+        raise TransactionError("this file system belongs to a transaction that has ended or is in another process")
+    transaction.check()
+    return transaction
 
 
 def _same_account(one: Credential, other: Credential) -> bool:
@@ -86,8 +109,8 @@ class Transaction:
         self._edits: Edits | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._bound: AsyncXetFileSystem | None = None
-        self._files: dict[Writing, tuple[Closable, Abandonable]] = {}
-        self._commits: tuple[Commit, ...] = ()
+        self._files: dict[Writing, tuple[Closable, Held]] = {}
+        self.id = uuid.uuid4().hex
 
     def __call__(self, message: str | None = None, parent_commit: str | None = None) -> Transaction:
         """A new transaction with a message, and a commit since which none of its paths may have changed."""
@@ -96,17 +119,35 @@ class Transaction:
     def __repr__(self) -> str:
         return f"<{self._state} transaction on {self._owner!r}>"
 
+    def __del__(self) -> None:
+        if getattr(self, "_state", "") == "active" and not self.is_inherited:
+            self._state = "ended"
+            if self._edits is not None and self._loop is not None:
+                start_on(self._loop, self._edits.discard)
+            warnings.warn(f"{self!r} was never ended: nothing is published", ResourceWarning, source=self, stacklevel=2)
+
     # -- what it is ----------------------------------------------------------------------------------------------------
 
     @property
     def active(self) -> bool:
         """Whether it has begun and not ended."""
-        return self._state == "active" and self._pid == os.getpid()
+        return self._state == "active" and not self.is_inherited
+
+    @property
+    def is_inherited(self) -> bool:
+        """Whether this process is a fork of the one that it belongs to."""
+        return self._pid != os.getpid()
 
     @property
     def commits(self) -> tuple[Commit, ...]:
         """The commits that were made, in their order; none before the end, or where nothing changed."""
-        return self._commits
+        return tuple(commit for _, commit in self._edits.made) if self._edits is not None else ()
+
+    def covers(self, endpoint: str, credential: Credential | None) -> bool:
+        """Whether a file system of this endpoint and credential takes part, where the transaction is open."""
+        if credential is None:
+            return self._owner.endpoint == endpoint
+        return _same_account(self.credential, credential)
 
     @property
     def credential(self) -> Credential:
@@ -136,12 +177,15 @@ class Transaction:
 
     def check(self) -> None:
         """Raise `TransactionError` unless it is active."""
-        if not self.active:
-            raise TransactionError(
-                "this transaction has not begun; use it with `with` or `async with`"
-                if self._state == "new"
-                else "this transaction has ended; begin another one with fs.transaction"
-            )
+        if self.active:
+            return
+        if self.is_inherited:
+            raise TransactionError("this transaction belongs to another process, of which this one is a fork")
+        raise TransactionError(
+            "this transaction has not begun; use it with `with` or `async with`"
+            if self._state == "new"
+            else "this transaction has ended; begin another one with fs.transaction"
+        )
 
     # -- its life ------------------------------------------------------------------------------------------------------
 
@@ -156,20 +200,22 @@ class Transaction:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if kind is not None and not self.active:
+            # It was ended inside the block, or this is a fork: what the block raised says more.
+            return
         self.complete(commit=kind is None)
 
     async def __aenter__(self) -> Self:
+        client = await self._owner.connect()
         self._begin(asyncio.get_running_loop())
-        try:
-            self._edits = await self._owner.new_edits(self._parent_commit)
-        except BaseException:
-            self._end()
-            raise
+        self._edits = Edits(client, self._parent_commit)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if kind is not None and not self.active:
+            return
         await self.acomplete(commit=kind is None)
 
     def start(self) -> None:
@@ -186,68 +232,75 @@ class Transaction:
     def complete(self, commit: bool = True) -> None:
         """End on a blocking file system: close the files that are left open, and commit, or throw everything away."""
         edits = self.edits
+        if self.loop is _running_loop():
+            raise TransactionError("this is an asynchronous transaction: end its `async with` block")
         try:
-            if not commit:
-                self._abandon_files()
-                blocking_call(self.loop, edits.discard)
-                return
-            try:
-                for file in self._left_open():
-                    file.close()
-                self._commits = blocking_call(self.loop, edits.commit, self._message)
-            except BaseException as error:
-                self._note_partial(error)
-                self._abandon_files()
-                blocking_call(self.loop, edits.discard)
-                raise
+            if commit:
+                for files in self._left_open():
+                    _close(files)
+                self._state = "ending"
+                blocking_call(self.loop, self._commit, edits)
         finally:
-            self._end()
+            try:
+                self._state = "ending"
+                self._drop_files()
+                blocking_call(self.loop, self._discard, edits)
+            finally:
+                self._end()
 
     async def acomplete(self, commit: bool = True) -> None:
         """End on an asynchronous file system, see `complete`."""
         edits = self.edits
         try:
-            if not commit:
-                self._abandon_files()
-                await edits.discard()
-                return
-            try:
-                for file in self._left_open():
-                    closing = file.close()
-                    if isinstance(closing, Coroutine):
-                        await closing
-                self._commits = await edits.commit(self._message)
-            except BaseException as error:
-                self._note_partial(error)
-                self._abandon_files()
-                await edits.discard()
-                raise
+            if commit:
+                for files in self._left_open():
+                    if iscoroutinefunction(files[0].close):
+                        await files[0].close()
+                    else:
+                        # A blocking file of another thread waits for this loop.
+                        await asyncio.to_thread(_close, files)
+                self._state = "ending"
+                await self._commit(edits)
         finally:
-            self._end()
+            try:
+                self._state = "ending"
+                self._drop_files()
+                await self._discard(edits)
+            finally:
+                self._end()
+
+    async def _commit(self, edits: Edits) -> None:
+        await edits.commit(self._message)
+
+    async def _discard(self, edits: Edits) -> None:
+        """Let go of what is not committed; nothing is left of it afterwards."""
+        try:
+            for writing in list(self._files):
+                await writing.discard()
+        finally:
+            await edits.discard()
 
     def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._state != "new":
             raise TransactionError(
                 "transactions do not nest; this one is active already" if self.active else "this transaction has ended"
             )
-        other = current_transaction(self.credential)
-        if other is not None:
+        if current_transaction(self._owner.endpoint, self.credential) is not None:
             raise TransactionError("transactions do not nest; end the one that this thread or task has open first")
         self._loop = loop
         self._state = "active"
+        _by_id[self.id] = self
         _open_here.set((*(found for found in _open_here.get() if found.active), self))
 
     def _end(self) -> None:
         self._state = "ended"
         self._files.clear()
+        self._bound = None
         _open_here.set(tuple(found for found in _open_here.get() if found.active))
-
-    def _note_partial(self, error: BaseException) -> None:
-        self._commits = tuple(commit for _, commit in getattr(error, "made", ()))
 
     # -- files and calls -----------------------------------------------------------------------------------------------
 
-    def hold(self, writing: Writing, outermost: Closable, file: Abandonable) -> None:
+    def hold(self, writing: Writing, outermost: Closable, file: Held) -> None:
         """Keep a file that was opened for writing, and its outermost wrapper, until `release` or the end."""
         self._files[writing] = (outermost, file)
 
@@ -255,14 +308,18 @@ class Transaction:
         """A file is closed."""
         self._files.pop(writing, None)
 
-    def _left_open(self) -> list[Closable]:
-        """The files to close, each by its outermost wrapper."""
-        return [_outermost(outermost) for outermost, _ in self._files.values()]
+    def _left_open(self) -> Iterator[list[Closable]]:
+        """The files to close, each with the wrappers around it, outermost first."""
+        held = list(self._files.values())
+        wrappers = _Wrappers([outermost for outermost, _ in held])
+        for outermost, file in held:
+            # An exception that is being handled where the transaction ends is not one that interrupts it.
+            file.expect(sys.exception())
+            yield [*wrappers.around(outermost), file]
 
-    def _abandon_files(self) -> None:
+    def _drop_files(self) -> None:
         for _, file in list(self._files.values()):
-            file.abandon()
-        self._files.clear()
+            file.drop()
 
     async def at_home(self, function: Callable[..., Coroutine[Any, Any, T]], *args: Any, **kwargs: Any) -> T:
         """Await a coroutine function on the transaction's loop."""
@@ -299,12 +356,70 @@ class Transaction:
         return getattr(self.fs, name)(*args, **kwargs)
 
 
-def _outermost(file: Closable) -> Closable:
-    """The text wrapper that somebody else put around a file and left open: closing the file beneath it would lose text.
+class _Wrappers:
+    """The layers that others put around files and left open: closing the file beneath them would lose what they hold.
 
-    Wrappers that ``fs.open`` makes are held themselves; ``fsspec.open`` makes its own, and tells nobody.
+    Wrappers that ``fs.open`` makes are held themselves; ``fsspec.open``, pandas and callers make their own, and tell
+    nobody, so those who refer to a file are looked for.
     """
-    for referrer in gc.get_referrers(file):
-        if isinstance(referrer, io.TextIOWrapper) and not referrer.closed and referrer.buffer is file:
-            return referrer
-    return file
+
+    def __init__(self, files: list[Closable]) -> None:
+        self._outer: dict[int, Any] = {}
+        level: list[Any] = list(files)
+        while level:
+            found: list[Any] = []
+            for wrapper in _referring(level):
+                for file in level:
+                    if id(file) not in self._outer and _wraps(wrapper, file):
+                        self._outer[id(file)] = wrapper
+                        found.append(wrapper)
+            level = found
+
+    def around(self, file: Closable) -> list[Closable]:
+        """A file and the wrappers around it, outermost first."""
+        layers: list[Any] = [file]
+        while (outer := self._outer.get(id(layers[0]))) is not None and not any(outer is layer for layer in layers):
+            layers.insert(0, outer)
+        return layers
+
+
+def _referring(files: list[Any]) -> list[Any]:
+    """Open file objects that refer to some of these, through an attribute or as C code does."""
+    found = gc.get_referrers(*files)
+    owners = gc.get_referrers(*(item for item in found if type(item) is dict)) if found else []
+    candidates = {id(item): item for item in (*found, *owners) if isinstance(item, (io.IOBase, ZipFile))}
+    return [item for item in candidates.values() if not getattr(item, "closed", False)]
+
+
+def _wraps(wrapper: Any, file: Any) -> bool:
+    # What a file keeps for itself refers back to it, too.
+    own = wrapper is file or any(part is wrapper for part in _parts(file))
+    return not own and any(part is file for part in _parts(wrapper))
+
+
+def _parts(file: Any) -> list[Any]:
+    """What a file object holds directly, and the streams beneath its own buffers."""
+    parts = list(getattr(file, "__dict__", {}).values())
+    parts += [_stream_beneath(part) for part in (file, *parts) if isinstance(part, io.IOBase)]
+    return parts
+
+
+def _stream_beneath(file: Any) -> Any:
+    try:
+        return file.buffer if isinstance(file, io.TextIOWrapper) else getattr(file, "raw", None)
+    except ValueError:
+        # It was detached.
+        return None
+
+
+def _close(layers: list[Closable]) -> None:
+    for layer in layers:
+        if not getattr(layer, "closed", False):
+            layer.close()
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
@@ -43,12 +44,18 @@ class Writing:
         self.transaction = transaction
         self._message = message
         self._loop = asyncio.get_running_loop()
-        self._done = False
+        self._pid = os.getpid()
+        self.done = False
 
     @property
     def size(self) -> int:
         """Bytes so far."""
         return self._writer.size
+
+    @property
+    def is_inherited(self) -> bool:
+        """Whether this process is a fork of the one that opened the file, to which the file belongs."""
+        return self._pid != os.getpid()
 
     async def write(self, data: Buffer) -> None:
         """Take a piece. `TransactionError` if the transaction has ended."""
@@ -56,31 +63,35 @@ class Writing:
             self.transaction.check()
         await self._at_home(self._writer.write, data)
 
-    async def close(self, *, publish: bool = True) -> None:
-        """The content is complete; outside a transaction it is published unless that comes later."""
+    async def publish(self) -> None:
+        """The content is complete: add it to the transaction, or make the commit of this file alone."""
+        if self.done:
+            return
         if self.transaction is not None:
             self.transaction.check()
-            self.transaction.release(self)
-        await self._at_home(self._writer.close)
-        if publish:
-            await self.publish()
+        await self._at_home(self._publish)
 
-    async def publish(self) -> None:
-        """Make the commit of this file alone; in a transaction there is nothing to do."""
-        if self._edits is not None and not self._done:
-            self._done = True
-            await self._at_home(self._edits.commit, self._message)
+    async def _publish(self) -> None:
+        await self._writer.close()
+        self.done = True
+        if self.transaction is not None:
+            self.transaction.release(self)
+        if self._edits is not None:
+            await self._edits.commit(self._message)
 
     async def discard(self) -> None:
         """Forget the content."""
-        if self._done:
+        if self.done:
             return
-        self._done = True
+        self.done = True
         if self.transaction is not None:
             self.transaction.release(self)
-        await self._at_home(self._writer.discard)
+        await self._at_home(self._discard)
+
+    async def _discard(self) -> None:
+        await self._writer.discard()
         if self._edits is not None:
-            await self._at_home(self._edits.discard)
+            await self._edits.discard()
 
     async def _at_home(self, function: Callable[..., Coroutine[Any, Any, object]], *arguments: Any) -> None:
         """Await a coroutine function on the loop where the content's way up began."""
@@ -93,14 +104,21 @@ class Writing:
         """Forget the content without waiting; on any thread. No request is made, those that run are cancelled."""
         if self.transaction is not None:
             self.transaction.release(self)
-        if self._loop.is_running() and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._start_discarding)
+        if not self.done and not self.is_inherited:
+            start_on(self._loop, self.discard)
 
-    def _start_discarding(self) -> None:
-        task = asyncio.create_task(self.discard())
-        _discarding.add(task)
-        task.add_done_callback(_discarding.discard)
+
+def start_on(loop: asyncio.AbstractEventLoop, function: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run a coroutine function on a loop, from any thread and without waiting; nothing if the loop does not run."""
+
+    def start() -> None:
+        task = loop.create_task(function())
+        _running.add(task)
+        task.add_done_callback(_running.discard)
+
+    if loop.is_running() and not loop.is_closed():
+        loop.call_soon_threadsafe(start)
 
 
 # The loop itself holds tasks weakly.
-_discarding: set[asyncio.Task[None]] = set()
+_running: set[asyncio.Task[None]] = set()
