@@ -36,37 +36,51 @@ class _Blocking(Generic[P, T]):
     def __get__(self, instance: FileSystemBase, owner: type) -> Callable[P, T]: ...
     def __get__(self, instance: FileSystemBase | None, owner: type) -> Callable[..., T]:
         if instance is None:
-            return functools.wraps(self.method)(
-                lambda fs, *args, **kwargs: fs.block_on(self.method, fs, *args, **kwargs)
-            )
 
-        @functools.wraps(self.method)
+            def unbound(fs: FileSystemBase, /, *args: Any, **kwargs: Any) -> T:
+                return self.__get__(fs, owner)(*args, **kwargs)
+
+            return functools.wraps(self.method)(unbound)
+        # By name, so that what a subclass makes of the coroutine counts here as well.
+        method: Callable[..., Coroutine[Any, Any, T]] = getattr(instance, self.method.__name__)
+
+        @functools.wraps(method)
         def call(*args: Any, **kwargs: Any) -> T:
-            # By name, so that what a subclass makes of the coroutine counts here as well.
-            method: Callable[..., Coroutine[Any, Any, T]] = getattr(instance, self.method.__name__)
             return instance.block_on(method, *args, **kwargs)
 
         return call
 
 
 class _BlockingIterator(Generic[P, T]):
-    """A blocking generator method made from an asynchronous one."""
+    """A blocking generator method made from an asynchronous one; ``timeout`` is for each item."""
 
     def __init__(self, method: Callable[Concatenate[Any, P], AsyncIterator[T]]) -> None:
         self.method = method
         self.__doc__ = method.__doc__
 
-    def __get__(self, instance: FileSystemBase, owner: type) -> Callable[P, Iterator[T]]:
-        @functools.wraps(self.method)
-        def call(*args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
-            items = self.method(instance, *args, **kwargs)
+    @overload
+    def __get__(self, instance: None, owner: type) -> Callable[Concatenate[Any, P], Iterator[T]]: ...
+    @overload
+    def __get__(self, instance: FileSystemBase, owner: type) -> Callable[P, Iterator[T]]: ...
+    def __get__(self, instance: FileSystemBase | None, owner: type) -> Callable[..., Iterator[T]]:
+        if instance is None:
+
+            def unbound(fs: FileSystemBase, /, *args: Any, **kwargs: Any) -> Iterator[T]:
+                return self.__get__(fs, owner)(*args, **kwargs)
+
+            return functools.wraps(self.method)(unbound)
+        method: Callable[..., AsyncIterator[T]] = getattr(instance, self.method.__name__)
+
+        @functools.wraps(method)
+        def call(*args: Any, timeout: float | None = None, **kwargs: Any) -> Iterator[T]:
+            items = method(*args, **kwargs)
 
             async def following() -> T:
                 return await anext(items)
 
             while True:
                 try:
-                    yield instance.block_on(following)
+                    yield instance.block_on(following, timeout=timeout)
                 except StopAsyncIteration:
                     return
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Coroutine
+import re
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import asdict
 from functools import wraps
 from types import TracebackType
 from typing import Any, Concatenate, Final, ParamSpec, Self, TypeVar
+from urllib.parse import unquote
 
 from fsspec.asyn import AsyncFileSystem
 from fsspec.utils import stringify_path
@@ -21,8 +24,8 @@ from pyxet._async.fanout import in_thread
 from pyxet._async.transaction import Transaction, bound_transaction, check_not_inherited, current_transaction
 from pyxet._async.view import View
 from pyxet.config import Credential, Limits, RetryPolicy, Timeouts
-from pyxet.errors import NotSupportedError, TransactionError, XetURLError
-from pyxet.urls import SCHEME, RepoId, XetURL, endpoint_name, endpoint_url
+from pyxet.errors import ConfigError, NotSupportedError, TransactionError, XetURLError
+from pyxet.urls import SCHEME, RepoId, XetURL, endpoint_name, endpoint_url, quote_revision
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -30,6 +33,8 @@ B = TypeVar("B", bound="FileSystemBase")
 
 DEFAULT_EXPIRY: Final = 1.0
 _PREFIXES: Final = (f"{SCHEME}://", f"fsspec+{SCHEME}://")
+_MAGIC: Final = re.compile(r"[*?[]")
+_UNFINISHED: Final = re.compile(r"[^/:]*\Z")
 
 
 def at_home(
@@ -45,6 +50,20 @@ def at_home(
         return await transaction.at_home(method, self, *args, **kwargs)
 
     return call
+
+
+class _InURL(str):
+    """An endpoint that a URL names.
+
+    fsspec calls a file system with the URL's options and with those that were given, unless they are equal: a given
+    endpoint goes before the URL's, and `FileSystemBase.parse` says where they do not fit together.
+    """
+
+    __slots__ = ()
+    __hash__ = str.__hash__
+
+    def __ne__(self, other: object) -> bool:
+        return False
 
 
 class _ConfiguredFromOutside(type(AsyncFileSystem)):  # type: ignore[misc]  # fsspec is not typed
@@ -71,9 +90,9 @@ class FileSystemBase(AsyncFileSystem, metaclass=_ConfiguredFromOutside):  # type
         token: str | None = None,
         *,
         listings_expiry_time: float | None = DEFAULT_EXPIRY,
-        limits: Limits | None = None,
-        retry: RetryPolicy | None = None,
-        timeouts: Timeouts | None = None,
+        limits: Limits | Mapping[str, Any] | None = None,
+        retry: RetryPolicy | Mapping[str, Any] | None = None,
+        timeouts: Timeouts | Mapping[str, Any] | None = None,
         asynchronous: bool = False,
         loop: asyncio.AbstractEventLoop | None = None,
         **storage_options: Any,
@@ -89,9 +108,9 @@ class FileSystemBase(AsyncFileSystem, metaclass=_ConfiguredFromOutside):  # type
             if config.is_embedded(self.endpoint)
             else config.resolve_credential(self.endpoint, user=user, token=token)
         )
-        self._limits = limits or Limits()
-        self._retry = retry or RetryPolicy()
-        self._timeouts = timeouts or Timeouts()
+        self._limits = _option(Limits, limits)
+        self._retry = _option(RetryPolicy, retry)
+        self._timeouts = _option(Timeouts, timeouts)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.endpoint}>"
@@ -101,7 +120,22 @@ class FileSystemBase(AsyncFileSystem, metaclass=_ConfiguredFromOutside):  # type
             raise TransactionError(
                 "the file system of a transaction cannot be pickled: transactions stay in their process"
             )
-        return super().__reduce__()
+        if self._given_loop is not None:
+            raise TypeError("a file system with a loop of its own cannot be pickled: loops stay in their process")
+        return _rebuilt, (type(self), self.storage_args, self.storage_options, self.endpoint)
+
+    def to_dict(self, *, include_password: bool = True) -> dict[str, Any]:
+        """Class and options, for `from_dict` and as JSON; without the token unless ``include_password``."""
+        options = {
+            name: asdict(value) if isinstance(value, (Limits, RetryPolicy, Timeouts)) else value
+            for name, value in self.storage_options.items()
+        }
+        args = list(self.storage_args)
+        if not include_password:
+            options.pop("token", None)
+            args = args[:2]
+        kind = type(self)
+        return {"cls": f"{kind.__module__}:{kind.__name__}", "protocol": SCHEME, "args": args, **options}
 
     # -- endpoint and credential ---------------------------------------------------------------------------------------
 
@@ -122,6 +156,9 @@ class FileSystemBase(AsyncFileSystem, metaclass=_ConfiguredFromOutside):  # type
         """The client for the endpoint."""
         if self._credential is None:
             await in_thread(lambda: self.credential)
+        return self._client()
+
+    def _client(self) -> Client:
         return shared_client(Settings(self.credential, self._limits, self._retry, self._timeouts))
 
     @property
@@ -175,7 +212,7 @@ class FileSystemBase(AsyncFileSystem, metaclass=_ConfiguredFromOutside):  # type
 
     @classmethod
     def _strip_protocol(cls, path: Any) -> Any:
-        """A path without scheme and endpoint, and without slashes at its ends."""
+        """The one way to write a path: without scheme, endpoint, ``models/``, and slashes at its ends."""
         if isinstance(path, list):
             return [cls._strip_protocol(item) for item in path]
         text = stringify_path(path)
@@ -184,7 +221,16 @@ class FileSystemBase(AsyncFileSystem, metaclass=_ConfiguredFromOutside):  # type
                 text = text.removeprefix(prefix)
                 break
         first, slash, rest = text.lstrip("/").partition("/")
-        return (first.rpartition(":")[2] + slash + rest).rstrip("/")
+        text = (first.rpartition(":")[2] + slash + rest).rstrip("/")
+        if "%" not in text and not text.startswith("models"):
+            return text
+        parts = text.split("/")
+        if parts[0] == "models":
+            del parts[0]
+        at = 3 if parts and parts[0] in ("datasets", "spaces") else 2
+        if len(parts) > at:
+            parts[at] = quote_revision(unquote(parts[at]))
+        return "/".join(parts)
 
     def unstrip_protocol(self, name: str) -> str:
         """The URL of a path, with the endpoint unless it is the default one."""
@@ -195,9 +241,9 @@ class FileSystemBase(AsyncFileSystem, metaclass=_ConfiguredFromOutside):  # type
 
     @staticmethod
     def _get_kwargs_from_urls(path: str) -> dict[str, str]:
-        """The endpoint that a URL names, as an argument of the constructor."""
+        """The endpoint that a URL names, as an argument of the constructor. One that is given as well goes before it."""
         first = path.partition("://")[2].partition("/")[0]
-        return {"endpoint": first.rpartition(":")[0]} if ":" in first else {}
+        return {"endpoint": _InURL(first.rpartition(":")[0])} if ":" in first else {}
 
     def parse(self, path: str | os.PathLike[str]) -> XetURL:
         """A path or URL of this file system.
@@ -211,7 +257,7 @@ class FileSystemBase(AsyncFileSystem, metaclass=_ConfiguredFromOutside):  # type
         """
         text: str = stringify_path(path)
         url = XetURL.parse(text)
-        if url.endpoint is not None and endpoint_url(url.endpoint) != self.endpoint:
+        if url.endpoint is not None and not self._is_ours(url.endpoint):
             raise XetURLError(f"{text!r} is at another endpoint than this file system, which is at {self.endpoint}")
         if url.kind == "buckets":
             raise NotSupportedError(
@@ -219,11 +265,21 @@ class FileSystemBase(AsyncFileSystem, metaclass=_ConfiguredFromOutside):  # type
             )
         return url
 
+    def _is_ours(self, endpoint: str) -> bool:
+        """Whether a URL's endpoint is ours. URLs do not say http or https, so that does not count."""
+        return endpoint_url(endpoint) == self.endpoint or endpoint.lower() == endpoint_name(self.endpoint).lower()
+
     def own(self, path: Any) -> Any:
-        """Paths without scheme and endpoint, checked to be this file system's. Raises like `parse`."""
+        """Paths without scheme and endpoint, checked to be this file system's. Raises like `parse`.
+
+        Of a pattern only what stands before the first magic part is checked.
+        """
         if isinstance(path, (list, tuple)):
             return [self.own(item) for item in path]
-        self.parse(path)
+        text: str = stringify_path(path)
+        magic = _MAGIC.search(text)
+        # The part with the magic goes, but not an endpoint in front of it: xet://host:*/titanic
+        self.parse(text if magic is None else _UNFINISHED.sub("", text[: magic.start()]))
         return self._strip_protocol(path)
 
     def parse_file(self, path: str | os.PathLike[str]) -> tuple[XetURL, RepoId, str]:
@@ -272,7 +328,8 @@ class FileSystemBase(AsyncFileSystem, metaclass=_ConfiguredFromOutside):  # type
         """A file system like this one that takes part in a transaction on any thread."""
         options = self.storage_options | {"transaction_id": transaction.id, "skip_instance_cache": True}
         bound = type(self)(*self.storage_args, **options)
-        bound._credential = self._credential
+        # Not what the environment says by now.
+        bound.endpoint, bound._credential = self.endpoint, self._credential
         return bound
 
     @property
@@ -308,10 +365,28 @@ class FileSystemBase(AsyncFileSystem, metaclass=_ConfiguredFromOutside):  # type
         """Forget which commits branches are at: of one repository, or of all. What commits hold does not change."""
         if self._credential is None:
             return
-        client = shared_client(Settings(self._credential, self._limits, self._retry, self._timeouts))
+        client = self._client()
         client.revisions.forget(self.parse(path).repo_id if path else None)
         if path is None:
             client.catalog.forget()
+
+
+def _option(kind: type[T], given: T | Mapping[str, Any] | None) -> T:
+    """An option's value; options that come from JSON or YAML are mappings."""
+    if isinstance(given, Mapping):
+        try:
+            return kind(**given)
+        except TypeError as error:
+            raise ConfigError(f"{kind.__name__}: {error}") from error
+    return kind() if given is None else given
+
+
+def _rebuilt(kind: type[B], args: tuple[Any, ...], options: dict[str, Any], endpoint: str) -> B:
+    """A file system from its options, at the endpoint that it had: a login or variable of its process may not be ours."""
+    found = kind(*args, **options)
+    if found.endpoint == endpoint:
+        return found
+    return kind(endpoint, *args[1:], **{name: value for name, value in options.items() if name != "endpoint"})
 
 
 def _loop_of_this_thread() -> asyncio.AbstractEventLoop | None:

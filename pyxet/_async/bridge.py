@@ -8,9 +8,11 @@ every ending of the wait reaches the coroutine.
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, Generic, TypeVar
+from weakref import WeakSet
 
 from fsspec.asyn import get_loop, sync
 from fsspec.exceptions import FSTimeoutError
@@ -21,7 +23,26 @@ T = TypeVar("T")
 # Seconds that a cancelled coroutine has to end before its caller goes on without it.
 _GRACE: Final = 5.0
 
-__all__ = ["blocking_call", "get_loop", "on_loop"]
+__all__ = ["blocking_call", "get_loop", "is_alive", "on_loop"]
+
+# Loops that blocking calls ran on, and those of them whose thread stayed behind in the parent of a fork.
+_used: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
+_left_behind: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
+
+
+def is_alive(loop: asyncio.AbstractEventLoop) -> bool:
+    """Whether a loop that once ran may still carry something out: it is not closed, and not from before a fork."""
+    return loop not in _left_behind and not loop.is_closed()
+
+
+def _after_fork() -> None:
+    # Such a loop says that it runs, and nobody runs it.
+    for loop in list(_used):
+        _left_behind.add(loop)
+    _used.clear()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 class _Call(Generic[T]):
@@ -74,6 +95,8 @@ def blocking_call(
 
     Parameters
     ----------
+    loop:
+        The loop. After a fork the child takes fsspec's own instead of one that its parent runs.
     timeout:
         Seconds to wait; then the coroutine is cancelled and `FSTimeoutError` raised.
 
@@ -84,6 +107,9 @@ def blocking_call(
     BaseException
         Whatever the coroutine raised, `asyncio.CancelledError` included; of an exception group its first error.
     """
+    if loop in _left_behind:
+        loop = get_loop()
+    _used.add(loop)
     call = _Call(function, timeout or None)
     try:
         sync(loop, call.run, *args, **kwargs)
@@ -105,5 +131,44 @@ def blocking_call(
 
 
 async def on_loop(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, T]) -> T:
-    """Await a coroutine that belongs to another running loop; a cancellation here cancels it there."""
-    return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, loop))
+    """Await a coroutine that belongs to another running loop; a cancellation here cancels it there, and waits for its end.
+
+    Raises
+    ------
+    RuntimeError
+        That loop is closed, or stayed behind in the parent of a fork.
+    """
+    if not is_alive(loop):
+        coroutine.close()
+        raise RuntimeError("the event loop that this belongs to is closed, or runs in the process that forked this one")
+    here = asyncio.get_running_loop()
+    ended: asyncio.Future[None] = here.create_future()
+    started: list[asyncio.Task[T]] = []
+
+    def start() -> None:
+        task = loop.create_task(coroutine)
+        started.append(task)
+        task.add_done_callback(lambda _: _tell(here, ended))
+
+    loop.call_soon_threadsafe(start)
+    cancelled: asyncio.CancelledError | None = None
+    while not ended.done():
+        try:
+            await asyncio.wait([ended], timeout=_GRACE if cancelled else None)
+        except asyncio.CancelledError as error:
+            cancelled = error
+            loop.call_soon_threadsafe(lambda: started[0].cancel())
+        else:
+            break
+    if cancelled is not None:
+        raise cancelled
+    return started[0].result()
+
+
+def _tell(loop: asyncio.AbstractEventLoop, ended: asyncio.Future[None]) -> None:
+    def tell() -> None:
+        if not ended.done():
+            ended.set_result(None)
+
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(tell)

@@ -7,17 +7,19 @@ remembered.
 from __future__ import annotations
 
 import threading
+import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from typing import Final
 
 from pyxet._async.hub import Hub
 from pyxet._async.revisions import Revisions
 from pyxet.errors import EntryNotFoundError
 from pyxet.protocol.messages import TreeEntry
-from pyxet.urls import RepoId
+from pyxet.urls import RepoId, may_be_commit
 
-_MAX_ENTRIES: Final = 50_000
+# Entries of commits that are remembered, and entries of folders whose listing is.
+MAX_ENTRIES: Final = 50_000
 
 Key = tuple[RepoId, str, str]
 
@@ -30,7 +32,7 @@ class Catalog:
         self._revisions = revisions
         self._lock = threading.Lock()
         self._entries: OrderedDict[Key, TreeEntry] = OrderedDict()
-        self._folders: OrderedDict[Key, tuple[TreeEntry, ...]] = OrderedDict()
+        self._folders: OrderedDict[Key, dict[str, TreeEntry]] = OrderedDict()
         self._in_folders = 0
 
     async def entry_at(
@@ -38,10 +40,11 @@ class Catalog:
     ) -> tuple[str, TreeEntry | None]:  # fmt: skip
         """The commit of a revision and what is at a path in it, with one request where the endpoint allows it."""
         commit = self._revisions.cached(repo, revision, max_age)
-        if commit is None and self._revisions.is_simple(revision):
+        if commit is None and self._revisions.is_simple(revision) and not may_be_commit(revision):
+            asked = time.monotonic()
             page = await self._hub.paths_info(repo, revision, [path])
             if page.commit is not None:
-                self._revisions.note(repo, revision, page.commit)
+                self._revisions.note(repo, revision, page.commit, asked)
                 self._remember(repo, page.commit, page.entries)
                 return page.commit, next((entry for entry in page.entries if entry.path == path), None)
         if commit is None:
@@ -58,7 +61,8 @@ class Catalog:
                 if entry is not None:
                     found[path] = entry
                 elif (folder := self._folders.get((repo, commit, path.rpartition("/")[0]))) is not None:
-                    found.update((entry.path, entry) for entry in folder if entry.path == path)
+                    if path in folder:
+                        found[path] = folder[path]
                 else:
                     unknown.append(path)
         if unknown:
@@ -73,25 +77,24 @@ class Catalog:
         with self._lock:
             known = None if refresh else self._folders.get(key)
         if known is not None:
-            return known
+            return tuple(known.values())
         entries: list[TreeEntry] = []
         async for page in self._hub.tree(repo, commit, path):
             entries += page.entries
         if path and not entries:
             # The Hub lists a file as nothing; git has no empty folders.
             raise missing_entry(repo, commit, path)
-        listing = tuple(entries)
-        self._remember_folder(key, listing)
-        return listing
+        self._remember_folder(key, entries)
+        return tuple(entries)
 
-    async def below(self, repo: RepoId, commit: str, path: str) -> AsyncIterator[list[TreeEntry]]:
+    async def below(self, repo: RepoId, commit: str, path: str) -> AsyncGenerator[list[TreeEntry], None]:
         """All below a folder, files and folders, page by page; `EntryNotFoundError` if there is no such folder."""
         folders: dict[str, list[TreeEntry]] | None = {path: []}
         count = 0
         async for page in self._hub.tree(repo, commit, path, recursive=True):
             count += len(page.entries)
             self._remember(repo, commit, page.entries)
-            if count > _MAX_ENTRIES:
+            if count > MAX_ENTRIES:
                 folders = None
             elif folders is not None:
                 for entry in page.entries:
@@ -101,7 +104,7 @@ class Catalog:
             raise missing_entry(repo, commit, path)
         # The whole listing is here, so that of each folder is too.
         for name, entries in (folders or {}).items():
-            self._remember_folder((repo, commit, name), tuple(entries))
+            self._remember_folder((repo, commit, name), entries)
 
     async def expanded(self, repo: RepoId, commit: str, path: str) -> TreeEntry | None:
         """What is at a path, with the commit that last changed it: dear for the endpoint, so only where it is asked for."""
@@ -115,11 +118,12 @@ class Catalog:
             self._folders.clear()
             self._in_folders = 0
 
-    def _remember_folder(self, key: Key, listing: tuple[TreeEntry, ...]) -> None:
+    def _remember_folder(self, key: Key, entries: Iterable[TreeEntry]) -> None:
+        listing = {entry.path: entry for entry in entries}
         with self._lock:
             self._in_folders += len(listing) - len(self._folders.pop(key, ()))
             self._folders[key] = listing
-            while self._in_folders > _MAX_ENTRIES and len(self._folders) > 1:
+            while self._in_folders > MAX_ENTRIES and len(self._folders) > 1:
                 _, dropped = self._folders.popitem(last=False)
                 self._in_folders -= len(dropped)
 
@@ -127,7 +131,7 @@ class Catalog:
         with self._lock:
             for entry in entries:
                 self._entries[repo, commit, entry.path] = entry
-            while len(self._entries) > _MAX_ENTRIES:
+            while len(self._entries) > MAX_ENTRIES:
                 self._entries.popitem(last=False)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
@@ -68,6 +69,20 @@ class Client:
 
 _clients: dict[Settings, Client] = {}
 _lock = threading.Lock()
+_inherited: list[object] = []
+
+
+def _after_fork() -> None:
+    """New clients for the child: of the parent's, another thread may hold a lock or be changing a dictionary.
+
+    They are kept, as collecting them would close the parent's sockets.
+    """
+    global _clients, _lock
+    _inherited.append(_clients)
+    _clients, _lock = {}, threading.Lock()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def shared_client(settings: Settings) -> Client:

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
+from typing import NoReturn
+
+from fsspec.spec import AbstractFileSystem
+
 from pyxet._async.repositories import Repositories
+from pyxet.errors import NotSupportedError
 
 
 class AsyncXetFileSystem(Repositories):
@@ -22,7 +29,8 @@ class AsyncXetFileSystem(Repositories):
     listings_expiry_time:
         Seconds for which the commit of a branch is taken to be its newest; 0 looks each time.
     limits, retry, timeouts:
-        Bounds of memory and concurrency, how failed requests are tried again, and how long to wait.
+        Bounds of memory and concurrency, how failed requests are tried again, and how long to wait; mappings, as JSON and
+        YAML have them, will do.
     asynchronous:
         Set it to use the coroutines on your own event loop, best with ``async with``.
     loop:
@@ -33,3 +41,23 @@ class AsyncXetFileSystem(Repositories):
     XetURLError, ConfigError
         The endpoint or the stored credential makes no sense.
     """
+
+
+def _only_awaited(name: str, coroutine: str) -> Callable[..., NoReturn]:
+    def call(self: object, *args: object, **kwargs: object) -> NoReturn:
+        raise NotSupportedError(f"{name} blocks; await {coroutine} of this file system, or use pyxet.XetFS")
+
+    return call
+
+
+def _refuse_inherited() -> None:
+    """Blocking methods that fsspec makes from other blocking methods find none here: their ``exists`` would be false."""
+    for name in dir(AbstractFileSystem):
+        coroutine = "open_async" if name == "open" else f"_{name}"
+        method = getattr(AsyncXetFileSystem, coroutine, None)
+        awaited = inspect.iscoroutinefunction(method) or inspect.isasyncgenfunction(method)
+        if awaited and getattr(AsyncXetFileSystem, name) is getattr(AbstractFileSystem, name):
+            setattr(AsyncXetFileSystem, name, _only_awaited(name, coroutine))
+
+
+_refuse_inherited()

@@ -7,17 +7,22 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeAlias
 
-from fsspec.utils import tokenize
+from fsspec.utils import stringify_path, tokenize
 
 from pyxet._async.base import FileSystemBase, at_home
+from pyxet._async.catalog import MAX_ENTRIES
 from pyxet._async.hub import parse_date
 from pyxet._async.view import Found, Info, View
-from pyxet.errors import NotFoundError
+from pyxet.errors import NotFoundError, NotSupportedError, XetError, XetURLError
 from pyxet.protocol.messages import RepoInfo
 from pyxet.urls import RepoId, XetURL
+
+# What is at a path, and the view it was found in.
+Located: TypeAlias = tuple[View, Found]
 
 
 class Listing(FileSystemBase):
@@ -71,18 +76,37 @@ class Listing(FileSystemBase):
             raise view.missing(url.path)
         return view, found
 
-    async def find_all(self, paths: Sequence[str]) -> dict[str, tuple[View, Found] | NotFoundError]:
-        """What is at many paths inside branches, with few requests; an error where there is nothing."""
-        results: dict[str, tuple[View, Found] | NotFoundError] = {}
+    async def find_all(self, paths: Sequence[str]) -> dict[str, Located | NotFoundError]:
+        """What is at many paths inside branches, with few requests; an error where there is nothing.
+
+        Raises
+        ------
+        XetError
+            Any other error than that there is nothing.
+        """
+        results: dict[str, Located | NotFoundError] = {}
+        for path, there in (await self.find_each(paths)).items():
+            if isinstance(there, Exception) and not isinstance(there, NotFoundError):
+                raise there
+            results[path] = there
+        return results
+
+    async def find_each(self, paths: Sequence[str]) -> dict[str, Located | Exception]:
+        """Like `find_all`, but every error is the result of the paths that it is about."""
+        results: dict[str, Located | Exception] = {}
         grouped: defaultdict[tuple[RepoId, str], dict[str, str]] = defaultdict(dict)
         for path in paths:
-            url, repo, revision = self.parse_file(path)
-            grouped[repo, revision][path] = url.path
+            try:
+                url, repo, revision = self.parse_file(path)
+            except (XetURLError, NotSupportedError) as error:
+                results[path] = error
+            else:
+                grouped[repo, revision][path] = url.path
         for (repo, revision), group in grouped.items():
             try:
                 view = await self.view(repo, revision)
                 found = await view.lookup_all(list(dict.fromkeys(group.values())))
-            except NotFoundError as error:
+            except XetError as error:
                 results.update(dict.fromkeys(group, error))
                 continue
             for path, inside in group.items():
@@ -117,7 +141,7 @@ class Listing(FileSystemBase):
         if refresh and repo is not None:
             (await self.connect()).revisions.forget(repo)
         if repo is not None and revision is not None:
-            view = await self.view(repo, revision)
+            view, _ = await self._top(url, repo, revision)
             infos = await self._ls_inside(view, url)
         elif repo is not None:
             refs = await (await self.connect()).hub.refs(repo)
@@ -147,13 +171,16 @@ class Listing(FileSystemBase):
         async for info in client.hub.list_repos(url.owner, url.kind):
             name = info.id.rpartition("/")[2]
             infos.append(repo_info(XetURL(kind=url.kind, owner=url.owner, repo=name), info))
-        if not infos:
-            who = await client.hub.whoami()
-            if url.owner not in (who.name, *(org.name for org in who.orgs)):
-                raise NotFoundError(
-                    f"{url.owner!r} has no {url.kind} here, or none that this token may see", status=404
-                )
+        if not infos and url.owner not in await self._own_names():
+            raise NotFoundError(f"{url.owner!r} has no {url.kind} here, or none that this token may see", status=404)
         return infos
+
+    async def _own_names(self) -> list[str]:
+        """Names of the token's user and organizations; none without a token."""
+        if self.credential.token is None:
+            return []
+        who = await (await self.connect()).hub.whoami()
+        return [who.name, *(org.name for org in who.orgs)]
 
     @at_home
     async def _find(
@@ -176,37 +203,43 @@ class Listing(FileSystemBase):
         return dict(sorted(found.items())) if detail else sorted(found)
 
     async def _found_below(self, url: XetURL, maxdepth: int | None, withdirs: bool) -> dict[str, Info]:
+        # fsspec: what is not there holds no files. That is the answer to the first question only: once something is there,
+        # a listing that fails, with whatever error, is no listing.
         repo, revision = url.repo_id, url.revision
         found: dict[str, Info] = {}
-        try:
-            if repo is None or revision is None:
-                top = await self._info_above(url)
-                for info in await self._ls(url.full_path):
-                    if withdirs:
-                        found[info["name"]] = info
-                    if maxdepth is None or maxdepth > 1:
-                        inner = None if maxdepth is None else maxdepth - 1
-                        found |= await self._found_below(XetURL.parse(info["name"]), inner, withdirs)
-                if withdirs and url.full_path:
-                    found[url.full_path] = top
-                return found
-            view = await self.view(repo, revision)
-            there = await view.lookup(url.path)
-            if there is None:
+        if repo is None or revision is None:
+            try:
+                listing = await self._ls(url.full_path)
+            except NotFoundError:
                 return {}
-            info = branch_info(url.branch_path, view.commit) if not url.path else view.info(url.branch_path, there)
-            if not there.is_folder or withdirs:
-                found[info["name"]] = info
-            if there.is_folder:
-                async for batch in _batches(view, url.path, maxdepth):
-                    for item in batch:
-                        if withdirs or not item.is_folder:
-                            info = view.info(url.branch_path, item)
-                            found[info["name"]] = info
+            if withdirs and url.full_path:
+                found[url.full_path] = await self._info_above(url)
+            for info in listing:
+                if withdirs:
+                    found[info["name"]] = info
+                if maxdepth is None or maxdepth > 1:
+                    inner = None if maxdepth is None else maxdepth - 1
+                    found |= await self._found_below(XetURL.parse(info["name"]), inner, withdirs)
+            return found
+        try:
+            view, top = await self._top(url, repo, revision)
         except NotFoundError:
-            # fsspec: what is not there holds no files.
             return {}
+        if withdirs or not top.is_folder:
+            info = view.info(url.branch_path, top) if url.path else branch_info(url.branch_path, view.commit)
+            found[info["name"]] = info
+        if not top.is_folder:
+            return found
+        async for batch in _batches(view, url.path, maxdepth):
+            for item in batch:
+                if withdirs or not item.is_folder:
+                    info = view.info(url.branch_path, item)
+                    found[info["name"]] = info
         return found
+
+    async def _top(self, url: XetURL, repo: RepoId, revision: str) -> Located:
+        """What is at a path inside a branch, or at its top."""
+        return await self.find_one(url, repo, revision) if url.path else (await self.view(repo, revision), Found(""))
 
     async def _walk(
         self,
@@ -222,6 +255,8 @@ class Listing(FileSystemBase):
 
         Parameters
         ----------
+        topdown:
+            Folders before those in them; the caller may take some away, which are then left out.
         on_error:
             What to do where the path does not exist: ``omit`` yields it empty, ``raise`` raises, a function is called.
             Other errors always raise: a walk is whole.
@@ -229,11 +264,10 @@ class Listing(FileSystemBase):
         if maxdepth is not None and maxdepth < 1:
             raise ValueError("maxdepth must be at least 1")
         name = self._strip_protocol(path)
-        if maxdepth is None and not kwargs.pop("inner", False):
-            # One recursive listing brings what the folders below will be asked for.
-            await self._find(path)
+        url = self.parse(path)
         try:
-            listing = await self._ls(path, detail=True)
+            view = await self._pinned(url)
+            listing = await self._listed(url, view)
         except NotFoundError as error:
             if on_error == "raise":
                 raise
@@ -241,6 +275,14 @@ class Listing(FileSystemBase):
                 on_error(error)
             yield (name, {}, {}) if detail else (name, [], [])
             return
+        if view is not None and maxdepth is None:
+            await self._read_ahead_of_walk(url, view)
+        async for item in self._walk_on(name, listing, view, maxdepth, topdown, detail):
+            yield item
+
+    async def _walk_on(
+        self, name: str, listing: list[Info], view: View | None, maxdepth: int | None, topdown: bool, detail: bool
+    ) -> AsyncIterator[tuple[str, Any, Any]]:
         folders: Any = {_last(info): info for info in listing if info["type"] == "directory"}
         files: Any = {
             "" if info["name"] == name else _last(info): info for info in listing if info["type"] != "directory"
@@ -248,17 +290,61 @@ class Listing(FileSystemBase):
         if not detail:
             folders, files = list(folders), list(files)
         if topdown:
-            # The caller may take folders away, and we do not go there.
             yield name, folders, files
         if maxdepth is None or maxdepth > 1:
             for folder in list(folders):
                 inner = f"{name}/{folder}" if name else folder
-                async for item in self._walk(
-                    inner, None if maxdepth is None else maxdepth - 1, topdown, "raise", detail, inner=True
-                ):
+                url = self.parse(inner)
+                inside = await self._pinned(url) if view is None else view
+                if view is None and inside is not None and maxdepth is None:
+                    await self._read_ahead_of_walk(url, inside)
+                depth = None if maxdepth is None else maxdepth - 1
+                async for item in self._walk_on(
+                    inner, await self._listed(url, inside), inside, depth, topdown, detail
+                ):  # fmt: skip
                     yield item
         if not topdown:
             yield name, folders, files
+
+    @at_home
+    async def _pinned(self, url: XetURL) -> View | None:
+        """The commit that a walk stays on from here; ``None`` above branches."""
+        return (await self._top(url, url.repo_id, url.revision))[0] if url.repo_id and url.revision else None
+
+    @at_home
+    async def _listed(self, url: XetURL, view: View | None) -> list[Info]:
+        """What is directly at a path."""
+        return await (self._ls(url.full_path) if view is None else self._ls_inside(view, url))
+
+    @at_home
+    async def _read_ahead_of_walk(self, url: XetURL, view: View) -> None:
+        """One recursive listing brings what the folders below will be asked for, unless it is more than is remembered."""
+        count = 0
+        try:
+            async with aclosing(view.below(url.path)) as batches:
+                async for batch in batches:
+                    count += len(batch)
+                    if count > MAX_ENTRIES:
+                        break
+        except NotFoundError:
+            # A file.
+            return
+
+    @at_home
+    async def _glob(self, /, path: str, maxdepth: int | None = None, **kwargs: Any) -> Any:
+        """Paths that match a pattern, in the order of their names.
+
+        Parameters
+        ----------
+        path:
+            Pattern with ``*``, ``?``, ``[…]`` inside parts, and ``**`` for any number of parts.
+        maxdepth:
+            How many folders deep ``**`` goes.
+        detail, withdirs:
+            As in `_find`; folders are included unless ``withdirs`` is off.
+        """
+        end = "/" if stringify_path(path).endswith("/") else ""
+        return await super()._glob(self.own(path) + end, maxdepth, **kwargs)
 
     async def _expand_path(
         self, path: Any, recursive: bool = False, maxdepth: int | None = None, assume_literal: bool = False
@@ -330,9 +416,9 @@ class Listing(FileSystemBase):
         return int(info.get("sha256") or info.get("blob_id") or tokenize(info), 16)
 
     @staticmethod
-    def expect(found: tuple[View, Found] | NotFoundError) -> tuple[View, Found]:
-        """A result of `find_all`, or its error."""
-        if isinstance(found, NotFoundError):
+    def expect(found: Located | Exception) -> Located:
+        """A result of `find_all` or `find_each`, or its error."""
+        if isinstance(found, Exception):
             raise found
         return found
 

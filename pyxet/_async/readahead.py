@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import Awaitable, Callable
 from typing import Final
+
+from pyxet._async.bridge import is_alive
+from pyxet._async.fanout import stopped
 
 KIB: Final = 1024
 MIB: Final = 1024 * KIB
@@ -20,8 +24,13 @@ class Allowance:
     """Bytes that all open files of the process together may hold beyond what was asked for. Nobody waits for it."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
         self.in_use = 0
+        self.renew_lock()
+
+    def renew_lock(self) -> None:
+        """Forget who holds the lock: after a fork, a thread that is not here. What files hold, they hold here as well."""
+        # Reentrant, as a file that the garbage collector ends may give back while this thread is in here.
+        self._lock = threading.RLock()
 
     def take(self, amount: int, cap: int) -> bool:
         """Take an amount if the sum stays within ``cap``."""
@@ -38,6 +47,7 @@ class Allowance:
 
 
 ALLOWANCE: Final = Allowance()
+os.register_at_fork(after_in_child=ALLOWANCE.renew_lock)
 
 
 class ReadAhead:
@@ -64,13 +74,17 @@ class ReadAhead:
         self._held = 0
         self._ahead: asyncio.Task[bytes] | None = None
         self._ahead_at = 0
+        # The process holds enough in windows; whoever reads on goes without until the next one.
+        self._tight = False
 
     def held(self, start: int, end: int) -> bytes | None:
-        """The bytes, if they are here already; no waiting."""
-        if self._at <= start and end <= self._at + len(self._buffer):
-            self._position = end
-            return self._buffer[start - self._at : end - self._at]
-        return None
+        """The bytes, if they are here and there is nothing else to do; no waiting."""
+        end = min(end, self._size)
+        last = self._at + len(self._buffer)
+        if not self._at <= start <= end <= last or self._wants_more(start, end):
+            return None
+        self._position = end
+        return self._buffer[start - self._at : end - self._at]
 
     async def read(self, start: int, end: int) -> bytes:
         """Bytes ``start`` to before ``end``, cut at the end of the content."""
@@ -78,12 +92,14 @@ class ReadAhead:
         if start >= end:
             return b""
         sequential = start == self._position
-        self._position = end
-        if not sequential and self._size > _FIRST_WINDOW:
+        if not sequential and not (self._at <= start and end <= self._at + len(self._buffer)):
             await self._drop_ahead()
-            self._window = _FIRST_WINDOW
-            self._keep(b"", 0)
-            return await self._fetch(start, end)
+            if self._size > _FIRST_WINDOW:
+                self._window = _FIRST_WINDOW
+                self._keep(b"", 0)
+                found = await self._fetch(start, end)
+                self._position = end
+                return found
         pieces: list[bytes] = []
         at = start
         while at < end:
@@ -93,8 +109,10 @@ class ReadAhead:
                 piece = self._buffer[at - self._at : end - self._at]
             pieces.append(piece)
             at += len(piece)
-        if sequential and end - self._at > len(self._buffer) // 2:
+        if self._wants_more(start, end):
             self._start_ahead()
+        # Only now: a read that failed, or was cancelled, is not one to go on from.
+        self._position = end
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     async def aclose(self) -> None:
@@ -105,18 +123,28 @@ class ReadAhead:
     def abandon(self) -> None:
         """Let go of what needs no waiting; on any thread."""
         self._keep(b"", 0)
-        if self._ahead is not None and not self._ahead.get_loop().is_closed():
-            self._ahead.get_loop().call_soon_threadsafe(self._ahead.cancel)
+        task, self._ahead = self._ahead, None
+        if task is not None and is_alive(task.get_loop()):
+            task.get_loop().call_soon_threadsafe(task.cancel)
+
+    def _wants_more(self, start: int, end: int) -> bool:
+        """Whether a read is one of a sequence and past the middle of what is here, and nothing is on its way yet."""
+        return (
+            start == self._position
+            and self._ahead is None
+            and not self._tight
+            and end - self._at > len(self._buffer) // 2
+            and self._at + len(self._buffer) < self._size
+        )
 
     async def _refill(self, at: int, end: int) -> None:
         """Have the buffer begin at ``at``: from the read-ahead if it starts there, else by a fetch with a larger window."""
-        task, self._ahead = self._ahead, None
-        if task is not None:
-            if self._ahead_at == at:
-                self._keep(await task, at)
-                return
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+        self._tight = False
+        if self._ahead is not None and self._ahead_at == at and self._ahead.get_loop() is asyncio.get_running_loop():
+            task, self._ahead = self._ahead, None
+            self._keep(await task, at)
+            return
+        await self._drop_ahead()
         wanted = self._grown()
         if self._size <= _FIRST_WINDOW:
             at, end = 0, self._size
@@ -124,9 +152,13 @@ class ReadAhead:
 
     def _start_ahead(self) -> None:
         following = self._at + len(self._buffer)
-        if self._ahead is None and following < self._size and (wanted := self._grown()):
+        wanted = self._grown()
+        self._tight = not wanted
+        if wanted:
             self._ahead_at = following
             self._ahead = asyncio.create_task(self._get(following, min(self._size, following + wanted)))
+            # Perhaps nobody reads on; an error of what was not asked for is nobody's.
+            self._ahead.add_done_callback(lambda task: task.cancelled() or task.exception())
 
     async def _get(self, start: int, end: int) -> bytes:
         return await self._fetch(start, end)
@@ -145,11 +177,15 @@ class ReadAhead:
     def _keep(self, data: bytes, at: int) -> None:
         self._buffer, self._at = data, at
         if not data and self._held:
-            ALLOWANCE.give_back(self._held)
-            self._held = 0
+            held, self._held = self._held, 0
+            ALLOWANCE.give_back(held)
 
     async def _drop_ahead(self) -> None:
+        """Cancel what is on its way. On another loop it ends by itself; in the parent of a fork it is not ours."""
         task, self._ahead = self._ahead, None
-        if task is not None:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+        if task is None:
+            return
+        if task.get_loop() is asyncio.get_running_loop():
+            await stopped(task)
+        elif is_alive(task.get_loop()):
+            task.get_loop().call_soon_threadsafe(task.cancel)

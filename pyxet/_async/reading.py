@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import uuid
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from contextlib import aclosing
@@ -17,12 +18,11 @@ from fsspec.utils import check_contained, isfilelike, other_paths, stringify_pat
 
 from pyxet._async.base import at_home
 from pyxet._async.download import Downloader
-from pyxet._async.fanout import in_thread, run_all, run_each
+from pyxet._async.fanout import in_thread, run_all, run_each, to_end
 from pyxet._async.file import AsyncXetReadFile, Fetch
-from pyxet._async.listing import Listing
+from pyxet._async.listing import Listing, Located
 from pyxet._async.partial import download_to
 from pyxet._async.view import Found, Info, View
-from pyxet.errors import NotFoundError
 from pyxet.protocol.hashing import Buffer
 from pyxet.types import RemoteFile
 
@@ -56,37 +56,54 @@ class Reading(Listing):
 
     @at_home
     async def _cat(
-        self, /, path: Any, recursive: bool = False, on_error: OnError = "raise", **kwargs: Any
-    ) -> Any:  # fmt: skip
+        self,
+        /,
+        path: Any,
+        recursive: bool = False,
+        on_error: OnError = "raise",
+        start: int | None = None,
+        end: int | None = None,
+        **kwargs: Any,
+    ) -> Any:
         """Contents of files: bytes for one path, a dictionary for a list, a pattern or a recursive read.
 
         Parameters
         ----------
         on_error:
             ``raise``, ``omit`` the path, or ``return`` the error in its place.
+        start, end:
+            As in `_cat_file`, for each file.
         """
         paths = await self._expand_path(path, recursive=recursive)
-        if isinstance(path, (str, os.PathLike)) and paths == [self._strip_protocol(path)] and not recursive:
-            return await self._cat_file(paths[0])
-        found = await self.find_all([name for name in paths if self.parse(name).path])
-        files = [name for name in paths if name in found and not _is_folder(found[name])]
-        contents = await run_each((self._cat_job(found[name], name) for name in files), limit=self.limits.concurrency)
-        results: dict[str, bytes | Exception] = {}
-        for name, content in zip(files, contents, strict=True):
-            if isinstance(content, Exception):
-                if on_error == "raise":
-                    raise content
-                if on_error == "omit":
-                    continue
-            results[name] = content
-        return results
+        alone = isinstance(path, (str, os.PathLike)) and paths == [self._strip_protocol(path)]
+        # Folders that a pattern or the recursion brought are no files to read; one that was asked for is an error.
+        asked = {self._strip_protocol(name) for name in ([path] if isinstance(path, (str, os.PathLike)) else path)}
+        asked = set() if recursive else asked
+        found = await self.find_each(paths)
+        names = [name for name in paths if name in asked or not self._above_files(name, found[name])]
 
-    def _cat_job(self, there: Any, path: str) -> Callable[[], Awaitable[bytes]]:
-        async def read() -> bytes:
-            view, found = self.expect(there)
-            return await self._content(view, _file(path, found), 0, found.size)
+        def job(name: str) -> Callable[[], Awaitable[bytes]]:
+            async def read() -> bytes:
+                view, there = self.expect(found[name])
+                file = _file(name, there)
+                return await self._content(view, file, *_bounds(file.size, start, end))
 
-        return read
+            return read
+
+        contents = await run_each((job(name) for name in names), limit=self.limits.concurrency)
+        if on_error == "raise":
+            raise_first(contents)
+        if alone and contents:
+            return contents[0]
+        return {
+            name: content
+            for name, content in zip(names, contents, strict=True)
+            if on_error != "omit" or not isinstance(content, Exception)
+        }
+
+    def _above_files(self, path: str, there: Located | Exception) -> bool:
+        """Whether a path is a folder, or a branch or what is above one."""
+        return not self.parse(path).path or (not isinstance(there, Exception) and there[1].is_folder)
 
     @at_home
     async def _cat_ranges(
@@ -118,7 +135,7 @@ class Reading(Listing):
         if not len(paths) == len(starts) == len(ends):
             raise ValueError(f"{len(paths)} paths, {len(starts)} starts and {len(ends)} ends do not belong together")
         gap = DEFAULT_GAP if max_gap is None else max_gap
-        found = await self.find_all(list(dict.fromkeys(paths)))
+        found = await self.find_each(list(dict.fromkeys(paths)))
         members: defaultdict[str, list[int]] = defaultdict(list)
         for index, path in enumerate(paths):
             members[path].append(index)
@@ -139,9 +156,9 @@ class Reading(Listing):
         for indices, content in zip(members.values(), contents, strict=True):
             for place, index in enumerate(indices):
                 results[index] = content if isinstance(content, Exception) else content[place]
-        if on_error == "raise" and (failed := next((r for r in results if isinstance(r, Exception)), None)) is not None:
-            raise failed
-        return [r for r in results if not isinstance(r, Exception)] if on_error == "omit" else results
+        if on_error == "raise":
+            raise_first(results)
+        return [item for item in results if not isinstance(item, Exception)] if on_error == "omit" else results
 
     # -- into local files ----------------------------------------------------------------------------------------------
 
@@ -155,11 +172,14 @@ class Reading(Listing):
         by the next one.
         """
         url = self.parse(rpath)
-        if not url.path or await self._isdir(rpath):
-            await in_thread(lambda: Path(stringify_path(lpath)).mkdir(parents=True, exist_ok=True))
-            return
-        view, found = await self.find_one(*self.parse_file(rpath))
-        await self._get_one(view, found, rpath, lpath, callback)
+        if url.repo_id is None or url.revision is None or not url.path:
+            await self._info(rpath)
+        else:
+            view, found = await self.find_one(url, url.repo_id, url.revision)
+            if not found.is_folder:
+                await self._get_one(view, found, rpath, lpath, Callback.as_callback(callback))
+                return
+        await in_thread(_make_folder, lpath)
 
     async def _get_one(self, view: View, found: Found, rpath: str, lpath: Any, callback: Callback) -> None:
         file = _file(rpath, found)
@@ -172,8 +192,16 @@ class Reading(Listing):
             if isfilelike(lpath):
                 await _pour(pieces, lpath, callback)
                 return
-            with await in_thread(_create, Path(stringify_path(lpath))) as local:
-                await _pour(pieces, local, callback)
+            # Pending content: there is no hash of it by which a later download could go on.
+            target = Path(stringify_path(lpath))
+            unfinished = target.with_name(f".{target.name}.{uuid.uuid4().hex}.part")
+            try:
+                with await to_end(_create, unfinished, undo=_close) as local:
+                    await _pour(pieces, local, callback)
+                await to_end(unfinished.replace, target)
+            except BaseException:
+                await to_end(lambda: unfinished.unlink(missing_ok=True))
+                raise
 
     @at_home
     async def _get(
@@ -193,8 +221,9 @@ class Reading(Listing):
         callback:
             Counts files; what it branches off for each file counts bytes.
         """
+        callback = Callback.as_callback(callback)
         if isinstance(lpath, list) and isinstance(rpath, list):
-            rpaths, lpaths = [self._strip_protocol(path) for path in rpath], [stringify_path(path) for path in lpath]
+            rpaths, lpaths = self.own(rpath), [stringify_path(path) for path in lpath]
         else:
             rpaths, lpaths = await self._local_names(rpath, lpath, recursive, maxdepth)
         found = await self.find_all([path for path in rpaths if self.parse(path).path])
@@ -204,7 +233,7 @@ class Reading(Listing):
             async def get() -> None:
                 there = found.get(remote)
                 if there is None or _is_folder(there):
-                    await in_thread(lambda: Path(target).mkdir(parents=True, exist_ok=True))
+                    await in_thread(_make_folder, target)
                 else:
                     view, item = self.expect(there)
                     with callback.branched(remote, target) as child:
@@ -224,8 +253,10 @@ class Reading(Listing):
         text = stringify_path(rpath) if single else ""
         rpaths = await self._expand_path(rpath, recursive=recursive, maxdepth=maxdepth)
         if single and (not recursive or maxdepth is not None):
-            # A pattern that is not recursive brings files only.
+            # A pattern that is not recursive brings files only, and a folder is not downloaded; one must be there, though.
             found = await self.find_all([path for path in rpaths if self.parse(path).path])
+            if not found and not has_magic(text):
+                await self._info(text)
             rpaths = [path for path in rpaths if path in found and not _is_folder(found[path])]
             if not rpaths:
                 return [], []
@@ -290,8 +321,15 @@ def _file(path: str, found: Found) -> Found:
     return found
 
 
-def _is_folder(there: tuple[View, Found] | NotFoundError) -> bool:
-    return not isinstance(there, NotFoundError) and there[1].is_folder
+def _is_folder(there: Located | Exception) -> bool:
+    return not isinstance(there, Exception) and there[1].is_folder
+
+
+def raise_first(results: Iterable[object]) -> None:
+    """Raise the first error among results, if there is one."""
+    for result in results:
+        if isinstance(result, Exception):
+            raise result
 
 
 def _bounds(size: int, start: int | None, end: int | None) -> tuple[int, int]:
@@ -304,6 +342,14 @@ async def _pour(pieces: AsyncGenerator[Buffer, None], target: IO[bytes], callbac
     async for piece in pieces:
         await in_thread(target.write, piece)
         callback.relative_update(len(piece))
+
+
+def _make_folder(path: Any) -> None:
+    Path(stringify_path(path)).mkdir(parents=True, exist_ok=True)
+
+
+def _close(file: IO[bytes]) -> None:
+    file.close()
 
 
 def _create(path: Path) -> IO[bytes]:

@@ -29,9 +29,10 @@ class Repositories(Editing):
         AlreadyExistsError
             It is there, and ``exist_ok`` is not set.
         """
-        url, repo_id = self._repo(repo)
-        del url
-        await (await self.connect()).hub.create_repo(repo_id, private=private, exist_ok=exist_ok)
+        _, repo_id = self._repo(repo)
+        client = await self.connect()
+        await client.hub.create_repo(repo_id, private=private, exist_ok=exist_ok)
+        client.revisions.forget(repo_id)
 
     async def _delete_repo(self, repo: str) -> None:
         """Delete a repository with all its branches and history."""
@@ -49,6 +50,8 @@ class Repositories(Editing):
             Dictionaries like those of `_ls`, or names.
         """
         if owner is not None:
+            if self.parse(owner).level != "owner":
+                raise XetURLError(f"{owner!r} is not the path of an owner; expected acme or datasets/acme")
             return await self._ls(owner, detail=detail)
         found = []
         for name in await self._ls("", detail=False):
@@ -90,8 +93,8 @@ class Repositories(Editing):
         """
         _, repo_id = self._repo(repo)
         client = await self.connect()
-        start = source if client.revisions.is_simple(source) else await client.revisions.commit_of(repo_id, source, 0)
-        await client.hub.create_branch(repo_id, name, start)
+        await client.hub.create_branch(repo_id, name, await self._start(repo_id, source))
+        client.revisions.forget(repo_id)
 
     async def _delete_branch(self, repo: str, name: str) -> None:
         """Delete a branch."""
@@ -126,9 +129,11 @@ class Repositories(Editing):
         ]
 
     async def _make_tag(self, repo: str, name: str, revision: str = "main", message: str | None = None) -> None:
-        """Make a tag at a branch, tag or commit. Raises `AlreadyExistsError`, `RevisionNotFoundError`."""
+        """Make a tag at a revision. Raises `AlreadyExistsError`, `RevisionNotFoundError`."""
         _, repo_id = self._repo(repo)
-        await (await self.connect()).hub.create_tag(repo_id, name, revision, message)
+        client = await self.connect()
+        await client.hub.create_tag(repo_id, name, await self._start(repo_id, revision), message)
+        client.revisions.forget(repo_id)
 
     async def _delete_tag(self, repo: str, name: str) -> None:
         """Delete a tag."""
@@ -136,6 +141,11 @@ class Repositories(Editing):
         client = await self.connect()
         await client.hub.delete_tag(repo_id, name)
         client.revisions.forget(repo_id)
+
+    async def _start(self, repo: RepoId, revision: str) -> str:
+        """A revision by a name that the endpoint knows: it does not know points in time."""
+        revisions = (await self.connect()).revisions
+        return revision if revisions.is_simple(revision) else await revisions.commit_of(repo, revision, 0)
 
     # -- history -------------------------------------------------------------------------------------------------------
 
@@ -155,10 +165,12 @@ class Repositories(Editing):
         url = self.parse(path)
         found: list[Commit] = []
         async with aclosing(self._touching(url) if url.path else self._history(url)) as commits:
-            async for commit in commits:
-                if limit is not None and len(found) >= limit:
+            # Not one more than is asked for: to find it, all of a long history may have to be looked at.
+            while limit is None or len(found) < limit:
+                try:
+                    found.append(await anext(commits))
+                except StopAsyncIteration:
                     break
-                found.append(commit)
         return found
 
     async def _modified(self, path: str) -> datetime:

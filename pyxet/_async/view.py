@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeAlias
@@ -108,7 +108,7 @@ class View:
             raise missing_entry(self.repo, self.commit, path)
         return [found[name] for name in sorted(found)]
 
-    async def below(self, path: str) -> AsyncIterator[list[Found]]:
+    async def below(self, path: str) -> AsyncGenerator[list[Found], None]:
         """All below a folder, files and folders, in batches; `EntryNotFoundError` if there is no such folder."""
         changed = self.changes.under(path) if self.changes else {}
         if not changed:
