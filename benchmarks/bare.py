@@ -120,9 +120,9 @@ class Bare:
             headers = {"Authorization": f"Bearer {token}"}
             xorbs, entries, lines = await self._thread(pack)
             for xorb in xorbs:
-                await _post(
-                    session, f"/v1/xorbs/default/{hash_to_hex(xorb.info.hash)}", _slices(xorb.slices, 1 << 20), headers
-                )
+                sized = headers | {"Content-Length": str(xorb.info.size)}
+                name = hash_to_hex(xorb.info.hash)
+                await _post(session, f"/v1/xorbs/default/{name}", _slices(xorb.slices, 1 << 20), sized)
             listed = [
                 XorbEntry(item.info.hash, tuple(ShardChunk(chunk.hash, chunk.raw_length) for chunk in item.info.chunks))
                 for item in xorbs

@@ -7,6 +7,7 @@ starts counting from zero, ``GET /control/counters`` tells the figures. Control 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -17,7 +18,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Counts:
-    """Requests by kind, and bytes of their bodies in both directions."""
+    """Requests by kind, bytes of their bodies in both directions, and the server's CPU seconds."""
 
     def __init__(self) -> None:
         self.latency = 0.0
@@ -27,10 +28,16 @@ class Counts:
         """Start from zero."""
         self.requests: Counter[str] = Counter()
         self.sent = self.received = 0
+        self._cpu = time.process_time()
 
     def told(self) -> dict[str, Any]:
         """As the control route tells them."""
-        return {"requests": dict(self.requests), "sent": self.sent, "received": self.received}
+        return {
+            "requests": dict(self.requests),
+            "sent": self.sent,
+            "received": self.received,
+            "cpu": time.process_time() - self._cpu,
+        }
 
 
 COUNTS = web.AppKey("COUNTS", Counts)

@@ -35,6 +35,7 @@ class Run:
     requests: Mapping[str, int] = field(default_factory=dict)
     sent: int = 0
     received: int = 0
+    server_cpu: float = 0.0
     extra: Mapping[str, float] = field(default_factory=dict)
 
     @property
@@ -107,7 +108,7 @@ def run_side(side: Side, folder: Path) -> Run:
         answer = _converse(job, environment, lambda: server.control("reset"))
         counters = server.control("counters")
     measured = [answer.pop(name) for name in ("seconds", "cpu", "rss")]
-    return Run(*measured, counters["requests"], counters["sent"], counters["received"], answer)
+    return Run(*measured, counters["requests"], counters["sent"], counters["received"], counters["cpu"], answer)
 
 
 def _converse(job: Mapping[str, Any], environment: dict[str, str], ready: Callable[[], object]) -> dict[str, Any]:

@@ -326,8 +326,7 @@ def _find(bench: Bench) -> Iterator[Case]:
     with bench.fresh_local() as server:
         server.fill(REPO, manifest)
         server.commit(REPO, lines)
-        # The endpoint's repositories start with a file of attributes.
-        job = {"action": "find", "warm": "", "repo": REPO, "count": bench.sizes.find + 1}
+        job = {"action": "find", "warm": "", "repo": REPO, "count": bench.sizes.find}
         sides = {
             name: Side(job | {"side": side}, lambda: nullcontext(server))
             for name, side in (("ours", "pyxet"), ("theirs", "peer"), ("ceiling", "bare"))
