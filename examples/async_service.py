@@ -14,9 +14,9 @@ import asyncio
 import random
 
 from aiohttp import ClientSession, web
-from pyxet.testing import local_endpoint
 
 import pyxet
+from pyxet.testing import local_endpoint
 
 PATH = "acme/records/main/records.bin"
 RECORD = 4096

@@ -15,9 +15,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from pyxet.testing import local_endpoint
-
 import pyxet
+from pyxet.testing import local_endpoint
 
 BRANCH = "acme/corpus/main"
 

@@ -15,7 +15,15 @@ from pyxet.testing import LocalEndpoint, local_endpoint
 @pytest.fixture(autouse=True)
 def no_configuration_of_this_machine(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """No endpoint, user or token from the environment or the home of whoever runs the tests."""
-    for name in ("XET_ENDPOINT", "XET_USER_NAME", "XET_USER_TOKEN", "HF_ENDPOINT", "HF_TOKEN", "HF_HOME", "HF_TOKEN_PATH"):
+    for name in (
+        "XET_ENDPOINT",
+        "XET_USER_NAME",
+        "XET_USER_TOKEN",
+        "HF_ENDPOINT",
+        "HF_TOKEN",
+        "HF_HOME",
+        "HF_TOKEN_PATH",
+    ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path_factory.getbasetemp() / "home"))
 

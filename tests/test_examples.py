@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from pyxet.testing import LocalEndpoint, local_endpoint
 
 import pyxet
+from pyxet.testing import LocalEndpoint, local_endpoint
 
 ROOT = Path(__file__).parent.parent
 TITANIC = ROOT / "examples" / "data" / "titanic.csv"

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 from _hf_client import run_hf
-from pyxet.testing import LocalEndpoint, local_endpoint
 
 import pyxet
+from pyxet.testing import LocalEndpoint, local_endpoint
 
 MIB = 1024 * 1024
 REPO = "acme/interop"
@@ -57,7 +57,8 @@ def endpoint() -> Iterator[LocalEndpoint]:
 
 @pytest.fixture
 def fs(endpoint: LocalEndpoint) -> pyxet.XetFS:
-    return pyxet.XetFS(endpoint=endpoint.url, user=endpoint.user, token=endpoint.token)
+    # The other client commits behind our back, so the branch is looked at each time.
+    return pyxet.XetFS(endpoint=endpoint.url, user=endpoint.user, token=endpoint.token, listings_expiry_time=0)
 
 
 def write_contents(folder: Path) -> None:

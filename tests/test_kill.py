@@ -12,9 +12,9 @@ import time
 from pathlib import Path
 
 import pytest
-from pyxet.testing import local_endpoint
 
 import pyxet
+from pyxet.testing import local_endpoint
 
 MIB = 1024 * 1024
 REPO = "acme/kept"
@@ -125,12 +125,11 @@ def test_endpoint_killed_in_mid_commit(tmp_path: Path, delay: float) -> None:
         server.wait()
         acknowledged = [int(line) for line in client.stdout.read().split()]
     finally:
-        client.kill()
-        client.wait()
-        server.kill()
-        server.wait()
-        if server.stdout:
-            server.stdout.close()
+        for process in (client, server):
+            process.kill()
+            process.wait()
+            if process.stdout:
+                process.stdout.close()
     git(next(root.rglob("kept.git")), "fsck", "--strict")
     with local_endpoint(root=root, user="acme", token=token) as endpoint:
         fs = pyxet.XetFS(endpoint=endpoint.url, user="acme", token=token)
