@@ -8,7 +8,6 @@ send xorbs directly.
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 import time
 from collections.abc import Callable
@@ -211,7 +210,7 @@ def _dedup_shard(content: ContentStore, chunk: Hash) -> bytes | None:
         chunks = tuple(ShardChunk(item.hash, item.raw_length) for item in info.chunks)
         entries.append(XorbEntry(value, chunks, info.size))
     now = int(time.time())
-    return write_dedup_shard(entries, Footer(key=os.urandom(32), created=now, expires=now + _SHARD_LIFE))
+    return write_dedup_shard(entries, Footer(key=content.query_key, created=now, expires=now + _SHARD_LIFE))
 
 
 async def get_reconstruction_v1(request: web.Request) -> web.Response:

@@ -6,6 +6,7 @@ Everything here blocks and belongs in worker threads.
 from __future__ import annotations
 
 import hashlib
+import secrets
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -52,6 +53,8 @@ class ContentStore:
         self.xorbs = ObjectStore(root / "xorbs")
         self.shards = ObjectStore(root / "shards")
         self.index = Index(root / "index.sqlite")
+        # One key for all answers of this process: a client hashes each chunk it looks for once for each key it was given.
+        self.query_key = secrets.token_bytes(32)
         self._keeping = threading.Lock()
 
     def close(self) -> None:
