@@ -18,6 +18,7 @@ from pyxet.urls import endpoint_url
 DEFAULT_ENDPOINT: Final = "https://huggingface.co"
 LOCAL_ENDPOINT: Final = "local"
 _MIB: Final = 1024 * 1024
+_MIN_MEMORY: Final = 16 * _MIB
 _VARIABLES: Final = (
     "XET_ENDPOINT", "XET_USER_NAME", "XET_USER_TOKEN", "HF_ENDPOINT", "HF_TOKEN", "HF_TOKEN_PATH", "HF_HOME", "HOME",
 )  # fmt: skip
@@ -71,7 +72,7 @@ class Timeouts:
 
 
 def default_memory() -> int:
-    """Bytes of file content that may be in flight: a quarter of the cgroup's or machine's memory, at most 256 MiB."""
+    """Bytes of file content that may be in flight: a quarter of the cgroup's or machine's memory, 16 to 256 MiB."""
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 1024 * _MIB
     for name in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
         try:
@@ -80,7 +81,7 @@ def default_memory() -> int:
             continue
         if text.isdigit():
             total = min(total, int(text))
-    return min(total // 4, 256 * _MIB)
+    return max(_MIN_MEMORY, min(total // 4, 256 * _MIB))
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,7 @@ class Limits:
     def __post_init__(self) -> None:
         if self.concurrency < 1:
             raise ConfigError(f"Limits.concurrency is {self.concurrency}; it must be at least 1")
-        if self.memory < 16 * _MIB:
+        if self.memory < _MIN_MEMORY:
             raise ConfigError(f"Limits.memory is {self.memory:,} bytes; it must be at least 16 MiB")
 
 

@@ -192,9 +192,12 @@ def endpoint_url(endpoint: str) -> str:
     text = endpoint.strip().rstrip("/")
     scheme, separator, rest = text.partition("://")
     if separator:
-        if scheme not in ("http", "https") or not rest:
+        # Upper and lower case name the same host, and credentials are bound to the text.
+        host, slash, path = rest.partition("/")
+        if scheme.lower() not in ("http", "https") or not _HOST.match(host):
             raise XetURLError(f"endpoint {endpoint!r}: expected host, host:port, http://… or https://…")
-        return text
+        return f"{scheme.lower()}://{host.lower()}{slash}{path}"
+    text = text.lower()
     if not _HOST.match(text):
         raise XetURLError(f"endpoint {endpoint!r}: expected host, host:port, http://… or https://…")
     host = text[1 : text.index("]")] if text.startswith("[") else text.partition(":")[0]

@@ -1,0 +1,190 @@
+"""Endpoints, credentials, limits: where they come from, and what never leaks."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pyxet import config
+from pyxet.config import (
+    DEFAULT_ENDPOINT,
+    Credential,
+    Limits,
+    RetryPolicy,
+    Timeouts,
+    default_memory,
+    embedded_root,
+    is_embedded,
+    login,
+    login_file,
+    logout,
+    resolve_credential,
+    resolve_endpoint,
+)
+from pyxet.errors import ConfigError, XetURLError
+
+MIB = 1024 * 1024
+VARIABLES = ("XET_ENDPOINT", "HF_ENDPOINT", "XET_USER_NAME", "XET_USER_TOKEN", "HF_TOKEN", "HF_TOKEN_PATH", "HF_HOME")
+
+
+@pytest.fixture(autouse=True)
+def nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    for name in ("HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME"):
+        monkeypatch.setenv(name, str(tmp_path))
+    logout()
+    yield
+    logout()
+
+
+# -- endpoints ---------------------------------------------------------------------------------------------------------
+
+
+def test_endpoints_in_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert resolve_endpoint() == DEFAULT_ENDPOINT
+    monkeypatch.setenv("HF_ENDPOINT", "hub.example")
+    assert resolve_endpoint() == "https://hub.example"
+    monkeypatch.setenv("XET_ENDPOINT", "http://xet.example/")
+    assert resolve_endpoint() == "http://xet.example"
+    login("me", "t", host="localhost:1")
+    assert resolve_endpoint() == "http://localhost:1"
+    assert resolve_endpoint(None, "in-url.example") == "https://in-url.example"
+    assert resolve_endpoint("argument.example", "in-url.example") == "https://argument.example"
+    logout("localhost:1")
+    assert resolve_endpoint() == "http://xet.example"
+
+
+def test_endpoints_in_this_process(tmp_path: Path) -> None:
+    assert resolve_endpoint("local") == "local"
+    assert resolve_endpoint("file:///srv/xet/") == "file:///srv/xet"
+    assert [is_embedded(text) for text in ("local", "file:///a", "https://local")] == [True, True, False]
+    assert embedded_root("file:///srv/xet") == Path("/srv/xet")
+    assert embedded_root("local").is_relative_to(tmp_path)
+    with pytest.raises(ConfigError, match="absolute"):
+        resolve_endpoint("file:relative")
+    with pytest.raises(XetURLError):
+        resolve_endpoint("not an endpoint")
+
+
+# -- credentials -------------------------------------------------------------------------------------------------------
+
+
+def test_an_argument_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "env")
+    assert resolve_credential(DEFAULT_ENDPOINT, token="arg") == Credential(DEFAULT_ENDPOINT, None, "arg")
+    assert resolve_credential(DEFAULT_ENDPOINT, token="").token is None
+    assert resolve_credential(DEFAULT_ENDPOINT, user="me") == Credential(DEFAULT_ENDPOINT, "me", "env")
+
+
+def test_hub_tokens_are_for_the_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    token_file = tmp_path / "token"
+    token_file.write_text("from-file\n")
+    monkeypatch.setenv("HF_TOKEN_PATH", str(token_file))
+    assert resolve_credential(DEFAULT_ENDPOINT).token == "from-file"
+    assert resolve_credential("https://other.example").token is None
+    monkeypatch.setenv("HF_TOKEN", "from-env")
+    assert resolve_credential(DEFAULT_ENDPOINT).token == "from-env"
+    assert resolve_credential("https://other.example").token is None
+    monkeypatch.setenv("HF_ENDPOINT", "https://other.example")
+    assert resolve_credential(DEFAULT_ENDPOINT).token is None
+    assert resolve_credential("https://other.example").token == "from-env"
+
+
+def test_places_of_the_hubs_token_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for folder in (tmp_path / "huggingface", tmp_path / "home"):
+        folder.mkdir()
+        (folder / "token").write_text(folder.name)
+    assert resolve_credential(DEFAULT_ENDPOINT).token == "huggingface"
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
+    assert resolve_credential(DEFAULT_ENDPOINT).token == "home"
+    (tmp_path / "home" / "token").write_text("  \n")
+    assert resolve_credential(DEFAULT_ENDPOINT).token is None
+
+
+def test_xet_tokens_are_for_their_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XET_USER_NAME", "me")
+    monkeypatch.setenv("XET_USER_TOKEN", "xet")
+    assert resolve_credential(DEFAULT_ENDPOINT) == Credential(DEFAULT_ENDPOINT, "me", "xet")
+    monkeypatch.setenv("XET_ENDPOINT", "localhost:1")
+    assert resolve_credential(DEFAULT_ENDPOINT).token is None
+    assert resolve_credential("http://localhost:1").token == "xet"
+    monkeypatch.setenv("HF_TOKEN", "hub")
+    assert resolve_credential(DEFAULT_ENDPOINT).token == "hub"
+    assert resolve_credential("http://localhost:1").token == "xet"
+
+
+def test_logins_are_for_their_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hub")
+    login("me", "mine", "me@example.com", host="localhost:1")
+    login("you", "yours", host="LOCALHOST:2")
+    assert resolve_credential("http://localhost:1") == Credential("http://localhost:1", "me", "mine")
+    assert resolve_credential("http://localhost:2").token == "yours"
+    assert resolve_credential(DEFAULT_ENDPOINT).token == "hub"
+    logout("localhost:1")
+    assert resolve_credential("http://localhost:1").token is None
+    login("me", "default", host=None)
+    assert resolve_credential("http://localhost:2").token == "default"
+    logout()
+    assert resolve_credential("http://localhost:2").token is None
+
+
+@pytest.mark.parametrize(("user", "token"), [("", "t"), ("u", "")])
+def test_empty_logins(user: str, token: str) -> None:
+    with pytest.raises(ConfigError):
+        login(user, token)
+
+
+def test_the_login_file() -> None:
+    path = login_file()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"http://localhost:1": {"user": "me", "token": "kept"}, "http://localhost:2": "odd"}))
+    assert resolve_credential("http://localhost:1") == Credential("http://localhost:1", "me", "kept")
+    assert resolve_credential("http://localhost:2").token is None
+    assert resolve_credential("http://localhost:3").token is None
+    path.write_text("[]")
+    assert resolve_credential("http://localhost:1").token is None
+    path.write_text("{")
+    with pytest.raises(ConfigError, match="log in again"):
+        resolve_credential("http://localhost:1")
+
+
+def test_tokens_do_not_show() -> None:
+    credential = Credential(DEFAULT_ENDPOINT, "me", "secret")
+    assert "secret" not in repr(credential)
+    assert "secret" not in str(credential)
+    assert pickle.loads(pickle.dumps(credential)) == credential
+
+
+# -- limits ------------------------------------------------------------------------------------------------------------
+
+
+def test_limits_are_checked() -> None:
+    assert Limits().memory == default_memory()
+    for wrong in ({"concurrency": 0}, {"memory": 16 * MIB - 1}):
+        with pytest.raises(ConfigError, match="at least"):
+            Limits(**wrong)
+    for wrong in ({"attempts": 0}, {"base_delay": -1.0}, {"base_delay": 2.0, "max_delay": 1.0}):
+        with pytest.raises(ConfigError):
+            RetryPolicy(**wrong)  # type: ignore[arg-type]
+    for wrong in ({"connect": 0}, {"response": -1}, {"progress": 0}):
+        with pytest.raises(ConfigError):
+            Timeouts(**wrong)
+
+
+@pytest.mark.parametrize(("total", "memory"), [(20, 16), (400, 100), (64 * 1024, 256)])
+def test_default_memory_is_a_quarter(monkeypatch: pytest.MonkeyPatch, total: int, memory: int) -> None:
+    values = {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": total * MIB // 4096}
+    monkeypatch.setattr(config.os, "sysconf", values.__getitem__)
+    monkeypatch.setattr(config.Path, "read_text", lambda self: "max\n")
+    assert default_memory() == memory * MIB
+    assert Limits().memory == memory * MIB
+
+
+def test_default_memory_of_a_cgroup(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(config.Path, "read_text", lambda self: f"{200 * MIB}\n")
+    assert default_memory() == 50 * MIB
