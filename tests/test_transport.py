@@ -31,7 +31,8 @@ from _faults import (
 )
 
 from pyxet._async import transport as transport_module
-from pyxet._async.transport import Body, Transport, is_refused
+from pyxet._async.exchange import Body
+from pyxet._async.transport import Transport, is_refused
 from pyxet.config import Credential, Limits, RetryPolicy, Timeouts
 from pyxet.errors import (
     AccessDeniedError,

@@ -8,9 +8,10 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Final
 
+from pyxet._async.exchange import Answer, Body
 from pyxet._async.fanout import SingleFlight, in_thread
 from pyxet._async.hub import Hub, Scope
-from pyxet._async.transport import Answer, Body, Transport, is_transient, never
+from pyxet._async.transport import Transport, is_transient, never
 from pyxet._async.windows import Windows
 from pyxet.errors import (
     AccessDeniedError,

@@ -8,7 +8,8 @@ from datetime import datetime
 from typing import Literal
 from urllib.parse import quote
 
-from pyxet._async.transport import Answer, Body, Transport, is_refused
+from pyxet._async.exchange import Answer, Body
+from pyxet._async.transport import Transport, is_refused
 from pyxet.errors import AlreadyExistsError, ConflictError, FormatError, RevisionNotFoundError
 from pyxet.protocol.messages import (
     CommitAnswer,

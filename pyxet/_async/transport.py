@@ -10,19 +10,14 @@ from __future__ import annotations
 import asyncio
 import atexit
 import base64
-import json
-import math
 import os
 import random
-import re
 import ssl
-import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
-from functools import cached_property, lru_cache
-from typing import Any, Final, NamedTuple
+from functools import lru_cache
+from typing import Final, NamedTuple
 from urllib.parse import urljoin, urlsplit
 from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined]
 from weakref import WeakSet
@@ -31,13 +26,12 @@ import aiohttp
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
 from yarl import URL
 
+from pyxet._async.exchange import SLICE, Answer, Body, detail_of, retry_after, skipped, sliced
 from pyxet._async.fanout import REQUESTS, in_thread
 from pyxet._version import __version__
 from pyxet.config import Credential, Limits, RetryPolicy, Timeouts
 from pyxet.errors import (
     ConnectionFailedError,
-    FormatError,
-    IntegrityError,
     RateLimitedError,
     RemoteError,
     RequestTimeoutError,
@@ -45,46 +39,14 @@ from pyxet.errors import (
     error_from_response,
 )
 
-_SLICE: Final = 1024 * 1024
 _SMALL_BODY: Final = 64 * 1024
 _MAX_ERROR_BODY: Final = 64 * 1024
 _MAX_REDIRECTS: Final = 5
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)\Z")
 # "not now": the endpoint is busy with this resource.
 _BUSY: Final = frozenset({408, 423, 425})
 
 Query = Mapping[str, str] | Sequence[tuple[str, str]]
-
-
-@dataclass(frozen=True)
-class Body:
-    """What a request sends: slices in order, kept so that a retry can send them again."""
-
-    slices: Sequence[bytes | bytearray | memoryview]
-    content_type: str = "application/octet-stream"
-
-    @cached_property
-    def size(self) -> int:
-        """Bytes in all."""
-        return sum(len(piece) for piece in self.slices)
-
-    @classmethod
-    def json(cls, message: Any) -> Body:
-        """A message as JSON."""
-        from pyxet.protocol.messages import encode
-
-        return cls((encode(message),), "application/json")
-
-
-@dataclass(frozen=True)
-class Answer:
-    """A whole answer; header names compare without case."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes = field(repr=False)
-    url: str = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -284,7 +246,7 @@ class Transport:
             try:
                 span = {"Range": f"bytes={at}-{end - 1}"}
                 async with self.stream("GET", url, what=what, bearer=bearer, headers=span, redirect=redirect) as answer:
-                    skip = _skipped(answer, at, end, total)
+                    skip = skipped(answer.status, answer.headers, at, end, total=total, what=what)
                     async with aclosing(answer.chunks()) as chunks:
                         async for piece in chunks:
                             if skip:
@@ -351,7 +313,7 @@ class Transport:
         An answer may come before the body has left; then the deadline is over, and nobody wants the rest.
         """
         loop = asyncio.get_running_loop()
-        slices = _sliced(body.slices)
+        slices = sliced(body.slices)
         while (
             piece := next(slices, None) if body.size <= _SMALL_BODY else await in_thread(next, slices, None)
         ) is not None:
@@ -378,7 +340,7 @@ class Transport:
                 headers={"User-Agent": f"pyxet/{__version__}"},
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
-                read_bufsize=_SLICE,
+                read_bufsize=SLICE,
             )
             kept = _Kept(session, _keep(session, self._sessions, loop), {})
             await anext(kept.keeper)
@@ -462,50 +424,12 @@ def _tls(file: str | None, folder: str | None) -> ssl.SSLContext:
     return context
 
 
-def _sliced(pieces: Iterable[bytes | bytearray | memoryview]) -> Iterator[bytes | memoryview]:
-    """Pieces cut, or put together, to slices of about a mebibyte: each one sent has its price."""
-    group: list[bytes | bytearray | memoryview] = []
-    size = 0
-    for piece in pieces:
-        if group and size + len(piece) > _SLICE:
-            yield b"".join(group)
-            group, size = [], 0
-        if len(piece) >= _SLICE // 2 and not group:
-            view = memoryview(piece)
-            yield from (view[at : at + _SLICE] for at in range(0, len(view), _SLICE))
-        else:
-            group.append(piece)
-            size += len(piece)
-    if group:
-        yield b"".join(group)
-
-
 def _reschedule(deadline: asyncio.Timeout, when: float) -> bool:
     try:
         deadline.reschedule(when)
     except RuntimeError:
         return False
     return True
-
-
-def _skipped(answer: StreamAnswer, at: int, end: int, total: int | None) -> int:
-    """Bytes of an answer's body that come before what was asked for: an endpoint may send the whole resource."""
-    if answer.headers.get("Content-Encoding", "identity") != "identity":
-        raise FormatError(f"{answer.what}: the answer is encoded, which was not asked for")
-    if answer.status == 206:
-        match = _CONTENT_RANGE.match(answer.headers.get("Content-Range", ""))
-        if match is not None:
-            if int(match[1]) != at:
-                raise FormatError(f"{answer.what}: byte {int(match[1]):,} came, {at:,} was asked for")
-            if total is not None and match[3] != "*" and int(match[3]) != total:
-                raise IntegrityError(f"{answer.what}: it has {int(match[3]):,} bytes, {total:,} were expected")
-        return 0
-    length = answer.headers.get("Content-Length")
-    if length is not None and int(length) == end - at:
-        return 0
-    if length is not None and total is not None and int(length) != total:
-        raise IntegrityError(f"{answer.what}: it has {int(length):,} bytes, {total:,} were expected")
-    return at
 
 
 def _origin(url: str) -> tuple[str, str]:
@@ -522,8 +446,12 @@ async def _error(response: aiohttp.ClientResponse, what: str, progress: float) -
             async with asyncio.timeout(progress):
                 while len(data) < _MAX_ERROR_BODY and (piece := await response.content.readany()):
                     data += piece
-            detail = _detail(json.loads(data))
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError, RecursionError):
+            detail = detail_of(data)
+        except (
+            aiohttp.ClientError,
+            TimeoutError,
+            OSError,
+        ):
             detail = None
     return error_from_response(
         response.status,
@@ -531,32 +459,8 @@ async def _error(response: aiohttp.ClientResponse, what: str, progress: float) -
         code=headers.get("X-Error-Code"),
         detail=detail,
         request_id=headers.get("X-Request-Id") or headers.get("X-Amzn-Trace-Id") or headers.get("X-Amz-Cf-Id"),
-        retry_after=_retry_after(headers.get("Retry-After")),
+        retry_after=retry_after(headers.get("Retry-After")),
     )
-
-
-def _detail(answer: Any) -> str | None:
-    """The explanation in an error's JSON: ``{"error": …}`` or ``{"errors": [{"message": …}, …]}``."""
-    if not isinstance(answer, dict):
-        return None
-    several = answer.get("errors")
-    found = [answer.get("error"), *(several if isinstance(several, list) else ())]
-    texts = [item.get("message") if isinstance(item, dict) else item for item in found]
-    return "; ".join(text for text in texts if isinstance(text, str) and text) or None
-
-
-def _retry_after(text: str | None) -> float | None:
-    """Seconds of a ``Retry-After`` header, given as seconds or as a date."""
-    if not text:
-        return None
-    try:
-        seconds = float(text)
-    except ValueError:
-        try:
-            seconds = parsedate_to_datetime(text).timestamp() - time.time()
-        except ValueError:
-            return None
-    return max(0.0, seconds) if math.isfinite(seconds) else None
 
 
 def _translated(error: Exception, what: str) -> ConnectionFailedError | RequestTimeoutError:
