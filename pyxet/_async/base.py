@@ -55,15 +55,22 @@ def at_home(
 class _InURL(str):
     """An endpoint that a URL names.
 
-    fsspec calls a file system with the URL's options and with those that were given, unless they are equal: a given
-    endpoint goes before the URL's, and `FileSystemBase.parse` says where they do not fit together.
+    fsspec asks whether an option of the URL differs from one that was given as well, to leave it out if not. By then the
+    URL's is about to be lost, so this is where a URL of another endpoint than the given one is refused.
     """
 
     __slots__ = ()
     __hash__ = str.__hash__
 
     def __ne__(self, other: object) -> bool:
-        return False
+        if isinstance(other, str) and not _same_endpoint(self, config.resolve_endpoint(other)):
+            raise XetURLError(f"the URL is at {self}, which is another endpoint than the one given, {other}")
+        return not isinstance(other, str)
+
+
+def _same_endpoint(name: str, endpoint: str) -> bool:
+    """Whether a URL's ``host`` or ``host:port`` is an endpoint's. URLs do not say http or https, so that does not count."""
+    return endpoint_url(name) == endpoint or name.lower() == endpoint_name(endpoint).lower()
 
 
 class _ConfiguredFromOutside(type(AsyncFileSystem)):  # type: ignore[misc]  # fsspec is not typed
@@ -241,7 +248,7 @@ class FileSystemBase(AsyncFileSystem, metaclass=_ConfiguredFromOutside):  # type
 
     @staticmethod
     def _get_kwargs_from_urls(path: str) -> dict[str, str]:
-        """The endpoint that a URL names, as an argument of the constructor. One that is given as well goes before it."""
+        """The endpoint that a URL names, as an argument of the constructor."""
         first = path.partition("://")[2].partition("/")[0]
         return {"endpoint": _InURL(first.rpartition(":")[0])} if ":" in first else {}
 
@@ -257,17 +264,13 @@ class FileSystemBase(AsyncFileSystem, metaclass=_ConfiguredFromOutside):  # type
         """
         text: str = stringify_path(path)
         url = XetURL.parse(text)
-        if url.endpoint is not None and not self._is_ours(url.endpoint):
+        if url.endpoint is not None and not _same_endpoint(url.endpoint, self.endpoint):
             raise XetURLError(f"{text!r} is at another endpoint than this file system, which is at {self.endpoint}")
         if url.kind == "buckets":
             raise NotSupportedError(
                 f"{text!r}: buckets are not supported yet; use a model, dataset or space repository"
             )
         return url
-
-    def _is_ours(self, endpoint: str) -> bool:
-        """Whether a URL's endpoint is ours. URLs do not say http or https, so that does not count."""
-        return endpoint_url(endpoint) == self.endpoint or endpoint.lower() == endpoint_name(self.endpoint).lower()
 
     def own(self, path: Any) -> Any:
         """Paths without scheme and endpoint, checked to be this file system's. Raises like `parse`.

@@ -425,8 +425,10 @@ class Editing(Reading):
     async def _copy_names(
         self, path1: Any, path2: Any, recursive: bool, maxdepth: int | None
     ) -> list[tuple[str, str]]:  # fmt: skip
+        # Both, before any request.
+        sources, targets = self.own(path1), self.own(path2)
         if isinstance(path1, list) and isinstance(path2, list):
-            return list(zip(self.own(path1), self.own(path2), strict=True))
+            return list(zip(sources, targets, strict=True))
         single = isinstance(path1, (str, os.PathLike))
         text = stringify_path(path1) if single else ""
         paths = await self._expand_path(path1, recursive=recursive, maxdepth=maxdepth)
@@ -443,7 +445,7 @@ class Editing(Reading):
         exists = single and (
             (has_magic(text) and len(paths) == 1) or (not has_magic(text) and into_folder and not trailing_sep(text))
         )
-        return list(zip(paths, other_paths(paths, self.own(path2), exists=exists, flatten=not single), strict=True))
+        return list(zip(paths, other_paths(paths, targets, exists=exists, flatten=not single), strict=True))
 
     async def _copy_one(self, edits: Edits, view: View, found: Found, path: str) -> None:
         changes, inside = await self._target(edits, path)

@@ -1,0 +1,19 @@
+"""A file system whose requests go through a `FaultProxy`, for tests that count them or have them fail."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pyxet
+from _faults import FAST, FaultProxy
+from pyxet.testing import LocalEndpoint
+
+
+@contextmanager
+def proxied(endpoint: LocalEndpoint, **options: Any) -> Iterator[tuple[FaultProxy, pyxet.XetFS]]:
+    """A proxy in front of an endpoint, and a file system that knows the proxy only."""
+    with FaultProxy(endpoint.url) as proxy:
+        options = {"user": endpoint.user, "token": endpoint.token, "retry": FAST} | options
+        yield proxy, pyxet.XetFS(proxy.url, **options)
