@@ -186,7 +186,9 @@ class XetFS(AsyncXetFileSystem):
         """
         text = {name: kwargs.pop(name) for name in ("encoding", "errors", "newline") if name in kwargs}
         binary = mode if "b" in mode else mode.replace("t", "") + "b"
-        codec = compr[get_compression(path, compression)]
+        name = get_compression(path, compression)
+        # There is a codec for "none" as well, which we leave out.
+        codec = compr[name] if name is not None else None
         file = self._open(path, binary, block_size=block_size, cache_options=cache_options, hold=False, **kwargs)
         outermost: Any = file
         if codec is not None:

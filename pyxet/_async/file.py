@@ -66,7 +66,7 @@ class XetReadFile(AbstractBufferedFile):  # type: ignore[misc]  # fsspec is not 
     fs, path, info:
         The file system, the path as it was asked for, and what is there.
     pinned:
-        The path with the commit in it, for pickling.
+        The path with the commit in it, for pickling; ``None`` for content that is in no commit.
     fetch:
         Gets bytes of the version that was opened.
     block_size, cache_type, cache_options:
@@ -79,7 +79,7 @@ class XetReadFile(AbstractBufferedFile):  # type: ignore[misc]  # fsspec is not 
         path: str,
         info: Info,
         *,
-        pinned: str,
+        pinned: str | None,
         fetch: Fetch,
         loop: asyncio.AbstractEventLoop,
         read_ahead: int,
@@ -110,6 +110,8 @@ class XetReadFile(AbstractBufferedFile):  # type: ignore[misc]  # fsspec is not 
         return bytes(self.read())
 
     def __reduce__(self) -> tuple[Any, ...]:
+        if self._pinned is None:
+            raise TransactionError(f"{self.path!r} is pending in a transaction, which stays in its process")
         cache = getattr(self.cache, "name", None)
         return _reopen, (self.fs, self._pinned, self.blocksize, self.loc, None if cache == "xet" else cache)
 
@@ -246,9 +248,7 @@ class XetWriteFile(AbstractBufferedFile):  # type: ignore[misc]  # fsspec is not
             raise TransactionError(f"{self.path!r} was opened by another process, of which this one is a fork")
 
     def seek(self, loc: int, whence: int = 0) -> int:
-        """Only to where the file stands."""
-        if (loc, whence) in ((self.loc, 0), (0, 1), (0, 2)):
-            return int(self.loc)
+        """Not even to where the file stands: `zipfile` would take that for a file that can be sought in."""
         raise io.UnsupportedOperation("a file that is being written cannot be sought in")
 
     def __exit__(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import threading
 from typing import Final, NamedTuple
+from weakref import finalize
 
 _IN_MEMORY: Final = 8 * 1024 * 1024
 
@@ -23,6 +24,8 @@ class Spool:
         self._file = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115  # lives as long as the commit
         self._lock = threading.Lock()
         self._end = 0
+        # Without a warning, also where nobody closes it: whoever dropped the last reference was warned already.
+        self._closing = finalize(self, self._file.close)
 
     def append(self, data: bytes) -> Spooled:
         """Keep a content."""
@@ -42,4 +45,4 @@ class Spool:
     def close(self) -> None:
         """Let go of everything."""
         with self._lock:
-            self._file.close()
+            self._closing()

@@ -12,6 +12,7 @@ import gc
 import io
 import os
 import sys
+import threading
 import uuid
 import warnings
 from collections.abc import Callable, Coroutine, Iterator
@@ -34,8 +35,19 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_open_here: ContextVar[tuple[Transaction, ...]] = ContextVar("pyxet_transactions", default=())
+# Names only: whatever is started in a transaction keeps a copy of its context, connections for as long as they live.
+_open_here: ContextVar[tuple[str, ...]] = ContextVar("pyxet_transactions", default=())
 _by_id: WeakValueDictionary[str, Transaction] = WeakValueDictionary()
+
+
+class _Begun(threading.local):
+    """Transactions that a thread began without a block, which nothing else might hold. They go with the thread."""
+
+    def __init__(self) -> None:
+        self.transactions: list[Transaction] = []
+
+
+_begun = _Begun()
 
 
 class Closable(Protocol):
@@ -56,15 +68,20 @@ def current_transaction(endpoint: str, credential: Credential | None) -> Transac
 
     An embedded endpoint that the caller has not used yet is known by its name, and has no credential.
     """
-    return next((found for found in _open_here.get() if found.active and found.covers(endpoint, credential)), None)
+    return next((found for found in _here() if found.active and found.covers(endpoint, credential)), None)
 
 
 def check_not_inherited(endpoint: str, credential: Credential | None) -> None:
     """Raise `TransactionError` in a fork made inside a transaction: what it writes would be commits of their own."""
-    if any(found.is_inherited and found.covers(endpoint, credential) for found in _open_here.get()):
+    if any(found.is_inherited and found.covers(endpoint, credential) for found in _here()):
         raise TransactionError(
             "this process was forked inside a transaction, which stays with its parent; begin one here to write"
         )
+
+
+def _here() -> list[Transaction]:
+    """The transactions that the running thread or task, or whoever started it, began; some may have ended."""
+    return [found for identity in _open_here.get() if (found := _by_id.get(identity)) is not None]
 
 
 def bound_transaction(identity: str) -> Transaction:
@@ -290,13 +307,15 @@ class Transaction:
         self._loop = loop
         self._state = "active"
         _by_id[self.id] = self
-        _open_here.set((*(found for found in _open_here.get() if found.active), self))
+        _open_here.set((*(found.id for found in _here() if found.active), self.id))
+        _begun.transactions = [*(found for found in _begun.transactions if found.active), self]
 
     def _end(self) -> None:
         self._state = "ended"
         self._files.clear()
         self._bound = None
-        _open_here.set(tuple(found for found in _open_here.get() if found.active))
+        _open_here.set(tuple(found.id for found in _here() if found.active))
+        _begun.transactions = [found for found in _begun.transactions if found.active]
 
     # -- files and calls -----------------------------------------------------------------------------------------------
 
