@@ -276,8 +276,8 @@ class Reading(Listing):
     # -- open files ----------------------------------------------------------------------------------------------------
 
     @at_home
-    async def open_for_reading(self, path: str) -> tuple[Info, str, Fetch]:
-        """What is at a path, the path with the commit in it, and a function that reads bytes of just that version."""
+    async def open_for_reading(self, path: str) -> tuple[Info, str | None, Fetch]:
+        """What is at a path, the path with the commit in it (if it is in one), and a function that reads that version."""
         url, repo, revision = self.parse_file(path)
         view, found = await self.find_one(url, repo, revision)
         file = _file(path, found)
@@ -288,7 +288,8 @@ class Reading(Listing):
                 return await transaction.at_home(self._content, view, file, start, end)
             return await self._content(view, file, start, end)
 
-        return view.info(url.branch_path, file), f"{repo.path}/{view.commit}/{url.path}", fetch
+        pinned = f"{repo.path}/{view.commit}/{url.path}" if isinstance(file.content, RemoteFile) else None
+        return view.info(url.branch_path, file), pinned, fetch
 
     async def _open_to_read(self, path: str) -> AsyncXetReadFile:
         info, _, fetch = await self.open_for_reading(path)
