@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import pyxet
 from _faults import FAST, FaultProxy
+
+import pyxet
 from pyxet.testing import LocalEndpoint
 
 

@@ -8,10 +8,10 @@ import random
 from collections.abc import Iterator
 
 import pytest
-
-import pyxet
 from _faults import FaultProxy, answer
 from _proxied import proxied
+
+import pyxet
 from pyxet import NotFoundError, ServerError
 from pyxet._async import catalog, revisions
 from pyxet.testing import LocalEndpoint

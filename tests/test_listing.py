@@ -10,11 +10,11 @@ from typing import Any
 
 import fsspec
 import pytest
+from _faults import FaultProxy, answer, no_answer, silent
+from _proxied import proxied
 from fsspec.core import url_to_fs
 
 import pyxet
-from _faults import FaultProxy, answer, no_answer, silent
-from _proxied import proxied
 from pyxet import (
     AccessDeniedError,
     AuthenticationError,

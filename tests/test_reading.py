@@ -12,10 +12,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-
-import pyxet
 from _faults import PLAN, RESOLVE, TOKEN, XORB, FaultProxy, answer, cut, flipped
 from _proxied import proxied
+
+import pyxet
 from pyxet import AccessDeniedError, IntegrityError, NotFoundError, ServerError, TransactionError, XetURLError
 from pyxet.testing import LocalEndpoint
 
