@@ -16,7 +16,7 @@ from fsspec.implementations.local import LocalFileSystem, make_path_posix, trail
 from fsspec.utils import isfilelike, other_paths, stringify_path
 
 from pyxet._async.base import at_home
-from pyxet._async.changes import ChangeSet, Guard, PendingWriter
+from pyxet._async.changes import ChangeSet, Guard, PendingWriter, folders_of
 from pyxet._async.edits import Edits
 from pyxet._async.fanout import in_thread, run_all
 from pyxet._async.file import AsyncXetWriteFile
@@ -243,9 +243,7 @@ class Editing(Reading):
                 # What is deleted has to be what was copied: the branch as it is now, not as it was a moment ago.
                 if self.parse(path).revision is not None:
                     await self._target(edits, path)
-            copied = await self._copy_within(edits, path1, path2, recursive, maxdepth, ignore=False)
-            # A source may be the target of another one, as when two files swap their names.
-            await self._delete(edits, sorted(copied.keys() - copied.values()))
+            await self._copy_within(edits, path1, path2, recursive, maxdepth, ignore=False, move=True)
 
     @at_home
     async def _mv_file(self, /, path1: str, path2: str, **kwargs: Any) -> None:
@@ -398,9 +396,17 @@ class Editing(Reading):
         return Guard(blob_id=if_match)
 
     async def _copy_within(
-        self, edits: Edits, path1: Any, path2: Any, recursive: bool, maxdepth: int | None, *, ignore: bool
-    ) -> dict[str, str]:
-        """Copy as `_copy` says; the files that were copied, and where to."""
+        self,
+        edits: Edits,
+        path1: Any,
+        path2: Any,
+        recursive: bool,
+        maxdepth: int | None,
+        *,
+        ignore: bool,
+        move: bool = False,
+    ) -> None:
+        """Copy as `_copy` says; then delete the sources if they ``move``."""
         pairs = await self._copy_names(path1, path2, recursive, maxdepth)
         found = await self.find_all([source for source, _ in pairs if self.parse(source).path])
         copied: dict[str, str] = {}
@@ -413,8 +419,14 @@ class Editing(Reading):
             if not item.is_folder:
                 jobs.append(self._copy_job(edits, view, item, target))
                 copied[source] = self._strip_protocol(target)
+        # A source may be the target of another one, as when two files swap their names.
+        gone = copied.keys() - copied.values() if move else set()
+        folders = {folder for target in copied.values() for folder in folders_of(target)}
+        targets = set(copied.values())
+        in_the_way = {name for name in gone if name in folders or not targets.isdisjoint(folders_of(name))}
+        await self._delete(edits, sorted(in_the_way))
         await run_all(jobs, limit=self.limits.concurrency)
-        return copied
+        await self._delete(edits, sorted(gone - in_the_way))
 
     def _copy_job(self, edits: Edits, view: View, found: Found, path: str) -> Callable[[], Awaitable[None]]:
         async def copy() -> None:
