@@ -11,14 +11,14 @@ import asyncio
 import base64
 import hashlib
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, overload
 
 from pyxet._async.client import Client
 from pyxet._async.download import Downloader
-from pyxet._async.fanout import in_thread, run_all
+from pyxet._async.fanout import in_thread
 from pyxet._async.spool import Spool, Spooled
 from pyxet._async.upload import ContentWriter, Uploader
 from pyxet.errors import BadRequestError, FormatError, TransactionError
@@ -152,7 +152,8 @@ class ChangeSet:
             self._put(path, Pending(source.size, source), None)
         else:
             data = await Downloader(self.client).read(source)
-            self._put(path, Pending(len(data), await self._spooled(data)), None)
+            [spooled] = await self._spooled([data])
+            self._put(path, Pending(len(data), spooled), None)
 
     async def delete(self, paths: Collection[str]) -> None:
         """Delete files that are there, pending or in the commit beneath."""
@@ -213,9 +214,9 @@ class ChangeSet:
     def _forget_small(self, path: str) -> None:
         self._small_bytes -= len(self._small.pop(path, b""))
 
-    async def _spooled(self, data: bytes) -> Spooled:
+    async def _spooled(self, contents: Sequence[bytes]) -> list[Spooled]:
         self._check_discarded()
-        return await in_thread(self.spool.append, data)
+        return await in_thread(lambda: [self.spool.append(data) for data in contents])
 
     # -- looking through the changes -----------------------------------------------------------------------------------
 
@@ -336,7 +337,7 @@ class ChangeSet:
                 modes = await self.client.hub.preupload(self.repo, self.branch, asked)
                 if {mode.path for mode in modes} != batch.keys():
                     raise FormatError(f"{self.path}: the endpoint does not say how to store each of the files")
-                await run_all((self._store_job(mode, batch[mode.path]) for mode in modes), limit=_FILES_AT_ONCE)
+                await self._store(modes, batch)
             except BaseException:
                 # The caller who happened to fill the batch fails, or is cancelled; what others wrote must not be lost.
                 for path, data in batch.items():
@@ -345,19 +346,21 @@ class ChangeSet:
                         self._small_bytes += len(data)
                 raise
 
-    def _store_job(self, mode: PreuploadMode, data: bytes) -> Callable[[], Awaitable[None]]:
-        async def store() -> None:
-            if not self._is_undecided(mode.path, data):
-                return
-            if mode.upload_mode == "lfs" and data:
-                content = await self._uploader.add(data)
-                pending = Pending(content.size, content, data[:_SAMPLE])
-            else:
-                pending = Pending(len(data), await self._spooled(data))
-            if self._is_undecided(mode.path, data):
-                self.files[mode.path] = pending
-
-        return store
+    async def _store(self, modes: Sequence[PreuploadMode], batch: Mapping[str, bytes]) -> None:
+        """Store small contents as the endpoint wants them."""
+        undecided = [mode for mode in modes if self._is_undecided(mode.path, batch[mode.path])]
+        own = [mode.path for mode in undecided if mode.upload_mode == "lfs" and batch[mode.path]]
+        stored = await self._uploader.add_small([batch[path] for path in own])
+        decided = {
+            path: Pending(content.size, content, batch[path][:_SAMPLE])
+            for path, content in zip(own, stored, strict=True)
+        }
+        inside = [mode.path for mode in undecided if mode.path not in decided]
+        for path, spooled in zip(inside, await self._spooled([batch[path] for path in inside]), strict=True):
+            decided[path] = Pending(len(batch[path]), spooled)
+        for path, pending in decided.items():
+            if self._is_undecided(path, batch[path]):
+                self.files[path] = pending
 
     def _is_undecided(self, path: str, data: bytes) -> bool:
         """Whether a path still has just this content."""

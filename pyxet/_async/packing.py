@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -35,6 +36,15 @@ class Chunk:
 
     hash: Hash
     data: memoryview
+
+
+@dataclass(slots=True)
+class Run:
+    """Chunks of one file that follow each other, and how many of them have a place."""
+
+    chunks: Sequence[Chunk]
+    assembler: FileAssembler
+    placed: int = 0
 
 
 class Account:
@@ -104,28 +114,42 @@ class Packer:
         if self._closed:
             raise TransactionError("this upload has ended")
 
-    async def place(self, chunks: Sequence[Chunk], assembler: FileAssembler, query: Sequence[Hash]) -> None:
-        """Give each chunk of a run its place: a known one, or one in the open xorb."""
-        self.check()
+    async def ask(self, values: Sequence[Hash]) -> bool:
+        """Ask the endpoint for chunks that are not known; whether it knew any."""
         async with self._lock:
-            unknown = [value for value in query if self.places.find(value) is None]
-        shards = await run_all(
+            unknown = [value for value in values if self.places.find(value) is None]
+        answers = await run_all(
             (lambda value=value: self._cas.query_chunk(value) for value in unknown),  # type: ignore[misc]
             limit=_QUERIES_AT_ONCE,
         )
+        shards = [shard for shard in answers if shard is not None]
+        if shards:
+            async with self._lock:
+                await to_end(self._learn, shards)
+        return bool(shards)
+
+    async def known(self, values: Sequence[Hash]) -> set[Hash]:
+        """Those of some chunks that have a place."""
         async with self._lock:
-            new = await to_end(self._unknown, [shard for shard in shards if shard is not None], chunks)
+            return {value for value in values if self.places.find(value) is not None}
+
+    async def place(self, runs: Sequence[Run]) -> None:
+        """Give each chunk of some runs its place: a known one, or one in the open xorb."""
+        self.check()
+        chunks = [chunk for run in runs for chunk in run.chunks]
+        async with self._lock:
+            new = await to_end(self._unknown, chunks)
         # Most chunks that are unknown now are new; they are encoded before it is this file's turn to fill the xorb.
         encoded = await in_thread(_encode, new, sum(len(chunk.data) for chunk in chunks))
+        waiting = deque(runs)
         async with self._lock:
-            at = 0
-            while at < len(chunks):
+            while waiting:
                 self.check()
                 try:
-                    at = await to_end(self._fill, chunks, at, assembler, encoded)
+                    await to_end(self._fill, waiting, encoded)
                 finally:
                     self._note()
-                if at < len(chunks):
+                if waiting:
                     self._seal()
 
     async def seal(self) -> None:
@@ -158,34 +182,40 @@ class Packer:
             self._builder = XorbBuilder()
             self._stored = []
 
-    def _unknown(self, shards: Sequence[Shard], chunks: Sequence[Chunk]) -> list[Chunk]:
+    def _learn(self, shards: Sequence[Shard]) -> None:
         for shard in shards:
             self.places.add_shard(shard)
+
+    def _unknown(self, chunks: Sequence[Chunk]) -> list[Chunk]:
         return [chunk for chunk in chunks if self.places.find(chunk.hash) is None]
 
-    def _fill(
-        self, chunks: Sequence[Chunk], at: int, assembler: FileAssembler, encoded: dict[Hash, EncodedChunk]
-    ) -> int:
-        """Place chunks until the open xorb is full; the index of the first that has no place yet."""
-        places, builder = self.places, self._builder
-        values = [chunk.hash for chunk in chunks]
-        while at < len(chunks):
-            run = places.find_run(values, at)
-            if run and assembler.takes(run):
-                for place in run:
-                    assembler.add(values[at], len(chunks[at].data), place)
-                    self._stats.deduplicated += len(chunks[at].data)
-                    at += 1
+    def _fill(self, waiting: deque[Run], encoded: dict[Hash, EncodedChunk]) -> None:
+        """Place chunks until the open xorb is full; runs that are done leave the queue."""
+        while waiting and self._fill_from(waiting[0], encoded):
+            waiting.popleft()
+
+    def _fill_from(self, run: Run, encoded: dict[Hash, EncodedChunk]) -> bool:
+        """Place chunks of a run; whether that was all of them."""
+        places, builder, assembler = self.places, self._builder, run.assembler
+        values = [chunk.hash for chunk in run.chunks]
+        while run.placed < len(run.chunks):
+            chunk = run.chunks[run.placed]
+            found = places.find_run(values, run.placed)
+            if found and assembler.takes(found):
+                for place in found:
+                    size = len(run.chunks[run.placed].data)
+                    assembler.add(values[run.placed], size, place)
+                    self._stats.deduplicated += size
+                    run.placed += 1
                 continue
-            chunk = chunks[at]
             ready = encoded.get(chunk.hash) or encode_chunk(bytes(chunk.data), chunk.hash)
             if len(builder) and not (builder.fits(ready.size) and builder.size + ready.size <= self._xorb_size):
-                return at
+                return False
             place = Place(self._number, builder.add(ready))
             places.add(chunk.hash, place)
             assembler.add(chunk.hash, len(chunk.data), place)
-            at += 1
-        return at
+            run.placed += 1
+        return True
 
     def _note(self) -> None:
         more = self._builder.size - self._noted

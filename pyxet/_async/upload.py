@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,10 +21,10 @@ from weakref import WeakSet, finalize
 
 from pyxet._async.cas import Cas
 from pyxet._async.fanout import WRITE_MEMORY, in_thread, run_all, stopped, to_end
-from pyxet._async.packing import Account, Chunk, Packer, UploadStats
+from pyxet._async.packing import Account, Chunk, Packer, Run, UploadStats
 from pyxet.config import Limits
 from pyxet.errors import ConflictError
-from pyxet.protocol.chunking import Chunker
+from pyxet.protocol.chunking import Chunker, chunk_ends
 from pyxet.protocol.constants import MAX_CHUNK, MAX_SHARD_BYTES, MAX_XORB_BYTES, MIB
 from pyxet.protocol.dedup import QUERY_SPACING, FileAssembler
 from pyxet.protocol.hashing import Buffer, Hash, chunk_hash, hash_to_hex, is_eligible
@@ -45,6 +45,8 @@ RUN: Final = 2 * MIB
 # Runs up to this size are hashed twice in one thread, larger ones in two at once.
 _SMALL_RUN: Final = MIB // 4
 _SHARDS_AT_ONCE: Final = 4
+# How many small files of a run the endpoint is asked for at a time.
+_SMALL_QUERIES: Final = 8
 Source = bytes | bytearray | memoryview | Path
 
 
@@ -120,6 +122,37 @@ class Uploader:
         except BaseException:
             await writer.discard()
             raise
+
+    async def add_small(self, contents: Sequence[bytes]) -> list[UploadedContent]:
+        """Store many small contents, as many at a time as fit into a run.
+
+        The endpoint is not asked for each of them, which would cost more than most of them do: a few of a run are asked
+        for, and more of it as long as that finds any. The answer for one file tells of all that came with it.
+        """
+        results: list[UploadedContent] = []
+        for group in _runs_of(contents):
+            size = sum(map(len, group))
+            self.check()
+            await self.account.take(size)
+            try:
+                prepared = await in_thread(_prepare, group)
+                await self._ask_for_some([chunks[0].hash for chunks, _ in prepared if chunks])
+                runs = [Run(chunks, FileAssembler()) for chunks, _ in prepared]
+                await self.packer.place(runs)
+            finally:
+                self.account.give(size)
+            results += [self.finish(run.assembler, sha256) for run, (_, sha256) in zip(runs, prepared, strict=True)]
+        return results
+
+    async def _ask_for_some(self, firsts: Sequence[Hash]) -> None:
+        while firsts:
+            known = await self.packer.known(firsts)
+            firsts = [value for value in firsts if value not in known]
+            step = -(-len(firsts) // _SMALL_QUERIES) or 1
+            asked = firsts[::step]
+            if not await self.packer.ask(asked):
+                return
+            firsts = [value for value in firsts if value not in asked]
 
     async def _add_path(self, writer: ContentWriter, source: Path, progress: Callable[[int], object]) -> None:
         # Read without a buffer of its own: it would be filled, and copied from, for each run.
@@ -287,9 +320,12 @@ class ContentWriter:
         except BaseException:
             account.give(len(data))
             raise
-        place = self._uploader.packer.place(chunks, self._assembler, self._queries(chunks))
-        self._packing = asyncio.create_task(place)
+        self._packing = asyncio.create_task(self._place(chunks, self._queries(chunks)))
         self._packing.add_done_callback(lambda _: account.give(len(data)))
+
+    async def _place(self, chunks: Sequence[Chunk], queries: Sequence[Hash]) -> None:
+        await self._uploader.packer.ask(queries)
+        await self._uploader.packer.place([Run(chunks, self._assembler)])
 
     async def _hashed(self, data: memoryview, last: bool) -> list[Chunk]:
         if self._known_sha256 is not None:
@@ -362,6 +398,32 @@ async def _copy(
             progress(len(data))
     finally:
         await stopped(reading)
+
+
+def _runs_of(contents: Sequence[bytes]) -> Iterator[list[bytes]]:
+    """Contents in groups of about a run; a larger content is a group of its own."""
+    group: list[bytes] = []
+    size = 0
+    for content in contents:
+        if group and size + len(content) > RUN:
+            yield group
+            group, size = [], 0
+        group.append(content)
+        size += len(content)
+    if group:
+        yield group
+
+
+def _prepare(contents: Sequence[bytes]) -> list[tuple[list[Chunk], str]]:
+    """The chunks and the sha256 of whole contents."""
+    prepared = []
+    for content in contents:
+        view = memoryview(content)
+        ends = chunk_ends(content)
+        pieces = [view[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+        chunks = [Chunk(chunk_hash(piece), piece) for piece in pieces]
+        prepared.append((chunks, hashlib.sha256(content).hexdigest()))
+    return prepared
 
 
 def _shards(files: Sequence[FileEntry], xorbs: Sequence[XorbEntry]) -> list[bytes]:
