@@ -1,5 +1,7 @@
 """Any sequence of operations, in and out of transactions, against a plain dictionary."""
 
+# ruff: noqa: PT012  # what has to raise is the end of a block
+
 from __future__ import annotations
 
 import atexit
