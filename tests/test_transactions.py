@@ -848,6 +848,20 @@ def test_parent_commit_of_a_transaction(xet: pyxet.XetFS, other: pyxet.XetFS, ma
     assert xet.cat(main, recursive=True) == {f"{main}/a.txt": b"ours", f"{main}/b.txt": b"theirs"}
 
 
+def test_parent_commit_of_a_call_inside_is_refused(xet: pyxet.XetFS, main: str) -> None:
+    parent = xet.info(main)["commit"]
+    with xet.transaction:
+        for call in (
+            lambda: xet.pipe(f"{main}/a", b"a", parent_commit=parent),
+            lambda: xet.open(f"{main}/a", "wb", parent_commit=parent),
+        ):
+            with pytest.raises(TransactionError, match="whole transaction"):
+                call()
+    with xet.transaction(parent_commit=parent):
+        xet.pipe(f"{main}/a", b"a", parent_commit=parent)
+    assert xet.find(main) == [f"{main}/a"]
+
+
 @pytest.fixture(autouse=True)
 def nothing_left_behind() -> Iterator[None]:
     """Budgets must be back at nothing after each test, and no transaction may still be open here."""

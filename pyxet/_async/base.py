@@ -317,6 +317,7 @@ class FileSystemBase(AsyncFileSystem, metaclass=_ConfiguredFromOutside):  # type
         """The edits of the caller's transaction, or edits that are committed at the end of the block."""
         transaction = self.open_transaction()
         if transaction is not None:
+            transaction.edits.check_parent(parent_commit)
             yield transaction.edits
             return
         check_not_inherited(self.endpoint, self._credential)

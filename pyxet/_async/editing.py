@@ -57,7 +57,7 @@ class Editing(Reading):
         message:
             Commit message; one that tells the path if ``None``. A transaction has its own.
         parent_commit:
-            A full commit id: a change to the path since is a conflict.
+            A full commit id: a change to the path since is a conflict. In a transaction it is the transaction's.
         if_match:
             ``info(path)["blob_id"]`` of the version to replace: another version is a conflict.
 
@@ -329,6 +329,8 @@ class Editing(Reading):
         transaction = self.open_transaction()
         if transaction is None:
             check_not_inherited(self.endpoint, self._credential)
+        else:
+            transaction.edits.check_parent(parent_commit)
         own = await self.new_edits(parent_commit) if transaction is None else None
         try:
             changes, inside = await self._target(own or transaction.edits, path)  # type: ignore[union-attr]  # one of the two

@@ -34,6 +34,13 @@ class Edits:
         self._ended = False
         self.made: list[tuple[str, Commit]] = []
 
+    def check_parent(self, parent_commit: str | None) -> None:
+        """Raise `TransactionError` if a call asks for another ``parent_commit`` than the transaction it is in has."""
+        if parent_commit not in (None, self._parent_commit):
+            raise TransactionError(
+                "parent_commit is a condition of the whole transaction: fs.transaction(parent_commit=…)"
+            )
+
     def pending(self, repo: RepoId, branch: str) -> ChangeSet | None:
         """The changes of a branch, if there are any."""
         return self._changes.get((repo, branch))
