@@ -228,7 +228,7 @@ async def test_a_body_that_breaks_off_is_continued() -> None:
 
 
 async def test_a_body_that_stalls_is_continued() -> None:
-    async with world(timeouts=Timeouts(progress=0.1)) as it:
+    async with world(timeouts=Timeouts(progress=0.3)) as it:
         data = content(13, MIB)
         file = await it.store(data)
         it.proxy.rule(XORB, cut(0.5, stall=True), times=1)
