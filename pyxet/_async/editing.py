@@ -287,7 +287,7 @@ class Editing(Reading):
             elif not recursive:
                 raise IsADirectoryError(errno.EISDIR, "it is a folder; delete it with recursive=True", name)
         async with self.edits(message, parent_commit) as edits:
-            await self._delete(edits, files)
+            await self._delete_files(edits, files)
 
     @at_home
     async def _rm_file(self, /, path: str, **kwargs: Any) -> None:
@@ -426,9 +426,9 @@ class Editing(Reading):
         folders = {folder for target in copied.values() for folder in folders_of(target)}
         targets = set(copied.values())
         in_the_way = {name for name in gone if name in folders or not targets.isdisjoint(folders_of(name))}
-        await self._delete(edits, sorted(in_the_way))
+        await self._delete_files(edits, sorted(in_the_way))
         await run_all(jobs, limit=self.limits.concurrency)
-        await self._delete(edits, sorted(gone - in_the_way))
+        await self._delete_files(edits, sorted(gone - in_the_way))
 
     def _copy_job(self, edits: Edits, view: View, found: Found, path: str) -> Callable[[], Awaitable[None]]:
         async def copy() -> None:
@@ -477,7 +477,7 @@ class Editing(Reading):
             await writer.discard()
             raise
 
-    async def _delete(self, edits: Edits, paths: Iterable[str]) -> None:
+    async def _delete_files(self, edits: Edits, paths: Iterable[str]) -> None:
         """Delete files that are there."""
         grouped: defaultdict[ChangeSet, list[str]] = defaultdict(list)
         for path in paths:
