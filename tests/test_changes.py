@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-from _faults import FAST, FaultProxy, World, answer, check_clean, world
+from _faults import FAST, FaultProxy, World, answer, check_clean, gated, world
 
 from pyxet._async.changes import ChangeSet, Pending
 from pyxet._async.edits import Edits
@@ -193,6 +193,21 @@ async def test_too_late() -> None:
         ):  # fmt: skip
             with pytest.raises(TransactionError):
                 await call
+
+
+async def test_too_late_while_the_commit_is_made() -> None:
+    async with changes() as (here, edits, found):
+        await here.client.hub.create_branch(here.repo, "other", "main")
+        await found.write("a", b"a")
+        here.proxy.rule("POST .*/commit/", gated())
+        committing = asyncio.create_task(edits.commit("all"))
+        await here.proxy.arrival()
+        for call in (found.write("b", b"b"), found.delete(["a"]), edits.on(here.repo, "other")):
+            with pytest.raises(TransactionError, match="too late"):
+                await call
+        here.proxy.open_gate()
+        assert len(await committing) == 1
+        assert await committed(here) == ["a"]
 
 
 async def test_a_later_branch_that_fails_for_any_reason_is_told() -> None:

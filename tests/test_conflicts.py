@@ -385,14 +385,16 @@ def test_a_commit_that_arrives_late_is_not_made_again(
         path, headers, body = late.pop()
         async with proxy._session.post(proxy.upstream + path, headers=headers, data=body) as answer:
             assert answer.status == 200
+        await asyncio.to_thread(xet.pipe, f"{main}/a", b"theirs", message="later")
         return await proxy.forward(request)
 
     proxy.rule(COMMIT, first, times=1)
     proxy.rule(COMMIT, second, times=1)
     with fs.transaction(message="once") as tr:
         fs.pipe(f"{main}/a", b"a")
-    assert titles(xet, main) == ["once"]
-    assert [commit.id for commit in tr.commits] == [xet.log(main)[0].id]
+    assert titles(xet, main) == ["once", "later"]
+    assert [commit.id for commit in tr.commits] == [xet.log(main)[1].id]
+    assert xet.cat(f"{main}/a") == b"theirs"
     assert proxy.count(COMMIT) == 2
 
 
