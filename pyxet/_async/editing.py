@@ -120,7 +120,7 @@ class Editing(Reading):
         async with self.edits(message, parent_commit) as edits:
             changes, inside = await self._target(edits, rpath)
             guard = await self._guard(changes, rpath, inside, mode == "create", if_match)
-            await _put_one(changes, inside, lpath, callback, guard)
+            await _put_one(changes, inside, lpath, Callback.as_callback(callback), guard)
 
     @at_home
     async def _put(
@@ -147,6 +147,7 @@ class Editing(Reading):
             pairs = list(zip(lpath, rpath, strict=True))
         else:
             pairs = await self._remote_names(lpath, rpath, recursive, maxdepth)
+        callback = Callback.as_callback(callback)
         callback.set_size(len(pairs))
         async with self.edits(message, parent_commit) as edits:
 
