@@ -56,12 +56,14 @@ class Bare:
         async def produce() -> None:
             sha256 = hashlib.sha256()
             with path.open("rb", buffering=0) as file:
-                reading = self._thread(file.read, _RUN)
+                reading, hashing = self._thread(file.read, _RUN), self._thread(sha256.update, b"")
                 while data := await reading:
                     reading = self._thread(file.read, _RUN)
+                    # SHA-256 is serial, but the rest need not wait for it.
+                    await hashing
                     hashing = self._thread(sha256.update, data)
                     await queue.put(await self._thread(_encoded, data, job["compress"]))
-                    await hashing
+                await hashing
             await queue.put(None)
 
         producer = asyncio.create_task(produce())
@@ -237,8 +239,9 @@ class Bare:
         self._run(job, send)
 
     async def _find_xorbs(self, session: aiohttp.ClientSession, job: Job) -> None:
-        if job["static"]:
-            self._xorbs = [(f"{job['url']}/static/{name}", {}) for name in job["xorbs"]]
+        if "static" in job:
+            base = job["static"] or f"{job['url']}/static"
+            self._xorbs = [(f"{base}/{name}", {}) for name in job["xorbs"]]
             return
         async with session.get(f"/api/models/{job['repo']}/xet-read-token/main") as answer:
             session.headers["Authorization"] = f"Bearer {(await answer.json())['accessToken']}"

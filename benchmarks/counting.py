@@ -72,15 +72,22 @@ async def counting(request: web.Request, handler: Handler) -> web.StreamResponse
     counts.requests[kind_of(request.method, request.path)] += 1
     counts.received += request.content_length or 0
     response = await handler(request)
-    if request.method != "HEAD":
-        counts.sent += response.content_length or (response.body_length if response.prepared else 0)
+    if response.prepared and response.content_length is None:
+        counts.sent += response.body_length
     return response
+
+
+async def count_sent(request: web.Request, response: web.StreamResponse) -> None:
+    """Count a body whose length is known, when its headers go out: files know theirs only then."""
+    if request.method != "HEAD" and not request.path.startswith("/control/"):
+        request.app[COUNTS].sent += response.content_length or 0
 
 
 def add_control(app: web.Application, setup: Callable[[dict[str, Any]], object] = lambda _: None) -> None:
     """Add the counters and the control routes; ``setup`` gets the rest of what ``/control/setup`` was sent."""
     counts = app[COUNTS] = Counts()
     app.middlewares.insert(0, counting)
+    app.on_response_prepare.append(count_sent)
 
     async def set_up(request: web.Request) -> web.Response:
         wanted = await request.json()

@@ -349,11 +349,11 @@ def _ingest(bench: Bench) -> Iterator[Case]:
 def _serve_xorbs(bench: Bench) -> Iterator[Case]:
     path = bench.file("random", bench.sizes.big)
     manifest = bench.manifest(path)
-    job = download_job(path, manifest, "get_xorbs") | {"side": "bare", "static": False}
-    static = job | {"static": True, "xorbs": list(load(manifest).xorbs)}
+    job = download_job(path, manifest, "get_xorbs") | {"side": "bare"}
     paths = xorb_files(manifest)
-    with bench.fresh_local() as server:
+    with bench.fresh_local() as server, serving.static_files(bench.stored / "xorbs") as url:
         server.fill(REPO, manifest)
+        static = job | {"static": url, "xorbs": list(load(manifest).xorbs)}
         ours, theirs = Side(job, lambda: nullcontext(server)), Side(static, bench.lean, bench.setup(manifest))
         yield Case(ours, theirs, None, sum(path.stat().st_size for path in paths), paths)
 
@@ -515,7 +515,7 @@ ROWS: tuple[Row, ...] = (
     Row(
         "endpoint-get",
         lambda sizes: f"the local endpoint (a): GET of the xorbs of {size_text(sizes.big)}, 2 at once",
-        "aiohttp FileResponse (sendfile)",
+        "nginx, static files" if serving.NGINX else "aiohttp FileResponse (sendfile)",
         (checks.faster(0.5),),
         _serve_xorbs,
     ),

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
+import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -102,6 +105,58 @@ def fresh_local(folder: Path, *repos: str) -> Iterator[Server]:
             yield server
     finally:
         shutil.rmtree(root, ignore_errors=True)
+
+
+NGINX = shutil.which("nginx")
+_NGINX_CONFIG = """\
+{user}
+daemon off;
+pid {folder}/pid;
+error_log stderr;
+events {{}}
+http {{
+    access_log off;
+    sendfile on;
+    client_body_temp_path {folder}/body;
+    proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi;
+    scgi_temp_path {folder}/scgi;
+    server {{ listen 127.0.0.1:{port}; root {root}; }}
+}}
+"""
+
+
+@contextmanager
+def static_files(root: Path) -> Iterator[str]:
+    """The URL of a folder as nginx serves it; empty where nginx is not installed."""
+    if NGINX is None:
+        yield ""
+        return
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    with tempfile.TemporaryDirectory(prefix="nginx-") as folder:
+        config = Path(folder) / "nginx.conf"
+        user = "user root;" if os.geteuid() == 0 else ""
+        config.write_text(_NGINX_CONFIG.format(user=user, folder=folder, port=port, root=root))
+        process = subprocess.Popen([NGINX, "-c", str(config), "-e", "stderr", "-p", folder])
+        try:
+            _wait_for(port)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def _wait_for(port: int) -> None:
+    for _ in range(100):
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return
+    raise RuntimeError("nginx did not start")
 
 
 @contextmanager
