@@ -220,6 +220,22 @@ def test_a_path_is_the_same_however_it_is_written(xet: pyxet.XetFS, shared_endpo
     assert xet.find(f"{repo}/main") == [f"{repo}/main/50%25.txt"]
 
 
+def test_a_transaction_sees_what_will_be_there(xet: pyxet.XetFS, tree: str) -> None:
+    def seen(fs: pyxet.XetFS) -> list[Any]:
+        found: list[Any] = [fs.find(tree, withdirs=True), fs.glob(f"{tree}/**"), fs.du(tree, total=False)]
+        found += [list(fs.walk(tree)), fs.ls(tree, detail=False), fs.ls(f"{tree}/data", detail=False)]
+        found.append([fs.exists(f"{tree}/{name}") for name in ("data/deep", "data/deep/er/c.bin", "new", "data/new/x")])
+        return [*found, fs.sizes([f"{tree}/data/a.csv", f"{tree}/data/new/x"])]
+
+    with xet.transaction as transaction:
+        xet.rm(f"{tree}/data/deep", recursive=True)
+        xet.pipe({f"{tree}/new": b"1", f"{tree}/data/new/x": b"22", f"{tree}/data/a.csv": b"longer"})
+        inside = seen(xet)
+        assert seen(transaction.fs) == inside
+    assert seen(xet) == inside
+    assert inside[-2:] == [[False, False, True, True], [6, 2]]
+
+
 # -- grammar, endpoints ------------------------------------------------------------------------------------------------
 
 

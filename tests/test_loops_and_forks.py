@@ -25,6 +25,9 @@ from pyxet._async.client import Settings, shared_client
 from pyxet._async.readahead import ALLOWANCE
 from pyxet.testing import LocalEndpoint
 
+# From Python 3.12 on, a fork of a process with threads warns: here they are what is tested.
+pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+
 MIB = 1024 * 1024
 CONTENT = random.Random(4).randbytes(3 * MIB)
 
@@ -384,7 +387,7 @@ ENDINGS = {
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_the_interpreter_ends_quietly(shared_endpoint: LocalEndpoint, path: str, tmp_path: Path, ending: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-X", "dev", "-W", "error", "-c", PROLOGUE + textwrap.dedent(ENDINGS[ending]), path],
+        [sys.executable, "-X", "dev", "-W", "error", "-W", "ignore:This process:DeprecationWarning", "-c", PROLOGUE + textwrap.dedent(ENDINGS[ending]), path],
         capture_output=True, text=True, timeout=60, check=False,
         env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "XET_ENDPOINT": shared_endpoint.url,
              "XET_USER_NAME": shared_endpoint.user, "XET_USER_TOKEN": shared_endpoint.token},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -170,7 +171,7 @@ def test_log(xet: pyxet.XetFS, repo: str, main: str) -> None:
     assert commits[1].message == "number 2\n\nmore"
     assert {commit.author for commit in commits} == {"acme"}
     assert [commit.date for commit in commits] == sorted((commit.date for commit in commits), reverse=True)
-    for newer, older in zip(commits, commits[1:], strict=False):
+    for newer, older in itertools.pairwise(commits):
         assert newer.parents in (None, (older.id,))
     assert xet.log(repo) == commits
     assert xet.log(main, limit=2) == commits[:2]

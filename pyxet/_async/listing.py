@@ -6,7 +6,7 @@ An error is never "not there", and a listing is whole or raises.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Any, TypeAlias
@@ -15,6 +15,7 @@ from fsspec.utils import stringify_path, tokenize
 
 from pyxet._async.base import FileSystemBase, at_home
 from pyxet._async.catalog import MAX_ENTRIES
+from pyxet._async.fanout import run_all
 from pyxet._async.hub import parse_date
 from pyxet._async.view import Found, Info, View
 from pyxet.errors import NotFoundError, NotSupportedError, XetError, XetURLError
@@ -102,17 +103,23 @@ class Listing(FileSystemBase):
                 results[path] = error
             else:
                 grouped[repo, revision][path] = url.path
-        for (repo, revision), group in grouped.items():
-            try:
-                view = await self.view(repo, revision)
-                found = await view.lookup_all(list(dict.fromkeys(group.values())))
-            except XetError as error:
-                results.update(dict.fromkeys(group, error))
-                continue
-            for path, inside in group.items():
-                there = found.get(inside)
-                results[path] = (view, there) if there is not None else view.missing(inside)
-        return results
+
+        def job(repo: RepoId, revision: str, group: dict[str, str]) -> Callable[[], Awaitable[None]]:
+            async def look() -> None:
+                try:
+                    view = await self.view(repo, revision)
+                    found = await view.lookup_all(list(dict.fromkeys(group.values())))
+                except XetError as error:
+                    results.update(dict.fromkeys(group, error))
+                    return
+                for path, inside in group.items():
+                    there = found.get(inside)
+                    results[path] = (view, there) if there is not None else view.missing(inside)
+
+            return look
+
+        await run_all((job(*place, group) for place, group in grouped.items()), limit=self.limits.concurrency)
+        return {path: results[path] for path in paths}
 
     async def _info_above(self, url: XetURL) -> Info:
         """Of a root, an owner or a repository."""

@@ -196,8 +196,11 @@ class Reading(Listing):
             target = Path(stringify_path(lpath))
             unfinished = target.with_name(f".{target.name}.{uuid.uuid4().hex}.part")
             try:
-                with await to_end(_create, unfinished, undo=_close) as local:
+                local = await to_end(_create, unfinished, undo=_close)
+                try:
                     await _pour(pieces, local, callback)
+                finally:
+                    await to_end(local.close)
                 await to_end(unfinished.replace, target)
             except BaseException:
                 await to_end(lambda: unfinished.unlink(missing_ok=True))
