@@ -19,9 +19,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from _faults import UPLOAD, FaultProxy, check_clean, gated
+from _settled import check_budgets, let_go
 
 import pyxet
-from pyxet._async.fanout import READ_MEMORY, REQUESTS, WRITE_MEMORY
 from pyxet.errors import TransactionError
 from pyxet.testing import LocalEndpoint
 
@@ -36,8 +36,7 @@ class Broken(Exception):
 @pytest.fixture(autouse=True)
 def nothing_left_behind() -> Iterator[None]:
     yield
-    gc.collect()
-    assert [(b.in_use, b.resting) for b in (READ_MEMORY, WRITE_MEMORY, REQUESTS)] == [(0, 0)] * 3
+    check_budgets()
 
 
 def commits(fs: pyxet.XetFS, branch: str) -> int:
@@ -377,6 +376,7 @@ async def test_a_dropped_asynchronous_handle(shared_endpoint: LocalEndpoint, mai
         with pytest.warns(ResourceWarning, match="nothing is published"):
             del file
             gc.collect()
+        await let_go()
         assert await fs._find(main) == []
     await check_clean()
 

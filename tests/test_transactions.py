@@ -23,6 +23,7 @@ import pyarrow as pa
 import pyarrow.dataset
 import pytest
 from _faults import check_clean
+from _settled import check_budgets
 
 import pyxet
 from pyxet.errors import (
@@ -668,10 +669,7 @@ def test_an_abandoned_one_is_let_go(xet: pyxet.XetFS, main: str) -> None:
     with pytest.warns(ResourceWarning, match=r"never ended|unclosed file"):
         on_thread(begin)
         gc.collect()
-    # Letting go goes through the loop; whatever goes there next comes after it.
-    xet.exists(main)
-    gc.collect()
-    assert (WRITE_MEMORY.in_use, WRITE_MEMORY.resting) == (0, 0)
+    check_budgets()
     assert xet.find(main) == []
 
 
@@ -865,10 +863,8 @@ def test_parent_commit_of_a_call_inside_is_refused(xet: pyxet.XetFS, main: str) 
 @pytest.fixture(autouse=True)
 def nothing_left_behind() -> Iterator[None]:
     """Budgets must be back at nothing after each test, and no transaction may still be open here."""
-    from pyxet._async.fanout import READ_MEMORY, REQUESTS, WRITE_MEMORY
     from pyxet._async.transaction import _here
 
     yield
-    gc.collect()
-    assert [(b.in_use, b.resting) for b in (READ_MEMORY, WRITE_MEMORY, REQUESTS)] == [(0, 0)] * 3
+    check_budgets()
     assert not [found for found in _here() if found.active]

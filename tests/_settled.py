@@ -1,0 +1,25 @@
+"""Waiting for what goes on by itself after a handle or a transaction was dropped, and checking that nothing is left."""
+
+from __future__ import annotations
+
+import asyncio
+
+from fsspec.asyn import get_loop
+
+from pyxet._async.fanout import READ_MEMORY, REQUESTS, WRITE_MEMORY
+from pyxet._async.writing import _running
+
+
+async def let_go() -> None:
+    """Wait until nothing is being discarded on the running loop any more."""
+    # What was handed to the loop from elsewhere begins before this goes on.
+    await asyncio.sleep(0)
+    while mine := [task for task in _running if task.get_loop() is asyncio.get_running_loop()]:
+        await asyncio.wait(mine)
+
+
+def check_budgets() -> None:
+    """Fail if a part of a budget is still in use after what blocking callers dropped was let go of."""
+    asyncio.run_coroutine_threadsafe(let_go(), get_loop()).result()
+    budgets = {"read": READ_MEMORY, "write": WRITE_MEMORY, "requests": REQUESTS}
+    assert {name: (budget.in_use, budget.resting) for name, budget in budgets.items()} == dict.fromkeys(budgets, (0, 0))
