@@ -165,7 +165,8 @@ def run_pairs(
 
 
 def read_once(paths: list[Path]) -> None:
-    """Bring files into the page cache."""
+    """Bring files into the page cache, once what waits to be written is on the disk."""
+    os.sync()
     buffer = bytearray(_PIECE)
     for path in paths:
         for part in sorted(path.rglob("*")) if path.is_dir() else [path]:
