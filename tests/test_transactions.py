@@ -868,3 +868,12 @@ def nothing_left_behind() -> Iterator[None]:
     yield
     check_budgets()
     assert not [found for found in _here() if found.active]
+
+
+def test_a_transaction_that_is_cancelled_in_its_block_ends_there(xet: pyxet.XetFS, main: str) -> None:
+    with xet.transaction as tr:
+        xet.pipe(f"{main}/dropped.txt", b"dropped")
+        xet.cancel_transaction()
+        xet.pipe(f"{main}/kept.txt", b"kept")
+    assert tr.commits == ()
+    assert xet.ls(main, detail=False) == [f"{main}/kept.txt"]

@@ -217,7 +217,7 @@ class Transaction:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is not None and not self.active:
+        if self._state == "ended" or (kind is not None and not self.active):
             # It was ended inside the block, or this is a fork: what the block raised says more.
             return
         self.complete(commit=kind is None)
@@ -231,7 +231,7 @@ class Transaction:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is not None and not self.active:
+        if self._state == "ended" or (kind is not None and not self.active):
             return
         await self.acomplete(commit=kind is None)
 
