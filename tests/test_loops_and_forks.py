@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from blockbuster import blockbuster_ctx
 
 import pyxet
 from pyxet import AsyncXetFileSystem, TransactionError, XetFS
@@ -139,6 +140,32 @@ async def test_async_with_is_counted_across_instances(shared_endpoint: LocalEndp
     # And it can be entered again, or used without.
     async with one:
         assert await one._cat_file(path, 0, 3) == CONTENT[:3]
+
+
+def test_no_call_blocks_the_loop(shared_endpoint: LocalEndpoint, path: str, tmp_path: Path) -> None:
+    fs = AsyncXetFileSystem(**access(shared_endpoint), asynchronous=True)
+    main = path.rpartition("/")[0]
+
+    async def everything() -> None:
+        async with fs:
+            await fs._find(main)
+            await fs._glob(f"{main}/**")
+            assert [item async for item in fs._walk(main)]
+            await fs._cat(main, recursive=True)
+            await fs._cat_ranges([path] * 2, [0, MIB], [9, 2 * MIB])
+            await fs._get_file(path, tmp_path / "x")
+            await fs._get(main, str(tmp_path / "all"), recursive=True)
+            async with await fs.open_async(path) as file:
+                assert await file.read(10) + await file.read(MIB) + await file.read() == CONTENT
+            async with fs.transaction:
+                await fs._pipe_file(f"{path}p", CONTENT[7:])
+                await fs._get_file(f"{path}p", tmp_path / "p")
+            await fs._log(main)
+            await fs._modified(path)
+            await fs._list_repos()
+
+    with blockbuster_ctx("pyxet"):
+        asyncio.run(everything())
 
 
 # -- forks and spawned processes ---------------------------------------------------------------------------------------

@@ -263,7 +263,8 @@ class Reading(Listing):
             rpaths = [path for path in rpaths if path in found and not _is_folder(found[path])]
             if not rpaths:
                 return [], []
-        lpath = make_path_posix(stringify_path(lpath)) if not isinstance(lpath, list) else lpath
+        if not isinstance(lpath, list):
+            lpath = await in_thread(make_path_posix, stringify_path(lpath))
         into_folder = isinstance(lpath, str) and (
             trailing_sep(lpath) or await in_thread(LocalFileSystem().isdir, lpath)
         )
@@ -273,7 +274,7 @@ class Reading(Listing):
         )  # fmt: skip
         lpaths: list[str] = other_paths(rpaths, lpath, exists=exists, flatten=not single)
         if isinstance(lpath, str):
-            check_contained(lpath, lpaths)
+            await in_thread(check_contained, lpath, lpaths)
         return rpaths, lpaths
 
     # -- open files ----------------------------------------------------------------------------------------------------
