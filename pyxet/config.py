@@ -120,6 +120,15 @@ _login_host: str | None = None
 _login_lock = threading.Lock()
 
 
+def _after_fork() -> None:
+    # Another thread may have held the old one at the moment of the fork.
+    global _login_lock
+    _login_lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
 def login(user: str, token: str, email: str | None = None, host: str | None = None) -> None:
     """Set the user and token for an endpoint in this process.
 

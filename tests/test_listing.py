@@ -118,6 +118,23 @@ def test_sizes_keys_and_checksums(xet: pyxet.XetFS, tree: str) -> None:
     assert xet.checksum(names[1]) != number
 
 
+def test_keys_and_checksums_of_pending_content(xet: pyxet.XetFS, tree: str) -> None:
+    large = random.Random(2).randbytes(100_000)
+    with xet.transaction:
+        keys, numbers = set(), {}
+        for content in (b"1", b"2", large, large[::-1]):
+            xet.pipe_file(f"{tree}/x", content)
+            keys.add(xet.ukey(f"{tree}/x"))
+            numbers[content] = xet.checksum(f"{tree}/x")
+        assert len(keys) == len(set(numbers.values())) == 4
+        xet.pipe_file(f"{tree}/y", b"2")
+        assert xet.checksum(f"{tree}/y") == numbers[b"2"]
+        now = datetime.now(UTC)
+        assert now <= xet.modified(f"{tree}/y") < now + timedelta(minutes=1)
+        assert now <= xet.created(f"{tree}/y") < now + timedelta(minutes=1)
+    assert xet.checksum(f"{tree}/y") == numbers[b"2"]
+
+
 # -- listings ----------------------------------------------------------------------------------------------------------
 
 

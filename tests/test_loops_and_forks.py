@@ -21,7 +21,8 @@ import pytest
 from blockbuster import blockbuster_ctx
 
 import pyxet
-from pyxet import AsyncXetFileSystem, TransactionError, XetFS
+from pyxet import AsyncXetFileSystem, TransactionError, XetFS, config, local
+from pyxet._async import client
 from pyxet._async.client import Settings, shared_client
 from pyxet._async.readahead import ALLOWANCE
 from pyxet.testing import LocalEndpoint
@@ -231,6 +232,34 @@ def test_a_forked_child_reads_and_writes(xet: XetFS, path: str) -> None:
     assert xet.cat_file(path) == CONTENT
     xet.invalidate_cache()
     assert len(xet.find(path.rpartition("/")[0])) == 10
+
+
+def test_a_fork_while_another_thread_holds_the_locks(xet: XetFS, path: str) -> None:
+    catalog = shared_client(Settings(xet.credential, xet._limits, xet._retry, xet._timeouts)).catalog
+    held, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with client._lock, config._login_lock, local._lock, ALLOWANCE._lock, catalog._lock:
+            held.set()
+            done.wait()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait()
+    try:
+        assert in_child("fork", with_new_instances, access_of(xet), path) == CONTENT
+    finally:
+        done.set()
+        thread.join()
+
+
+def access_of(fs: XetFS) -> dict[str, Any]:
+    return {"endpoint": fs.endpoint, "user": fs.credential.user, "token": fs.credential.token}
+
+
+def with_new_instances(options: dict[str, Any], path: str) -> bytes:
+    with XetFS(**options).open(path) as file:
+        return bytes(file.read(10) + file.read())
 
 
 def read_on(file: Any) -> bytes:

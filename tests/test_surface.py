@@ -24,13 +24,60 @@ from pyxet.testing import LocalEndpoint
 # Coroutines that are parts of others; their names begin with an underscore for the usual reason.
 HELPERS = {
     "_content", "_copy_names", "_copy_one", "_copy_within", "_delete_files", "_found_below", "_get_one",
-    "_guard", "_history", "_info_above", "_listed", "_local_names", "_ls_inside", "_ls_owner", "_open_to_read", "_own_names",
+    "_guard", "_history", "_identified", "_info_above", "_listed", "_local_names", "_ls_inside", "_ls_owner", "_open_to_read", "_own_names",
     "_pinned", "_process_limits", "_read_ahead_of_walk", "_remote_names", "_start", "_target", "_top", "_touching", "_type",
     "_walk_on", "_write_existing",
 }  # fmt: skip
 # The list, word for word.
-WANTED = ["_info", "_ls", "_find", "_walk", "_glob", "_exists", "_cat_file", "_cat", "_cat_ranges", "_pipe_file", "_pipe", "_put_file", "_put", "_get_file", "_get", "_cp_file", "_copy", "_mv", "_rm", "_rm_file", "_mkdir", "_makedirs", "_isfile", "_isdir", "_du", "_created", "_modified"]
-METHODS = ["make_repo", "delete_repo", "list_repos", "is_repo", "repo_info", "list_branches", "make_branch", "delete_branch", "branch_exists", "branch_info", "make_tag", "list_tags", "delete_tag", "log", "get_username", "isdir_or_branch", "ukey", "checksum"]
+WANTED = [
+    "_info",
+    "_ls",
+    "_find",
+    "_walk",
+    "_glob",
+    "_exists",
+    "_cat_file",
+    "_cat",
+    "_cat_ranges",
+    "_pipe_file",
+    "_pipe",
+    "_put_file",
+    "_put",
+    "_get_file",
+    "_get",
+    "_cp_file",
+    "_copy",
+    "_mv",
+    "_rm",
+    "_rm_file",
+    "_mkdir",
+    "_makedirs",
+    "_isfile",
+    "_isdir",
+    "_du",
+    "_created",
+    "_modified",
+]
+METHODS = [
+    "make_repo",
+    "delete_repo",
+    "list_repos",
+    "is_repo",
+    "repo_info",
+    "list_branches",
+    "make_branch",
+    "delete_branch",
+    "branch_exists",
+    "branch_info",
+    "make_tag",
+    "list_tags",
+    "delete_tag",
+    "log",
+    "get_username",
+    "isdir_or_branch",
+    "ukey",
+    "checksum",
+]
 
 
 def coroutines(kind: type) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import Any, TypeAlias
 
-from fsspec.utils import stringify_path, tokenize
+from fsspec.utils import stringify_path
 
 from pyxet._async.base import FileSystemBase, at_home
 from pyxet._async.catalog import MAX_ENTRIES
@@ -410,17 +410,6 @@ class Listing(FileSystemBase):
         found = await self._find(path, maxdepth=maxdepth, withdirs=withdirs, detail=True)
         sizes = {name: info["size"] for name, info in found.items()}
         return sum(sizes.values()) if total else sizes
-
-    async def _ukey(self, path: str) -> str:
-        """A key of the version of a file; another version has another."""
-        info = await self._info(path)
-        key: str = tokenize(*(info.get(field) for field in ("name", "blob_id", "xet_hash", "size", "type")))
-        return key
-
-    async def _checksum(self, path: str) -> int:
-        """A number of the content of a file; the same content has the same number."""
-        info = await self._info(path)
-        return int(info.get("sha256") or info.get("blob_id") or tokenize(info), 16)
 
     @staticmethod
     def expect(found: Located | Exception) -> Located:

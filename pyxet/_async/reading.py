@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import uuid
 from collections import defaultdict
@@ -14,7 +15,7 @@ from typing import IO, Any, Final, Literal
 
 from fsspec.callbacks import DEFAULT_CALLBACK, Callback
 from fsspec.implementations.local import LocalFileSystem, make_path_posix, trailing_sep
-from fsspec.utils import check_contained, isfilelike, other_paths, stringify_path
+from fsspec.utils import check_contained, isfilelike, other_paths, stringify_path, tokenize
 
 from pyxet._async.base import at_home
 from pyxet._async.download import Downloader
@@ -298,6 +299,29 @@ class Reading(Listing):
     async def _open_to_read(self, path: str) -> AsyncXetReadFile:
         info, _, fetch = await self.open_for_reading(path)
         return AsyncXetReadFile(self, self._strip_protocol(path), info, fetch=fetch, read_ahead=self.limits.memory // 4)
+
+    # -- versions ------------------------------------------------------------------------------------------------------
+
+    async def _ukey(self, path: str) -> str:
+        """A key of the version of a file; another version has another."""
+        info = await self._identified(path)
+        key: str = tokenize(*(info.get(field) for field in ("name", "blob_id", "xet_hash", "size", "type")))
+        return key
+
+    async def _checksum(self, path: str) -> int:
+        """A number of the content of a file; the same content has the same number."""
+        info = await self._identified(path)
+        return int(info.get("sha256") or info.get("blob_id") or tokenize(info), 16)
+
+    @at_home
+    async def _identified(self, path: str) -> Info:
+        """`_info`, with the ``blob_id`` that small content will have that is pending in a transaction."""
+        info = await self._info(path)
+        if info["type"] == "file" and not info.keys() & {"blob_id", "xet_hash"}:
+            content = await self._cat_file(path)
+            digest = await in_thread(hashlib.sha1, b"blob %d\0%b" % (len(content), content))
+            info["blob_id"] = digest.hexdigest()
+        return info
 
     # -- the content of what was found ---------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from pyxet._async.editing import Editing
@@ -174,9 +174,10 @@ class Repositories(Editing):
         return found
 
     async def _modified(self, path: str) -> datetime:
-        """When a path last changed; of a branch or repository, when its newest commit was made."""
+        """When a path last changed (now, if it is pending); of a branch or repository, when its newest commit was made."""
         if self.parse(path).path:
-            moment: datetime | None = (await self._info(path, expand=True)).get("last_modified")
+            info = await self._info(path, expand=True)
+            moment: datetime | None = datetime.now(UTC) if info.get("pending") else info.get("last_modified")
             if moment is not None:
                 return moment
         for commit in await self._log(path, limit=1):
@@ -190,9 +191,10 @@ class Repositories(Editing):
             moment: datetime | None = (await self._repo_info(path)).get("created")
             if moment is not None:
                 return moment
-        if url.path and not await self._exists(path):
-            raise NotFoundError(f"there is nothing at {path}", status=404)
+        info = await self._info(path) if url.path else {}
         commits = await self._log(path)
+        if not commits and info.get("pending"):
+            return datetime.now(UTC)
         if not commits:
             raise NotFoundError(f"{path} has no commits", status=404)
         return commits[-1].date
