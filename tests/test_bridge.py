@@ -300,7 +300,7 @@ async def test_a_blocking_call_inside_an_asynchronous_transaction(xet: pyxet.Xet
 # -- Ctrl-C ------------------------------------------------------------------------------------------------------------
 
 INTERRUPTED = """
-import os, signal, sys, threading
+import asyncio, os, signal, sys, threading
 import pyxet
 from fsspec.callbacks import Callback
 
@@ -315,6 +315,7 @@ class Stop(Callback):
         return self
 
 fs = pyxet.XetFS()
+afs = pyxet.AsyncXetFileSystem(asynchronous=True)
 try:
     {call}
 except KeyboardInterrupt:
@@ -332,6 +333,8 @@ else:
         "fs.put(sys.argv[1], sys.argv[2] + '/y', callback=Stop())",
         "fs.get_file(sys.argv[2] + '/x', sys.argv[1] + '.got', callback=Stop())",
         "fs.get(sys.argv[2] + '/x', sys.argv[1] + '.got', callback=Stop())",
+        "asyncio.run(afs._put_file(sys.argv[1], sys.argv[2] + '/y', callback=Stop()))",
+        "asyncio.run(afs._get_file(sys.argv[2] + '/x', sys.argv[1] + '.got', callback=Stop()))",
     ],
 )
 def test_ctrl_c_stops_a_transfer(
