@@ -6,10 +6,10 @@ import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from cases import REPO, SMALL, Bench, Sizes, download_job, size_text, upload_job, xorb_files
 from checks import Verdict
 from datasets import MIB, make_small_files
 from pairing import Run, Side, read_once, run_side
-from rows import REPO, SMALL, Bench, Sizes, download_job, size_text, upload_job, xorb_files
 
 _MOST_RISE = 1.2
 _MOST_MEMORY = 500 * MIB
@@ -77,7 +77,10 @@ def run_growth(row: Growth, bench: Bench) -> Grown:
             found.append(run_side(side, bench.data))
         seconds = ", ".join(f"{found[-1].seconds:.2f} s" for found in runs)
         bench.tell(f"  round {number + 1}: {seconds}")
-    return Grown(steps, runs)
+    grown = Grown(steps, runs)
+    for verdict in grown.verdicts():
+        bench.tell(f"  {'met' if verdict.met else 'NOT MET'}: {verdict.asked}: {verdict.got}")
+    return grown
 
 
 def _sizes_text(sizes: Sizes) -> str:

@@ -11,13 +11,15 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
+from cases import Sizes
 from checks import Verdict, median
 from datasets import MIB
 from growth import Grown, Growth
 from pairing import Pairs, Run, Spread
-from rows import Row, Sizes
+from rows import Row
 
 _GIB = 1024 * MIB
+_LITTLE = 16 * MIB
 _NAME = re.compile(r"\| `([\w-]+)` \|")
 _PEERS = ("pyxet", "huggingface_hub", "hf_xet", "aiohttp", "fsspec", "pandas", "pyarrow")
 _PAIRED = (
@@ -51,7 +53,7 @@ def line(row: Row, pairs: Pairs, content: int, sizes: Sizes) -> str:
     ceiling = f"{min(run.seconds for run in pairs.ceiling):.3g}" if pairs.ceiling else "–"
     cells = [
         f"`{row.name}`", row.title(sizes), row.peer, _times(pairs.ours), _times(pairs.theirs), ratios,
-        _both(pairs, lambda run: run.cpu * _GIB / content, ".2f") if content else "–",
+        _cpu(pairs, content),
         _both(pairs, lambda run: run.rss / MIB, ".0f"),
         _both(pairs, lambda run: run.total_requests, ".0f"),
         _both(pairs, lambda run: run.sent / 1e6, ".2f"),
@@ -100,6 +102,13 @@ def lines_of(path: Path) -> dict[str, str]:
         return {}
     found = path.read_text().splitlines()
     return {match[1]: text for text in found if (match := _NAME.match(text))}
+
+
+def _cpu(pairs: Pairs, content: int) -> str:
+    """CPU seconds per GiB, or in all where so little is moved that it is no measure."""
+    if content < _LITTLE:
+        return f"{_both(pairs, lambda run: run.cpu, '.2f')} in all"
+    return _both(pairs, lambda run: run.cpu * _GIB / content, ".2f")
 
 
 def _told(verdicts: list[Verdict]) -> tuple[str, str, str]:

@@ -14,9 +14,10 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import report
+from cases import QUICK, Bench, Sizes
 from growth import GROWTH, run_growth
 from pairing import check_space, read_once, run_pairs
-from rows import QUICK, ROWS, Bench, Row, Sizes
+from rows import ROWS, Row
 
 _RESULTS = Path(__file__).with_name("RESULTS.md")
 _GIB = 1 << 30
@@ -99,8 +100,7 @@ def main() -> None:
             if written:
                 _RESULTS.write_text(report.page(lines, ROWS, GROWTH, done if chosen.only or failed else []))
     print(f"{len(done)} rows in {time.monotonic() - started:.0f} s on Python {platform.python_version()}")
-    if not written:
-        print("\n".join(lines.values()))
+    print("\n".join(lines[name] for name in done))
     if failed:
         raise SystemExit(f"failed: {', '.join(failed)}")
 
