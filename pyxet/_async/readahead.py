@@ -74,8 +74,6 @@ class ReadAhead:
         self._held = 0
         self._ahead: asyncio.Task[bytes] | None = None
         self._ahead_at = 0
-        # The process holds enough in windows; whoever reads on goes without until the next one.
-        self._tight = False
 
     def held(self, start: int, end: int) -> bytes | None:
         """The bytes, if they are here and there is nothing else to do; no waiting."""
@@ -132,14 +130,12 @@ class ReadAhead:
         return (
             start == self._position
             and self._ahead is None
-            and not self._tight
             and end - self._at > len(self._buffer) // 2
             and self._at + len(self._buffer) < self._size
         )
 
     async def _refill(self, at: int, end: int) -> None:
         """Have the buffer begin at ``at``: from the read-ahead if it starts there, else by a fetch with a larger window."""
-        self._tight = False
         if self._ahead is not None and self._ahead_at == at and self._ahead.get_loop() is asyncio.get_running_loop():
             task, self._ahead = self._ahead, None
             self._keep(await task, at)
@@ -153,7 +149,6 @@ class ReadAhead:
     def _start_ahead(self) -> None:
         following = self._at + len(self._buffer)
         wanted = self._grown()
-        self._tight = not wanted
         if wanted:
             self._ahead_at = following
             self._ahead = asyncio.create_task(self._get(following, min(self._size, following + wanted)))
