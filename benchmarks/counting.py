@@ -50,7 +50,7 @@ def kind_of(method: str, path: str) -> str:
     if "-token/" in path:
         return "token"
     for part, kind in (
-        ("/v1/xorb-grants/", "grant"), ("/reconstructions/", "plan"), ("/chunks/", "chunk"), ("/shards", "shard"),
+        ("/v1/xorb-grants/", "grant"), ("/reconstructions", "plan"), ("/chunks/", "chunk"), ("/shards", "shard"),
         ("/tree/", "tree"), ("/paths-info/", "paths-info"), ("/preupload/", "preupload"), ("/commit/", "commit"),
         ("/v1/telemetry", "telemetry"),
     ):  # fmt: skip

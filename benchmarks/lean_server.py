@@ -24,6 +24,7 @@ from lean_store import Item, Repository, Store
 
 from pyxet.protocol.hashing import Hash, hash_from_hex, hash_to_hex
 from pyxet.protocol.messages import (
+    BatchReconstruction,
     ReconstructionV1,
     ReconstructionV2,
     WireFetchRange,
@@ -33,6 +34,8 @@ from pyxet.protocol.messages import (
     WireTerm,
     encode,
 )
+from pyxet.protocol.reconstruction import fetch_runs
+from pyxet.protocol.shard import Term
 
 STORE = web.AppKey("STORE", Store)
 ORIGIN = web.AppKey("ORIGIN", list)
@@ -41,6 +44,7 @@ _RANGE = re.compile(r"bytes=(\d+)-(\d*)\Z")
 _SMALL = 128 * 1024
 _READ_BUFFER = 1024 * 1024
 _PAGE = 1000
+_MAX_RUN = 16 * 1024 * 1024
 _REPO = "{owner}/{name}"
 _CREATED = "2026-01-01T00:00:00.000Z"
 _MAX_BODY = 1 << 30
@@ -73,6 +77,7 @@ def create_app() -> web.Application:
     add.add_get("/v1/chunks/default/{hash}", get_chunk)
     add.add_get("/v2/reconstructions/{hash}", plan_v2)
     add.add_get("/v1/reconstructions/{hash}", plan_v1)
+    add.add_get("/v1/reconstructions", plan_batch)
     add.add_post("/v1/telemetry", telemetry)
     # Everything else, upload grants among it, is 404.
     return app
@@ -299,20 +304,37 @@ def _plan(request: web.Request, version: int) -> web.Response:
     if start >= end:
         return web.Response(status=416)
     skip, terms, runs = store.plan(value, start, end)
-    wire = [
-        WireTerm(hash=hash_to_hex(term.xorb_hash), unpacked_length=term.raw_length,
-                 range=WireRange(start=term.chunk_start, end=term.chunk_end))
-        for term in terms
-    ]  # fmt: skip
+    wire = _wire(terms)
     fetches = {hash_to_hex(xorb): _fetches(request, xorb, found) for xorb, found in runs.items()}
     if version == 2:
         xorbs = {name: [WireFetchV2(url=url, ranges=ranges)] for name, (url, ranges) in fetches.items()}
         return _json(encode(ReconstructionV2(offset_into_first_range=skip, terms=wire, xorbs=xorbs)))
-    info = {
+    return _json(encode(ReconstructionV1(offset_into_first_range=skip, terms=wire, fetch_info=_fetch_info(fetches))))
+
+
+async def plan_batch(request: web.Request) -> web.Response:
+    """Whole files at once; those that are not there are left out."""
+    store = request.app[STORE]
+    terms = {name: found for name in request.query.getall("file_id", []) if (found := store.terms(name)) is not None}
+    runs = fetch_runs([term for found in terms.values() for term in found], max_raw=_MAX_RUN)
+    fetches = {hash_to_hex(xorb): _fetches(request, xorb, found) for xorb, found in runs.items()}
+    wire = {name: _wire(found) for name, found in terms.items()}
+    return _json(encode(BatchReconstruction(files=wire, fetch_info=_fetch_info(fetches))))
+
+
+def _wire(terms: list[Term]) -> list[WireTerm]:
+    return [
+        WireTerm(hash=hash_to_hex(term.xorb_hash), unpacked_length=term.raw_length,
+                 range=WireRange(start=term.chunk_start, end=term.chunk_end))
+        for term in terms
+    ]  # fmt: skip
+
+
+def _fetch_info(fetches: dict[str, tuple[str, list[WireFetchRange]]]) -> dict[str, list[WireFetchV1]]:
+    return {
         name: [WireFetchV1(range=part.chunks, url=url, url_range=part.bytes) for part in ranges]
         for name, (url, ranges) in fetches.items()
     }
-    return _json(encode(ReconstructionV1(offset_into_first_range=skip, terms=wire, fetch_info=info)))
 
 
 def _fetches(request: web.Request, value: Hash, runs: list[tuple[int, int]]) -> tuple[str, list[WireFetchRange]]:

@@ -99,6 +99,11 @@ class Store:
         found = self._files.get(file_hash)
         return sum(term.raw_length for term in found[0]) if found else None
 
+    def terms(self, file_hash: str) -> list[Term] | None:
+        """How a whole file is put together."""
+        found = self._files.get(file_hash)
+        return found[0] if found else None
+
     def plan(
         self, file_hash: str, start: int, end: int
     ) -> tuple[int, list[Term], dict[Hash, list[tuple[int, int]]]]:  # fmt: skip

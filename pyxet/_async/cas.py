@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from typing import Final
 
@@ -27,6 +27,7 @@ from pyxet.errors import (
 )
 from pyxet.protocol.hashing import Hash, hash_to_hex
 from pyxet.protocol.messages import (
+    BatchReconstruction,
     ReconstructionV1,
     ReconstructionV2,
     ShardEvent,
@@ -35,7 +36,7 @@ from pyxet.protocol.messages import (
     XorbInserted,
     decode,
 )
-from pyxet.protocol.reconstruction import FetchRange, Plan, plan_from_v1, plan_from_v2
+from pyxet.protocol.reconstruction import FetchRange, Plan, plan_from_v1, plan_from_v2, plans_from_batch
 from pyxet.protocol.shard import Shard, parse_shard
 from pyxet.protocol.xorb import Xorb
 from pyxet.urls import RepoId
@@ -44,6 +45,10 @@ from pyxet.urls import RepoId
 _MARGIN: Final = 30
 # Plans that are kept for whoever reads the same range again.
 _MAX_PLANS: Final = 256
+# The CAS does not have the route of batches, or does not take such long ones.
+_NO_BATCHES: Final = frozenset({405, 414, 431, 501})
+# It may be a file that is missing as well as the route, and an endpoint that fails at a batch may still plan one file.
+_NO_ANSWER: Final = frozenset({400, 404, 422, 500})
 _PlanKey = tuple[Hash, int, int]
 
 
@@ -65,6 +70,8 @@ class Cas:
         self._planning: SingleFlight[_PlanKey, Plan] = SingleFlight()
         self.windows = Windows()
         self._v1_plans = False
+        # Whether the CAS plans several files at once, as far as is known.
+        self.batches = True
         self._v1_shards = False
 
     def note_revision(self, revision: str) -> None:
@@ -112,6 +119,37 @@ class Cas:
         while len(self._plans) > _MAX_PLANS:
             self._plans.popitem(last=False)
         return plan
+
+    async def reconstructions(self, values: Sequence[Hash]) -> dict[Hash, Plan | FormatError]:
+        """How to get whole files, with one request; their names are in its URL, so at most a hundred.
+
+        A file that the answer does not tell of is not in the result: the CAS does not know it, or does not plan several
+        files at once, or makes nothing of this request.
+
+        Raises
+        ------
+        RemoteError, ConnectionFailedError, RequestTimeoutError
+            The CAS or the network does not work now.
+        """
+        if not self.batches:
+            return {}
+        query = "&".join(f"file_id={hash_to_hex(value)}" for value in values)
+        what = f"planning the download of {len(values)} files"
+        try:
+            answer = await self._call("GET", f"/v1/reconstructions?{query}", "read", what)
+            return plans_from_batch(decode(answer.body, BatchReconstruction, what="reconstructions"))
+        except FormatError:
+            return {}
+        except RemoteError as error:
+            if error.status in _NO_BATCHES:
+                self.batches = False
+            elif error.status not in _NO_ANSWER:
+                raise
+            return {}
+
+    def note_missing_batch(self) -> None:
+        """Say that single plans know all files of a batch that brought nothing: then the route was missing, not a file."""
+        self.batches = False
 
     async def fetch(self, fetch: FetchRange) -> AsyncGenerator[bytes, None]:
         """The bytes of a fetch range. Raises `UrlExpiredError` where the URL is refused."""

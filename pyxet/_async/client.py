@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 from pyxet._async.cas import Cas
 from pyxet._async.catalog import Catalog
 from pyxet._async.hub import Hub
+from pyxet._async.many import SmallFiles
 from pyxet._async.revisions import Revisions
 from pyxet._async.transport import Transport
 from pyxet.config import Credential, Limits, RetryPolicy, Timeouts
@@ -41,6 +42,7 @@ class Client:
         self._user = self.credential.user
         self._entered: WeakKeyDictionary[asyncio.AbstractEventLoop, int] = WeakKeyDictionary()
         self._cas: dict[RepoId, Cas] = {}
+        self.small = SmallFiles(self.cas, self.limits)
 
     def cas(self, repo: RepoId) -> Cas:
         """The CAS as a repository's tokens open it."""

@@ -22,6 +22,7 @@ from pyxet._async.download import Downloader
 from pyxet._async.fanout import in_thread, run_all, run_each, to_end
 from pyxet._async.file import AsyncXetReadFile, Fetch
 from pyxet._async.listing import Listing, Located
+from pyxet._async.many import Placed, is_small
 from pyxet._async.partial import download_to
 from pyxet._async.view import Found, Info, View
 from pyxet.protocol.hashing import Buffer
@@ -91,7 +92,22 @@ class Reading(Listing):
 
             return read
 
-        contents = await run_each((job(name) for name in names), limit=self.limits.concurrency)
+        small = {name: file for name in names if (file := _small(found[name], start, end)) is not None}
+        others = [name for name in names if name not in small]
+        results: dict[str, bytes | Exception] = {}
+
+        async def read_small() -> None:
+            client = await self.connect()
+            results.update(
+                zip(small, await client.small.read_all([*small.values()], Downloader(client).read), strict=True)
+            )
+
+        async def read_others() -> None:
+            contents = await run_each((job(name) for name in others), limit=self.limits.concurrency)
+            results.update(zip(others, contents, strict=True))
+
+        await run_all((read_small, read_others), limit=2)
+        contents = [results[name] for name in names]
         if on_error == "raise":
             raise_first(contents)
         if alone and contents:
@@ -246,8 +262,18 @@ class Reading(Listing):
 
             return get
 
-        pairs = zip(rpaths, lpaths, strict=True)
-        await run_all((job(*pair) for pair in pairs), limit=self.limits.concurrency)
+        small: list[Placed] = []
+        others: list[Callable[[], Awaitable[None]]] = []
+        for pair in zip(rpaths, lpaths, strict=True):
+            file = _small(found.get(pair[0]))
+            if file is None or isfilelike(pair[1]):
+                others.append(job(*pair))
+            else:
+                small.append(Placed(file, Path(pair[1]), alone=job(*pair), done=_counter(callback, *pair, file.size)))
+        client = await self.connect()
+        await run_all(
+            (lambda: client.small.download_all(small), lambda: run_all(others, limit=self.limits.concurrency)), limit=2
+        )
 
     async def _local_names(
         self, rpath: Any, lpath: Any, recursive: bool, maxdepth: int | None
@@ -328,7 +354,10 @@ class Reading(Listing):
     async def _content(self, view: View, file: Found, start: int, end: int) -> bytes:
         """Bytes ``start`` to before ``end`` of a file."""
         if isinstance(file.content, RemoteFile):
-            return await Downloader(await self.connect()).read(file.content, start, end)
+            client = await self.connect()
+            if is_small(file.content, start, end):
+                return await client.small.read(file.content, Downloader(client).read)
+            return await Downloader(client).read(file.content, start, end)
         assert view.changes is not None
         assert file.content is not None
         return await view.changes.read(file.path, file.content, start, end)
@@ -348,6 +377,28 @@ def _file(path: str, found: Found) -> Found:
     if found.is_folder:
         raise IsADirectoryError(errno.EISDIR, "it is a folder", path)
     return found
+
+
+def _small(there: Located | Exception | None, start: int | None = None, end: int | None = None) -> RemoteFile | None:
+    """The stored file at a path if it is one that batches are for, and all of it is asked for."""
+    if there is None or isinstance(there, Exception):
+        return None
+    content = there[1].content
+    if isinstance(content, RemoteFile) and is_small(content, *_bounds(content.size, start, end)):
+        return content
+    return None
+
+
+def _counter(callback: Callback, remote: str, target: str, size: int) -> Callable[[], None]:
+    """Tells a callback that a file is there."""
+
+    def tell() -> None:
+        with callback.branched(remote, target) as child:
+            child.set_size(size)
+            child.relative_update(size)
+        callback.relative_update(1)
+
+    return tell
 
 
 def _is_folder(there: Located | Exception) -> bool:

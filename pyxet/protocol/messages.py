@@ -299,6 +299,16 @@ class ReconstructionV1(CasStruct):
     fetch_info: dict[str, list[WireFetchV1]]
 
 
+class BatchReconstruction(CasStruct):
+    """Answer of ``GET /v1/reconstructions?file_id=…&file_id=…``: whole files, which share what is fetched.
+
+    A file that the CAS does not know may be left out.
+    """
+
+    files: dict[str, list[WireTerm]]
+    fetch_info: dict[str, list[WireFetchV1]]
+
+
 class WireFetchRange(CasStruct):
     chunks: WireRange
     bytes: WireRange

@@ -9,11 +9,19 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from pyxet.errors import FormatError
 from pyxet.protocol.constants import CHUNK_HEADER_SIZE, MAX_CHUNK, MAX_XORB_BYTES_READ, MAX_XORB_CHUNKS
 from pyxet.protocol.hashing import Hash, hash_from_hex
-from pyxet.protocol.messages import ReconstructionV1, ReconstructionV2, WireRange, WireTerm
+from pyxet.protocol.messages import (
+    BatchReconstruction,
+    ReconstructionV1,
+    ReconstructionV2,
+    WireFetchV1,
+    WireRange,
+    WireTerm,
+)
 from pyxet.protocol.shard import Term
 from pyxet.protocol.xorb import MAX_PAYLOAD
 
@@ -63,22 +71,52 @@ class Plan:
 
 def plan_from_v1(message: ReconstructionV1) -> Plan:
     """The plan of a v1 answer. Raises `FormatError` if it makes no sense."""
-    fetches = {
-        hash_from_hex(name): [_fetch(entry.url, entry.range, entry.url_range) for entry in entries]
-        for name, entries in message.fetch_info.items()
-    }
+    fetches = {hash_from_hex(name): _Fetches(_fetches_v1(entries)) for name, entries in message.fetch_info.items()}
     return _plan(message.offset_into_first_range, message.terms, fetches)
 
 
 def plan_from_v2(message: ReconstructionV2) -> Plan:
     """The plan of a v2 answer. Raises `FormatError` if it makes no sense."""
     fetches = {
-        hash_from_hex(name): [
-            _fetch(entry.url, part.chunks, part.bytes) for entry in entries for part in entry.ranges
-        ]
+        hash_from_hex(name): _Fetches(
+            [_fetch(entry.url, part.chunks, part.bytes) for entry in entries for part in entry.ranges]
+        )
         for name, entries in message.xorbs.items()
-    }  # fmt: skip
+    }
     return _plan(message.offset_into_first_range, message.terms, fetches)
+
+
+def plans_from_batch(message: BatchReconstruction) -> dict[Hash, Plan | FormatError]:
+    """Plans of whole files from one answer, by file hash; those of one upload share fetches.
+
+    What makes no sense is the result of the files that it is about, and does no harm to the others. Files that the answer
+    does not tell of are not in the result.
+
+    Raises
+    ------
+    FormatError
+        A name is no hash, so that nobody knows what the answer is about.
+    """
+    fetches: dict[Hash, _Fetches] = {}
+    broken: dict[Hash, FormatError] = {}
+    for name, entries in message.fetch_info.items():
+        value = hash_from_hex(name)
+        try:
+            fetches[value] = _Fetches(_fetches_v1(entries))
+        except FormatError as error:
+            broken[value] = error
+    plans: dict[Hash, Plan | FormatError] = {}
+    for name, terms in message.files.items():
+        value = hash_from_hex(name)
+        try:
+            plans[value] = _plan(0, terms, fetches, broken)
+        except FormatError as error:
+            plans[value] = error
+    return plans
+
+
+def _fetches_v1(entries: Sequence[WireFetchV1]) -> list[FetchRange]:
+    return [_fetch(entry.url, entry.range, entry.url_range) for entry in entries]
 
 
 def _fetch(url: str, chunks: WireRange, span: WireRange) -> FetchRange:
@@ -112,11 +150,17 @@ class _Fetches:
         return self._furthest[index]
 
 
-def _plan(skip: int, terms: Sequence[WireTerm], fetches: Mapping[Hash, Sequence[FetchRange]]) -> Plan:
+def _plan(
+    skip: int,
+    terms: Sequence[WireTerm],
+    found: Mapping[Hash, _Fetches],
+    broken: Mapping[Hash, FormatError] = MappingProxyType({}),
+) -> Plan:
     parts = []
-    found = {value: _Fetches(ranges) for value, ranges in fetches.items()}
     for wire in terms:
         value = hash_from_hex(wire.hash)
+        if value in broken:
+            raise broken[value]
         start, end = wire.range.start, wire.range.end
         if not 0 <= start < end <= MAX_XORB_CHUNKS or not 0 < wire.unpacked_length <= (end - start) * MAX_CHUNK:
             raise FormatError(
@@ -172,15 +216,28 @@ def trim_terms(
     return skip, trimmed
 
 
-def fetch_runs(terms: Sequence[Term]) -> dict[Hash, list[tuple[int, int]]]:
-    """Runs of chunks to fetch for some terms: those of one xorb that touch or overlap become one run."""
+def fetch_runs(terms: Sequence[Term], *, max_raw: int | None = None) -> dict[Hash, list[tuple[int, int]]]:
+    """Runs of chunks to fetch for some terms: those of one xorb that touch or overlap become one run.
+
+    Parameters
+    ----------
+    max_raw:
+        Terms are not put together beyond so many bytes of raw content, where that is given.
+    """
     runs: dict[Hash, list[tuple[int, int]]] = {}
-    for value, start, end in sorted((term.xorb_hash, term.chunk_start, term.chunk_end) for term in terms):
+    size = 0
+    for value, start, end, length in sorted(
+        (term.xorb_hash, term.chunk_start, term.chunk_end, term.raw_length) for term in terms
+    ):
         found = runs.setdefault(value, [])
-        if found and start <= found[-1][1]:
-            found[-1] = (found[-1][0], max(end, found[-1][1]))
+        if found and end <= found[-1][1]:
+            continue
+        if found and start <= found[-1][1] and (max_raw is None or size + length <= max_raw):
+            found[-1] = (found[-1][0], end)
+            size += length
         else:
             found.append((start, end))
+            size = length
     return runs
 
 

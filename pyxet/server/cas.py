@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, TypeVar
 
 from aiohttp import web
@@ -18,12 +18,14 @@ from aiohttp import web
 from pyxet.errors import (
     BadRequestError,
     EntryNotFoundError,
+    FormatError,
     RangeNotSatisfiableError,
     XetError,
 )
 from pyxet.protocol.constants import MAX_SHARD_BYTES, MAX_XORB_BYTES_READ, MIB
 from pyxet.protocol.hashing import Hash, hash_from_hex, hash_to_hex
 from pyxet.protocol.messages import (
+    BatchReconstruction,
     ReconstructionV1,
     ReconstructionV2,
     ShardEvent,
@@ -56,6 +58,9 @@ _RANGE = re.compile(r"bytes=(\d{1,18})-(\d{0,18})\Z", re.ASCII)
 _HASH: Final = "{hash:[0-9a-f]{64}}"
 _MAX_XORB_BODY: Final = MAX_XORB_BYTES_READ + MIB
 _FOOTER_SIZE: Final = 200
+# Files of one batch, and raw bytes up to which what they need of a xorb is offered as one piece.
+_MAX_BATCH: Final = 1000
+_MAX_RUN: Final = 16 * MIB
 # Answers of chunk queries are good for a day: what they name stays, only their key should not.
 _SHARD_LIFE: Final = 24 * 3600
 # Bytes of an arriving xorb that go to a worker at once.
@@ -78,6 +83,7 @@ def add_routes(app: web.Application) -> None:
     app.router.add_get(f"/v1/chunks/default/{_HASH}", get_chunk)
     app.router.add_get(f"/v1/reconstructions/{_HASH}", get_reconstruction_v1)
     app.router.add_get(f"/v2/reconstructions/{_HASH}", get_reconstruction_v2)
+    app.router.add_get("/v1/reconstructions", get_reconstructions)
     app.router.add_head(f"/v1/files/{_HASH}", head_file)
     app.router.add_post("/v1/telemetry", post_telemetry)
 
@@ -223,15 +229,45 @@ async def get_reconstruction_v2(request: web.Request) -> web.Response:
     return await _reconstruction(request, _plan_v2)
 
 
+async def get_reconstructions(request: web.Request) -> web.Response:
+    """``GET /v1/reconstructions?file_id=…&file_id=…``: whole files at once. Unknown ones are left out of the answer."""
+    check_cas(request, "read")
+    names = dict.fromkeys(request.query.getall("file_id", []))
+    if len(names) > _MAX_BATCH:
+        raise BadRequestError(f"at most {_MAX_BATCH:,} files at once", status=400)
+    try:
+        values = [hash_from_hex(name) for name in names]
+    except FormatError as error:
+        raise BadRequestError(f"file_id: {error}", status=400) from error
+    content, sign = request.app[CONTENT], _signer(request)
+
+    def plan() -> bytes:
+        found = {value: entry for value in values if (entry := content.file(value)) is not None}
+        runs = fetch_runs([term for entry in found.values() for term in entry.terms], max_raw=_MAX_RUN)
+        return encode(
+            BatchReconstruction(
+                files={hash_to_hex(value): _wire(entry.terms) for value, entry in found.items()},
+                fetch_info=_fetch_info(_placed(content, runs), sign),
+            )
+        )
+
+    return json_response(await in_worker(request, plan))
+
+
 def _plan_v1(skip: int, terms: list[Term], runs: Runs, sign: Sign) -> bytes:
-    fetch_info = {
+    return encode(
+        ReconstructionV1(offset_into_first_range=skip, terms=_wire(terms), fetch_info=_fetch_info(runs, sign))
+    )
+
+
+def _fetch_info(runs: Runs, sign: Sign) -> dict[str, list[WireFetchV1]]:
+    return {
         hash_to_hex(value): [
             WireFetchV1(range=chunks, url=sign(hash_to_hex(value), [span]), url_range=_inclusive(span))
             for chunks, span in found
         ]
         for value, found in runs.items()
     }
-    return encode(ReconstructionV1(offset_into_first_range=skip, terms=_wire(terms), fetch_info=fetch_info))
 
 
 def _plan_v2(skip: int, terms: list[Term], runs: Runs, sign: Sign) -> bytes:
@@ -276,23 +312,28 @@ async def _reconstruction(
         end = min(entry.size, int(match[2]) + 1) if match[2] else entry.size
         if start >= end:
             raise RangeNotSatisfiableError(f"the file has {entry.size:,} bytes", status=416)
-    content, tokens, origin = request.app[CONTENT], request.app[TOKENS], str(request.url.origin())
-
-    def sign(name: str, spans: list[tuple[int, int]]) -> str:
-        return f"{origin}/v1/xorbs/default/{name}?{tokens.signed_query(name, spans)}"
+    content, sign = request.app[CONTENT], _signer(request)
 
     def plan() -> bytes:
         skip, terms = content.trim(entry, start, end)
-        runs: Runs = {
-            value: [
-                (WireRange(start=first, end=last), byte_range(content.stored(value), first, last))
-                for first, last in found
-            ]
-            for value, found in fetch_runs(terms).items()
-        }
-        return form(skip, terms, runs, sign)
+        return form(skip, terms, _placed(content, fetch_runs(terms)), sign)
 
     return json_response(await in_worker(request, plan))
+
+
+def _signer(request: web.Request) -> Sign:
+    tokens, origin = request.app[TOKENS], str(request.url.origin())
+    return lambda name, spans: f"{origin}/v1/xorbs/default/{name}?{tokens.signed_query(name, spans)}"
+
+
+def _placed(content: ContentStore, runs: Mapping[Hash, list[tuple[int, int]]]) -> Runs:
+    """Runs of chunks with where they lie in their xorbs."""
+    return {
+        value: [
+            (WireRange(start=first, end=last), byte_range(content.stored(value), first, last)) for first, last in found
+        ]
+        for value, found in runs.items()
+    }
 
 
 async def _file(request: web.Request) -> FileEntry:
@@ -317,7 +358,7 @@ async def _body(request: web.Request) -> bytes:
     return bytes(data)
 
 
-def _wire(terms: list[Term]) -> list[WireTerm]:
+def _wire(terms: Sequence[Term]) -> list[WireTerm]:
     return [
         WireTerm(
             hash=hash_to_hex(term.xorb_hash),
