@@ -7,6 +7,7 @@ import json
 import os
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -19,6 +20,7 @@ DEFAULT_ENDPOINT: Final = "https://huggingface.co"
 LOCAL_ENDPOINT: Final = "local"
 _MIB: Final = 1024 * 1024
 _MIN_MEMORY: Final = 16 * _MIB
+_MIN_BANDWIDTH: Final = 16 * 1024
 _VARIABLES: Final = (
     "XET_ENDPOINT", "XET_USER_NAME", "XET_USER_TOKEN", "HF_ENDPOINT", "HF_TOKEN", "HF_TOKEN_PATH", "HF_HOME", "HOME",
 )  # fmt: skip
@@ -71,17 +73,58 @@ class Timeouts:
             raise ConfigError(f"{self}: time-outs must be positive")
 
 
+def _of_cgroup(controller: str, name: str, *old_names: str) -> list[str]:
+    """What this process's control groups say, its own and those above it.
+
+    Parameters
+    ----------
+    controller:
+        Of version 1.
+    name, old_names:
+        The file of version 2, and those of version 1 that say the same in several, joined by blanks.
+    """
+    root = Path("/sys/fs/cgroup")
+    try:
+        lines = Path("/proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        lines = []
+    groups = {(root, (name,)): "", (root / controller, old_names): ""}
+    for line in lines:
+        _, controllers, group = [*line.split(":", 2), "", ""][:3]
+        if not controllers:
+            groups[root, (name,)] = group.strip("/")
+        elif controller in controllers.split(","):
+            groups[root / controller, old_names] = group.strip("/")
+    found = []
+    for (folder, names), group in groups.items():
+        # Inside a container the group's path may be one that only the host sees; the file at the root is ours then.
+        for place in (folder / group, *(folder / group).parents):
+            with suppress(OSError):
+                found.append(" ".join((place / file).read_text().strip() for file in names))
+            if place == folder:
+                break
+    return found
+
+
 def default_memory() -> int:
     """Bytes of file content that may be in flight: a quarter of the cgroup's or machine's memory, 16 to 256 MiB."""
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 1024 * _MIB
-    for name in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        try:
-            text = Path(name).read_text().strip()
-        except OSError:
-            continue
-        if text.isdigit():
-            total = min(total, int(text))
+    limits = _of_cgroup("memory", "memory.max", "memory.limit_in_bytes")
+    total = min([total, *(int(text) for text in limits if text.isdigit())])
     return max(_MIN_MEMORY, min(total // 4, 256 * _MIB))
+
+
+def usable_cores() -> int:
+    """Processors this process may use: of the machine, by its affinity, and by the quota of its cgroup (rounded up)."""
+    cores = [os.cpu_count() or 1]
+    if hasattr(os, "sched_getaffinity"):
+        cores.append(len(os.sched_getaffinity(0)))
+    for text in _of_cgroup("cpu", "cpu.max", "cpu.cfs_quota_us", "cpu.cfs_period_us"):
+        # No quota is "max", or -1 in version 1.
+        quota, _, period = text.partition(" ")
+        if quota.isdigit() and period.isdigit() and int(period) > 0:
+            cores.append(-(-int(quota) // int(period)))
+    return max(1, min(cores))
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,19 +134,25 @@ class Limits:
     Attributes
     ----------
     concurrency:
-        Requests in flight at once.
+        Requests in flight at once, at the most: an endpoint gets a few at first, and more while that makes it faster.
     memory:
         Bytes of file content in flight at once.
+    bandwidth:
+        Bytes per second of requests and answers together, without headers; ``None`` for no limit. It is shared with all
+        others that have a limit.
     """
 
-    concurrency: int = 32
+    concurrency: int = 64
     memory: int = field(default_factory=default_memory)
+    bandwidth: int | None = None
 
     def __post_init__(self) -> None:
         if self.concurrency < 1:
             raise ConfigError(f"Limits.concurrency is {self.concurrency}; it must be at least 1")
         if self.memory < _MIN_MEMORY:
             raise ConfigError(f"Limits.memory is {self.memory:,} bytes; it must be at least 16 MiB")
+        if self.bandwidth is not None and self.bandwidth < _MIN_BANDWIDTH:
+            raise ConfigError(f"Limits.bandwidth is {self.bandwidth:,} bytes per second; it must be at least 16 KiB")
 
 
 @dataclass(frozen=True, slots=True)

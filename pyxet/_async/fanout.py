@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import threading
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Hashable, Iterable
@@ -18,6 +19,8 @@ from itertools import islice
 from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
 from weakref import WeakMethod
+
+from pyxet.config import usable_cores
 
 T = TypeVar("T")
 X = TypeVar("X")
@@ -46,8 +49,21 @@ class Budget:
         self._lock = threading.RLock()
         self._waiting: deque[_Waiter] = deque()
         self._pressed: set[WeakMethod[Callable[[], None]]] = set()
+        self._limit = sys.maxsize
         self.in_use = 0
         self.resting = 0
+
+    @property
+    def limit(self) -> int:
+        """A bound beside those of the askers, which may change at any time."""
+        return self._limit
+
+    @limit.setter
+    def limit(self, limit: int) -> None:
+        more = limit > self._limit
+        self._limit = limit
+        if more:
+            self._grant()
 
     def on_pressure(self, method: Callable[[], None]) -> None:
         """Call a bound method, from any thread, when others need what rests. It is held weakly."""
@@ -56,12 +72,12 @@ class Budget:
 
     async def acquire(self, amount: int, cap: int) -> None:
         """Wait for an amount; pair it with `release`."""
-        loop = asyncio.get_running_loop()
-        waiter = _Waiter(amount, cap, loop, loop.create_future())
         with self._lock:
-            if not self._waiting and self.in_use + amount <= cap:
+            if not self._waiting and self.in_use + amount <= min(cap, self._limit):
                 self.in_use += amount
                 return
+            loop = asyncio.get_running_loop()
+            waiter = _Waiter(amount, cap, loop, loop.create_future())
             self._waiting.append(waiter)
         self._grant()
         try:
@@ -82,6 +98,8 @@ class Budget:
         """Give an amount back; from any thread."""
         with self._lock:
             self.in_use -= amount
+            if not self._waiting:
+                return
         self._grant()
 
     def rest(self, amount: int) -> None:
@@ -93,7 +111,7 @@ class Budget:
 
     def has_room(self, amount: int, cap: int) -> bool:
         """Whether an amount would be granted at once."""
-        return not self._waiting and self.in_use + amount <= cap
+        return not self._waiting and self.in_use + amount <= min(cap, self._limit)
 
     @asynccontextmanager
     async def hold(self, amount: int, cap: int) -> AsyncIterator[None]:
@@ -110,7 +128,7 @@ class Budget:
         with self._lock:
             while self._waiting:
                 waiter = self._waiting[0]
-                if self.in_use + waiter.amount > waiter.cap:
+                if self.in_use + waiter.amount > min(waiter.cap, self._limit):
                     if self.in_use > self.resting:
                         break
                     pressing = pressing or self.resting > 0
@@ -141,11 +159,6 @@ READ_MEMORY = Budget()
 WRITE_MEMORY = Budget()
 # Requests in flight.
 REQUESTS = Budget()
-
-
-def usable_cores() -> int:
-    """Processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class _Workers:
