@@ -226,9 +226,8 @@ def fetch_runs(terms: Sequence[Term], *, max_raw: int | None = None) -> dict[Has
     """
     runs: dict[Hash, list[tuple[int, int]]] = {}
     size = 0
-    for value, start, end, length in sorted(
-        (term.xorb_hash, term.chunk_start, term.chunk_end, term.raw_length) for term in terms
-    ):
+    for term in sorted(terms, key=lambda term: (term.xorb_hash, term.chunk_start, -term.chunk_end)):
+        value, start, end, length = term.xorb_hash, term.chunk_start, term.chunk_end, term.raw_length
         found = runs.setdefault(value, [])
         if found and end <= found[-1][1]:
             continue
