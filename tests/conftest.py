@@ -25,6 +25,8 @@ def no_configuration_of_this_machine(tmp_path_factory: pytest.TempPathFactory, m
         "HF_TOKEN_PATH",
     ):
         monkeypatch.delenv(name, raising=False)
+    # Processes that tests start import what is installed, wherever they run.
+    monkeypatch.setenv("PYTHONSAFEPATH", "1")
     monkeypatch.setenv("HOME", str(tmp_path_factory.getbasetemp() / "home"))
 
 
