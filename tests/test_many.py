@@ -38,7 +38,7 @@ from pyxet._async.download import Downloader
 from pyxet._async.many import SMALL, _decoded
 from pyxet.config import Limits
 from pyxet.errors import AccessDeniedError, FormatError, IntegrityError, RateLimitedError, ServerError
-from pyxet.protocol.hashing import ZERO_HASH, Hash, chunk_hash, file_hash, hash_from_hex, hash_to_hex
+from pyxet.protocol.hashing import ZERO_HASH, Hash, chunk_hash, hash_from_hex, hash_to_hex
 from pyxet.protocol.messages import BatchReconstruction, WireFetchV1, WireRange, WireTerm
 from pyxet.protocol.reconstruction import FetchRange, Plan, fetch_runs, plans_from_batch
 from pyxet.protocol.shard import Term
@@ -560,9 +560,9 @@ async def test_the_route_of_batches() -> None:
 
 
 async def test_the_route_needs_a_token() -> None:
-    async with world() as it:
-            async with (
-            aiohttp.ClientSession() as session,
-            session.get(f"{it.endpoint.url}/v1/reconstructions?file_id={'0' * 64}") as response,
-        ):
-            assert response.status == 401
+    async with (
+        world() as it,
+        aiohttp.ClientSession() as session,
+        session.get(f"{it.endpoint.url}/v1/reconstructions?file_id={'0' * 64}") as response,
+    ):
+        assert response.status == 401
