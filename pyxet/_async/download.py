@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import io
 import itertools
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
@@ -16,7 +17,7 @@ from typing import Final
 
 from pyxet._async.cas import Cas, UrlExpiredError
 from pyxet._async.client import Client
-from pyxet._async.fanout import READ_MEMORY, in_thread, ordered_window, run_all, run_each, stopped
+from pyxet._async.fanout import READ_MEMORY, in_thread, ordered_window, run_all, run_each, stopped, to_end
 from pyxet._async.windows import FileChunk, Lease
 from pyxet.errors import (
     AccessDeniedError,
@@ -33,6 +34,9 @@ from pyxet.protocol.xorb import ChunkDecoder
 from pyxet.types import RemoteFile
 
 WINDOW: Final = 16 * MIB
+# Windows of one file that are on their way or waiting for their turn. More of them, and with them more memory, would not
+# come faster; `Limits.memory` bounds those of all files.
+_WINDOWS_AT_ONCE: Final = 3
 # Bytes that are handed to a worker thread at once.
 _RUN: Final = 2 * MIB
 # New plans for one window whose URLs are refused, before that is taken for an answer.
@@ -56,12 +60,27 @@ class Downloader:
         IntegrityError
             The content does not have the file's hash or length.
         """
-        async with aclosing(self.stream(file, start, end)) as pieces:
-            found = [piece async for piece in pieces]
-        size = sum(map(len, found))
-        if size <= _RUN:
-            return b"".join(found)
-        return await in_thread(b"".join, found)
+        end = file.size if end is None else min(end, file.size)
+        if end - start <= _RUN:
+            async with aclosing(self.stream(file, start, end)) as pieces:
+                return b"".join([piece async for piece in pieces])
+        target = _Target(start, end)
+        try:
+            if file.xet_hash is None:
+                async with aclosing(self.stream(file, start, end)) as pieces:
+                    async for piece in pieces:
+                        await to_end(target.append, [piece])
+            else:
+                whole = (start, end) == (0, file.size)
+                hasher = FileHasher()
+                async with aclosing(self.chunks(file, start, end, verify=whole)) as runs:
+                    async for run in runs:
+                        await to_end(target.take, run, hasher if whole else None)
+                if whole:
+                    check_hash(file, hasher)
+            return target.whole()
+        finally:
+            target.close()
 
     async def read_ranges(
         self, file: RemoteFile, ranges: Sequence[tuple[int, int]], *, max_gap: int
@@ -140,7 +159,7 @@ class Downloader:
         async with ordered_window(
             _spans(start, end),
             window,
-            limit=max(1, self._memory // WINDOW),
+            limit=_WINDOWS_AT_ONCE,
             on_discard=Lease.release,
             ahead=lambda span: READ_MEMORY.has_room(span[1] - span[0], room),
         ) as results:
@@ -255,7 +274,7 @@ class Downloader:
         async with ordered_window(
             _spans(start, end),
             window,
-            limit=max(1, self._memory // WINDOW),
+            limit=_WINDOWS_AT_ONCE,
             on_discard=lambda result: READ_MEMORY.release(result[1]),
             ahead=lambda span: READ_MEMORY.has_room(span[1] - span[0], self._memory // 2),
         ) as results:
@@ -285,8 +304,54 @@ def check_hash(file: RemoteFile, hasher: FileHasher) -> None:
 
 
 def _decode(decoder: ChunkDecoder, pieces: Sequence[bytes], verify: bool) -> list[tuple[Buffer, Hash]]:
-    found = decoder.feed(pieces[0] if len(pieces) == 1 else b"".join(pieces))
-    return [(chunk.data, chunk_hash(chunk.data) if verify else b"") for chunk in found]
+    """What a run of pieces completes, and the hashes of it.
+
+    The pieces are not joined: chunks refer to them, and only those that cross from one to the next are copied. A joined
+    run would be fresh memory each time, and its pages cost more than the copy.
+    """
+    return [
+        (chunk.data, chunk_hash(chunk.data) if verify else b"")
+        for piece in pieces
+        for chunk in decoder.feed(piece)
+    ]  # fmt: skip
+
+
+class _Target:
+    """Memory for the content of a range, allocated once and filled in order by worker threads.
+
+    Pieces in a list, and then joined, would need twice the memory, and the pages of each half their first touch. Zeros
+    fresh from the system are not touched before they are written to; `io.BytesIO` takes them without a copy, lets them
+    be written to, and hands them out as the bytes they are without another one.
+    """
+
+    def __init__(self, start: int, end: int) -> None:
+        self._start, self._end = start, end
+        self._bytes = io.BytesIO(bytes(end - start))
+        self._view = self._bytes.getbuffer()
+        self._at = 0
+
+    def take(self, chunks: Sequence[FileChunk], hasher: FileHasher | None) -> None:
+        """Append the part of some chunks that lies in the range, and add all of them to the file's hash."""
+        if hasher is not None:
+            hasher.update([(chunk.hash, len(chunk.data)) for chunk in chunks])
+        self.append([_cut(chunk, self._start, self._end) for chunk in chunks])
+
+    def append(self, pieces: Sequence[Buffer]) -> None:
+        """Append pieces; `ValueError` if they do not fit."""
+        for piece in pieces:
+            self._view[self._at : self._at + len(piece)] = piece
+            self._at += len(piece)
+
+    def whole(self) -> bytes:
+        """The content, once all of it is there."""
+        assert self._at == self._end - self._start, "chunks cover the range, or an error was raised"
+        self._view.release()
+        return self._bytes.getvalue()
+
+    def close(self) -> None:
+        """Let go of the memory, so that a traceback does not keep it."""
+        self._view.release()
+        self._bytes.close()
 
 
 def _cut(chunk: FileChunk, start: int, end: int) -> Buffer:

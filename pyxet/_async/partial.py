@@ -24,6 +24,8 @@ from pyxet.protocol.hashing import Buffer, FileHasher, Hash, chunk_hash
 from pyxet.types import RemoteFile
 
 _RECORD = struct.Struct("<32sI")
+# Pieces that one call writes; systems take at least 1,024.
+_VECTOR: Final = 1024
 # Records that are checked in one go of a worker thread.
 _BATCH: Final = 256
 
@@ -133,11 +135,15 @@ def _same_file(descriptor: int, path: Path) -> bool:
 
 
 def _write_all(descriptor: int, pieces: Sequence[Buffer]) -> None:
-    with open(descriptor, "wb", buffering=0, closefd=False) as file:
-        for piece in pieces:
-            view = memoryview(piece)
-            while view:
-                view = view[file.write(view) :]
+    """Write pieces, many with one call: file systems handle a large write by larger units than pages."""
+    for at in range(0, len(pieces), _VECTOR):
+        waiting = list(pieces[at : at + _VECTOR])
+        while waiting:
+            written = os.writev(descriptor, waiting)
+            while waiting and written >= len(waiting[0]):
+                written -= len(waiting.pop(0))
+            if written:
+                waiting[0] = memoryview(waiting[0])[written:]
 
 
 async def download_to(
@@ -205,10 +211,14 @@ async def _chunked(
     if start < file.size:
         async with aclosing(downloader.chunks(file, start, file.size, verify=True)) as runs:
             async for run in runs:
-                hasher.update((chunk.hash, len(chunk.data)) for chunk in run)
-                await to_end(part.append, run)
+                await to_end(_take, part, hasher, run)
                 progress(sum(len(chunk.data) for chunk in run))
     check_hash(file, hasher)
+
+
+def _take(part: _Part, hasher: FileHasher, run: Sequence[FileChunk]) -> None:
+    hasher.update([(chunk.hash, len(chunk.data)) for chunk in run])
+    part.append(run)
 
 
 async def _plain(

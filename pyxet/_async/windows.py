@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from pyxet._async.fanout import READ_MEMORY, stopped
 from pyxet.errors import XetError
@@ -21,8 +20,7 @@ _EDGES: Final = 2 * MAX_CHUNK
 _Key = tuple[Hash, bool]
 
 
-@dataclass(frozen=True, slots=True)
-class FileChunk:
+class FileChunk(NamedTuple):
     """A decoded chunk: its offset in the file, its content, and its hash (empty where nobody verifies)."""
 
     offset: int

@@ -18,7 +18,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from pyxet.errors import FormatError
 from pyxet.protocol import compression
@@ -36,11 +36,12 @@ MAX_PAYLOAD: Final = MAX_CHUNK + MAX_CHUNK // 128 + 64
 _MAIN, _HASHES, _BOUNDS = b"XETBLOB\x01", b"XBLBHSH\x00", b"XBLBBND\x01"
 _COUNT = struct.Struct("<I")
 _TRAILER = struct.Struct("<III16x")
+_WORD = struct.Struct("<Q")
 _UNUSED: Final = 16
+_LAST_SCHEME: Final = int(max(compression.Scheme))
 
 
-@dataclass(frozen=True, slots=True)
-class ChunkHeader:
+class ChunkHeader(NamedTuple):
     """The 8 bytes before a chunk's payload; sizes in bytes."""
 
     payload_length: int
@@ -57,11 +58,11 @@ class ChunkHeader:
         """Read a header; `FormatError` if it is cut off, or its version, scheme or sizes are out of range."""
         if len(data) - offset < CHUNK_HEADER_SIZE:
             raise FormatError("xorb: cut off in a chunk header", offset=offset)
-        word = int.from_bytes(data[offset : offset + CHUNK_HEADER_SIZE], "little")
+        (word,) = _WORD.unpack_from(data, offset)
         header = cls(word >> 8 & 0xFFFFFF, word >> 32 & 0xFF, word >> 40)
         if word & 0xFF:
             raise FormatError(f"xorb chunk header: version {word & 0xFF} is unknown", offset=offset)
-        if header.scheme > max(compression.Scheme):
+        if header.scheme > _LAST_SCHEME:
             raise FormatError(f"xorb chunk header: compression scheme {header.scheme} is unknown", offset=offset)
         if not 0 < header.raw_length <= MAX_CHUNK:
             raise FormatError(f"xorb chunk header: raw length {header.raw_length:,} is out of range", offset=offset)
@@ -72,8 +73,7 @@ class ChunkHeader:
         return header
 
 
-@dataclass(frozen=True, slots=True)
-class XorbChunk:
+class XorbChunk(NamedTuple):
     """A chunk of a xorb: its hash, raw length, and where it ends in the serialized xorb (header included)."""
 
     hash: Hash
@@ -108,8 +108,7 @@ class Xorb:
     slices: tuple[Buffer, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class EncodedChunk:
+class EncodedChunk(NamedTuple):
     """A chunk ready for a xorb: header and payload, with the hash of the raw content."""
 
     hash: Hash
@@ -165,8 +164,7 @@ class XorbBuilder:
         return Xorb(XorbInfo(value, chunks, self.size), tuple(self._slices))
 
 
-@dataclass(frozen=True, slots=True)
-class DecodedChunk:
+class DecodedChunk(NamedTuple):
     """The raw content of a chunk, and the serialized bytes it took."""
 
     data: Buffer
@@ -219,8 +217,9 @@ class ChunkDecoder:
             if self._needed == CHUNK_HEADER_SIZE:
                 self._needed += self._header(self._pending, 0).payload_length
             else:
-                found.append(self._decode(memoryview(bytes(self._pending)), self._header(self._pending, 0)))
-                self._pending = bytearray()
+                # What is decoded may refer to the bytes, so the next chunk gets others.
+                whole, self._pending = self._pending, bytearray()
+                found.append(self._decode(memoryview(whole), self._header(whole, 0)))
                 self._needed = CHUNK_HEADER_SIZE
         while len(view) - at >= CHUNK_HEADER_SIZE:
             header = self._header(view, at)
