@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
 from itertools import islice
+from pathlib import Path
 from typing import Any, Final
 
 import pygit2
@@ -34,6 +35,7 @@ from pyxet.server.git_objects import (
     check_path,
     signature,
 )
+from pyxet.server.git_pack import PackWriter
 from pyxet.server.object_store import is_disk_full
 from pyxet.urls import RepoId, is_commit_id, may_be_commit
 
@@ -218,6 +220,14 @@ class Repository:
     def store(self, data: bytes) -> str:
         """Write a blob for a later `commit`; its object id."""
         return str(self._git.create_blob(data))
+
+    @contextmanager
+    def storing(self) -> Iterator[Callable[[bytes], str]]:
+        """A function like `store` for many blobs, which are there when the block has ended: see `git_pack`."""
+        with closing(PackWriter(Path(self._git.path) / "objects")) as pack:
+            yield pack.add
+            if len(pack):
+                pack.publish()
 
     def commit(
         self,

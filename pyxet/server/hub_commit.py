@@ -6,6 +6,7 @@ import base64
 import binascii
 import codecs
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from typing import Final
 
 from aiohttp import web
@@ -46,6 +47,8 @@ from pyxet.server.tokens import Account
 from pyxet.urls import XetURL
 
 MAX_REGULAR: Final = 1024 * 1024
+# Lines of a commit whose blobs are worth a pack.
+_MANY: Final = 32
 
 
 def add_routes(app: web.Application) -> None:
@@ -162,29 +165,32 @@ def _commit(
         contents.add(oid)
         return _pointer(content, known, path, oid, size)
 
-    for number, line in enumerate(_lines(body), 1):
-        outer = decode(line, CommitLine, what=f"commit line {number}")
-        if outer.key not in COMMIT_KEYS:
-            raise BadRequestError(f"commit line {number}: {outer.key!r} is not an operation", status=400)
-        value = decode(memoryview(outer.value), COMMIT_KEYS[outer.key], what=f"commit line {number}")
-        match value:
-            case CommitHeader():
-                header = value
-            case CommitFile():
-                data = _regular(value)
-                written = LfsPointer.parse(data)
-                if written is not None:
-                    # Readers take it for what it says, so it has to be as true as any LFS file.
-                    data = pointer(value.path, written.sha256, written.size)
-                changes[check_path(value.path)] = repo.store(data)
-            case CommitLfsFile():
-                if value.algo != "sha256":
-                    raise BadRequestError(f"{value.path}: {value.algo!r} is not a known algorithm", status=400)
-                changes[check_path(value.path)] = repo.store(pointer(value.path, value.oid, value.size))
-            case CommitDeletedPath() if outer.key == "deletedFolder":
-                folders.append(value.path.removesuffix("/"))
-            case CommitDeletedPath():
-                changes[value.path] = None
+    # A few blobs are cheapest as files of their own, many in a pack.
+    many = body.count(b"\n") > _MANY
+    with repo.storing() if many else nullcontext(repo.store) as store:
+        for number, line in enumerate(_lines(body), 1):
+            outer = decode(line, CommitLine, what=f"commit line {number}")
+            if outer.key not in COMMIT_KEYS:
+                raise BadRequestError(f"commit line {number}: {outer.key!r} is not an operation", status=400)
+            value = decode(memoryview(outer.value), COMMIT_KEYS[outer.key], what=f"commit line {number}")
+            match value:
+                case CommitHeader():
+                    header = value
+                case CommitFile():
+                    data = _regular(value)
+                    written = LfsPointer.parse(data)
+                    if written is not None:
+                        # Readers take it for what it says, so it has to be as true as any LFS file.
+                        data = pointer(value.path, written.sha256, written.size)
+                    changes[check_path(value.path)] = store(data)
+                case CommitLfsFile():
+                    if value.algo != "sha256":
+                        raise BadRequestError(f"{value.path}: {value.algo!r} is not a known algorithm", status=400)
+                    changes[check_path(value.path)] = store(pointer(value.path, value.oid, value.size))
+                case CommitDeletedPath() if outer.key == "deletedFolder":
+                    folders.append(value.path.removesuffix("/"))
+                case CommitDeletedPath():
+                    changes[value.path] = None
     if header is None or not header.summary.strip():
         raise BadRequestError("a commit needs a header with a summary", status=400)
     message = f"{header.summary}\n\n{header.description}".strip()

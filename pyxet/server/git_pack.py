@@ -1,0 +1,140 @@
+"""Git pack files of many new blobs (git's ``gitformat-pack``): three syncs for a commit, not one for each file of it.
+
+A loose object is a file of its own, which is made, synced and renamed: ten thousand pointers keep a disk busy for many
+seconds. In a pack they are one file and its index. Objects are whole, none is a difference to another; ``git gc`` finds
+those when it likes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import struct
+import tempfile
+import zlib
+from pathlib import Path
+from typing import Final
+
+from pyxet.errors import BadRequestError
+from pyxet.server.object_store import sync_folder, write_all
+
+_BLOB: Final = 3
+_HEADER = struct.Struct(">4sII")
+# Beyond it offsets have another form; what is inside a commit's request is far below.
+_MAX_OFFSET: Final = 2**31
+_FLUSH: Final = 1024 * 1024
+
+
+class PackWriter:
+    """Writes blobs to a pack of a repository.
+
+    Parameters
+    ----------
+    objects:
+        The repository's ``objects`` folder.
+    """
+
+    def __init__(self, objects: Path) -> None:
+        self._folder = objects / "pack"
+        self._folder.mkdir(exist_ok=True)
+        # Git removes what a crash leaves under such a name.
+        self._descriptor, name = tempfile.mkstemp(prefix="tmp_pack_", dir=self._folder)
+        self._temporary = Path(name)
+        # Object id → checksum of the packed bytes, offset in the pack.
+        self._entries: dict[bytes, tuple[int, int]] = {}
+        self._buffer = bytearray()
+        self._size = 0
+        # The count comes at the end.
+        self._write(bytes(_HEADER.size))
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def add(self, data: bytes) -> str:
+        """Add a blob, unless it is there; its object id."""
+        digest = hashlib.sha1(b"blob %d\0" % len(data))
+        digest.update(data)
+        oid = digest.digest()
+        if oid not in self._entries:
+            if self._size >= _MAX_OFFSET:
+                raise BadRequestError("the files inside one commit are too large together", status=413)
+            packed = _size_header(_BLOB, len(data)) + zlib.compress(data, 1)
+            self._entries[oid] = (zlib.crc32(packed), self._size)
+            self._write(packed)
+        return oid.hex()
+
+    def close(self) -> None:
+        """Leave nothing of a pack that was not published."""
+        os.close(self._descriptor)
+        self._temporary.unlink(missing_ok=True)
+
+    def publish(self) -> None:
+        """Make the pack durable and part of the repository. The index comes last: without one a pack is not looked at."""
+        self._flush()
+        os.pwrite(self._descriptor, _HEADER.pack(b"PACK", 2, len(self._entries)), 0)
+        checksum = self._checksum()
+        write_all(self._descriptor, checksum)
+        os.fsync(self._descriptor)
+        target = self._folder / f"pack-{checksum.hex()}"
+        self._temporary.rename(target.with_suffix(".pack"))
+        descriptor, name = tempfile.mkstemp(prefix="tmp_idx_", dir=self._folder)
+        try:
+            write_all(descriptor, self._index(checksum))
+            os.fsync(descriptor)
+            os.rename(name, target.with_suffix(".idx"))
+        finally:
+            os.close(descriptor)
+            Path(name).unlink(missing_ok=True)
+        sync_folder(self._folder)
+
+    def _write(self, data: bytes) -> None:
+        self._size += len(data)
+        self._buffer += data
+        if len(self._buffer) >= _FLUSH:
+            self._flush()
+
+    def _flush(self) -> None:
+        write_all(self._descriptor, self._buffer)
+        self._buffer.clear()
+
+    def _checksum(self) -> bytes:
+        os.lseek(self._descriptor, 0, os.SEEK_SET)
+        digest = hashlib.sha1()
+        while piece := os.read(self._descriptor, _FLUSH):
+            digest.update(piece)
+        return digest.digest()
+
+    def _index(self, checksum: bytes) -> bytes:
+        """The index, version 2: how many ids begin with at most each byte, ids, checksums, offsets."""
+        entries = sorted(self._entries.items())
+        counts = [0] * 256
+        for oid, _ in entries:
+            counts[oid[0]] += 1
+        total = 0
+        for first, count in enumerate(counts):
+            total += count
+            counts[first] = total
+        index = b"".join(
+            (
+                b"\xfftOc",
+                struct.pack(">257I", 2, *counts),
+                *(oid for oid, _ in entries),
+                struct.pack(f">{total}I", *(crc for _, (crc, _) in entries)),
+                struct.pack(f">{total}I", *(offset for _, (_, offset) in entries)),
+                checksum,
+            )
+        )
+        return index + hashlib.sha1(index).digest()
+
+
+def _size_header(kind: int, size: int) -> bytes:
+    """An object's type and size: four bits of the size, then seven in each byte, the high bit says that more follow."""
+    byte = kind << 4 | size & 15
+    size >>= 4
+    header = bytearray()
+    while size:
+        header.append(byte | 0x80)
+        byte = size & 0x7F
+        size >>= 7
+    header.append(byte)
+    return bytes(header)
