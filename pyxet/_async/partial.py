@@ -24,7 +24,9 @@ from pyxet.protocol.hashing import Buffer, FileHasher, Hash, chunk_hash
 from pyxet.types import RemoteFile
 
 _RECORD = struct.Struct("<32sI")
-# Pieces that one call writes; systems take at least 1,024.
+# Bytes and pieces that one call writes. Calls for single chunks cost twice as much; from a mebibyte on, the page cache
+# looks for stretches of memory that are hard to come by. Systems take at least 1,024 pieces.
+_WRITE: Final = 512 * 1024
 _VECTOR: Final = 1024
 # Records that are checked in one go of a worker thread.
 _BATCH: Final = 256
@@ -135,15 +137,26 @@ def _same_file(descriptor: int, path: Path) -> bool:
 
 
 def _write_all(descriptor: int, pieces: Sequence[Buffer]) -> None:
-    """Write pieces, many with one call: file systems handle a large write by larger units than pages."""
-    for at in range(0, len(pieces), _VECTOR):
-        waiting = list(pieces[at : at + _VECTOR])
-        while waiting:
-            written = os.writev(descriptor, waiting)
-            while waiting and written >= len(waiting[0]):
-                written -= len(waiting.pop(0))
-            if written:
-                waiting[0] = memoryview(waiting[0])[written:]
+    """Write pieces, several with one call: the page cache takes up a larger write in larger units than pages."""
+    waiting: list[Buffer] = []
+    size = 0
+    for piece in pieces:
+        waiting.append(piece)
+        size += len(piece)
+        if size >= _WRITE or len(waiting) == _VECTOR:
+            _write_vector(descriptor, waiting)
+            waiting, size = [], 0
+    if waiting:
+        _write_vector(descriptor, waiting)
+
+
+def _write_vector(descriptor: int, waiting: list[Buffer]) -> None:
+    while waiting:
+        written = os.writev(descriptor, waiting)
+        while waiting and written >= len(waiting[0]):
+            written -= len(waiting.pop(0))
+        if written:
+            waiting[0] = memoryview(waiting[0])[written:]
 
 
 async def download_to(
