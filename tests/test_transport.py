@@ -32,6 +32,7 @@ from _faults import (
 
 from pyxet._async import transport as transport_module
 from pyxet._async.exchange import Body
+from pyxet._async.pacing import START
 from pyxet._async.transport import Transport, is_refused
 from pyxet.config import Credential, Limits, RetryPolicy, Timeouts
 from pyxet.errors import (
@@ -113,19 +114,21 @@ async def test_a_retry_after_that_is_none_is_ignored(text: str) -> None:
 
 async def test_retry_after_says_how_long(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[float] = []
-    wait = Transport._wait
+    sleep = asyncio.sleep
 
-    def recording(self: Transport, failures: int, error: BaseException | None) -> float:
-        asked.append(wait(self, failures, error))
-        return 0.0
+    async def recording(delay: float) -> None:
+        asked.append(delay)
+        await sleep(0)
 
-    monkeypatch.setattr(Transport, "_wait", recording)
+    monkeypatch.setattr(asyncio, "sleep", recording)
     async with world(retry=RetryPolicy(attempts=3, base_delay=1.0, max_delay=5.0)) as it:
         it.proxy.rule(WHOAMI, answer(503, Retry_After="7"), times=1)
         it.proxy.rule(WHOAMI, answer(503), times=1)
         await it.client.hub.whoami()
+    # The request waits, and then its origin, for others could have asked meanwhile.
     assert asked[0] == 7.0
-    assert 1.0 <= asked[1] <= 2.0
+    assert 0.0 < asked[1] < 7.0
+    assert 1.0 <= asked[2] <= 2.0
 
 
 async def test_dropped_connections_are_tried_again() -> None:
@@ -401,7 +404,7 @@ async def test_cancelled_requests_leave_nothing() -> None:
     async with world() as it:
         it.proxy.rule(WHOAMI, silent())
         asking = [asyncio.create_task(it.client.hub.whoami()) for _ in range(40)]
-        for _ in range(32):
+        for _ in range(START):
             await it.proxy.arrival()
         for task in asking:
             task.cancel()

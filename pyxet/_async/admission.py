@@ -28,11 +28,13 @@ class Pacer:
         self.slots = Budget()
         self.slots.limit = self.pace.allowed
 
-    async def enter(self, cap: int) -> float:
-        """Wait until a request may be sent; the time at which that is. Pair it with `leave`.
+    async def enter(self, kind: str, cap: int) -> Visit:
+        """Wait until a request may be sent.
 
         Parameters
         ----------
+        kind:
+            What it asks for: it is expected to take as long as others of its kind.
         cap:
             Requests at once in the whole process.
         """
@@ -43,30 +45,7 @@ class Pacer:
         except BaseException:
             self.slots.release(1)
             raise
-        return self._clock()
-
-    def leave(self) -> None:
-        """The request has ended, however it did."""
-        REQUESTS.release(1)
-        self.slots.release(1)
-
-    def answered(self, sent: float, first_byte: float, *, kind: str, size: int, cap: int) -> None:
-        """Note, before `leave`, that an answer has come; see `Pace.answered`."""
-        with self._lock:
-            self.pace.answered(
-                sent, first_byte, self._clock(), kind=kind, size=size, in_flight=self.slots.in_use, cap=cap
-            )
-            self.slots.limit = self.pace.allowed
-
-    def refused(self, sent: float, pause: float = 0.0) -> None:
-        """Note, before `leave`, that the endpoint is busy; see `Pace.refused`."""
-        with self._lock:
-            self.pace.refused(sent, self._clock(), in_flight=self.slots.in_use, pause=pause)
-            self.slots.limit = self.pace.allowed
-
-    def now(self) -> float:
-        """The time by the pacer's clock, in seconds."""
-        return self._clock()
+        return Visit(self, kind, cap, self._clock())
 
     async def _pause(self) -> None:
         """Wait out what the endpoint asked for, and what it asks for meanwhile."""
@@ -75,6 +54,63 @@ class Pacer:
             until = self.pace.paused_until
             if (delay := until - self._clock()) > 0:
                 await asyncio.sleep(delay)
+
+
+class Visit:
+    """One request's place among those to an origin, to be left; what is noted of it first is what its pacer learns.
+
+    Attributes
+    ----------
+    size:
+        Bytes of content that were moved in either direction.
+    """
+
+    __slots__ = ("_cap", "_first_byte", "_kind", "_pacer", "_sent", "size")
+
+    def __init__(self, pacer: Pacer, kind: str, cap: int, now: float) -> None:
+        self._pacer = pacer
+        self._kind = kind
+        self._cap = cap
+        self._sent = self._first_byte = now
+        self.size = 0
+
+    def first_byte(self) -> None:
+        """The answer begins."""
+        self._first_byte = self._pacer._clock()
+
+    def answered(self, error: int | None = None) -> None:
+        """The whole answer has come; an error's status makes it one of another kind."""
+        pacer = self._pacer
+        kind = self._kind if error is None else f"{self._kind} {error}"
+        with pacer._lock:
+            pacer.pace.answered(
+                self._sent,
+                self._first_byte,
+                pacer._clock(),
+                kind=kind,
+                size=self.size,
+                in_flight=pacer.slots.in_use,
+                cap=self._cap,
+            )
+            pacer.slots.limit = pacer.pace.allowed
+
+    def refused(self, pause: float = 0.0) -> None:
+        """The endpoint had too many requests, or did not answer in time.
+
+        Parameters
+        ----------
+        pause:
+            Seconds in which it wants no request at all.
+        """
+        pacer = self._pacer
+        with pacer._lock:
+            pacer.pace.refused(self._sent, pacer._clock(), in_flight=pacer.slots.in_use, pause=pause)
+            pacer.slots.limit = pacer.pace.allowed
+
+    def leave(self) -> None:
+        """The request is over."""
+        REQUESTS.release(1)
+        self._pacer.slots.release(1)
 
 
 class _Shared:

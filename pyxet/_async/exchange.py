@@ -12,9 +12,21 @@ from email.utils import parsedate_to_datetime
 from functools import cached_property
 from typing import Any, Final
 
-from pyxet.errors import FormatError, IntegrityError
+from pyxet.errors import (
+    ConnectionFailedError,
+    FormatError,
+    IntegrityError,
+    RateLimitedError,
+    RemoteError,
+    RequestTimeoutError,
+    ServerError,
+)
 
 SLICE: Final = 1024 * 1024
+# "not so many": the endpoint is busy as a whole.
+OVERLOADED: Final = frozenset({429, 503, 504})
+# "not now": the endpoint is busy with this resource.
+_BUSY: Final = frozenset({408, 423, 425})
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)\Z")
 
 
@@ -45,20 +57,19 @@ class Answer:
     status: int
     headers: Mapping[str, str]
     body: bytes = field(repr=False)
-    url: str = field(repr=False)
 
 
-def sliced(pieces: Iterable[bytes | bytearray | memoryview]) -> Iterator[bytes | memoryview]:
-    """Pieces cut, or put together, to slices of about a mebibyte: each one sent has its price."""
+def sliced(pieces: Iterable[bytes | bytearray | memoryview], largest: int = SLICE) -> Iterator[bytes | memoryview]:
+    """Pieces cut, or put together, to slices of ``largest`` bytes, at the most: each one sent has its price."""
     group: list[bytes | bytearray | memoryview] = []
     size = 0
     for piece in pieces:
-        if group and size + len(piece) > SLICE:
+        if group and size + len(piece) > largest:
             yield b"".join(group)
             group, size = [], 0
-        if len(piece) >= SLICE // 2 and not group:
+        if len(piece) >= largest // 2 and not group:
             view = memoryview(piece)
-            yield from (view[at : at + SLICE] for at in range(0, len(view), SLICE))
+            yield from (view[at : at + largest] for at in range(0, len(view), largest))
         else:
             group.append(piece)
             size += len(piece)
@@ -112,3 +123,23 @@ def retry_after(text: str | None) -> float | None:
         except ValueError:
             return None
     return max(0.0, seconds) if math.isfinite(seconds) else None
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether trying again may help."""
+    if isinstance(error, ServerError):
+        return error.status not in (501, 505, 507)
+    if isinstance(error, RemoteError):
+        return is_busy(error)
+    return isinstance(error, (ConnectionFailedError, RequestTimeoutError))
+
+
+def is_busy(error: RemoteError) -> bool:
+    """Whether the endpoint had no time for a request. A conflict is for good, unless it says when to come back."""
+    busy = error.status in _BUSY or (error.status == 409 and error.retry_after is not None)
+    return isinstance(error, RateLimitedError) or busy
+
+
+def never(error: BaseException) -> bool:
+    """For requests that are sent once."""
+    return False

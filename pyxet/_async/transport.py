@@ -14,94 +14,123 @@ import os
 import random
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, NamedTuple
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urljoin
 from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined]
 from weakref import WeakSet
 
 import aiohttp
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
 from yarl import URL
 
-from pyxet._async.exchange import SLICE, Answer, Body, detail_of, retry_after, skipped, sliced
-from pyxet._async.fanout import REQUESTS, in_thread
+from pyxet._async.admission import Origin, Visit, metered, pacer_of
+from pyxet._async.exchange import (
+    OVERLOADED,
+    SLICE,
+    Answer,
+    Body,
+    detail_of,
+    is_busy,
+    is_transient,
+    never,
+    retry_after,
+    skipped,
+    sliced,
+)
+from pyxet._async.fanout import in_thread
+from pyxet._async.pacing import piece_size
 from pyxet._version import __version__
 from pyxet.config import Credential, Limits, RetryPolicy, Timeouts
 from pyxet.errors import (
     ConnectionFailedError,
-    RateLimitedError,
     RemoteError,
     RequestTimeoutError,
-    ServerError,
     error_from_response,
 )
+
+__all__ = ["Query", "StreamAnswer", "Transport", "is_refused", "is_transient", "never"]
 
 _SMALL_BODY: Final = 64 * 1024
 _MAX_ERROR_BODY: Final = 64 * 1024
 _MAX_REDIRECTS: Final = 5
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
-# "not now": the endpoint is busy with this resource.
-_BUSY: Final = frozenset({408, 423, 425})
 
 Query = Mapping[str, str] | Sequence[tuple[str, str]]
 
 
-@dataclass(frozen=True)
 class StreamAnswer:
-    """An answer whose body is still arriving."""
+    """An answer whose body is still arriving. It is one of the process's requests until it is closed."""
 
-    status: int
-    headers: Mapping[str, str]
-    what: str
-    _response: aiohttp.ClientResponse = field(repr=False)
-    _progress: float
+    __slots__ = ("_bandwidth", "_progress", "_response", "_visit", "headers", "status", "what")
 
-    async def chunks(self) -> AsyncGenerator[bytes, None]:
-        """Pieces of the body, as large as they arrive. A body that breaks off or stalls raises."""
+    def __init__(
+        self, response: aiohttp.ClientResponse, visit: Visit, what: str, *, progress: float, bandwidth: int | None
+    ) -> None:
+        self.status = response.status
+        self.headers: Mapping[str, str] = response.headers
+        self.what = what
+        self._response = response
+        self._visit = visit
+        self._progress = progress
+        self._bandwidth = bandwidth
+
+    async def piece(self) -> bytes:
+        """The next piece of the body, as large as it arrived; empty at the end. One that breaks off or stalls raises."""
         content = self._response.content
         try:
-            while True:
-                # What is there already needs no time-out; setting one for every piece would cost more than the piece.
-                piece = content.read_nowait()
-                if not piece:
-                    if content.at_eof():
-                        return
-                    async with asyncio.timeout(self._progress):
-                        piece = await content.readany()
-                if piece:
-                    yield piece
+            # What is there already needs no time-out; setting one for every piece would cost more than the piece.
+            piece = content.read_nowait()
+            while not piece and not content.at_eof():
+                async with asyncio.timeout(self._progress):
+                    piece = await content.readany()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            if isinstance(error, TimeoutError):
+                self._visit.refused()
             raise _translated(error, self.what) from error
+        if piece:
+            self._visit.size += len(piece)
+            if self._bandwidth is not None:
+                await metered(len(piece), self._bandwidth, spent=True)
+        return piece
 
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
+        """The pieces of the body."""
+        while piece := await self.piece():
+            yield piece
 
-def is_transient(error: BaseException) -> bool:
-    """Whether trying again may help."""
-    if isinstance(error, ServerError):
-        return error.status not in (501, 505, 507)
-    if isinstance(error, RemoteError):
-        return _is_busy(error)
-    return isinstance(error, (ConnectionFailedError, RequestTimeoutError))
+    async def read(self) -> bytes:
+        """The whole body, or what is left of it."""
+        pieces = []
+        while piece := await self.piece():
+            pieces.append(piece)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    async def error(self, longest_pause: float) -> RemoteError:
+        """The answer as an error. All requests to its origin wait as long as it asks for, if that is not too long."""
+        error = await _error(self._response, self.what, self._progress)
+        if error.status in OVERLOADED:
+            pause = error.retry_after or 0.0
+            self._visit.refused(pause if pause <= longest_pause else 0.0)
+        return error
+
+    def close(self) -> None:
+        """Give the connection back, or close it if the body was not read to its end."""
+        if self._response.content.at_eof():
+            self._response.release()
+            if self.status not in OVERLOADED:
+                self._visit.answered(None if self.status < 300 else self.status)
+        else:
+            self._response.close()
+        self._visit.leave()
 
 
 def is_refused(error: BaseException) -> bool:
     """Whether the request certainly was not carried out, and may be later: for requests that must not run twice."""
     if isinstance(error, RemoteError):
-        return _is_busy(error) or (error.status == 503 and error.retry_after is not None)
+        return is_busy(error) or (error.status == 503 and error.retry_after is not None)
     return isinstance(error.__cause__, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError))
-
-
-def never(error: BaseException) -> bool:
-    """For requests that are sent once."""
-    return False
-
-
-def _is_busy(error: RemoteError) -> bool:
-    # A conflict is for good, unless the endpoint says when to come back.
-    busy = error.status in _BUSY or (error.status == 409 and error.retry_after is not None)
-    return isinstance(error, RateLimitedError) or busy
 
 
 class Transport:
@@ -111,6 +140,7 @@ class Transport:
         self, endpoint: str, credential: Credential, *, limits: Limits, retry: RetryPolicy, timeouts: Timeouts
     ) -> None:
         self.endpoint = endpoint
+        self._origin = _origin(URL(endpoint, encoded=True))
         self._credential = credential
         self._limits = limits
         self._retry = retry
@@ -162,25 +192,21 @@ class Transport:
             The answer has a status of 300 or more, or there is none.
         """
 
-        def worthwhile(error: BaseException) -> bool:
-            return retry(error) and not self._waits_too_long(error)
-
-        def wait(state: RetryCallState) -> float:
-            return self._wait(state.attempt_number, state.outcome.exception() if state.outcome else None)
-
-        attempts = AsyncRetrying(
-            retry=retry_if_exception(worthwhile), wait=wait, stop=stop_after_attempt(self._retry.attempts), reraise=True
-        )
-        async for attempt in attempts:
-            with attempt:
-                async with self.stream(
-                    method, url, what=what, bearer=bearer, params=params, headers=headers, body=body, redirect=redirect
-                ) as answer:
-                    data = b"".join([piece async for piece in answer.chunks()])
-                    whole = Answer(answer.status, answer.headers, data, str(answer._response.url))
+        failures = 0
+        while True:
+            try:
+                answer = await self._open(method, url, what, bearer, params, headers, body, redirect)
+                try:
+                    whole = Answer(answer.status, answer.headers, await answer.read())
+                finally:
+                    answer.close()
                 check(whole)
                 return whole
-        raise AssertionError("unreachable: attempts end with a result or an error")
+            except Exception as error:
+                failures += 1
+                if not retry(error) or self._is_final(error, failures):
+                    raise
+                await asyncio.sleep(self._wait(failures, error))
 
     @asynccontextmanager
     async def stream(
@@ -199,24 +225,11 @@ class Transport:
 
         It counts as one of the process's requests until the block ends, so the block must not wait for another one.
         """
-        target = url if "://" in url else self.endpoint + url
-        async with REQUESTS.hold(1, self._limits.concurrency):
-            for _ in range(_MAX_REDIRECTS + 1):
-                response = await self._send(method, target, what, bearer, params, headers, body)
-                try:
-                    if response.status in _REDIRECTS and redirect and "Location" in response.headers:
-                        here, target, params = target, urljoin(target, response.headers["Location"]), None
-                        if _origin(target) != _origin(here):
-                            bearer = ""
-                        continue
-                    if response.status >= 300:
-                        raise await _error(response, what, self._timeouts.progress)
-                    yield StreamAnswer(response.status, response.headers, what, response, self._timeouts.progress)
-                    return
-                finally:
-                    # A body that was not read to its end must not go back to the pool of connections.
-                    response.close() if not response.content.at_eof() else response.release()
-            raise ConnectionFailedError(f"{what}: more than {_MAX_REDIRECTS} redirects")
+        answer = await self._open(method, url, what, bearer, params, headers, body, redirect)
+        try:
+            yield answer
+        finally:
+            answer.close()
 
     async def ranged(
         self,
@@ -245,29 +258,29 @@ class Transport:
         while at < end:
             try:
                 span = {"Range": f"bytes={at}-{end - 1}"}
-                async with self.stream("GET", url, what=what, bearer=bearer, headers=span, redirect=redirect) as answer:
+                answer = await self._open("GET", url, what, bearer, None, span, None, redirect)
+                try:
                     skip = skipped(answer.status, answer.headers, at, end, total=total, what=what)
-                    async with aclosing(answer.chunks()) as chunks:
-                        async for piece in chunks:
-                            if skip:
-                                skip, piece = max(0, skip - len(piece)), piece[skip:]
-                            if len(piece) > end - at:
-                                piece = piece[: end - at]
-                            if piece:
-                                at += len(piece)
-                                failures = 0
-                                yield piece
-                            if at == end:
-                                break
+                    while at < end and (piece := await answer.piece()):
+                        if skip:
+                            skip, piece = max(0, skip - len(piece)), piece[skip:]
+                        if len(piece) > end - at:
+                            piece = piece[: end - at]
+                        if piece:
+                            at += len(piece)
+                            failures = 0
+                            yield piece
+                finally:
+                    answer.close()
                 if at < end:
                     raise ConnectionFailedError(f"{what}: the body ended {end - at:,} bytes early")
             except (RemoteError, ConnectionFailedError, RequestTimeoutError) as error:
                 failures += 1
-                if not is_transient(error) or self._waits_too_long(error) or failures >= self._retry.attempts:
+                if not is_transient(error) or self._is_final(error, failures):
                     raise
                 await asyncio.sleep(self._wait(failures, error))
 
-    async def _send(
+    async def _open(
         self,
         method: str,
         url: str,
@@ -276,28 +289,60 @@ class Transport:
         params: Query | None,
         headers: Mapping[str, str] | None,
         body: Body | None,
-    ) -> aiohttp.ClientResponse:
-        all_headers = {"Accept-Encoding": "identity", **(headers or {})}
-        token = self._credential.token if bearer is None and _origin(url) == _origin(self.endpoint) else bearer
+        redirect: bool,
+    ) -> StreamAnswer:
+        """Send a request once, and again to where it is redirected; the answer of success, to be closed."""
+        target = URL(self.endpoint + url if url.startswith("/") else url, encoded=True)
+        if params:
+            target = target.extend_query(params)
+        for _ in range(_MAX_REDIRECTS + 1):
+            answer = await self._send(method, target, what, bearer, headers, body)
+            if answer.status < 300:
+                return answer
+            try:
+                if not (redirect and answer.status in _REDIRECTS and "Location" in answer.headers):
+                    raise await answer.error(self._retry.max_retry_after)
+                here, target = target, URL(urljoin(str(target), answer.headers["Location"]), encoded=True)
+                if _origin(target) != _origin(here):
+                    bearer = ""
+            finally:
+                answer.close()
+        raise ConnectionFailedError(f"{what}: more than {_MAX_REDIRECTS} redirects")
+
+    async def _send(
+        self,
+        method: str,
+        url: URL,
+        what: str,
+        bearer: str | None,
+        headers: Mapping[str, str] | None,
+        body: Body | None,
+    ) -> StreamAnswer:
+        """Send a request when it may be sent, and wait for its answer to begin."""
+        origin = _origin(url)
+        all_headers = dict(headers) if headers else {}
+        token = self._credential.token if bearer is None and origin == self._origin else bearer
         if token:
             all_headers["Authorization"] = f"Bearer {token}"
-        data: AsyncIterator[bytes] | None = None
         kept = await self._session()
-        proxy = kept.proxy(url)
-        if proxy.headers is not None and url.startswith("http:"):
+        proxy = kept.proxy(origin)
+        if proxy.headers is not None and url.scheme == "http":
             # Only a tunnel has headers of its own.
             all_headers.update(proxy.headers)
+        # What is being done, by the first word: requests that do the same are expected to take the same time.
+        visit = await pacer_of(origin).enter(f"{method} {what.partition(' ')[0]}", self._limits.concurrency)
+        data: AsyncIterator[bytes] | None = None
         try:
             async with asyncio.timeout(self._timeouts.connect + self._timeouts.response) as deadline:
                 if body is not None:
                     all_headers["Content-Type"] = body.content_type
                     # A body of many slices may make them only when they are asked for.
-                    size = body.size if len(body.slices) <= 1 else await in_thread(lambda: body.size)
-                    all_headers["Content-Length"] = str(size)
+                    visit.size = body.size if len(body.slices) <= 1 else await in_thread(lambda: body.size)
+                    all_headers["Content-Length"] = str(visit.size)
                     data = self._sending(body, deadline)
-                return await kept.session.request(
+                response = await kept.session.request(
                     method,
-                    URL(url, encoded=True).extend_query(params or {}),
+                    url,
                     headers=all_headers,
                     data=data,
                     allow_redirects=False,
@@ -305,7 +350,15 @@ class Transport:
                     proxy_headers=proxy.headers,
                 )
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            if isinstance(error, TimeoutError):
+                visit.refused()
+            visit.leave()
             raise _translated(error, what) from error
+        except BaseException:
+            visit.leave()
+            raise
+        visit.first_byte()
+        return StreamAnswer(response, visit, what, progress=self._timeouts.progress, bandwidth=self._limits.bandwidth)
 
     async def _sending(self, body: Body, deadline: asyncio.Timeout) -> AsyncIterator[bytes]:
         """The body in slices of about a mebibyte; each one sent moves the deadline, so only a stall runs into it.
@@ -313,10 +366,15 @@ class Transport:
         An answer may come before the body has left; then the deadline is over, and nobody wants the rest.
         """
         loop = asyncio.get_running_loop()
-        slices = sliced(body.slices)
+        bandwidth = self._limits.bandwidth
+        slices = sliced(body.slices, piece_size(bandwidth, SLICE))
         while (
             piece := next(slices, None) if body.size <= _SMALL_BODY else await in_thread(next, slices, None)
         ) is not None:
+            if bandwidth is not None:
+                # Waiting for one's turn is no stall.
+                _reschedule(deadline, None)
+                await metered(len(piece), bandwidth, spent=False)
             if not _reschedule(deadline, loop.time() + self._timeouts.progress):
                 raise ConnectionResetError("the answer came before the whole request was sent")
             yield piece  # type: ignore[misc]  # aiohttp writes any buffer
@@ -337,19 +395,21 @@ class Transport:
             session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=60, ssl=context),
                 timeout=aiohttp.ClientTimeout(total=None, connect=self._timeouts.connect),
-                headers={"User-Agent": f"pyxet/{__version__}"},
+                headers={"User-Agent": f"pyxet/{__version__}", "Accept-Encoding": "identity"},
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
-                read_bufsize=SLICE,
+                # What is read ahead of a limited bandwidth has used it already.
+                read_bufsize=piece_size(self._limits.bandwidth, SLICE),
             )
             kept = _Kept(session, _keep(session, self._sessions, loop), {})
             await anext(kept.keeper)
             self._sessions[loop] = kept
         return kept
 
-    def _waits_too_long(self, error: BaseException) -> bool:
+    def _is_final(self, error: BaseException, failures: int) -> bool:
+        """Whether an error is raised after so many failures, because that is enough or the next try is too far away."""
         asked = error.retry_after if isinstance(error, RemoteError) else None
-        return asked is not None and asked > self._retry.max_retry_after
+        return failures >= self._retry.attempts or (asked is not None and asked > self._retry.max_retry_after)
 
     def _wait(self, failures: int, error: BaseException | None) -> float:
         """Seconds before the next try: what the endpoint asked for, else doubling with jitter."""
@@ -368,14 +428,13 @@ class _Proxy(NamedTuple):
 class _Kept:
     session: aiohttp.ClientSession
     keeper: AsyncGenerator[None, None]
-    proxies: dict[tuple[str, str], _Proxy]
+    proxies: dict[Origin, _Proxy]
 
-    def proxy(self, url: str) -> _Proxy:
-        """The proxy of the environment for a URL, looked up once for each origin.
+    def proxy(self, origin: Origin) -> _Proxy:
+        """The proxy of the environment for an origin, looked up once.
 
         aiohttp's own ``trust_env`` also reads ``.netrc``, whose passwords would contradict our tokens.
         """
-        origin = _origin(url)
         if origin not in self.proxies:
             scheme, host = origin
             found = getproxies_environment()
@@ -424,7 +483,7 @@ def _tls(file: str | None, folder: str | None) -> ssl.SSLContext:
     return context
 
 
-def _reschedule(deadline: asyncio.Timeout, when: float) -> bool:
+def _reschedule(deadline: asyncio.Timeout, when: float | None) -> bool:
     try:
         deadline.reschedule(when)
     except RuntimeError:
@@ -432,9 +491,8 @@ def _reschedule(deadline: asyncio.Timeout, when: float) -> bool:
     return True
 
 
-def _origin(url: str) -> tuple[str, str]:
-    parts = urlsplit(url)
-    return parts.scheme, parts.netloc
+def _origin(url: URL) -> Origin:
+    return url.scheme, url.raw_authority
 
 
 async def _error(response: aiohttp.ClientResponse, what: str, progress: float) -> RemoteError:
@@ -447,11 +505,7 @@ async def _error(response: aiohttp.ClientResponse, what: str, progress: float) -
                 while len(data) < _MAX_ERROR_BODY and (piece := await response.content.readany()):
                     data += piece
             detail = detail_of(data)
-        except (
-            aiohttp.ClientError,
-            TimeoutError,
-            OSError,
-        ):
+        except (aiohttp.ClientError, TimeoutError, OSError):
             detail = None
     return error_from_response(
         response.status,
