@@ -6,17 +6,19 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from pyxet._async.cas import Cas
 from pyxet._async.fanout import WRITE_MEMORY, in_thread, run_all, stopped, to_end
 from pyxet.errors import TransactionError
+from pyxet.protocol.compression import StreamCompressor
 from pyxet.protocol.dedup import FileAssembler, Place, Places
 from pyxet.protocol.hashing import Hash
 from pyxet.protocol.shard import Shard, ShardChunk, XorbEntry
 from pyxet.protocol.xorb import EncodedChunk, XorbBuilder, encode_chunk
 
 _QUERIES_AT_ONCE: Final = 8
+Encoded = dict[Hash, EncodedChunk]
 
 
 @dataclass(slots=True)
@@ -30,8 +32,7 @@ class UploadStats:
     xorbs: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Chunk:
+class Chunk(NamedTuple):
     """A chunk of a file: its hash and raw content."""
 
     hash: Hash
@@ -105,6 +106,8 @@ class Packer:
         self._failure: BaseException | None = None
         self._closed = False
         self.places = Places()
+        # Whether shards of the endpoint are among what is known.
+        self._learned = False
         self._number = self.places.open_xorb()
 
     def check(self) -> None:
@@ -133,14 +136,16 @@ class Packer:
         async with self._lock:
             return {value for value in values if self.places.find(value) is not None}
 
-    async def place(self, runs: Sequence[Run]) -> None:
-        """Give each chunk of some runs its place: a known one, or one in the open xorb."""
+    async def encode(self, runs: Sequence[Run]) -> Encoded:
+        """Compress the chunks of some runs that are not known; most of those still are new when they get their places."""
         self.check()
-        chunks = [chunk for run in runs for chunk in run.chunks]
         async with self._lock:
-            new = await to_end(self._unknown, chunks)
-        # Most chunks that are unknown now are new; they are encoded before it is this file's turn to fill the xorb.
-        encoded = await in_thread(_encode, new, sum(len(chunk.data) for chunk in chunks))
+            # A chunk is looked up in less time than a thread takes to begin, unless each look-up computes keyed hashes.
+            new = await to_end(self._unknown, runs) if self._learned else self._unknown(runs)
+        return await in_thread(_encode, new, sum(len(chunk.data) for run in runs for chunk in run.chunks))
+
+    async def place(self, runs: Sequence[Run], encoded: Encoded) -> None:
+        """Give each chunk of some runs its place: a known one, or one in the open xorb."""
         waiting = deque(runs)
         async with self._lock:
             while waiting:
@@ -183,18 +188,19 @@ class Packer:
             self._stored = []
 
     def _learn(self, shards: Sequence[Shard]) -> None:
+        self._learned = True
         for shard in shards:
             self.places.add_shard(shard)
 
-    def _unknown(self, chunks: Sequence[Chunk]) -> list[Chunk]:
-        return [chunk for chunk in chunks if self.places.find(chunk.hash) is None]
+    def _unknown(self, runs: Sequence[Run]) -> list[list[Chunk]]:
+        return [[chunk for chunk in run.chunks if self.places.find(chunk.hash) is None] for run in runs]
 
-    def _fill(self, waiting: deque[Run], encoded: dict[Hash, EncodedChunk]) -> None:
+    def _fill(self, waiting: deque[Run], encoded: Encoded) -> None:
         """Place chunks until the open xorb is full; runs that are done leave the queue."""
         while waiting and self._fill_from(waiting[0], encoded):
             waiting.popleft()
 
-    def _fill_from(self, run: Run, encoded: dict[Hash, EncodedChunk]) -> bool:
+    def _fill_from(self, run: Run, encoded: Encoded) -> bool:
         """Place chunks of a run; whether that was all of them."""
         places, builder, assembler = self.places, self._builder, run.assembler
         values = [chunk.hash for chunk in run.chunks]
@@ -249,11 +255,13 @@ class Packer:
             self._failure = self._failure or error
 
 
-def _encode(chunks: Sequence[Chunk], run: int) -> dict[Hash, EncodedChunk]:
-    """Chunks of a run of so many bytes, encoded. Where few of it are new, they must not keep all of it in memory."""
-    copied = sum(len(chunk.data) for chunk in chunks) < run - run // 4
-    encoded = {}
-    for chunk in chunks:
-        if chunk.hash not in encoded:
-            encoded[chunk.hash] = encode_chunk(bytes(chunk.data) if copied else chunk.data, chunk.hash)
+def _encode(runs: Sequence[Sequence[Chunk]], size: int) -> Encoded:
+    """New chunks of runs of so many bytes. Where few are new, they must not keep all of the content in memory."""
+    copied = sum(len(chunk.data) for chunks in runs for chunk in chunks) < size - size // 4
+    encoded: Encoded = {}
+    for chunks in runs:
+        compress = StreamCompressor().compress
+        for value, data in chunks:
+            if value not in encoded:
+                encoded[value] = encode_chunk(bytes(data) if copied else data, value, compress)
     return encoded

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+from collections import deque
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -42,6 +43,8 @@ __all__ = ["RUN", "ContentWriter", "Source", "UploadStats", "Uploader"]
 
 # Bytes that are handed to a worker thread at once.
 RUN: Final = 2 * MIB
+# Runs of one content that are compressed at once: one more than is being placed keeps a second core busy.
+_PACKED_AT_ONCE: Final = 3
 # Runs up to this size are hashed twice in one thread, larger ones in two at once.
 _SMALL_RUN: Final = MIB // 4
 _SHARDS_AT_ONCE: Final = 4
@@ -138,7 +141,7 @@ class Uploader:
                 prepared = await in_thread(_prepare, group)
                 await self._ask_for_some([chunks[0].hash for chunks, _ in prepared if chunks])
                 runs = [Run(chunks, FileAssembler()) for chunks, _ in prepared]
-                await self.packer.place(runs)
+                await self.packer.place(runs, await self.packer.encode(runs))
             finally:
                 self.account.give(size)
             results += [self.finish(run.assembler, sha256) for run, (_, sha256) in zip(runs, prepared, strict=True)]
@@ -246,7 +249,9 @@ class Uploader:
 
 
 class ContentWriter:
-    """Stores content that comes in pieces, while it comes: the next run is hashed while the last one is packed."""
+    """Stores content that comes in pieces, while it comes: runs are hashed one after the other, as each continues the
+    state of the last; those before are compressed meanwhile, and get their places in order.
+    """
 
     def __init__(self, uploader: Uploader, sha256: str | None) -> None:
         self._uploader = uploader
@@ -259,8 +264,10 @@ class ContentWriter:
         # The bytes of the chunk that is not complete yet, and where it begins in the content.
         self._tail = b""
         self._tail_offset = 0
+        # Where the next run's chunks begin, and where the endpoint was last asked for one.
+        self._hashed_size = 0
         self._queried = -QUERY_SPACING
-        self._packing: asyncio.Task[None] | None = None
+        self._packing: deque[asyncio.Task[None]] = deque()
         self.size = 0
 
     async def write(self, data: Buffer) -> None:
@@ -302,9 +309,8 @@ class ContentWriter:
         waiting, self._waiting = len(self._waiting), bytearray()
         self._uploader.account.rest(-waiting)
         self._uploader.account.give(waiting)
-        packing, self._packing = self._packing, None
-        if packing is not None:
-            await stopped(packing)
+        await stopped(*self._packing)
+        self._packing.clear()
 
     async def _run_waiting(self, *, last: bool = False) -> None:
         data, self._waiting = bytes(self._waiting), bytearray()
@@ -316,16 +322,23 @@ class ContentWriter:
         account = self._uploader.account
         try:
             chunks = await self._hashed(data, last)
-            await self._packed()
+            await self._packed(_PACKED_AT_ONCE - 1)
         except BaseException:
             account.give(len(data))
             raise
-        self._packing = asyncio.create_task(self._place(chunks, self._queries(chunks)))
-        self._packing.add_done_callback(lambda _: account.give(len(data)))
+        before = self._packing[-1] if self._packing else None
+        packing = asyncio.create_task(self._pack(chunks, self._queries(chunks), before))
+        packing.add_done_callback(lambda _: account.give(len(data)))
+        self._packing.append(packing)
 
-    async def _place(self, chunks: Sequence[Chunk], queries: Sequence[Hash]) -> None:
-        await self._uploader.packer.ask(queries)
-        await self._uploader.packer.place([Run(chunks, self._assembler)])
+    async def _pack(self, chunks: Sequence[Chunk], queries: Sequence[Hash], before: asyncio.Task[None] | None) -> None:
+        packer, runs = self._uploader.packer, [Run(chunks, self._assembler)]
+        await packer.ask(queries)
+        encoded = await packer.encode(runs)
+        if before is not None:
+            await asyncio.wait([before])
+            before.result()
+        await packer.place(runs, encoded)
 
     async def _hashed(self, data: memoryview, last: bool) -> list[Chunk]:
         if self._known_sha256 is not None:
@@ -345,14 +358,11 @@ class ContentWriter:
         self._sha256.update(data)
         return self._chunks(data, last)
 
-    async def _packed(self) -> None:
-        if self._packing is not None:
-            packing, self._packing = self._packing, None
-            try:
-                await packing
-            except asyncio.CancelledError:
-                await stopped(packing)
-                raise
+    async def _packed(self, at_most: int = 0) -> None:
+        """Wait until no more than some runs are being packed."""
+        while len(self._packing) > at_most:
+            await asyncio.wait([self._packing[0]])
+            self._packing.popleft().result()
 
     def _chunks(self, data: memoryview, last: bool) -> list[Chunk]:
         """The chunks that a run completes; runs in a worker thread, one run at a time."""
@@ -376,13 +386,12 @@ class ContentWriter:
     def _queries(self, chunks: Sequence[Chunk]) -> list[Hash]:
         """Chunks to ask the endpoint for: the first of the file, then eligible ones some way apart."""
         found = []
-        offset = self._assembler.size
         for chunk in chunks:
-            first = offset == 0
-            if first or (is_eligible(chunk.hash) and offset - self._queried >= QUERY_SPACING):
+            first, distance = self._hashed_size == 0, self._hashed_size - self._queried
+            if first or (is_eligible(chunk.hash) and distance >= QUERY_SPACING):
                 found.append(chunk.hash)
-                self._queried = offset
-            offset += len(chunk.data)
+                self._queried = self._hashed_size
+            self._hashed_size += len(chunk.data)
         return found
 
 

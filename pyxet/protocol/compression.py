@@ -50,11 +50,45 @@ _SAMPLE: Final = 4096
 # A sample that shrinks by less than this predicts that the chunk is not worth the time. Random bytes never shrink; the
 # exponents of floating-point weights, one lane of four, shrink by a tenth in a kilobyte and by a fifth in a chunk.
 _WORTHWHILE: Final = 0.99
+# Chunks after a sampled one that are compressed as it was, and by how much of their size they may come out differently.
+_UNSAMPLED: Final = 3
+_ALIKE: Final = 0.1
 
 
 def compress(data: Buffer) -> Compressed:
     """Compress a chunk with the scheme that a sample predicts to be smallest; as it is where nothing helps."""
-    scheme = choose_scheme(data)
+    return _compress_if_smaller(data, choose_scheme(data))
+
+
+class StreamCompressor:
+    """Compresses chunks that follow each other in one content.
+
+    They mostly are of one kind, and a sample costs as much as hashing the chunk, so only one chunk in four is sampled, and
+    one that follows a chunk which did not come out like the sampled one.
+    """
+
+    def __init__(self) -> None:
+        self._scheme = Scheme.NONE
+        self._unsampled = 0
+        self._rate = 1.0
+
+    def compress(self, data: Buffer) -> Compressed:
+        """Compress the next chunk, like `compress`."""
+        sampled = not self._unsampled
+        if sampled:
+            self._scheme, self._unsampled = choose_scheme(data), _UNSAMPLED
+        else:
+            self._unsampled -= 1
+        found = _compress_if_smaller(data, self._scheme)
+        rate = len(found.payload) / len(data)
+        if sampled:
+            self._rate = rate
+        elif abs(rate - self._rate) > _ALIKE:
+            self._unsampled = 0
+        return found
+
+
+def _compress_if_smaller(data: Buffer, scheme: Scheme) -> Compressed:
     if scheme is not Scheme.NONE:
         payload = compress_as(data, scheme)
         if len(payload) < len(data):

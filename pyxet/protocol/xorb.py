@@ -16,7 +16,7 @@ them; other writers put a number there that tells equal xorbs apart, so readers 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -122,12 +122,14 @@ class EncodedChunk(NamedTuple):
         return len(self.header) + len(self.payload)
 
 
-def encode_chunk(data: Buffer, value: Hash) -> EncodedChunk:
+def encode_chunk(
+    data: Buffer, value: Hash, compress: Callable[[Buffer], compression.Compressed] = compression.compress
+) -> EncodedChunk:
     """Compress a chunk's raw content for a xorb; ``value`` is its chunk hash.
 
     The result refers to ``data`` where it does not compress.
     """
-    scheme, payload = compression.compress(data)
+    scheme, payload = compress(data)
     return EncodedChunk(value, len(data), ChunkHeader(len(payload), scheme, len(data)).pack(), payload)
 
 
