@@ -19,6 +19,7 @@ from typing import Final, overload
 from pyxet._async.client import Client
 from pyxet._async.download import Downloader
 from pyxet._async.fanout import in_thread
+from pyxet._async.localfiles import LocalFiles
 from pyxet._async.spool import Spool, Spooled
 from pyxet._async.upload import ContentWriter, Uploader
 from pyxet.errors import BadRequestError, FormatError, TransactionError
@@ -102,6 +103,7 @@ class ChangeSet:
         self._small_bytes = 0
         self._settling = asyncio.Lock()
         self._reading = asyncio.Semaphore(_FILES_AT_ONCE)
+        self._local = LocalFiles(MAX_SMALL)
         self._sealed = False
         self._discarded = False
 
@@ -123,13 +125,19 @@ class ChangeSet:
             raise
 
     async def upload(
-        self, path: str, source: Path, progress: Callable[[int], object], guard: Guard | None = None
-    ) -> None:  # fmt: skip
-        """Write a file from a local one."""
+        self,
+        path: str,
+        source: Path,
+        progress: Callable[[int], object],
+        guard: Guard | None = None,
+        *,
+        sized: Callable[[int], object] = lambda size: None,
+    ) -> None:
+        """Write a file from a local one. ``sized`` is told its size in bytes, then ``progress`` what is done of it."""
         async with self._reading:
-            size = (await in_thread(source.stat)).st_size
-            if size <= MAX_SMALL:
-                data = await in_thread(source.read_bytes)
+            size, data = await self._local.peek(source)
+            sized(size)
+            if data is not None:
                 await self.write(path, data, guard)
                 progress(len(data))
                 return

@@ -499,8 +499,7 @@ async def _put_one(
 ) -> None:  # fmt: skip
     if not isfilelike(source):
         local = Path(stringify_path(source))
-        callback.set_size((await in_thread(local.stat)).st_size)
-        await changes.upload(inside, local, callback.relative_update, guard)
+        await changes.upload(inside, local, callback.relative_update, guard, sized=callback.set_size)
         return
     writer = changes.writer(inside, guard)
     try:

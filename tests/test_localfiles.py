@@ -1,0 +1,60 @@
+"""Small local files are read in groups, and each caller gets its own file or error."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+import pytest
+
+from pyxet._async.localfiles import LocalFiles
+
+
+def some(folder: Path, count: int) -> list[Path]:
+    paths = [folder / f"{number}" for number in range(count)]
+    for number, path in enumerate(paths):
+        path.write_bytes(b"%d" % number)
+    return paths
+
+
+async def test_files_of_one_turn(tmp_path: Path) -> None:
+    local, paths = LocalFiles(small=10), some(tmp_path, 11)
+    paths.insert(3, tmp_path / "absent")
+    paths[5].write_bytes(bytes(11))
+    found = await asyncio.gather(*map(local.peek, paths), return_exceptions=True)
+    assert isinstance(found.pop(3), FileNotFoundError)
+    assert found.pop(4) == (11, None)
+    assert found == [(len(f"{number}"), b"%d" % number) for number in range(11) if number != 4]
+    assert await local.peek(paths[0]) == (1, b"0")
+
+
+async def test_folders_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(IsADirectoryError):
+        await LocalFiles(small=10**9).peek(tmp_path)
+
+
+@pytest.mark.parametrize("turns", [0, 1, 2])
+async def test_who_reads_for_all_gives_up(tmp_path: Path, turns: int) -> None:
+    local, paths = LocalFiles(small=10), some(tmp_path, 3)
+    tasks = [asyncio.create_task(local.peek(path)) for path in paths]
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    tasks[0].cancel()
+    assert [await task for task in tasks[1:]] == [(1, b"1"), (1, b"2")]
+    assert tasks[0].cancelled()
+
+
+async def test_who_waits_gives_up(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    local, paths = LocalFiles(small=10), some(tmp_path, 1)
+    tasks = [asyncio.create_task(local.peek(path)) for path in (pipe, *paths)]
+    await asyncio.sleep(0.01)
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+    assert all(task.cancelled() for task in tasks)
+    # Let the worker thread go.
+    with pipe.open("wb"):
+        pass
