@@ -28,8 +28,9 @@ from pyxet._async.view import Found, Info, View
 from pyxet.protocol.hashing import Buffer
 from pyxet.types import RemoteFile
 
-# Ranges of one file that lie nearer to each other than this many bytes, about a chunk, are fetched as one.
-DEFAULT_GAP: Final = 64 * 1024
+# Ranges of one file that lie nearer to each other than this many bytes are fetched as one. Each end of a range costs half
+# a chunk on average, so reading through a gap of two chunks costs no more bytes than a second plan would.
+DEFAULT_GAP: Final = 128 * 1024
 OnError = Literal["raise", "omit", "return"]
 # Pieces in which pending content is written to a local file.
 _PIECE: Final = 4 * 1024 * 1024
