@@ -24,6 +24,7 @@ from pyxet.config import (
     logout,
     resolve_credential,
     resolve_endpoint,
+    usable_cores,
 )
 from pyxet.errors import ConfigError, XetURLError
 
@@ -165,7 +166,7 @@ def test_tokens_do_not_show() -> None:
 
 def test_limits_are_checked() -> None:
     assert Limits().memory == default_memory()
-    for wrong in ({"concurrency": 0}, {"memory": 16 * MIB - 1}):
+    for wrong in ({"concurrency": 0}, {"memory": 16 * MIB - 1}, {"bandwidth": 1000}):
         with pytest.raises(ConfigError, match="at least"):
             Limits(**wrong)
     for wrong in ({"attempts": 0}, {"base_delay": -1.0}, {"base_delay": 2.0, "max_delay": 1.0}):
@@ -188,3 +189,54 @@ def test_default_memory_is_a_quarter(monkeypatch: pytest.MonkeyPatch, total: int
 def test_default_memory_of_a_cgroup(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(config.Path, "read_text", lambda self: f"{200 * MIB}\n")
     assert default_memory() == 50 * MIB
+
+
+@pytest.mark.parametrize(
+    ("files", "cores"),
+    [
+        ({}, 8),
+        ({"/sys/fs/cgroup/cpu.max": "max 100000\n"}, 8),
+        ({"/sys/fs/cgroup/cpu.max": "200000 100000\n"}, 2),
+        ({"/sys/fs/cgroup/cpu.max": "150000 100000\n"}, 2),
+        ({"/sys/fs/cgroup/cpu.max": "1000 100000\n"}, 1),
+        # A group within a group: the smallest quota counts.
+        ({"/proc/self/cgroup": "0::/a/b\n", "/sys/fs/cgroup/a/cpu.max": "300000 100000\n"}, 3),
+        (
+            {
+                "/proc/self/cgroup": "0::/a/b\n",
+                "/sys/fs/cgroup/a/b/cpu.max": "100000 100000\n",
+                "/sys/fs/cgroup/a/cpu.max": "300000 100000\n",
+            },
+            1,
+        ),
+        # Version 1, inside a container and outside of it.
+        ({"/sys/fs/cgroup/cpu/cpu.cfs_quota_us": "-1\n", "/sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000\n"}, 8),
+        ({"/sys/fs/cgroup/cpu/cpu.cfs_quota_us": "250000\n", "/sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000\n"}, 3),
+        (
+            {
+                "/proc/self/cgroup": "4:memory:/x\n2:cpu,cpuacct:/job\n",
+                "/sys/fs/cgroup/cpu/job/cpu.cfs_quota_us": "400000\n",
+                "/sys/fs/cgroup/cpu/job/cpu.cfs_period_us": "100000\n",
+            },
+            4,
+        ),
+        ({"/sys/fs/cgroup/cpu.max": "nonsense"}, 8),
+        ({"/sys/fs/cgroup/cpu.max": "100000 0"}, 8),
+    ],
+)
+def test_usable_cores_follow_the_quota(monkeypatch: pytest.MonkeyPatch, files: dict[str, str], cores: int) -> None:
+    def read(path: Path) -> str:
+        if str(path) not in files:
+            raise FileNotFoundError(path)
+        return files[str(path)]
+
+    monkeypatch.setattr(config.os, "cpu_count", lambda: 16)
+    monkeypatch.setattr(config.os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    monkeypatch.setattr(config.Path, "read_text", read)
+    assert usable_cores() == cores
+
+
+def test_usable_cores_without_affinity(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(config.os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(config.os, "cpu_count", lambda: None)
+    assert usable_cores() == 1

@@ -70,6 +70,28 @@ async def test_budget_cancelled_while_waiting_and_while_granted() -> None:
     assert budget.in_use == 0
 
 
+async def test_budget_whose_limit_changes() -> None:
+    budget = Budget()
+    budget.limit = 2
+    tasks = [asyncio.create_task(budget.acquire(1, 10)) for _ in range(6)]
+    await settle()
+    assert [task.done() for task in tasks] == [True] * 2 + [False] * 4
+    assert not budget.has_room(1, 10)
+    budget.limit = 4
+    await settle()
+    assert [task.done() for task in tasks] == [True] * 4 + [False] * 2
+    budget.limit = 1
+    for _ in range(4):
+        budget.release(1)
+        await settle()
+    # One proceeds as soon as no other does, and the last one after it.
+    assert [task.done() for task in tasks] == [True] * 5 + [False]
+    budget.release(1)
+    await tasks[5]
+    budget.release(1)
+    assert budget.in_use == 0
+
+
 async def test_budget_across_loops_and_threads() -> None:
     budget = Budget()
     highest = 0

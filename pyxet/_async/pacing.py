@@ -75,6 +75,9 @@ class Pace:
         self.paused_until = 0.0
         self._doubling = True
         self._cut_at = float("-inf")
+        # The window that was too large for the endpoint, and whether it has answered since.
+        self._too_large = float("inf")
+        self._answers_since = True
         self._fastest: dict[tuple[str, int], float] = {}
         self._round: _Round | None = None
         self._last_rate = 0.0
@@ -104,6 +107,7 @@ class Pace:
         cap:
             The most there may be, whatever the speed.
         """
+        self._answers_since = True
         this = self._round
         if this is None:
             this = self._round = _Round(sent)
@@ -128,8 +132,12 @@ class Pace:
             Seconds the endpoint asked for.
         """
         self.paused_until = max(self.paused_until, now + pause)
-        if sent >= self._cut_at:
-            self.window = max(1.0, min(self.window, in_flight) / 2)
+        if sent > self._cut_at:
+            used = min(self.window, float(in_flight))
+            if self._answers_since:
+                self._too_large = used
+                self._answers_since = False
+            self.window = max(1.0, used / 2)
             self._cut_at = now
             self._settle(None)
             self._doubling = False
@@ -157,7 +165,10 @@ class Pace:
                 self._doubling = False
                 self.window = max(float(FLOOR), self.window / 2)
         elif speed >= _FAST:
-            self._grow(max(1.0, self.window / 8), cap)
+            if self.window > self._too_large * _MORE:
+                self._too_large = float("inf")
+            careful = self.window >= self._too_large / 2
+            self._grow(self.window / 64 if careful else max(1.0, self.window / 8), cap)
         elif speed < _SLOW and self.window > FLOOR:
             self._settle(_Trial(self.window, rate))
             self.window = max(float(FLOOR), self.window * _FEWER)
