@@ -306,7 +306,7 @@ class FileSystemBase(AsyncFileSystem, metaclass=_ConfiguredFromOutside):  # type
         transaction = self.open_transaction()
         changes = transaction.edits.pending(repo, revision) if transaction else None
         commit = changes.base if changes else await client.revisions.commit_of(repo, revision, self.max_age)
-        return View(client.catalog, repo, commit, changes)
+        return View(client.catalog, repo, commit, changes, revision=revision)
 
     async def new_edits(self, parent_commit: str | None = None) -> Edits:
         """Edits that nobody has made anything of yet."""

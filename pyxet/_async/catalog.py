@@ -16,7 +16,7 @@ from pyxet._async.hub import Hub
 from pyxet._async.revisions import Revisions
 from pyxet.errors import EntryNotFoundError
 from pyxet.protocol.messages import TreeEntry
-from pyxet.urls import RepoId, may_be_commit
+from pyxet.urls import RepoId, quote_revision, may_be_commit
 
 # Entries of commits that are remembered, and entries of folders whose listing is.
 MAX_ENTRIES: Final = 50_000
@@ -137,4 +137,4 @@ class Catalog:
 
 def missing_entry(repo: RepoId, revision: str, path: str) -> EntryNotFoundError:
     """The error for a path with nothing there."""
-    return EntryNotFoundError(f"{repo}/{revision} has no {path!r}", status=404, code="EntryNotFound")
+    return EntryNotFoundError(f"{repo}/{quote_revision(revision)} has no {path!r}", status=404, code="EntryNotFound")

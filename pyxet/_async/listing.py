@@ -68,7 +68,7 @@ class Listing(FileSystemBase):
         if transaction is None or transaction.edits.pending(repo, revision) is None:
             # One request tells both the commit and the entry.
             commit, entry = await client.catalog.entry_at(repo, revision, url.path, self.max_age)
-            view = View(client.catalog, repo, commit)
+            view = View(client.catalog, repo, commit, revision=revision)
             found = view.stored(entry) if entry is not None else None
         else:
             view = await self.view(repo, revision)

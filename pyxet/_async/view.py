@@ -56,11 +56,22 @@ class View:
         The commit that is looked at.
     changes:
         What a transaction has changed on top of it, if the caller is in one.
+    revision:
+        What the caller calls it, for messages.
     """
 
-    def __init__(self, catalog: Catalog, repo: RepoId, commit: str, changes: ChangeSet | None = None) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        repo: RepoId,
+        commit: str,
+        changes: ChangeSet | None = None,
+        *,
+        revision: str | None = None,
+    ) -> None:
         self.repo = repo
         self.commit = commit
+        self._revision = revision or commit
         self.changes = changes
         self._catalog = catalog
 
@@ -105,7 +116,7 @@ class View:
                 child = name[:start] + child
                 found[child] = Found(child) if slash else Found(child, pending)
         if path and not found:
-            raise missing_entry(self.repo, self.commit, path)
+            raise missing_entry(self.repo, self._revision, path)
         return [found[name] for name in sorted(found)]
 
     async def below(self, path: str) -> AsyncGenerator[list[Found], None]:
@@ -122,7 +133,7 @@ class View:
         except EntryNotFoundError:
             pass
         if path and not files:
-            raise missing_entry(self.repo, self.commit, path)
+            raise missing_entry(self.repo, self._revision, path)
         yield [*_folders_of(files, path), *files.values()]
 
     async def modified(self, path: str) -> Found | None:
@@ -159,7 +170,7 @@ class View:
 
     def missing(self, path: str) -> EntryNotFoundError:
         """The error for a path with nothing there."""
-        return missing_entry(self.repo, self.commit, path)
+        return missing_entry(self.repo, self._revision, path)
 
     async def _survives(self, folder: str) -> bool:
         """Whether a folder of the commit still has files: deletions may have taken them all."""
