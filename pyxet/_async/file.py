@@ -96,7 +96,7 @@ class XetReadFile(AbstractBufferedFile):  # type: ignore[misc]  # fsspec is not 
             size=info["size"],
         )  # fmt: skip
         if cache_type is None:
-            self.cache = _AheadCache(ReadAhead(fetch, self.size, read_ahead), loop, self.size)
+            self.cache = _AheadCache(ReadAhead(fetch, self.size, read_ahead, info.get("xet_hash")), loop, self.size)
 
     def _fetch_range(self, start: int, end: int) -> bytes:
         return blocking_call(self._loop, self._fetch, start, min(end, self.size))  # type: ignore[arg-type]
@@ -372,7 +372,7 @@ class AsyncXetReadFile(AbstractAsyncStreamedFile):  # type: ignore[misc]  # fssp
     def __init__(self, fs: AsyncXetFileSystem, path: str, info: Info, *, fetch: Fetch, read_ahead: int) -> None:
         self._details = info
         super().__init__(fs, path, "rb", cache_type="none", size=info["size"])
-        self._ahead = ReadAhead(fetch, self.size, read_ahead)
+        self._ahead = ReadAhead(fetch, self.size, read_ahead, info.get("xet_hash"))
 
     async def _fetch_range(self, start: int, end: int) -> bytes:
         held = self._ahead.held(start, end)

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from pyxet._async.bridge import is_alive
+from pyxet._async.columns import ColumnsAhead
 from pyxet._async.fanout import stopped
 
 KIB: Final = 1024
@@ -61,9 +62,11 @@ class ReadAhead:
         Bytes of the content.
     cap:
         Bytes that the process may hold in read-ahead windows.
+    content:
+        Names the content, for what is known of it from another open file.
     """
 
-    def __init__(self, fetch: Fetch, size: int, cap: int) -> None:
+    def __init__(self, fetch: Fetch, size: int, cap: int, content: str | None = None) -> None:
         self._fetch = fetch
         self._size = size
         self._cap = cap
@@ -74,6 +77,7 @@ class ReadAhead:
         self._held = 0
         self._ahead: asyncio.Task[bytes] | None = None
         self._ahead_at = 0
+        self._columns = ColumnsAhead(fetch, size, cap, ALLOWANCE, content)
 
     def held(self, start: int, end: int) -> bytes | None:
         """The bytes, if they are here and there is nothing else to do; no waiting."""
@@ -89,13 +93,13 @@ class ReadAhead:
         end = min(end, self._size)
         if start >= end:
             return b""
-        sequential = start == self._position
+        sequential = start == self._position and not self._columns.has(start, end)
         if not sequential and not (self._at <= start and end <= self._at + len(self._buffer)):
             await self._drop_ahead()
             if self._size > _FIRST_WINDOW:
                 self._window = _FIRST_WINDOW
                 self._keep(b"", 0)
-                found = await self._fetch(start, end)
+                found = await self._columns.read(start, end)
                 self._position = end
                 return found
         pieces: list[bytes] = []
@@ -115,11 +119,13 @@ class ReadAhead:
 
     async def aclose(self) -> None:
         """Let go of everything."""
+        await self._columns.drop()
         await self._drop_ahead()
         self._keep(b"", 0)
 
     def abandon(self) -> None:
         """Let go of what needs no waiting; on any thread."""
+        self._columns.abandon()
         self._keep(b"", 0)
         task, self._ahead = self._ahead, None
         if task is not None and is_alive(task.get_loop()):
