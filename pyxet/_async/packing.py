@@ -206,7 +206,7 @@ class Packer:
         values = [chunk.hash for chunk in run.chunks]
         while run.placed < len(run.chunks):
             chunk = run.chunks[run.placed]
-            found = places.find_run(values, run.placed)
+            found = places.find_run(values, run.placed) if places.find(chunk.hash) else []
             if found and assembler.takes(found):
                 for place in found:
                     size = len(run.chunks[run.placed].data)

@@ -43,6 +43,9 @@ __all__ = ["RUN", "ContentWriter", "Source", "UploadStats", "Uploader"]
 
 # Bytes that are handed to a worker thread at once.
 RUN: Final = 2 * MIB
+# Bytes that are read from a file at once, and go on as one run: each run passes through threads five times, which costs
+# as much as hashing a few hundred kibibytes.
+_READ: Final = 4 * MIB
 # Runs of one content that are compressed at once: one more than is being placed keeps a second core busy.
 _PACKED_AT_ONCE: Final = 3
 # Runs up to this size are hashed twice in one thread, larger ones in two at once.
@@ -163,7 +166,7 @@ class Uploader:
         try:
             before = os.fstat(file.fileno())
             # A file may not be closed while it is read, as another one could get its descriptor.
-            await _copy(lambda: to_end(file.read, RUN), writer, progress)
+            await _copy(lambda: to_end(file.read, _READ), writer, progress)
             after = os.fstat(file.fileno())
         finally:
             file.close()
@@ -273,14 +276,14 @@ class ContentWriter:
     async def write(self, data: Buffer) -> None:
         """Take a piece; waits while earlier ones are on their way."""
         view = memoryview(data).cast("B")
-        for at in range(0, len(view), RUN):
+        for at in range(0, len(view), _READ):
             self._uploader.check()
-            piece = view[at : at + RUN]
+            piece = view[at : at + _READ]
             # Not under the lock: those who need the memory may be waiting for what this writer holds already.
             await self._uploader.account.take(len(piece))
             async with self._lock:
                 self.size += len(piece)
-                if not self._waiting and len(piece) == RUN:
+                if not self._waiting and len(piece) >= RUN:
                     # Bytes do not change, so they need no copy.
                     await self._run(piece if isinstance(piece.obj, bytes) else memoryview(bytes(piece)))
                     continue

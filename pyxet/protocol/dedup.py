@@ -90,8 +90,8 @@ class Places:
     def find_run(self, values: Sequence[Hash], start: int) -> list[Place]:
         """The longest run from ``values[start]`` whose chunks follow each other in one known xorb."""
         run: list[Place] = []
-        for value in values[start:]:
-            place = self.find(value)
+        for index in range(start, len(values)):
+            place = self.find(values[index])
             if place is None or (run and place != (run[-1].xorb, run[-1].chunk + 1)):
                 break
             run.append(place)
