@@ -236,6 +236,20 @@ async def test_a_piece_that_fails_once(act: Act) -> None:
         files = await stored(it, contents)
         it.proxy.rule(XORB, act, times=1)
         assert await read(it, files) == contents
+        assert it.client.cas(it.repo).batches
+
+
+async def test_one_content_with_two_sizes() -> None:
+    async with world() as it:
+        (file, other) = await stored(it, [content(1), content(2)])
+        wrong = RemoteFile(file.repo, "main", "wrong", file.size + 1, "", None, file.xet_hash)
+        for files in ([file, wrong, other], [wrong, file, other]):
+            found = await read(it, files)
+            assert isinstance(found[files.index(wrong)], IntegrityError)
+            assert [found[files.index(file)], found[2]] == [content(1), content(2)]
+            found = await asyncio.gather(*map(reader(it), files), return_exceptions=True)  # type: ignore[arg-type]
+            assert isinstance(found[files.index(wrong)], IntegrityError)
+            assert [found[files.index(file)], found[2]] == [content(1), content(2)]
 
 
 async def test_a_piece_that_does_not_come() -> None:

@@ -120,11 +120,11 @@ class Cas:
             self._plans.popitem(last=False)
         return plan
 
-    async def reconstructions(self, values: Sequence[Hash]) -> dict[Hash, Plan | FormatError]:
+    async def reconstructions(self, values: Sequence[Hash]) -> dict[Hash, Plan | FormatError] | None:
         """How to get whole files, with one request; their names are in its URL, so at most a hundred.
 
-        A file that the answer does not tell of is not in the result: the CAS does not know it, or does not plan several
-        files at once, or makes nothing of this request.
+        Files that the CAS does not know are not in the result. There is none where the CAS has no answer to such a
+        request; where it may be that it plans no batches at all, see `note_missing_batch`.
 
         Raises
         ------
@@ -132,23 +132,23 @@ class Cas:
             The CAS or the network does not work now.
         """
         if not self.batches:
-            return {}
+            return None
         query = "&".join(f"file_id={hash_to_hex(value)}" for value in values)
         what = f"planning the download of {len(values)} files"
         try:
             answer = await self._call("GET", f"/v1/reconstructions?{query}", "read", what)
             return plans_from_batch(decode(answer.body, BatchReconstruction, what="reconstructions"))
         except FormatError:
-            return {}
+            return None
         except RemoteError as error:
             if error.status in _NO_BATCHES:
                 self.batches = False
             elif error.status not in _NO_ANSWER:
                 raise
-            return {}
+            return None
 
     def note_missing_batch(self) -> None:
-        """Say that single plans know all files of a batch that brought nothing: then the route was missing, not a file."""
+        """Say that single plans know all files of a batch without an answer: then the route was missing, not a file."""
         self.batches = False
 
     async def fetch(self, fetch: FetchRange) -> AsyncGenerator[bytes, None]:

@@ -44,8 +44,21 @@ _READS_AT_ONCE: Final = 8
 _SLACK: Final = MIB // 4
 
 Alone = Callable[[RemoteFile], Awaitable[bytes]]
-# Verified contents, and errors that are the endpoint's or the network's; what is missing is to be read on its own.
-Brought = dict[Hash, bytes | Exception]
+
+
+class Brought(dict[Hash, bytes | Exception]):
+    """Verified contents of a batch, and errors that are the endpoint's or the network's.
+
+    What is missing is to be read on its own. ``unanswered`` says that there was no plan for anything, so that perhaps the
+    endpoint plans no batches.
+    """
+
+    unanswered = False
+
+    def of(self, file: RemoteFile) -> bytes | Exception | None:
+        """What there is of a file. Content has its hash; a size that contradicts it is for its own read to find."""
+        found = self.get(_value(file))
+        return None if isinstance(found, bytes) and len(found) != file.size else found
 
 
 def is_small(file: RemoteFile, start: int, end: int) -> bool:
@@ -100,17 +113,20 @@ class SmallFiles:
             wanted = [files[index] for index in batch]
             repo, values = wanted[0].repo, tuple(dict.fromkeys(map(_value, wanted)))
             brought = await self._flights.run((repo, values), lambda: self._hold_and_bring(wanted))
-            left = [index for index in batch if _value(files[index]) not in brought]
+            left = []
+            for index in batch:
+                content = brought.of(files[index])
+                if content is None:
+                    left.append(index)
+                else:
+                    results[index] = content
             rest = await run_each(
                 (lambda index=index: alone(files[index]) for index in left),  # type: ignore[misc]
                 limit=_FETCHES_AT_ONCE,
             )
-            self._judge(repo, len(wanted), rest)
-            for index in batch:
-                if (content := brought.get(_value(files[index]))) is not None:
-                    results[index] = content
-            for index, content in zip(left, rest, strict=True):
-                results[index] = content
+            self._judge(repo, brought, rest)
+            for index, found in zip(left, rest, strict=True):
+                results[index] = found
 
         batches = self._batches(files)
         await run_all((lambda batch=batch: read(batch) for batch in batches), limit=_BATCHES_AT_ONCE)  # type: ignore[misc]
@@ -127,11 +143,11 @@ class SmallFiles:
                     if isinstance(content, Exception):
                         raise content
                 there, left = await to_end(_place, wanted, brought)
-            del brought
+            brought.clear()
             for item in there:
                 item.done()
             done = await run_all([item.alone for item in left], limit=_FETCHES_AT_ONCE)
-            self._judge(wanted[0].file.repo, len(wanted), done)
+            self._judge(wanted[0].file.repo, brought, done)
 
         batches = self._batches([item.file for item in items])
         await run_all((lambda batch=batch: download(batch) for batch in batches), limit=_BATCHES_AT_ONCE)  # type: ignore[misc]
@@ -158,25 +174,21 @@ class SmallFiles:
             of_repo[file.repo].append(index)
         batches: list[list[int]] = []
         for indices in of_repo.values():
-            seen: set[str] = set()
             size = 0
             batch: list[int] = []
             for index in indices:
-                file = files[index]
-                name = file.xet_hash or ""
-                if name not in seen and (len(seen) == _MAX_FILES or size + file.size > self._batch_bytes):
+                # Equal contents count each time: somebody will have to write them all.
+                if batch and (len(batch) == _MAX_FILES or size + files[index].size > self._batch_bytes):
                     batches.append(batch)
-                    seen, size, batch = set(), 0, []
-                if name not in seen:
-                    seen.add(name)
-                    size += file.size
+                    size, batch = 0, []
+                size += files[index].size
                 batch.append(index)
             batches.append(batch)
         return batches
 
-    def _judge(self, repo: RepoId, asked: int, alone: Sequence[object]) -> None:
-        """A CAS that knows each file of a batch, but brought nothing of it, has no batches."""
-        if len(alone) == asked and not any(isinstance(result, Exception) for result in alone):
+    def _judge(self, repo: RepoId, brought: Brought, alone: Sequence[object]) -> None:
+        """A CAS that has no answer for a batch, but knows each file of it, has no batches."""
+        if brought.unanswered and not any(isinstance(result, Exception) for result in alone):
             self._cas(repo).note_missing_batch()
 
     @asynccontextmanager
@@ -197,14 +209,17 @@ class SmallFiles:
         try:
             plans = await cas.reconstructions(list(sizes))
         except XetError as error:
-            return dict.fromkeys(sizes, error)
+            return Brought(dict.fromkeys(sizes, error))
+        brought = Brought()
+        if plans is None:
+            brought.unanswered = True
+            return brought
         wanted = _sensible(plans, sizes)
         fetches = list(dict.fromkeys(part.fetch for plan in wanted.values() for part in plan.terms))
         bodies = await run_each(
             (lambda fetch=fetch: _body(cas, fetch) for fetch in fetches),  # type: ignore[misc]
             limit=_FETCHES_AT_ONCE,
         )
-        brought: Brought = {}
         arrived: dict[FetchRange, list[bytes]] = {}
         failed: dict[FetchRange, Exception] = {}
         for fetch, body in zip(fetches, bodies, strict=True):
@@ -333,9 +348,9 @@ class _Queue:
         self._readers += 1
         try:
             content = await self._batched(file)
-            if content is not None:
-                if isinstance(content, Exception):
-                    raise content
+            if isinstance(content, Exception):
+                raise content
+            if content is not None and len(content) == file.size:
                 return content
             self._running += 1
             try:
@@ -394,11 +409,11 @@ class _Queue:
         self._schedule()
 
     async def _run(self, batch: _Batch) -> None:
-        brought: Brought = {}
+        brought = Brought()
         try:
             brought = await self._bring([asked.file for asked in batch.members])
         except Exception as error:  # noqa: BLE001  # handed to those who wait
-            brought = {_value(asked.file): error for asked in batch.members}
+            brought = Brought({_value(asked.file): error for asked in batch.members})
         finally:
             self._running -= 1
             for asked in batch.members:
@@ -415,7 +430,7 @@ def _place(items: Sequence[Placed], contents: Brought) -> tuple[list[Placed], li
     there: list[Placed] = []
     left: list[Placed] = []
     for item in items:
-        content = contents.get(_value(item.file))
+        content = contents.of(item.file)
         try:
             if isinstance(content, bytes):
                 _place_one(item.target, item.file, content)
