@@ -132,6 +132,22 @@ def test_a_burst_of_small_requests_is_hardly_held_back() -> None:
     assert START <= it.windows[0] <= it.windows[-1] <= CAP
 
 
+def test_opening_connections_is_not_taken_for_slowness() -> None:
+    free: list[float] = []
+
+    def link(now: float) -> Outcome:
+        # A connection that is free again, else one that takes three round trips to open.
+        if free and free[0] <= now:
+            heapq.heapreplace(free, now + 0.02)
+            return Outcome(0.02, 0.02)
+        heapq.heappush(free, now + 0.08)
+        return Outcome(0.08, 0.08)
+
+    it = Simulation(link)
+    assert it.run(1000) <= 0.6
+    assert it.pace.allowed == CAP
+
+
 def test_the_cap_is_kept() -> None:
     it = Simulation(far(0.02), cap=5)
     it.run(500)

@@ -74,6 +74,7 @@ class Pace:
         self.window = float(START)
         self.paused_until = 0.0
         self._doubling = True
+        self._in_doubt = False
         self._cut_at = float("-inf")
         # The window that was too large for the endpoint, and whether it has answered since.
         self._too_large = float("inf")
@@ -159,7 +160,14 @@ class Pace:
             self._judge(self._trial, this, rate)
         elif self._doubling:
             if speed >= _SLOW or rate >= self._last_rate * _WON:
+                self._in_doubt = False
+                # Where it may not grow further, only a trial tells whether it should be smaller.
+                self._doubling = self.window < cap
                 self._grow(self.window, cap)
+            elif not self._in_doubt:
+                # Half of these requests may have had to open their connections; the next ones have not.
+                self._in_doubt = True
+                return
             else:
                 # The last doubling brought nothing but waiting.
                 self._doubling = False
