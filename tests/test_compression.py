@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pyxet.errors import FormatError
 from pyxet.protocol import compression
 from pyxet.protocol.chunking import chunk_ends
-from pyxet.protocol.compression import Scheme, choose_scheme, compress, compress_as, decompress
+from pyxet.protocol.compression import Scheme, StreamCompressor, choose_scheme, compress, compress_as, decompress
 from pyxet.protocol.constants import MAX_CHUNK
 from pyxet.protocol.kernels import load
 
@@ -77,6 +77,36 @@ def test_a_sample_that_deceives() -> None:
     data = noise[:30_000] + bytes(120) + noise[30_000:]
     assert choose_scheme(data) is not Scheme.NONE
     assert compress(data) == (Scheme.NONE, data)
+
+
+def test_a_stream_samples_one_chunk_in_four(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = KINDS["float32"][0]
+    expected = compress(data)
+    sampled = []
+    choose = compression.choose_scheme
+    monkeypatch.setattr(compression, "choose_scheme", lambda data: sampled.append(data) or choose(data))
+    stream = StreamCompressor()
+    assert [stream.compress(data) for _ in range(8)] == [expected] * 8
+    assert len(sampled) == 2
+
+
+def test_a_stream_whose_content_changes(kernel: str) -> None:
+    kinds = [KINDS[name][0] for name in ("random", "text", "float32", "zeros", "tiny", "small")]
+    source = random.Random(5)
+    chunks = [data for data in source.choices(kinds, k=60) for _ in range(source.choice((1, 2, 9)))]
+    stream = StreamCompressor()
+    found = [stream.compress(data) for data in chunks]
+    for data, (scheme, payload) in zip(chunks, found, strict=True):
+        assert decompress(payload, scheme, len(data)) == data
+        assert len(payload) < len(data) or scheme is Scheme.NONE
+    # After a change, the kind is found within four chunks.
+    stream = StreamCompressor()
+    for data in (KINDS["random"][0], KINDS["text"][0], KINDS["float32"][0]):
+        assert [stream.compress(data) for _ in range(5)][-1] == compress(data)
+
+
+def compress_as_chosen(data: bytes) -> tuple[Scheme, object]:
+    return compress(data)
 
 
 OPTIONS = ({}, {"block_linked": True, "block_size": 4}, {"store_size": False}, {"content_checksum": True}, {"block_checksum": True}, {"block_size": 7})  # fmt: skip

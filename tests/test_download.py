@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import random
+import tracemalloc
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import replace
@@ -29,8 +30,9 @@ from _faults import (
 )
 from blockbuster import BlockBuster
 
-from pyxet._async.download import WINDOW, Downloader
+from pyxet._async.download import WINDOW, Downloader, _Target
 from pyxet._async.fanout import READ_MEMORY
+from pyxet._async.windows import FileChunk
 from pyxet.config import Limits, Timeouts
 from pyxet.errors import (
     AccessDeniedError,
@@ -86,6 +88,32 @@ async def test_files_of_several_windows() -> None:
         assert await reader.read(file, start, end) == data[start:end]
         start, end = WINDOW // 2, 2 * WINDOW + 1
         assert await reader.read(file, start, end) == data[start:end]
+
+
+async def test_large_content_in_memory() -> None:
+    async with world(limits=SMALL) as it:
+        data = content(33, 2 * WINDOW + 12_345)
+        file = await it.store(data)
+        for start, end in ((0, None), (5, None), (0, len(data) - 7), (WINDOW - 1, 2 * WINDOW + 1)):
+            found = await Downloader(it.client).read(file, start, end)
+            assert type(found) is bytes
+            assert found == data[start:end]
+
+
+def test_content_in_memory_is_there_once() -> None:
+    size = 32 * MIB
+    chunk = FileChunk(0, bytes(MIB), b"")
+    tracemalloc.start()
+    try:
+        target = _Target(10, size - 10)
+        for at in range(0, size, MIB):
+            target.take([chunk._replace(offset=at)], None)
+        found = target.whole()
+        target.close()
+        assert len(found) == size - 20
+        assert tracemalloc.get_traced_memory()[1] < size + MIB
+    finally:
+        tracemalloc.stop()
 
 
 async def test_empty_files() -> None:

@@ -307,6 +307,26 @@ async def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         assert (tmp_path / "a.bin").read_bytes() == data
 
 
+def test_vectors_that_are_written_in_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = random.Random(220)
+    pieces = [source.randbytes(source.choice((0, 1, 100, 70_000))) for _ in range(3000)]
+    writev = os.writev
+    most = []
+
+    def some(descriptor: int, buffers: list[bytes]) -> int:
+        most.append(len(buffers))
+        whole = b"".join(buffers)
+        return (
+            os.write(descriptor, whole[: source.randrange(1, len(whole) + 1)]) if whole else writev(descriptor, [b""])
+        )
+
+    monkeypatch.setattr(os, "writev", some)
+    with (tmp_path / "a").open("wb") as file:
+        partial._write_all(file.fileno(), pieces)
+    assert (tmp_path / "a").read_bytes() == b"".join(pieces)
+    assert max(most) <= 1024
+
+
 async def test_a_file_that_cannot_grow(tmp_path: Path) -> None:
     async with world() as it:
         file = await it.store(content(216, 2 * MIB))

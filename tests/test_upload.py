@@ -8,13 +8,16 @@ import hashlib
 import io
 import os
 import random
+import threading
+import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from _faults import MIB, SHARD, UPLOAD, World, answer, check_clean, gated, shared_endpoint, silent, world
 from blockbuster import BlockBuster
 
-from pyxet._async import upload
+from pyxet._async import packing, upload
 from pyxet._async.client import Client, Settings
 from pyxet._async.download import Downloader
 from pyxet._async.fanout import WRITE_MEMORY
@@ -91,6 +94,32 @@ async def test_pieces_of_any_size_make_the_same_content() -> None:
                 at += step
             found.append(await writer.close())
         assert len(set(found)) == 1
+        await uploader.aclose()
+
+
+async def test_runs_keep_their_order_whichever_is_compressed_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    encode = packing._encode
+    at_once = highest = 0
+    lock = threading.Lock()
+
+    def slow(runs: Sequence[Sequence[packing.Chunk]], size: int) -> packing.Encoded:
+        nonlocal at_once, highest
+        with lock:
+            at_once += 1
+            highest = max(highest, at_once)
+        time.sleep(random.Random(size + highest).uniform(0, 0.03))
+        with lock:
+            at_once -= 1
+        return encode(runs, size)
+
+    monkeypatch.setattr(packing, "_encode", slow)
+    async with world() as it:
+        data = content(315, 9 * RUN + 7)
+        uploader = it.uploader()
+        stored = await uploader.add(data)
+        await uploader.flush()
+        assert await read_back(it, stored) == data
+        assert highest > 1
         await uploader.aclose()
 
 
