@@ -16,7 +16,7 @@ from pyxet._async.hub import Hub
 from pyxet._async.revisions import Revisions
 from pyxet.errors import EntryNotFoundError
 from pyxet.protocol.messages import TreeEntry
-from pyxet.urls import RepoId, quote_revision, may_be_commit
+from pyxet.urls import RepoId, may_be_commit, quote_revision
 
 # Entries of commits that are remembered, and entries of folders whose listing is.
 MAX_ENTRIES: Final = 50_000

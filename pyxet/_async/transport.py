@@ -23,6 +23,7 @@ from urllib.request import getproxies_environment, proxy_bypass_environment  # t
 from weakref import WeakSet
 
 import aiohttp
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
 from yarl import URL
 
 from pyxet._async.admission import Origin, Visit, metered, pacer_of
@@ -192,21 +193,24 @@ class Transport:
             The answer has a status of 300 or more, or there is none.
         """
 
-        failures = 0
-        while True:
+        async def once() -> Answer:
+            answer = await self._open(method, url, what, bearer, params, headers, body, redirect)
             try:
-                answer = await self._open(method, url, what, bearer, params, headers, body, redirect)
-                try:
-                    whole = Answer(answer.status, answer.headers, await answer.read())
-                finally:
-                    answer.close()
-                check(whole)
-                return whole
-            except Exception as error:
-                failures += 1
-                if not retry(error) or self._is_final(error, failures):
-                    raise
-                await asyncio.sleep(self._wait(failures, error))
+                whole = Answer(answer.status, answer.headers, await answer.read())
+            finally:
+                answer.close()
+            check(whole)
+            return whole
+
+        try:
+            # Nearly every request succeeds at once; what tries again is set up for those that do not.
+            return await once()
+        except Exception as error:
+            if not retry(error) or self._is_final(error, 1):
+                raise
+            failed = error
+        await asyncio.sleep(self._wait(1, failed))
+        return await self._retrying(retry)(once)
 
     @asynccontextmanager
     async def stream(
@@ -406,10 +410,27 @@ class Transport:
             self._sessions[loop] = kept
         return kept
 
+    def _retrying(self, retry: Callable[[BaseException], bool]) -> AsyncRetrying:
+        """What tries again after a first failure that was waited for."""
+
+        def wait(state: RetryCallState) -> float:
+            return self._wait(1 + state.attempt_number, state.outcome.exception() if state.outcome else None)
+
+        return AsyncRetrying(
+            retry=retry_if_exception(lambda error: retry(error) and not self._is_too_far(error)),
+            wait=wait,
+            stop=stop_after_attempt(self._retry.attempts - 1),
+            reraise=True,
+        )
+
+    def _is_too_far(self, error: BaseException) -> bool:
+        """Whether the endpoint asks for a longer wait than we are ready for."""
+        asked = error.retry_after if isinstance(error, RemoteError) else None
+        return asked is not None and asked > self._retry.max_retry_after
+
     def _is_final(self, error: BaseException, failures: int) -> bool:
         """Whether an error is raised after so many failures, because that is enough or the next try is too far away."""
-        asked = error.retry_after if isinstance(error, RemoteError) else None
-        return failures >= self._retry.attempts or (asked is not None and asked > self._retry.max_retry_after)
+        return failures >= self._retry.attempts or self._is_too_far(error)
 
     def _wait(self, failures: int, error: BaseException | None) -> float:
         """Seconds before the next try: what the endpoint asked for, else doubling with jitter."""
