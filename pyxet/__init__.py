@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from pyxet import testing
 from pyxet._async.filesystem import AsyncXetFileSystem
 from pyxet._async.transaction import Transaction
 from pyxet._version import __version__
@@ -31,6 +32,7 @@ __all__ = [
     "login",
     "logout",
     "open",
+    "testing",
 ]
 __all__ += _errors
 

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from pyxet.errors import ConfigError
 from pyxet.urls import endpoint_url
@@ -253,7 +253,7 @@ def embedded_root(endpoint: str) -> Path:
         import platformdirs
 
         return Path(platformdirs.user_data_dir("xet", appauthor=False)) / "local"
-    return Path(urlsplit(endpoint).path)
+    return Path(unquote(urlsplit(endpoint).path))
 
 
 def resolve_credential(endpoint: str, *, user: str | None = None, token: str | None = None) -> Credential:
@@ -298,10 +298,10 @@ def _normal_endpoint(text: str) -> str:
     if text == LOCAL_ENDPOINT:
         return text
     if text.startswith("file:"):
-        path = urlsplit(text).path
-        if not path.startswith("/"):
+        host, path = urlsplit(text)[1:3]
+        if host not in ("", "localhost") or not path.startswith("/"):
             raise ConfigError(f"endpoint {text!r}: expected file:///absolute/directory")
-        return f"file://{path.rstrip('/') or '/'}"
+        return Path(unquote(path)).as_uri()
     return endpoint_url(text)
 
 

@@ -68,6 +68,14 @@ def test_endpoints_in_this_process(tmp_path: Path) -> None:
     assert embedded_root("local").is_relative_to(tmp_path)
     with pytest.raises(ConfigError, match="absolute"):
         resolve_endpoint("file:relative")
+    # The first part would be a host, not a folder.
+    with pytest.raises(ConfigError, match="file:///absolute/directory"):
+        resolve_endpoint("file://data/store")
+
+
+@pytest.mark.parametrize("folder", ["/srv/with space", "/srv/100%", "/srv/ü#?x"])
+def test_a_folder_of_any_name_is_the_one_that_is_served(folder: str) -> None:
+    assert embedded_root(resolve_endpoint(Path(folder).as_uri())) == Path(folder)
     with pytest.raises(XetURLError):
         resolve_endpoint("not an endpoint")
 

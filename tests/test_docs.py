@@ -38,3 +38,10 @@ def test_links_lead_somewhere() -> None:
     for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]:
         for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_the_local_endpoint_as_the_readme_has_it() -> None:
+    [block] = [block for block in BLOCK.findall((ROOT / "README.md").read_text()) if "local_endpoint" in block]
+    names = {"pyxet": pyxet}
+    exec(compile(block, "README.md", "exec"), names)
+    assert isinstance(names["fs"], pyxet.XetFS)

@@ -26,7 +26,7 @@ ALLOWED: dict[str, set[str]] = {
     "fs": BASE | {"_async"},
     "path": BASE | {"fs"},
     "testing": BASE | {"local"},
-    "__init__": BASE | {"fs", "path", "_async"},
+    "__init__": BASE | {"fs", "path", "_async", "testing"},
     "__main__": {"cli"},
     "cli": {"__init__", "cli", "local", "_version", "errors"},
 }

@@ -135,8 +135,8 @@ async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
         allowed = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else None
         return error_response(error.status, error.reason, headers=allowed)
     except ConnectionError:
-        # The client has gone; nobody is left to tell.
-        raise
+        # The client has gone; nobody is left to tell, and it is no fault of ours that a log should show.
+        return web.Response(status=499)
     except Exception as error:  # noqa: BLE001  # whatever it is, clients get JSON and the log a traceback
         if is_disk_full(error):
             return error_response(507, "the endpoint's disk is full; nothing was stored")
