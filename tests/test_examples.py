@@ -39,6 +39,8 @@ def test_titanic(tmp_path: Path) -> None:
     assert len(re.findall(r"^experiment-1 +[0-9a-f]{10} .*Train with", output, re.MULTILINE)) == 1
     assert len(re.findall(r"^experiment-2 +[0-9a-f]{10} .*Train with", output, re.MULTILINE)) == 1
     assert not re.search(r"^main .*Train", output, re.MULTILINE)
+    # The same again changes nothing: the same commits, and no others.
+    assert run_example("titanic.py", "--root", str(root), home=tmp_path) == output
 
     # The models went through the content-addressed store: git holds pointers, and the content comes back by Xet hash.
     git = ["git", "-C", str(next(root.rglob("titanic.git")))]

@@ -577,3 +577,9 @@ def test_without_a_token(shared_endpoint: LocalEndpoint, tree: str) -> None:
     assert not fs.exists("nobody-at-all")
     with pytest.raises(AuthenticationError):
         fs.ls("")
+
+
+def test_what_is_not_there_cannot_be_expanded(xet: pyxet.XetFS, main: str) -> None:
+    for call in (xet.rm, xet.cat):
+        with pytest.raises(NotFoundError, match=f"there is nothing at {main}/gone"):
+            call(f"{main}/gone", recursive=True)

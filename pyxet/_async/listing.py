@@ -356,9 +356,21 @@ class Listing(FileSystemBase):
     async def _expand_path(
         self, path: Any, recursive: bool = False, maxdepth: int | None = None, assume_literal: bool = False
     ) -> list[str]:
-        """The paths that a path, a pattern or a list of them means, those below them too if ``recursive``."""
+        """The paths that a path, a pattern or a list of them means, those below them too if ``recursive``.
+
+        Raises
+        ------
+        NotFoundError
+            There are none.
+        """
         own = self.own(path)
-        expanded: list[str] = await super()._expand_path(own, recursive, maxdepth, assume_literal)
+        try:
+            expanded: list[str] = await super()._expand_path(own, recursive, maxdepth, assume_literal)
+        except NotFoundError:
+            raise
+        except FileNotFoundError:
+            names = own if isinstance(own, str) else ", ".join(own)
+            raise NotFoundError(f"there is nothing at {names}", status=404) from None
         return expanded
 
     async def _exists(self, /, path: str, **kwargs: Any) -> bool:
