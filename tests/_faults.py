@@ -123,9 +123,8 @@ class FaultProxy:
             self._ready.set()
             await self._stop.wait()
             await runner.cleanup()
-        # Connections that were closed a moment ago end in the next turns of the loop.
-        for _ in range(5):
-            await asyncio.sleep(0)
+        # Connections that were closed a moment ago, by either side, end in the next turns of the loop.
+        await asyncio.sleep(0.02)
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         line = f"{request.method} {request.path}"
