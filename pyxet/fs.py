@@ -16,7 +16,7 @@ from fsspec.core import get_compression
 
 from pyxet._async.base import FileSystemBase
 from pyxet._async.editing import write_mode
-from pyxet._async.file import CompressedWriter, XetReadFile, XetTextFile, XetWriteFile
+from pyxet._async.file import CompressedWriter, XetReadFile, XetTextFile, XetWriteFile, ZippedMember
 from pyxet._async.filesystem import AsyncXetFileSystem
 
 P = ParamSpec("P")
@@ -192,9 +192,11 @@ class XetFS(AsyncXetFileSystem):
         file = self._open(path, binary, block_size=block_size, cache_options=cache_options, hold=False, **kwargs)
         outermost: Any = file
         if codec is not None:
-            outermost = codec(file, mode=mode[0])
             if isinstance(file, XetWriteFile):
-                outermost = CompressedWriter(outermost, file)
+                inner = ZippedMember(file) if name == "zip" else codec(file, mode=mode[0])
+                outermost = CompressedWriter(inner, file)
+            else:
+                outermost = codec(file, mode=mode[0])
         if isinstance(file, XetWriteFile):
             if "b" not in mode:
                 outermost = XetTextFile(outermost, **text)

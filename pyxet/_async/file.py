@@ -2,7 +2,8 @@
 
 A file that is read stays on the version it was opened with. A file that is written uploads while it is written and is
 published by its ``close`` (outside a transaction) or with the transaction's commit; one whose block raises is discarded,
-also where only ``close`` is reached, as under text and compression wrappers: `sys.exception` tells.
+also where only ``close`` is reached, as under text and compression wrappers: `sys.exception` tells. What the layers above a
+discarded file still write is taken and forgotten, and they are closed: their own end, whenever they are collected, is quiet.
 """
 
 from __future__ import annotations
@@ -11,14 +12,18 @@ import io
 import sys
 import warnings
 from collections.abc import Awaitable, Callable
-from types import TracebackType
+from contextlib import suppress
+from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
+from zipfile import ZipFile
 
 from fsspec.asyn import AbstractAsyncStreamedFile
 from fsspec.caching import BaseCache
+from fsspec.core import OpenFile
 from fsspec.spec import AbstractBufferedFile
 
 from pyxet._async.bridge import blocking_call
+from pyxet._async.layers import close_layers
 from pyxet._async.readahead import ReadAhead
 from pyxet._async.view import Info
 from pyxet._async.writing import Writing
@@ -162,6 +167,8 @@ class XetWriteFile(AbstractBufferedFile):  # type: ignore[misc]  # fsspec is not
         self._loop = loop
         self._waiting = bytearray()
         self._error_at_open = sys.exception()
+        # Discarded, and there may be layers above that write all the same when they end.
+        self._ends_quietly = False
         self.closed = False
 
     def join_transaction(self, outermost: Any) -> None:
@@ -183,9 +190,11 @@ class XetWriteFile(AbstractBufferedFile):  # type: ignore[misc]  # fsspec is not
         TransactionError
             Its transaction has ended.
         """
+        view = memoryview(data).cast("B")
+        if self._ends_quietly:
+            return len(view)
         if self.closed:
             raise ValueError("I/O operation on closed file")
-        view = memoryview(data).cast("B")
         if len(self._waiting) + len(view) >= _PIECE:
             self._push()
             if len(view) >= _PIECE:
@@ -198,15 +207,20 @@ class XetWriteFile(AbstractBufferedFile):  # type: ignore[misc]  # fsspec is not
 
     def flush(self, force: bool = False) -> None:
         """Nothing: what is written becomes visible when the file is published."""
-        if self.closed:
+        if self.closed and not self._ends_quietly:
             raise ValueError("I/O operation on closed file")
 
     def close(self) -> None:
         """Complete the file: published now, or with its transaction; discarded if an exception is on its way out."""
         if self.closed:
             return
+        if self._ends_quietly:
+            # By the wrapper that was dropped, and has passed on what it had.
+            self.closed = True
+            self.settle()
+            return
         error = sys.exception()
-        if error is not None and error is not self._error_at_open:
+        if error is not None and (error is not self._error_at_open or _raised_in_block(self)):
             self.discard()
             return
         try:
@@ -217,7 +231,8 @@ class XetWriteFile(AbstractBufferedFile):  # type: ignore[misc]  # fsspec is not
         except BaseException:
             self.discard()
             raise
-        self.drop()
+        self._forget()
+        self.closed = True
 
     def commit(self) -> None:
         """Publish a closed file that was opened with ``autocommit=False``; in a transaction, add it to that."""
@@ -228,7 +243,11 @@ class XetWriteFile(AbstractBufferedFile):  # type: ignore[misc]  # fsspec is not
 
     def discard(self) -> None:
         """Throw the content away; nothing is published."""
+        was_open = not self.closed
         self.drop()
+        if was_open:
+            close_layers([self])
+        self.settle()
         if not self._writing.is_inherited:
             blocking_call(self._loop, self._writing.discard)
 
@@ -238,8 +257,16 @@ class XetWriteFile(AbstractBufferedFile):  # type: ignore[misc]  # fsspec is not
         self._writing.abandon()
 
     def drop(self) -> None:
-        """Be closed, whatever becomes of the content."""
+        """Be closed, with the content thrown away; until `settle`, layers above find a file that takes what they write."""
+        self._ends_quietly = True
+        self._forget()
         self.closed = True
+
+    def settle(self) -> None:
+        """The layers above are closed: whoever writes now is told."""
+        self._ends_quietly = False
+
+    def _forget(self) -> None:
         self._error_at_open = None
         self._waiting.clear()
 
@@ -259,20 +286,29 @@ class XetWriteFile(AbstractBufferedFile):  # type: ignore[misc]  # fsspec is not
         self.close()
 
     def _dealloc_warn(self, source: object) -> None:
-        """Called by a text wrapper that is dropped unclosed, before it would close us: then nothing is published."""
-        if not self.closed and not self._writing.is_inherited:
-            try:
+        """Called by a text wrapper that is dropped unclosed, before it would close us: then nothing is published.
+
+        We are not closed yet: the wrapper would refuse to flush, and say so.
+        """
+        if self.closed or self._ends_quietly:
+            return
+        self._ends_quietly = True
+        try:
+            if not self._writing.is_inherited:
                 warnings.warn(
                     f"unclosed file {self.path!r}: nothing is published", ResourceWarning, source=source, stacklevel=2
                 )
-            finally:
-                self.abandon()
+        finally:
+            self._forget()
+            self._writing.abandon()
 
     def __del__(self) -> None:
-        self._dealloc_warn(self)
-        if not self.closed or not self.autocommit:
-            # Closed, and neither committed nor discarded since.
-            self.abandon()
+        try:
+            self._dealloc_warn(self)
+        finally:
+            if not self.closed or not self.autocommit:
+                # Closed, and neither committed nor discarded since; or collected before what wraps it.
+                self.abandon()
 
     # Not the parent's, which asks the endpoint.
     __hash__ = object.__hash__
@@ -285,6 +321,54 @@ class XetWriteFile(AbstractBufferedFile):  # type: ignore[misc]  # fsspec is not
         if self._waiting:
             data, self._waiting = bytes(self._waiting), bytearray()
             blocking_call(self._loop, self._writing.write, data)
+
+
+def _raised_in_block(file: XetWriteFile) -> bool:
+    """Whether an `OpenFile` of fsspec closes the file since its block raised, which `OpenFile.__exit__` keeps to itself.
+
+    In an ``except`` clause the block may raise again what was being handled when the file was opened.
+    """
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        if frame.f_code is OpenFile.__exit__.__code__:
+            local = frame.f_locals
+            if any(opened is file for opened in local["self"].fobjects):
+                return any(argument is not None for argument in local.get("args", ()))
+        frame = frame.f_back
+    return False
+
+
+class _Archive(ZipFile):
+    """An archive that `ZippedMember` closes. Dropped together with its member, its parent would raise."""
+
+    def __del__(self) -> None:
+        pass
+
+
+class ZippedMember(io.BufferedIOBase):
+    """The one member of a zip archive, as fsspec's codec ``zip`` makes it, and the archive, which ends with it."""
+
+    def __init__(self, raw: XetWriteFile) -> None:
+        self._archive = _Archive(raw, "w")
+        self._member = self._archive.open("file", "w")
+
+    def write(self, data: Any) -> int:
+        """Add bytes to the member."""
+        return self._member.write(data)
+
+    def tell(self) -> int:
+        """Bytes of uncompressed content so far."""
+        return self._member.tell()
+
+    def close(self) -> None:
+        """End the member and the archive."""
+        try:
+            self._member.close()
+        finally:
+            try:
+                self._archive.close()
+            finally:
+                super().close()
 
 
 class CompressedWriter(io.BufferedIOBase):
@@ -324,6 +408,7 @@ class CompressedWriter(io.BufferedIOBase):
     def close(self) -> None:
         """End the compressed stream and the file."""
         if self.closed:
+            self._end_codec()
             return
         try:
             self._inner.close()
@@ -339,13 +424,21 @@ class CompressedWriter(io.BufferedIOBase):
             self._raw.discard()
         self.close()
 
+    def _end_codec(self) -> None:
+        """Nothing where the codec has ended; of a file that was discarded, it may say what it wants."""
+        with suppress(Exception):
+            self._inner.close()
+
     def _dealloc_warn(self, source: object) -> None:
         self._raw._dealloc_warn(source)
 
     def __del__(self) -> None:
         raw = getattr(self, "_raw", None)
         if raw is not None:
-            raw._dealloc_warn(self)
+            try:
+                raw._dealloc_warn(self)
+            finally:
+                self._end_codec()
 
 
 class XetTextFile(io.TextIOWrapper):
@@ -442,6 +535,9 @@ class AsyncXetWriteFile(AbstractAsyncStreamedFile):  # type: ignore[misc]  # fss
         """Be closed, whatever becomes of the content."""
         self.closed = True
         self._error_at_open = None
+
+    def settle(self) -> None:
+        """Nothing: there are no layers above."""
 
     def expect(self, error: BaseException | None) -> None:
         """Take an exception that is being handled for none of this file's: ``close`` publishes all the same."""

@@ -8,8 +8,6 @@ and loops are carried. On other threads `Transaction.fs` takes part, wherever it
 from __future__ import annotations
 
 import asyncio
-import gc
-import io
 import os
 import sys
 import threading
@@ -21,10 +19,10 @@ from inspect import iscoroutinefunction
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 from weakref import WeakValueDictionary
-from zipfile import ZipFile
 
 from pyxet._async.bridge import blocking_call, on_loop
 from pyxet._async.edits import Edits
+from pyxet._async.layers import Closable, Wrappers, close_layers
 from pyxet._async.writing import Writing, start_on
 from pyxet.config import Credential
 from pyxet.errors import TransactionError
@@ -50,16 +48,11 @@ class _Begun(threading.local):
 _begun = _Begun()
 
 
-class Closable(Protocol):
-    """A file that is open for writing, or the wrapper around it."""
-
-    def close(self) -> object: ...
-
-
 class Held(Closable, Protocol):
     """A file that is open for writing."""
 
     def drop(self) -> None: ...
+    def settle(self) -> None: ...
     def expect(self, error: BaseException | None) -> None: ...
 
 
@@ -330,15 +323,19 @@ class Transaction:
     def _left_open(self) -> Iterator[list[Closable]]:
         """The files to close, each with the wrappers around it, outermost first."""
         held = list(self._files.values())
-        wrappers = _Wrappers([outermost for outermost, _ in held])
+        wrappers = Wrappers([outermost for outermost, _ in held])
         for outermost, file in held:
             # An exception that is being handled where the transaction ends is not one that interrupts it.
             file.expect(sys.exception())
             yield [*wrappers.around(outermost), file]
 
     def _drop_files(self) -> None:
-        for _, file in list(self._files.values()):
+        files = [file for _, file in self._files.values()]
+        for file in files:
             file.drop()
+        close_layers(files)
+        for file in files:
+            file.settle()
 
     async def at_home(self, function: Callable[..., Coroutine[Any, Any, T]], *args: Any, **kwargs: Any) -> T:
         """Await a coroutine function on the transaction's loop."""
@@ -373,62 +370,6 @@ class Transaction:
     def _call(self, name: str, *args: Any, **kwargs: Any) -> Any:
         name = f"_{name}" if self._owner.asynchronous else name
         return getattr(self.fs, name)(*args, **kwargs)
-
-
-class _Wrappers:
-    """The layers that others put around files and left open: closing the file beneath them would lose what they hold.
-
-    Wrappers that ``fs.open`` makes are held themselves; ``fsspec.open``, pandas and callers make their own, and tell
-    nobody, so those who refer to a file are looked for.
-    """
-
-    def __init__(self, files: list[Closable]) -> None:
-        self._outer: dict[int, Any] = {}
-        level: list[Any] = list(files)
-        while level:
-            found: list[Any] = []
-            for wrapper in _referring(level):
-                for file in level:
-                    if id(file) not in self._outer and _wraps(wrapper, file):
-                        self._outer[id(file)] = wrapper
-                        found.append(wrapper)
-            level = found
-
-    def around(self, file: Closable) -> list[Closable]:
-        """A file and the wrappers around it, outermost first."""
-        layers: list[Any] = [file]
-        while (outer := self._outer.get(id(layers[0]))) is not None and not any(outer is layer for layer in layers):
-            layers.insert(0, outer)
-        return layers
-
-
-def _referring(files: list[Any]) -> list[Any]:
-    """Open file objects that refer to some of these, through an attribute or as C code does."""
-    found = gc.get_referrers(*files)
-    owners = gc.get_referrers(*(item for item in found if type(item) is dict)) if found else []
-    candidates = {id(item): item for item in (*found, *owners) if isinstance(item, (io.IOBase, ZipFile))}
-    return [item for item in candidates.values() if not getattr(item, "closed", False)]
-
-
-def _wraps(wrapper: Any, file: Any) -> bool:
-    # What a file keeps for itself refers back to it, too.
-    own = wrapper is file or any(part is wrapper for part in _parts(file))
-    return not own and any(part is file for part in _parts(wrapper))
-
-
-def _parts(file: Any) -> list[Any]:
-    """What a file object holds directly, and the streams beneath its own buffers."""
-    parts = list(getattr(file, "__dict__", {}).values())
-    parts += [_stream_beneath(part) for part in (file, *parts) if isinstance(part, io.IOBase)]
-    return parts
-
-
-def _stream_beneath(file: Any) -> Any:
-    try:
-        return file.buffer if isinstance(file, io.TextIOWrapper) else getattr(file, "raw", None)
-    except ValueError:
-        # It was detached.
-        return None
 
 
 def _close(layers: list[Closable]) -> None:
