@@ -15,7 +15,7 @@ from typing import IO, Any, Final, Literal
 
 from fsspec.callbacks import DEFAULT_CALLBACK, Callback
 from fsspec.implementations.local import LocalFileSystem, make_path_posix, trailing_sep
-from fsspec.utils import check_contained, isfilelike, other_paths, stringify_path, tokenize
+from fsspec.utils import isfilelike, other_paths, stringify_path, tokenize
 
 from pyxet._async.base import at_home
 from pyxet._async.download import Downloader
@@ -25,6 +25,7 @@ from pyxet._async.listing import Listing, Located
 from pyxet._async.many import Placed, is_small
 from pyxet._async.partial import download_to
 from pyxet._async.view import Found, Info, View
+from pyxet.errors import XetURLError
 from pyxet.protocol.hashing import Buffer
 from pyxet.types import RemoteFile
 
@@ -302,7 +303,7 @@ class Reading(Listing):
         )  # fmt: skip
         lpaths: list[str] = other_paths(rpaths, lpath, exists=exists, flatten=not single)
         if isinstance(lpath, str):
-            await in_thread(check_contained, lpath, lpaths)
+            await in_thread(_check_inside, Path(lpath), lpaths)
         return rpaths, lpaths
 
     # -- open files ----------------------------------------------------------------------------------------------------
@@ -436,3 +437,11 @@ def _close(file: IO[bytes]) -> None:
 def _create(path: Path) -> IO[bytes]:
     path.parent.mkdir(parents=True, exist_ok=True)
     return path.open("wb")
+
+
+def _check_inside(folder: Path, paths: Sequence[str]) -> None:
+    """Refuse names of an endpoint that would lead out of the folder they are downloaded to."""
+    top = Path(os.path.abspath(folder))
+    for path in paths:
+        if not Path(os.path.abspath(path)).is_relative_to(top):
+            raise XetURLError(f"{path!r} would be written outside of {str(folder)!r}")
