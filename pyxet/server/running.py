@@ -8,7 +8,7 @@ import secrets
 import shutil
 import tempfile
 import threading
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -150,8 +150,16 @@ class _Running:
             shutil.rmtree(self._scratch, ignore_errors=True)
 
     def _run(self, user: str, token: str, address: tuple[str, int]) -> None:
-        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
-            runner.run(self._serve(user, token, address))
+        # Not `asyncio.Runner`: it ends the loop's executor from another thread, and while the interpreter ends, which is
+        # when an embedded endpoint is closed, no thread can be started any more.
+        with ThreadPoolExecutor(thread_name_prefix="xet-endpoint") as pool:
+            self._loop.set_default_executor(pool)
+            try:
+                self._loop.run_until_complete(self._serve(user, token, address))
+            finally:
+                self._loop.run_until_complete(_cancel_others())
+                self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+                self._loop.close()
 
     async def _serve(self, user: str, token: str, address: tuple[str, int]) -> None:
         try:
@@ -165,6 +173,14 @@ class _Running:
             await self._stop.wait()
         finally:
             await stop(runner)
+
+
+async def _cancel_others() -> None:
+    """Cancel the tasks that are left on the loop, and wait for them."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
 
 
 def origin(runner: web.AppRunner) -> str:
