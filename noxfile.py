@@ -47,7 +47,8 @@ def lowest(session: nox.Session) -> None:
     """The tests with the lowest versions of the direct dependencies that pyproject.toml allows."""
     session.install(".[local]", *groups("test"))
     session.install(*(name.replace(">=", "==") for name in PROJECT["project"]["dependencies"]))
-    session.run("pytest", "-q", *session.posargs)
+    # fsspec's own suites of that age do not run under the pytest of today.
+    session.run("pytest", "-q", "--ignore", "tests/test_fsspec_suite.py", *session.posargs)
 
 
 @nox.session

@@ -364,8 +364,10 @@ class Listing(FileSystemBase):
             There are none.
         """
         own = self.own(path)
+        # Older versions of fsspec know nothing of the last one, and never give it.
+        literal = {"assume_literal": True} if assume_literal else {}
         try:
-            expanded: list[str] = await super()._expand_path(own, recursive, maxdepth, assume_literal)
+            expanded: list[str] = await super()._expand_path(own, recursive, maxdepth, **literal)
         except NotFoundError:
             raise
         except FileNotFoundError:
