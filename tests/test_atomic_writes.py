@@ -657,7 +657,8 @@ def test_a_cancelled_write_does_not_take_others_of_the_transaction_along(
 def test_a_timed_out_call_publishes_nothing(shared_endpoint: LocalEndpoint, xet: pyxet.XetFS, main: str) -> None:
     with FaultProxy(shared_endpoint.url) as proxy:
         fs = pyxet.XetFS(endpoint=proxy.url, user="acme", token=shared_endpoint.token)
-        proxy.rule("POST .*/commit/", gated())
+        # Before the commit: one that is on its way is the endpoint's to make or not.
+        proxy.rule("POST .*/preupload/", gated())
         with pytest.raises(fsspec.exceptions.FSTimeoutError):
             fs.pipe(f"{main}/a", b"a", timeout=0.3)
         proxy.open_gate()
