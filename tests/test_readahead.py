@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 import pyxet
 from pyxet import ServerError
-from pyxet._async.readahead import ALLOWANCE, Allowance, ReadAhead
+from pyxet._async.readahead import ALLOWANCE, Allowance, Content, ReadAhead
 from pyxet.testing import LocalEndpoint
 
 KIB = 1024
@@ -118,6 +118,26 @@ async def test_the_next_window_is_on_its_way_before_it_is_asked_for() -> None:
     (_, here), (start, end) = source.fetched[-2:]
     assert start == here > at
     assert end - start == 512 * KIB
+    await ahead.aclose()
+
+
+async def test_a_long_sequence_is_fetched_in_halves_of_windows_two_of_them_ahead() -> None:
+    source = Source(CONTENT * 6)
+    before = ALLOWANCE.in_use
+
+    async def pieces(start: int, end: int) -> list[bytes]:
+        data = await source.fetch(start, end)
+        return [data[at : at + 70_000] for at in range(0, len(data), 70_000)]
+
+    ahead = ReadAhead(Content(source.fetch, pieces), len(source.content), CAP)
+    for at in range(0, len(source.content), MIB):
+        held = ahead.held(at, at + MIB)
+        assert (held if held is not None else await ahead.read(at, at + MIB)) == source.content[at : at + MIB]
+        assert ALLOWANCE.in_use <= before + 24 * MIB
+        await asyncio.sleep(0)
+        if 17 * MIB <= at < 24 * MIB:
+            assert source.fetched[-1] == (32 * MIB, 40 * MIB)
+    assert source.fetched[-4:] == [(at * MIB, (at + 8) * MIB) for at in (16, 24, 32, 40)]
     await ahead.aclose()
 
 

@@ -82,6 +82,11 @@ class Downloader:
         finally:
             target.close()
 
+    async def pieces(self, file: RemoteFile, start: int, end: int) -> list[Buffer]:
+        """Bytes ``start`` to before ``end`` in pieces, without the copy that makes them one; a whole file is verified."""
+        async with aclosing(self.stream(file, start, end)) as pieces:
+            return [piece async for piece in pieces]
+
     async def read_ranges(
         self, file: RemoteFile, ranges: Sequence[tuple[int, int]], *, max_gap: int
     ) -> list[bytes | Exception]:
