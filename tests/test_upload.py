@@ -460,3 +460,23 @@ async def test_the_loop_is_not_blocked(tmp_path: Path) -> None:
         finally:
             guard.deactivate()
         await uploader.aclose()
+
+
+# -- small files -------------------------------------------------------------------------------------------------------
+
+
+async def test_new_small_files_are_asked_for_less_and_less_and_known_ones_not_sent_again() -> None:
+    async with world() as it:
+        files = [content(900 + number, 64 * 1024) for number in range(5 * RUN // (64 * 1024))]
+        uploader = it.uploader()
+        first = await uploader.add_small(files)
+        await uploader.flush()
+        await uploader.aclose()
+        # Five runs: 8 files of the first one are asked for, then 4, 2, 1, 1; eligible chunks are not asked for in runs.
+        assert it.proxy.count("GET /v1/chunks/") == 16
+        again = it.uploader()
+        assert await again.add_small(files) == first
+        await again.flush()
+        assert again.stats.sent == 0
+        await again.aclose()
+        assert [await read_back(it, stored) for stored in first[::40]] == files[::40]

@@ -24,6 +24,7 @@ from pyxet._async.file import AsyncXetReadFile, Fetch
 from pyxet._async.listing import Listing, Located
 from pyxet._async.many import Placed, is_small
 from pyxet._async.partial import download_to
+from pyxet._async.readahead import Content
 from pyxet._async.view import Found, Info, View
 from pyxet.errors import XetURLError
 from pyxet.protocol.hashing import Buffer
@@ -321,8 +322,13 @@ class Reading(Listing):
                 return await transaction.at_home(self._content, view, file, start, end)
             return await self._content(view, file, start, end)
 
+        async def pieces(start: int, end: int) -> Sequence[Buffer]:
+            if isinstance(file.content, RemoteFile) and not is_small(file.content, start, end):
+                return await Downloader(await self.connect()).pieces(file.content, start, end)
+            return [await fetch(start, end)]
+
         pinned = f"{repo.path}/{view.commit}/{url.path}" if isinstance(file.content, RemoteFile) else None
-        return view.info(url.branch_path, file), pinned, fetch
+        return view.info(url.branch_path, file), pinned, Content(fetch, pieces)
 
     async def _open_to_read(self, path: str) -> AsyncXetReadFile:
         info, _, fetch = await self.open_for_reading(path)

@@ -83,6 +83,7 @@ class Uploader:
         xorb_size = min(MAX_XORB_BYTES, max(4 * MIB, limits.memory // 8))
         self.packer = Packer(cas, self.account, xorb_size, self.stats)
         self._finished: list[_Finished] = []
+        self._asking = _SMALL_QUERIES
         self._flushing = asyncio.Lock()
         self._writers: WeakSet[ContentWriter] = WeakSet()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -154,10 +155,13 @@ class Uploader:
         while firsts:
             known = await self.packer.known(firsts)
             firsts = [value for value in firsts if value not in known]
-            step = -(-len(firsts) // _SMALL_QUERIES) or 1
+            step = -(-len(firsts) // self._asking) or 1
             asked = firsts[::step]
             if not await self.packer.ask(asked):
+                # A run without any says that there are few: the next one is asked for less, down to a single file.
+                self._asking = max(1, self._asking // 2)
                 return
+            self._asking = _SMALL_QUERIES
             firsts = [value for value in firsts if value not in asked]
 
     async def _add_path(self, writer: ContentWriter, source: Path, progress: Callable[[int], object]) -> None:
