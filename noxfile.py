@@ -34,6 +34,12 @@ def tests(session: nox.Session) -> None:
     session.run("pytest", *(session.posargs or ["-q", "-n", "2", "--dist", "loadfile"]))
 
 
+@nox.session(python=["3.11", "3.12", "3.13"])
+def pythons(session: nox.Session) -> None:
+    """The tests on each supported Python that is found here."""
+    tests(session)
+
+
 @nox.session
 def coverage(session: nox.Session) -> None:
     """The tests with branch coverage."""

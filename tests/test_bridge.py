@@ -246,7 +246,8 @@ def test_a_slow_endpoint_is_no_time_out_of_the_caller(shared_endpoint: LocalEndp
 async def test_cancelled_tasks_leave_nothing(
     shared_endpoint: LocalEndpoint, main: str, tmp_path: Path, size: int
 ) -> None:
-    (tmp_path / "local").write_bytes(CONTENT[:size])
+    # What is stored already would not be uploaded.
+    (tmp_path / "local").write_bytes(random.Random(size).randbytes(size))
     with FaultProxy(shared_endpoint.url) as proxy:
         access = (proxy.url, shared_endpoint.user, shared_endpoint.token)
         fs = pyxet.AsyncXetFileSystem(*access, asynchronous=True, skip_instance_cache=True)
@@ -262,6 +263,9 @@ async def test_cancelled_tasks_leave_nothing(
             ]
             for pattern, act, call in calls:
                 proxy.clear()
+                # Of several requests of the last call, we waited for one.
+                while proxy._arrived.acquire(blocking=False):
+                    pass
                 proxy.rule(pattern, act)
                 task = asyncio.create_task(call)
                 await proxy.arrival()
@@ -300,9 +304,12 @@ async def test_a_blocking_call_inside_an_asynchronous_transaction(xet: pyxet.Xet
 # -- Ctrl-C ------------------------------------------------------------------------------------------------------------
 
 INTERRUPTED = """
-import asyncio, os, signal, sys, threading
+import asyncio, logging, os, signal, sys, threading
 import pyxet
 from fsspec.callbacks import Callback
+
+# How long the steps of a transfer take, which `-X dev` looks at, depends on the machine.
+logging.getLogger("asyncio").setLevel(logging.ERROR)
 
 class Stop(Callback):
     sent = False

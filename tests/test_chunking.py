@@ -1,4 +1,4 @@
-"""Chunk boundaries and byte grouping against reference values, through both kernels."""
+"""Chunk boundaries and byte grouping against reference values, through all kernels."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from _kernels import KERNELS, needs_c
 from _vectors import CASES, NAMES, XET_CORE, content
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,7 +20,6 @@ from pyxet.protocol.constants import GEAR_MASK, GEAR_TABLE, MAX_CHUNK, MIN_CHUNK
 from pyxet.protocol.hashing import chunk_hashes, file_hash, hash_to_hex, xorb_hash
 from pyxet.protocol.kernels import Kernel, load
 
-KERNELS: list[Kernel] = ["c", "numpy"]
 _TABLE = struct.unpack("<256Q", GEAR_TABLE)
 # More than a block of the C kernel, of which each stream takes a third.
 BLOCK = 3 * 128 * 1024
@@ -138,6 +138,7 @@ def test_what_is_no_buffer(kernel: Kernel) -> None:
     assert [*ends, chunker.finish()] == chunk_ends(data)
 
 
+@needs_c
 @pytest.mark.parametrize(
     "wrong",
     [{"table": b""}, {"table": GEAR_TABLE + b"x"}, {"min_chunk": 63}, {"max_chunk": 100}, {"size": -1}, {"size": MAX_CHUNK + 1}],
@@ -156,6 +157,7 @@ def test_the_c_kernel_refuses_what_would_overflow(wrong: dict[str, Any]) -> None
         load("c").scan(b"data", *(arguments | wrong).values())
 
 
+@needs_c
 def test_the_c_kernel_survives_a_boundary_at_every_byte() -> None:
     ends, _, left = load("c").scan(bytes(BLOCK + 1000), GEAR_TABLE, 0, 64, 128, 0, 0)
     assert ends == list(range(64, BLOCK + 1000, 64))
@@ -173,9 +175,12 @@ def test_byte_grouping(data: bytes) -> None:
             assert module.bg4_join(make(grouped)) == data
 
 
-def test_without_a_compiler_numpy_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert kernels.KERNEL == "c", "these tests need both kernels"
+@needs_c
+def test_the_c_kernel_is_chosen() -> None:
+    assert kernels.KERNEL == "c", "it could not be built"
 
+
+def test_without_a_compiler_numpy_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     def no_c_kernel(name: str) -> ModuleType:
         raise ImportError(name)
 

@@ -1,4 +1,4 @@
-"""Chunk payloads: the choice of a scheme, frames of other writers, and bytes from strangers, with both kernels."""
+"""Chunk payloads: the choice of a scheme, frames of other writers, and bytes from strangers, with all kernels."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import lz4.frame
 import pytest
+from _kernels import KERNELS
 from _vectors import CASES, NAMES, content, refuse
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,7 +20,7 @@ from pyxet.protocol.constants import MAX_CHUNK
 from pyxet.protocol.kernels import load
 
 
-@pytest.fixture(params=["c", "numpy"])
+@pytest.fixture(params=KERNELS)
 def kernel(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     module = load(request.param)
     monkeypatch.setattr(compression, "bg4_split", module.bg4_split)

@@ -145,6 +145,20 @@ print(local.root)
         run(code, tmp_path)
 
 
+def test_a_program_with_an_embedded_endpoint_ends_cleanly(tmp_path: Path) -> None:
+    """Also where no thread can be started any more when it is closed."""
+    code = """
+import logging, sys
+logging.getLogger("asyncio").setLevel(logging.ERROR)
+import pyxet
+fs = pyxet.XetFS(endpoint=f"file://{sys.argv[1]}/root")
+fs.make_repo("local/x")
+fs.pipe("local/x/main/a", bytes(range(256)) * 1000)
+print(len(fs.cat("local/x/main/a")))
+"""
+    assert run(code, tmp_path, PYTHONDEVMODE="1") == "256000\n"
+
+
 def test_the_token_of_an_embedded_endpoint_belongs_to_its_process(tmp_path: Path) -> None:
     code = 'import sys; from pyxet.local import embedded; print(embedded(f"file://{sys.argv[1]}").token)'
     assert run(code, tmp_path) != run(code, tmp_path)

@@ -1,0 +1,14 @@
+"""The kernels that there are to test: the C one may be missing where there is no compiler, but never in CI."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from pyxet.protocol.kernels import KERNEL, Kernel
+
+HAS_C = KERNEL == "c" or bool(os.environ.get("CI"))
+KERNELS: list[Kernel] = ["c", "numpy"] if HAS_C else ["numpy"]
+
+needs_c = pytest.mark.skipif(not HAS_C, reason="the C kernel is not built here")
