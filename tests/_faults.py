@@ -24,6 +24,7 @@ from pyxet._async.client import Client, Settings
 from pyxet._async.fanout import READ_MEMORY, REQUESTS, WRITE_MEMORY
 from pyxet._async.upload import Uploader
 from pyxet.config import Credential, Limits, RetryPolicy, Timeouts
+from pyxet.server.running import stop
 from pyxet.testing import LocalEndpoint, local_endpoint
 from pyxet.types import RemoteFile
 from pyxet.urls import RepoId
@@ -122,7 +123,8 @@ class FaultProxy:
             self.url = "http://{}:{}".format(*runner.addresses[0][:2])
             self._ready.set()
             await self._stop.wait()
-            await runner.cleanup()
+            # As the endpoint does it: a connection that was accepted just now is closed, too.
+            await stop(runner)
         # Connections that were closed a moment ago, by either side, end in the next turns of the loop.
         await asyncio.sleep(0.02)
 
