@@ -58,6 +58,13 @@ def lowest(session: nox.Session) -> None:
 
 
 @nox.session
+def integrations(session: nox.Session) -> None:
+    """The tests with the tools that users work in: polars, duckdb, dask, ray, zarr, PyTorch and others."""
+    session.install(".[local]", *groups("test", "integrations"))
+    session.run("pytest", *(session.posargs or ["-q", "-n", "2", "--dist", "loadfile"]), "tests/integrations")
+
+
+@nox.session
 def soak(session: nox.Session) -> None:
     """A 1 GiB file up and down, with the peak memory of the client."""
     session.install(".[local]", *groups("test"))
