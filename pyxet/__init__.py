@@ -2,22 +2,27 @@
 
 >>> import pandas as pd
 >>> df = pd.read_csv("xet://acme/titanic/main/titanic.csv")
+
+Importing it is quick: what a name stands for is imported when the name is first used.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import importlib
+from typing import TYPE_CHECKING, Any, Final
 
-from pyxet import testing
-from pyxet._async.filesystem import AsyncXetFileSystem
-from pyxet._async.transaction import Transaction
 from pyxet._version import __version__
-from pyxet.config import Limits, RetryPolicy, Timeouts, login, logout
 from pyxet.errors import *  # noqa: F403  # the error tree is public as a whole
 from pyxet.errors import __all__ as _errors
-from pyxet.fs import XetFS
-from pyxet.types import Commit
-from pyxet.urls import XetURL
+
+if TYPE_CHECKING:
+    from pyxet import testing
+    from pyxet._async.filesystem import AsyncXetFileSystem
+    from pyxet._async.transaction import Transaction
+    from pyxet.config import Limits, RetryPolicy, Timeouts, login, logout
+    from pyxet.fs import XetFS
+    from pyxet.types import Commit
+    from pyxet.urls import XetURL
 
 __all__ = [
     "AsyncXetFileSystem",
@@ -36,6 +41,23 @@ __all__ = [
 ]
 __all__ += _errors
 
+# Public names and the modules they are in. To add one: here, in the block for type checkers, and in `__all__`; a test
+# compares the three.
+_HOMES: Final = {
+    "AsyncXetFileSystem": "pyxet._async.filesystem",
+    "Commit": "pyxet.types",
+    "Limits": "pyxet.config",
+    "RetryPolicy": "pyxet.config",
+    "Timeouts": "pyxet.config",
+    "Transaction": "pyxet._async.transaction",
+    "XetFS": "pyxet.fs",
+    "XetURL": "pyxet.urls",
+    "login": "pyxet.config",
+    "logout": "pyxet.config",
+}
+# Modules that are public as they are.
+_MODULES: Final = frozenset({"testing"})
+
 
 def open(url: str, mode: str = "rb", **kwargs: Any) -> Any:
     """Open a file by its URL.
@@ -47,4 +69,21 @@ def open(url: str, mode: str = "rb", **kwargs: Any) -> Any:
     mode, kwargs:
         As in `XetFS.open`.
     """
+    from pyxet.fs import XetFS
+
     return XetFS(XetFS._get_kwargs_from_urls(url).get("endpoint")).open(url, mode, **kwargs)
+
+
+if not TYPE_CHECKING:
+    # Type checkers would take it for a promise that any name is there.
+    def __getattr__(name: str) -> Any:
+        if name in _MODULES:
+            return importlib.import_module(f"{__name__}.{name}")
+        if name not in _HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        found = getattr(importlib.import_module(_HOMES[name]), name)
+        globals()[name] = found
+        return found
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

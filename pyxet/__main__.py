@@ -2,4 +2,4 @@
 
 from pyxet.cli import main
 
-main(prog_name="xet")
+main()

@@ -157,6 +157,12 @@ class XetURL:
         return "path" if self.path else "branch"
 
     @property
+    def moment(self) -> str | None:
+        """The moment of a point in time, ``5.minutes.ago`` of ``main@{5.minutes.ago}``; ``None`` for other revisions."""
+        found = point_in_time(self.revision) if self.revision is not None else None
+        return found.when if found else None
+
+    @property
     def full_path(self) -> str:
         """The path without scheme and endpoint, as `fsspec` names entries."""
         parts = [] if self.kind == "models" else [str(self.kind)]

@@ -41,7 +41,7 @@ FOREIGN: dict[str, set[str]] = {
     "blake3": {"protocol/"},
     "lz4": {"protocol/"},
     "numpy": {"protocol/"},
-    "fsspec": {"_async/", "fs.py", "path.py"},
+    "fsspec": {"_async/", "fs.py", "path.py", "cli/"},
 }
 IMPURE = {"aiohttp", "asyncio", "anyio", "socket", "time", "os", "pathlib", "threading", "random", "subprocess"}
 
@@ -118,14 +118,48 @@ def test_the_protocol_does_no_io(path: Path) -> None:
     assert not {name.split(".")[0] for name in imports(path)} & IMPURE
 
 
+HEAVY = "{'pygit2', 'numpy', 'click', 'rich', 'pandas', 'pyarrow', 'huggingface_hub', 'hf_xet', 'sqlite3'}"
+
+
+def loaded(code: str, packages: str, folder: Path) -> list[str]:
+    """Which of some packages a program has imported at its end."""
+    code = f"import sys; {code}; print(*sorted({{name.split('.')[0] for name in sys.modules}} & ({packages})))"
+    # Not from a checkout: what is installed has the kernel that keeps numpy out.
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=folder)
+    return answer.stdout.split()
+
+
 def test_importing_pyxet_leaves_the_heavy_parts_alone(tmp_path: Path) -> None:
     """What is not needed to import must not be: the server, git, numpy, the command line's packages, pandas."""
-    code = (
-        "import sys, pyxet; "
-        "print(' '.join(sorted({name.split('.')[0] for name in sys.modules} & "
-        "{'pygit2', 'numpy', 'click', 'rich', 'pandas', 'pyarrow', 'huggingface_hub', 'hf_xet', 'sqlite3'})),"
-        "'pyxet.server' in sys.modules)"
-    )
-    # Not from a checkout: what is installed has the kernel that keeps numpy out.
-    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
-    assert answer.stdout.split() == ["False"]
+    assert loaded("import pyxet", HEAVY + " | {'fsspec', 'aiohttp', 'msgspec'}", tmp_path) == []
+    code = "import pyxet; pyxet.XetFS; pyxet.testing; assert 'pyxet.server' not in sys.modules"
+    assert loaded(code, HEAVY, tmp_path) == []
+
+
+def test_public_names_are_where_the_table_says() -> None:
+    """The names of `__all__`, those that type checkers see, and those that are imported late are the same."""
+    seen: dict[str, str] = {}
+    for name in imports(PACKAGE / "__init__.py", types=True):
+        module, _, last = name.rpartition(".")
+        seen[last] = module
+    assert seen == pyxet._HOMES | dict.fromkeys(pyxet._MODULES, "pyxet")  # type: ignore[attr-defined]
+    assert sorted(pyxet.__all__) == sorted({*seen, *pyxet.errors.__all__, "open", "__version__"})
+    assert len(pyxet.__all__) == len(set(pyxet.__all__))
+    star: dict[str, object] = {}
+    exec("from pyxet import *", star)
+    for name in pyxet.__all__:
+        assert star[name] is getattr(pyxet, name)
+        assert name in dir(pyxet)
+    assert pyxet.XetFS is pyxet.fs.XetFS
+    with pytest.raises(AttributeError, match="no_such_name"):
+        pyxet.no_such_name  # type: ignore[attr-defined]  # noqa: B018
+
+
+def test_the_modules_of_the_command_line_import_little(tmp_path: Path) -> None:
+    """What a command needs of pyxet and of others is imported when it runs."""
+    code = "; ".join(f"import pyxet.cli.{path.stem}" for path in (PACKAGE / "cli").glob("*.py"))
+    assert loaded(code, "{'fsspec', 'aiohttp', 'rich', 'numpy', 'pygit2'}", tmp_path) == []
+    for words in ("version", "--help"):
+        code = f"import pyxet.cli; assert pyxet.cli.run(['{words}']) == 0"
+        *_, last = loaded(code + "; print()", "{'asyncio', 'fsspec', 'aiohttp', 'rich', 'sys'}", tmp_path)
+        assert last == "sys", f"xet {words}"

@@ -1,31 +1,41 @@
-"""The ``xet`` command. What a command needs is imported when it runs, so that ``xet --help`` is quick."""
+"""The ``xet`` command, on the public names of `pyxet` only.
+
+How a command is added:
+
+1. A row in `pyxet.cli.commands.COMMANDS`: its name, where it is (``module:object``), and one line of help. That line is
+   the only copy; ``xet --help``, the command's own help and ``docs/cli.md`` show it.
+2. A module of its own with a function that is made a command::
+
+       @command("head", json=True, examples=["xet head acme/titanic/main/titanic.csv -n 3"])
+       @click.argument("path")
+       @click.option("-n", "lines", default=10, show_default=True, help="How many lines.")
+       def head(session: Session, path: str, lines: int) -> None:
+           '''What is said below the one line of the table.'''
+
+   `pyxet.cli.command.command` adds ``--endpoint``, ``--token``, ``--quiet``, ``--debug``, and ``--json`` where
+   ``json=True``. A group is ``branch = group("branch")``, its commands ``@command("make", parent=branch, …)``; the
+   help of those is their docstring.
+3. The function gets the `Session`: ``session.fs(path)`` is the blocking file system for the paths at hand,
+   ``session.afs(path)`` the asynchronous one and ``session.run(function)`` runs a coroutine; ``session.line``,
+   ``session.table`` and ``session.data`` write results to standard output, ``session.note`` and ``session.warn`` say
+   things on standard error, the first not with ``--quiet``.
+4. Paths go through `pyxet.cli.paths`: ``remote`` for paths that can only be in a repository, ``place`` where they may be
+   local as well, ``writable`` before anything is written.
+
+Commands raise: typed errors as they come, `click.UsageError` for options that make no sense, `CommandError` for the rest.
+`pyxet.cli.running` makes messages and exit codes of them; no command catches errors to print them.
+
+Modules here import at their top only `click`, each other and the standard library, and nothing slow of that: `pyxet`
+itself is quick, and its names import what they need when they are used.
+"""
 
 from __future__ import annotations
 
-import click
+import sys
 
-from pyxet._version import __version__
+from pyxet.cli.running import run
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="xet")
 def main() -> None:
-    """Work with Xet repositories."""
-
-
-@main.command()
-@click.option("--root", required=True, help="Directory of repositories and content.")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option(
-    "--port", default=8787, show_default=True, type=click.IntRange(0, 65535), help="Port; 0 takes a free one."
-)
-@click.option("--user", default="local", show_default=True, envvar="XET_USER_NAME", help="User who may do everything.")
-@click.option("--token", envvar="XET_USER_TOKEN", help="That user's token; a random one if not given.")
-def serve(root: str, host: str, port: int, user: str, token: str | None) -> None:
-    """Serve a directory as a local endpoint, until interrupted.
-
-    Example: xet serve --root ./store --user acme
-    """
-    from pyxet.cli.serve import run
-
-    run(root, host, port, user, token)
+    """Run the command that the arguments of this process name, and end the process."""
+    sys.exit(run())

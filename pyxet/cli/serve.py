@@ -10,17 +10,26 @@ from pathlib import Path
 
 import click
 
-from pyxet.errors import ConfigError
+from pyxet.cli.command import command
+from pyxet.cli.session import Session
 from pyxet.local import server
 
 
-def run(root: str, host: str, port: int, user: str, token: str | None) -> None:
-    """Serve until SIGINT or SIGTERM; exit status 1 with one line where it cannot start."""
-    try:
-        asyncio.run(_serve(Path(root).absolute(), host, port, user, token or f"xet_{secrets.token_hex(16)}"))
-    except ConfigError as error:
-        click.echo(f"xet serve: {error}", err=True)
-        sys.exit(1)
+@command(
+    "serve",
+    connects=False,
+    examples=["xet serve --root ./store --user acme", "xet serve --root ./store --port 0 --token secret"],
+)
+@click.option("--root", required=True, help="Directory of repositories and content.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--port", default=8787, show_default=True, type=click.IntRange(0, 65535), help="Port; 0 takes a free one."
+)
+@click.option("--user", default="local", show_default=True, envvar="XET_USER_NAME", help="User who may do everything.")
+@click.option("--token", envvar="XET_USER_TOKEN", help="That user's token; a random one if not given.")
+def serve(session: Session, root: str, host: str, port: int, user: str, token: str | None) -> None:
+    """It runs until it is interrupted, or told to end by SIGTERM."""
+    asyncio.run(_serve(Path(root).absolute(), host, port, user, token or f"xet_{secrets.token_hex(16)}"))
 
 
 async def _serve(root: Path, host: str, port: int, user: str, token: str) -> None:

@@ -1,0 +1,149 @@
+"""What makes a function a command: the options that all commands have, help with examples, groups that load late."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Concatenate, Final, ParamSpec
+
+import click
+
+from pyxet.cli.commands import COMMANDS
+from pyxet.cli.session import Session
+
+P = ParamSpec("P")
+
+# -h is help as well, unless a command has an option of that name.
+_SETTINGS: Final = {"help_option_names": ["-h", "--help"]}
+
+
+def command(
+    name: str,
+    *,
+    examples: Sequence[str],
+    json: bool = False,
+    connects: bool = True,
+    parent: click.Group | None = None,
+) -> Callable[[Callable[Concatenate[Session, P], None]], click.Command]:
+    """Make a function, whose first argument is the `Session`, a command.
+
+    Parameters
+    ----------
+    name:
+        As it is typed; a row of `COMMANDS` unless there is a ``parent``.
+    examples:
+        Command lines, at least one, that the help shows.
+    json:
+        Whether there is a ``--json``, see `Session.json`.
+    connects:
+        Whether there are ``--endpoint`` and ``--token``.
+    parent:
+        The group it belongs to.
+    """
+
+    def make(function: Callable[Concatenate[Session, P], None]) -> click.Command:
+        text = inspect.getdoc(function) or ""
+        if parent is None:
+            text = f"{COMMANDS[name].help}\n\n{text}".strip()
+        made = click.command(name, cls=_Command, help=text, context_settings=_SETTINGS)(click.pass_obj(function))
+        made.params += _options(json=json, connects=connects)
+        made.examples = list(examples)
+        if parent is not None:
+            parent.add_command(made)
+        return made
+
+    return make
+
+
+def group(name: str) -> click.Group:
+    """A command of `COMMANDS` that has commands of its own."""
+    return click.Group(
+        name, help=COMMANDS[name].help, context_settings=_SETTINGS, params=_options(json=False),
+        invoke_without_command=True, callback=_missing,
+    )  # fmt: skip
+
+
+def _options(*, json: bool, connects: bool = True) -> list[click.Parameter]:
+    """The common options. Each is noted in the session where it is given, before the command or after it."""
+
+    def option(*names: str, value: bool = False, text: str, metavar: str | None = None) -> click.Option:
+        return click.Option(
+            names, is_flag=not value, default=None if value else False, expose_value=False, help=text, metavar=metavar,
+            callback=_note,
+        )  # fmt: skip
+
+    found = []
+    if connects:
+        found += [
+            option("--endpoint", value=True, metavar="URL", text="Endpoint: a host, host:port, URL, or local."),
+            option("--token", value=True, metavar="TOKEN", text="Access token, instead of the one of xet login."),
+        ]
+    if json:
+        found.append(option("--json", text="Write JSON to standard output."))
+    return [
+        *found,
+        option("-q", "--quiet", text="Say nothing but results and errors."),
+        option("--debug", text="Show the traceback of an error."),
+    ]
+
+
+def _note(context: click.Context, parameter: click.Parameter, value: str | bool | None) -> None:
+    if value is not None and value is not False:
+        setattr(context.ensure_object(Session), str(parameter.name), value)
+
+
+class _Command(click.Command):
+    """A command whose help shows examples."""
+
+    examples: Sequence[str] = ()
+
+    def invoke(self, ctx: click.Context) -> Any:
+        ctx.ensure_object(Session).command = ctx.command_path
+        return super().invoke(ctx)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Examples"):
+            for line in self.examples:
+                formatter.write(f"{'':>{formatter.current_indent}}{line}\n")
+
+
+def _missing() -> None:
+    """A group without a command says what there is, and fails."""
+    context = click.get_current_context()
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help(), err=True)
+        context.exit(2)
+
+
+class LateGroup(click.Group):
+    """The top: commands are imported when they are used, and listed from their table."""
+
+    def __init__(self, name: str, help: str, params: Iterable[click.Parameter] = ()) -> None:
+        super().__init__(
+            name, help=help, context_settings=_SETTINGS, params=[*_options(json=False), *params],
+            invoke_without_command=True, callback=_missing,
+        )  # fmt: skip
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*COMMANDS]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        entry = COMMANDS.get(cmd_name)
+        if entry is None:
+            return None
+        module, _, name = entry.where.partition(":")
+        found: click.Command = getattr(importlib.import_module(module), name)
+        return found
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry.help) for name, entry in COMMANDS.items()])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[Any]:
+        from click.shell_completion import CompletionItem
+
+        found = [
+            CompletionItem(name, help=entry.help) for name, entry in COMMANDS.items() if name.startswith(incomplete)
+        ]
+        return [*found, *click.Command.shell_complete(self, ctx, incomplete)]

@@ -1,0 +1,77 @@
+"""How values are written for people and for programs, and how people write sizes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import date, datetime
+from typing import Final
+
+import click
+
+_UNITS: Final = "KMGTP"
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGTP]?)(?:i?B)?\Z", re.IGNORECASE)
+# Control characters, which a terminal would obey; styles of ours (ESC [ … m) stay.
+_CONTROL = re.compile(r"(\x1b\[[0-9;]*m)|[\x00-\x08\x0a-\x1f\x7f-\x9f]")
+
+
+def printable(text: str) -> str:
+    """Text in which no name can move the cursor, ring or break the line: control characters are escaped."""
+    return _CONTROL.sub(lambda match: match[1] or repr(match[0])[1:-1], text)
+
+
+def human_size(size: int) -> str:
+    """Bytes in units of 1024: ``517 B``, ``2.4 KiB``, ``1.0 GiB``."""
+    if size < 1024:
+        return f"{size} B"
+    value, unit = float(size), ""
+    for letter in _UNITS:
+        value /= 1024
+        unit = letter
+        # Not "1024.0 KiB".
+        if value < 1023.95:
+            break
+    return f"{value:.1f} {unit}iB"
+
+
+def parse_size(text: str) -> int:
+    """Bytes of ``1000``, ``10K``, ``1.5M``, ``2GiB``; units are of 1024.
+
+    Raises
+    ------
+    click.BadParameter
+        It is not a size.
+    """
+    match = _SIZE.match(text.strip())
+    if match is None:
+        raise click.BadParameter(f"{text!r} is not a size; expected 1000, 10K, 1.5M or 2G")
+    power = _UNITS.index(match[2].upper()) + 1 if match[2] else 0
+    return int(float(match[1]) * 1024**power) if "." in match[1] else int(match[1]) * 1024**power
+
+
+def moment(when: datetime) -> str:
+    """A date and time of day in this machine's time zone: ``2026-11-24 23:08``."""
+    return when.astimezone().strftime("%Y-%m-%d %H:%M")
+
+
+def columns(rows: Iterable[Sequence[str]], right: Iterable[int] = ()) -> Iterator[str]:
+    """Lines of aligned columns, two blanks apart."""
+    found = [[str(cell) for cell in row] for row in rows]
+    count = max(map(len, found), default=0)
+    widths = [max((len(click.unstyle(row[at])) for row in found if at < len(row)), default=0) for at in range(count)]
+    to_right = set(right)
+    for row in found:
+        cells = []
+        for at, cell in enumerate(row):
+            blanks = " " * (widths[at] - len(click.unstyle(cell)))
+            cells.append(blanks + cell if at in to_right else cell + blanks)
+        yield "  ".join(cells).rstrip()
+
+
+def jsonable(value: object) -> object:
+    """For `json.dumps`: dates in ISO 8601, tuples and sets as lists."""
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, (set, frozenset)):
+        return sorted(value)
+    raise TypeError(f"{type(value).__name__} cannot be written as JSON")

@@ -1,0 +1,93 @@
+"""What paths on the command line mean: ``xet://`` may be left out where the meaning is plain."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from pyxet import XetURL, XetURLError
+from pyxet.cli.session import CommandError
+
+Kind = Literal["xet", "local", "other", "standard"]
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)(?:://|::)")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What a path on the command line names.
+
+    Attributes
+    ----------
+    kind:
+        ``xet``: in a repository; ``local``: on this machine; ``other``: at another file system of fsspec's;
+        ``standard``: standard input or output.
+    path:
+        As typed, for ``xet`` and ``other``; the local path without ``file://``, with ``~`` resolved; ``-``.
+    url:
+        Parsed, for ``xet``.
+    """
+
+    kind: Kind
+    path: str
+    url: XetURL | None = None
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether it is written as a folder, with a slash at its end."""
+        return self.path.endswith("/")
+
+
+def remote(path: str) -> XetURL:
+    """A path that can only be in a repository. Raises `XetURLError`."""
+    return XetURL.parse(path)
+
+
+def place(path: str) -> Place:
+    """What a path names that may be anywhere.
+
+    With a scheme it is said. Without one a path is local if it begins with ``/``, ``./``, ``../`` or ``~``, if it or its
+    first folder is there, or if it has too few parts for ``owner/repo/branch``; else it is in a repository.
+
+    Raises
+    ------
+    XetURLError
+        It says ``xet://`` and does not follow the grammar.
+    """
+    if path == "-":
+        return Place("standard", path)
+    scheme = _SCHEME.match(path)
+    if scheme is not None:
+        if scheme[1].removeprefix("fsspec+") == "xet":
+            return Place("xet", path, XetURL.parse(path))
+        if scheme[1] in ("file", "local") and scheme[0].endswith("://"):
+            return Place("local", path[scheme.end() :] or "/")
+        return Place("other", path)
+    if path.startswith(("/", "~", "./", "../")) or path in ("", ".", ".."):
+        return Place("local", os.path.expanduser(path))
+    if os.path.lexists(path) or os.path.lexists(path.partition("/")[0]):
+        return Place("local", path)
+    try:
+        url = XetURL.parse(path)
+    except XetURLError:
+        return Place("local", path)
+    return Place("xet", path, url) if url.level in ("branch", "path") else Place("local", path)
+
+
+def writable(url: XetURL) -> XetURL:
+    """The same URL, if its revision can be a branch.
+
+    Raises
+    ------
+    CommandError
+        It is a point in time. Tags and commits are refused by the file system, which has to ask the endpoint.
+    """
+    if url.moment is not None:
+        branch = str(url.revision).removesuffix(f"@{{{url.moment}}}")
+        raise CommandError(
+            f"{url.branch_path} is a point in time, which can be read but not written to",
+            hint=f"write to a branch, such as {branch}, or make one there: xet branch make",
+        )
+    return url

@@ -1,0 +1,117 @@
+"""Where every command runs: what becomes of its errors.
+
+Exit codes: 0 done; 1 failed; 2 usage; 3 not found; 4 not allowed; 5 conflict; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+import pyxet
+from pyxet.cli.command import LateGroup
+from pyxet.cli.formats import printable
+from pyxet.cli.session import CommandError, Session
+
+FAILED, USAGE, NOT_FOUND, NOT_ALLOWED, CONFLICT, INTERRUPTED = 1, 2, 3, 4, 5, 130
+
+# The first that fits counts.
+_CODES: tuple[tuple[type[BaseException], int], ...] = (
+    (pyxet.XetURLError, USAGE),
+    (pyxet.ConflictError, CONFLICT),
+    (FileNotFoundError, NOT_FOUND),
+    (PermissionError, NOT_ALLOWED),
+    (FileExistsError, CONFLICT),
+    (KeyboardInterrupt, INTERRUPTED),
+)
+_HINTS: tuple[tuple[type[BaseException], str], ...] = (
+    (pyxet.AuthenticationError, "log in with xet login, or give a token with --token"),
+    (pyxet.ConnectionFailedError, "is the endpoint right, and does it run? It is set by --endpoint or XET_ENDPOINT"),
+)
+
+_HELP = "Work with Xet repositories: xet://owner/repo/branch/path, where xet:// may be left out."
+
+
+def _show_version(context: click.Context, _: click.Parameter, value: bool) -> None:
+    if value:
+        click.echo(f"pyxet {pyxet.__version__}")
+        context.exit()
+
+
+app = LateGroup(
+    "xet",
+    _HELP,
+    [
+        click.Option(
+            ["--version"],
+            is_flag=True,
+            expose_value=False,
+            is_eager=True,
+            callback=_show_version,
+            help="Show the version.",
+        )
+    ],
+)
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run a command line and return its exit code.
+
+    Parameters
+    ----------
+    arguments:
+        Without the name of the program; those of this process if ``None``.
+    """
+    session = Session()
+    try:
+        code = app.main(arguments, prog_name="xet", standalone_mode=False, obj=session)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except BrokenPipeError:
+        # Whoever read our output has enough. What is buffered must not be written at exit, which would fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # each is told and has an exit code
+        return _told(error, session)
+
+
+def _told(error: BaseException, session: Session) -> int:
+    """Say what went wrong, in one or two lines, and what the exit code is."""
+    if session.debug and not isinstance(error, click.ClickException):
+        import traceback
+
+        traceback.print_exception(error)
+    code, lines = _explained(error, session)
+    for line in lines:
+        click.echo(printable(line), err=True)
+    return code
+
+
+def _explained(error: BaseException, session: Session) -> tuple[int, list[str]]:
+    if isinstance(error, click.UsageError):
+        command = error.ctx.command_path if error.ctx else session.command
+        return USAGE, [f"{command}: {error.format_message()}", f"see {command} --help"]
+    if isinstance(error, click.ClickException):
+        return FAILED, [f"{session.command}: {error.format_message()}"]
+    if isinstance(error, click.Abort):
+        # A question that nobody answered: Ctrl-C, or the end of the input.
+        if not isinstance(error.__context__, EOFError):
+            return INTERRUPTED, [f"{session.command}: interrupted"]
+        return FAILED, [f"{session.command}: the input ended before the answer"]
+    code = next((code for kind, code in _CODES if isinstance(error, kind)), FAILED)
+    if code == INTERRUPTED:
+        return code, [f"{session.command}: interrupted"]
+    hint = error.hint if isinstance(error, CommandError) else None
+    if hint is None:
+        hint = next((hint for kind, hint in _HINTS if isinstance(error, kind)), None)
+    if isinstance(error, (pyxet.XetError, CommandError)):
+        text = str(error)
+    elif isinstance(error, OSError):
+        text = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
+    else:
+        text = f"{type(error).__name__}: {error}"
+        hint = "this should not happen; --debug shows where it did"
+    return code, [f"{session.command}: {text}", *([hint] if hint else [])]

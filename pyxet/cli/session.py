@@ -1,0 +1,131 @@
+"""What a command works with: the common options, file systems made from them, and the two outputs."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+import pyxet
+from pyxet.cli.formats import columns, jsonable, printable
+
+if TYPE_CHECKING:
+    from pyxet import AsyncXetFileSystem, XetFS
+
+T = TypeVar("T")
+
+
+class CommandError(Exception):
+    """A command cannot do what it was asked, for a reason that has no error type of its own: exit code 1.
+
+    Parameters
+    ----------
+    message:
+        What failed and why, in one line.
+    hint:
+        What to do.
+    """
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class Session:
+    """One run of the ``xet`` command.
+
+    Attributes
+    ----------
+    endpoint, token, quiet, json, debug:
+        The common options.
+    command:
+        The command that runs, for messages: ``xet branch make``.
+    """
+
+    def __init__(self) -> None:
+        self.endpoint: str | None = None
+        self.token: str | None = None
+        self.quiet = False
+        self.json = False
+        self.debug = False
+        self.command = "xet"
+
+    # -- file systems --------------------------------------------------------------------------------------------------
+
+    def fs(self, *paths: str) -> XetFS:
+        """The blocking file system for paths, which may name an endpoint.
+
+        Raises
+        ------
+        click.UsageError
+            The paths are at different endpoints.
+        """
+        return pyxet.XetFS(**self.options(*paths))
+
+    def afs(self, *paths: str) -> AsyncXetFileSystem:
+        """Like `fs`, for coroutines: best with ``async with``."""
+        return pyxet.AsyncXetFileSystem(**self.options(*paths), asynchronous=True)
+
+    def options(self, *paths: str) -> dict[str, Any]:
+        """Arguments of the file system's constructor."""
+        endpoint = self.endpoint
+        if endpoint is None:
+            named = {url.endpoint for url in map(pyxet.XetURL.parse, paths) if url.endpoint is not None}
+            if len(named) > 1:
+                raise click.UsageError(f"the paths are at different endpoints: {', '.join(sorted(named))}")
+            endpoint = named.pop() if named else None
+        return {"endpoint": endpoint, "token": self.token}
+
+    def run(self, function: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Run a coroutine function to its end; Ctrl-C cancels it."""
+        import asyncio
+
+        return asyncio.run(function())
+
+    # -- results, on standard output -----------------------------------------------------------------------------------
+
+    def line(self, text: str = "") -> None:
+        """One line of a result."""
+        click.echo(printable(text) if sys.stdout.isatty() else text)
+
+    def table(self, rows: Iterable[Sequence[str]], right: Iterable[int] = ()) -> None:
+        """Lines of aligned columns; those with the numbers ``right`` are aligned to the right."""
+        for text in columns(rows, right):
+            self.line(text)
+
+    def data(self, value: Any) -> None:
+        """A result as JSON, one line; dates are in ISO 8601."""
+        click.echo(json.dumps(value, default=jsonable, ensure_ascii=False))
+
+    def styled(self, text: str, **style: Any) -> str:
+        """Text in a colour (`click.style`) where standard output is a terminal and ``NO_COLOR`` is not set."""
+        plain = bool(os.environ.get("NO_COLOR")) or not sys.stdout.isatty()
+        return text if plain else click.style(text, **style)
+
+    # -- the rest, on standard error -----------------------------------------------------------------------------------
+
+    def note(self, text: str) -> None:
+        """Something to know; not with ``--quiet``."""
+        if not self.quiet:
+            click.echo(printable(text), err=True)
+
+    def warn(self, text: str) -> None:
+        """Something to know in any case."""
+        click.echo(printable(f"{self.command}: {text}"), err=True)
+
+    def confirm(self, question: str) -> None:
+        """Go on only if the answer is yes.
+
+        Raises
+        ------
+        CommandError
+            It is no, or there is nobody to ask.
+        """
+        if not sys.stdin.isatty():
+            raise CommandError(f"{question} There is no terminal to ask at", hint="to go on without being asked: --yes")
+        if not click.confirm(printable(question), err=True):
+            raise CommandError("nothing was done")
