@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from _cli import Cli
 
 import pyxet
 from pyxet.testing import LocalEndpoint, local_endpoint
@@ -56,3 +57,9 @@ def repo(xet: pyxet.XetFS) -> str:
 def main(repo: str) -> str:
     """The main branch of a new repository."""
     return f"{repo}/main"
+
+
+@pytest.fixture
+def cli(shared_endpoint: LocalEndpoint, tmp_path: Path) -> Cli:
+    """The ``xet`` command on the shared endpoint, run in an empty folder."""
+    return Cli(shared_endpoint, tmp_path)
