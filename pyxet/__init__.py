@@ -21,12 +21,13 @@ if TYPE_CHECKING:
     from pyxet._async.transaction import Transaction
     from pyxet.config import Limits, RetryPolicy, Timeouts, login, logout
     from pyxet.fs import XetFS
-    from pyxet.types import Commit
+    from pyxet.types import Commit, FilePointer
     from pyxet.urls import XetURL
 
 __all__ = [
     "AsyncXetFileSystem",
     "Commit",
+    "FilePointer",
     "Limits",
     "RetryPolicy",
     "Timeouts",
@@ -46,6 +47,7 @@ __all__ += _errors
 _HOMES: Final = {
     "AsyncXetFileSystem": "pyxet._async.filesystem",
     "Commit": "pyxet.types",
+    "FilePointer": "pyxet.types",
     "Limits": "pyxet.config",
     "RetryPolicy": "pyxet.config",
     "Timeouts": "pyxet.config",

@@ -138,6 +138,10 @@ class XetFS(AsyncXetFileSystem):
     rmdir = _Blocking(AsyncXetFileSystem._rmdir)
     touch = _Blocking(AsyncXetFileSystem._touch)
 
+    stage = _Blocking(AsyncXetFileSystem._stage)
+    stage_many = _Blocking(AsyncXetFileSystem._stage_many)
+    commit = _Blocking(AsyncXetFileSystem._commit)
+
     make_repo = _Blocking(AsyncXetFileSystem._make_repo)
     delete_repo = _Blocking(AsyncXetFileSystem._delete_repo)
     list_repos = _Blocking(AsyncXetFileSystem._list_repos)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from pyxet.urls import RepoId
@@ -82,8 +82,53 @@ class UploadedContent:
         SHA-256 of the content in hex.
     xet_hash:
         Xet file hash (string form).
+    stored:
+        Bytes of it that are new to the endpoint, compressed; as far as is known, and no part of what the content is.
     """
 
     size: int
     sha256: str
     xet_hash: str
+    stored: int = field(default=0, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class FilePointer:
+    """A file whose content is stored, and which no commit names yet: what ``fs.stage`` returns and ``fs.commit`` takes.
+
+    It is small, and goes from process to process by pickle, or as JSON by msgspec.
+
+    Attributes
+    ----------
+    endpoint:
+        The endpoint that stores it, as ``fs.endpoint`` of the file system that staged it.
+    branch:
+        The branch that it is meant for, as a path: ``acme/corpus/main``.
+    path:
+        Path in the repository.
+    size:
+        Bytes of the content.
+    sha256:
+        SHA-256 of the content in hex.
+    xet_hash:
+        Xet file hash (string form); ``None`` where ``data`` is there.
+    stored_bytes:
+        Bytes of it that were new to the endpoint, compressed; 0 where all of it was known.
+    data:
+        The content itself, at most a mebibyte, of a file that the endpoint wants inside the commit, as it does with
+        small text files; ``None`` for all others.
+    """
+
+    endpoint: str
+    branch: str
+    path: str
+    size: int
+    sha256: str
+    xet_hash: str | None
+    stored_bytes: int
+    data: bytes | None = field(default=None, repr=False)
+
+    @property
+    def full_path(self) -> str:
+        """The path with repository and branch, as file systems name the file once it is committed."""
+        return f"{self.branch}/{self.path}"

@@ -14,7 +14,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, overload
+from typing import IO, Final, overload
 
 from pyxet._async.client import Client
 from pyxet._async.download import Downloader
@@ -25,7 +25,7 @@ from pyxet._async.upload import ContentWriter, Uploader
 from pyxet.errors import BadRequestError, FormatError, TransactionError
 from pyxet.protocol.hashing import Buffer
 from pyxet.protocol.messages import PreuploadFile, PreuploadMode, TreeEntry
-from pyxet.types import RemoteFile, UploadedContent
+from pyxet.types import FilePointer, RemoteFile, UploadedContent
 from pyxet.urls import RepoId, quote_revision
 
 MAX_SMALL: Final = 1024 * 1024
@@ -34,6 +34,8 @@ _SAMPLE: Final = 512
 _BATCH_FILES: Final = 256
 _BATCH_BYTES: Final = 8 * 1024 * 1024
 _FILES_AT_ONCE: Final = 8
+# Pieces of a file object that is uploaded, in bytes.
+_PIECE: Final = 2 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +116,11 @@ class ChangeSet:
 
     # -- collecting ----------------------------------------------------------------------------------------------------
 
-    async def write(self, path: str, data: Buffer, guard: Guard | None = None) -> None:
-        """Write a file from bytes."""
-        writer = self.writer(path, guard)
+    async def write(
+        self, path: str, data: Buffer, guard: Guard | None = None, *, sha256: str | None = None
+    ) -> None:  # fmt: skip
+        """Write a file from bytes. See `upload`."""
+        writer = self.writer(path, guard, sha256)
         try:
             await writer.write(data)
             await writer.close()
@@ -132,8 +136,12 @@ class ChangeSet:
         guard: Guard | None = None,
         *,
         sized: Callable[[int], object] = lambda size: None,
+        sha256: str | None = None,
     ) -> None:
-        """Write a file from a local one. ``sized`` is told its size in bytes, then ``progress`` what is done of it."""
+        """Write a file from a local one. ``sized`` is told its size in bytes, then ``progress`` what is done of it.
+
+        The ``sha256`` of its content, in hex, saves computing it where the file is large.
+        """
         async with self._reading:
             size, data = await self._local.peek(source)
             sized(size)
@@ -142,12 +150,32 @@ class ChangeSet:
                 progress(len(data))
                 return
             sample = await in_thread(_head, source)
-            content = await self._uploader.add(source, progress=progress)
+            content = await self._uploader.add(source, progress=progress, sha256=sha256)
             self._put(path, Pending(content.size, content, sample), guard)
 
-    def writer(self, path: str, guard: Guard | None = None) -> PendingWriter:
+    async def upload_object(
+        self,
+        path: str,
+        source: IO[bytes],
+        progress: Callable[[int], object],
+        guard: Guard | None = None,
+        *,
+        sha256: str | None = None,
+    ) -> None:
+        """Write a file from a file object, from where it stands. See `upload`."""
+        writer = self.writer(path, guard, sha256)
+        try:
+            while data := await in_thread(source.read, _PIECE):
+                await writer.write(data)
+                progress(len(data))
+            await writer.close()
+        except BaseException:
+            await writer.discard()
+            raise
+
+    def writer(self, path: str, guard: Guard | None = None, sha256: str | None = None) -> PendingWriter:
         """Write a file from content that comes in pieces."""
-        return PendingWriter(self, path, guard)
+        return PendingWriter(self, path, guard, sha256)
 
     async def copy(self, path: str, source: RemoteFile | Pending) -> None:
         """Write a file with the content of another one of this repository; nothing moves but small files in commits."""
@@ -188,9 +216,19 @@ class ChangeSet:
         """Name stored content."""
         self._put(path, Pending(content.size, content, sample), guard)
 
-    def content_writer(self) -> ContentWriter:
+    async def adopt(self, pointers: Sequence[FilePointer]) -> None:
+        """Write files whose content was staged, perhaps by another process."""
+        carried = {pointer.path: pointer.data for pointer in pointers if pointer.data is not None}
+        spooled = dict(zip(carried, await self._spooled(list(carried.values())), strict=True))
+        for pointer in pointers:
+            content: Spooled | UploadedContent | None = spooled.get(pointer.path)
+            if content is None:
+                content = UploadedContent(pointer.size, pointer.sha256, pointer.xet_hash or "")
+            self._put(pointer.path, Pending(pointer.size, content), None)
+
+    def content_writer(self, sha256: str | None) -> ContentWriter:
         """A writer into this branch's uploader."""
-        return self._uploader.writer()
+        return self._uploader.writer(sha256)
 
     def _put(self, path: str, pending: Pending, guard: Guard | None) -> None:
         self._check_open()
@@ -286,11 +324,24 @@ class ChangeSet:
         BadRequestError
             A file would take the place of a folder that still has others.
         """
+        await self._seal()
+        await self._drop_unchanged()
+        await self._uploader.flush()
+
+    async def store(self) -> None:
+        """Take no more changes, and store all content."""
+        await self._seal()
+        await self._uploader.flush()
+
+    async def _seal(self) -> None:
         self._sealed = True
         while self._small:
             await self._settle()
-        await self._drop_unchanged()
-        await self._uploader.flush()
+
+    async def carried(self, spooled: Sequence[Spooled]) -> list[bytes]:
+        """Contents that go into the commit."""
+        self._check_discarded()
+        return await in_thread(lambda: [self.spool.read(place) for place in spooled])
 
     async def entries(self, commit: str, paths: Sequence[str]) -> dict[str, TreeEntry]:
         """What is at some paths of a commit, or of the branch as it is now; those with nothing there are left out."""
@@ -397,10 +448,11 @@ class ChangeSet:
 class PendingWriter:
     """Writes one pending file from pieces: in memory while it is small, then through the uploader."""
 
-    def __init__(self, changes: ChangeSet, path: str, guard: Guard | None) -> None:
+    def __init__(self, changes: ChangeSet, path: str, guard: Guard | None, sha256: str | None = None) -> None:
         self._changes = changes
         self._path = path
         self._guard = guard
+        self._sha256 = sha256
         self._small = bytearray()
         self._sample = b""
         self._content: ContentWriter | None = None
@@ -415,7 +467,7 @@ class PendingWriter:
         self._small += data
         if len(self._small) > MAX_SMALL:
             self._sample = bytes(self._small[:_SAMPLE])
-            self._content = self._changes.content_writer()
+            self._content = self._changes.content_writer(self._sha256)
             held, self._small = bytes(self._small), bytearray()
             await self._content.write(held)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from glob import has_magic
 from pathlib import Path
@@ -27,8 +27,8 @@ from pyxet._async.writing import Writing
 from pyxet.errors import AlreadyExistsError, EditConflictError, NotFoundError, NotSupportedError
 
 WriteMode = Literal["overwrite", "create"]
-# Pieces of a file object that is uploaded, in bytes.
-_PIECE = 2 * 1024 * 1024
+# Folders without files that a file system remembers to have made.
+_MAX_MADE = 10_000
 
 
 class Editing(Reading):
@@ -279,26 +279,42 @@ class Editing(Reading):
             if not has_magic(stringify_path(item)):
                 self._refuse_above_files(item)
         paths = await self._expand_path(path, recursive=recursive, maxdepth=maxdepth)
-        found = await self.find_all([name for name in paths if self.parse(name).path])
-        files = []
-        for name, there in found.items():
-            _, item = self.expect(there)
-            if not item.is_folder:
-                files.append(name)
-            elif not recursive:
-                raise IsADirectoryError(errno.EISDIR, "it is a folder; delete it with recursive=True", name)
+        files = await self._files_at([name for name in paths if self.parse(name).path], recursive=recursive)
         async with self.edits(message, parent_commit) as edits:
             await self._delete_files(edits, files)
 
     @at_home
-    async def _rm_file(self, /, path: str, **kwargs: Any) -> None:
-        """Delete one file, see `_rm`."""
-        await self._rm([path], **kwargs)
+    async def _rm_file(
+        self, /, path: str, message: str | None = None, parent_commit: str | None = None, **kwargs: Any
+    ) -> None:  # fmt: skip
+        """Delete one file, see `_rm`; its name is no pattern."""
+        self._refuse_above_files(path)
+        _, found = await self.find_one(*self.parse_file(path))
+        if found.is_folder:
+            raise IsADirectoryError(errno.EISDIR, "it is a folder; delete it with rm(…, recursive=True)", path)
+        async with self.edits(message, parent_commit) as edits:
+            await self._delete_files(edits, [path])
 
+    @at_home
     async def _mkdir(self, /, path: str, create_parents: bool = True, **kwargs: Any) -> None:
-        """Nothing to make: git has no empty folders. A file at the path is an error."""
-        if self.parse(path).path and await self._isfile(path):
-            raise FileExistsError(errno.EEXIST, "there is a file of this name", path)
+        """Nothing to make: git has no empty folders. A file at the path is an error.
+
+        `_ls` of this file system will say that the folder is empty, and not that it is not there.
+        """
+        url = self.parse(path)
+        if not url.path:
+            return
+        # With the folders above it, so that the many folders of a partitioned table are one question.
+        parts = url.full_path.split("/")
+        above = ["/".join(parts[:count]) for count in range(len(parts) - url.path.count("/"), len(parts))]
+        found = (await self.find_all([*above, url.full_path]))[url.full_path]
+        if not isinstance(found, NotFoundError):
+            if not found[1].is_folder:
+                raise FileExistsError(errno.EEXIST, "there is a file of this name", path)
+            return
+        self.made_folders[url.full_path] = None
+        while len(self.made_folders) > _MAX_MADE:
+            del self.made_folders[next(iter(self.made_folders))]
 
     async def _makedirs(self, path: str, exist_ok: bool = False) -> None:
         """Like `_mkdir`."""
@@ -308,6 +324,8 @@ class Editing(Reading):
         """Nothing to remove: a folder without files is not there. One with files is an error."""
         if await self._isdir(path):
             raise OSError(errno.ENOTEMPTY, "the folder is not empty; delete it with rm(…, recursive=True)", path)
+        if self.made_folders.pop(self._strip_protocol(path), "never") is None:
+            return
         raise FileNotFoundError(errno.ENOENT, "there is no such folder", path)
 
     async def _touch(self, /, path: str, truncate: bool = True, **kwargs: Any) -> None:
@@ -478,6 +496,17 @@ class Editing(Reading):
             await writer.discard()
             raise
 
+    async def _files_at(self, paths: Sequence[str], *, recursive: bool = False) -> list[str]:
+        """Those of some paths that are files. What is not there raises; so does a folder unless ``recursive``."""
+        files = []
+        for name, there in (await self.find_all(paths)).items():
+            _, item = self.expect(there)
+            if not item.is_folder:
+                files.append(name)
+            elif not recursive:
+                raise IsADirectoryError(errno.EISDIR, "it is a folder; delete it with rm(…, recursive=True)", name)
+        return files
+
     async def _delete_files(self, edits: Edits, paths: Iterable[str]) -> None:
         """Delete files that are there."""
         grouped: defaultdict[ChangeSet, list[str]] = defaultdict(list)
@@ -501,15 +530,7 @@ async def _put_one(
         local = Path(stringify_path(source))
         await changes.upload(inside, local, callback.relative_update, guard, sized=callback.set_size)
         return
-    writer = changes.writer(inside, guard)
-    try:
-        while data := await in_thread(source.read, _PIECE):
-            await writer.write(data)
-            callback.relative_update(len(data))
-        await writer.close()
-    except BaseException:
-        await writer.discard()
-        raise
+    await changes.upload_object(inside, source, callback.relative_update, guard)
 
 
 def write_mode(mode: str) -> Literal["wb", "xb", "ab"]:

@@ -220,6 +220,7 @@ class Packer:
             place = Place(self._number, builder.add(ready))
             places.add(chunk.hash, place)
             assembler.add(chunk.hash, len(chunk.data), place)
+            assembler.stored += ready.size
             run.placed += 1
         return True
 

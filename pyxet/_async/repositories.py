@@ -7,8 +7,8 @@ from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Any
 
-from pyxet._async.editing import Editing
 from pyxet._async.listing import branch_info, branch_path, repo_info
+from pyxet._async.staging import Staging
 from pyxet._async.view import Info
 from pyxet.errors import NotFoundError, RevisionNotFoundError, XetURLError
 from pyxet.protocol.messages import Ref
@@ -16,7 +16,7 @@ from pyxet.types import Commit
 from pyxet.urls import RepoId, XetURL
 
 
-class Repositories(Editing):
+class Repositories(Staging):
     """See `AsyncXetFileSystem`."""
 
     # -- repositories --------------------------------------------------------------------------------------------------

@@ -223,7 +223,7 @@ class Uploader:
         self._finished.append(_Finished(assembler, sha256))
         self.stats.files += 1
         self.stats.content += assembler.size
-        return UploadedContent(assembler.size, sha256, hash_to_hex(assembler.file_hash()))
+        return UploadedContent(assembler.size, sha256, hash_to_hex(assembler.file_hash()), assembler.stored)
 
     def _shards(self, finished: Sequence[_Finished], xorbs: Sequence[XorbEntry]) -> list[bytes]:
         entries: dict[tuple[Hash, str | None], FileEntry] = {}

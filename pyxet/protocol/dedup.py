@@ -116,12 +116,21 @@ class _Run:
 
 
 class FileAssembler:
-    """Collects a file's chunks in order, and turns them into the entry of a shard."""
+    """Collects a file's chunks in order, and turns them into the entry of a shard.
+
+    Attributes
+    ----------
+    size:
+        Bytes so far.
+    stored:
+        Bytes that were put into xorbs for it; whoever does that counts them.
+    """
 
     def __init__(self) -> None:
         self._runs: list[_Run] = []
         self._hasher = FileHasher()
         self.size = 0
+        self.stored = 0
 
     def add(self, value: Hash, length: int, place: Place) -> None:
         """The next chunk: its hash, raw length in bytes, and place."""
