@@ -57,6 +57,8 @@ _SMALL_BODY: Final = 64 * 1024
 _MAX_ERROR_BODY: Final = 64 * 1024
 _MAX_REDIRECTS: Final = 5
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+# Those after which a request that changes something is still the same request.
+_SAME_REQUEST: Final = frozenset({307, 308})
 
 Query = Mapping[str, str] | Sequence[tuple[str, str]]
 
@@ -183,7 +185,7 @@ class Transport:
         retry:
             Which errors are worth another try.
         redirect:
-            Whether to follow redirects; a token does not follow to another origin.
+            Whether to follow redirects; a token or a body does not follow to another origin.
         check:
             Raises where an answer of success is an error all the same, so that it is tried again too.
 
@@ -304,10 +306,14 @@ class Transport:
             if answer.status < 300:
                 return answer
             try:
-                if not (redirect and answer.status in _REDIRECTS and "Location" in answer.headers):
+                known = _REDIRECTS if method in ("GET", "HEAD") else _SAME_REQUEST
+                if not (redirect and answer.status in known and "Location" in answer.headers):
                     raise await answer.error(self._retry.max_retry_after)
                 here, target = target, URL(urljoin(str(target), answer.headers["Location"]), encoded=True)
                 if _origin(target) != _origin(here):
+                    if body is not None:
+                        # What is sent is for the endpoint, like the token.
+                        raise await answer.error(self._retry.max_retry_after)
                     bearer = ""
             finally:
                 answer.close()

@@ -77,6 +77,36 @@ class DeleteRepo(HubStruct):
     type: str = "model"
 
 
+class MoveRepo(HubStruct):
+    """Both as ``owner/name``."""
+
+    from_repo: str
+    to_repo: str
+    type: str = "model"
+
+
+class RepoSettings(HubStruct):
+    """What is left out stays as it is. ``gated`` is ``auto``, ``manual`` or false."""
+
+    visibility: Literal["public", "private", "protected"] | None = None
+    private: bool | None = None
+    gated: bool | str | None = None
+
+
+class DuplicateRepo(HubStruct):
+    """``repository`` is the new one, as ``owner/name``; its visibility that of the old one if left out."""
+
+    repository: str
+    visibility: Literal["public", "private", "protected"] | None = None
+
+
+class DuplicatedRepo(HubStruct):
+    """``files_copy_pending``: large files may not be readable in the new repository yet."""
+
+    url: str
+    files_copy_pending: bool = False
+
+
 class RepoUrl(HubStruct):
     url: str
 
@@ -248,6 +278,35 @@ class CommitLine(HubStruct, omit_defaults=False):
 
     key: str
     value: msgspec.Raw
+
+
+class DuplicateTarget(HubStruct, omit_defaults=False):
+    """A repository as type and ``owner/name``."""
+
+    type: str
+    name: str
+
+
+class DuplicateFile(HubStruct):
+    """Stored content that another repository shall hold as well."""
+
+    xet_hash: str
+    sha256: str
+    filename: str = ""
+
+
+class DuplicateFiles(HubStruct, omit_defaults=False):
+    target: DuplicateTarget
+    files: list[DuplicateFile]
+
+
+class DuplicateFailure(HubStruct):
+    sha256: str
+    error: str = ""
+
+
+class DuplicateFilesAnswer(HubStruct, omit_defaults=False):
+    failed: list[DuplicateFailure] = []
 
 
 class CommitAnswer(HubStruct):

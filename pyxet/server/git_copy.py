@@ -1,0 +1,36 @@
+"""A second bare repository with all that a first one holds, sharing its objects on disk."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+
+def copy_repository(origin: Path, target: Path) -> None:
+    """Give a fresh bare repository the branches, tags, history and objects of another one.
+
+    Settings and hooks stay behind. Git never changes an object in place, so the files of objects are linked, not copied,
+    where the file system can. References come first: what they name is there before them, so it is among the objects that
+    are linked afterwards, also while somebody pushes.
+    """
+    shutil.rmtree(target / "refs")
+    shutil.copytree(origin / "refs", target / "refs", ignore=shutil.ignore_patterns("*.lock"))
+    # Behind the loose ones: git removes those only when they are in here.
+    for name in ("packed-refs", "HEAD"):
+        if (origin / name).exists():
+            shutil.copyfile(origin / name, target / name)
+    for place, _, names in os.walk(origin / "objects"):
+        folder = target / "objects" / Path(place).relative_to(origin / "objects")
+        folder.mkdir(exist_ok=True)
+        for name in names:
+            if not name.startswith("tmp_") and not name.endswith(".lock"):
+                _link(Path(place) / name, folder / name)
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        # A file system without links, or as many of them as it allows.
+        shutil.copyfile(source, target)
