@@ -133,7 +133,9 @@ class Listing(FileSystemBase):
         return _folder_info(url.full_path, "root")
 
     @at_home
-    async def _ls(self, /, path: str, detail: bool = True, refresh: bool = False, **kwargs: Any) -> list[Any]:
+    async def _ls(
+        self, /, path: str, detail: bool = True, refresh: bool = False, expand: bool = False, **kwargs: Any
+    ) -> list[Any]:
         """What is directly in a folder: files and folders, the branches of a repository, the repositories of an owner.
 
         Parameters
@@ -142,14 +144,23 @@ class Listing(FileSystemBase):
             Dictionaries like `_info`'s, or names.
         refresh:
             Look at the branch again, however recently it was looked at.
+        expand:
+            Also tell ``last_modified`` of files and folders, which is dear for the endpoint.
         """
         url = self.parse(path)
         repo, revision = url.repo_id, url.revision
         if refresh and repo is not None:
             (await self.connect()).revisions.forget(repo)
         if repo is not None and revision is not None:
-            view, _ = await self._top(url, repo, revision)
-            infos = await self._ls_inside(view, url)
+            try:
+                view, _ = await self._top(url, repo, revision)
+            except EntryNotFoundError:
+                if url.full_path not in self.made_folders:
+                    raise
+                # Who made a folder may look whether it is empty.
+                infos = []
+            else:
+                infos = await self._ls_inside(view, url, expand=expand)
         elif repo is not None:
             refs = await (await self.connect()).hub.refs(repo)
             infos = [branch_info(branch_path(url, ref.name), ref.target_commit) for ref in refs.branches]
@@ -162,14 +173,15 @@ class Listing(FileSystemBase):
             infos = [_folder_info(f"{prefix}{name}", "owner") for name in owners]
         return infos if detail else [info["name"] for info in infos]
 
-    async def _ls_inside(self, view: View, url: XetURL) -> list[Info]:
+    async def _ls_inside(self, view: View, url: XetURL, *, expand: bool = False) -> list[Info]:
         if url.path:
             found = await view.lookup(url.path)
             if found is None:
                 raise view.missing(url.path)
             if not found.is_folder:
-                return [view.info(url.branch_path, found)]
-        return [view.info(url.branch_path, child) for child in await view.children(url.path)]
+                return [await self._info(url.full_path, expand=True) if expand else view.info(url.branch_path, found)]
+        children = await (view.dated_children(url.path) if expand else view.children(url.path))
+        return [view.info(url.branch_path, child) for child in children]
 
     async def _ls_owner(self, url: XetURL) -> list[Info]:
         client = await self.connect()
@@ -191,7 +203,14 @@ class Listing(FileSystemBase):
 
     @at_home
     async def _find(
-        self, /, path: str, maxdepth: int | None = None, withdirs: bool = False, detail: bool = False, **kwargs: Any
+        self,
+        /,
+        path: str,
+        maxdepth: int | None = None,
+        withdirs: bool = False,
+        detail: bool = False,
+        expand: bool = False,
+        **kwargs: Any,
     ) -> Any:
         """All files below a path, in the order of their names.
 
@@ -203,13 +222,17 @@ class Listing(FileSystemBase):
             Include folders, the first one too.
         detail:
             A dictionary of names and infos, or a list of names.
+        expand:
+            Also tell ``last_modified`` of what is inside of folders, which is dear for the endpoint.
         """
         if maxdepth is not None and maxdepth < 1:
             raise ValueError("maxdepth must be at least 1")
-        found = await self._found_below(self.parse(path), maxdepth, withdirs)
+        found = await self._found_below(self.parse(path), maxdepth, withdirs, expand)
         return dict(sorted(found.items())) if detail else sorted(found)
 
-    async def _found_below(self, url: XetURL, maxdepth: int | None, withdirs: bool) -> dict[str, Info]:
+    async def _found_below(
+        self, url: XetURL, maxdepth: int | None, withdirs: bool, expand: bool = False
+    ) -> dict[str, Info]:
         # fsspec: what is not there holds no files. That is the answer to the first question only: once something is there,
         # a listing that fails, with whatever error, is no listing.
         repo, revision = url.repo_id, url.revision
@@ -226,7 +249,7 @@ class Listing(FileSystemBase):
                     found[info["name"]] = info
                 if maxdepth is None or maxdepth > 1:
                     inner = None if maxdepth is None else maxdepth - 1
-                    found |= await self._found_below(XetURL.parse(info["name"]), inner, withdirs)
+                    found |= await self._found_below(XetURL.parse(info["name"]), inner, withdirs, expand)
             return found
         try:
             view, top = await self._top(url, repo, revision)
@@ -237,7 +260,7 @@ class Listing(FileSystemBase):
             found[info["name"]] = info
         if not top.is_folder:
             return found
-        async for batch in _batches(view, url.path, maxdepth):
+        async for batch in _batches(view, url.path, maxdepth, expand):
             for item in batch:
                 if withdirs or not item.is_folder:
                     info = view.info(url.branch_path, item)
@@ -461,10 +484,10 @@ def _last(info: Info) -> str:
     return str(info["name"].rpartition("/")[2])
 
 
-async def _batches(view: View, path: str, maxdepth: int | None) -> AsyncIterator[list[Found]]:
+async def _batches(view: View, path: str, maxdepth: int | None, expand: bool) -> AsyncIterator[list[Found]]:
     if maxdepth == 1:
-        yield await view.children(path)
+        yield await (view.dated_children(path) if expand else view.children(path))
         return
     top = path.count("/") + 1 if path else 0
-    async for batch in view.below(path):
+    async for batch in view.below(path, expand=expand):
         yield [item for item in batch if maxdepth is None or item.path.count("/") - top < maxdepth]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, TypeAlias
 
@@ -119,16 +119,37 @@ class View:
             raise missing_entry(self.repo, self._revision, path)
         return [found[name] for name in sorted(found)]
 
-    async def below(self, path: str) -> AsyncGenerator[list[Found], None]:
-        """All below a folder, files and folders, in batches; `EntryNotFoundError` if there is no such folder."""
+    async def dated_children(self, path: str) -> list[Found]:
+        """Like `children`, with when they last changed; pending ones have no date."""
+        children = await self.children(path)
+        try:
+            dated = await self._catalog.dated(self.repo, self.commit, path)
+        except EntryNotFoundError:
+            # All of the folder is pending.
+            return children
+        return [
+            replace(child, modified=self.stored(dated[child.path]).modified)
+            if child.path in dated and not isinstance(child.content, Pending)
+            else child
+            for child in children
+        ]
+
+    async def below(self, path: str, *, expand: bool = False) -> AsyncGenerator[list[Found], None]:
+        """All below a folder, files and folders, in batches; `EntryNotFoundError` if there is no such folder.
+
+        Parameters
+        ----------
+        expand:
+            With when they last changed, which is dear for the endpoint; pending ones have no date.
+        """
         changed = self.changes.under(path) if self.changes else {}
         if not changed:
-            async for entries in self._catalog.below(self.repo, self.commit, path):
+            async for entries in self._catalog.below(self.repo, self.commit, path, expand=expand):
                 yield [self.stored(entry) for entry in entries]
             return
         files: dict[str, Found] = {name: Found(name, pending) for name, pending in changed.items() if pending}
         try:
-            async for entries in self._catalog.below(self.repo, self.commit, path):
+            async for entries in self._catalog.below(self.repo, self.commit, path, expand=expand):
                 files.update((e.path, self.stored(e)) for e in entries if e.type == "file" and e.path not in changed)
         except EntryNotFoundError:
             pass
