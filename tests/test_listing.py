@@ -583,3 +583,21 @@ def test_what_is_not_there_cannot_be_expanded(xet: pyxet.XetFS, main: str) -> No
     for call in (xet.rm, xet.cat):
         with pytest.raises(NotFoundError, match=f"there is nothing at {main}/gone"):
             call(f"{main}/gone", recursive=True)
+
+
+def test_the_name_of_one_file_to_delete_is_no_pattern(xet: pyxet.XetFS, main: str) -> None:
+    xet.pipe({f"{main}/{name}": b"x" for name in ("a*", "ab", "d/[x]", "d/x")})
+    xet.rm_file(f"{main}/a*", message="only that one")
+    xet.rm_file(f"{main}/d/[x]")
+    assert xet.find(main) == [f"{main}/ab", f"{main}/d/x"]
+    assert xet.log(main)[1].message == "only that one"
+    with pytest.raises(NotFoundError):
+        xet.rm_file(f"{main}/?b")
+    with pytest.raises(IsADirectoryError):
+        xet.rm_file(f"{main}/d")
+    with pytest.raises(NotSupportedError, match="delete_branch"):
+        xet.rm_file(main)
+    with xet.transaction:
+        xet.pipe_file(f"{main}/new", b"x")
+        xet.rm_file(f"{main}/new")
+    assert len(xet.find(main)) == 2
