@@ -152,15 +152,8 @@ class Listing(FileSystemBase):
         if refresh and repo is not None:
             (await self.connect()).revisions.forget(repo)
         if repo is not None and revision is not None:
-            try:
-                view, _ = await self._top(url, repo, revision)
-            except EntryNotFoundError:
-                if url.full_path not in self.made_folders:
-                    raise
-                # Who made a folder may look whether it is empty.
-                infos = []
-            else:
-                infos = await self._ls_inside(view, url, expand=expand)
+            view, _ = await self._top(url, repo, revision)
+            infos = await self._ls_inside(view, url, expand=expand)
         elif repo is not None:
             refs = await (await self.connect()).hub.refs(repo)
             infos = [branch_info(branch_path(url, ref.name), ref.target_commit) for ref in refs.branches]
