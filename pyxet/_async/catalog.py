@@ -122,31 +122,9 @@ class Catalog:
             self._remember_folder((repo, commit, name), entries)
 
     async def expanded(self, repo: RepoId, commit: str, path: str) -> TreeEntry | None:
-        """What is at a path, with the commit that last changed it: dear for the endpoint, so only where it is asked for.
-
-        Who asks for one file of a folder after another, as tools do that keep a cache of their own, gets those to come
-        with it: as many as were asked for before.
-        """
-        key = (repo, commit, path.rpartition("/")[0])
-        with self._lock:
-            dated = self._dated.setdefault(key, {})
-            if path in dated:
-                return dated[path]
-            names = self._folders.get(key, {}) if dated else {}
-            wanted = [path]
-            for name in islice(names, list(names).index(path) + 1 if path in names else 0, None):
-                if len(wanted) >= min(len(dated), _MAX_DATED):
-                    break
-                if name not in dated and names[name].type == "file":
-                    wanted.append(name)
-        page = await self._hub.paths_info(repo, commit, wanted, expand=True)
-        with self._lock:
-            dated = self._dated.setdefault(key, {})
-            dated.update((entry.path, entry) for entry in page.entries)
-            self._dated.move_to_end(key)
-            while len(self._dated) > 1 and sum(map(len, self._dated.values())) > MAX_ENTRIES:
-                self._dated.popitem(last=False)
-            return dated.get(path)
+        """What is at a path, with the commit that last changed it: dear for the endpoint, so only where it is asked for."""
+        page = await self._hub.paths_info(repo, commit, [path], expand=True)
+        return next((entry for entry in page.entries if entry.path == path), None)
 
     def forget(self) -> None:
         """Forget everything."""
