@@ -101,6 +101,7 @@ class XetFS(AsyncXetFileSystem):
     info = _Blocking(AsyncXetFileSystem._info)
     ls = _Blocking(AsyncXetFileSystem._ls)
     find = _Blocking(AsyncXetFileSystem._find)
+    scan = _BlockingIterator(AsyncXetFileSystem._scan)
     walk = _BlockingIterator(AsyncXetFileSystem._walk)
     glob = _Blocking(AsyncXetFileSystem._glob)
     expand_path = _Blocking(AsyncXetFileSystem._expand_path)

@@ -132,3 +132,33 @@ class FilePointer:
     def full_path(self) -> str:
         """The path with repository and branch, as file systems name the file once it is committed."""
         return f"{self.branch}/{self.path}"
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What a transaction holds, or held when it ended.
+
+    Attributes
+    ----------
+    written, deleted:
+        Files; after the commit only those that it changed.
+    content:
+        Bytes of the content that was uploaded. What goes inside the commit, as small text files do, is not in it, nor
+        is what was copied inside a repository.
+    deduplicated:
+        Bytes of it that were stored already, or twice in it.
+    sent:
+        Bytes that were sent for the rest, compressed.
+    """
+
+    written: int = 0
+    deleted: int = 0
+    content: int = 0
+    deduplicated: int = 0
+    sent: int = 0
+
+    def __add__(self, other: Totals) -> Totals:
+        return Totals(
+            self.written + other.written, self.deleted + other.deleted, self.content + other.content,
+            self.deduplicated + other.deduplicated, self.sent + other.sent,
+        )  # fmt: skip

@@ -877,3 +877,36 @@ def test_a_transaction_that_is_cancelled_in_its_block_ends_there(xet: pyxet.XetF
         xet.pipe(f"{main}/kept.txt", b"kept")
     assert tr.commits == ()
     assert xet.ls(main, detail=False) == [f"{main}/kept.txt"]
+
+
+# -- how much it holds ---------------------------------------------------------------------------------------------------
+
+
+def test_totals_while_it_is_open_and_after_its_end(xet: pyxet.XetFS, main: str, tmp_path: Path) -> None:
+    content = os.urandom(3 * MIB)
+    (tmp_path / "x").write_bytes(content)
+    xet.pipe({f"{main}/old": b"old", f"{main}/same.txt": b"same"})
+    with xet.transaction as tr:
+        assert tr.totals.written == tr.totals.deleted == tr.totals.content == 0
+        xet.put_file(tmp_path / "x", f"{main}/x")
+        xet.put_file(tmp_path / "x", f"{main}/y")
+        xet.pipe_file(f"{main}/same.txt", b"same")
+        xet.rm(f"{main}/old")
+        assert (tr.totals.written, tr.totals.deleted) == (3, 1)
+        assert tr.totals.content == 2 * len(content)
+    # The unchanged one is left out of the commit; the second copy is no news.
+    assert (tr.totals.written, tr.totals.deleted) == (2, 1)
+    assert tr.totals.deduplicated == len(content)
+    assert len(content) <= tr.totals.sent < len(content) * 1.01
+    with xet.transaction as again:
+        xet.put_file(tmp_path / "x", f"{main}/z")
+    assert again.totals.deduplicated > 0.9 * again.totals.content
+    assert again.totals.written == 1
+
+
+def test_totals_of_one_that_was_thrown_away(xet: pyxet.XetFS, main: str) -> None:
+    with pytest.raises(KeyError), xet.transaction as tr:
+        xet.pipe_file(f"{main}/x", b"x")
+        raise KeyError
+    assert tr.totals.written == 1
+    assert tr.commits == ()

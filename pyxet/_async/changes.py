@@ -25,7 +25,7 @@ from pyxet._async.upload import ContentWriter, Uploader
 from pyxet.errors import BadRequestError, FormatError, TransactionError
 from pyxet.protocol.hashing import Buffer
 from pyxet.protocol.messages import PreuploadFile, PreuploadMode, TreeEntry
-from pyxet.types import FilePointer, RemoteFile, UploadedContent
+from pyxet.types import FilePointer, RemoteFile, Totals, UploadedContent
 from pyxet.urls import RepoId, quote_revision
 
 MAX_SMALL: Final = 1024 * 1024
@@ -113,6 +113,12 @@ class ChangeSet:
     def path(self) -> str:
         """The branch as a path."""
         return f"{self.repo.path}/{quote_revision(self.branch)}"
+
+    @property
+    def totals(self) -> Totals:
+        """What is pending so far."""
+        written, stats = self._alive[""], self._uploader.stats
+        return Totals(written, len(self.files) - written, stats.content, stats.deduplicated, stats.sent)
 
     # -- collecting ----------------------------------------------------------------------------------------------------
 

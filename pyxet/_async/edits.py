@@ -8,7 +8,7 @@ from pyxet._async.changes import ChangeSet
 from pyxet._async.client import Client
 from pyxet._async.committing import Committer
 from pyxet.errors import PartialCommitError, TransactionError
-from pyxet.types import Commit
+from pyxet.types import Commit, Totals
 from pyxet.urls import RepoId
 
 
@@ -33,6 +33,12 @@ class Edits:
         self._opening = asyncio.Lock()
         self._ended = False
         self.made: list[tuple[str, Commit]] = []
+        self._ended_with = Totals()
+
+    @property
+    def totals(self) -> Totals:
+        """What is pending over all branches, or was at the end."""
+        return sum((changes.totals for changes in list(self._changes.values())), self._ended_with)
 
     def check_parent(self, parent_commit: str | None) -> None:
         """Raise `TransactionError` if a call asks for another ``parent_commit`` than the transaction it is in has."""
@@ -114,7 +120,7 @@ class Edits:
     async def discard(self) -> None:
         """Let go of everything that is not committed; to its end, also if the caller is being cancelled."""
         self._ended = True
-        changes, self._changes = list(self._changes.values()), {}
+        self._ended_with, changes, self._changes = self.totals, list(self._changes.values()), {}
         if not changes:
             return
         discarding = asyncio.create_task(_discard(changes))

@@ -21,10 +21,11 @@ from pyxet._async.base import at_home
 from pyxet._async.download import Downloader
 from pyxet._async.fanout import in_thread, run_all, run_each, to_end
 from pyxet._async.file import AsyncXetReadFile, Fetch
-from pyxet._async.listing import Listing, Located
+from pyxet._async.listing import Located
 from pyxet._async.many import Placed, is_small
 from pyxet._async.partial import download_to
 from pyxet._async.readahead import Content
+from pyxet._async.scanning import Scanning
 from pyxet._async.view import Found, Info, View
 from pyxet.errors import XetURLError
 from pyxet.protocol.hashing import Buffer
@@ -38,7 +39,7 @@ OnError = Literal["raise", "omit", "return"]
 _PIECE: Final = 4 * 1024 * 1024
 
 
-class Reading(Listing):
+class Reading(Scanning):
     """See `AsyncXetFileSystem`."""
 
     # -- into memory ---------------------------------------------------------------------------------------------------

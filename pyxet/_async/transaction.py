@@ -26,7 +26,7 @@ from pyxet._async.layers import Closable, Wrappers, close_layers
 from pyxet._async.writing import Writing, start_on
 from pyxet.config import Credential
 from pyxet.errors import TransactionError
-from pyxet.types import Commit
+from pyxet.types import Commit, Totals
 
 if TYPE_CHECKING:
     from pyxet._async.filesystem import AsyncXetFileSystem
@@ -152,6 +152,11 @@ class Transaction:
     def commits(self) -> tuple[Commit, ...]:
         """The commits that were made, in their order; none before the end, or where nothing changed."""
         return tuple(commit for _, commit in self._edits.made) if self._edits is not None else ()
+
+    @property
+    def totals(self) -> Totals:
+        """How much it holds so far, or held when it ended: files, and bytes of content, deduplicated and sent."""
+        return self._edits.totals if self._edits is not None else Totals()
 
     def covers(self, endpoint: str, credential: Credential | None) -> bool:
         """Whether a file system of this endpoint and credential takes part, where the transaction is open."""
