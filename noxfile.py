@@ -19,9 +19,8 @@ def groups(*names: str) -> list[str]:
 @nox.session
 def lint(session: nox.Session) -> None:
     """Formatting, lint and strict types."""
-    session.install(
-        *groups("lint"), *PROJECT["project"]["dependencies"], *PROJECT["project"]["optional-dependencies"]["local"]
-    )
+    extras = PROJECT["project"]["optional-dependencies"]
+    session.install(*groups("lint"), *PROJECT["project"]["dependencies"], *extras["local"], *extras["path"])
     session.run("ruff", "format", "--check")
     session.run("ruff", "check")
     session.run("mypy")

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pyxet._async.transaction import Transaction
     from pyxet.config import Limits, RetryPolicy, Timeouts, login, logout
     from pyxet.fs import XetFS
+    from pyxet.path import XetPath as XetPath
     from pyxet.types import Commit, FilePointer
     from pyxet.urls import XetURL
 
@@ -57,6 +58,10 @@ _HOMES: Final = {
     "login": "pyxet.config",
     "logout": "pyxet.config",
 }
+# Names that need an extra. They are not in `__all__`: without the extra `from pyxet import *` would fail.
+_OPTIONAL: Final = {
+    "XetPath": "pyxet.path",
+}
 # Modules that are public as they are.
 _MODULES: Final = frozenset({"testing"})
 
@@ -81,11 +86,12 @@ if not TYPE_CHECKING:
     def __getattr__(name: str) -> Any:
         if name in _MODULES:
             return importlib.import_module(f"{__name__}.{name}")
-        if name not in _HOMES:
+        home = _HOMES.get(name) or _OPTIONAL.get(name)
+        if home is None:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        found = getattr(importlib.import_module(_HOMES[name]), name)
+        found = getattr(importlib.import_module(home), name)
         globals()[name] = found
         return found
 
     def __dir__() -> list[str]:
-        return sorted({*globals(), *__all__})
+        return sorted({*globals(), *__all__, *_OPTIONAL})

@@ -142,8 +142,9 @@ def test_public_names_are_where_the_table_says() -> None:
     for name in imports(PACKAGE / "__init__.py", types=True):
         module, _, last = name.rpartition(".")
         seen[last] = module
-    assert seen == pyxet._HOMES | dict.fromkeys(pyxet._MODULES, "pyxet")  # type: ignore[attr-defined]
-    assert sorted(pyxet.__all__) == sorted({*seen, *pyxet.errors.__all__, "open", "__version__"})
+    assert seen == pyxet._HOMES | pyxet._OPTIONAL | dict.fromkeys(pyxet._MODULES, "pyxet")  # type: ignore[attr-defined]
+    names = seen.keys() - pyxet._OPTIONAL.keys()  # type: ignore[attr-defined]
+    assert sorted(pyxet.__all__) == sorted({*names, *pyxet.errors.__all__, "open", "__version__"})
     assert len(pyxet.__all__) == len(set(pyxet.__all__))
     star: dict[str, object] = {}
     exec("from pyxet import *", star)
@@ -153,6 +154,13 @@ def test_public_names_are_where_the_table_says() -> None:
     assert pyxet.XetFS is pyxet.fs.XetFS
     with pytest.raises(AttributeError, match="no_such_name"):
         pyxet.no_such_name  # type: ignore[attr-defined]  # noqa: B018
+
+
+def test_a_name_that_needs_an_extra_says_which(tmp_path: Path) -> None:
+    code = "import sys; sys.modules['upath'] = None; from pyxet import *; import pyxet; print('there'); pyxet.XetPath"
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+    assert answer.stdout == "there\n"
+    assert "pip install 'pyxet[path]'" in answer.stderr.splitlines()[-1]
 
 
 def test_the_modules_of_the_command_line_import_little(tmp_path: Path) -> None:

@@ -1,0 +1,250 @@
+"""`XetPath`: `xet://` as paths in the manner of `pathlib`, on universal_pathlib (the extra ``path``).
+
+What a path does is one call of `XetFS`: a look-up for a question, a commit for a change, which is part of the
+transaction that its thread has open.
+"""
+
+from __future__ import annotations
+
+import errno
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import PurePath
+from typing import Any, Self
+
+from fsspec.registry import register_implementation
+
+from pyxet import config
+from pyxet.errors import NotFoundError
+from pyxet.fs import XetFS
+from pyxet.urls import SCHEME, XetURL, endpoint_name
+
+try:
+    from upath import UnsupportedOperation, UPath
+    from upath._flavour import WrappedFileSystemFlavour
+    from upath._stat import UPathStatResult
+    from upath.types import StatResultType, WritablePathLike
+except ImportError as error:
+    raise ImportError("XetPath needs universal_pathlib; install it with: pip install 'pyxet[path]'") from error
+
+__all__ = ["XetPath"]
+
+
+def _make_known() -> None:
+    """Let universal_pathlib take paths apart as `XetFS` does.
+
+    It takes the rules of a scheme from the file systems that are registered when it first meets the scheme, and keeps
+    them for good. Without this that would be rules that know neither endpoints nor that paths have no leading slash.
+    """
+    register_implementation(SCHEME, XetFS, clobber=True)
+    if not isinstance(WrappedFileSystemFlavour.from_protocol(SCHEME)._spec, type(XetFS)):
+        WrappedFileSystemFlavour.from_protocol.cache_clear()
+
+
+_make_known()
+
+
+class XetPath(UPath):
+    """A path of a Xet repository.
+
+    Parameters
+    ----------
+    args:
+        A URL or path, and what to join to it.
+    storage_options:
+        Arguments of `XetFS`: ``endpoint``, ``user``, ``token`` and so on.
+
+    Raises
+    ------
+    XetURLError
+        The URL names another endpoint than the one given.
+
+    Examples
+    --------
+    >>> data = XetPath("xet://acme/titanic/main") / "data"
+    >>> [path.name for path in data.glob("*.csv")]
+    ['titanic.csv']
+    >>> (data / "notes.md").write_text("# Notes")
+    """
+
+    __slots__ = ()
+
+    @classmethod
+    def _parse_storage_options(
+        cls, urlpath: str, protocol: str, storage_options: Mapping[str, Any]
+    ) -> dict[str, Any]:  # fmt: skip
+        named = XetFS._get_kwargs_from_urls(urlpath).get("endpoint")
+        if named is None:
+            return dict(storage_options)
+        given = storage_options.get("endpoint")
+        # Raises where they differ. The one that was given says more: http or https.
+        if given is not None and not named != given:  # noqa: SIM202  # see _InURL
+            return dict(storage_options)
+        return {"endpoint": str(named), **storage_options}
+
+    def __str__(self) -> str:
+        text: str = super().__str__()
+        endpoint = self.storage_options.get("endpoint")
+        if self._relative_base is not None or not endpoint:
+            return text
+        origin = config.resolve_endpoint(endpoint)
+        if origin == config.DEFAULT_ENDPOINT or config.is_embedded(origin):
+            return text
+        return text.replace("://", f"://{endpoint_name(origin)}:", 1)
+
+    # -- questions -----------------------------------------------------------------------------------------------------
+
+    def stat(self, *, follow_symlinks: bool = True) -> StatResultType:
+        """Size, type and time of the last change of what is here.
+
+        Raises
+        ------
+        NotFoundError
+            There is nothing.
+        """
+        if not follow_symlinks:
+            warnings.warn("XetPath.stat: there are no links that could be followed", UserWarning, stacklevel=2)
+        return UPathStatResult.from_info(self.fs.info(self.path, expand=True))
+
+    def iterdir(self) -> Iterator[Self]:
+        """The paths in this folder, with one request.
+
+        Raises
+        ------
+        NotFoundError
+            There is nothing here.
+        NotADirectoryError
+            It is a file.
+        """
+        names: list[str] = self.fs.ls(self.path, detail=False)
+        if names == [self.path] and self.path:
+            raise NotADirectoryError(errno.ENOTDIR, "it is a file", str(self))
+        for name in names:
+            yield self.with_segments(self.path, name.rpartition("/")[2])
+
+    def walk(
+        self,
+        top_down: bool = True,
+        on_error: Callable[[Exception], object] | None = None,
+        follow_symlinks: bool = False,
+    ) -> Iterator[tuple[Self, list[str], list[str]]]:
+        """The folders from here on, each with the names of the folders and files in it: all of one version of a branch."""
+        if not self.is_dir():
+            error = NotFoundError(f"there is no folder {self}", status=404)
+            if on_error is not None:
+                on_error(error)
+            return
+        for folder, folders, files in self.fs.walk(self.path, topdown=top_down, on_error="raise"):
+            yield self.with_segments(folder), folders, files
+
+    def read_bytes(self) -> bytes:
+        """The content of the file, verified as a whole."""
+        content: bytes = self.fs.cat_file(self.path)
+        return content
+
+    # -- changes -------------------------------------------------------------------------------------------------------
+
+    def write_bytes(self, data: bytes | bytearray | memoryview) -> int:
+        """Write the file in one commit; the number of bytes."""
+        view = memoryview(data)
+        self.fs.pipe_file(self.path, view)
+        return view.nbytes
+
+    def touch(self, mode: int = 0o666, exist_ok: bool = True) -> None:
+        """Make an empty file, unless there is one.
+
+        Raises
+        ------
+        FileExistsError
+            There is one, and ``exist_ok`` is off.
+        """
+        if exist_ok:
+            self.fs.touch(self.path, truncate=False)
+        else:
+            self.fs.pipe_file(self.path, b"", mode="create")
+
+    def mkdir(self, mode: int = 0o777, parents: bool = False, exist_ok: bool = False) -> None:
+        """Nothing to make, as git has no empty folders: a folder is there as soon as a file is in it.
+
+        Raises
+        ------
+        FileExistsError
+            A file is here; or a folder, and ``exist_ok`` is off.
+        """
+        self.fs.mkdir(self.path)
+        if not exist_ok and self.exists():
+            raise FileExistsError(errno.EEXIST, "it exists already", str(self))
+
+    def unlink(self, missing_ok: bool = False) -> None:
+        """Delete the file.
+
+        Raises
+        ------
+        NotFoundError
+            There is none, and ``missing_ok`` is off.
+        IsADirectoryError
+            It is a folder.
+        """
+        try:
+            self.fs.rm_file(self.path)
+        except NotFoundError:
+            if not missing_ok:
+                raise
+
+    def rename(self, target: WritablePathLike, **kwargs: Any) -> Self:
+        """Move the file or folder to another path, in one commit and without moving content; a file there is replaced.
+
+        Parameters
+        ----------
+        target:
+            A `XetPath`, a URL, or a path from the owner on.
+
+        Raises
+        ------
+        NotFoundError
+            There is nothing here.
+        IsADirectoryError, NotADirectoryError, OSError
+            There is a folder of the target's name and this is a file, or the other way round, or both are folders.
+        """
+        if kwargs:
+            raise TypeError(f"rename takes no {', '.join(kwargs)}")
+        moved = self._as_target(target)
+        if moved.path == self.path and moved.fs is self.fs:
+            return moved
+        kind: str = self.fs.info(self.path)["type"]
+        there = moved._kind()
+        if there == "directory" and kind == "file":
+            raise IsADirectoryError(errno.EISDIR, "there is a folder", str(moved))
+        if there == "file" and kind == "directory":
+            raise NotADirectoryError(errno.ENOTDIR, "there is a file", str(moved))
+        if there == "directory":
+            raise OSError(errno.ENOTEMPTY, "there is a folder", str(moved))
+        # Lists of names are taken as they are, whatever characters of patterns are in them.
+        files = [self.path] if kind == "file" else self.fs.find(self.path)
+        self.fs.mv(files, [moved.path + name.removeprefix(self.path) for name in files])
+        return moved
+
+    def replace(self, target: WritablePathLike) -> Self:
+        """Like `rename`."""
+        return self.rename(target)
+
+    # -- details -------------------------------------------------------------------------------------------------------
+
+    def _kind(self) -> str | None:
+        try:
+            kind: str = self.fs.info(self.path)["type"]
+        except NotFoundError:
+            return None
+        return kind
+
+    def _as_target(self, target: WritablePathLike) -> Self:
+        """Where a path is to be moved. Without a scheme it begins with the owner: there is no current folder."""
+        if isinstance(target, type(self)):
+            # Of a relative one this raises.
+            return target.absolute()
+        text = target.as_posix() if isinstance(target, UPath | PurePath) else str(target)
+        if "://" not in text and XetURL.parse(text).level != "path":
+            raise UnsupportedOperation(
+                f"there is no current folder that {text!r} could be in; give a whole path or URL"
+            )
+        return self.with_segments(text)
