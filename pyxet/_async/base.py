@@ -110,6 +110,8 @@ class FileSystemBase(AsyncFileSystem, metaclass=_ConfiguredFromOutside):  # type
         self.endpoint = config.resolve_endpoint(endpoint)
         self.max_age = DEFAULT_EXPIRY if listings_expiry_time is None else listings_expiry_time
         self._given_loop = loop
+        # Folders that were made here by their URLs, and were not there: git has none without files.
+        self.made_folders: dict[str, None] = {}
         self._credential = (
             None
             if config.is_embedded(self.endpoint)
@@ -373,6 +375,12 @@ class FileSystemBase(AsyncFileSystem, metaclass=_ConfiguredFromOutside):  # type
         client.revisions.forget(self.parse(path).repo_id if path else None)
         if path is None:
             client.catalog.forget()
+
+
+def is_url(path: Any) -> bool:
+    """Whether a path is given with its scheme."""
+    text: str = stringify_path(path)
+    return text.startswith(_PREFIXES)
 
 
 def _option(kind: type[T], given: T | Mapping[str, Any] | None) -> T:

@@ -1,7 +1,7 @@
 """What is at the paths of a commit: looked up, listed, and remembered.
 
-A commit never changes, so what was read of it stays true; it is forgotten only to bound memory. Failures are not
-remembered.
+A commit never changes, so what was read of it stays true, also that there is nothing at a path; it is forgotten only to
+bound memory. Failures are not remembered.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Iterable, Sequence
+from itertools import islice
 from typing import Final
 
 from pyxet._async.hub import Hub
@@ -20,6 +21,8 @@ from pyxet.urls import RepoId, may_be_commit, quote_revision
 
 # Entries of commits that are remembered, and entries of folders whose listing is.
 MAX_ENTRIES: Final = 50_000
+# How many files of a folder are asked at once when they last changed, once that many were asked for one by one.
+_MAX_DATED: Final = 50
 
 Key = tuple[RepoId, str, str]
 
@@ -31,7 +34,9 @@ class Catalog:
         self._hub = hub
         self._revisions = revisions
         self._lock = threading.Lock()
-        self._entries: OrderedDict[Key, TreeEntry] = OrderedDict()
+        # ``None`` where there is nothing.
+        self._entries: OrderedDict[Key, TreeEntry | None] = OrderedDict()
+        self._dated: OrderedDict[Key, dict[str, TreeEntry]] = OrderedDict()
         self._folders: OrderedDict[Key, dict[str, TreeEntry]] = OrderedDict()
         self._in_folders = 0
 
@@ -45,7 +50,7 @@ class Catalog:
             page = await self._hub.paths_info(repo, revision, [path])
             if page.commit is not None:
                 self._revisions.note(repo, revision, page.commit, asked)
-                self._remember(repo, page.commit, page.entries)
+                self._remember(repo, page.commit, page.entries, [path])
                 return page.commit, next((entry for entry in page.entries if entry.path == path), None)
         if commit is None:
             commit = await self._revisions.commit_of(repo, revision, max_age)
@@ -57,17 +62,14 @@ class Catalog:
         unknown: list[str] = []
         with self._lock:
             for path in paths:
-                entry = self._entries.get((repo, commit, path))
+                known, entry = self._known(repo, commit, path)
                 if entry is not None:
                     found[path] = entry
-                elif (folder := self._folders.get((repo, commit, path.rpartition("/")[0]))) is not None:
-                    if path in folder:
-                        found[path] = folder[path]
-                else:
+                elif not known:
                     unknown.append(path)
         if unknown:
             page = await self._hub.paths_info(repo, commit, unknown)
-            self._remember(repo, commit, page.entries)
+            self._remember(repo, commit, page.entries, unknown)
             found.update((entry.path, entry) for entry in page.entries)
         return found
 
@@ -122,14 +124,37 @@ class Catalog:
             self._remember_folder((repo, commit, name), entries)
 
     async def expanded(self, repo: RepoId, commit: str, path: str) -> TreeEntry | None:
-        """What is at a path, with the commit that last changed it: dear for the endpoint, so only where it is asked for."""
-        page = await self._hub.paths_info(repo, commit, [path], expand=True)
-        return next((entry for entry in page.entries if entry.path == path), None)
+        """What is at a path, with the commit that last changed it: dear for the endpoint, so only where it is asked for.
+
+        Who asks for one file of a folder after another, as tools do that keep a cache of their own, gets those to come
+        with it: as many as were asked for before.
+        """
+        key = (repo, commit, path.rpartition("/")[0])
+        with self._lock:
+            dated = self._dated.setdefault(key, {})
+            if path in dated:
+                return dated[path]
+            names = self._folders.get(key, {}) if dated else {}
+            wanted = [path]
+            for name in islice(names, list(names).index(path) + 1 if path in names else 0, None):
+                if len(wanted) >= min(len(dated), _MAX_DATED):
+                    break
+                if name not in dated and names[name].type == "file":
+                    wanted.append(name)
+        page = await self._hub.paths_info(repo, commit, wanted, expand=True)
+        with self._lock:
+            dated = self._dated.setdefault(key, {})
+            dated.update((entry.path, entry) for entry in page.entries)
+            self._dated.move_to_end(key)
+            while len(self._dated) > 1 and sum(map(len, self._dated.values())) > MAX_ENTRIES:
+                self._dated.popitem(last=False)
+            return dated.get(path)
 
     def forget(self) -> None:
         """Forget everything."""
         with self._lock:
             self._entries.clear()
+            self._dated.clear()
             self._folders.clear()
             self._in_folders = 0
 
@@ -142,8 +167,27 @@ class Catalog:
                 _, dropped = self._folders.popitem(last=False)
                 self._in_folders -= len(dropped)
 
-    def _remember(self, repo: RepoId, commit: str, entries: Iterable[TreeEntry]) -> None:
+    def _known(self, repo: RepoId, commit: str, path: str) -> tuple[bool, TreeEntry | None]:
+        """Whether it is remembered what is at a path, and what."""
+        name = path
+        while name:
+            folder = name.rpartition("/")[0]
+            listing = self._folders.get((repo, commit, folder))
+            if (repo, commit, name) in self._entries or listing is not None:
+                entry = self._entries.get((repo, commit, name)) or (listing or {}).get(name)
+                if name == path:
+                    return True, entry
+                # Where there is no folder, there is nothing in it.
+                return entry is None, None
+            name = folder
+        return False, None
+
+    def _remember(
+        self, repo: RepoId, commit: str, entries: Iterable[TreeEntry], asked: Sequence[str] = ()
+    ) -> None:  # fmt: skip
         with self._lock:
+            for path in asked:
+                self._entries[repo, commit, path] = None
             for entry in entries:
                 self._entries[repo, commit, entry.path] = entry
             while len(self._entries) > MAX_ENTRIES:

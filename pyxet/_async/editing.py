@@ -15,7 +15,7 @@ from fsspec.callbacks import DEFAULT_CALLBACK, Callback
 from fsspec.implementations.local import LocalFileSystem, make_path_posix, trailing_sep
 from fsspec.utils import isfilelike, other_paths, stringify_path
 
-from pyxet._async.base import at_home
+from pyxet._async.base import at_home, is_url
 from pyxet._async.changes import ChangeSet, Guard, PendingWriter, folders_of
 from pyxet._async.edits import Edits
 from pyxet._async.fanout import in_thread, run_all
@@ -299,7 +299,9 @@ class Editing(Reading):
     async def _mkdir(self, /, path: str, create_parents: bool = True, **kwargs: Any) -> None:
         """Nothing to make: git has no empty folders. A file at the path is an error.
 
-        `_ls` of this file system will say that the folder is empty, and not that it is not there.
+        A folder that is named by its URL is empty for `_ls` of this file system from now on: DuckDB, which gives URLs,
+        makes folders and looks whether they are empty. One that is named by its path is not there, as fsspec has it of
+        file systems without empty folders.
         """
         url = self.parse(path)
         if not url.path:
@@ -312,9 +314,10 @@ class Editing(Reading):
             if not found[1].is_folder:
                 raise FileExistsError(errno.EEXIST, "there is a file of this name", path)
             return
-        self.made_folders[url.full_path] = None
-        while len(self.made_folders) > _MAX_MADE:
-            del self.made_folders[next(iter(self.made_folders))]
+        if is_url(path):
+            self.made_folders[url.full_path] = None
+            while len(self.made_folders) > _MAX_MADE:
+                del self.made_folders[next(iter(self.made_folders))]
 
     async def _makedirs(self, path: str, exist_ok: bool = False) -> None:
         """Like `_mkdir`."""
@@ -324,8 +327,6 @@ class Editing(Reading):
         """Nothing to remove: a folder without files is not there. One with files is an error."""
         if await self._isdir(path):
             raise OSError(errno.ENOTEMPTY, "the folder is not empty; delete it with rm(…, recursive=True)", path)
-        if self.made_folders.pop(self._strip_protocol(path), "never") is None:
-            return
         raise FileNotFoundError(errno.ENOENT, "there is no such folder", path)
 
     async def _touch(self, /, path: str, truncate: bool = True, **kwargs: Any) -> None:

@@ -13,12 +13,12 @@ from typing import Any, TypeAlias
 
 from fsspec.utils import stringify_path
 
-from pyxet._async.base import FileSystemBase, at_home
+from pyxet._async.base import FileSystemBase, at_home, is_url
 from pyxet._async.catalog import MAX_ENTRIES
 from pyxet._async.fanout import run_all
 from pyxet._async.hub import parse_date
 from pyxet._async.view import Found, Info, View
-from pyxet.errors import NotFoundError, NotSupportedError, XetError, XetURLError
+from pyxet.errors import EntryNotFoundError, NotFoundError, NotSupportedError, XetError, XetURLError
 from pyxet.protocol.messages import RepoInfo
 from pyxet.urls import RepoId, XetURL
 
@@ -152,8 +152,15 @@ class Listing(FileSystemBase):
         if refresh and repo is not None:
             (await self.connect()).revisions.forget(repo)
         if repo is not None and revision is not None:
-            view, _ = await self._top(url, repo, revision)
-            infos = await self._ls_inside(view, url, expand=expand)
+            try:
+                view, _ = await self._top(url, repo, revision)
+            except EntryNotFoundError:
+                if not is_url(path) or url.full_path not in self.made_folders:
+                    raise
+                # See `_mkdir`.
+                infos = []
+            else:
+                infos = await self._ls_inside(view, url, expand=expand)
         elif repo is not None:
             refs = await (await self.connect()).hub.refs(repo)
             infos = [branch_info(branch_path(url, ref.name), ref.target_commit) for ref in refs.branches]
