@@ -14,8 +14,9 @@ from typing import Final
 from aiohttp import web
 
 from pyxet.errors import ConfigError, RemoteError, XetError
-from pyxet.server import cas, hub_commit, hub_refs, hub_repos, hub_resolve, hub_tree
+from pyxet.server import cas, hub_commit, hub_manage, hub_refs, hub_repos, hub_resolve, hub_tree
 from pyxet.server.content import ContentStore
+from pyxet.server.git_repository import moved_meanwhile
 from pyxet.server.git_store import GitStore
 from pyxet.server.object_store import is_disk_full
 from pyxet.server.state import (
@@ -26,7 +27,9 @@ from pyxet.server.state import (
     TOKENS,
     WORKERS,
     error_response,
+    in_worker,
     log,
+    requested_repo,
     valid_repo,
 )
 from pyxet.server.tokens import Account, Tokens
@@ -75,7 +78,7 @@ def create_app(root: Path, *, user: str, token: str) -> web.Application:
         for key, size in ((WORKERS, _WORKERS), (CHECKERS, _CHECKERS)):
             app[key] = ThreadPoolExecutor(size, thread_name_prefix="xet-endpoint")
             opened.callback(app[key].shutdown)
-        for part in (cas, hub_repos, hub_refs, hub_tree, hub_commit, hub_resolve):
+        for part in (cas, hub_repos, hub_manage, hub_refs, hub_tree, hub_commit, hub_resolve):
             part.add_routes(app)
         closing = opened.pop_all()
 
@@ -126,6 +129,8 @@ async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
     except RemoteError as error:
+        if error.code in ("EntryNotFound", "RevisionNotFound") and await _is_gone(request):
+            error = moved_meanwhile(request.path)
         return error_response(error.status or 400, error.message, error.code)
     except XetError as error:
         return error_response(400, str(error))
@@ -140,5 +145,15 @@ async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     except Exception as error:  # noqa: BLE001  # whatever it is, clients get JSON and the log a traceback
         if is_disk_full(error):
             return error_response(507, "the endpoint's disk is full; nothing was stored")
+        if await _is_gone(request):
+            return error_response(503, moved_meanwhile(request.path).message)
         log.exception("%s %s failed", request.method, request.path)
         return error_response(500, f"the endpoint failed: {type(error).__name__}; its log says more")
+
+
+async def _is_gone(request: web.Request) -> bool:
+    """Whether the repository that the route names is not there: what was looked for in it while it went proves nothing."""
+    if "name" not in request.match_info:
+        return False
+    repo = requested_repo(request)
+    return not await in_worker(request, request.app[REPOS].has, repo)

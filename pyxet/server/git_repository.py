@@ -22,6 +22,7 @@ from pyxet.errors import (
     ConflictError,
     EntryNotFoundError,
     RevisionNotFoundError,
+    ServerError,
 )
 from pyxet.server.git_objects import (
     EXECUTABLE,
@@ -67,6 +68,11 @@ class Repository:
     def created(self) -> int:
         """When it was made, in Unix seconds."""
         return self._git.config.get_int(CREATED) if CREATED in self._git.config else 0
+
+    def set_private(self, private: bool) -> None:
+        """Show it to its owner only, or to all."""
+        with self._turn():
+            self._git.config[PRIVATE] = private
 
     # -- revisions -----------------------------------------------------------------------------------------------------
 
@@ -114,7 +120,7 @@ class Repository:
         """
         if not _BRANCH.match(name):
             raise BadRequestError(f"{name!r} is not a valid branch name", status=400)
-        with self._lock:
+        with self._turn():
             commit = self.resolve(start or "main")
             self._create_reference(f"refs/heads/{name}", commit.id, f"branch {name!r}")
 
@@ -128,7 +134,7 @@ class Repository:
         """Make a tag at a revision, annotated if it has a message; errors as in `create_branch`."""
         if not _BRANCH.match(name):
             raise BadRequestError(f"{name!r} is not a valid tag name", status=400)
-        with self._lock:
+        with self._turn():
             commit = self.resolve(revision)
             target = commit.id
             if message and not self._exists(f"refs/tags/{name}"):
@@ -271,7 +277,7 @@ class Repository:
             edits.delete_folder(check_path(folder))
         for path, oid in changes.items():
             edits.set(check_path(path), None if oid is None else pygit2.Oid(hex=oid))
-        with self._lock:
+        with self._turn():
             for attempt in range(_ATTEMPTS):
                 head = self._head(branch)
                 if parent is not None and parent != str(head.id):
@@ -295,13 +301,21 @@ class Repository:
 
     def squash(self, branch: str, message: str, user: str) -> None:
         """Replace a branch's history by one commit with its content."""
-        with self._lock:
+        with self._turn():
             head = self._head(branch)
             author = signature(user)
             made = self._git.create_commit(None, author, author, message, head.tree_id, [])
             self._git.references[f"refs/heads/{branch}"].set_target(made)
 
     # -- below ---------------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """The lock of the repository, which is still where it was when the request began."""
+        with self._lock:
+            if not Path(self._git.path).is_dir():
+                raise moved_meanwhile(str(self.id))
+            yield
 
     def _head(self, branch: str) -> pygit2.Commit:
         reference = f"refs/heads/{branch}"
@@ -420,7 +434,7 @@ class Repository:
             raise BadRequestError(f"{self.id}: {what} cannot be made: {error}", status=400) from error
 
     def _delete_reference(self, reference: str, what: str) -> None:
-        with self._lock:
+        with self._turn():
             if not self._exists(reference):
                 raise RevisionNotFoundError(f"{self.id} has no {what}", status=404, code="RevisionNotFound")
             self._git.references.delete(reference)
@@ -430,6 +444,11 @@ class Repository:
             return bool(pygit2.reference_is_valid_name(reference)) and reference in self._git.references
         except ValueError:
             return False
+
+
+def moved_meanwhile(repo: str) -> ServerError:
+    """The error for a request during which the repository was renamed or deleted."""
+    return ServerError(f"{repo}: the repository was renamed or deleted meanwhile; try again", status=503)
 
 
 def _first_parents(commit: pygit2.Commit) -> Iterator[pygit2.Commit]:

@@ -1,5 +1,7 @@
 """Repositories as bare git repositories: content of small text files in blobs, of others as Git-LFS pointers.
 
+A repository that was renamed leaves a mark at its old name, which counts as long as no other one has that name.
+
 Everything here blocks and belongs in worker threads.
 """
 
@@ -9,17 +11,19 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
 import pygit2
 
 from pyxet.errors import AlreadyExistsError, RepositoryNotFoundError
+from pyxet.server.git_copy import copy_repository
 from pyxet.server.git_objects import signature
 from pyxet.server.git_repository import CREATED, PRIVATE, Repository
 from pyxet.server.object_store import sync_folder, sync_tree
-from pyxet.urls import RepoId
+from pyxet.urls import RepoId, XetURL
 
 pygit2.option(pygit2.enums.Option.ENABLE_FSYNC_GITDIR, True)
 
@@ -40,43 +44,118 @@ class GitStore:
         for pattern in ("*/*/.*.git.new", "*/*/.*.git.gone"):
             for left in root.glob(pattern):
                 shutil.rmtree(left)
+        for left in root.glob("*/*/.*.git.moved.new"):
+            left.unlink()
+        # The mark comes before the rename, and goes after another repository has got the name.
+        for mark in root.glob("*/*/.*.git.moved"):
+            if _marked(mark).is_dir():
+                mark.unlink()
 
-    def create(self, repo: RepoId, *, user: str, private: bool) -> None:
-        """A repository with an empty commit on main; `AlreadyExistsError` if it is there."""
-        with self._lock(repo):
-            path = self._path(repo)
-            if path.exists():
-                raise AlreadyExistsError(f"repository {repo} already exists", status=409)
-            fresh = path.with_name(f".{path.name}.new")
-            shutil.rmtree(fresh, ignore_errors=True)
-            try:
-                made = pygit2.init_repository(str(fresh), bare=True, initial_head="main")
-                made.config[PRIVATE] = private
-                made.config[CREATED] = str(int(time.time()))
-                tree = made.TreeBuilder().write()
-                author = signature(user)
-                made.create_commit("refs/heads/main", author, author, INITIAL_MESSAGE, tree, [])
-                made.free()
-                sync_tree(fresh)
-                fresh.rename(path)
-            except BaseException:
-                shutil.rmtree(fresh, ignore_errors=True)
-                raise
-            # The owner's folder, and that of the kind, may be new as well.
-            for folder in (path.parent, path.parent.parent, self._root):
+    def create(self, repo: RepoId, *, user: str, private: bool, prepare: Callable[[], object] = lambda: None) -> None:
+        """A repository with an empty commit on main; `AlreadyExistsError` if it is there.
+
+        Parameters
+        ----------
+        prepare:
+            Called when nothing stands in the way, before the repository is there.
+        """
+        with self._held(repo), self._made(repo, prepare) as fresh:
+            made = _init(fresh, private=private)
+            tree = made.TreeBuilder().write()
+            author = signature(user)
+            made.create_commit("refs/heads/main", author, author, INITIAL_MESSAGE, tree, [])
+            made.free()
+
+    def duplicate(
+        self, repo: RepoId, copy: RepoId, *, private: bool | None, prepare: Callable[[], object] = lambda: None
+    ) -> None:
+        """A second repository with the branches, tags and history of a first one.
+
+        Parameters
+        ----------
+        private:
+            Whether only its owner sees it; as with the first one if ``None``.
+        prepare:
+            As in `create`.
+
+        Raises
+        ------
+        RepositoryNotFoundError, AlreadyExistsError
+            The first one is not there; the second one is.
+        """
+        with self._held(repo, copy):
+            origin = self._there(repo)
+            with self._made(copy, prepare) as fresh:
+                hidden = Repository(repo, pygit2.Repository(str(origin)), self._lock(repo)).private
+                _init(fresh, private=hidden if private is None else private).free()
+                copy_repository(origin, fresh)
+
+    def rename(self, repo: RepoId, new: RepoId, *, prepare: Callable[[], object] = lambda: None) -> None:
+        """Give a repository another name, and leave a mark at the old one.
+
+        Parameters
+        ----------
+        prepare:
+            Called when nothing stands in the way, before the repository moves.
+
+        Raises
+        ------
+        RepositoryNotFoundError, AlreadyExistsError
+            It is not there; there is one of the new name.
+        """
+        with self._held(repo, new):
+            path, target = self._there(repo), self._free(new)
+            prepare()
+            target.parent.mkdir(parents=True, exist_ok=True)
+            self._sync_above(target)
+            mark = _mark(path)
+            written = mark.with_name(f"{mark.name}.new")
+            with open(written, "w") as file:
+                file.write(new.path)
+                file.flush()
+                os.fsync(file.fileno())
+            written.rename(mark)
+            sync_folder(path.parent)
+            path.rename(target)
+            _mark(target).unlink(missing_ok=True)
+            if repo in self._usable:
+                self._usable.add(new)
+            for folder in (target.parent, path.parent):
                 sync_folder(folder)
+
+    def has(self, repo: RepoId) -> bool:
+        """Whether there is a repository of this very name."""
+        return self._path(repo).is_dir()
+
+    def current(self, repo: RepoId) -> RepoId:
+        """The repository that a name stands for: itself, or what it was renamed to; `RepositoryNotFoundError` if none."""
+        seen: set[RepoId] = set()
+        found = repo
+        while not self.has(found):
+            seen.add(found)
+            try:
+                following = XetURL.parse(_mark(self._path(found)).read_text()).repo_id
+            except FileNotFoundError:
+                following = None
+            if following is None or following in seen:
+                raise _missing(repo)
+            found = following
+        return found
 
     def delete(self, repo: RepoId) -> None:
         """Remove a repository; `RepositoryNotFoundError` if there is none."""
-        with self._lock(repo):
-            path = self._path(repo)
-            if not path.exists():
-                raise _missing(repo)
+        with self._held(repo):
+            path = self._there(repo)
             gone = path.with_name(f".{path.name}.gone")
             shutil.rmtree(gone, ignore_errors=True)
             path.rename(gone)
             sync_folder(path.parent)
             shutil.rmtree(gone)
+            _mark(path).unlink(missing_ok=True)
+            # Its old names are not to lead to whatever is called so one day.
+            for mark in self._root.glob(f"{repo.kind}/*/.*.git.moved"):
+                if mark.read_text() == repo.path:
+                    mark.unlink(missing_ok=True)
 
     def repos(self, kind: str, owner: str | None = None) -> Iterator[RepoId]:
         """All repositories of a kind, or those of an owner, by owner and name."""
@@ -112,12 +191,70 @@ class GitStore:
                 raise
             raise _missing(repo) from error
 
+    @contextmanager
+    def _made(self, repo: RepoId, prepare: Callable[[], object]) -> Iterator[Path]:
+        """A place for a new repository, which is there once the block has ended, with all that was put into it."""
+        path = self._free(repo)
+        fresh = path.with_name(f".{path.name}.new")
+        shutil.rmtree(fresh, ignore_errors=True)
+        try:
+            yield fresh
+            sync_tree(fresh)
+            prepare()
+            fresh.rename(path)
+        except BaseException:
+            shutil.rmtree(fresh, ignore_errors=True)
+            raise
+        _mark(path).unlink(missing_ok=True)
+        self._sync_above(path)
+
+    def _sync_above(self, path: Path) -> None:
+        """Make a repository's name durable: the owner's folder, and that of the kind, may be new as well."""
+        for folder in (path.parent, path.parent.parent, self._root):
+            sync_folder(folder)
+
+    def _there(self, repo: RepoId) -> Path:
+        path = self._path(repo)
+        if not path.is_dir():
+            raise _missing(repo)
+        return path
+
+    def _free(self, repo: RepoId) -> Path:
+        path = self._path(repo)
+        if path.exists():
+            raise AlreadyExistsError(f"repository {repo} already exists", status=409)
+        return path
+
     def _path(self, repo: RepoId) -> Path:
         return self._root / repo.kind / repo.owner / f"{repo.name}.git"
 
     def _lock(self, repo: RepoId) -> threading.Lock:
         with self._guard:
             return self._locks.setdefault(repo, threading.Lock())
+
+    @contextmanager
+    def _held(self, *repos: RepoId) -> Iterator[None]:
+        """The locks of some repositories, taken in one order by all."""
+        with ExitStack() as held:
+            for repo in sorted(set(repos)):
+                held.enter_context(self._lock(repo))
+            yield
+
+
+def _init(fresh: Path, *, private: bool) -> pygit2.Repository:
+    made = pygit2.init_repository(str(fresh), bare=True, initial_head="main")
+    made.config[PRIVATE] = private
+    made.config[CREATED] = str(int(time.time()))
+    return made
+
+
+def _mark(path: Path) -> Path:
+    """Where a repository that is gone from a path has left its new name."""
+    return path.with_name(f".{path.name}.moved")
+
+
+def _marked(mark: Path) -> Path:
+    return mark.with_name(mark.name.removeprefix(".").removesuffix(".moved"))
 
 
 def _missing(repo: RepoId) -> RepositoryNotFoundError:

@@ -11,7 +11,7 @@ from typing import Final
 
 from aiohttp import web
 
-from pyxet.errors import BadRequestError, RepositoryNotFoundError
+from pyxet.errors import BadRequestError
 from pyxet.protocol.messages import (
     COMMIT_KEYS,
     CommitAnswer,
@@ -35,16 +35,13 @@ from pyxet.server.patterns import Ignored, LfsRules
 from pyxet.server.state import (
     CONTENT,
     MAIN_USER,
-    REPOS,
     in_worker,
     json_response,
     open_repo,
-    owns,
-    valid_repo,
+    sees,
     writer_of,
 )
 from pyxet.server.tokens import Account
-from pyxet.urls import XetURL
 
 MAX_REGULAR: Final = 1024 * 1024
 # Lines of a commit whose blobs are worth a pack.
@@ -132,23 +129,13 @@ def _known_contents(
     request: web.Request, account: Account, content: ContentStore, repo: Repository
 ) -> Callable[[str], bool]:
     """Whether a commit may name content by its sha256: the hash alone must not open what another account keeps private."""
-    repos = request.app[REPOS]
-
-    def may_see(path: str) -> bool:
-        if path == repo.id.path:
-            return True
-        holder = XetURL.parse(path).repo_id
-        if holder is None or valid_repo(holder.kind, holder.owner, holder.name) is None:
-            return False
-        try:
-            return not repos.open(holder).private or owns(request, account, holder.owner)
-        except RepositoryNotFoundError:
-            return False
+    may_see = sees(request, account.user)
 
     def known(sha256: str) -> bool:
         if sha256 == EMPTY_SHA256 or account.user == request.app[MAIN_USER]:
             return True
-        return any(may_see(path) for path in content.index.holders(sha256))
+        holders = content.index.holders(sha256)
+        return repo.id.path in holders or any(may_see(path) for path in holders)
 
     return known
 

@@ -30,6 +30,7 @@ from pyxet.protocol.messages import (
 )
 from pyxet.server.git_repository import Repository
 from pyxet.server.state import (
+    CONTENT,
     MAIN_USER,
     REPOS,
     account_of,
@@ -96,12 +97,20 @@ async def create_repo(request: web.Request) -> web.Response:
     """``POST /api/repos/create``; 409 with the URL if it exists."""
     account = writer_of(request)
     wanted = decode(await request.read(), CreateRepo, what="create repository")
-    repo = _named(wanted.type, wanted.organization or account.user, wanted.name)
+    repo = named_repo(wanted.type, wanted.organization or account.user, wanted.name)
     writer_of(request, repo.owner)
     private = wanted.private if wanted.private is not None else wanted.visibility == "private"
     url = encode(RepoUrl(url=web_url(request, repo)))
+    index = request.app[CONTENT].index
+
+    def create() -> None:
+        # What an earlier one of the name held is not this one's.
+        request.app[REPOS].create(
+            repo, user=account.user, private=bool(private), prepare=lambda: index.forget_holder(repo.path)
+        )
+
     try:
-        await in_worker(request, lambda: request.app[REPOS].create(repo, user=account.user, private=bool(private)))
+        await in_worker(request, create)
     except AlreadyExistsError:
         return json_response(url[:-1] + b',"error":"this repository already exists"}', status=409)
     return json_response(url)
@@ -111,9 +120,14 @@ async def delete_repo(request: web.Request) -> web.Response:
     """``DELETE /api/repos/delete``."""
     account = writer_of(request)
     wanted = decode(await request.read(), DeleteRepo, what="delete repository")
-    repo = _named(wanted.type, wanted.organization or account.user, wanted.name)
+    repo = named_repo(wanted.type, wanted.organization or account.user, wanted.name)
     writer_of(request, repo.owner)
-    await in_worker(request, request.app[REPOS].delete, repo)
+
+    def delete() -> None:
+        request.app[REPOS].delete(repo)
+        request.app[CONTENT].index.forget_holder(repo.path)
+
+    await in_worker(request, delete)
     return json_response(b"{}")
 
 
@@ -190,7 +204,8 @@ def timestamp(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
 
 
-def _named(kind: str, owner: str, name: str) -> RepoId:
+def named_repo(kind: str, owner: str, name: str) -> RepoId:
+    """A repository that a message names; `BadRequestError` if none can be called so."""
     if kind not in _KINDS:
         raise BadRequestError(f"{kind!r} is not a kind of repository: {', '.join(_KINDS)}", status=400)
     repo = valid_repo(_KINDS[kind], owner, name)

@@ -26,6 +26,7 @@ CREATE TABLE IF NOT EXISTS xorbs (hash BLOB PRIMARY KEY, size INTEGER NOT NULL, 
 CREATE TABLE IF NOT EXISTS files (hash BLOB PRIMARY KEY, size INTEGER NOT NULL, entry BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS contents (sha256 TEXT PRIMARY KEY, file BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS holders (sha256 TEXT, repo TEXT, PRIMARY KEY (sha256, repo)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS held ON holders (repo);
 CREATE TABLE IF NOT EXISTS shards (id INTEGER PRIMARY KEY, xorbs BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS chunks (hash BLOB PRIMARY KEY, shard INTEGER NOT NULL) WITHOUT ROWID;
 """
@@ -125,6 +126,16 @@ class Index:
         """Paths of the repositories that content was uploaded for or committed to."""
         rows = self._connection().execute("SELECT repo FROM holders WHERE sha256 = ?", (sha256,))
         return [repo for (repo,) in rows]
+
+    def copy_holder(self, repo: str, other: str) -> None:
+        """Remember that another repository holds all that a first one does."""
+        with self._write() as writer:
+            writer.execute("INSERT OR IGNORE INTO holders SELECT sha256, ? FROM holders WHERE repo = ?", (other, repo))
+
+    def forget_holder(self, repo: str) -> None:
+        """Forget what a repository held that is not there any more, or not by this name."""
+        with self._write() as writer:
+            writer.execute("DELETE FROM holders WHERE repo = ?", (repo,))
 
     def file(self, value: Hash) -> FileEntry | None:
         """How a file is put together."""

@@ -10,6 +10,7 @@ from typing import Final, TypeVar
 
 import msgspec
 from aiohttp import web
+from yarl import URL
 
 from pyxet.errors import (
     AccessDeniedError,
@@ -105,20 +106,54 @@ async def open_repo(request: web.Request, *, write: bool = False) -> Repository:
         It does not exist, or is private and not the caller's.
     AuthenticationError, AccessDeniedError
         As in `writer_of`.
+    HTTPTemporaryRedirect
+        It has another name by now.
     """
     repo = requested_repo(request)
     account = account_of(request)
 
     def look() -> tuple[Repository, bool]:
-        found = request.app[REPOS].open(repo)
+        try:
+            found = request.app[REPOS].open(repo)
+        except RepositoryNotFoundError:
+            found = request.app[REPOS].open(request.app[REPOS].current(repo))
         return found, found.private
 
     found, private = await in_worker(request, look)
-    if private and not owns(request, account, repo.owner):
+    if private and not owns(request, account, found.id.owner):
         raise RepositoryNotFoundError(f"repository {repo} does not exist", status=404, code="RepoNotFound")
+    if found.id != repo:
+        raise web.HTTPTemporaryRedirect(_renamed(request, found.id))
     if write:
         writer_of(request, repo.owner)
     return found
+
+
+def _renamed(request: web.Request, repo: RepoId) -> URL:
+    """What was requested, of the repository as it is called now: relative, as the Hub says it."""
+    parts = request.rel_url.raw_path.split("/")
+    # /api/models/owner/name/…, /datasets/owner/name/resolve/…, /owner/name/resolve/…
+    at = 1 if "kind" not in request.match_info else 2 + (parts[1] == "api")
+    parts[at : at + 2] = [repo.owner, repo.name]
+    query = request.rel_url.raw_query_string
+    return URL("/".join(parts) + (f"?{query}" if query else ""), encoded=True)
+
+
+def sees(request: web.Request, user: str) -> Callable[[str], bool]:
+    """Whether a user may see the repository at a path, by any name it has had. The function blocks."""
+    repos = request.app[REPOS]
+
+    def may_see(path: str) -> bool:
+        repo = XetURL.parse(path).repo_id
+        if repo is None:
+            return False
+        try:
+            found = repos.open(repos.current(repo))
+        except RepositoryNotFoundError:
+            return False
+        return not found.private or user in (found.id.owner, request.app[MAIN_USER])
+
+    return may_see
 
 
 def check_cas(request: web.Request, scope: Scope) -> Claims:
