@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
-from pyxet.errors import ConfigError
+from pyxet.errors import AlreadyExistsError, ConfigError
 from pyxet.urls import endpoint_url
 
 DEFAULT_ENDPOINT: Final = "https://huggingface.co"
@@ -178,7 +178,15 @@ def _after_fork() -> None:
 os.register_at_fork(after_in_child=_after_fork)
 
 
-def login(user: str, token: str, email: str | None = None, host: str | None = None) -> None:
+def login(
+    user: str,
+    token: str,
+    email: str | None = None,
+    host: str | None = None,
+    *,
+    save: bool = False,
+    overwrite: bool = True,
+) -> None:
     """Set the user and token for an endpoint in this process.
 
     Parameters
@@ -190,26 +198,59 @@ def login(user: str, token: str, email: str | None = None, host: str | None = No
     host:
         Endpoint (host, ``host:port`` or URL) that the login is for, which also becomes the process's default endpoint.
         Without it the login is for the default endpoint.
+    save:
+        Keep it for later processes as well, as ``xet login`` does, in a file that only its owner can read.
+    overwrite:
+        Whether a saved login for the endpoint is replaced.
 
     Raises
     ------
     ConfigError
-        The user or the token is empty.
+        The user or the token is empty; the file cannot be read or written.
+    AlreadyExistsError
+        A login for the endpoint is saved, and ``overwrite`` is off.
     """
     global _login_host
     del email
     if not user or not token:
         raise ConfigError("login needs a user and a token, neither of them empty")
     endpoint = endpoint_url(host) if host is not None else resolve_endpoint()
+    if save:
+        saved = _saved_logins()
+        if endpoint in saved and not overwrite:
+            raise AlreadyExistsError(f"a login for {endpoint} is saved already")
+        _save_logins({**saved, endpoint: {"user": user, "token": token}})
     with _login_lock:
         _logins[endpoint] = Credential(endpoint, user, token)
         if host is not None:
             _login_host = endpoint
 
 
-def logout(host: str | None = None) -> None:
-    """Forget the login of one endpoint, or all logins of this process."""
+def logout(host: str | None = None, *, saved: bool = False) -> list[str]:
+    """Forget the login of one endpoint, or all logins of this process.
+
+    Parameters
+    ----------
+    saved:
+        Remove it, or all of them, from the file of ``xet login`` too.
+
+    Returns
+    -------
+    list of str
+        The endpoints whose saved logins were removed.
+
+    Raises
+    ------
+    ConfigError
+        The file cannot be read or written.
+    """
     global _login_host
+    removed: list[str] = []
+    if saved:
+        logins = _saved_logins()
+        removed = [endpoint for endpoint in logins if host is None or endpoint == endpoint_url(host)]
+        if removed:
+            _save_logins({endpoint: entry for endpoint, entry in logins.items() if endpoint not in removed})
     with _login_lock:
         if host is None:
             _logins.clear()
@@ -219,6 +260,7 @@ def logout(host: str | None = None) -> None:
             _logins.pop(endpoint, None)
             if _login_host == endpoint:
                 _login_host = None
+    return removed
 
 
 def resolve_endpoint(argument: str | None = None, in_url: str | None = None) -> str:
@@ -324,15 +366,43 @@ def _from_environment(endpoint: str) -> Credential | None:
     return None
 
 
-def _from_login_file(endpoint: str) -> Credential | None:
+def _saved_logins() -> Mapping[str, object]:
+    """What the login file holds; nothing if there is none."""
     path = login_file()
     try:
         logins = json.loads(path.read_bytes())
     except FileNotFoundError:
-        return None
+        return {}
     except (OSError, ValueError) as error:
         raise ConfigError(f"the login file {path} cannot be read ({error}); remove it and log in again") from error
-    entry = logins.get(endpoint) if isinstance(logins, Mapping) else None
+    return logins if isinstance(logins, Mapping) else {}
+
+
+def _save_logins(logins: Mapping[str, object]) -> None:
+    """Replace the login file at once, readable by its owner only; without logins there is none."""
+    # A link, as those who keep such files elsewhere make it, stays one.
+    path = Path(os.path.realpath(login_file()))
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        if not logins:
+            path.unlink(missing_ok=True)
+            return
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        unfinished.unlink(missing_ok=True)
+        with open(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            json.dump(logins, file, indent=2)
+            file.write("\n")
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            unfinished.unlink(missing_ok=True)
+        raise ConfigError(f"the login file {path} cannot be written ({error.strerror})") from error
+
+
+def _from_login_file(endpoint: str) -> Credential | None:
+    entry = _saved_logins().get(endpoint)
     if not isinstance(entry, Mapping) or not isinstance(entry.get("token"), str):
         return None
     return Credential(endpoint, entry.get("user"), entry["token"])

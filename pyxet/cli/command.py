@@ -24,6 +24,7 @@ def command(
     examples: Sequence[str],
     json: bool = False,
     connects: bool = True,
+    token: bool = True,
     parent: click.Group | None = None,
 ) -> Callable[[Callable[Concatenate[Session, P], None]], click.Command]:
     """Make a function, whose first argument is the `Session`, a command.
@@ -38,6 +39,8 @@ def command(
         Whether there is a ``--json``, see `Session.json`.
     connects:
         Whether there are ``--endpoint`` and ``--token``.
+    token:
+        Whether there is ``--token``; not where the command has one of its own meaning.
     parent:
         The group it belongs to.
     """
@@ -47,7 +50,7 @@ def command(
         if parent is None:
             text = f"{COMMANDS[name].help}\n\n{text}".strip()
         made = click.command(name, cls=_Command, help=text, context_settings=_SETTINGS)(click.pass_obj(function))
-        made.params += _options(json=json, connects=connects)
+        made.params += _options(json=json, endpoint=connects, token=connects and token)
         made.examples = list(examples)
         if parent is not None:
             parent.add_command(made)
@@ -59,12 +62,12 @@ def command(
 def group(name: str) -> click.Group:
     """A command of `COMMANDS` that has commands of its own."""
     return click.Group(
-        name, help=COMMANDS[name].help, context_settings=_SETTINGS, params=_options(json=False),
+        name, help=COMMANDS[name].help, context_settings=_SETTINGS, params=_options(),
         invoke_without_command=True, callback=_missing,
     )  # fmt: skip
 
 
-def _options(*, json: bool, connects: bool = True) -> list[click.Parameter]:
+def _options(*, json: bool = False, endpoint: bool = True, token: bool = True) -> list[click.Parameter]:
     """The common options. Each is noted in the session where it is given, before the command or after it."""
 
     def option(*names: str, value: bool = False, text: str, metavar: str | None = None) -> click.Option:
@@ -74,11 +77,12 @@ def _options(*, json: bool, connects: bool = True) -> list[click.Parameter]:
         )  # fmt: skip
 
     found = []
-    if connects:
-        found += [
-            option("--endpoint", value=True, metavar="URL", text="Endpoint: a host, host:port, URL, or local."),
-            option("--token", value=True, metavar="TOKEN", text="Access token, instead of the one of xet login."),
-        ]
+    if endpoint:
+        found.append(
+            option("--endpoint", value=True, metavar="URL", text="Endpoint: a host, host:port, URL, or local.")
+        )
+    if token:
+        found.append(option("--token", value=True, metavar="TOKEN", text="Access token, instead of a saved one."))
     if json:
         found.append(option("--json", text="Write JSON to standard output."))
     return [
@@ -121,7 +125,7 @@ class LateGroup(click.Group):
 
     def __init__(self, name: str, help: str, params: Iterable[click.Parameter] = ()) -> None:
         super().__init__(
-            name, help=help, context_settings=_SETTINGS, params=[*_options(json=False), *params],
+            name, help=help, context_settings=_SETTINGS, params=[*_options(), *params],
             invoke_without_command=True, callback=_missing,
         )  # fmt: skip
 

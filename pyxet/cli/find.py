@@ -1,0 +1,69 @@
+"""``xet find``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fnmatch import fnmatchcase
+from typing import Any
+
+import click
+
+from pyxet.cli.command import command
+from pyxet.cli.entries import as_typed, for_json
+from pyxet.cli.formats import parse_size
+from pyxet.cli.paths import remote
+from pyxet.cli.session import Session
+
+
+def _size_test(_: click.Context, __: click.Parameter, text: str | None) -> Callable[[int], bool] | None:
+    if text is None:
+        return None
+    limit = parse_size(text.lstrip("+-") if text[:1] in "+-" and text[1:2] not in "+-" else text)
+    match text[:1]:
+        case "+":
+            return lambda size: size > limit
+        case "-":
+            return lambda size: size < limit
+        case _:
+            return lambda size: size == limit
+
+
+@command(
+    "find",
+    json=True,
+    examples=[
+        "xet find acme/titanic/main",
+        "xet find acme/titanic/main --name '*.csv' --size +1M",
+        "xet find acme/titanic/v1/data --type d",
+    ],
+)
+@click.argument("path")
+@click.option("--name", "pattern", metavar="GLOB", help="Only what has such a name: the last part of its path.")
+@click.option("--type", "kind", type=click.Choice(["f", "d"]), help="Only files, or only folders.")
+@click.option(
+    "--size",
+    "fits",
+    metavar="SIZE",
+    callback=_size_test,
+    help="Only files of more than +SIZE, less than -SIZE or just SIZE.",
+)
+def find(
+    session: Session, path: str, pattern: str | None, kind: str | None, fits: Callable[[int], bool] | None
+) -> None:
+    """Paths are written so that other commands take them, one on a line. Sizes are in bytes, or like 10K, 1.5M, 2G."""
+    url = remote(path)
+    fs = session.fs(path)
+    fs.info(path)
+    found: dict[str, Any] = fs.find(path, withdirs=True, detail=True)
+    kept = [
+        info
+        for info in found.values()
+        if (kind is None or (info["type"] == "file") == (kind == "f"))
+        and (pattern is None or fnmatchcase(info["name"].rpartition("/")[2], pattern))
+        and (fits is None or (info["type"] == "file" and fits(info["size"])))
+    ]
+    if session.json:
+        session.data([for_json(info) for info in kept])
+    else:
+        for info in kept:
+            session.line(as_typed(info, url, path))

@@ -1,0 +1,51 @@
+"""``xet tree``."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from pyxet.cli.command import command
+from pyxet.cli.paths import remote
+from pyxet.cli.session import Session
+
+
+@command(
+    "tree",
+    examples=["xet tree acme/titanic/main", "xet tree acme/titanic -L 2"],
+)
+@click.argument("path")
+@click.option("-L", "--level", "depth", type=click.IntRange(1), help="How many levels deep.")
+def tree(session: Session, path: str, depth: int | None) -> None:
+    """Below a repository, its branches with what is in them."""
+    url = remote(path)
+    fs = session.fs(path)
+    top = fs.info(path)
+    found: dict[str, Any] = fs.find(path, maxdepth=depth, withdirs=True, detail=True)
+    found.pop(url.full_path, None)
+    children: defaultdict[str, list[str]] = defaultdict(list)
+    for name in found:
+        children[name.rpartition("/")[0]].append(name)
+    session.line(path)
+    folders = {name for name, info in found.items() if info["type"] == "directory"}
+    for prefix, name in _branches(children, url.full_path, ""):
+        last = name.rpartition("/")[2]
+        session.line(prefix + (session.styled(last, fg="blue", bold=True) if name in folders else last))
+    if top["type"] == "directory":
+        session.line()
+        session.line(f"{_count(len(folders), 'folder')}, {_count(len(found) - len(folders), 'file')}")
+
+
+def _branches(children: dict[str, list[str]], folder: str, prefix: str) -> Iterator[tuple[str, str]]:
+    names = children.get(folder, [])
+    for name in names:
+        last = name == names[-1]
+        yield prefix + ("└── " if last else "├── "), name
+        yield from _branches(children, name, prefix + ("    " if last else "│   "))
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
