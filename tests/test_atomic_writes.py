@@ -684,3 +684,15 @@ def test_interrupted_in_the_middle(shared_endpoint: LocalEndpoint, xet: pyxet.Xe
         assert tr.commits == ()
         proxy.open_gate()
     assert xet.find(main) == []
+
+
+def test_one_file_is_deleted_by_its_name_though_it_could_be_a_pattern(xet: pyxet.XetFS, main: str) -> None:
+    xet.pipe({f"{main}/a[1].txt": b"named", f"{main}/a1.txt": b"matched", f"{main}/d/x": b"x"})
+    xet.rm_file(f"{main}/a[1].txt")
+    assert xet.find(main) == [f"{main}/a1.txt", f"{main}/d/x"]
+    with pytest.raises(pyxet.EntryNotFoundError):
+        xet.rm_file(f"{main}/a[1].txt")
+    with pytest.raises(IsADirectoryError):
+        xet.rm([f"{main}/d"], recursive=True, assume_literal=True)
+    xet.rm([f"{main}/a1.txt", f"{main}/d/x"], assume_literal=True)
+    assert xet.find(main) == []

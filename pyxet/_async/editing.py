@@ -259,11 +259,17 @@ class Editing(Reading):
         recursive: bool = False,
         batch_size: int | None = None,
         maxdepth: int | None = None,
+        assume_literal: bool = False,
         message: str | None = None,
         parent_commit: str | None = None,
         **kwargs: Any,
     ) -> None:
         """Delete files, and folders if ``recursive``: one commit for each branch.
+
+        Parameters
+        ----------
+        assume_literal:
+            Paths are the names of files, also where they could be patterns.
 
         Raises
         ------
@@ -276,10 +282,14 @@ class Editing(Reading):
         """
         given = path if isinstance(path, (list, tuple)) else [path]
         for item in given:
-            if not has_magic(stringify_path(item)):
+            if assume_literal or not has_magic(stringify_path(item)):
                 self._refuse_above_files(item)
-        paths = await self._expand_path(path, recursive=recursive, maxdepth=maxdepth)
-        files = await self._files_at([name for name in paths if self.parse(name).path], recursive=recursive)
+        if assume_literal:
+            paths = self.own(list(given))
+        else:
+            paths = await self._expand_path(path, recursive=recursive, maxdepth=maxdepth)
+        names = [name for name in paths if self.parse(name).path]
+        files = await self._files_at(names, recursive=recursive and not assume_literal)
         async with self.edits(message, parent_commit) as edits:
             await self._delete_files(edits, files)
 
