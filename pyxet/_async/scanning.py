@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 
 from pyxet._async.base import at_home
+from pyxet._async.hub import Hub
 from pyxet._async.listing import Listing
 from pyxet._async.view import Found, Info, View
 from pyxet.errors import XetURLError
@@ -53,25 +54,26 @@ class Scanning(Listing):
         assert url.repo_id is not None
         assert url.revision is not None
         view, top = await self._top(url, url.repo_id, url.revision)
-        return self._pages(url, view, top, dates)
+        return _pages((await self.connect()).hub, url, view, top, dates)
 
     @at_home
     async def next_page(self, pages: AsyncGenerator[list[Info], None]) -> list[Info] | None:
         """The next page of `begin_scan`; ``None`` after the last one."""
         return await anext(pages, None)
 
-    async def _pages(self, url: XetURL, view: View, top: Found, dates: bool) -> AsyncGenerator[list[Info], None]:
-        if not top.is_folder:
-            dated = await view.modified(url.path) if dates and view.changes is None else None
-            yield [view.info(url.branch_path, dated or top)]
-            return
-        found = self._dated(url, view) if dates and view.changes is None else view.below(url.path)
-        async with aclosing(found) as batches:
-            async for batch in batches:
-                yield [view.info(url.branch_path, item) for item in batch if not item.is_folder]
 
-    async def _dated(self, url: XetURL, view: View) -> AsyncGenerator[list[Found], None]:
-        """Like `View.below`, with when each file last changed."""
-        hub = (await self.connect()).hub
-        async for page in hub.tree(view.repo, view.commit, url.path, recursive=True, expand=True):
-            yield [view.stored(entry) for entry in page.entries]
+async def _pages(hub: Hub, url: XetURL, view: View, top: Found, dates: bool) -> AsyncGenerator[list[Info], None]:
+    dates = dates and view.changes is None
+    if not top.is_folder:
+        dated = await view.modified(url.path) if dates else None
+        yield [view.info(url.branch_path, dated or top)]
+        return
+    async with aclosing(_dated(hub, url, view) if dates else view.below(url.path)) as batches:
+        async for batch in batches:
+            yield [view.info(url.branch_path, item) for item in batch if not item.is_folder]
+
+
+async def _dated(hub: Hub, url: XetURL, view: View) -> AsyncGenerator[list[Found], None]:
+    """Like `View.below`, with when each file last changed."""
+    async for page in hub.tree(view.repo, view.commit, url.path, recursive=True, expand=True):
+        yield [view.stored(entry) for entry in page.entries]
