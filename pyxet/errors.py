@@ -10,6 +10,7 @@
     ├── IntegrityError            (OSError)             well-formed content that is not the content asked for
     ├── TransactionError          (RuntimeError)        a transaction used the wrong way: nested, or after its end
     │   └── PartialCommitError                          a transaction over several branches failed after some commits
+    ├── IngestError                                     some files of an ingest could not be copied: nothing is committed
     ├── ConnectionFailedError     (ConnectionError)     no usable answer from the endpoint
     ├── RequestTimeoutError       (TimeoutError)        the endpoint, or a body, stalled
     └── RemoteError               (OSError)             the endpoint answered with an error
@@ -38,7 +39,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pyxet.types import Commit
+    from pyxet.types import Commit, IngestReport
 
 __all__ = [
     "AccessDeniedError",
@@ -52,6 +53,7 @@ __all__ = [
     "EntryNotFoundError",
     "FormatError",
     "GatedRepositoryError",
+    "IngestError",
     "IntegrityError",
     "NotFoundError",
     "NotSupportedError",
@@ -139,6 +141,27 @@ class PartialCommitError(TransactionError):
 
 def _partial_commit_error(message: str, made: tuple[tuple[str, Commit], ...], failed: str) -> PartialCommitError:
     return PartialCommitError(message, made=made, failed=failed)
+
+
+class IngestError(XetError):
+    """An ingest did not come to its end; what is stored so far is in its journal, and another run goes on from there.
+
+    Attributes
+    ----------
+    report:
+        What was done, the failures, and the commits that were made before.
+    """
+
+    def __init__(self, message: str, *, report: IngestReport) -> None:
+        super().__init__(message)
+        self.report = report
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_ingest_error, (str(self), self.report))
+
+
+def _ingest_error(message: str, report: IngestReport) -> IngestError:
+    return IngestError(message, report=report)
 
 
 class ConnectionFailedError(XetError, ConnectionError):
@@ -281,7 +304,7 @@ _BY_STATUS: Mapping[int, type[RemoteError]] = {
 }
 
 _ADVICE: Mapping[type[RemoteError], str] = {
-    AuthenticationError: "check the token: pyxet.login(user, token), XET_USER_TOKEN or HF_TOKEN",
+    AuthenticationError: "check the token: xet login, pyxet.login(user, token), XET_USER_TOKEN or HF_TOKEN",
     AccessDeniedError: "the token is valid but lacks the permission",
     GatedRepositoryError: "accept the repository's conditions on its web page first",
     RateLimitedError: "too many requests; wait, or lower Limits.concurrency",

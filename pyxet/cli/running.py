@@ -5,6 +5,7 @@ Exit codes: 0 done; 1 failed; 2 usage; 3 not found; 4 not allowed; 5 conflict; 1
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -28,33 +29,34 @@ _CODES: tuple[tuple[type[BaseException], int], ...] = (
     (KeyboardInterrupt, INTERRUPTED),
 )
 _HINTS: tuple[tuple[type[BaseException], str], ...] = (
-    (pyxet.AuthenticationError, "log in with xet login, or give a token with --token"),
-    (pyxet.ConnectionFailedError, "is the endpoint right, and does it run? It is set by --endpoint or XET_ENDPOINT"),
+    (pyxet.ConnectionFailedError, "check the endpoint, which --endpoint or XET_ENDPOINT sets, and the network"),
 )
 
 _HELP = "Work with Xet repositories: xet://owner/repo/branch/path, where xet:// may be left out."
 
 
 def _show_version(context: click.Context, _: click.Parameter, value: bool) -> None:
-    if value:
+    if value and not context.resilient_parsing:
         click.echo(f"pyxet {pyxet.__version__}")
         context.exit()
 
 
-app = LateGroup(
-    "xet",
-    _HELP,
-    [
-        click.Option(
-            ["--version"],
-            is_flag=True,
-            expose_value=False,
-            is_eager=True,
-            callback=_show_version,
-            help="Show the version.",
-        )
-    ],
+def _install_completion(context: click.Context, _: click.Parameter, value: str | None) -> None:
+    if value is not None and not context.resilient_parsing:
+        from pyxet.cli.completion import install
+
+        install(context.ensure_object(Session), context.command, value or None)
+        context.exit()
+
+
+_VERSION = click.Option(
+    ["--version"], is_flag=True, expose_value=False, is_eager=True, callback=_show_version, help="Show the version."
 )
+_COMPLETION = click.Option(
+    ["--install-completion"], is_flag=False, flag_value="", metavar="[bash|zsh|fish]", expose_value=False,
+    callback=_install_completion, help="Make the shell complete commands and options; your shell if none is named.",
+)  # fmt: skip
+app = LateGroup("xet", _HELP, [_COMPLETION, _VERSION])
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
@@ -66,6 +68,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
         Without the name of the program; those of this process if ``None``.
     """
     session = Session()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A name that the terminal's encoding lacks is no reason to fail.
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = app.main(arguments, prog_name="xet", standalone_mode=False, obj=session)
         sys.stdout.flush()

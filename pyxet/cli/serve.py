@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import shlex
 import signal
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ from pyxet.local import server
 
 @command(
     "serve",
+    json=True,
     connects=False,
     examples=["xet serve --root ./store --user acme", "xet serve --root ./store --port 0 --token secret"],
 )
@@ -28,18 +30,25 @@ from pyxet.local import server
 @click.option("--user", default="local", show_default=True, envvar="XET_USER_NAME", help="User who may do everything.")
 @click.option("--token", envvar="XET_USER_TOKEN", help="That user's token; a random one if not given.")
 def serve(session: Session, root: str, host: str, port: int, user: str, token: str | None) -> None:
-    """It runs until it is interrupted, or told to end by SIGTERM."""
-    asyncio.run(_serve(Path(root).absolute(), host, port, user, token or f"xet_{secrets.token_hex(16)}"))
+    """It runs until it is interrupted, or told to end by SIGTERM. The directory is made if it is not there. Its first lines say
+    where it listens and how to try it; with --json one line of JSON does.
+    """
+    asyncio.run(_serve(session, Path(root).absolute(), host, port, user, token or f"xet_{secrets.token_hex(16)}"))
 
 
-async def _serve(root: Path, host: str, port: int, user: str, token: str) -> None:
+async def _serve(session: Session, root: Path, host: str, port: int, user: str, token: str) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     running = server()
     runner = await running.start(root, user=user, token=token, address=(host, port))
     try:
-        click.echo(f"serving {root} at {running.origin(runner)} for user {user} with token {token}")
+        url = running.origin(runner)
+        if session.json:
+            session.data({"root": str(root), "url": url, "user": user, "token": token})
+        else:
+            session.line(f"serving {root} at {url} for user {user} with token {token}")
+            session.line(f"try it: XET_ENDPOINT={url} XET_USER_TOKEN={shlex.quote(token)} xet repo make {user}/hello")
         sys.stdout.flush()
         await stop.wait()
     finally:

@@ -1,0 +1,62 @@
+"""``xet --install-completion``."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from pathlib import Path
+from typing import Final
+
+import click
+from click.shell_completion import get_completion_class
+
+from pyxet.cli.session import CommandError, Session
+
+_VARIABLE: Final = "_XET_COMPLETE"
+# zsh has completion only once it is asked for.
+_ZSH_START: Final = "(( $+functions[compdef] )) || { autoload -Uz compinit && compinit }\n"
+SHELLS: Final = ("bash", "zsh", "fish")
+
+
+def install(session: Session, app: click.Command, shell: str | None) -> None:
+    """Write the completion script of a shell where the shell finds it. Doing it again changes nothing.
+
+    Parameters
+    ----------
+    shell:
+        ``bash``, ``zsh`` or ``fish``; the user's own if ``None``.
+    """
+    shell = shell or Path(os.environ.get("SHELL", "")).name
+    kind = get_completion_class(shell) if shell in SHELLS else None
+    if kind is None:
+        raise click.UsageError(f"there is no completion for {shell or 'an unknown shell'}: name bash, zsh or fish")
+    source = kind(app, {}, "xet", _VARIABLE).source()
+    script = _folder("XDG_DATA_HOME", ".local/share") / "xet" / f"completion.{shell}"
+    started_by: Path | None = None
+    if shell == "fish":
+        script = _folder("XDG_CONFIG_HOME", ".config") / "fish" / "completions" / "xet.fish"
+    elif shell == "zsh":
+        source = _ZSH_START + source
+        started_by = _folder("ZDOTDIR", "") / ".zshrc"
+    else:
+        started_by = Path.home() / ".bashrc"
+    try:
+        script.parent.mkdir(parents=True, exist_ok=True)
+        script.write_text(source)
+        if started_by is not None:
+            _add_line(started_by, f"source {shlex.quote(str(script))}  # completion of xet")
+    except OSError as error:
+        raise CommandError(f"{error.filename or script}: {error.strerror}") from error
+    session.note(f"completion for {shell} is in {script}" + (f", started by {started_by}" if started_by else ""))
+    session.note("it works in shells that are started from now on")
+
+
+def _folder(variable: str, below_home: str) -> Path:
+    return Path(os.environ.get(variable) or Path.home() / below_home)
+
+
+def _add_line(path: Path, line: str) -> None:
+    text = path.read_text() if path.exists() else ""
+    if line not in text.splitlines():
+        with path.open("a") as file:
+            file.write(f"{'' if not text or text.endswith(chr(10)) else chr(10)}{line}\n")
