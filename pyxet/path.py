@@ -7,6 +7,7 @@ transaction that its thread has open.
 from __future__ import annotations
 
 import errno
+import glob
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import PurePath
@@ -23,7 +24,7 @@ try:
     from upath import UnsupportedOperation, UPath
     from upath._flavour import WrappedFileSystemFlavour
     from upath._stat import UPathStatResult
-    from upath.types import StatResultType, WritablePathLike
+    from upath.types import ReadablePath, StatResultType, WritablePathLike
 except ImportError as error:
     raise ImportError("XetPath needs universal_pathlib; install it with: pip install 'pyxet[path]'") from error
 
@@ -227,6 +228,44 @@ class XetPath(UPath):
     def replace(self, target: WritablePathLike) -> Self:
         """Like `rename`."""
         return self.rename(target)
+
+    def rmdir(self, recursive: bool = True) -> None:
+        """Delete the folder with all that is in it, in one commit, as paths of universal_pathlib do.
+
+        Parameters
+        ----------
+        recursive:
+            If off, a folder raises `OSError`, as `pathlib` does: a folder without files is not there.
+        """
+        if not self.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, "it is no folder", str(self))
+        if recursive:
+            self.fs.rm(glob.escape(self.path), recursive=True)
+        else:
+            self.fs.rmdir(self.path)
+
+    def move(self, target: Any, **kwargs: Any) -> Any:
+        """Move the file or folder to another path, of whatever file system; the new path."""
+        moved = target if isinstance(target, UPath) or "://" not in str(target) else UPath(target)
+        if isinstance(moved, XetPath) and moved.fs is self.fs:
+            return self.rename(moved)
+        copied = self.copy(target, **kwargs)
+        if self.is_dir():
+            self.rmdir()
+        else:
+            self.unlink()
+        return copied
+
+    def _copy_from(self, source: ReadablePath, *args: Any, **kwargs: Any) -> None:
+        """Copy a file or folder to this path, in one commit; inside one repository no content moves."""
+        if isinstance(source, XetPath) and source.fs is self.fs:
+            files = [source.path] if source.is_file() else self.fs.find(source.path)
+            self.fs.copy(files, [self.path + name.removeprefix(source.path) for name in files])
+        elif self.fs.open_transaction() is not None:
+            super()._copy_from(source, *args, **kwargs)
+        else:
+            with self.fs.transaction(message=f"Copy {source} to {self.path}"):
+                super()._copy_from(source, *args, **kwargs)
 
     # -- details -------------------------------------------------------------------------------------------------------
 
