@@ -21,21 +21,26 @@ if TYPE_CHECKING:
     from pyxet._async.transaction import Transaction
     from pyxet.config import Limits, RetryPolicy, Timeouts, login, logout
     from pyxet.fs import XetFS
+    from pyxet.ingestion.driver import ingest
     from pyxet.path import XetPath as XetPath
-    from pyxet.types import Commit, FilePointer
+    from pyxet.types import Commit, FilePointer, IngestFailure, IngestReport, PathChange
     from pyxet.urls import XetURL
 
 __all__ = [
     "AsyncXetFileSystem",
     "Commit",
     "FilePointer",
+    "IngestFailure",
+    "IngestReport",
     "Limits",
+    "PathChange",
     "RetryPolicy",
     "Timeouts",
     "Transaction",
     "XetFS",
     "XetURL",
     "__version__",
+    "ingest",
     "login",
     "logout",
     "open",
@@ -49,12 +54,16 @@ _HOMES: Final = {
     "AsyncXetFileSystem": "pyxet._async.filesystem",
     "Commit": "pyxet.types",
     "FilePointer": "pyxet.types",
+    "IngestFailure": "pyxet.types",
+    "IngestReport": "pyxet.types",
     "Limits": "pyxet.config",
+    "PathChange": "pyxet.types",
     "RetryPolicy": "pyxet.config",
     "Timeouts": "pyxet.config",
     "Transaction": "pyxet._async.transaction",
     "XetFS": "pyxet.fs",
     "XetURL": "pyxet.urls",
+    "ingest": "pyxet.ingestion.driver",
     "login": "pyxet.config",
     "logout": "pyxet.config",
 }

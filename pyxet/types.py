@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Literal
 
 from pyxet.urls import RepoId
 
@@ -36,6 +37,30 @@ class Commit:
     def title(self) -> str:
         """First line of the message."""
         return self.message.partition("\n")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class PathChange:
+    """How a file differs between two commits.
+
+    Attributes
+    ----------
+    path:
+        Path in the repository.
+    kind:
+        ``added``, ``removed`` or ``changed``.
+    old_size, new_size:
+        Bytes of the content before and after; ``None`` where there was, or is, no file.
+    old_blob_id, new_blob_id:
+        The versions, as ``info`` tells them.
+    """
+
+    path: str
+    kind: Literal["added", "removed", "changed"]
+    old_size: int | None = None
+    new_size: int | None = None
+    old_blob_id: str | None = None
+    new_blob_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,3 +187,57 @@ class Totals:
             self.written + other.written, self.deleted + other.deleted, self.content + other.content,
             self.deduplicated + other.deduplicated, self.sent + other.sent,
         )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class IngestFailure:
+    """A file that `pyxet.ingest` could not copy.
+
+    Attributes
+    ----------
+    path:
+        Its path below the folder that was to be copied.
+    error:
+        Type and message of what kept it from being read.
+    """
+
+    path: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class IngestReport:
+    """What `pyxet.ingest` did.
+
+    Attributes
+    ----------
+    files, bytes:
+        What of the source is stored: all of it but the failures.
+    resumed_files, resumed_bytes:
+        What of that an earlier run had stored.
+    stored_bytes:
+        Bytes that this run had to store, compressed; what the endpoint had already is not among them.
+    failed:
+        Number of files that could not be copied.
+    failures:
+        The first thousand of them.
+    commits:
+        The commits that were made; none where the branch had it all just so, or in a transaction.
+    journal:
+        The file that says what is stored, from which another run would go on.
+    """
+
+    files: int
+    bytes: int
+    resumed_files: int
+    resumed_bytes: int
+    stored_bytes: int
+    failed: int
+    failures: tuple[IngestFailure, ...]
+    commits: tuple[Commit, ...]
+    journal: str
+
+    @property
+    def saved_bytes(self) -> int:
+        """Bytes that this run did not have to store: known content, compression, and what an earlier run had done."""
+        return max(0, self.bytes - self.stored_bytes)

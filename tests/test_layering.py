@@ -25,8 +25,9 @@ ALLOWED: dict[str, set[str]] = {
     "local": BASE | {"server"},
     "fs": BASE | {"_async"},
     "path": BASE | {"fs"},
+    "ingestion": BASE | {"_async", "fs", "ingestion"},
     "testing": BASE | {"local"},
-    "__init__": BASE | {"fs", "path", "_async", "testing"},
+    "__init__": BASE | {"fs", "path", "_async", "testing", "ingestion"},
     "__main__": {"cli"},
     "cli": {"__init__", "cli", "local", "_version", "errors"},
 }
@@ -41,7 +42,7 @@ FOREIGN: dict[str, set[str]] = {
     "blake3": {"protocol/"},
     "lz4": {"protocol/"},
     "numpy": {"protocol/"},
-    "fsspec": {"_async/", "fs.py", "path.py", "cli/"},
+    "fsspec": {"_async/", "fs.py", "path.py", "ingestion/", "cli/"},
 }
 IMPURE = {"aiohttp", "asyncio", "anyio", "socket", "time", "os", "pathlib", "threading", "random", "subprocess"}
 

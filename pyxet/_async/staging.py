@@ -17,7 +17,7 @@ from fsspec.callbacks import DEFAULT_CALLBACK, Callback
 from fsspec.utils import isfilelike, stringify_path
 
 from pyxet._async.base import at_home
-from pyxet._async.changes import ChangeSet, Pending
+from pyxet._async.changes import ChangeSet, Pending, PendingWriter
 from pyxet._async.editing import Editing
 from pyxet._async.fanout import in_thread, run_all
 from pyxet._async.spool import Spooled
@@ -68,6 +68,10 @@ class Stage:
         else:
             local = Path(stringify_path(source))
             await changes.upload(path, local, progress, sized=callback.set_size, sha256=sha256)
+
+    def writer(self, path: str) -> PendingWriter:
+        """Take the content of a path in the repository as it comes, in pieces."""
+        return self._changes.writer(path)
 
     async def finish(self) -> dict[str, FilePointer]:
         """Store what was taken; when this returns, it will outlast the endpoint's crash. The pointers by their paths.

@@ -1,0 +1,202 @@
+"""What a worker does: it reads the files of a batch from the source, and stages them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final
+
+from fsspec import AbstractFileSystem
+
+from pyxet._async.fanout import run_all, stopped
+from pyxet._async.staging import Stage
+from pyxet.errors import XetURLError
+from pyxet.fs import XetFS
+from pyxet.ingestion.plan import Batch, SourceFile
+from pyxet.types import FilePointer, IngestFailure
+from pyxet.urls import RepoId, XetURL
+
+# Large files, and groups of small ones, of a batch that are read at once, by threads apart from those that hash: they
+# wait for networks.
+_AT_ONCE: Final = 4
+# Files up to this size are read together: so many of them, and so many bytes.
+_SMALL: Final = 1024 * 1024
+_GROUP_FILES: Final = 64
+_GROUP_BYTES: Final = 8 * 1024 * 1024
+# Pieces in which larger files are read.
+_PIECE: Final = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """How a batch went: what is stored, with the file it came from, and what could not be read."""
+
+    stored: tuple[tuple[SourceFile, FilePointer], ...]
+    failures: tuple[IngestFailure, ...]
+
+
+class _ReadError(Exception):
+    """The source failed, which is the fault of one file."""
+
+    def __init__(self, cause: Exception) -> None:
+        super().__init__(cause)
+        self.cause = cause
+
+
+class Copier:
+    """Copies batches. It goes to the workers by pickle, and stages where it is called.
+
+    Parameters
+    ----------
+    source:
+        The file system to read from.
+    fs:
+        The file system to write to.
+    destination:
+        The branch, or the folder in it, that the files go to.
+    """
+
+    def __init__(self, source: AbstractFileSystem, fs: XetFS, destination: XetURL) -> None:
+        self._source = source
+        self._fs = fs
+        self._url = destination
+
+    def __call__(self, batch: Batch) -> Copied:
+        """Copy a batch, for a blocking caller. See `copy`."""
+        return self._fs.block_on(self.copy, batch)
+
+    async def copy(self, batch: Batch) -> Copied:
+        """Copy a batch. Doing it again, after a worker died, stores nothing twice.
+
+        Raises
+        ------
+        XetError
+            The destination failed. What the source does wrong is in the result.
+        """
+        repo, branch = self._target()
+        stage = await self._fs.new_stage(repo, branch)
+        failures: list[IngestFailure] = []
+        try:
+            with _reader(_AT_ONCE) as readers:
+                await run_all(self._jobs(batch, stage, readers, failures), limit=_AT_ONCE)
+            pointers = await stage.finish()
+        finally:
+            await stage.discard()
+        places = ((file, self._place(file)) for file in batch.files)
+        stored = tuple((file, pointers[place]) for file, place in places if place in pointers)
+        return Copied(stored, tuple(failures))
+
+    def _target(self) -> tuple[RepoId, str]:
+        assert self._url.repo_id is not None
+        assert self._url.revision is not None
+        return self._url.repo_id, self._url.revision
+
+    def _place(self, file: SourceFile) -> str:
+        """Where a file goes, in the repository."""
+        return f"{self._url.path}/{file.name}" if self._url.path else file.name
+
+    def _jobs(
+        self, batch: Batch, stage: Stage, readers: ThreadPoolExecutor, failures: list[IngestFailure]
+    ) -> Iterator[Callable[[], Awaitable[None]]]:  # fmt: skip
+        small: list[SourceFile] = []
+        size = 0
+        for file in batch.files:
+            try:
+                XetURL.parse(f"{self._url.branch_path}/{self._place(file)}")
+            except XetURLError as error:
+                failures.append(_failure(file, error))
+                continue
+            if file.size is None or file.size > _SMALL:
+                yield partial(self._copy_large, file, stage, failures)
+                continue
+            if small and (len(small) == _GROUP_FILES or size + file.size > _GROUP_BYTES):
+                yield partial(self._copy_small, small, stage, readers, failures)
+                small, size = [], 0
+            small.append(file)
+            size += file.size
+        if small:
+            yield partial(self._copy_small, small, stage, readers, failures)
+
+    async def _copy_small(
+        self, files: Sequence[SourceFile], stage: Stage, readers: ThreadPoolExecutor, failures: list[IngestFailure]
+    ) -> None:
+        paths, nothing = [file.path for file in files], [None] * len(files)
+
+        def read() -> list[bytes | Exception]:
+            found: list[bytes | Exception] = self._source.cat_ranges(paths, nothing, nothing, on_error="return")
+            return found
+
+        try:
+            contents = await asyncio.get_running_loop().run_in_executor(readers, read)
+        except Exception as error:  # noqa: BLE001  # any source, any error; it is reported
+            contents = [error] * len(files)
+        for file, content in zip(files, contents, strict=True):
+            if isinstance(content, BaseException):
+                failures.append(_failure(file, content))
+            elif len(content) != file.size:
+                failures.append(_failure(file, _changed(file, len(content))))
+            else:
+                await stage.add(self._place(file), content)
+
+    async def _copy_large(self, file: SourceFile, stage: Stage, failures: list[IngestFailure]) -> None:
+        try:
+            await self._copy_pieces(file, stage)
+        except _ReadError as error:
+            failures.append(_failure(file, error.cause))
+
+    async def _copy_pieces(self, file: SourceFile, stage: Stage) -> None:
+        """Copy a file piece by piece, the next one being read while one is stored. `_ReadError` is the source's."""
+        opened: list[Any] = []
+        writer = stage.writer(self._place(file))
+        # A thread of its own: whatever is cancelled, it closes the file after it has read.
+        with _reader() as reader:
+
+            async def ask(function: Callable[[], bytes | None]) -> bytes | None:
+                try:
+                    return await asyncio.get_running_loop().run_in_executor(reader, function)
+                except Exception as error:
+                    raise _ReadError(error) from error
+
+            def read() -> bytes:
+                data: bytes = opened[0].read(_PIECE)
+                return data
+
+            reading = asyncio.ensure_future(ask(lambda: opened.append(self._source.open(file.path, "rb"))))
+            try:
+                await reading
+                reading = asyncio.ensure_future(ask(read))
+                while piece := await reading:
+                    reading = asyncio.ensure_future(ask(read))
+                    await writer.write(piece)
+                if file.size not in (None, writer.size):
+                    raise _ReadError(_changed(file, writer.size))
+                await writer.close()
+            except BaseException:
+                await writer.discard()
+                raise
+            finally:
+                await stopped(reading)
+                reader.submit(lambda: [item.close() for item in opened])
+
+
+@contextmanager
+def _reader(threads: int = 1) -> Iterator[ThreadPoolExecutor]:
+    """Threads that read from the source. Nobody waits for them at the end: a source may hang."""
+    reader = ThreadPoolExecutor(threads, thread_name_prefix="pyxet-source")
+    try:
+        yield reader
+    finally:
+        reader.shutdown(wait=False)
+
+
+def _failure(file: SourceFile, error: BaseException) -> IngestFailure:
+    # As text: errors of other libraries do not all survive the way between processes.
+    return IngestFailure(file.name, f"{type(error).__name__}: {error}")
+
+
+def _changed(file: SourceFile, size: int) -> OSError:
+    return OSError(f"it changed while it was copied: {file.size:,} bytes were listed, {size:,} read")

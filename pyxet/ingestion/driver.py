@@ -1,0 +1,297 @@
+"""`ingest`: lists the source, hands out batches, keeps the journal, and commits in the end."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from fsspec import AbstractFileSystem
+from fsspec.callbacks import DEFAULT_CALLBACK, Callback
+from fsspec.utils import stringify_path
+
+from pyxet import config
+from pyxet._async.exchange import is_transient
+from pyxet.errors import BadRequestError, ConfigError, IngestError, XetError, XetURLError
+from pyxet.fs import XetFS
+from pyxet.ingestion.copying import Copied, Copier
+from pyxet.ingestion.engines import Engine, EngineName, WorkersDiedError, engine_of
+from pyxet.ingestion.journal import Journal, default_place
+from pyxet.ingestion.plan import Batch, Source, SourceFile, batches
+from pyxet.types import Commit, IngestFailure, IngestReport
+from pyxet.urls import XetURL
+
+OnError = Literal["raise", "skip"]
+
+_BATCH_FILES: Final = 512
+_BATCH_BYTES: Final = 128 * 1024 * 1024
+# Failures that a report tells one by one.
+_MAX_FAILURES: Final = 1000
+# How often a batch is tried whose worker found the endpoint failing, after the retries of each request.
+_TRIES: Final = 3
+
+
+def ingest(
+    source: str | os.PathLike[str],
+    destination: str,
+    *,
+    engine: EngineName = "local",
+    source_options: Mapping[str, Any] | None = None,
+    source_fs: AbstractFileSystem | None = None,
+    fs: XetFS | None = None,
+    client: Any = None,
+    message: str | None = None,
+    parent_commit: str | None = None,
+    on_error: OnError = "raise",
+    files_per_commit: int | None = None,
+    batch_files: int = _BATCH_FILES,
+    batch_bytes: int = _BATCH_BYTES,
+    journal: str | os.PathLike[str] | None = None,
+    callback: Callback = DEFAULT_CALLBACK,
+) -> IngestReport:
+    """Copy a tree from any file system that fsspec knows into a branch: workers store the content, this process commits.
+
+    A run that was interrupted, or killed, is continued by calling it again: what is stored is not stored again, and what
+    the branch has already is left out of the commit. Files that changed since are stored anew.
+
+    Parameters
+    ----------
+    source:
+        URL or local path of the tree, or of one file: ``s3://bucket/corpus``.
+    destination:
+        A branch, or a folder in it: ``acme/corpus/main/raw``. Names below it are those below the source.
+    engine:
+        Who runs the workers: this process, dask, or ray.
+    source_options, source_fs:
+        Storage options for the URL; or the file system that ``source`` is a path of. Workers get it by pickle.
+    fs:
+        The file system to write to; by default one for the endpoint and credential that are configured. Workers get it by
+        pickle, with the token only if that was given as an argument; otherwise they look for theirs as any process does.
+    client:
+        For dask, a ``distributed.Client`` or the address of a scheduler; for ray, the address of a cluster. By default
+        the one that is connected, or else one on this machine for as long as it takes.
+    message:
+        Commit message; one that counts the files if ``None``.
+    parent_commit:
+        A full commit id: a change to one of the files' paths since is a conflict.
+    on_error:
+        What becomes of files that the source cannot read. ``raise``: everything else is stored, nothing is committed.
+        ``skip``: the others are committed. They are reported either way.
+    files_per_commit:
+        Make several commits, of so many files each, one after the other once all is stored; by default it is one, which
+        is atomic.
+    batch_files, batch_bytes:
+        Bounds of what a worker gets at once.
+    journal:
+        The file that says what is stored; by default one in the user's folder for state, named by source and destination.
+    callback:
+        Counts bytes, from what is listed so far.
+
+    Raises
+    ------
+    IngestError
+        Files could not be copied, or a later one of several commits failed; its ``report`` tells which.
+    ConfigError
+        An option makes no sense, a package is missing, or another ingest has the journal.
+    XetURLError, RevisionNotFoundError
+        The destination is no branch, or is not there.
+    XetError
+        The endpoint failed, after retries, or the commit did: see ``fs.commit``.
+    OSError
+        The source cannot be listed.
+    """
+    if on_error not in ("raise", "skip"):
+        raise ConfigError(f"on_error={on_error!r}: expected 'raise' or 'skip'")
+    for name, value in (
+        ("batch_files", batch_files),
+        ("batch_bytes", batch_bytes),
+        ("files_per_commit", files_per_commit),
+    ):
+        if value is not None and value < 1:
+            raise ConfigError(f"{name}={value}: expected a positive number")
+    if fs is None:
+        fs = XetFS(XetFS._get_kwargs_from_urls(destination).get("endpoint"))
+    elif fs.asynchronous:
+        raise ConfigError("ingest blocks; give it a pyxet.XetFS without asynchronous=True")
+    url = _branch_or_folder(fs, destination)
+    tree = Source(stringify_path(source), source_options or {}, source_fs)
+    copier = Copier(tree.fs, _for_workers(fs, engine), url)
+    about = {"source": tree.name, "destination": url.full_path, "endpoint": fs.endpoint}
+    place = default_place(about) if journal is None else Path(journal)
+    with closing(Journal(place, about)) as opened:
+        run = _Run(fs, url, opened, Callback.as_callback(callback))
+        listed = batches(run.unknown(tree), most_files=batch_files, most_bytes=batch_bytes)
+        run.copy(listed, engine_of(engine, copier, fs, client))
+        if run.failed and on_error == "raise":
+            raise IngestError(
+                f"{run.failed:,} files of {tree.name} could not be copied, so nothing is committed; on_error='skip' does "
+                f"without them. The first one is {run.failures[0].path}: {run.failures[0].error}",
+                report=run.report(),
+            )
+        run.commit(message, parent_commit, files_per_commit)
+        return run.report()
+
+
+def _branch_or_folder(fs: XetFS, destination: str) -> XetURL:
+    """The destination, where the branch is there to be written to."""
+    url = fs.parse(destination)
+    repo, revision = url.repo_id, url.revision
+    if repo is None or revision is None:
+        raise XetURLError(f"{destination!r} is not in a branch; expected owner/repo/branch or a folder below it")
+
+    async def look() -> None:
+        await (await fs.connect()).revisions.head(repo, revision)
+
+    fs.block_on(look)
+    return replace(url, endpoint=None)
+
+
+def _for_workers(fs: XetFS, engine: EngineName) -> XetFS:
+    """The file system as workers need it: an endpoint that this process embeds is a server on a port for them."""
+    if engine == "local" or not config.is_embedded(fs.endpoint):
+        return fs
+    credential = fs.credential
+    options = {name: value for name, value in fs.storage_options.items() if name not in ("endpoint", "user", "token")}
+    return XetFS(credential.endpoint, credential.user, credential.token, **options)
+
+
+@dataclass(slots=True)
+class _Work:
+    """A batch that is under way."""
+
+    batch: Batch
+    tries: int = 1
+
+
+class _Run:
+    """One run of an ingest, and what it counts."""
+
+    def __init__(self, fs: XetFS, url: XetURL, journal: Journal, callback: Callback) -> None:
+        self._fs = fs
+        self._branch = url.branch_path
+        self._journal = journal
+        self._callback = callback
+        self._listed = 0
+        self._files = self._bytes = 0
+        self._resumed_files = self._resumed_bytes = 0
+        self._stored = 0
+        self._commits: list[Commit] = []
+        self.failed = 0
+        self.failures: list[IngestFailure] = []
+
+    # -- copying -------------------------------------------------------------------------------------------------------
+
+    def unknown(self, source: Source) -> Iterator[SourceFile]:
+        """The files of the source that no earlier run has stored as they are."""
+        for item in source.files():
+            if isinstance(item, IngestFailure):
+                self._fail(item)
+                continue
+            self._listed += item.size or 0
+            self._callback.set_size(self._listed)
+            size = self._journal.take(item)
+            if size is None:
+                yield item
+                continue
+            self._files += 1
+            self._bytes += size
+            self._resumed_files += 1
+            self._resumed_bytes += size
+            self._callback.relative_update(item.size or 0)
+
+    def copy(self, listed: Iterator[Batch], engine: Engine) -> None:
+        """Have all batches copied, as many of them at once as the engine takes."""
+        again: deque[_Work] = deque()
+        under_way: dict[Any, _Work] = {}
+        try:
+            while True:
+                while len(under_way) < engine.capacity:
+                    if again:
+                        work = again.popleft()
+                    elif batch := next(listed, None):
+                        work = _Work(batch)
+                    else:
+                        break
+                    under_way[engine.submit(work.batch)] = work
+                if not under_way:
+                    return
+                for handle in engine.wait(under_way):
+                    work = under_way.pop(handle)
+                    try:
+                        self._note(engine.result(handle))
+                    except WorkersDiedError as error:
+                        for file in work.batch.files:
+                            self._fail(IngestFailure(file.name, f"the workers died that copied it: {error}"))
+                    except XetError as error:
+                        if work.tries == _TRIES or not is_transient(error):
+                            raise
+                        again.append(_Work(work.batch, work.tries + 1))
+        finally:
+            engine.close(under_way)
+
+    def _note(self, copied: Copied) -> None:
+        # Workers may know the endpoint by another name, see `_for_workers`.
+        stored = [(file, replace(pointer, endpoint=self._fs.endpoint)) for file, pointer in copied.stored]
+        self._journal.add(stored)
+        for file, pointer in stored:
+            self._files += 1
+            self._bytes += pointer.size
+            self._stored += pointer.stored_bytes
+            self._callback.relative_update(file.size or 0)
+        for failure in copied.failures:
+            self._fail(failure)
+
+    def _fail(self, failure: IngestFailure) -> None:
+        self.failed += 1
+        if len(self.failures) < _MAX_FAILURES:
+            self.failures.append(failure)
+
+    # -- the end -------------------------------------------------------------------------------------------------------
+
+    def commit(self, message: str | None, parent_commit: str | None, files_per_commit: int | None) -> None:
+        """Commit what is stored."""
+        pointers = self._journal.pointers()
+        try:
+            if files_per_commit is None:
+                self._made(self._fs.commit(self._branch, pointers, message=message, parent_commit=parent_commit))
+                return
+            while some := list(islice(pointers, files_per_commit)):
+                self._made(self._fs.commit(self._branch, some, message=message, parent_commit=parent_commit))
+        except BadRequestError as error:
+            if not self._resumed_files:
+                raise
+            raise IngestError(
+                f"the commit failed: {error}. If the endpoint does not have what an earlier run stored any more, delete "
+                f"the journal, {self._journal.place}, and run it again",
+                report=self.report(),
+            ) from error
+        except XetError as error:
+            if not self._commits:
+                raise
+            raise IngestError(
+                f"a commit failed after {len(self._commits)} were made: {error}; run it again for the rest",
+                report=self.report(),
+            ) from error
+
+    def _made(self, commit: Commit | None) -> None:
+        if commit is not None:
+            self._commits.append(commit)
+
+    def report(self) -> IngestReport:
+        """What was done so far."""
+        return IngestReport(
+            files=self._files,
+            bytes=self._bytes,
+            resumed_files=self._resumed_files,
+            resumed_bytes=self._resumed_bytes,
+            stored_bytes=self._stored,
+            failed=self.failed,
+            failures=tuple(self.failures),
+            commits=tuple(self._commits),
+            journal=str(self._journal.place),
+        )

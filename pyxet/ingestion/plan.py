@@ -1,0 +1,158 @@
+"""What there is to copy: the files of the source, as they are listed, and the batches that workers get."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from fsspec import AbstractFileSystem
+from fsspec.core import url_to_fs
+
+from pyxet.errors import ConfigError
+from pyxet.types import IngestFailure
+
+# What file systems say of a file that changes when its content does. All that are there count.
+_SIGNS: Final = (
+    "ETag", "etag", "VersionId", "version_id", "generation", "md5", "md5Hash", "content_md5", "crc32c", "sha256",
+    "blob_id", "mtime", "LastModified", "last_modified", "modified", "updated", "created", "ino",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """A file of the source.
+
+    Attributes
+    ----------
+    name:
+        Its path below the folder that is copied, which it has below the destination, too.
+    path:
+        Its path in the source's file system.
+    size:
+        Bytes, or ``None`` where the source does not tell.
+    version:
+        Another text once the file has changed, as far as the listing shows it.
+    """
+
+    name: str
+    path: str
+    size: int | None
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Files that one worker copies in one go; what is small in it is stored together."""
+
+    files: tuple[SourceFile, ...]
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of the files whose size is known."""
+        return sum(file.size or 0 for file in self.files)
+
+
+class Source:
+    """The tree that is copied.
+
+    Parameters
+    ----------
+    url:
+        Its URL, or its path if ``fs`` is given.
+    options:
+        Storage options for the URL.
+    fs:
+        The file system that it is in.
+
+    Raises
+    ------
+    ConfigError
+        The URL is none that fsspec knows.
+    """
+
+    def __init__(self, url: str, options: Mapping[str, Any], fs: AbstractFileSystem | None) -> None:
+        if fs is not None and options:
+            raise ConfigError("give source_options or source_fs, not both")
+        if fs is None:
+            try:
+                fs, root = url_to_fs(url, **options)
+            except (ValueError, ImportError) as error:
+                raise ConfigError(f"the source {url!r}: {error}") from error
+        else:
+            root = fs._strip_protocol(url)
+        if getattr(fs, "asynchronous", False):
+            raise ConfigError("the source's file system is asynchronous; ingest reads it with blocking calls")
+        self.fs: AbstractFileSystem = fs
+        self._root: str = root.rstrip("/")
+
+    @property
+    def name(self) -> str:
+        """The URL of the tree."""
+        return str(self.fs.unstrip_protocol(self._root))
+
+    def files(self) -> Iterator[SourceFile | IngestFailure]:
+        """Its files, a folder at a time, and what is there but cannot be copied: links to folders, sockets.
+
+        Raises
+        ------
+        OSError
+            A folder cannot be listed. There never is a part of the files instead of all.
+        """
+        # What was listed earlier in this process may have changed.
+        self.fs.invalidate_cache()
+        top = self.fs.info(self._root)
+        if top["type"] != "directory":
+            yield _taken(posixpath.basename(self._root), self._root, top)
+            return
+        waiting = [self._root]
+        while waiting:
+            folder = waiting.pop()
+            folders = []
+            for entry in self.fs.ls(folder, detail=True):
+                path = str(entry["name"]).rstrip("/")
+                if path == folder:
+                    # An object store's mark that there is a folder.
+                    continue
+                name = path[len(self._root) :].lstrip("/")
+                if entry["type"] == "directory":
+                    folders.append(path)
+                elif entry["type"] == "file":
+                    yield _taken(name, path, entry)
+                else:
+                    yield self._special(name, path)
+            # Caches of listings would end up with all of the tree.
+            self.fs.invalidate_cache(folder)
+            waiting += reversed(folders)
+
+    def _special(self, name: str, path: str) -> SourceFile | IngestFailure:
+        """What is neither a file nor a folder; a link to a file is that file."""
+        try:
+            entry = self.fs.info(path)
+        except FileNotFoundError:
+            return IngestFailure(name, "FileNotFoundError: a link to nothing")
+        if entry["type"] == "file":
+            return _taken(name, path, entry)
+        what = "a link to a folder, which is not followed" if entry["type"] == "directory" else "not a regular file"
+        return IngestFailure(name, f"ValueError: {what}")
+
+
+def _taken(name: str, path: str, entry: Mapping[str, Any]) -> SourceFile:
+    size = entry.get("size")
+    signs = [f"{key}={entry[key]}" for key in _SIGNS if entry.get(key) is not None]
+    return SourceFile(name, path, size, ";".join([f"size={size}", *signs]))
+
+
+def batches(files: Iterable[SourceFile], *, most_files: int, most_bytes: int) -> Iterator[Batch]:
+    """Files in the order they come, in batches within both bounds; a file beyond ``most_bytes`` is a batch of its own."""
+    waiting: list[SourceFile] = []
+    size = 0
+    for file in files:
+        if waiting and (len(waiting) >= most_files or size + (file.size or 0) > most_bytes):
+            yield Batch(tuple(waiting))
+            waiting, size = [], 0
+        waiting.append(file)
+        size += file.size or 0
+    if waiting:
+        yield Batch(tuple(waiting))
