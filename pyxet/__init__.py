@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pyxet.config import Limits, RetryPolicy, Timeouts, login, logout
     from pyxet.fs import XetFS
     from pyxet.ingestion.driver import ingest
+    from pyxet.parquet import to_parquet
     from pyxet.path import XetPath as XetPath
     from pyxet.types import Commit, FilePointer, IngestFailure, IngestReport, PathChange
     from pyxet.urls import XetURL
@@ -45,6 +46,7 @@ __all__ = [
     "logout",
     "open",
     "testing",
+    "to_parquet",
 ]
 __all__ += _errors
 
@@ -66,6 +68,7 @@ _HOMES: Final = {
     "ingest": "pyxet.ingestion.driver",
     "login": "pyxet.config",
     "logout": "pyxet.config",
+    "to_parquet": "pyxet.parquet",
 }
 # Names that need an extra. They are not in `__all__`: without the extra `from pyxet import *` would fail.
 _OPTIONAL: Final = {

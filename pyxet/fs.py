@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import functools
 import io
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 
 from fsspec.compression import compr
 from fsspec.core import get_compression
+from fsspec.utils import stringify_path
 
-from pyxet._async.base import FileSystemBase
+from pyxet._async.base import FileSystemBase, is_url
 from pyxet._async.editing import write_mode
 from pyxet._async.file import CompressedWriter, XetReadFile, XetTextFile, XetWriteFile, ZippedMember
 from pyxet._async.filesystem import AsyncXetFileSystem
+from pyxet.errors import XetURLError
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -236,3 +238,35 @@ class XetFS(AsyncXetFileSystem):
         if hold:
             file.join_transaction(file)
         return file
+
+
+def place_of(
+    url: Any, filesystem: XetFS | None = None, storage_options: Mapping[str, Any] | None = None
+) -> tuple[XetFS, str]:
+    """The file system that a tool's function was given, or that its URL means, and the path there.
+
+    Parameters
+    ----------
+    url:
+        ``xet://[endpoint:]owner/repo/branch/path``; with ``filesystem`` a path without scheme will do.
+    storage_options:
+        Arguments of `XetFS`, where no ``filesystem`` is given.
+
+    Raises
+    ------
+    XetURLError
+        It is no ``xet://`` URL, or does not reach into a branch.
+    TypeError
+        The file system is not a blocking `XetFS`.
+    """
+    if filesystem is None:
+        if not is_url(url):
+            raise XetURLError(f"{str(url)!r} is no URL of pyxet; expected xet://[endpoint:]owner/repo/branch/path")
+        options = XetFS._get_kwargs_from_urls(stringify_path(url)) | dict(storage_options or {})
+        filesystem = XetFS(**options)
+    elif not isinstance(filesystem, XetFS) or filesystem.asynchronous:
+        raise TypeError(f"filesystem={filesystem!r}: expected a pyxet.XetFS without asynchronous=True")
+    elif storage_options:
+        raise TypeError("give a filesystem, or storage_options to make one with")
+    found, _, _ = filesystem.parse_file(url)
+    return filesystem, found.full_path

@@ -1,0 +1,117 @@
+"""`to_parquet`: tables as Parquet files that a later version shares most of its content with.
+
+It needs pyarrow, which is imported when it is called.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
+
+from pyxet.errors import ConfigError
+from pyxet.fs import XetFS, place_of
+
+_CHUNKING: Final = "use_content_defined_chunking"
+# Of all files that a partition gets from one write: the same names each time, so that a new version replaces the last one.
+_NAMES: Final = "part-{i}.parquet"
+
+
+def to_parquet(
+    data: Any,
+    url: str | os.PathLike[str],
+    *,
+    partition_cols: Sequence[str] | None = None,
+    index: bool | None = None,
+    message: str | None = None,
+    parent_commit: str | None = None,
+    filesystem: XetFS | None = None,
+    storage_options: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> None:
+    """Write a table as one Parquet file, or as one for each partition: one commit, or a part of the open transaction.
+
+    Data pages are cut where the content says so, not after a fixed number of rows. A row that is changed, inserted or
+    deleted then changes the pages around it only, and the next version uploads little more than those.
+
+    Parameters
+    ----------
+    data:
+        A pandas or polars data frame, a pyarrow table, or any table with ``__arrow_c_stream__``.
+    url:
+        The file, or with ``partition_cols`` the folder: ``xet://[endpoint:]owner/repo/branch/path``.
+    partition_cols:
+        Columns that become folders (``year=2026``). A partition that is written is replaced, the others are left alone.
+    index:
+        Whether to store the index of a pandas data frame; by default where it is more than the number of the row.
+    message, parent_commit:
+        As in `XetFS.pipe_file`. A transaction has its own.
+    filesystem, storage_options:
+        The file system to write to, or arguments of `XetFS` to make one with.
+    options:
+        For pyarrow's ``ParquetWriter``: ``compression``, ``use_content_defined_chunking`` (``False``, or a dictionary of
+        its sizes) and others.
+
+    Raises
+    ------
+    ConfigError
+        The version of pyarrow that is installed knows no content-defined chunking; it came with version 21.
+    XetURLError, TypeError
+        ``url``, ``filesystem`` or ``data`` is nothing that can be written to, or be written.
+    EditConflictError
+        A path changed since ``parent_commit``.
+    TransactionError
+        ``parent_commit`` is given inside a transaction, which has another one.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    fs, path = place_of(url, filesystem, storage_options)
+    options.setdefault(_CHUNKING, True)
+    if options[_CHUNKING] and int(pa.__version__.partition(".")[0]) < 21:
+        raise ConfigError(
+            f"pyarrow {pa.__version__} has no content-defined chunking: install pyarrow 21 or later, "
+            f"or write without it: {_CHUNKING}=False"
+        )
+    if options[_CHUNKING] is False:
+        # What earlier versions of pyarrow do not know they need not be told.
+        del options[_CHUNKING]
+    table = _as_table(data, index)
+    with _one_commit(fs, message, parent_commit) as inside:
+        if partition_cols is None:
+            with inside.open(path, "wb") as file:
+                pq.write_table(table, file, **options)
+        else:
+            pq.write_to_dataset(
+                table, path, partition_cols=list(partition_cols), filesystem=inside, basename_template=_NAMES,
+                existing_data_behavior="delete_matching", **options,
+            )  # fmt: skip
+
+
+def _as_table(data: Any, index: bool | None) -> Any:
+    import pyarrow as pa
+
+    if isinstance(data, pa.Table):
+        return data
+    if type(data).__module__.partition(".")[0] == "pandas" and hasattr(data, "columns"):
+        return pa.Table.from_pandas(data, preserve_index=index)
+    if index is not None:
+        raise TypeError("index is for pandas data frames")
+    if not hasattr(data, "__arrow_c_stream__"):
+        raise TypeError(
+            f"{type(data).__name__} is no table: expected a pandas or polars data frame, or a pyarrow table"
+        )
+    return pa.table(data)
+
+
+@contextmanager
+def _one_commit(fs: XetFS, message: str | None, parent_commit: str | None) -> Iterator[Any]:
+    """A file system that takes part in the open transaction, or in one of this block, on any thread."""
+    transaction = fs.open_transaction()
+    if transaction is not None:
+        transaction.edits.check_parent(parent_commit)
+        yield transaction.fs
+        return
+    with fs.transaction(message=message, parent_commit=parent_commit) as own:
+        yield own.fs
