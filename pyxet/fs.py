@@ -147,6 +147,10 @@ class XetFS(AsyncXetFileSystem):
 
     make_repo = _Blocking(AsyncXetFileSystem._make_repo)
     delete_repo = _Blocking(AsyncXetFileSystem._delete_repo)
+    duplicate_repo = _Blocking(AsyncXetFileSystem._duplicate_repo)
+    fork_repo = _Blocking(AsyncXetFileSystem._fork_repo)
+    rename_repo = _Blocking(AsyncXetFileSystem._rename_repo)
+    set_repo_attr = _Blocking(AsyncXetFileSystem._set_repo_attr)
     list_repos = _Blocking(AsyncXetFileSystem._list_repos)
     is_repo = _Blocking(AsyncXetFileSystem._is_repo)
     repo_info = _Blocking(AsyncXetFileSystem._repo_info)
@@ -158,7 +162,10 @@ class XetFS(AsyncXetFileSystem):
     list_tags = _Blocking(AsyncXetFileSystem._list_tags)
     make_tag = _Blocking(AsyncXetFileSystem._make_tag)
     delete_tag = _Blocking(AsyncXetFileSystem._delete_tag)
+    find_ref = _Blocking(AsyncXetFileSystem._find_ref)
     log = _Blocking(AsyncXetFileSystem._log)
+    commits = _BlockingIterator(AsyncXetFileSystem._commits)
+    diff = _BlockingIterator(AsyncXetFileSystem._diff)
     get_username = _Blocking(AsyncXetFileSystem._get_username)
 
     def open(

@@ -20,6 +20,7 @@ from pyxet._async.client import Client
 from pyxet._async.download import Downloader
 from pyxet._async.fanout import in_thread
 from pyxet._async.localfiles import LocalFiles
+from pyxet._async.sharing import share
 from pyxet._async.spool import Spool, Spooled
 from pyxet._async.upload import ContentWriter, Uploader
 from pyxet.errors import BadRequestError, FormatError, TransactionError
@@ -47,8 +48,8 @@ class Pending:
     size:
         Bytes of its content.
     content:
-        Undecided bytes; a place in the spool (goes into the commit); stored content; or a file of the same repository
-        whose content it shares.
+        Undecided bytes; a place in the spool (goes into the commit); stored content; or a file of a commit whose content
+        it shares.
     sample:
         The first bytes of stored content, for the endpoint's questions.
     """
@@ -184,7 +185,10 @@ class ChangeSet:
         return PendingWriter(self, path, guard, sha256)
 
     async def copy(self, path: str, source: RemoteFile | Pending) -> None:
-        """Write a file with the content of another one of this repository; nothing moves but small files in commits."""
+        """Write a file with the content of another one; nothing moves but small files in commits.
+
+        A file of another repository must be Xet content, see `share`.
+        """
         if isinstance(source, Pending):
             if isinstance(source.content, bytes):
                 await self.write(path, source.content)
@@ -332,6 +336,7 @@ class ChangeSet:
         """
         await self._seal()
         await self._drop_unchanged()
+        await self._share_foreign()
         await self._uploader.flush()
 
     async def store(self) -> None:
@@ -426,6 +431,19 @@ class ChangeSet:
         for path, pending in decided.items():
             if self._is_undecided(path, batch[path]):
                 self.files[path] = pending
+
+    async def _share_foreign(self) -> None:
+        """Have our repository hold what was copied from others."""
+        foreign = {
+            path: pending.content
+            for path, pending in self.files.items()
+            if pending is not None and isinstance(pending.content, RemoteFile) and pending.content.repo != self.repo
+        }
+        uploaded = await share(self.client, self._uploader, self.repo, foreign.values())
+        for path, file in foreign.items():
+            content = uploaded.get(file.sha256 or "")
+            if content is not None:
+                self.files[path] = Pending(content.size, content)
 
     def _is_undecided(self, path: str, data: bytes) -> bool:
         """Whether a path still has just this content."""

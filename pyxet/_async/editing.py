@@ -16,7 +16,7 @@ from fsspec.implementations.local import LocalFileSystem, make_path_posix, trail
 from fsspec.utils import isfilelike, other_paths, stringify_path
 
 from pyxet._async.base import at_home, is_url
-from pyxet._async.changes import ChangeSet, Guard, PendingWriter, folders_of
+from pyxet._async.changes import ChangeSet, Guard, Pending, PendingWriter, folders_of
 from pyxet._async.edits import Edits
 from pyxet._async.fanout import in_thread, run_all
 from pyxet._async.file import AsyncXetWriteFile
@@ -25,6 +25,7 @@ from pyxet._async.transaction import check_not_inherited
 from pyxet._async.view import Found, View
 from pyxet._async.writing import Writing
 from pyxet.errors import AlreadyExistsError, EditConflictError, NotFoundError, NotSupportedError
+from pyxet.types import RemoteFile
 
 WriteMode = Literal["overwrite", "create"]
 # Folders without files that a file system remembers to have made.
@@ -191,7 +192,7 @@ class Editing(Reading):
     async def _cp_file(
         self, /, path1: str, path2: str, message: str | None = None, parent_commit: str | None = None, **kwargs: Any
     ) -> None:  # fmt: skip
-        """Copy a file; inside one repository no content moves. A folder is nothing to make."""
+        """Copy a file; its content stays where it is, if the endpoint can share it. A folder is nothing to make."""
         url = self.parse(path1)
         if not url.path or await self._isdir(path1):
             return
@@ -236,7 +237,7 @@ class Editing(Reading):
         parent_commit: str | None = None,
         **kwargs: Any,
     ) -> None:
-        """Move files and folders in one commit for each branch; no content moves inside one repository."""
+        """Move files and folders in one commit for each branch; content stays where it is, as in a copy."""
         if not isinstance(path1, list) and self._strip_protocol(path1) == self._strip_protocol(path2):
             return
         async with self.edits(message, parent_commit) as edits:
@@ -493,9 +494,13 @@ class Editing(Reading):
 
     async def _copy_one(self, edits: Edits, view: View, found: Found, path: str) -> None:
         changes, inside = await self._target(edits, path)
-        assert found.content is not None
-        if changes.repo == view.repo and (view.changes is None or view.changes is changes):
-            await changes.copy(inside, found.content)
+        content = found.content
+        assert content is not None
+        if isinstance(content, Pending) and isinstance(content.content, RemoteFile):
+            content = content.content
+        stored = isinstance(content, RemoteFile) and content.sha256 is not None and content.xet_hash is not None
+        if stored or (changes.repo == view.repo and view.changes in (None, changes)):
+            await changes.copy(inside, content)
             return
         writer = changes.writer(inside)
         try:

@@ -8,11 +8,11 @@ from typing import NoReturn
 
 from fsspec.spec import AbstractFileSystem
 
-from pyxet._async.repositories import Repositories
+from pyxet._async.history import History
 from pyxet.errors import NotSupportedError
 
 
-class AsyncXetFileSystem(Repositories):
+class AsyncXetFileSystem(History):
     """fsspec's asynchronous file system over the Xet repositories of one endpoint.
 
     Every method with an underscore is a coroutine; `XetFS` has each of them in a blocking form, too. An instance serves

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import quote
 
 from pyxet._async.exchange import Answer, Body
@@ -18,6 +18,13 @@ from pyxet.protocol.messages import (
     CreateRepo,
     CreateTag,
     DeleteRepo,
+    DuplicatedRepo,
+    DuplicateFile,
+    DuplicateFiles,
+    DuplicateFilesAnswer,
+    DuplicateRepo,
+    DuplicateTarget,
+    MoveRepo,
     PathsInfo,
     Preupload,
     PreuploadAnswer,
@@ -25,6 +32,7 @@ from pyxet.protocol.messages import (
     PreuploadMode,
     Refs,
     RepoInfo,
+    RepoSettings,
     TreeEntry,
     WhoAmI,
     XetToken,
@@ -36,6 +44,7 @@ from pyxet.urls import RepoId
 Scope = Literal["read", "write"]
 _MAX_PATHS = 500
 _MAX_PREUPLOAD = 256
+_MAX_DUPLICATES = 500
 _NDJSON = "application/x-ndjson"
 
 
@@ -64,7 +73,7 @@ class Hub:
             name=repo.name,
             organization=repo.owner,
             type=repo.singular,
-            visibility="private" if private else "public",
+            visibility=_visibility(private),
             sdk="static" if repo.kind == "spaces" else None,
         )
         try:
@@ -81,6 +90,35 @@ class Hub:
             "DELETE", "/api/repos/delete", what=what, body=Body.json(message), retry=is_refused
         )
 
+    async def move_repo(self, repo: RepoId, new: RepoId) -> None:
+        """Give a repository another name. Raises `AlreadyExistsError`."""
+        message = MoveRepo(from_repo=repo.full_name, to_repo=new.full_name, type=repo.singular)
+        await self._creating("POST", "/api/repos/move", f"renaming repository {repo} to {new}", Body.json(message))
+
+    async def duplicate_repo(self, repo: RepoId, copy: RepoId, *, private: bool | None) -> DuplicatedRepo:
+        """Make a second repository with all that a first one holds. Raises `AlreadyExistsError`."""
+        what = f"duplicating repository {repo} as {copy}"
+        visibility = None if private is None else _visibility(private)
+        body = Body.json(DuplicateRepo(repository=copy.full_name, visibility=visibility))
+        answer = await self._creating("POST", f"{_base(repo)}/duplicate", what, body)
+        return decode(answer.body, DuplicatedRepo, what=what)
+
+    async def change_settings(self, repo: RepoId, settings: RepoSettings) -> None:
+        """Change the settings that are given."""
+        what = f"changing settings of {repo}"
+        await self._request("PUT", f"{_base(repo)}/settings", what=what, body=Body.json(settings))
+
+    async def duplicate_files(self, repo: RepoId, target: RepoId, files: Sequence[DuplicateFile]) -> dict[str, str]:
+        """Have another repository hold content of a first one; what could not be: sha256 and the reason."""
+        failed: dict[str, str] = {}
+        what = f"copying content of {repo} to {target}"
+        place = DuplicateTarget(type=target.singular, name=target.full_name)
+        for at in range(0, len(files), _MAX_DUPLICATES):
+            body = Body.json(DuplicateFiles(target=place, files=list(files[at : at + _MAX_DUPLICATES])))
+            answer = await self._request("POST", f"{_base(repo)}/lfs-files/duplicate", what=what, body=body)
+            failed |= {item.sha256: item.error for item in decode(answer.body, DuplicateFilesAnswer, what=what).failed}
+        return failed
+
     async def list_repos(self, owner: str, kind: str) -> AsyncIterator[RepoInfo]:
         """Repositories of a kind that an owner has."""
         what = f"listing {kind} of {owner}"
@@ -93,13 +131,13 @@ class Hub:
         path = _base(repo) + (f"/revision/{_part(revision)}" if revision else "")
         fields = [("expand", name) for name in ("sha", "lastModified", "createdAt", "private", "author")]
         where = f"{repo}/{revision}" if revision else str(repo)
-        answer = await self._transport.request("GET", path, what=f"looking up {where}", params=fields)
+        answer = await self._request("GET", path, what=f"looking up {where}", params=fields)
         return decode(answer.body, RepoInfo, what=f"info of {where}")
 
     async def refs(self, repo: RepoId) -> Refs:
         """Branches and tags."""
         what = f"listing branches of {repo}"
-        return decode((await self._transport.request("GET", f"{_base(repo)}/refs", what=what)).body, Refs, what=what)
+        return decode((await self._request("GET", f"{_base(repo)}/refs", what=what)).body, Refs, what=what)
 
     async def branch_head(self, repo: RepoId, branch: str) -> str:
         """The commit that a branch is at now. Raises `RevisionNotFoundError`."""
@@ -118,7 +156,7 @@ class Hub:
     async def delete_branch(self, repo: RepoId, name: str) -> None:
         """Delete a branch."""
         what = f"deleting branch {name!r} of {repo}"
-        await self._transport.request("DELETE", f"{_base(repo)}/branch/{_part(name)}", what=what, retry=is_refused)
+        await self._request("DELETE", f"{_base(repo)}/branch/{_part(name)}", what=what, retry=is_refused)
 
     async def create_tag(self, repo: RepoId, name: str, revision: str, message: str | None) -> None:
         """Make a tag at a revision. Raises `AlreadyExistsError`."""
@@ -129,7 +167,7 @@ class Hub:
     async def delete_tag(self, repo: RepoId, name: str) -> None:
         """Delete a tag."""
         what = f"deleting tag {name!r} of {repo}"
-        await self._transport.request("DELETE", f"{_base(repo)}/tag/{_part(name)}", what=what, retry=is_refused)
+        await self._request("DELETE", f"{_base(repo)}/tag/{_part(name)}", what=what, retry=is_refused)
 
     async def commits(self, repo: RepoId, revision: str) -> AsyncIterator[Commit]:
         """Commits of a revision, newest first; pages are fetched as they are needed."""
@@ -162,7 +200,7 @@ class Hub:
         for at in range(0, len(paths), _MAX_PATHS):
             body = Body.json(PathsInfo(paths=list(paths[at : at + _MAX_PATHS]), expand=expand))
             url = f"{_base(repo)}/paths-info/{_part(commit or revision)}"
-            answer = await self._transport.request("POST", url, what=what, body=body)
+            answer = await self._request("POST", url, what=what, body=body)
             entries += decode(answer.body, list[TreeEntry], what=what)
             commit = answer.headers.get("X-Repo-Commit")
         return TreePage(entries, commit)
@@ -173,9 +211,7 @@ class Hub:
         what = f"preparing an upload to {repo}/{branch}"
         for at in range(0, len(files), _MAX_PREUPLOAD):
             body = Body.json(Preupload(files=list(files[at : at + _MAX_PREUPLOAD])))
-            answer = await self._transport.request(
-                "POST", f"{_base(repo)}/preupload/{_part(branch)}", what=what, body=body
-            )
+            answer = await self._request("POST", f"{_base(repo)}/preupload/{_part(branch)}", what=what, body=body)
             modes += decode(answer.body, PreuploadAnswer, what=what).files
         return modes
 
@@ -183,14 +219,14 @@ class Hub:
         """Make a commit. It is sent again only where it was refused; other failures are for the caller to look into."""
         what = f"committing to {repo}/{branch}"
         url = f"{_base(repo)}/commit/{_part(branch)}"
-        answer = await self._transport.request("POST", url, what=what, body=Body(lines, _NDJSON), retry=is_refused)
+        answer = await self._request("POST", url, what=what, body=Body(lines, _NDJSON), retry=is_refused)
         return decode(answer.body, CommitAnswer, what=what)
 
     async def xet_token(self, repo: RepoId, revision: str, scope: Scope) -> XetToken:
         """A token for the CAS; those of buckets have no revision."""
         what = f"getting a {scope} token for {repo}"
         url = f"{_base(repo)}/xet-{scope}-token" + ("" if repo.kind == "buckets" else f"/{_part(revision)}")
-        answer = await self._transport.request("GET", url, what=what)
+        answer = await self._request("GET", url, what=what)
         return decode(answer.body, XetToken, what=what)
 
     def read_file(self, file: RemoteFile, start: int, end: int) -> AsyncGenerator[bytes, None]:
@@ -200,9 +236,13 @@ class Hub:
         what = f"reading {file.full_path}"
         return self._transport.ranged(url, start, end, what=what, redirect=True, total=file.size)
 
-    async def _creating(self, method: str, url: str, what: str, body: Body) -> None:
+    async def _request(self, method: str, url: str, *, what: str, **more: Any) -> Answer:
+        """A request; a repository that was renamed redirects from its old name."""
+        return await self._transport.request(method, url, what=what, redirect=True, **more)
+
+    async def _creating(self, method: str, url: str, what: str, body: Body) -> Answer:
         try:
-            await self._transport.request(method, url, what=what, body=body, retry=is_refused)
+            return await self._request(method, url, what=what, body=body, retry=is_refused)
         except ConflictError as error:
             if error.status != 409:
                 raise
@@ -213,7 +253,7 @@ class Hub:
         following: str | None = url
         params: dict[str, str] | None = query
         while following:
-            answer = await self._transport.request("GET", following, what=what, params=params, redirect=True)
+            answer = await self._request("GET", following, what=what, params=params)
             yield answer
             following, params = _next_page(answer), None
 
@@ -248,6 +288,10 @@ def _base(repo: RepoId) -> str:
 
 def _part(text: str) -> str:
     return quote(text, safe="")
+
+
+def _visibility(private: bool) -> Literal["private", "public"]:
+    return "private" if private else "public"
 
 
 def _flag(value: bool) -> str:

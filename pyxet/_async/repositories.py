@@ -1,19 +1,31 @@
-"""The part of the file system that deals with repositories, branches, tags and history."""
+"""The part of the file system that deals with repositories, branches and tags."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
-from datetime import UTC, datetime
-from typing import Any
+from dataclasses import replace
+from typing import Any, Final
 
 from pyxet._async.listing import branch_info, branch_path, repo_info
 from pyxet._async.staging import Staging
 from pyxet._async.view import Info
-from pyxet.errors import NotFoundError, RevisionNotFoundError, XetURLError
-from pyxet.protocol.messages import Ref
-from pyxet.types import Commit
+from pyxet.errors import (
+    AlreadyExistsError,
+    ConfigError,
+    NotSupportedError,
+    RemoteError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+    XetURLError,
+)
+from pyxet.protocol.messages import Ref, RepoSettings
 from pyxet.urls import RepoId, XetURL
+
+# What `_set_repo_attr` changes, and to what.
+_SETTINGS: Final[dict[str, tuple[bool | str, ...]]] = {
+    "private": (True, False),
+    "visibility": ("public", "private", "protected"),
+    "gated": ("auto", "manual", False),
+}
 
 
 class Repositories(Staging):
@@ -40,6 +52,101 @@ class Repositories(Staging):
         client = await self.connect()
         await client.hub.delete_repo(repo_id)
         client.revisions.forget(repo_id)
+
+    async def _duplicate_repo(self, repo: str, destination: str, private: bool | None = None) -> Info:
+        """Make a repository with all branches, tags, commits and content of another one. The content is not stored twice.
+
+        Parameters
+        ----------
+        destination:
+            Path of the new repository, which is of the same kind.
+        private:
+            Whether only its owner sees it; as with the first one if ``None``.
+
+        Returns
+        -------
+        dict
+            ``name``, and ``files_pending``: whether the endpoint goes on copying large files, which may not be readable
+            in the new repository until it is done.
+
+        Raises
+        ------
+        RepositoryNotFoundError, AlreadyExistsError
+            The first repository is not there; the second one is.
+        NotSupportedError
+            The endpoint cannot duplicate repositories.
+        """
+        _, old = self._repo(repo)
+        url, new = self._same_kind(old, destination)
+        client = await self.connect()
+        try:
+            answer = await client.hub.duplicate_repo(old, new, private=private)
+        except (RepositoryNotFoundError, AlreadyExistsError):
+            raise
+        except RemoteError as error:
+            if error.status not in (404, 405, 501):
+                raise
+            # Either there is no such repository, which the next line says, or no such route.
+            await client.hub.repo_info(old)
+            raise NotSupportedError(f"{self.endpoint} cannot duplicate repositories") from error
+        client.revisions.forget(new)
+        return {
+            "name": url.full_path, "size": 0, "type": "directory", "kind": "repo",
+            "files_pending": answer.files_copy_pending,
+        }  # fmt: skip
+
+    async def _fork_repo(self, repo: str, destination: str | None = None) -> Info:
+        """A copy of a repository to work on: in the account of the token's user and under its own name, unless said.
+
+        It is a duplicate, see `_duplicate_repo`: it has the whole history, is seen by whom the first one is seen by, and
+        nothing connects the two from then on. Endpoints know no other kind of fork.
+        """
+        _, old = self._repo(repo)
+        if destination is None:
+            destination = replace(old, owner=await self._get_username()).path
+        return await self._duplicate_repo(repo, destination)
+
+    async def _rename_repo(self, repo: str, destination: str) -> None:
+        """Give a repository another name or owner. The old name leads to it until another repository gets that.
+
+        Open transactions, branches, tags and commits stay as they are.
+
+        Raises
+        ------
+        RepositoryNotFoundError, AlreadyExistsError
+            There is no such repository; there is one of the new name.
+        """
+        _, old = self._repo(repo)
+        _, new = self._same_kind(old, destination)
+        client = await self.connect()
+        await client.hub.move_repo(old, new)
+        for name in (old, new):
+            client.revisions.forget(name)
+
+    async def _set_repo_attr(self, repo: str, name: str, value: Any) -> None:
+        """Change a setting of a repository.
+
+        Parameters
+        ----------
+        name, value:
+            ``private`` and whether only its owner sees it; ``visibility`` and ``public``, ``private`` or, for spaces,
+            ``protected``; ``gated`` and how access is granted to who asks, ``auto`` or ``manual``, or ``False``.
+
+        Raises
+        ------
+        ConfigError
+            There is no such setting, or it cannot have this value.
+        RepositoryNotFoundError, BadRequestError
+            There is no such repository; the endpoint does not know the setting.
+        """
+        _, repo_id = self._repo(repo)
+        if name not in _SETTINGS:
+            raise ConfigError(f"{name!r} is not a setting of a repository: {', '.join(_SETTINGS)}")
+        if not any(value == choice and type(value) is type(choice) for choice in _SETTINGS[name]):
+            raise ConfigError(f"{name}={value!r}: expected one of {', '.join(map(repr, _SETTINGS[name]))}")
+        if name == "private":
+            name, value = "visibility", "private" if value else "public"
+        await (await self.connect()).hub.change_settings(repo_id, RepoSettings(**{name: value}))
 
     async def _list_repos(self, owner: str | None = None, detail: bool = False) -> list[Any]:
         """Repositories of an owner (``acme``, ``datasets/acme``); of the token's user and organizations without one.
@@ -147,81 +254,40 @@ class Repositories(Staging):
         revisions = (await self.connect()).revisions
         return revision if revisions.is_simple(revision) else await revisions.commit_of(repo, revision, 0)
 
-    # -- history -------------------------------------------------------------------------------------------------------
+    # -- references ----------------------------------------------------------------------------------------------------
 
-    async def _log(self, path: str, limit: int | None = None) -> list[Commit]:
-        """Commits of a branch (of ``main`` for a repository), newest first; for a path, those that changed it.
+    async def _find_ref(self, repo: str, name: str) -> Info:
+        """The branch, tag or commit that a name stands for.
 
         Parameters
         ----------
-        limit:
-            How many commits to give at most.
+        name:
+            Branch, tag, full reference (``refs/pr/1``), commit id, or point in time; of a branch and a tag of the same
+            name, the branch.
+
+        Returns
+        -------
+        dict
+            ``commit``; ``kind``: ``branch``, ``tag``, ``ref`` or ``commit``; ``ref``: ``refs/heads/main``, ``None`` for
+            commits and points in time; ``name``, its path.
 
         Raises
         ------
         RepositoryNotFoundError, RevisionNotFoundError
-            There is no such repository or revision.
+            There is no such repository; nothing in it has this name.
         """
-        url = self.parse(path)
-        found: list[Commit] = []
-        async with aclosing(self._touching(url) if url.path else self._history(url)) as commits:
-            # Not one more than is asked for: to find it, all of a long history may have to be looked at.
-            while limit is None or len(found) < limit:
-                try:
-                    found.append(await anext(commits))
-                except StopAsyncIteration:
-                    break
-        return found
-
-    async def _modified(self, path: str) -> datetime:
-        """When a path last changed (now, if it is pending); of a branch or repository, when its newest commit was made."""
-        if self.parse(path).path:
-            info = await self._info(path, expand=True)
-            moment: datetime | None = datetime.now(UTC) if info.get("pending") else info.get("last_modified")
-            if moment is not None:
-                return moment
-        for commit in await self._log(path, limit=1):
-            return commit.date
-        raise NotFoundError(f"{path} has no commits", status=404)
-
-    async def _created(self, path: str) -> datetime:
-        """When what is at a path came to be: of a repository its making, else the oldest commit that touched it."""
-        url = self.parse(path)
-        if url.level == "repo":
-            moment: datetime | None = (await self._repo_info(path)).get("created")
-            if moment is not None:
-                return moment
-        info = await self._info(path) if url.path else {}
-        commits = await self._log(path)
-        if not commits and info.get("pending"):
-            return datetime.now(UTC)
-        if not commits:
-            raise NotFoundError(f"{path} has no commits", status=404)
-        return commits[-1].date
-
-    async def _history(self, url: XetURL) -> AsyncGenerator[Commit, None]:
-        """Commits of a revision, newest first."""
-        if url.repo_id is None:
-            raise XetURLError(f"{url} is not in a repository; expected owner/repo/branch")
+        url, repo_id = self._repo(repo)
         client = await self.connect()
-        commit = await client.revisions.commit_of(url.repo_id, url.revision or "main", self.max_age)
-        async for found in client.hub.commits(url.repo_id, commit):
-            yield found
-
-    async def _touching(self, url: XetURL) -> AsyncGenerator[Commit, None]:
-        """Commits in which a path is another than in the commit before: one look-up for each commit."""
-        assert url.repo_id is not None
-        client = await self.connect()
-        newer: Commit | None = None
-        newer_oid: str | None = None
-        async for commit in self._history(url):
-            entry = (await client.catalog.entries(url.repo_id, commit.id, [url.path])).get(url.path)
-            oid = entry.oid if entry else None
-            if newer is not None and oid != newer_oid:
-                yield newer
-            newer, newer_oid = commit, oid
-        if newer is not None and newer_oid is not None:
-            yield newer
+        refs = await client.hub.refs(repo_id)
+        for kind, known in (("branch", refs.branches), ("tag", refs.tags)):
+            for ref in known:
+                if name in (ref.name, ref.ref):
+                    return _named(url, ref.name, kind, ref.target_commit, ref.ref)
+        for ref in (*refs.converts, *refs.pull_requests):
+            if name == ref.ref:
+                return _named(url, ref.ref, "ref", ref.target_commit, ref.ref)
+        commit = await client.revisions.commit_of(repo_id, name, 0.0)
+        return _named(url, commit, "commit", commit, None)
 
     # -- account -------------------------------------------------------------------------------------------------------
 
@@ -229,11 +295,24 @@ class Repositories(Staging):
         """The name of the token's user. `AuthenticationError` without a token that is accepted."""
         return (await (await self.connect()).hub.whoami()).name
 
+    def _same_kind(self, repo: RepoId, path: str) -> tuple[XetURL, RepoId]:
+        """Where a repository is to go: what it is does not change."""
+        url, found = self._repo(path)
+        if found.kind != repo.kind:
+            raise XetURLError(
+                f"{path!r} is one of the {found.kind}, {repo.path!r} one of the {repo.kind}; both must be of a kind"
+            )
+        return url, found
+
     def _repo(self, path: str) -> tuple[XetURL, RepoId]:
         url = self.parse(path)
         if url.repo_id is None or url.level != "repo":
             raise XetURLError(f"{path!r} is not the path of a repository; expected owner/repo or datasets/owner/repo")
         return url, url.repo_id
+
+
+def _named(url: XetURL, name: str, kind: str, commit: str, ref: str | None) -> Info:
+    return branch_info(branch_path(url, name), commit) | {"kind": kind, "ref": ref}
 
 
 def _branch(url: XetURL, ref: Ref) -> Info:
