@@ -24,6 +24,10 @@ def no_configuration_of_this_machine(tmp_path_factory: pytest.TempPathFactory, m
         "HF_TOKEN",
         "HF_HOME",
         "HF_TOKEN_PATH",
+        "XDG_CACHE_HOME",
+        "XDG_CONFIG_HOME",
+        "XDG_DATA_HOME",
+        "NO_COLOR",
     ):
         monkeypatch.delenv(name, raising=False)
     # Processes that tests start import what is installed, wherever they run.
@@ -60,6 +64,6 @@ def main(repo: str) -> str:
 
 
 @pytest.fixture
-def cli(shared_endpoint: LocalEndpoint, tmp_path: Path) -> Cli:
-    """The ``xet`` command on the shared endpoint, run in an empty folder."""
-    return Cli(shared_endpoint, tmp_path)
+def cli(shared_endpoint: LocalEndpoint, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Cli:
+    """The ``xet`` command on the shared endpoint, run in an empty folder, with an empty home."""
+    return Cli(shared_endpoint, tmp_path, {"HOME": str(tmp_path_factory.mktemp("home"))})

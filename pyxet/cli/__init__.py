@@ -19,11 +19,12 @@ How a command is added:
    ``session.afs(path)`` the asynchronous one and ``session.run(function)`` runs a coroutine; ``session.line``,
    ``session.table`` and ``session.data`` write results to standard output, ``session.note`` and ``session.warn`` say
    things on standard error, the first not with ``--quiet``.
-4. Paths go through `pyxet.cli.paths`: ``remote`` for paths that can only be in a repository, ``place`` where they may be
-   local as well, ``writable`` before anything is written.
+4. Paths go through `pyxet.cli.paths`: ``remote`` for paths that can only be in a repository, ``place`` where they may
+   be local as well, ``writable`` before anything is written.
+5. ``python docs/make_cli.py`` writes ``docs/cli.md`` anew.
 
-Commands raise: typed errors as they come, `click.UsageError` for options that make no sense, `CommandError` for the rest.
-`pyxet.cli.running` makes messages and exit codes of them; no command catches errors to print them.
+Commands raise: typed errors as they come, `click.UsageError` for options that make no sense, `CommandError` for the
+rest. `pyxet.cli.running` makes messages and exit codes of them; no command catches errors to print them.
 
 Modules here import at their top only `click`, each other and the standard library, and nothing slow of that: `pyxet`
 itself is quick, and its names import what they need when they are used.

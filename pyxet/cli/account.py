@@ -37,9 +37,9 @@ def login(
     force: bool,
     no_overwrite: bool,
 ) -> None:
-    """The token is asked for where it is not given, without showing what is typed; where standard input is no terminal, its
-    first line is the token. The file that the login is saved in can be read by its owner only. A login is used for its
-    endpoint and for no other.
+    """The token is asked for where it is not given, without showing what is typed; where standard input is no
+    terminal, its first line is the token. The file that the login is saved in can be read by its owner only. A login
+    is used for its endpoint and for no other.
     """
     endpoint = _endpoint(session, host)
     if force and not user:

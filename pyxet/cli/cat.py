@@ -7,7 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import click
 
@@ -57,19 +57,21 @@ def _limit(_: click.Context, __: click.Parameter, text: str | None) -> int | Non
 def cat(
     session: Session, paths: tuple[str, ...], limit: int | None, span: tuple[int | None, int | None] | None
 ) -> None:
-    """The files one after another, as they are. All of them are looked up first, so that nothing is written where one is missing.
-    Whole files are verified by their hash as they come.
+    """The files one after another, as they are. All of them are looked up first, so that nothing is written where one
+    is missing. Whole files are verified by their hash as they come.
     """
     fs = session.fs(*paths)
+    out = _output()
     sizes = [_size(fs, path) for path in paths]
     for path, size in zip(paths, sizes, strict=True):
         start, end = (0, size) if span is None else _bounds(path, size, *span)
         end = end if limit is None else min(end, start + limit)
         if (start, end) == (0, size):
-            fs.get_file(path, sys.stdout.buffer)
+            fs.get_file(path, out)
         else:
             for piece in _pieces(fs, path, start, end):
-                sys.stdout.buffer.write(piece)
+                out.write(piece)
+    out.flush()
 
 
 @command(
@@ -84,14 +86,26 @@ def head(session: Session, path: str, lines: int) -> None:
     """No more of the file is fetched than that takes."""
     fs = session.fs(path)
     size = _size(fs, path)
+    out = _output()
     left = lines
     # Not megabytes for ten lines.
     for piece in _pieces(fs, path, 0, size if left else 0, first=64 * 1024):
         for line in piece.splitlines(keepends=True) if piece.count(b"\n") >= left else [piece]:
-            sys.stdout.buffer.write(line)
+            if left > 0:
+                out.write(line)
             left -= line.count(b"\n")
-            if left <= 0:
-                return
+        if left <= 0:
+            break
+    out.flush()
+
+
+def _output() -> IO[bytes]:
+    """Standard output with a buffer of its own.
+
+    What is written to by a worker thread, which may wait for a reader for ever, must not be what the interpreter flushes at
+    its end.
+    """
+    return open(sys.stdout.fileno(), "wb", closefd=False)
 
 
 def _size(fs: XetFS, path: str) -> int:

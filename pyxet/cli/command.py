@@ -120,6 +120,10 @@ def _missing() -> None:
         context.exit(2)
 
 
+class Unhandled(Exception):  # noqa: N818  # it is no error of its own
+    """Carries an exception, its cause, past `click.Command.main`, which would end the process its own way."""
+
+
 class LateGroup(click.Group):
     """The top: commands are imported when they are used, and listed from their table."""
 
@@ -128,6 +132,12 @@ class LateGroup(click.Group):
             name, help=help, context_settings=_SETTINGS, params=[*_options(), *params],
             invoke_without_command=True, callback=_missing,
         )  # fmt: skip
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (BrokenPipeError, EOFError, KeyboardInterrupt) as error:
+            raise Unhandled from error
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return [*COMMANDS]

@@ -23,8 +23,8 @@ from pyxet.cli.session import Session
 @click.option("-h", "--human-readable", "human", is_flag=True, help="Sizes like 2.4 MiB; else in bytes.")
 @click.option("--max-depth", "depth", metavar="N", type=click.IntRange(0), help="Only folders up to N levels deep.")
 def du(session: Session, path: str, human: bool, depth: int | None) -> None:
-    """Each folder counts all below it; the last line is the path itself. Content that files share counts each time, though it is
-    stored once.
+    """Each folder counts all below it; the last line is the path itself. Content that files share counts each time,
+    though it is stored once.
     """
     url = remote(path)
     fs = session.fs(path)

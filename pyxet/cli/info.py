@@ -24,8 +24,8 @@ def _named(name: str) -> click.Command:
     @command(name, json=True, examples=[line.format(f"xet {name}") for line in _EXAMPLES])
     @click.argument("path")
     def show(session: Session, path: str) -> None:
-        """Of a file: size, hashes, the commit it was looked up in, and when it last changed. Of a branch, the commit it is at. Of a
-        repository, whether it is private, and its dates.
+        """Of a file: size, hashes, the commit it was looked up in, and when it last changed. Of a branch, the commit
+        it is at. Of a repository, whether it is private, and its dates.
         """
         fs = session.fs(path)
         info = for_json(fs.info(path, expand=True)) | {"url": fs.unstrip_protocol(path)}

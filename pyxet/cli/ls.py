@@ -32,12 +32,12 @@ if TYPE_CHECKING:
 @click.option("-l", "--long", "detailed", is_flag=True, help="With size, date, and whether a repository is private.")
 @click.option("-r", "--recursive", is_flag=True, help="All files below the path.")
 def ls(session: Session, path: str, detailed: bool, recursive: bool) -> None:
-    """Without a path, the repositories of the token's user and organizations; of an owner, its repositories; of a repository,
-    its branches; else what is in a folder. Folders end with a slash.
+    """Without a path, the repositories of the token's user and organizations; of an owner, its repositories; of a
+    repository, its branches; else what is in a folder. Folders end with a slash.
     """
     url = remote(path)
     fs = session.fs(path)
-    infos = list(_entries(fs, url, detailed=detailed, recursive=recursive))
+    infos = list(_entries(fs, path, detailed=detailed, recursive=recursive))
     if session.json:
         session.data([for_json(info) for info in infos])
     elif detailed:
@@ -47,14 +47,13 @@ def ls(session: Session, path: str, detailed: bool, recursive: bool) -> None:
             session.line(_name(session, info, url))
 
 
-def _entries(fs: XetFS, url: XetURL, *, detailed: bool, recursive: bool) -> Iterable[Mapping[str, Any]]:
-    path = url.full_path
+def _entries(fs: XetFS, path: str, *, detailed: bool, recursive: bool) -> Iterable[Mapping[str, Any]]:
     if recursive:
         # What is not there holds no files; that is no answer to somebody who asks for it by name.
         fs.info(path)
         found: dict[str, Any] = fs.find(path, detail=True, expand=detailed)
         return found.values()
-    if url.level != "root":
+    if remote(path).level != "root":
         listed: list[dict[str, Any]] = fs.ls(path, expand=detailed)
         return listed
     owners: list[str] = fs.ls(path, detail=False)

@@ -48,8 +48,8 @@ def remote(path: str) -> XetURL:
 def place(path: str) -> Place:
     """What a path names that may be anywhere.
 
-    With a scheme it is said. Without one a path is local if it begins with ``/``, ``./``, ``../`` or ``~``, if it or its
-    first folder is there, or if it has too few parts for ``owner/repo/branch``; else it is in a repository.
+    With a scheme it is said. Without one a path is local if it begins with ``/``, ``./``, ``../`` or ``~``, if it or
+    its first folder is there, or if it has too few parts for ``owner/repo/branch``; else it is in a repository.
 
     Raises
     ------

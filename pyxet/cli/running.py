@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import click
 
 import pyxet
-from pyxet.cli.command import LateGroup
+from pyxet.cli.command import LateGroup, Unhandled
 from pyxet.cli.formats import printable
 from pyxet.cli.session import CommandError, Session
 
@@ -76,12 +76,13 @@ def run(arguments: Sequence[str] | None = None) -> int:
         code = app.main(arguments, prog_name="xet", standalone_mode=False, obj=session)
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
-    except BrokenPipeError:
+    except (Exception, KeyboardInterrupt) as caught:  # noqa: BLE001  # each is told and has an exit code
+        error = caught.__cause__ if isinstance(caught, Unhandled) and caught.__cause__ else caught
+    if isinstance(error, BrokenPipeError):
         # Whoever read our output has enough. What is buffered must not be written at exit, which would fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # each is told and has an exit code
-        return _told(error, session)
+    return _told(error, session)
 
 
 def _told(error: BaseException, session: Session) -> int:
@@ -90,13 +91,14 @@ def _told(error: BaseException, session: Session) -> int:
         import traceback
 
         traceback.print_exception(error)
-    code, lines = _explained(error, session)
+    code, lines = explained(error, session)
     for line in lines:
         click.echo(printable(line), err=True)
     return code
 
 
-def _explained(error: BaseException, session: Session) -> tuple[int, list[str]]:
+def explained(error: BaseException, session: Session) -> tuple[int, list[str]]:
+    """The exit code of an error, and what is said about it: what failed, why, and where there is something, what to do."""
     if isinstance(error, click.UsageError):
         command = error.ctx.command_path if error.ctx else session.command
         return USAGE, [f"{command}: {error.format_message()}", f"see {command} --help"]

@@ -30,8 +30,8 @@ from pyxet.local import server
 @click.option("--user", default="local", show_default=True, envvar="XET_USER_NAME", help="User who may do everything.")
 @click.option("--token", envvar="XET_USER_TOKEN", help="That user's token; a random one if not given.")
 def serve(session: Session, root: str, host: str, port: int, user: str, token: str | None) -> None:
-    """It runs until it is interrupted, or told to end by SIGTERM. The directory is made if it is not there. Its first lines say
-    where it listens and how to try it; with --json one line of JSON does.
+    """It runs until it is interrupted, or told to end by SIGTERM. The directory is made if it is not there. Its first
+    lines say where it listens and how to try it; with --json one line of JSON does.
     """
     asyncio.run(_serve(session, Path(root).absolute(), host, port, user, token or f"xet_{secrets.token_hex(16)}"))
 
