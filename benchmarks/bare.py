@@ -11,15 +11,17 @@ import json
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 
 from pyxet.protocol.chunking import chunk_ends
-from pyxet.protocol.hashing import chunk_hash, file_hash, hash_to_hex, term_hash
+from pyxet.protocol.compression import StreamCompressor
+from pyxet.protocol.hashing import chunk_hash, chunk_hashes, file_hash, hash_to_hex, term_hash
 from pyxet.protocol.shard import FileEntry, ShardChunk, Term, XorbEntry, write_upload_shard
-from pyxet.protocol.xorb import ChunkDecoder, Xorb, XorbBuilder, encode_chunk
+from pyxet.protocol.xorb import ChunkDecoder, Xorb, XorbBuilder, encode_chunk, encode_chunks
 
 Job = dict[str, Any]
 _RUN = 2 * 1024 * 1024
@@ -322,16 +324,13 @@ def _line(key: str, **value: Any) -> bytes:
 
 def _encoded(data: bytes, compress: bool) -> list[bytes]:
     """A run as it is sent: cut into chunks as if it were a file, hashed, and compressed where that is worth it."""
+    ends = chunk_ends(data)
+    values = chunk_hashes(data, ends)
+    if not compress:
+        return [data]
     view = memoryview(data)
-    parts: list[bytes] = []
-    start = 0
-    for end in chunk_ends(data):
-        value = chunk_hash(view[start:end])
-        if compress:
-            chunk = encode_chunk(view[start:end], value)
-            parts.append(chunk.header + bytes(chunk.payload))
-        start = end
-    return [b"".join(parts)] if compress else [data]
+    pieces = (view[start:end] for start, end in pairwise([0, *ends]))
+    return [encode_chunks(zip(values, pieces, strict=True), StreamCompressor().compress)[0].block]
 
 
 def _decoded(decoder: ChunkDecoder, parts: list[bytes], take: Callable[[bytes], object]) -> None:

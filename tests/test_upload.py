@@ -97,26 +97,31 @@ async def test_pieces_of_any_size_make_the_same_content() -> None:
         await uploader.aclose()
 
 
-async def test_runs_keep_their_order_whichever_is_compressed_first(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("a_file", [False, True])
+async def test_runs_keep_their_order_whichever_is_compressed_first(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, a_file: bool
+) -> None:
+    """Runs of a file also lie in buffers that are used again, and not before they are stored."""
     encode = packing._encode
     at_once = highest = 0
     lock = threading.Lock()
 
-    def slow(runs: Sequence[Sequence[packing.Chunk]], size: int) -> packing.Encoded:
+    def slow(runs: Sequence[Sequence[packing.Chunk]]) -> packing.Encoded:
         nonlocal at_once, highest
         with lock:
             at_once += 1
             highest = max(highest, at_once)
-        time.sleep(random.Random(size + highest).uniform(0, 0.03))
+        time.sleep(random.Random(len(runs[0]) + highest).uniform(0, 0.03))
         with lock:
             at_once -= 1
-        return encode(runs, size)
+        return encode(runs)
 
     monkeypatch.setattr(packing, "_encode", slow)
     async with world() as it:
-        data = content(315, 9 * RUN + 7)
+        data = content(315, 19 * RUN + 7)
+        (tmp_path / "file").write_bytes(data)
         uploader = it.uploader()
-        stored = await uploader.add(data)
+        stored = await uploader.add(tmp_path / "file" if a_file else data)
         await uploader.flush()
         assert await read_back(it, stored) == data
         assert highest > 1

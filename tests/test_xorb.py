@@ -8,6 +8,7 @@ import struct
 
 import pytest
 from _formats import xorb_footer
+from _kernels import KERNELS
 from _vectors import content, refuse
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,7 +16,8 @@ from hypothesis import strategies as st
 from pyxet.errors import FormatError
 from pyxet.protocol.compression import Scheme, compress_as
 from pyxet.protocol.constants import MAX_CHUNK, MAX_XORB_BYTES, MAX_XORB_CHUNKS
-from pyxet.protocol.hashing import chunk_hash, xorb_hash
+from pyxet.protocol.hashing import Buffer, chunk_hash, xorb_hash
+from pyxet.protocol.kernels import Kernel, load
 from pyxet.protocol.xorb import (
     MAX_PAYLOAD,
     ChunkDecoder,
@@ -25,6 +27,7 @@ from pyxet.protocol.xorb import (
     XorbBuilder,
     XorbChunk,
     encode_chunk,
+    encode_chunks,
     parse_xorb,
     read_footer,
     write_footer,
@@ -217,9 +220,35 @@ def test_garbage_in_a_stream(data: bytes, step: int) -> None:
     assert size == len(data)
 
 
+@pytest.mark.parametrize("kernel", KERNELS)
+@given(st.lists(st.one_of(st.binary(), st.binary().map(bytearray), st.binary().map(memoryview))))
+def test_gathered_buffers_follow_each_other(kernel: Kernel, parts: list[Buffer]) -> None:
+    assert load(kernel).gather(parts) == b"".join(parts)
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_only_bytes_are_gathered(kernel: Kernel) -> None:
+    with pytest.raises(TypeError):
+        load(kernel).gather([b"a", "b"])
+
+
+def test_chunks_that_stay_together_are_one_slice() -> None:
+    contents = [random.Random(number).randbytes(5000) + bytes(3000) for number in range(6)]
+    chunks = encode_chunks((chunk_hash(data), data) for data in contents)
+    builder = XorbBuilder()
+    for index in (0, 1, 2, 4, 5, 3):
+        builder.add(chunks[index])
+    xorb = builder.build()
+    assert [len(piece) for piece in xorb.slices] == [
+        sum(chunks[index].size for index in together) for together in ((0, 1, 2), (4, 5), (3,))
+    ]
+    decoded = ChunkDecoder().feed(b"".join(xorb.slices))
+    assert [bytes(chunk.data) for chunk in decoded] == [contents[index] for index in (0, 1, 2, 4, 5, 3)]
+
+
 def test_limits_of_a_builder() -> None:
     builder = XorbBuilder()
-    big = EncodedChunk(bytes(32), MAX_CHUNK, bytes(8), random.Random(1).randbytes(MAX_CHUNK))
+    big = EncodedChunk(bytes(32), MAX_CHUNK, bytes(MAX_CHUNK + 8), 0, MAX_CHUNK + 8)
     while builder.fits(big.size):
         builder.add(big)
     assert MAX_XORB_BYTES - big.size < builder.size <= MAX_XORB_BYTES
@@ -227,7 +256,7 @@ def test_limits_of_a_builder() -> None:
     assert not builder.fits(MAX_XORB_BYTES - builder.size + 1)
     assert builder.raw_size == len(builder) * MAX_CHUNK
     builder = XorbBuilder()
-    small = EncodedChunk(bytes(32), 1, bytes(8), b"x")
+    small = EncodedChunk(bytes(32), 1, bytes(9), 0, 9)
     while builder.fits(small.size):
         assert builder.add(small) == len(builder) - 1
     assert len(builder) == MAX_XORB_CHUNKS

@@ -15,7 +15,7 @@ from pyxet.protocol.compression import StreamCompressor
 from pyxet.protocol.dedup import FileAssembler, Place, Places
 from pyxet.protocol.hashing import Hash
 from pyxet.protocol.shard import Shard, ShardChunk, XorbEntry
-from pyxet.protocol.xorb import EncodedChunk, XorbBuilder, encode_chunk
+from pyxet.protocol.xorb import EncodedChunk, XorbBuilder, encode_chunk, encode_chunks
 
 _QUERIES_AT_ONCE: Final = 8
 Encoded = dict[Hash, EncodedChunk]
@@ -142,7 +142,7 @@ class Packer:
         async with self._lock:
             # A chunk is looked up in less time than a thread takes to begin, unless each look-up computes keyed hashes.
             new = await to_end(self._unknown, runs) if self._learned else self._unknown(runs)
-        return await in_thread(_encode, new, sum(len(chunk.data) for run in runs for chunk in run.chunks))
+        return await in_thread(_encode, new)
 
     async def place(self, runs: Sequence[Run], encoded: Encoded) -> None:
         """Give each chunk of some runs its place: a known one, or one in the open xorb."""
@@ -214,7 +214,7 @@ class Packer:
                     self._stats.deduplicated += size
                     run.placed += 1
                 continue
-            ready = encoded.get(chunk.hash) or encode_chunk(bytes(chunk.data), chunk.hash)
+            ready = encoded.get(chunk.hash) or encode_chunk(chunk.data, chunk.hash)
             if len(builder) and not (builder.fits(ready.size) and builder.size + ready.size <= self._xorb_size):
                 return False
             place = Place(self._number, builder.add(ready))
@@ -256,13 +256,15 @@ class Packer:
             self._failure = self._failure or error
 
 
-def _encode(runs: Sequence[Sequence[Chunk]], size: int) -> Encoded:
-    """New chunks of runs of so many bytes. Where few are new, they must not keep all of the content in memory."""
-    copied = sum(len(chunk.data) for chunks in runs for chunk in chunks) < size - size // 4
+def _encode(runs: Sequence[Sequence[Chunk]]) -> Encoded:
+    """The new chunks of some runs, each only once."""
     encoded: Encoded = {}
+    seen: set[Hash] = set()
     for chunks in runs:
-        compress = StreamCompressor().compress
-        for value, data in chunks:
-            if value not in encoded:
-                encoded[value] = encode_chunk(bytes(data) if copied else data, value, compress)
+        new = []
+        for chunk in chunks:
+            if chunk.hash not in seen:
+                seen.add(chunk.hash)
+                new.append(chunk)
+        encoded.update((chunk.hash, chunk) for chunk in encode_chunks(new, StreamCompressor().compress))
     return encoded

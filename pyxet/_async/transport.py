@@ -54,6 +54,8 @@ from pyxet.errors import (
 __all__ = ["Query", "StreamAnswer", "Transport", "is_refused", "is_transient", "never"]
 
 _SMALL_BODY: Final = 64 * 1024
+# A body of so many slices at the most is summed up and sent without a thread.
+_FEW_SLICES: Final = 256
 _MAX_ERROR_BODY: Final = 64 * 1024
 _MAX_REDIRECTS: Final = 5
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
@@ -347,7 +349,8 @@ class Transport:
                 if body is not None:
                     all_headers["Content-Type"] = body.content_type
                     # A body of many slices may make them only when they are asked for.
-                    visit.size = body.size if len(body.slices) <= 1 else await in_thread(lambda: body.size)
+                    few = len(body.slices) <= _FEW_SLICES
+                    visit.size = body.size if few else await in_thread(lambda: body.size)
                     all_headers["Content-Length"] = str(visit.size)
                     data = self._sending(body, deadline)
                 response = await kept.session.request(
@@ -378,9 +381,9 @@ class Transport:
         loop = asyncio.get_running_loop()
         bandwidth = self._limits.bandwidth
         slices = sliced(body.slices, piece_size(bandwidth, SLICE))
-        while (
-            piece := next(slices, None) if body.size <= _SMALL_BODY else await in_thread(next, slices, None)
-        ) is not None:
+        # Large slices are sent as they are; many small ones are put together, and perhaps only made then.
+        direct = body.size <= _SMALL_BODY or len(body.slices) <= _FEW_SLICES
+        while (piece := next(slices, None) if direct else await in_thread(next, slices, None)) is not None:
             if bandwidth is not None:
                 # Waiting for one's turn is no stall.
                 _reschedule(deadline, None)

@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, Final
 from weakref import WeakSet, finalize
@@ -169,8 +170,7 @@ class Uploader:
         file: IO[bytes] = await to_end(lambda: source.open("rb", buffering=0), undo=lambda opened: opened.close())
         try:
             before = os.fstat(file.fileno())
-            # A file may not be closed while it is read, as another one could get its descriptor.
-            await _copy(lambda: to_end(file.read, _READ), writer, progress)
+            await _copy_file(file, writer, progress)
             after = os.fstat(file.fileno())
         finally:
             file.close()
@@ -277,8 +277,15 @@ class ContentWriter:
         self._packing: deque[asyncio.Task[None]] = deque()
         self.size = 0
 
-    async def write(self, data: Buffer) -> None:
-        """Take a piece; waits while earlier ones are on their way."""
+    async def write(self, data: Buffer, done: Callable[[], object] | None = None) -> None:
+        """Take a piece; waits while earlier ones are on their way.
+
+        Parameters
+        ----------
+        done:
+            For a piece of at most 4 MiB that is not `bytes`: it is not copied if it is as long as a run, and this is called
+            once its memory may be used again. It is not where anything failed.
+        """
         view = memoryview(data).cast("B")
         for at in range(0, len(view), _READ):
             self._uploader.check()
@@ -289,9 +296,12 @@ class ContentWriter:
                 self.size += len(piece)
                 if not self._waiting and len(piece) >= RUN:
                     # Bytes do not change, so they need no copy.
-                    await self._run(piece if isinstance(piece.obj, bytes) else memoryview(bytes(piece)))
+                    stays = done is not None or isinstance(piece.obj, bytes)
+                    await self._run(piece if stays else memoryview(bytes(piece)), done=done)
                     continue
                 self._waiting += piece
+                if done is not None:
+                    done()
                 self._uploader.account.rest(len(piece))
                 if len(self._waiting) >= RUN:
                     await self._run_waiting()
@@ -324,7 +334,9 @@ class ContentWriter:
         self._uploader.account.rest(-len(data))
         await self._run(memoryview(data), last=last)
 
-    async def _run(self, data: memoryview, *, last: bool = False) -> None:
+    async def _run(
+        self, data: memoryview, *, last: bool = False, done: Callable[[], object] | None = None
+    ) -> None:  # fmt: skip
         """Chunk, hash and pack a run, whose memory was taken."""
         account = self._uploader.account
         try:
@@ -336,6 +348,8 @@ class ContentWriter:
         before = self._packing[-1] if self._packing else None
         packing = asyncio.create_task(self._pack(chunks, self._queries(chunks), before))
         packing.add_done_callback(lambda _: account.give(len(data)))
+        if done is not None:
+            packing.add_done_callback(lambda task: None if task.cancelled() or task.exception() else done())
         self._packing.append(packing)
 
     async def _pack(self, chunks: Sequence[Chunk], queries: Sequence[Hash], before: asyncio.Task[None] | None) -> None:
@@ -412,6 +426,29 @@ async def _copy(
             reading = asyncio.create_task(read())
             await writer.write(data)
             progress(len(data))
+    finally:
+        await stopped(reading)
+
+
+async def _copy_file(file: IO[bytes], writer: ContentWriter, progress: Callable[[int], object]) -> None:
+    """Write a local file, read by turns into a few buffers: the first touch of fresh memory costs more than the reading."""
+    free: list[bytearray] = []
+
+    def fill(buffer: bytearray) -> tuple[bytearray, int]:
+        size: int = file.readinto(buffer)  # type: ignore[attr-defined]  # an unbuffered file has it
+        return buffer, size
+
+    def read() -> asyncio.Task[tuple[bytearray, int]]:
+        # A file may not be closed while it is read, as another one could get its descriptor.
+        return asyncio.create_task(to_end(fill, free.pop() if free else bytearray(_READ)))
+
+    reading = read()
+    try:
+        while (filled := await reading)[1]:
+            buffer, size = filled
+            reading = read()
+            await writer.write(memoryview(buffer)[:size], partial(free.append, buffer))
+            progress(size)
     finally:
         await stopped(reading)
 

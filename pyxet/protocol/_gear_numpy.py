@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -71,3 +72,8 @@ def bg4_join(data: Buffer) -> bytes:
         joined[lane::4] = array[start : start + count]
         start += count
     return joined.tobytes()
+
+
+def gather(parts: Sequence[Buffer]) -> bytes:
+    """Buffers one behind the other."""
+    return b"".join(parts)

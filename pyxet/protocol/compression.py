@@ -32,10 +32,16 @@ class Scheme(IntEnum):
 
 
 class Compressed(NamedTuple):
-    """A chunk's payload and the scheme it is stored with."""
+    """A chunk's payload, in parts that follow each other, its size in bytes, and the scheme it is stored with."""
 
     scheme: Scheme
-    payload: Buffer
+    parts: tuple[Buffer, ...]
+    size: int
+
+    @property
+    def payload(self) -> Buffer:
+        """The payload in one piece."""
+        return self.parts[0] if len(self.parts) == 1 else b"".join(self.parts)
 
 
 _LENGTH = struct.Struct("<I")
@@ -80,7 +86,7 @@ class StreamCompressor:
         else:
             self._unsampled -= 1
         found = _compress_if_smaller(data, self._scheme)
-        rate = len(found.payload) / len(data)
+        rate = found.size / len(data)
         if sampled:
             self._rate = rate
         elif abs(rate - self._rate) > _ALIKE:
@@ -90,10 +96,10 @@ class StreamCompressor:
 
 def _compress_if_smaller(data: Buffer, scheme: Scheme) -> Compressed:
     if scheme is not Scheme.NONE:
-        payload = compress_as(data, scheme)
-        if len(payload) < len(data):
-            return Compressed(scheme, payload)
-    return Compressed(Scheme.NONE, data)
+        found = _compressed(data, scheme)
+        if found.size < len(data):
+            return found
+    return Compressed(Scheme.NONE, (data,), len(data))
 
 
 def choose_scheme(data: Buffer) -> Scheme:
@@ -116,10 +122,15 @@ def _sample_size(sample: Buffer) -> int:
 
 def compress_as(data: Buffer, scheme: Scheme) -> Buffer:
     """The payload of a chunk under a given scheme (``xorb.md``, chunk compression schemes), however large it gets."""
+    return _compressed(data, scheme).payload
+
+
+def _compressed(data: Buffer, scheme: Scheme) -> Compressed:
     if scheme is Scheme.NONE:
-        return data
+        return Compressed(scheme, (data,), len(data))
     block = lz4.block.compress(bg4_split(data) if scheme is Scheme.BG4_LZ4 else data, store_size=False)
-    return b"".join((_FRAME_HEADER, _LENGTH.pack(len(block)), block, _FRAME_END))
+    parts = (_FRAME_HEADER, _LENGTH.pack(len(block)), block, _FRAME_END)
+    return Compressed(scheme, parts, _OVERHEAD + len(block))
 
 
 def decompress(payload: Buffer, scheme: int, raw_length: int) -> Buffer:

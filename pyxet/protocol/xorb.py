@@ -16,7 +16,7 @@ them; other writers put a number there that tells equal xorbs apart, so readers 
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -30,9 +30,11 @@ from pyxet.protocol.constants import (
     MAX_XORB_CHUNKS,
 )
 from pyxet.protocol.hashing import HASH_SIZE, Buffer, Hash, chunk_hash, xorb_hash
+from pyxet.protocol.kernels import KERNEL, load
 
 # The longest payload a reader accepts: an incompressible chunk in an LZ4 frame of a foreign writer.
 MAX_PAYLOAD: Final = MAX_CHUNK + MAX_CHUNK // 128 + 64
+gather = load(KERNEL).gather
 _MAIN, _HASHES, _BOUNDS = b"XETBLOB\x01", b"XBLBHSH\x00", b"XBLBBND\x01"
 _COUNT = struct.Struct("<I")
 _TRAILER = struct.Struct("<III16x")
@@ -109,35 +111,56 @@ class Xorb:
 
 
 class EncodedChunk(NamedTuple):
-    """A chunk ready for a xorb: header and payload, with the hash of the raw content."""
+    """A chunk ready for a xorb: header and payload, with the hash and the length of the raw content.
+
+    They are the bytes from ``start`` to ``end`` of a block that holds the chunks of a run, one behind the other, so that
+    those which stay together are sent as one piece.
+    """
 
     hash: Hash
     raw_length: int
-    header: bytes
-    payload: Buffer
+    block: bytes
+    start: int
+    end: int
 
     @property
     def size(self) -> int:
         """Bytes in the xorb."""
-        return len(self.header) + len(self.payload)
+        return self.end - self.start
 
 
-def encode_chunk(
-    data: Buffer, value: Hash, compress: Callable[[Buffer], compression.Compressed] = compression.compress
-) -> EncodedChunk:
-    """Compress a chunk's raw content for a xorb; ``value`` is its chunk hash.
+def encode_chunk(data: Buffer, value: Hash) -> EncodedChunk:
+    """Compress a chunk's raw content for a xorb; ``value`` is its chunk hash."""
+    return encode_chunks([(value, data)])[0]
 
-    The result refers to ``data`` where it does not compress.
+
+def encode_chunks(
+    chunks: Iterable[tuple[Hash, Buffer]],
+    compress: Callable[[Buffer], compression.Compressed] = compression.compress,
+) -> list[EncodedChunk]:
+    """Compress chunks that follow each other, given as (chunk hash, raw content), into one block.
+
+    The content is copied, also where it does not compress, so its memory is free for other things afterwards.
     """
-    scheme, payload = compress(data)
-    return EncodedChunk(value, len(data), ChunkHeader(len(payload), scheme, len(data)).pack(), payload)
+    parts: list[Buffer] = []
+    sizes = []
+    end = 0
+    for value, data in chunks:
+        scheme, payload, size = compress(data)
+        parts.append(ChunkHeader(size, scheme, len(data)).pack())
+        parts += payload
+        start, end = end, end + CHUNK_HEADER_SIZE + size
+        sizes.append((value, len(data), start, end))
+    block = gather(parts)
+    return [EncodedChunk(value, length, block, start, end) for value, length, start, end in sizes]
 
 
 class XorbBuilder:
     """Collects encoded chunks into one xorb."""
 
     def __init__(self) -> None:
-        self._slices: list[Buffer] = []
+        # Block, start and end of what follows each other.
+        self._spans: list[tuple[bytes, int, int]] = []
         self._chunks: list[XorbChunk] = []
         self.size = 0
         self.raw_size = 0
@@ -151,19 +174,25 @@ class XorbBuilder:
 
     def add(self, chunk: EncodedChunk) -> int:
         """Append a chunk; returns its index in the xorb. `ValueError` if there is no room, see `fits`."""
-        if not self.fits(chunk.size):
+        value, length, block, start, end = chunk
+        if not self.fits(end - start):
             raise ValueError(f"xorb: {chunk.size:,} bytes more do not fit into {self.size:,} of {len(self)} chunks")
-        self._slices += (chunk.header, chunk.payload)
-        self.size += chunk.size
-        self.raw_size += chunk.raw_length
-        self._chunks.append(XorbChunk(chunk.hash, chunk.raw_length, self.size))
+        last = self._spans[-1] if self._spans else None
+        if last is not None and last[0] is block and last[2] == start:
+            self._spans[-1] = (block, last[1], end)
+        else:
+            self._spans.append((block, start, end))
+        self.size += end - start
+        self.raw_size += length
+        self._chunks.append(XorbChunk(value, length, self.size))
         return len(self._chunks) - 1
 
     def build(self) -> Xorb:
         """The finished xorb."""
         chunks = tuple(self._chunks)
         value = xorb_hash([(chunk.hash, chunk.raw_length) for chunk in chunks])
-        return Xorb(XorbInfo(value, chunks, self.size), tuple(self._slices))
+        slices = tuple(memoryview(block)[start:end] for block, start, end in self._spans)
+        return Xorb(XorbInfo(value, chunks, self.size), slices)
 
 
 class DecodedChunk(NamedTuple):
