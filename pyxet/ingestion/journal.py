@@ -23,6 +23,8 @@ CREATE TABLE IF NOT EXISTS files (
     name TEXT PRIMARY KEY, version TEXT NOT NULL, run INTEGER NOT NULL, size INTEGER NOT NULL, pointer BLOB NOT NULL
 ) WITHOUT ROWID;
 """
+# Pointers that are read at once.
+_PART: Final = 1000
 
 
 def default_place(about: Mapping[str, str]) -> Path:
@@ -109,9 +111,13 @@ class Journal:
 
     def pointers(self) -> Iterator[FilePointer]:
         """Pointers of the files that this run stored or took, ordered by name."""
-        rows = self._database.execute("SELECT pointer FROM files WHERE run = ? ORDER BY name", (self._run,))
-        for (pointer,) in rows:
-            yield msgspec.json.decode(pointer, type=FilePointer)
+        last = ""
+        # In parts: a query that is not read to its end would keep the database open.
+        while rows := self._database.execute(
+            "SELECT name, pointer FROM files WHERE name > ? AND run = ? ORDER BY name LIMIT ?", (last, self._run, _PART)
+        ).fetchall():
+            last = rows[-1][0]
+            yield from (msgspec.json.decode(pointer, type=FilePointer) for _, pointer in rows)
 
     def close(self) -> None:
         """Let go of the file."""

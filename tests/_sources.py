@@ -1,0 +1,97 @@
+"""A source for ingests that counts what is read of it, and fails, waits or dies where it is told to."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+from fsspec import AbstractFileSystem
+from fsspec.implementations.memory import MemoryFile
+
+
+def content_of(path: str, size: int) -> bytes:
+    """What a file of the source has in it."""
+    return random.Random(path).randbytes(size)
+
+
+class SourceFileSystem(AbstractFileSystem):
+    """Files of random bytes, made as they are read.
+
+    Parameters
+    ----------
+    files:
+        Sizes by path; folders are what is above them.
+    notes:
+        A folder on disk. Each read leaves a line in its file ``read``; and of a path in ``trouble`` what is said there
+        happens once for each of the files ``trouble-…`` that are not there yet, or always: see `_meet_trouble`.
+    pause:
+        Seconds that a read takes.
+    """
+
+    protocol = "counted"
+    cachable = False
+
+    def __init__(
+        self,
+        files: dict[str, int],
+        notes: str,
+        trouble: dict[str, str] | None = None,
+        pause: float = 0.0,
+        **options: Any,
+    ) -> None:
+        super().__init__(files=files, notes=notes, trouble=trouble, pause=pause, **options)
+        self.files = files
+        self.notes = Path(notes)
+        self.trouble = trouble or {}
+        self.pause = pause
+
+    @property
+    def reads(self) -> list[str]:
+        """Paths that were read, by any process, in the order in which they were."""
+        noted = self.notes / "read"
+        return noted.read_text().split() if noted.exists() else []
+
+    def info(self, path: str, **kwargs: Any) -> dict[str, Any]:
+        path = self._strip_protocol(path)
+        if path in self.files:
+            return {"name": path, "type": "file", "size": self.files[path]}
+        if any(name.startswith(f"{path}/") for name in self.files):
+            return {"name": path, "type": "directory", "size": 0}
+        raise FileNotFoundError(path)
+
+    def ls(self, path: str, detail: bool = True, **kwargs: Any) -> list[Any]:
+        path = self._strip_protocol(path)
+        if self.trouble.get(path) == "fails":
+            raise OSError(f"{path} cannot be listed")
+        below = {name[len(path) + 1 :].partition("/")[0] for name in self.files if name.startswith(f"{path}/")}
+        return [self.info(f"{path}/{name}") if detail else f"{path}/{name}" for name in sorted(below)]
+
+    def cat_file(self, path: str, start: int | None = None, end: int | None = None, **kwargs: Any) -> bytes:
+        path = self._strip_protocol(path)
+        with (self.notes / "read").open("a") as noted:
+            noted.write(f"{path}\n")
+        time.sleep(self.pause)
+        self._meet_trouble(path)
+        size = self.files[path] - (self.trouble.get(path) == "is cut")
+        return content_of(path, self.files[path])[:size][start:end]
+
+    def _open(self, path: str, mode: str = "rb", **kwargs: Any) -> Any:
+        return MemoryFile(self, path, self.cat_file(path))
+
+    def _meet_trouble(self, path: str) -> None:
+        what = self.trouble.get(path)
+        if what == "fails":
+            raise OSError(f"{path} cannot be read")
+        if what == "kills":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if what == "kills once":
+            marker = self.notes / f"trouble-{path.replace('/', '-')}"
+            try:
+                marker.touch(exist_ok=False)
+            except FileExistsError:
+                return
+            os.kill(os.getpid(), signal.SIGKILL)
