@@ -14,6 +14,7 @@ from itertools import islice
 from typing import Final
 
 from pyxet._async.hub import Hub
+from pyxet._async.lookups import Lookups
 from pyxet._async.revisions import Revisions
 from pyxet.errors import EntryNotFoundError
 from pyxet.protocol.messages import TreeEntry
@@ -32,6 +33,7 @@ class Catalog:
 
     def __init__(self, hub: Hub, revisions: Revisions) -> None:
         self._hub = hub
+        self._lookups = Lookups(hub)
         self._revisions = revisions
         self._lock = threading.Lock()
         # ``None`` where there is nothing.
@@ -47,7 +49,7 @@ class Catalog:
         commit = self._revisions.cached(repo, revision, max_age)
         if commit is None and self._revisions.is_simple(revision) and not may_be_commit(revision):
             asked = time.monotonic()
-            page = await self._hub.paths_info(repo, revision, [path])
+            page = await self._lookups.look(repo, revision, path)
             if page.commit is not None:
                 self._revisions.note(repo, revision, page.commit, asked)
                 self._remember(repo, page.commit, page.entries, [path])
@@ -68,7 +70,10 @@ class Catalog:
                 elif not known:
                     unknown.append(path)
         if unknown:
-            page = await self._hub.paths_info(repo, commit, unknown)
+            if len(unknown) == 1:
+                page = await self._lookups.look(repo, commit, unknown[0])
+            else:
+                page = await self._hub.paths_info(repo, commit, unknown)
             self._remember(repo, commit, page.entries, unknown)
             found.update((entry.path, entry) for entry in page.entries)
         return found
