@@ -1,0 +1,172 @@
+"""``xet cp``."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+from typing import IO
+
+import click
+
+from pyxet.cli.command import command
+from pyxet.cli.session import CommandError, Session
+from pyxet.cli.transfer import Item, Transfer, run
+from pyxet.cli.transfer_ends import End, joined
+from pyxet.cli.transfer_names import Source, chooser, sources
+from pyxet.cli.transfer_options import transfer_options
+from pyxet.cli.transfer_xet import XetEnd
+
+
+@command(
+    "cp",
+    json=True,
+    examples=[
+        "xet cp titanic.csv acme/titanic/main/ -m 'Passengers'",
+        "xet cp -r acme/titanic/main/data/ ./data",
+        "xet cp acme/titanic/main@{2026-11-01}/x.csv .",
+        "xet cp -r s3://bucket/shards/ acme/corpus/main/shards/ --include '*.parquet'",
+        "xet cp acme/titanic/main/titanic.csv - | head",
+    ],
+)
+@click.argument("paths", nargs=-1, required=True, metavar="SRC... DST")
+@click.option("-r", "--recursive", is_flag=True, help="Copy folders with all that is in them.")
+@transfer_options
+def cp(
+    session: Session,
+    paths: tuple[str, ...],
+    recursive: bool,
+    message: str | None,
+    parallel: int | None,
+    include: tuple[str, ...],
+    exclude: tuple[str, ...],
+    dry_run: bool,
+    no_progress: bool,
+) -> None:
+    """Paths are in repositories (owner/repo/branch/path), on this machine, at any other file system that fsspec knows
+    (s3://, gs://, memory://), or - for standard input or output. At least one is in a repository. What goes into a
+    branch is one commit.
+
+    A file goes into DST if that is a folder, or is written with a slash at its end; else it gets DST's name. So does a
+    folder; but if SRC is written with a slash, or DST is not there, what is in the folder goes into DST.
+    """
+    if len(paths) < 2:
+        raise click.UsageError("expected SRC... and DST")
+    transfer = Transfer(
+        session, verb="copying", message=message, parallel=parallel, dry_run=dry_run, show=not no_progress
+    )
+    if "-" in paths:
+        if len(paths) != 2 or paths[0] == paths[1]:
+            raise click.UsageError("- goes with one other path, which is a file of a repository")
+        run(session, lambda: _standard(transfer, *paths))
+        if paths[1] == "-":
+            return
+    else:
+        chosen = chooser(include, exclude)
+        run(session, lambda: _copy(transfer, paths, chosen, recursive=recursive))
+    transfer.report("copied")
+
+
+async def _copy(
+    transfer: Transfer, paths: Sequence[str], chosen: Callable[[str], bool], *, recursive: bool
+) -> None:  # fmt: skip
+    *given, target = await transfer.ends(*paths)
+
+    async def work() -> None:
+        for end in given:
+            if isinstance(end, XetEnd):
+                await end.pin()
+        found = await sources(given, target, recursive=recursive)
+        async with aclosing(_items(found, target, chosen)) as items:
+            await transfer.move(items, target)
+
+    await transfer.into(target, work)
+
+
+async def _items(
+    found: Sequence[Source], target: End, chosen: Callable[[str], bool]
+) -> AsyncGenerator[Item, None]:  # fmt: skip
+    # Each target is written once: two sources of one name would be a matter of luck.
+    taken: dict[str, str] = {}
+    for source in found:
+        end = source.end
+        if source.kind == "folder":
+            if source.target in taken and len(found) > 1:
+                raise _twice(taken[source.target], end.label(source.path), target.label(source.target))
+            taken[source.target] = end.label(source.path)
+            async for page in end.scan(source.path):
+                for entry in page:
+                    if chosen(entry.name):
+                        yield Item(end, entry, joined(source.target, entry.name))
+            continue
+        entry = await end.entry(source.path)
+        if not chosen(entry.name):
+            continue
+        if source.target in taken:
+            raise _twice(taken[source.target], end.label(source.path), target.label(source.target))
+        taken[source.target] = end.label(source.path)
+        yield Item(end, entry, source.target)
+
+
+def _twice(first: str, second: str, target: str) -> CommandError:
+    return CommandError(f"{first} and {second} would both be {target}", hint="copy one of them under another name")
+
+
+async def _standard(transfer: Transfer, source: str, target: str) -> None:
+    """Standard input into a file, or a file to standard output."""
+    end = (await transfer.ends(target if source == "-" else source))[0]
+    assert isinstance(end, XetEnd)
+    if source == "-":
+
+        async def write() -> None:
+            if end.has_slash or await end.kind_of(end.path) == "folder":
+                raise CommandError(f"{end.typed} is a folder", hint="name the file that standard input becomes")
+            if transfer.dry_run:
+                transfer.plan("copy", "-", end.label(end.path), None)
+                return
+            # Not `sys.stdin`: a thread that waits for it holds a lock that the interpreter wants at its end.
+            piped = open(0, "rb", buffering=0, closefd=False)  # noqa: ASYNC230, SIM115  # it is open already
+            callback = _Counted(transfer)
+            await end.fs._put_file(piped, end.path, callback=callback)
+            transfer.progress.done(callback.count)
+
+        await transfer.into(end, write)
+        return
+
+    async def read() -> None:
+        await end.pin()
+        kind = await end.kind_of(end.path)
+        if kind is None:
+            raise end.missing(end.path)
+        if kind == "folder":
+            raise CommandError(f"{end.typed} is a folder", hint="standard output takes one file")
+        entry = await end.entry(end.path)
+        if transfer.dry_run:
+            transfer.plan("copy", end.label(end.path), "-", entry.size)
+            return
+        with open(1, "wb", buffering=0, closefd=False) as out:  # noqa: ASYNC230  # it is open already
+            async for piece in end.pieces(entry):
+                await transfer.threads.run(_write_all, out, piece)
+
+    await transfer.reading(read)
+
+
+class _Counted:
+    """A callback of fsspec's that counts the bytes of standard input."""
+
+    def __init__(self, transfer: Transfer) -> None:
+        self._transfer = transfer
+        self.count = 0
+
+    def set_size(self, size: int) -> None:
+        """Nobody knows it."""
+
+    def relative_update(self, count: int = 1) -> None:
+        """So many bytes more."""
+        self.count += count
+        self._transfer.progress.moved(count)
+
+
+def _write_all(out: IO[bytes], data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[out.write(rest) :]

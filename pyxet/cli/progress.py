@@ -1,0 +1,183 @@
+"""How far a transfer is: shown on a terminal while it goes on, and counted everywhere for the line at its end."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from pyxet.cli.formats import human_size
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Display
+
+# Seconds between two looks at the counts.
+_EVERY: Final = 0.2
+
+
+class Progress:
+    """Counts files and bytes, and shows them on standard error where that is a terminal.
+
+    Attributes
+    ----------
+    files, bytes:
+        That were transferred.
+    skipped:
+        Files that needed no transfer.
+    found_files, found_bytes:
+        That are to be transferred, as far as is known.
+    """
+
+    def __init__(self, verb: str, *, wanted: bool) -> None:
+        self.files = self.bytes = self.skipped = 0
+        self.found_files = self.found_bytes = 0
+        self.deduplicated: Callable[[], int] = lambda: 0
+        self._moved = 0
+        self._complete = False
+        self._verb = verb
+        self._began = time.monotonic()
+        self._wanted = wanted and sys.stderr.isatty()
+        self._display: Display | None = None
+        self._showing: asyncio.Task[None] | None = None
+
+    @property
+    def seconds(self) -> float:
+        """Since it began."""
+        return time.monotonic() - self._began
+
+    async def __aenter__(self) -> Self:
+        if self._wanted:
+            self._display = _display()
+            self._display.start()
+            self._showing = asyncio.create_task(self._show())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._showing is not None:
+            self._showing.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._showing
+        if self._display is not None:
+            self._display.stop()
+
+    # -- what happens --------------------------------------------------------------------------------------------------
+
+    def found(self, size: int | None) -> None:
+        """One more file is to be transferred."""
+        self.found_files += 1
+        self.found_bytes += size or 0
+
+    def all_found(self) -> None:
+        """There are no more: how long it will take can be told from now on."""
+        self._complete = True
+
+    def moved(self, count: int) -> None:
+        """So many bytes of a file are on their way."""
+        self._moved += count
+
+    def skip(self, size: int | None) -> None:
+        """A file that was found needs no transfer."""
+        self.skipped += 1
+        self.found_files -= 1
+        self.found_bytes -= size or 0
+
+    def done(self, size: int | None) -> None:
+        """A file is transferred."""
+        self.files += 1
+        self.bytes += size or 0
+
+    def committing(self) -> None:
+        """All is transferred; the commit is made."""
+        self._verb = "committing"
+
+    @property
+    def callback(self) -> Any:
+        """A callback of fsspec's that counts bytes."""
+        return _Callback(self)
+
+    # -- on a terminal -------------------------------------------------------------------------------------------------
+
+    async def _show(self) -> None:
+        assert self._display is not None
+        task = self._display.add_task(self._verb, total=None, files="", saved="")
+        while True:
+            total = self.found_bytes if self._complete else None
+            self._display.update(
+                task, description=self._verb, completed=min(max(self._moved, self.bytes), self.found_bytes), total=total,
+                files=f"{self.files:,}/{self.found_files:,}{'' if self._complete else '+'} files",
+                saved=self._saved(),
+            )  # fmt: skip
+            await asyncio.sleep(_EVERY)
+
+    def _saved(self) -> str:
+        saved = self.deduplicated()
+        return f"{human_size(saved)} deduplicated" if saved else ""
+
+
+class _Callback:
+    """What fsspec's methods call; its own class would have to be imported for it, before anything is transferred."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    def set_size(self, size: int) -> None:
+        """Sizes are known from the listing."""
+
+    def relative_update(self, count: int = 1) -> None:
+        """So many bytes more."""
+        self._progress.moved(count)
+
+    def branched(self, path_1: object, path_2: object, **_: object) -> _Callback:
+        """For one file of several."""
+        return self
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class _Files(_Callback):
+    """For methods that count files, and branch off a callback for the bytes of each."""
+
+    def relative_update(self, count: int = 1) -> None:
+        """So many files more; they are counted when their batch is there."""
+
+    def branched(self, path_1: object, path_2: object, **_: object) -> _Callback:
+        return _Callback(self._progress)
+
+
+def files_callback(progress: Progress) -> Any:
+    """A callback of fsspec's for methods that count files."""
+    return _Files(progress)
+
+
+def _display() -> Display:
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
+    from rich.progress import Progress as Display
+
+    return Display(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        DownloadColumn(binary_units=True),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(compact=True),
+        TextColumn("{task.fields[files]}"),
+        TextColumn("{task.fields[saved]}"),
+        console=Console(stderr=True),
+        transient=True,
+    )

@@ -1,0 +1,371 @@
+"""How files get from one end to the other: listed, chosen and moved at the same time, in bounded memory.
+
+A listing goes into a queue while workers take from it. Small files are moved in batches, as far as the file system takes
+them so. All that goes into a branch is one transaction: one commit, or none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import click
+
+import pyxet
+from pyxet.cli.formats import human_size
+from pyxet.cli.paths import place
+from pyxet.cli.progress import Progress, files_callback
+from pyxet.cli.session import CommandError, Session
+from pyxet.cli.transfer_ends import End, Entry
+from pyxet.cli.transfer_local import LocalEnd, check_name
+from pyxet.cli.transfer_names import check_parts
+from pyxet.cli.transfer_other import other_end
+from pyxet.cli.transfer_threads import Threads
+from pyxet.cli.transfer_xet import XetEnd
+
+if TYPE_CHECKING:
+    from pyxet import AsyncXetFileSystem, Transaction
+
+T = TypeVar("T")
+
+# Files that wait to be moved, and files that are moved at once unless the user says otherwise.
+_WINDOW: Final = 4000
+_AT_ONCE: Final = 16
+# Files that go to the file system together.
+_BATCH: Final = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One file to transfer.
+
+    Attributes
+    ----------
+    needed:
+        Tells, at its turn, whether it is to be transferred at all.
+    """
+
+    source: End
+    entry: Entry
+    target: str
+    needed: Callable[[], Awaitable[bool]] | None = None
+
+
+class Transfer:
+    """One command's transfer into one end.
+
+    Parameters
+    ----------
+    message:
+        Of the commit.
+    parallel:
+        Files, and requests, at once.
+    verb:
+        What it does, for the progress: ``copying``.
+
+    Attributes
+    ----------
+    planned:
+        What would be done, in a dry run with ``--json``.
+    deleted:
+        Files that were deleted at the target.
+    """
+
+    def __init__(
+        self, session: Session, *, verb: str, message: str | None = None, parallel: int | None = None,
+        dry_run: bool = False, show: bool = True,
+    ) -> None:  # fmt: skip
+        self.session = session
+        self.threads = Threads(max(parallel or _AT_ONCE, 2))
+        self.dry_run = dry_run
+        self.progress = Progress(verb, wanted=show and not session.quiet and not dry_run)
+        self.planned: list[dict[str, Any]] = []
+        self.deleted = 0
+        self._message = message
+        self._parallel = parallel
+        self._systems: list[AsyncXetFileSystem] = []
+        self._transaction: Transaction | None = None
+
+    # -- ends ----------------------------------------------------------------------------------------------------------
+
+    async def ends(self, *typed: str) -> list[End]:
+        """The ends that paths on the command line name."""
+        places = [place(path) for path in typed]
+        urls = [found.url for found in places if found.url is not None]
+        if not urls:
+            raise click.UsageError(
+                "none of the paths is in a repository; xet:// says that one is: xet://owner/repo/branch"
+            )
+        several = len({url.endpoint for url in urls if url.endpoint is not None}) > 1
+        found: list[End] = []
+        for path, where in zip(typed, places, strict=True):
+            if where.url is not None:
+                options = self.session.options(*([path] if several else [str(url) for url in urls]))
+                found.append(XetEnd(path, where.url, self._system(options)))
+            elif where.kind == "local":
+                found.append(LocalEnd(where.path, self.threads))
+            elif where.kind == "other":
+                found.append(await other_end(path, self.threads))
+            else:
+                raise click.UsageError("- goes with one other path, which is a file of a repository")
+        return found
+
+    def _system(self, options: dict[str, Any]) -> AsyncXetFileSystem:
+        if self._parallel is not None:
+            options = options | {"limits": {"concurrency": self._parallel}}
+        # The same options give the same file system.
+        fs = pyxet.AsyncXetFileSystem(**options, asynchronous=True)
+        if fs not in self._systems:
+            self._systems.append(fs)
+        return fs
+
+    # -- the whole -----------------------------------------------------------------------------------------------------
+
+    async def into(self, target: End, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Do the work, and if it does not fail, commit what it wrote into a branch."""
+        async with AsyncExitStack() as stack:
+            for fs in self._systems:
+                await stack.enter_async_context(fs)
+            if isinstance(target, XetEnd):
+                await target.check_writable()
+            await stack.enter_async_context(self.progress)
+            if isinstance(target, XetEnd) and not self.dry_run:
+                transaction = target.fs.transaction(message=self._message)
+                self._transaction = await stack.enter_async_context(transaction)
+                self.progress.deduplicated = lambda: transaction.totals.deduplicated
+            await work()
+            self.progress.committing()
+
+    async def reading(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Do work that writes into no branch, and shows no progress."""
+        async with AsyncExitStack() as stack:
+            for fs in self._systems:
+                await stack.enter_async_context(fs)
+            await work()
+
+    async def move(self, items: AsyncIterator[Item], target: End) -> None:
+        """Transfer files while they are being listed. The first failure ends it."""
+        if self.dry_run:
+            async for item in items:
+                if item.needed is None or await item.needed():
+                    self.progress.done(item.entry.size)
+                    self.plan("copy", item.source.label(item.entry.path), target.label(item.target), item.entry.size)
+            return
+        queue: asyncio.Queue[Item | None] = asyncio.Queue(_WINDOW)
+        workers = self._parallel or _AT_ONCE
+
+        async def produce() -> None:
+            async for item in items:
+                self.progress.found(item.entry.size)
+                await queue.put(item)
+            self.progress.all_found()
+            for _ in range(workers):
+                await queue.put(None)
+
+        async def consume() -> None:
+            waiting: list[Item] = []
+            while (item := waiting.pop() if waiting else await queue.get()) is not None:
+                batch = [item]
+                while len(batch) < _batch_size(item.source, target) and not queue.empty():
+                    more = queue.get_nowait()
+                    if more is None:
+                        await queue.put(None)
+                        break
+                    if more.source is not item.source:
+                        waiting.append(more)
+                        break
+                    batch.append(more)
+                await self._move(await self._needed(batch), target)
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(produce())
+                for _ in range(workers):
+                    group.create_task(consume())
+        except BaseExceptionGroup as group_of_errors:
+            error = _first(group_of_errors)
+        else:
+            return
+        # Outside of the handler, so that it keeps its own cause.
+        raise error
+
+    async def _needed(self, batch: Sequence[Item]) -> list[Item]:
+        found = []
+        for item in batch:
+            if item.needed is None or await item.needed():
+                found.append(item)
+            else:
+                self.progress.skip(item.entry.size)
+        return found
+
+    async def _move(self, batch: list[Item], target: End) -> None:
+        if not batch:
+            return
+        source = batch[0].source
+        for item in batch:
+            _check(item, target)
+        paths, targets = [item.entry.path for item in batch], [item.target for item in batch]
+        try:
+            if isinstance(source, LocalEnd) and isinstance(target, XetEnd):
+                await target.fs._put(paths, targets, callback=files_callback(self.progress))
+            elif isinstance(source, XetEnd) and isinstance(target, LocalEnd):
+                await source.fs._get(paths, targets, callback=files_callback(self.progress))
+            elif isinstance(source, XetEnd) and isinstance(target, XetEnd) and source.fs is target.fs:
+                await target.fs._copy(paths, targets)
+            else:
+                for item in batch:
+                    await target.write(item.target, item.entry, self._counted(source.pieces(item.entry)))
+        except (pyxet.XetError, CommandError) as error:
+            if isinstance(error, pyxet.XetURLError):
+                # A name that a file of a repository cannot have.
+                raise CommandError(str(error), hint=f"rename it, or --exclude it; {self._nothing(target)}") from error
+            raise
+        except Exception as error:
+            raise CommandError(_reason(error, batch), hint=self._nothing(target)) from error
+        for item in batch:
+            self.progress.done(item.entry.size)
+
+    async def _counted(self, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        async for piece in pieces:
+            yield piece
+            self.progress.moved(len(piece))
+
+    async def delete(self, target: End, entries: Sequence[Entry]) -> None:
+        """Delete files at the target."""
+        self.deleted += len(entries)
+        if self.dry_run:
+            for entry in entries:
+                self.plan("delete", None, target.label(entry.path), entry.size)
+        elif entries:
+            await target.delete(entries)
+
+    def plan(self, action: str, source: str | None, target: str, size: int | None) -> None:
+        """Say what would be done."""
+        if self.session.json:
+            self.planned.append({"action": action, "source": source, "target": target, "size": size})
+        else:
+            self.session.line(f"{action} {source} to {target}" if source is not None else f"{action} {target}")
+
+    def _nothing(self, target: End) -> str:
+        return "nothing was committed" if isinstance(target, XetEnd) else "what was copied before stays"
+
+    # -- the end -------------------------------------------------------------------------------------------------------
+
+    def report(self, verb: str) -> None:
+        """Tell what was done: JSON on standard output, or a line on standard error."""
+        progress = self.progress
+        totals = self._transaction.totals if self._transaction is not None else None
+        commits = self._transaction.commits if self._transaction is not None else ()
+        if self.session.json:
+            value: dict[str, Any] = {
+                "files": progress.files, "bytes": progress.bytes, "skipped": progress.skipped, "deleted": self.deleted,
+                "seconds": round(progress.seconds, 3), "dry_run": self.dry_run,
+                "deduplicated": totals.deduplicated if totals else 0, "sent": totals.sent if totals else 0,
+                "commits": [{"id": commit.id, "message": commit.message} for commit in commits],
+            }  # fmt: skip
+            if self.dry_run:
+                value["planned"] = self.planned
+            self.session.data(value)
+            return
+        parts = [
+            f"{'would have ' if self.dry_run else ''}{verb} {counted(progress.files)}, {human_size(progress.bytes)}"
+        ]
+        if not self.dry_run:
+            parts[0] += f" in {progress.seconds:.1f} s"
+            if progress.seconds > 0.1 and progress.bytes:
+                parts[0] += f" ({human_size(int(progress.bytes / progress.seconds))}/s)"
+        if self.deleted:
+            parts.append(f"deleted {counted(self.deleted)}")
+        if progress.skipped:
+            parts.append(f"{progress.skipped:,} unchanged")
+        if totals is not None:
+            if totals.content:
+                parts.append(f"sent {human_size(totals.sent)}, {totals.deduplicated / totals.content:.0%} deduplicated")
+            parts.append(commits_made(commits))
+        self.session.note("; ".join(parts))
+
+
+def run(session: Session, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Run a coroutine function to its end; Ctrl-C and SIGTERM cancel it.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        It was interrupted, or told to end.
+    """
+    told = False
+
+    async def guarded() -> T | None:
+        nonlocal told
+        task = asyncio.current_task()
+        assert task is not None
+
+        def stop() -> None:
+            nonlocal told
+            told = True
+            task.cancel()
+
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, stop)
+        try:
+            return await work()
+        except asyncio.CancelledError:
+            if not told:
+                raise
+            return None
+        finally:
+            loop.remove_signal_handler(signal.SIGTERM)
+
+    result = session.run(guarded)
+    if told:
+        raise KeyboardInterrupt
+    return result  # type: ignore[return-value]  # None only where it was told to end
+
+
+def counted(files: int) -> str:
+    """``1 file``, ``2,000 files``."""
+    return "1 file" if files == 1 else f"{files:,} files"
+
+
+def commits_made(commits: Sequence[pyxet.Commit]) -> str:
+    """Which commits there are now."""
+    if not commits:
+        return "nothing changed, so there is no commit"
+    return f"commit {', '.join(commit.id[:10] for commit in commits)}"
+
+
+def _batch_size(source: End, target: End) -> int:
+    """How many files the file system takes together with profit."""
+    return _BATCH if isinstance(source, XetEnd) and (isinstance(target, LocalEnd) or _same(source, target)) else 1
+
+
+def _same(source: End, target: End) -> bool:
+    return isinstance(source, XetEnd) and isinstance(target, XetEnd) and source.fs is target.fs
+
+
+def _check(item: Item, target: End) -> None:
+    label = item.source.label(item.entry.path)
+    check_parts(item.entry.name, label)
+    if item.entry.special:
+        raise CommandError(f"{label} is no file that can be read", hint="to leave it out: --exclude")
+    if not isinstance(target, LocalEnd):
+        check_name(item.entry)
+
+
+def _reason(error: Exception, batch: Sequence[Item]) -> str:
+    """What failed, and why. Errors of the system know their file; others are those of a file that was moved alone."""
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error) or type(error).__name__
+    path = getattr(error, "filename", None)
+    if not path and len(batch) == 1:
+        path = batch[0].source.label(batch[0].entry.path)
+    return f"{path}: {text}" if path else text
+
+
+def _first(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

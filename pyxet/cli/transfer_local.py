@@ -1,0 +1,176 @@
+"""Local folders and files as one end of a transfer."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import suppress
+from typing import IO, Final
+
+from pyxet.cli.session import CommandError
+from pyxet.cli.transfer_ends import End, Entry, Known, hasher
+from pyxet.cli.transfer_threads import Threads
+
+# Files that are listed at once, and bytes that are read or written at once.
+_PAGE: Final = 500
+_PIECE: Final = 4 * 1024 * 1024
+
+
+class LocalEnd(End):
+    """A path of this machine."""
+
+    kind = "local"
+
+    def __init__(self, typed: str, threads: Threads) -> None:
+        super().__init__(typed, typed.rstrip("/") or ("/" if typed.startswith("/") else "."))
+        self._threads = threads
+
+    async def kind_of(self, path: str) -> Known | None:
+        return await self._threads.run(_kind, path)
+
+    def missing(self, path: str) -> Exception:
+        return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+
+    async def entry(self, path: str) -> Entry:
+        return await self._threads.run(_entry, path, os.path.basename(path), False)
+
+    async def scan(self, path: str, *, dates: bool = False) -> AsyncIterator[list[Entry]]:
+        async for page in self._threads.each(_walk(path)):
+            yield page
+
+    async def glob(self, pattern: str) -> list[tuple[str, Known]]:
+        return await self._threads.run(_glob, pattern)
+
+    async def pieces(self, entry: Entry) -> AsyncIterator[bytes]:
+        file = await self._threads.run(lambda: open(entry.path, "rb", buffering=0))  # noqa: SIM115
+        try:
+            while piece := await self._threads.run(file.read, _PIECE):
+                yield piece
+        finally:
+            file.close()
+
+    async def write(self, path: str, entry: Entry, pieces: AsyncIterator[bytes]) -> None:
+        unfinished = os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.{os.getpid()}.part")
+        file = await self._threads.run(_create, unfinished)
+        try:
+            try:
+                async for piece in pieces:
+                    await self._threads.run(_write_all, file, piece)
+            finally:
+                file.close()
+            await self._threads.run(os.replace, unfinished, path)
+        except BaseException:
+            with suppress(FileNotFoundError):
+                os.unlink(unfinished)
+            raise
+
+    async def digest(self, entry: Entry, like: Entry) -> str:
+        return await self._threads.run(_digest, entry.path, like)
+
+    async def delete(self, entries: Sequence[Entry]) -> None:
+        await self._threads.run(_delete, self.path, entries)
+
+
+def check_name(entry: Entry) -> None:
+    """Refuse names that no other place could have."""
+    try:
+        entry.name.encode()
+    except UnicodeEncodeError:
+        raise CommandError(f"{entry.path!a}: its name is not UTF-8", hint="rename it, or --exclude it") from None
+
+
+def _kind(path: str) -> Known | None:
+    try:
+        mode = os.stat(path).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return "folder" if stat.S_ISDIR(mode) else "file"
+
+
+def _entry(path: str, name: str, linked: bool, known: os.stat_result | None = None) -> Entry:
+    found = known or os.stat(path)
+    return Entry(
+        path, name, found.st_size, modified=found.st_mtime, linked=linked, special=not stat.S_ISREG(found.st_mode)
+    )
+
+
+def _walk(top: str) -> Iterator[list[Entry]]:
+    """All files below a folder, those of linked folders too, by name inside each folder.
+
+    A link to a folder that it lies in would never end, and is left out.
+    """
+    page: list[Entry] = []
+    waiting: list[tuple[str, str, bool, frozenset[tuple[int, int]]]] = [("", top, False, frozenset())]
+    while waiting:
+        name, folder, linked, above = waiting.pop()
+        here = os.stat(folder)
+        if (here.st_dev, here.st_ino) in above:
+            continue
+        above |= {(here.st_dev, here.st_ino)}
+        with os.scandir(folder) as found:
+            inside = sorted(found, key=lambda item: item.name)
+        folders = []
+        for item in inside:
+            below = f"{name}/{item.name}" if name else item.name
+            through = linked or item.is_symlink()
+            if item.is_dir():
+                folders.append((below, item.path, through, above))
+                continue
+            try:
+                page.append(_entry(item.path, below, linked, item.stat()))
+            except FileNotFoundError:
+                # A link to nothing; whether that matters is for those to say who want the file.
+                page.append(Entry(item.path, below, 0, special=True))
+            if len(page) >= _PAGE:
+                yield page
+                page = []
+        waiting += reversed(folders)
+    yield page
+
+
+def _glob(pattern: str) -> list[tuple[str, Known]]:
+    import glob
+
+    found = []
+    for path in sorted(glob.glob(pattern, recursive=True)):
+        path = path.rstrip("/")
+        kind = _kind(path)
+        if kind is not None:
+            found.append((path, kind))
+    return found
+
+
+def _create(path: str) -> IO[bytes]:
+    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+    return open(path, "wb", buffering=0)
+
+
+def _write_all(file: IO[bytes], data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[file.write(rest) :]
+
+
+def _digest(path: str, like: Entry) -> str:
+    with open(path, "rb", buffering=0) as file:
+        digest = hasher(like, os.fstat(file.fileno()).st_size)
+        while piece := file.read(_PIECE):
+            digest.update(piece)
+    return str(digest.hexdigest())
+
+
+def _delete(top: str, entries: Sequence[Entry]) -> None:
+    """Delete files, and the folders below ``top`` that are empty then."""
+    folders = set()
+    for entry in entries:
+        with suppress(FileNotFoundError):
+            os.unlink(entry.path)
+        folder = os.path.dirname(entry.path)
+        while len(folder) > len(top):
+            folders.add(folder)
+            folder = os.path.dirname(folder)
+    for folder in sorted(folders, key=len, reverse=True):
+        with suppress(OSError):
+            os.rmdir(folder)

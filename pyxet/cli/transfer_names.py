@@ -1,0 +1,107 @@
+"""What is transferred, and under which names: fsspec's rules for trailing slashes, patterns, what is left out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from pyxet.cli.session import CommandError
+from pyxet.cli.transfer_ends import End, Known, fixed_part, has_magic, joined
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A file or folder to transfer.
+
+    Attributes
+    ----------
+    path:
+        As its end names it.
+    target:
+        The path that a file gets; that of the folder which the content of a folder goes into.
+    """
+
+    end: End
+    path: str
+    kind: Known
+    target: str
+
+
+async def sources(given: Sequence[End], target: End, *, recursive: bool) -> list[Source]:
+    """What a command line asks for, by fsspec's rules.
+
+    A file goes into the target if that is a folder, is written with a slash at its end, or there are several sources;
+    else it gets the target's name. So does a folder, but if *it* is written with a slash, or the target is not there,
+    its content goes into the target. What a pattern matches goes into the target, with the folders that the pattern's
+    own ``*`` stand for.
+
+    Raises
+    ------
+    NotFoundError, FileNotFoundError
+        There is nothing at one of them.
+    CommandError
+        One is a folder, and ``recursive`` is not set.
+    """
+    several = len(given) > 1
+    into_folder = several or target.has_slash or await target.kind_of(target.path) == "folder"
+    found: list[Source] = []
+    for end in given:
+        kind = await end.kind_of(end.path)
+        if kind is None and has_magic(end.path):
+            found += await _matching(end, target.path, recursive=recursive)
+            continue
+        if kind is None:
+            raise end.missing(end.path)
+        named = joined(target.path, end.name)
+        if kind == "file":
+            found.append(Source(end, end.path, kind, named if into_folder else target.path))
+            continue
+        if not recursive:
+            raise CommandError(f"{end.typed} is a folder", hint="with -r it is copied with all that is in it")
+        content_only = end.has_slash or end.name in ("", ".", "..") or not into_folder
+        found.append(Source(end, end.path, kind, target.path if content_only else named))
+    return found
+
+
+async def _matching(end: End, target: str, *, recursive: bool) -> list[Source]:
+    top = fixed_part(end.path)
+    found = []
+    for path, kind in await end.glob(end.path):
+        if kind == "file" or recursive:
+            name = path[len(top) :].lstrip("/") if top else path
+            found.append(Source(end, path, kind, joined(target, name)))
+    if not found:
+        raise end.missing(end.path)
+    # What is in a folder that matches as well comes with the folder.
+    folders = {f"{source.path}/" for source in found if source.kind == "folder"}
+    return [source for source in found if not any(source.path.startswith(folder) for folder in folders)]
+
+
+def chooser(include: Sequence[str], exclude: Sequence[str]) -> Callable[[str], bool]:
+    """Whether a name is to be transferred: one of ``include`` matches, if there are any, and none of ``exclude``.
+
+    A pattern without a slash matches any part of a name, so that it may name a folder; one with a slash matches a whole
+    name, or the path of a folder that it lies in.
+    """
+
+    def chosen(name: str) -> bool:
+        return (not include or _matches(name, include)) and not _matches(name, exclude)
+
+    return chosen
+
+
+def _matches(name: str, patterns: Sequence[str]) -> bool:
+    parts = name.split("/")
+    paths = ["/".join(parts[: count + 1]) for count in range(len(parts))]
+    for pattern in patterns:
+        wanted = pattern.strip("/")
+        if any(fnmatchcase(found, wanted) for found in (paths if "/" in wanted else parts)):
+            return True
+    return False
+
+
+def check_parts(name: str, path: str) -> None:
+    """Refuse names that would lead out of the target, or that it cannot have."""
+    if not {"", ".", ".."}.isdisjoint(name.split("/")) or "\0" in name:
+        raise CommandError(f"{path}: {name!r} cannot be the name of a copy", hint="rename it, or --exclude it")
