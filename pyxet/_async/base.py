@@ -21,7 +21,14 @@ from pyxet._async.bridge import blocking_call, get_loop
 from pyxet._async.client import Client, Settings, shared_client
 from pyxet._async.edits import Edits
 from pyxet._async.fanout import in_thread
-from pyxet._async.transaction import Transaction, bound_transaction, check_not_inherited, current_transaction
+from pyxet._async.transaction import (
+    Transaction,
+    bound_transaction,
+    check_not_inherited,
+    current_transaction,
+    is_native_thread,
+    taking_part,
+)
 from pyxet._async.view import View
 from pyxet.config import Credential, Limits, RetryPolicy, Timeouts
 from pyxet.errors import ConfigError, NotSupportedError, TransactionError, XetURLError
@@ -80,6 +87,14 @@ class _ConfiguredFromOutside(type(AsyncFileSystem)):  # type: ignore[misc]  # fs
     def surroundings(cls) -> str:
         return config.surroundings()
 
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        """An instance; inside a blocking transaction that it takes part in, one that knows the transaction."""
+        made = super().__call__(*args, **kwargs)
+        if made.asynchronous or made.is_bound:
+            return made
+        transaction = made.open_transaction()
+        return made if transaction is None else transaction.insider(made)
+
 
 class FileSystemBase(AsyncFileSystem, metaclass=_ConfiguredFromOutside):  # type: ignore[misc]  # fsspec is not typed
     """See `AsyncXetFileSystem`."""
@@ -112,6 +127,7 @@ class FileSystemBase(AsyncFileSystem, metaclass=_ConfiguredFromOutside):  # type
         self._given_loop = loop
         # Folders that were made here by their URLs, and were not there: git has none without files.
         self.made_folders: dict[str, None] = {}
+        self._made_in: str | None = None
         self._credential = (
             None
             if config.is_embedded(self.endpoint)
@@ -202,6 +218,9 @@ class FileSystemBase(AsyncFileSystem, metaclass=_ConfiguredFromOutside):  # type
             raise TransactionError(
                 "a blocking call inside an asynchronous transaction would wait for the loop it blocks; await the _method"
             )
+        if transaction is None and self._made_in is not None and is_native_thread():
+            with taking_part(self._made_in):
+                return blocking_call(self.loop, function, *args, **kwargs)
         return blocking_call(self.loop, function, *args, **kwargs)
 
     async def set_session(self) -> Client:
@@ -337,6 +356,22 @@ class FileSystemBase(AsyncFileSystem, metaclass=_ConfiguredFromOutside):  # type
         # Not what the environment says by now.
         bound.endpoint, bound._credential = self.endpoint, self._credential
         return bound
+
+    @property
+    def is_bound(self) -> bool:
+        """Whether this is ``tr.fs`` of a transaction."""
+        return self._transaction_id is not None
+
+    def insider(self, identity: str) -> Self:
+        """A file system that equals this one, and was made in a transaction.
+
+        Libraries that make one from a URL hand it to threads of their own, which Python did not start: those threads take
+        part as well. On all others it is a file system like this one.
+        """
+        made = object.__new__(type(self))
+        made.__dict__.update(self.__dict__)
+        made._made_in = identity
+        return made
 
     @property
     def transaction(self) -> Transaction:

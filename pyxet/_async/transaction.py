@@ -2,7 +2,8 @@
 
 A transaction belongs to the thread or task that opened it, which a context variable tells; every file system with the
 same endpoint and user takes part there. Its state lives on one event loop, its home, to which calls from other threads
-and loops are carried. On other threads `Transaction.fs` takes part, wherever it is.
+and loops are carried. On other threads `Transaction.fs` takes part, wherever it is; and what is made inside the block, as
+libraries make file systems from URLs, takes part on the threads that such a library has of its own.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import threading
 import uuid
 import warnings
 from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from inspect import iscoroutinefunction
 from types import TracebackType
@@ -36,6 +38,8 @@ T = TypeVar("T")
 # Names only: whatever is started in a transaction keeps a copy of its context, connections for as long as they live.
 _open_here: ContextVar[tuple[str, ...]] = ContextVar("pyxet_transactions", default=())
 _by_id: WeakValueDictionary[str, Transaction] = WeakValueDictionary()
+# Whether a call comes from a library's thread after the transaction that it would have taken part in.
+_too_late: ContextVar[bool] = ContextVar("pyxet_too_late", default=False)
 
 
 class _Begun(threading.local):
@@ -66,10 +70,38 @@ def current_transaction(endpoint: str, credential: Credential | None) -> Transac
 
 def check_not_inherited(endpoint: str, credential: Credential | None) -> None:
     """Raise `TransactionError` in a fork made inside a transaction: what it writes would be commits of their own."""
+    if _too_late.get():
+        raise TransactionError(
+            "this file system was made in a transaction that has ended, and a thread of a library would write with it; "
+            "make another one with pyxet.XetFS()"
+        )
     if any(found.is_inherited and found.covers(endpoint, credential) for found in _here()):
         raise TransactionError(
             "this process was forked inside a transaction, which stays with its parent; begin one here to write"
         )
+
+
+def is_native_thread() -> bool:
+    """Whether the running thread was started by a library, not by Python: it has no context, and is nobody's in Python."""
+    return isinstance(threading.current_thread(), threading._DummyThread)
+
+
+@contextmanager
+def taking_part(identity: str) -> Iterator[None]:
+    """Have the calls of a native thread take part in a transaction; once that has ended, writing raises."""
+    transaction = _by_id.get(identity)
+    if transaction is not None and transaction.active:
+        before = _open_here.set((identity,))
+        try:
+            yield
+        finally:
+            _open_here.reset(before)
+        return
+    late = _too_late.set(True)
+    try:
+        yield
+    finally:
+        _too_late.reset(late)
 
 
 def _here() -> list[Transaction]:
@@ -119,6 +151,7 @@ class Transaction:
         self._edits: Edits | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._bound: AsyncXetFileSystem | None = None
+        self._insiders: dict[tuple[type, str], Any] = {}
         self._files: dict[Writing, tuple[Closable, Held]] = {}
         self.id = uuid.uuid4().hex
 
@@ -189,6 +222,12 @@ class Transaction:
         if self._bound is None:
             self._bound = self._owner.bound_to(self)
         return self._bound
+
+    def insider(self, fs: Any) -> Any:
+        """A file system like one that is made in the block, see `FileSystemBase.insider`. The same one each time."""
+        if self._owner.asynchronous:
+            return fs
+        return self._insiders.setdefault((type(fs), fs._fs_token), fs.insider(self.id))
 
     def check(self) -> None:
         """Raise `TransactionError` unless it is active."""
@@ -312,6 +351,7 @@ class Transaction:
         self._state = "ended"
         self._files.clear()
         self._bound = None
+        self._insiders.clear()
         _open_here.set(tuple(found.id for found in _here() if found.active))
         _begun.transactions = [found for found in _begun.transactions if found.active]
 
