@@ -26,6 +26,10 @@ from pyxet.server.object_store import sync_folder, sync_tree
 from pyxet.urls import RepoId, XetURL
 
 pygit2.option(pygit2.enums.Option.ENABLE_FSYNC_GITDIR, True)
+# git keeps small trees parsed, and reads larger ones anew for each path that is looked up in them: with a thousand files
+# in a folder that was nearly all of what a look-up of many paths cost. Within this many bytes they are kept as well.
+pygit2.option(pygit2.enums.Option.SET_CACHE_OBJECT_LIMIT, pygit2.enums.ObjectType.TREE, 4 * 1024 * 1024)
+pygit2.option(pygit2.enums.Option.SET_CACHE_MAX_SIZE, 64 * 1024 * 1024)
 
 INITIAL_MESSAGE: Final = "initial commit"
 
