@@ -1,0 +1,64 @@
+"""Second names of commands, and what is typed for repositories."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import click
+
+from pyxet import XetFS, XetURL, XetURLError
+from pyxet.cli.paths import remote
+
+
+def also_called(group: click.Group, names: Mapping[str, str]) -> None:
+    """Let commands of a group be called by other names as well, which the help does not list."""
+    known = group.get_command
+
+    def get_command(ctx: click.Context, cmd_name: str) -> click.Command | None:
+        return known(ctx, names.get(cmd_name, cmd_name))
+
+    group.get_command = get_command  # type: ignore[method-assign]  # of this group only
+
+
+def repository(path: str) -> XetURL:
+    """The path of a repository.
+
+    Raises
+    ------
+    XetURLError
+        It is something else.
+    """
+    url = remote(path)
+    if url.level != "repo":
+        raise XetURLError(f"{path!r} is not the path of a repository; expected owner/repo or datasets/owner/repo")
+    return url
+
+
+def branch_of(path: str, name: str | None) -> tuple[str, str]:
+    """Repository and branch (or tag): given as two arguments, or as one path.
+
+    Raises
+    ------
+    XetURLError
+        The path is not that of a repository, or is of one and there is no name.
+    """
+    url = remote(path)
+    if name is None and url.level == "branch" and url.revision is not None:
+        return str(replace(url, revision=None)), url.revision
+    repository(path)
+    if name is None:
+        raise click.UsageError(f"{path} is a repository: name the branch or tag behind it")
+    return path, name
+
+
+def named_like(name: str, other: str) -> str:
+    """A repository whose path may be left out but for its name: owner, kind and endpoint are those of another one."""
+    if "/" in name or ":" in name:
+        return str(repository(name))
+    return str(repository(str(replace(repository(other), repo=name))))
+
+
+def own(fs: XetFS, url: XetURL) -> str:
+    """The repository of the same kind and name in the account of the token's user."""
+    return str(replace(url, owner=fs.get_username()))

@@ -1,0 +1,26 @@
+"""JSON that is written while it is being found."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from pyxet.cli.formats import jsonable
+
+
+def write_array(items: Iterable[Any]) -> None:
+    """Dataclasses as one JSON array, an item on a line, each as soon as it is there.
+
+    Where finding them fails the array stays without its end, so that nobody takes it for all of them.
+    """
+    count = 0
+    for item in items:
+        click.echo(
+            ("," if count else "[") + "\n" + json.dumps(asdict(item), default=jsonable, ensure_ascii=False), nl=False
+        )
+        count += 1
+    click.echo("\n]" if count else "[]")
