@@ -59,9 +59,7 @@ def test_the_token_on_standard_input(cli: Cli) -> None:
 
 def test_the_token_is_asked_for_and_not_shown(cli: Cli) -> None:
     leader, follower = pty.openpty()
-    with cli.start(
-        "login", "-u", "acme", stdin=follower, stdout=follower, stderr=follower, start_new_session=True
-    ) as process:
+    with cli.start("login", "-u", "acme", stdin=follower, stdout=follower, stderr=follower) as process:
         os.close(follower)
         shown = b""
         while b": " not in shown:
@@ -78,7 +76,7 @@ def test_the_token_is_asked_for_and_not_shown(cli: Cli) -> None:
 
 def test_nobody_answers(cli: Cli) -> None:
     leader, follower = pty.openpty()
-    with cli.start("login", stdin=follower, stdout=follower, stderr=follower, start_new_session=True) as process:
+    with cli.start("login", stdin=follower, stdout=follower, stderr=follower) as process:
         os.close(follower)
         shown = b""
         while b": " not in shown:

@@ -44,12 +44,14 @@ def commands(group: click.Group = app, context: click.Context = TOP) -> dict[str
 
 
 def test_the_version(cli: Cli) -> None:
+    cli.fresh = True
     assert cli("version").lines == [f"pyxet {pyxet.__version__}"]
     assert cli("version", "--json").json["pyxet"] == pyxet.__version__
     assert cli("--version").lines == [f"pyxet {pyxet.__version__}"]
 
 
 def test_the_help_lists_the_commands(cli: Cli) -> None:
+    cli.fresh = True
     done = cli("--help")
     assert done.err == ""
     for name, entry in COMMANDS.items():
@@ -187,6 +189,7 @@ def test_no_answer_where_one_is_asked_for() -> None:
 
 
 def test_a_traceback_only_with_debug(cli: Cli) -> None:
+    cli.fresh = True
     plain = cli("cat", "acme/nothing/main/x", code=3).err
     assert plain.startswith("xet cat: ")
     assert "acme/nothing" in plain
@@ -236,6 +239,7 @@ def test_the_endpoint_and_token_may_come_from_anywhere(cli: Cli, xet: pyxet.XetF
 
 
 def test_an_embedded_endpoint(cli: Cli) -> None:
+    cli.fresh = True
     cli.variables |= {"XET_ENDPOINT": (cli.folder / "store").as_uri(), "XET_USER_TOKEN": "", "XET_USER_NAME": "acme"}
     assert cli("whoami").lines == ["acme"]
     assert cli("ls").lines == []
@@ -260,6 +264,7 @@ def test_a_reader_that_has_enough(cli: Cli, xet: pyxet.XetFS, main: str) -> None
 @pytest.mark.parametrize("span", [[], ["--range", "0-50000000"]], ids=["whole", "range"])
 def test_an_interrupt_ends_it(cli: Cli, xet: pyxet.XetFS, main: str, span: list[str]) -> None:
     """Also while it waits for somebody to read what it wrote."""
+    cli.fresh = True
     xet.pipe_file(f"{main}/a.bin", os.urandom(1 << 20) * 60)
     with cli.start("cat", f"{main}/a.bin", *span) as process:
         assert process.stdout is not None
@@ -303,6 +308,8 @@ def test_names_cannot_command_the_terminal(cli: Cli, xet: pyxet.XetFS, main: str
 def test_names_that_the_encoding_lacks(cli: Cli, xet: pyxet.XetFS, main: str) -> None:
     xet.pipe_file(f"{main}/ö€.txt", b"")
     assert cli("ls", main).out == "ö€.txt\n"
+    # Which a Python reads when it starts.
+    cli.fresh = True
     cli.variables["PYTHONIOENCODING"] = "latin-1"
     assert cli.run("ls", main)[0] == b"\xf6\\u20ac.txt\n"
 
