@@ -22,6 +22,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from _faults import UPLOAD, FaultProxy, check_clean, gated
+from _proxied import proxied
 from _settled import check_budgets, let_go
 
 import pyxet
@@ -696,3 +697,17 @@ def test_one_file_is_deleted_by_its_name_though_it_could_be_a_pattern(xet: pyxet
         xet.rm([f"{main}/d"], recursive=True, assume_literal=True)
     xet.rm([f"{main}/a1.txt", f"{main}/d/x"], assume_literal=True)
     assert xet.find(main) == []
+
+
+def test_many_small_files_are_registered_while_others_are_still_coming(
+    shared_endpoint: LocalEndpoint, main: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pyxet._async.changes._REGISTERED_AT_ONCE", 500)
+    with proxied(shared_endpoint) as (proxy, fs):
+        files = {f"{main}/{number}.bin": BINARY + b"%d" % number for number in range(1100)}
+        with fs.transaction as tr:
+            fs.pipe(files)
+            assert proxy.count(r"POST /v\d/shards") >= 1
+            assert fs.cat_file(f"{main}/3.bin") == files[f"{main}/3.bin"]
+        assert len(tr.commits) == 1
+        assert fs.cat(main, recursive=True) == files

@@ -35,6 +35,8 @@ _SAMPLE: Final = 512
 _BATCH_FILES: Final = 256
 _BATCH_BYTES: Final = 8 * 1024 * 1024
 _FILES_AT_ONCE: Final = 8
+# Files whose chunks are kept until they are registered together.
+_REGISTERED_AT_ONCE: Final = 4096
 # Pieces of a file object that is uploaded, in bytes.
 _PIECE: Final = 2 * 1024 * 1024
 
@@ -50,13 +52,10 @@ class Pending:
     content:
         Undecided bytes; a place in the spool (goes into the commit); stored content; or a file of a commit whose content
         it shares.
-    sample:
-        The first bytes of stored content, for the endpoint's questions.
     """
 
     size: int
     content: bytes | Spooled | UploadedContent | RemoteFile
-    sample: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,9 +155,8 @@ class ChangeSet:
                 await self.write(path, data, guard)
                 progress(len(data))
                 return
-            sample = await in_thread(_head, source)
             content = await self._uploader.add(source, progress=progress, sha256=sha256)
-            self._put(path, Pending(content.size, content, sample), guard)
+            self._put(path, Pending(content.size, content), guard)
 
     async def upload_object(
         self,
@@ -222,9 +220,9 @@ class ChangeSet:
         if len(self._small) >= _BATCH_FILES or self._small_bytes >= _BATCH_BYTES:
             await self._settle()
 
-    def put_stored(self, path: str, content: UploadedContent, sample: bytes, guard: Guard | None) -> None:
+    def put_stored(self, path: str, content: UploadedContent, guard: Guard | None) -> None:
         """Name stored content."""
-        self._put(path, Pending(content.size, content, sample), guard)
+        self._put(path, Pending(content.size, content), guard)
 
     async def adopt(self, pointers: Sequence[FilePointer]) -> None:
         """Write files whose content was staged, perhaps by another process."""
@@ -415,16 +413,15 @@ class ChangeSet:
                         self._small[path] = data
                         self._small_bytes += len(data)
                 raise
+        if self._uploader.unregistered >= _REGISTERED_AT_ONCE:
+            await self._uploader.flush()
 
     async def _store(self, modes: Sequence[PreuploadMode], batch: Mapping[str, bytes]) -> None:
         """Store small contents as the endpoint wants them."""
         undecided = [mode for mode in modes if self._is_undecided(mode.path, batch[mode.path])]
         own = [mode.path for mode in undecided if mode.upload_mode == "lfs" and batch[mode.path]]
         stored = await self._uploader.add_small([batch[path] for path in own])
-        decided = {
-            path: Pending(content.size, content, batch[path][:_SAMPLE])
-            for path, content in zip(own, stored, strict=True)
-        }
+        decided = {path: Pending(content.size, content) for path, content in zip(own, stored, strict=True)}
         inside = [mode.path for mode in undecided if mode.path not in decided]
         for path, spooled in zip(inside, await self._spooled([batch[path] for path in inside]), strict=True):
             decided[path] = Pending(len(batch[path]), spooled)
@@ -478,7 +475,6 @@ class PendingWriter:
         self._guard = guard
         self._sha256 = sha256
         self._small = bytearray()
-        self._sample = b""
         self._content: ContentWriter | None = None
         self.size = 0
 
@@ -490,7 +486,6 @@ class PendingWriter:
             return
         self._small += data
         if len(self._small) > MAX_SMALL:
-            self._sample = bytes(self._small[:_SAMPLE])
             self._content = self._changes.content_writer(self._sha256)
             held, self._small = bytes(self._small), bytearray()
             await self._content.write(held)
@@ -501,7 +496,7 @@ class PendingWriter:
             await self._changes.put_small(self._path, bytes(self._small), self._guard)
         else:
             content = await self._content.close()
-            self._changes.put_stored(self._path, content, self._sample, self._guard)
+            self._changes.put_stored(self._path, content, self._guard)
 
     async def discard(self) -> None:
         """Forget the file."""
@@ -514,8 +509,3 @@ def folders_of(path: str) -> list[str]:
     """The folders that a path lies in, outermost first."""
     parts = path.split("/")
     return ["/".join(parts[:count]) for count in range(1, len(parts))]
-
-
-def _head(source: Path) -> bytes:
-    with source.open("rb") as file:
-        return file.read(_SAMPLE)

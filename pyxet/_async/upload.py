@@ -213,6 +213,11 @@ class Uploader:
             self._finished = []
             await self.packer.aclose()
 
+    @property
+    def unregistered(self) -> int:
+        """Files that `flush` would register."""
+        return len(self._finished)
+
     def check(self) -> None:
         """Raise if the session has ended or a part of it failed."""
         self._loop = asyncio.get_running_loop()
