@@ -14,8 +14,8 @@ from itertools import islice
 from typing import Final
 
 from pyxet._async.hub import Hub
-from pyxet._async.lookups import Lookups
 from pyxet._async.revisions import Revisions
+from pyxet._async.together import Lookups
 from pyxet.errors import EntryNotFoundError
 from pyxet.protocol.messages import TreeEntry
 from pyxet.urls import RepoId, may_be_commit, quote_revision

@@ -13,6 +13,7 @@ from pyxet._async.catalog import Catalog
 from pyxet._async.hub import Hub
 from pyxet._async.many import SmallFiles
 from pyxet._async.revisions import Revisions
+from pyxet._async.together import Ranges
 from pyxet._async.transport import Transport
 from pyxet.config import Credential, Limits, RetryPolicy, Timeouts
 from pyxet.urls import RepoId
@@ -43,6 +44,7 @@ class Client:
         self._entered: WeakKeyDictionary[asyncio.AbstractEventLoop, int] = WeakKeyDictionary()
         self._cas: dict[RepoId, Cas] = {}
         self.small = SmallFiles(self.cas, self.limits)
+        self.ranges = Ranges()
 
     def cas(self, repo: RepoId) -> Cas:
         """The CAS as a repository's tokens open it."""

@@ -26,14 +26,12 @@ from pyxet._async.many import Placed, is_small
 from pyxet._async.partial import download_to
 from pyxet._async.readahead import Content
 from pyxet._async.scanning import Scanning
+from pyxet._async.together import DEFAULT_GAP
 from pyxet._async.view import Found, Info, View
 from pyxet.errors import XetURLError
 from pyxet.protocol.hashing import Buffer
 from pyxet.types import RemoteFile
 
-# Ranges of one file that lie nearer to each other than this many bytes are fetched as one. Each end of a range costs half
-# a chunk on average, so reading through a gap of two chunks costs no more bytes than a second plan would.
-DEFAULT_GAP: Final = 128 * 1024
 OnError = Literal["raise", "omit", "return"]
 # Pieces in which pending content is written to a local file.
 _PIECE: Final = 4 * 1024 * 1024
@@ -58,7 +56,12 @@ class Reading(Scanning):
             What came is not the file's content.
         """
         view, found = await self.find_one(*self.parse_file(path))
-        return await self._content(view, _file(path, found), *_bounds(found.size, start, end))
+        file = _file(path, found)
+        first, last = _bounds(file.size, start, end)
+        if isinstance(file.content, RemoteFile) and last - first < file.size:
+            client = await self.connect()
+            return await client.ranges.read(file.content, first, last, Downloader(client).read)
+        return await self._content(view, file, first, last)
 
     @at_home
     async def _cat(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import AsyncIterator
 
 import pytest
-from _faults import FAST, FaultProxy, answer, check_clean, gated
+from _faults import FAST, FaultProxy, answer, check_clean, flipped, gated
 
 import pyxet
 from pyxet import AccessDeniedError, AsyncXetFileSystem, BadRequestError, NotFoundError
@@ -26,7 +27,7 @@ async def through(
             proxy.url, "acme", shared_endpoint.token, retry=FAST, asynchronous=True, listings_expiry_time=0
         ) as fs:
             yield proxy, fs
-            assert not (await fs.connect()).catalog._lookups._gathering
+            assert (await fs.connect()).catalog._lookups._turns.is_idle
         await check_clean()
 
 
@@ -103,3 +104,61 @@ async def test_cancelled_look_ups(through: tuple[FaultProxy, AsyncXetFileSystem]
         assert task.cancelled()
         task = asyncio.create_task(fs._info(f"{main}/{NAMES[5]}"))
     assert (await task)["size"] == 3
+
+
+# -- ranges ------------------------------------------------------------------------------------------------------------
+
+PLANS = r"GET /v2/reconstructions/"
+CONTENT = random.Random(5).randbytes(3_000_000)
+
+
+async def test_ranges_of_a_file_that_are_near_each_other(
+    through: tuple[FaultProxy, AsyncXetFileSystem], xet: pyxet.XetFS, main: str
+) -> None:
+    proxy, fs = through
+    path = f"{main}/big"
+    xet.pipe_file(path, CONTENT)
+    spans = [(number * 1000, number * 1000 + 500) for number in range(20)]
+    spans += [(2_000_000, 2_000_100), (2_000_050, 2_000_200), (-10, None), (0, 500), (7, 7)]  # type: ignore[list-item]
+    parts = await asyncio.gather(*(fs._cat_file(path, *span) for span in spans))
+    assert parts == [CONTENT[start:end] for start, end in spans]
+    # One plan for what begins the file, one for what is in the middle, one for the end.
+    assert proxy.count(PLANS) == 3
+    assert proxy.count(LOOK) == 1
+    proxy.clear()
+    # Ranges far apart, and those of another file, are read on their own.
+    xet.pipe_file(f"{main}/other", CONTENT[::-1])
+    parts = await asyncio.gather(
+        fs._cat_file(path, 100, 200), fs._cat_file(path, 1_000_000, 1_000_001), fs._cat_file(f"{main}/other", 100, 200)
+    )
+    assert parts == [CONTENT[100:200], CONTENT[1_000_000:1_000_001], CONTENT[::-1][100:200]]
+    assert proxy.count(PLANS) == 3
+
+
+async def test_what_is_wrong_with_one_range_is_not_the_others_error(
+    through: tuple[FaultProxy, AsyncXetFileSystem], xet: pyxet.XetFS, main: str
+) -> None:
+    proxy, fs = through
+    path = f"{main}/big"
+    xet.pipe_file(path, CONTENT)
+    # The header of a chunk is damaged in the body of the merged range.
+    damaged = proxy.rule(r"GET /v1/xorbs/", flipped(0), times=1)
+    spans = [(start, start + 50_000) for start in range(0, 500_000, 100_000)]
+    parts = await asyncio.gather(*(fs._cat_file(path, *span) for span in spans))
+    assert parts == [CONTENT[start:end] for start, end in spans]
+    assert damaged.used == 1 + len(spans)
+
+
+async def test_cancelled_ranges(
+    through: tuple[FaultProxy, AsyncXetFileSystem], xet: pyxet.XetFS, main: str
+) -> None:  # fmt: skip
+    proxy, fs = through
+    path = f"{main}/big"
+    xet.pipe_file(path, CONTENT)
+    proxy.rule(r"GET /v1/xorbs/", gated())
+    tasks = [asyncio.create_task(fs._cat_file(path, number, number + 9)) for number in range(3)]
+    await proxy.arrival()
+    tasks[0].cancel()
+    await asyncio.wait(tasks[:1])
+    proxy.open_gate()
+    assert await asyncio.gather(*tasks[1:]) == [CONTENT[1:10], CONTENT[2:11]]
