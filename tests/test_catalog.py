@@ -81,6 +81,15 @@ def test_when_the_files_of_a_folder_changed(shared_endpoint: LocalEndpoint, main
         assert fs.modified(names[0]) == fs.log(main)[0].date
 
 
+def test_when_files_of_many_folders_changed(shared_endpoint: LocalEndpoint, main: str) -> None:
+    with proxied(shared_endpoint, listings_expiry_time=NEVER) as (proxy, fs):
+        fs.pipe({f"{main}/a/{number % 40:02}/{number // 40}": b"x" for number in range(160)})
+        names = fs.find(f"{main}/a")
+        proxy.seen.clear()
+        assert {fs.modified(name) for name in names} == {fs.log(main)[0].date}
+        assert proxy.count(LOOK) <= 10
+
+
 def test_one_file_is_asked_for_alone(shared_endpoint: LocalEndpoint, main: str) -> None:
     with proxied(shared_endpoint, listings_expiry_time=NEVER) as (proxy, fs):
         fs.pipe({f"{main}/a/{number}": b"x" for number in range(5)})

@@ -26,6 +26,7 @@ ALLOWED: dict[str, set[str]] = {
     "fs": BASE | {"_async"},
     "path": BASE | {"fs"},
     "parquet": BASE | {"fs"},
+    "duckdb": BASE | {"fs", "_async"},
     "polars": BASE | {"fs"},
     "dask": BASE | {"fs", "parquet"},
     "ray": BASE | {"fs", "parquet"},

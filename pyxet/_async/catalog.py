@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Final
 
@@ -22,7 +22,7 @@ from pyxet.urls import RepoId, may_be_commit, quote_revision
 
 # Entries of commits that are remembered, and entries of folders whose listing is.
 MAX_ENTRIES: Final = 50_000
-# How many files of a folder are asked at once when they last changed, once that many were asked for one by one.
+# For how many files it is asked at once when they last changed, once that many were asked for one by one.
 _MAX_DATED: Final = 50
 
 Key = tuple[RepoId, str, str]
@@ -38,7 +38,8 @@ class Catalog:
         self._lock = threading.Lock()
         # ``None`` where there is nothing.
         self._entries: OrderedDict[Key, TreeEntry | None] = OrderedDict()
-        self._dated: OrderedDict[Key, dict[str, TreeEntry]] = OrderedDict()
+        # Those of a commit that were asked for when they last changed.
+        self._dated: OrderedDict[tuple[RepoId, str], dict[str, TreeEntry]] = OrderedDict()
         self._folders: OrderedDict[Key, dict[str, TreeEntry]] = OrderedDict()
         self._in_folders = 0
 
@@ -131,26 +132,20 @@ class Catalog:
     async def expanded(self, repo: RepoId, commit: str, path: str) -> TreeEntry | None:
         """What is at a path, with the commit that last changed it: dear for the endpoint, so only where it is asked for.
 
-        Who asks for one file of a folder after another, as tools do that keep a cache of their own, gets those to come
-        with it: as many as were asked for before.
+        Who asks for one file after another, as tools do that keep a cache of their own, gets those to come with it: as many
+        as were asked for before.
         """
-        key = (repo, commit, path.rpartition("/")[0])
         with self._lock:
-            dated = self._dated.setdefault(key, {})
+            dated = self._dated.setdefault((repo, commit), {})
             if path in dated:
                 return dated[path]
-            names = self._folders.get(key, {}) if dated else {}
-            wanted = [path]
-            for name in islice(names, list(names).index(path) + 1 if path in names else 0, None):
-                if len(wanted) >= min(len(dated), _MAX_DATED):
-                    break
-                if name not in dated and names[name].type == "file":
-                    wanted.append(name)
+            ahead = (name for name in self._files_after(repo, commit, path) if name not in dated)
+            wanted = [path, *islice(ahead, max(0, min(len(dated), _MAX_DATED) - 1))]
         page = await self._hub.paths_info(repo, commit, wanted, expand=True)
         with self._lock:
-            dated = self._dated.setdefault(key, {})
+            dated = self._dated.setdefault((repo, commit), {})
             dated.update((entry.path, entry) for entry in page.entries)
-            self._dated.move_to_end(key)
+            self._dated.move_to_end((repo, commit))
             while len(self._dated) > 1 and sum(map(len, self._dated.values())) > MAX_ENTRIES:
                 self._dated.popitem(last=False)
             return dated.get(path)
@@ -171,6 +166,24 @@ class Catalog:
             while self._in_folders > MAX_ENTRIES and len(self._folders) > 1:
                 _, dropped = self._folders.popitem(last=False)
                 self._in_folders -= len(dropped)
+
+    def _files_after(self, repo: RepoId, commit: str, path: str) -> Iterator[str]:
+        """The files that follow a path in its folder and in those around it, as far as their listings are remembered."""
+        while path:
+            folder = path.rpartition("/")[0]
+            names = list(self._folders.get((repo, commit, folder), ()))
+            following = names[names.index(path) + 1 :] if path in names else []
+            for name in following:
+                yield from self._files_in(repo, commit, name)
+            path = folder
+
+    def _files_in(self, repo: RepoId, commit: str, path: str) -> Iterator[str]:
+        """A path if it is a file, or the files that are remembered to be in it."""
+        known, entry = self._known(repo, commit, path)
+        if known and entry is not None and entry.type == "file":
+            yield path
+        for name in self._folders.get((repo, commit, path), ()):
+            yield from self._files_in(repo, commit, name)
 
     def _known(self, repo: RepoId, commit: str, path: str) -> tuple[bool, TreeEntry | None]:
         """Whether it is remembered what is at a path, and what."""
