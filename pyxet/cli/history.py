@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Final
 
 import click
 
+import pyxet
 from pyxet.cli.command import command
 from pyxet.cli.formats import human_size, moment
 from pyxet.cli.names import repository
+from pyxet.cli.paths import remote
 from pyxet.cli.session import Session
 from pyxet.cli.streams import write_array
 
@@ -34,10 +36,14 @@ _MARKS: Final = {"added": ("+", "green"), "removed": ("-", "red"), "changed": ("
 @click.argument("path")
 @click.option("-n", "count", metavar="N", type=click.IntRange(1), help="The newest N; all if not given.")
 def log(session: Session, path: str, count: int | None) -> None:
-    """Newest first, each as soon as it is found. Of a file or folder only those commits that changed it, for which the
-    path is looked up in one commit after the other.
+    """Newest first, each as soon as it is found. Of a file or folder only those commits that changed it; for that the
+    path is looked up in one commit after the other. What was deleted has a log, too.
     """
-    commits = islice(session.fs(path).commits(path), count)
+    found = session.fs(path).commits(path)
+    first = next(found, None)
+    if first is None:
+        raise pyxet.EntryNotFoundError(f"no commit of {remote(path).branch_path} has {remote(path).path!r}")
+    commits = islice(chain([first], found), count)
     if session.json:
         write_array(commits)
         return
