@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import textwrap
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
@@ -38,14 +39,20 @@ and with `NO_COLOR`. An error is one or two lines that say what failed, why, and
 
 def page() -> str:
     """The whole page."""
-    parts = [_START]
     top = click.Context(app, info_name="xet")
-    parts += ["## Options of all commands\n", *_options(app, top, set())]
-    common = {option for parameter in app.params for option in parameter.opts}
-    parts += ["`--json` is an option of those commands that list it.\n"]
+    # The options of every command are those that the group of branches has, which has no others.
+    common = {_identity(parameter) for parameter in _found(app, top, "branch").params}
+    parts = [_START, "## Options of all commands\n"]
+    parts += _options([parameter for parameter in app.params if _identity(parameter) in common])
+    parts += ["Of `xet` itself, without a command:\n"]
+    parts += _options([parameter for parameter in app.params if _identity(parameter) not in common])
     for name in COMMANDS:
         parts += _command(_found(app, top, name), top, common, depth=2)
     return "\n".join(parts)
+
+
+def _identity(parameter: click.Parameter) -> str:
+    return f"{parameter.opts} {getattr(parameter, 'help', '')}"
 
 
 def _found(group: click.Group, context: click.Context, name: str) -> click.Command:
@@ -58,29 +65,37 @@ def _command(command: click.Command, above: click.Context, common: set[str], dep
     context = click.Context(command, info_name=command.name, parent=above)
     yield f"{'#' * depth} `{context.command_path}`\n"
     for paragraph in (command.help or "").split("\n\n"):
-        yield " ".join(paragraph.split()) + "\n"
+        yield textwrap.fill(" ".join(paragraph.split()), 120, break_long_words=False, break_on_hyphens=False) + "\n"
     if isinstance(command, click.Group):
         for name in command.list_commands(context):
             yield from _command(_found(command, context, name), context, common, depth + 1)
         return
     usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
     yield f"```\n{usage}\n```\n"
-    yield from _options(command, context, common)
+    yield from _options([parameter for parameter in command.params if _identity(parameter) not in common])
     yield "```\n" + "\n".join(getattr(command, "examples", ())) + "\n```\n"
 
 
-def _options(command: click.Command, context: click.Context, left_out: set[str]) -> Iterator[str]:
-    records = [
-        record
-        for parameter in command.params
-        if not left_out.issuperset(parameter.opts) and (record := parameter.get_help_record(context))
-    ]
-    if records:
-        yield "| option | |\n|---|---|"
-        for names, text in records:
-            names, text = names.replace("|", r"\|"), text.replace("|", r"\|")
-            yield f"| `{names}` | {text} |"
-        yield ""
+def _options(parameters: Sequence[click.Parameter]) -> Iterator[str]:
+    """A table of options, made without click's own formatting, which differs between its versions."""
+    options = [parameter for parameter in parameters if isinstance(parameter, click.Option)]
+    if not options:
+        return
+    yield "| option | |\n|---|---|"
+    for option in options:
+        names = ", ".join(sorted(option.opts, key=len))
+        if option.secondary_opts:
+            names += f" / {', '.join(option.secondary_opts)}"
+        elif isinstance(option.type, click.Choice):
+            names += f" [{'|'.join(option.type.choices)}]"
+        elif not option.is_flag:
+            names += f" {option.metavar}"
+        text = option.help or ""
+        if option.show_default:
+            text += f" [default: {option.default}]"
+        names, text = names.replace("|", r"\|"), text.replace("|", r"\|")
+        yield f"| `{names}` | {text} |"
+    yield ""
 
 
 if __name__ == "__main__":

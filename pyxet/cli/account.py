@@ -20,11 +20,14 @@ from pyxet.cli.session import CommandError, Session
         "xet login --host localhost:8787 < token.txt",
     ],
 )
-@click.option("-u", "--user", help="Name of the user; the one that the token belongs to if not given.")
+@click.option("-u", "--user", metavar="USER", help="Name of the user; the one that the token belongs to if not given.")
 @click.option(
-    "-t", "--token", help="Access token. Others can see it on the command line; better let yourself be asked."
+    "-t",
+    "--token",
+    metavar="TOKEN",
+    help="Access token. Others can see it on the command line; better let yourself be asked.",
 )
-@click.option("-e", "--email", help="For those who know it from the first pyxet; it is not used.")
+@click.option("-e", "--email", metavar="EMAIL", help="For those who know it from the first pyxet; it is not used.")
 @click.option("--host", metavar="HOST", help="Endpoint that the login is for; another name of --endpoint.")
 @click.option("--force", is_flag=True, help="Save it without asking the endpoint whether the token is good.")
 @click.option("--no-overwrite", is_flag=True, help="Fail if a login for the endpoint is saved already.")

@@ -22,13 +22,25 @@ from pyxet.local import server
     connects=False,
     examples=["xet serve --root ./store --user acme", "xet serve --root ./store --port 0 --token secret"],
 )
-@click.option("--root", required=True, help="Directory of repositories and content.")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--root", metavar="DIR", required=True, help="Directory of repositories and content.")
+@click.option("--host", metavar="HOST", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(
-    "--port", default=8787, show_default=True, type=click.IntRange(0, 65535), help="Port; 0 takes a free one."
+    "--port",
+    metavar="PORT",
+    default=8787,
+    show_default=True,
+    type=click.IntRange(0, 65535),
+    help="Port; 0 takes a free one.",
 )
-@click.option("--user", default="local", show_default=True, envvar="XET_USER_NAME", help="User who may do everything.")
-@click.option("--token", envvar="XET_USER_TOKEN", help="That user's token; a random one if not given.")
+@click.option(
+    "--user",
+    metavar="USER",
+    default="local",
+    show_default=True,
+    envvar="XET_USER_NAME",
+    help="User who may do everything.",
+)
+@click.option("--token", metavar="TOKEN", envvar="XET_USER_TOKEN", help="That user's token; a random one if not given.")
 def serve(session: Session, root: str, host: str, port: int, user: str, token: str | None) -> None:
     """It runs until it is interrupted, or told to end by SIGTERM. The directory is made if it is not there. Its first
     lines say where it listens and how to try it; with --json one line of JSON does.

@@ -18,7 +18,7 @@ from pyxet.cli.session import Session
     examples=["xet tree acme/titanic/main", "xet tree acme/titanic -L 2"],
 )
 @click.argument("path")
-@click.option("-L", "--level", "depth", type=click.IntRange(1), help="How many levels deep.")
+@click.option("-L", "--level", "depth", metavar="N", type=click.IntRange(1), help="How many levels deep.")
 def tree(session: Session, path: str, depth: int | None) -> None:
     """Below a repository, its branches with what is in them."""
     url = remote(path)
