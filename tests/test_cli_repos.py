@@ -64,6 +64,7 @@ def answering(cli: Cli, text: bytes, *arguments: str) -> tuple[int, str]:
             while piece := os.read(leader, 4096):
                 shown += piece
         os.close(leader)
+    assert process.returncode is not None
     return process.returncode, shown.decode()
 
 

@@ -114,7 +114,7 @@ def test_differences(xet: pyxet.XetFS, repo: str, main: str) -> None:
     ]  # fmt: skip
     other = {"added": "removed", "removed": "added", "changed": "changed"}
     back = listed(xet, repo, "main", "before")
-    assert sorted((other[kind], path, new, old) for kind, path, old, new in back) == sorted(found)  # type: ignore[type-var]
+    assert sorted((other[kind], path, new, old) for kind, path, old, new in back) == sorted(found)
     change = next(change for change in xet.diff(f"xet://{repo}", "before", "main@{now}") if change.path == "a")
     blobs = [xet.info(f"{repo}/{revision}/a")["blob_id"] for revision in ("before", "main")]
     assert change == PathChange("a", "changed", 1, 2, *blobs)

@@ -260,9 +260,12 @@ def test_settings(through: tuple[FaultProxy, pyxet.XetFS], repo: str) -> None:
         with pytest.raises(BadRequestError):
             fs.set_repo_attr(repo, name, value)
     proxy.clear()
-    for name, value in (("colour", True), ("private", "yes"), ("private", 1), ("gated", True), ("visibility", None)):
+    wrong: list[tuple[str, object]] = [
+        ("colour", True), ("private", "yes"), ("private", 1), ("gated", True), ("visibility", None)
+    ]  # fmt: skip
+    for name, given in wrong:
         with pytest.raises(ConfigError, match=r"expected|setting"):
-            fs.set_repo_attr(repo, name, value)
+            fs.set_repo_attr(repo, name, given)
     assert proxy.seen == []
     with pytest.raises(RepositoryNotFoundError):
         fs.set_repo_attr(f"{repo}-nope", "private", True)
