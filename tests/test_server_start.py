@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -207,7 +208,18 @@ def test_xet_serve(tmp_path: Path, number: signal.Signals) -> None:
             rf"serving {tmp_path}/root at (http://127\.0\.0\.1:\d+) for user acme with token xet_given\n", line
         )
         assert match, line
+        assert process.stdout is not None
+        trial = process.stdout.readline()
+        assert trial.startswith("try it: ")
+        # As it stands, in a shell where the command is found.
+        bin_first = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        tried = subprocess.run(
+            trial.removeprefix("try it: "), shell=True, capture_output=True, text=True, check=False,
+            env=os.environ | {"PATH": bin_first},
+        )  # fmt: skip
+        assert tried.returncode == 0, tried.stderr
         client = RawClient(Served(match[1]), "xet_given")
+        assert client.get("/api/models/acme/hello").status == 200
         client.make_repo("acme/x")
         commit = client.write("acme/x", {"a.txt": "a"})
         process.send_signal(number)
@@ -217,6 +229,25 @@ def test_xet_serve(tmp_path: Path, number: signal.Signals) -> None:
         match = re.search(r"(http://\S+) for user acme with token (xet_[0-9a-f]{32})$", line)
         assert match, line
         assert RawClient(Served(match[1]), match[2]).get("/api/models/acme/x").json["sha"] == commit
+
+
+def test_xet_serve_for_programs(tmp_path: Path) -> None:
+    with serving("--root", tmp_path / "root", "--port", "0", "--json") as (_, line):
+        told = json.loads(line)
+        assert told["root"] == str(tmp_path / "root")
+        assert (
+            RawClient(Served(told["url"]), told["token"]).get("/api/whoami-v2").json["name"] == told["user"] == "local"
+        )
+
+
+@pytest.mark.parametrize("arguments", [[], ["--root", "x", "--port", "99999"], ["--root", "x", "more"]])
+def test_xet_serve_with_arguments_that_make_no_sense(arguments: list[str], tmp_path: Path) -> None:
+    done = subprocess.run(command(*arguments), capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    first, second = done.stderr.splitlines()
+    assert first.startswith("xet serve: ")
+    assert second == "see xet serve --help"
+    assert not list(tmp_path.iterdir())
 
 
 def test_xet_serve_that_cannot_start_says_why_in_a_line(tmp_path: Path) -> None:
