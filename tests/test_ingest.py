@@ -405,6 +405,15 @@ def test_what_makes_no_sense(xet: XetFS, shared_endpoint: LocalEndpoint, repo: s
         pyxet.ingest(tmp_path, f"{repo}/{ids(xet, main)[0]}", fs=xet)
 
 
+@pytest.mark.parametrize(("engine", "package"), [("dask", "distributed"), ("ray", "ray")])
+def test_an_engine_that_is_not_installed(
+    xet: XetFS, main: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: Any, package: str
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ConfigError, match=rf'needs {package}: pip install "pyxet\[{engine}\]"'):
+        pyxet.ingest(tmp_path, main, fs=xet, engine=engine)
+
+
 # -- commits and progress ----------------------------------------------------------------------------------------------
 
 

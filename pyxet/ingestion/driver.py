@@ -121,12 +121,13 @@ def ingest(
     url = _branch_or_folder(fs, destination)
     tree = Source(stringify_path(source), source_options or {}, source_fs)
     copier = Copier(tree.fs, _for_workers(fs, engine), url)
+    chosen = engine_of(engine, copier, fs, client)
     about = {"source": tree.name, "destination": url.full_path, "endpoint": fs.endpoint}
     place = default_place(about) if journal is None else Path(journal)
     with closing(Journal(place, about)) as opened:
         run = _Run(fs, url, opened, Callback.as_callback(callback))
         listed = batches(run.unknown(tree), most_files=batch_files, most_bytes=batch_bytes)
-        run.copy(listed, engine_of(engine, copier, fs, client))
+        run.copy(listed, chosen)
         if run.failed and on_error == "raise":
             raise IngestError(
                 f"{run.failed:,} files of {tree.name} could not be copied, so nothing is committed; on_error='skip' does "
@@ -206,9 +207,13 @@ class _Run:
 
     def copy(self, listed: Iterator[Batch], engine: Engine) -> None:
         """Have all batches copied, as many of them at once as the engine takes."""
-        again: deque[_Work] = deque()
+        first = next(listed, None)
+        if first is None:
+            return
+        again = deque([_Work(first)])
         under_way: dict[Any, _Work] = {}
         try:
+            engine.start()
             while True:
                 while len(under_way) < engine.capacity:
                     if again:

@@ -31,7 +31,14 @@ class WorkersDiedError(Exception):
 
 
 class Engine(ABC):
-    """Runs batches; what it gives for one that is submitted is its own, and only compared."""
+    """Runs batches; what it gives for one that is submitted is its own, and only compared.
+
+    Making one only looks whether it can be had; `start` is for when there is something to do.
+    """
+
+    @abstractmethod
+    def start(self) -> None:
+        """Get ready for the first batch."""
 
     @abstractmethod
     def submit(self, batch: Batch) -> Any:
@@ -62,6 +69,9 @@ class LocalEngine(Engine):
         self._copier = copier
         self._fs = fs
         self._tasks: set[asyncio.Task[Any]] = set()
+
+    def start(self) -> None:
+        pass
 
     @property
     def capacity(self) -> int:
@@ -103,18 +113,22 @@ class DaskEngine(Engine):
     """
 
     def __init__(self, copier: Copier, client: Any) -> None:
-        self._distributed = distributed = _package("distributed", "dask")
+        self._distributed = _package("distributed", "dask")
         self._opened = ExitStack()
-        if client is None:
-            try:
-                client = distributed.get_client()
-            except ValueError:
-                cluster = self._opened.enter_context(distributed.LocalCluster())
-                client = self._opened.enter_context(distributed.Client(cluster))
-        elif isinstance(client, str):
-            client = self._opened.enter_context(distributed.Client(client))
         self._client = client
         self._copier = copier
+
+    def start(self) -> None:
+        distributed, opened = self._distributed, self._opened.enter_context
+        if self._client is None:
+            try:
+                self._client = distributed.get_client()
+            except ValueError:
+                # The usual port of its web page is that of `xet serve`, and it warns where that is taken.
+                cluster = opened(distributed.LocalCluster(dashboard_address=":0"))
+                self._client = opened(distributed.Client(cluster))
+        elif isinstance(self._client, str):
+            self._client = opened(distributed.Client(self._client))
 
     @property
     def capacity(self) -> int:
@@ -150,14 +164,20 @@ class RayEngine(Engine):
     """The ray cluster that this process is connected to, or one on this machine for as long as the ingest takes."""
 
     def __init__(self, copier: Copier, client: Any) -> None:
-        self._ray = ray = _package("ray", "ray")
-        self._is_ours = not ray.is_initialized()
-        if self._is_ours:
-            ray.init(address=client, log_to_driver=False)
-        elif client is not None:
+        self._ray = _package("ray", "ray")
+        self._address = client
+        self._copier: Any = copier
+        self._run: Any = None
+        self._is_ours = False
+        if client is not None and self._ray.is_initialized():
             raise ConfigError("ray is connected already, so no other address can be given")
-        self._run = ray.remote(max_retries=_DEATHS, num_cpus=1)(_run)
-        self._copier = ray.put(copier)
+
+    def start(self) -> None:
+        if not self._ray.is_initialized():
+            self._ray.init(address=self._address, log_to_driver=False)
+            self._is_ours = True
+        self._run = self._ray.remote(max_retries=_DEATHS, num_cpus=1)(_run)
+        self._copier = self._ray.put(self._copier)
 
     @property
     def capacity(self) -> int:
