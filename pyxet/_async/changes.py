@@ -34,7 +34,7 @@ _SAMPLE: Final = 512
 # Small contents wait for the endpoint's decision until there are so many, or so many bytes, of them.
 _BATCH_FILES: Final = 256
 _BATCH_BYTES: Final = 8 * 1024 * 1024
-_FILES_AT_ONCE: Final = 8
+_FILES_AT_ONCE: Final = 16
 # Files whose chunks are kept until they are registered together.
 _REGISTERED_AT_ONCE: Final = 4096
 # Pieces of a file object that is uploaded, in bytes.
@@ -152,7 +152,7 @@ class ChangeSet:
             size, data = await self._local.peek(source)
             sized(size)
             if data is not None:
-                await self.write(path, data, guard)
+                await self.put_small(path, data, guard)
                 progress(len(data))
                 return
             content = await self._uploader.add(source, progress=progress, sha256=sha256)

@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 from pyxet._async.fanout import in_thread
 
 # Files that a worker thread reads in one go; few, as a slow disk answers several threads better than one.
-_GROUP: Final = 4
+_GROUP: Final = 8
 
 Peeked: TypeAlias = tuple[int, bytes | None]
 
