@@ -12,69 +12,31 @@ import argparse
 import json
 import os
 import platform
-import shutil
-import subprocess
 import sys
 import tempfile
-import threading
 import time
 from datetime import date
 from pathlib import Path
 from typing import Any
 
+import distributed
 from fsspec.callbacks import Callback
 from generated import GeneratedFileSystem
+from watching import MB, Endpoint, Memory, busy, endpoint
 
 import pyxet
 
-MB = 1_000_000
-_SERVER = """
-import sys, pyxet
-with pyxet.testing.local_endpoint(root=sys.argv[1], user="acme") as endpoint:
-    print(endpoint.url, endpoint.token, flush=True)
-    sys.stdin.read()
-"""
-
-
-class Memory(threading.Thread):
-    """Resident memory of processes, in MB, once a second."""
-
-    def __init__(self) -> None:
-        super().__init__(daemon=True)
-        self.processes: dict[str, int] = {}
-        self.samples: dict[str, list[int]] = {}
-        self._ended = threading.Event()
-
-    def run(self) -> None:
-        while not self._ended.wait(1.0):
-            for name, process in list(self.processes.items()):
-                try:
-                    pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
-                except (OSError, IndexError):
-                    continue
-                self.samples.setdefault(name, []).append(pages * os.sysconf("SC_PAGESIZE") // MB)
-
-    def summary(self) -> dict[str, dict[str, int]]:
-        """Of each process: the peak of each quarter of the run."""
-        self._ended.set()
-        found = {}
-        for name, values in self.samples.items():
-            step = max(1, -(-len(values) // 4))
-            found[name] = {
-                f"quarter {at // step + 1}": max(values[at : at + step]) for at in range(0, len(values), step)
-            }
-        return found
-
 
 class Progress(Callback):
-    """A line every ten seconds."""
+    """A line every ten seconds, and when the last content was stored: what comes after it is the commit."""
 
-    last = 0.0
+    printed = 0.0
+    moved = 0.0
 
     def call(self, *args: Any, **kwargs: Any) -> None:
-        now = time.monotonic()
-        if now - self.last > 10:
-            self.last = now
+        self.moved = now = time.monotonic()
+        if now - self.printed > 10:
+            self.printed = now
             print(f"{self.value / MB:,.0f} of {(self.size or 0) / MB:,.0f} MB", file=sys.stderr, flush=True)
 
 
@@ -85,52 +47,37 @@ def main() -> None:
     arguments.add_argument("--workers", type=int, default=2)
     arguments.add_argument("--root", type=Path, default=None)
     options = arguments.parse_args()
-    root = Path(tempfile.mkdtemp(prefix="pyxet-ingest-", dir=options.root))
-    server = subprocess.Popen(
-        [sys.executable, "-c", _SERVER, str(root / "store")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    try:
-        assert server.stdout is not None
-        url, token = server.stdout.readline().split()
-        print(json.dumps(measured(options, url, token, root / "journal.sqlite", server.pid), indent=2))
-    finally:
-        assert server.stdin is not None
-        server.stdin.close()
-        server.wait()
-        shutil.rmtree(root, ignore_errors=True)
+    with (
+        tempfile.TemporaryDirectory(prefix="pyxet-ingest-", dir=options.root) as folder,
+        endpoint(Path(folder) / "store") as at,
+    ):
+        print(json.dumps(measured(options, at, Path(folder) / "journal.sqlite"), indent=2))
 
 
-def measured(options: argparse.Namespace, url: str, token: str, journal: Path, server: int) -> dict[str, Any]:
-    import distributed
-
-    fs = pyxet.XetFS(endpoint=url, token=token)
+def measured(options: argparse.Namespace, at: Endpoint, journal: Path) -> dict[str, Any]:
+    """Ingest, ingest again, list."""
+    fs = pyxet.XetFS(endpoint=at.url, token=at.token)
     fs.make_repo("acme/corpus")
     source = GeneratedFileSystem(options.files, int(options.gigabytes * 1000 * MB))
-    memory = Memory()
-    memory.processes |= {"driver and scheduler": os.getpid(), "endpoint": server}
+    progress = Progress()
     moments: dict[str, float] = {}
-    commit = pyxet.XetFS.commit.__get__(fs, type(fs))
-
-    def timed_commit(*args: Any, **kwargs: Any) -> Any:
-        began = time.monotonic()
-        made = commit(*args, **kwargs)
-        moments["commit"] = time.monotonic() - began
-        return made
-
-    fs.commit = timed_commit
     with (
-        distributed.LocalCluster(n_workers=options.workers, threads_per_worker=1, dashboard_address=None) as cluster,
+        distributed.LocalCluster(n_workers=options.workers, threads_per_worker=1, dashboard_address=":0") as cluster,
         distributed.Client(cluster) as client,
     ):
-        memory.processes |= {f"worker {n}": pid for n, pid in enumerate(client.run(os.getpid).values(), 1)}
-        memory.start()
+        workers = {f"worker {number}": process for number, process in enumerate(client.run(os.getpid).values(), 1)}
+        processes = {"driver and scheduler": os.getpid(), "endpoint": at.process} | workers
+        memory = Memory(processes)
+        before = {name: busy(process) for name, process in processes.items()}
         began = time.monotonic()
         report = pyxet.ingest(
             "tree", "acme/corpus/main", source_fs=source, fs=fs, engine="dask", client=client, journal=journal,
-            callback=Progress(),
+            callback=progress,
         )  # fmt: skip
         moments["all"] = time.monotonic() - began
+        moments["commit"] = time.monotonic() - progress.moved
         peaks = memory.summary()
+        cpu = {name: round(busy(process) - before[name], 1) for name, process in processes.items()}
         began = time.monotonic()
         again = pyxet.ingest(
             "tree", "acme/corpus/main", source_fs=source, fs=fs, engine="dask", client=client, journal=journal
@@ -151,7 +98,8 @@ def measured(options: argparse.Namespace, url: str, token: str, journal: Path, s
         "seconds": {name: round(value, 1) for name, value in moments.items()},
         "MB/s": round(report.bytes / MB / moments["all"], 1),
         "journal MB": round(sum(path.stat().st_size for path in journal.parent.glob("journal*")) / MB, 1),
-        "peak MB": peaks,
+        "CPU seconds": cpu,
+        "peak MB of each quarter": peaks,
     }
 
 

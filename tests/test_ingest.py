@@ -13,6 +13,7 @@ from typing import Any
 
 import fsspec
 import pytest
+from _pages import DOCS, blocks, run_page, titanic
 from _sources import SourceFileSystem, content_of
 from fsspec.callbacks import Callback
 
@@ -508,3 +509,18 @@ def test_an_embedded_endpoint(tmp_path: Path, notes: Path) -> None:
     fs.make_repo("local/corpus")
     pyxet.ingest("tree", "local/corpus/main", source_fs=SourceFileSystem(files, str(notes)), fs=fs)
     assert_copied(fs, files, "local/corpus/main")
+
+
+def test_the_page(shared_endpoint: LocalEndpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = DOCS / "integrations" / "ingest.md"
+    with titanic(shared_endpoint, tmp_path, monkeypatch) as names:
+        assert len(blocks(page)) == 4
+        try:
+            run_page(page, names)
+        finally:
+            fsspec.filesystem("memory").rm("/bucket", recursive=True)
+        fs = names["fs"]
+        assert names["report"].files == 100
+        assert fs.cat_file("acme/titanic/main/up/19.bin") == b"\0\x13"
+        assert not fs.exists("acme/titanic/main/raw/2026/000.bin")
+        assert fs.cat_file("acme/titanic/main/from-memory/a.bin") == b"\0\1"
