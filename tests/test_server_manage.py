@@ -9,6 +9,8 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from _hf_client import run_hf
@@ -123,6 +125,31 @@ answer["across"] = open(hf_hub_download("acme/target", "here/x.bin", repo_type="
         "copy what is not there": "RepositoryNotFoundError",
         "across": True,
     }
+
+
+def test_real_clients_of_another_user_read_what_they_upload(endpoint: LocalEndpoint, client: RawClient) -> None:
+    """Also what was deduplicated against content that they may not see, without which it could not be put together."""
+    client.make_repo("acme/closed", visibility="private")
+    hidden = client.upload("acme/closed", NOISE)
+    assert client.commit("acme/closed", hidden.line("x.bin")).status == 200
+    xorbs = stored(endpoint)
+    guest = cast(LocalEndpoint, SimpleNamespace(url=endpoint.url, token=endpoint.add_token("guest")))
+    found = run_hf(
+        guest,
+        """
+import random
+noise = random.Random(1).randbytes(400_000)
+api.create_repo("guest/mine", private=True)
+answer = []
+for number, content in enumerate([noise, noise + b"and more" * 50_000]):
+    api.upload_file(path_or_fileobj=content, path_in_repo=f"{number}.bin", repo_id="guest/mine")
+    answer.append(open(hf_hub_download("guest/mine", f"{number}.bin"), "rb").read() == content)
+answer.append(api.file_exists("acme/closed", "x.bin"))
+""",
+    )
+    assert found == [True, True, False]
+    new = sum(path.stat().st_size for path in stored(endpoint) - xorbs)
+    assert new < len(NOISE) // 2
 
 
 # -- by hand -----------------------------------------------------------------------------------------------------------

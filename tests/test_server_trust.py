@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from urllib.parse import parse_qs, urlsplit
 
+import pygit2
 import pytest
 from _raw_client import Content, RawClient, regular
 
@@ -262,6 +263,64 @@ def test_a_sha256_does_not_open_what_is_private(endpoint: LocalEndpoint, client:
     client.make_repo("acme/open")
     public = client.upload("acme/open", random.Random(5).randbytes(50_000))
     assert guest.commit("thief/repo", public.line("theirs.bin")).status == 200
+
+
+def test_a_xet_token_reads_what_its_user_may_see(endpoint: LocalEndpoint, client: RawClient) -> None:
+    client.make_repo("acme/hoard", visibility="private")
+    secret = client.upload("acme/hoard", random.Random(6).randbytes(300_000))
+    assert client.commit("acme/hoard", secret.line("key.bin")).status == 200
+    guest = RawClient(endpoint, endpoint.add_token("visitor"))
+    guest.make_repo("visitor/repo")
+    own = guest.upload("visitor/repo", random.Random(7).randbytes(50_000))
+    tokens = [guest.cas("visitor/repo"), guest.cas(REPO, "read"), RawClient(endpoint).cas(REPO, "read")]
+
+    def reads(cas: RawClient, content: Content) -> bool:
+        """All routes say the same, and the same as of what is not there."""
+        routes = [f"/v1/reconstructions/{content.name}", f"/v2/reconstructions/{content.name}"]
+        found = {cas.get(route).status for route in routes} | {cas.head(f"/v1/files/{content.name}").status}
+        batch = cas.get(f"/v1/reconstructions?file_id={content.name}").json
+        assert found in ({200}, {404})
+        assert (content.name in batch["files"]) == (found == {200}) == bool(batch["fetch_info"])
+        if found == {404}:
+            unknown = cas.get(f"/v2/reconstructions/{'ab' * 32}")
+            assert cas.get(routes[1]).body == unknown.body.replace(b"ab" * 32, content.name.encode())
+        return found == {200}
+
+    assert [reads(cas, secret) for cas in tokens] == [False] * 3
+    # What was uploaded in this session, with or without a commit.
+    assert [reads(cas, own) for cas in tokens] == [True, True, True]
+    assert reads(client.cas("acme/hoard", "read"), secret)
+    assert reads(client.cas(REPO, "read"), secret)
+    # Whoever has the content may upload it; then they may read it.
+    again = guest.upload("visitor/repo", secret.data)
+    assert [reads(cas, again) for cas in tokens] == [True, True, True]
+
+
+def test_what_a_repository_shows_may_be_read(endpoint: LocalEndpoint, client: RawClient, stored: Content) -> None:
+    """Content that is known by no sha256, and pointers that git brought here from another repository."""
+    client.make_repo("acme/closed", visibility="private")
+    client.make_repo("acme/pushed")
+    guest, anonymous = RawClient(endpoint, endpoint.add_token("visitor")), RawClient(endpoint)
+    secret = client.upload("acme/closed", random.Random(8).randbytes(60_000))
+    nameless = Content.of(random.Random(9).randbytes(60_000))
+    cas = client.cas("acme/closed")
+    assert cas.post(f"/v1/xorbs/default/{nameless.xorb_name}", nameless.xorb_bytes).status == 200
+    assert cas.post("/v1/shards", nameless.shard(sha256=None)).status == 200
+    assert cas.get(f"/v2/reconstructions/{nameless.name}").status == 200
+    assert guest.cas(REPO, "read").get(f"/v2/reconstructions/{nameless.name}").status == 404
+    pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{secret.sha256}\nsize {len(secret.data)}\n"
+    bare = pygit2.Repository(str(endpoint.root / "repos" / "models" / "acme" / "pushed.git"))
+    tree = bare.TreeBuilder()
+    tree.insert("x.bin", bare.create_blob(pointer.encode()), pygit2.enums.FileMode.BLOB)
+    author = pygit2.Signature("git", "git@x")
+    bare.create_commit(
+        "refs/heads/main", author, author, "pushed", tree.write(), [bare.references["refs/heads/main"].target]
+    )
+    bare.free()
+    read = anonymous.cas("acme/pushed", "read")
+    assert read.get(f"/v2/reconstructions/{secret.name}").status == 404
+    assert anonymous.get("/api/models/acme/pushed/tree/main").json[0]["xetHash"] == secret.name
+    assert read.get(f"/v2/reconstructions/{secret.name}").status == 200
 
 
 # -- commits -----------------------------------------------------------------------------------------------------------

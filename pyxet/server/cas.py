@@ -1,8 +1,7 @@
 """The CAS routes (Xet specification, ``api.md``): xorbs, shards, chunk queries, reconstructions.
 
-A file is readable with a token of any repository of this endpoint by whoever knows its 256-bit hash; hashes of private
-content are shown only where its repository is visible. Upload grants are not offered: their absence (404) makes clients
-send xorbs directly.
+A file is readable with a token of a repository that holds it, or of a user who sees one that does; to others it is not
+there. Upload grants are not offered: their absence (404) makes clients send xorbs directly.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from pyxet.errors import (
     XetError,
 )
 from pyxet.protocol.constants import MAX_SHARD_BYTES, MAX_XORB_BYTES_READ, MIB
-from pyxet.protocol.hashing import Hash, hash_from_hex, hash_to_hex
+from pyxet.protocol.hashing import ZERO_HASH, Hash, hash_from_hex, hash_to_hex
 from pyxet.protocol.messages import (
     BatchReconstruction,
     ReconstructionV1,
@@ -52,7 +51,18 @@ from pyxet.protocol.shard import (
 from pyxet.server.content import PIECE, ContentStore, byte_range
 from pyxet.server.ingest import XorbUpload
 from pyxet.server.object_store import is_disk_full
-from pyxet.server.state import CHECKERS, CONTENT, TOKENS, check_cas, in_worker, json_response, log
+from pyxet.server.state import (
+    CHECKERS,
+    CONTENT,
+    MAIN_USER,
+    TOKENS,
+    check_cas,
+    in_worker,
+    json_response,
+    log,
+    sees,
+)
+from pyxet.server.tokens import Claims
 
 _RANGE = re.compile(r"bytes=(\d{1,18})-(\d{0,18})\Z", re.ASCII)
 _HASH: Final = "{hash:[0-9a-f]{64}}"
@@ -231,7 +241,7 @@ async def get_reconstruction_v2(request: web.Request) -> web.Response:
 
 async def get_reconstructions(request: web.Request) -> web.Response:
     """``GET /v1/reconstructions?file_id=…&file_id=…``: whole files at once. Unknown ones are left out of the answer."""
-    check_cas(request, "read")
+    readable = _readable(request, check_cas(request, "read"))
     names = dict.fromkeys(request.query.getall("file_id", []))
     if len(names) > _MAX_BATCH:
         raise BadRequestError(f"at most {_MAX_BATCH:,} files at once", status=400)
@@ -242,7 +252,7 @@ async def get_reconstructions(request: web.Request) -> web.Response:
     content, sign = request.app[CONTENT], _signer(request)
 
     def plan() -> bytes:
-        found = {value: entry for value in values if (entry := content.file(value)) is not None}
+        found = {value: entry for value in values if (entry := content.file(value)) is not None and readable(value)}
         runs = fetch_runs([term for entry in found.values() for term in entry.terms], max_raw=_MAX_RUN)
         return encode(
             BatchReconstruction(
@@ -285,8 +295,7 @@ def _plan_v2(skip: int, terms: list[Term], runs: Runs, sign: Sign) -> bytes:
 
 async def head_file(request: web.Request) -> web.Response:
     """``HEAD /v1/files/{hash}``: the size of a file in its length header."""
-    check_cas(request, "read")
-    entry = await _file(request)
+    entry = await _file(request, check_cas(request, "read"))
     return web.Response(headers={"Content-Length": str(entry.size)})
 
 
@@ -301,8 +310,7 @@ async def _reconstruction(
     request: web.Request, form: Callable[[int, list[Term], Runs, Sign], bytes]
 ) -> web.Response:  # fmt: skip
     """The plan for the request's range, trimmed to the chunks that overlap it."""
-    check_cas(request, "read")
-    entry = await _file(request)
+    entry = await _file(request, check_cas(request, "read"))
     start, end = 0, entry.size
     if "Range" in request.headers:
         match = _RANGE.match(request.headers["Range"])
@@ -336,12 +344,34 @@ def _placed(content: ContentStore, runs: Mapping[Hash, list[tuple[int, int]]]) -
     }
 
 
-async def _file(request: web.Request) -> FileEntry:
+async def _file(request: web.Request, claims: Claims) -> FileEntry:
     value = hash_from_hex(request.match_info["hash"])
-    entry = await in_worker(request, request.app[CONTENT].file, value)
+    readable = _readable(request, claims)
+
+    def look() -> FileEntry | None:
+        entry = request.app[CONTENT].file(value)
+        return entry if entry is not None and readable(value) else None
+
+    entry = await in_worker(request, look)
     if entry is None:
         raise EntryNotFoundError(f"file {request.match_info['hash']} is not stored", status=404)
     return entry
+
+
+def _readable(request: web.Request, claims: Claims) -> Callable[[Hash], bool]:
+    """Whether files are for the bearer of a token: the repository it is for holds them, or one that its user sees.
+
+    The function blocks.
+    """
+    index, may_see = request.app[CONTENT].index, sees(request, claims.user)
+
+    def readable(value: Hash) -> bool:
+        if value == ZERO_HASH or claims.user == request.app[MAIN_USER]:
+            return True
+        holders = index.holders_of_file(value)
+        return claims.repo in holders or any(map(may_see, holders))
+
+    return readable
 
 
 async def _checked(request: web.Request, function: Callable[..., T], *arguments: object) -> T:

@@ -27,7 +27,7 @@ from pyxet.protocol.hashing import (
 from pyxet.protocol.reconstruction import trim_terms
 from pyxet.protocol.shard import FileEntry, Term, XorbEntry, parse_shard
 from pyxet.protocol.xorb import ChunkDecoder, XorbInfo
-from pyxet.server.index import Index
+from pyxet.server.index import Index, held_as
 from pyxet.server.ingest import XorbUpload
 from pyxet.server.object_store import ObjectStore
 
@@ -110,7 +110,7 @@ class ContentStore:
             if known is None or (file.sha256 is not None and known.sha256 is None):
                 fresh.append(file)
         if not fresh and not shard.xorbs:
-            self.index.add_holders((file.sha256 for file in shard.files if file.sha256 is not None), repo)
+            self.index.add_holders(map(held_as, shard.files), repo)
             return False
         named = list(
             dict.fromkeys(
@@ -120,7 +120,7 @@ class ContentStore:
         )
         self.shards.put(hashlib.sha256(data).hexdigest(), data)
         self.index.add_files(fresh, named, self._queryable(shard.files, named), repo=repo)
-        self.index.add_holders((file.sha256 for file in shard.files if file.sha256 is not None), repo)
+        self.index.add_holders(map(held_as, shard.files), repo)
         return True
 
     def read(self, name: str, start: int, end: int) -> Iterator[bytes]:

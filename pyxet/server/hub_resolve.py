@@ -14,12 +14,14 @@ from pyxet.server.git_objects import Entry
 from pyxet.server.git_repository import Repository
 from pyxet.server.hub_repos import KIND, PATH, REPO, REV
 from pyxet.server.state import (
+    ANONYMOUS,
     CONTENT,
     TOKENS,
     account_of,
     error_response,
     in_worker,
     json_response,
+    note_shown,
     open_repo,
     send,
 )
@@ -41,7 +43,7 @@ async def xet_token(request: web.Request) -> web.Response:
     scope = request.match_info["scope"]
     repo = await open_repo(request, write=scope == "write")
     account = account_of(request)
-    user = account.user if account else "anonymous"
+    user = account.user if account else ANONYMOUS
     token, expires = request.app[TOKENS].mint(repo.id.path, scope, user)  # type: ignore[arg-type]  # the route admits two
     url = str(request.url.origin())
     headers = {"X-Xet-Access-Token": token, "X-Xet-Token-Expiration": str(expires), "X-Xet-Cas-Url": url}
@@ -106,6 +108,8 @@ def _find(
     stored = request.app[CONTENT].find_by_sha256(entry.lfs.sha256) if entry and entry.lfs else None
     if entry and entry.lfs and stored is None:
         raise EntryNotFoundError(f"the content of {path!r} is not stored", status=404, code="EntryNotFound")
+    if stored is not None:
+        note_shown(request, repo, [stored.sha256])
     return str(commit.id), entry, stored
 
 

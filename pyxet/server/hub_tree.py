@@ -13,7 +13,7 @@ from pyxet.server.content import ContentStore
 from pyxet.server.git_objects import Entry
 from pyxet.server.git_repository import Repository
 from pyxet.server.hub_repos import KIND, PATH, REPO, REV, timestamp
-from pyxet.server.state import CONTENT, in_worker, json_response, open_repo
+from pyxet.server.state import CONTENT, in_worker, json_response, note_shown, open_repo
 
 _PAGE, _PAGE_EXPANDED = 1000, 100
 
@@ -41,6 +41,7 @@ async def tree(request: web.Request) -> web.Response:
         commit = repo.resolve(revision)
         found = list(islice(repo.entries(commit, path, recursive=recursive, after=after), page + 1))
         last = found[page - 1].path if len(found) > page else None
+        note_shown(request, repo, (entry.lfs.sha256 for entry in found if entry.lfs))
         return str(commit.id), encode(list(_messages(repo, content, commit, found[:page], expand))), last
 
     commit, body, last = await in_worker(request, collect)
@@ -64,6 +65,7 @@ async def paths_info(request: web.Request) -> web.Response:
         commit = repo.resolve(request.match_info["rev"])
         found = (repo.entry(commit, path.strip("/")) for path in wanted.paths)
         entries = [entry for entry in found if entry and entry.path]
+        note_shown(request, repo, (entry.lfs.sha256 for entry in entries if entry.lfs))
         return str(commit.id), encode(list(_messages(repo, content, commit, entries, wanted.expand)))
 
     commit, body = await in_worker(request, collect)

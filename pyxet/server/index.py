@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from pyxet.errors import ConfigError
-from pyxet.protocol.hashing import HASH_SIZE, Hash
+from pyxet.protocol.hashing import HASH_SIZE, Hash, hash_to_hex
 from pyxet.protocol.shard import FileEntry, parse_shard, write_upload_shard
 from pyxet.protocol.xorb import XorbChunk, XorbInfo
 
@@ -27,6 +27,7 @@ CREATE TABLE IF NOT EXISTS files (hash BLOB PRIMARY KEY, size INTEGER NOT NULL, 
 CREATE TABLE IF NOT EXISTS contents (sha256 TEXT PRIMARY KEY, file BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS holders (sha256 TEXT, repo TEXT, PRIMARY KEY (sha256, repo)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS held ON holders (repo);
+CREATE INDEX IF NOT EXISTS named ON contents (file);
 CREATE TABLE IF NOT EXISTS shards (id INTEGER PRIMARY KEY, xorbs BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS chunks (hash BLOB PRIMARY KEY, shard INTEGER NOT NULL) WITHOUT ROWID;
 """
@@ -112,11 +113,11 @@ class Index:
                 writer.execute("INSERT OR IGNORE INTO files VALUES (?, ?, ?)", (file.file_hash, file.size, entry))
                 if file.sha256 is not None:
                     writer.execute("INSERT OR IGNORE INTO contents VALUES (?, ?)", (file.sha256, file.file_hash))
-                    writer.execute("INSERT OR IGNORE INTO holders VALUES (?, ?)", (file.sha256, repo))
+                writer.execute("INSERT OR IGNORE INTO holders VALUES (?, ?)", (held_as(file), repo))
             writer.executemany("INSERT OR REPLACE INTO chunks VALUES (?, ?)", ((value, shard) for value in queryable))
 
     def add_holders(self, contents: Iterable[str], repo: str) -> None:
-        """Remember that a repository holds contents, given by sha256."""
+        """Remember that a repository holds contents, given by sha256 or as `held_as` says."""
         rows = [(sha256, repo) for sha256 in contents if repo not in self.holders(sha256)]
         if rows:
             with self._write() as writer:
@@ -125,6 +126,15 @@ class Index:
     def holders(self, sha256: str) -> list[str]:
         """Paths of the repositories that content was uploaded for or committed to."""
         rows = self._connection().execute("SELECT repo FROM holders WHERE sha256 = ?", (sha256,))
+        return [repo for (repo,) in rows]
+
+    def holders_of_file(self, value: Hash) -> list[str]:
+        """Paths of the repositories that hold a file, whatever they know it by."""
+        rows = self._connection().execute(
+            "SELECT repo FROM holders WHERE sha256 = ? UNION "
+            "SELECT h.repo FROM contents c JOIN holders h ON h.sha256 = c.sha256 WHERE c.file = ?",
+            (hash_to_hex(value), value),
+        )
         return [repo for (repo,) in rows]
 
     def copy_holder(self, repo: str, other: str) -> None:
@@ -189,3 +199,8 @@ class Index:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
                 raise
+
+
+def held_as(file: FileEntry) -> str:
+    """What holders of a file are remembered by: its sha256, or its own hash in hex where nobody told that."""
+    return file.sha256 or hash_to_hex(file.file_hash)

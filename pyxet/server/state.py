@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
@@ -35,6 +35,8 @@ WORKERS: Final = web.AppKey("workers", ThreadPoolExecutor)
 CHECKERS: Final = web.AppKey("checkers", ThreadPoolExecutor)
 # The user who runs the endpoint; every name that owns repositories and is not another account belongs to them.
 MAIN_USER: Final = web.AppKey("main_user", str)
+# In Xet tokens of those who have no account; nobody can be called so.
+ANONYMOUS: Final = ""
 log: Final = logging.getLogger("pyxet.server")
 
 
@@ -154,6 +156,14 @@ def sees(request: web.Request, user: str) -> Callable[[str], bool]:
         return not found.private or user in (found.id.owner, request.app[MAIN_USER])
 
     return may_see
+
+
+def note_shown(request: web.Request, repo: Repository, contents: Iterable[str]) -> None:
+    """What a repository shows to somebody, by sha256, it holds: pointers may have come with a git push. Blocks."""
+    account = account_of(request)
+    if account is None or account.user != request.app[MAIN_USER]:
+        # Who runs the endpoint reads everything anyway.
+        request.app[CONTENT].index.add_holders(contents, repo.id.path)
 
 
 def check_cas(request: web.Request, scope: Scope) -> Claims:
