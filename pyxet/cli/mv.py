@@ -32,6 +32,9 @@ def mv(session: Session, source: str, target: str, message: str | None) -> None:
     """
     for path in (source, target):
         _check(path)
+    url = place(source).url
+    if url is not None and url.level == "branch":
+        raise CommandError(f"{source} is a branch, and mv moves files", hint="another branch of it: xet branch make")
     run(session, lambda: _move(session, source, target, message))
 
 

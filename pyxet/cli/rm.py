@@ -12,7 +12,7 @@ from pyxet.cli.formats import human_size
 from pyxet.cli.paths import remote, writable
 from pyxet.cli.session import CommandError, Session
 from pyxet.cli.transfer import commits_made, counted, run
-from pyxet.cli.transfer_ends import Entry, has_magic
+from pyxet.cli.transfer_ends import Entry, Known, has_magic
 from pyxet.cli.transfer_options import message as message_option
 from pyxet.cli.transfer_xet import XetEnd
 
@@ -39,28 +39,33 @@ def rm(session: Session, paths: tuple[str, ...], recursive: bool, message: str |
 async def _remove(session: Session, paths: Sequence[str], message: str | None, *, recursive: bool) -> None:
     async with session.afs(*paths) as fs:
         ends = [XetEnd(path, remote(path), fs) for path in paths]
+        wanted = []
         for end in ends:
             await end.check_writable()
+            # Of the branch as it is now, whatever the paths before take away.
+            await end.pin()
+            wanted += [(end, path, kind) for path, kind in await _meant(end, recursive=recursive)]
         seen: set[str] = set()
         size = 0
         async with fs.transaction(message=message) as transaction:
-            for end in ends:
-                async with aclosing(_below(end, recursive=recursive)) as pages:
+            for end, path, kind in wanted:
+                async with aclosing(_below(end, path, kind)) as pages:
                     async for page in pages:
-                        new = [entry for entry in page if entry.path not in seen]
-                        seen.update(entry.path for entry in new)
-                        size += sum(entry.size or 0 for entry in new)
-                        await end.delete(new)
+                        found = {end.label(entry.path): entry.size or 0 for entry in page}
+                        new = [name for name in found if name not in seen]
+                        seen.update(new)
+                        size += sum(found[name] for name in new)
+                        await fs._rm(new, assume_literal=True)
     deleted, commits = transaction.totals.deleted, transaction.commits
     if session.json:
-        found = [{"id": commit.id, "message": commit.message} for commit in commits]
-        session.data({"deleted": deleted, "bytes": size, "commits": found})
+        made = [{"id": commit.id, "message": commit.message} for commit in commits]
+        session.data({"deleted": deleted, "bytes": size, "commits": made})
     else:
         session.note(f"removed {counted(deleted)}, {human_size(size)}; {commits_made(commits)}")
 
 
-async def _below(end: XetEnd, *, recursive: bool) -> AsyncGenerator[list[Entry], None]:
-    """What a path means, page by page."""
+async def _meant(end: XetEnd, *, recursive: bool) -> list[tuple[str, Known]]:
+    """The files and folders that a path means."""
     kind = await end.kind_of(end.path)
     found = [(end.path, kind)] if kind is not None else []
     if kind is None and has_magic(end.path):
@@ -68,14 +73,17 @@ async def _below(end: XetEnd, *, recursive: bool) -> AsyncGenerator[list[Entry],
     if not found:
         raise end.missing(end.path)
     for path, what in found:
-        if what == "file":
-            yield [await end.entry(path)]
-        elif recursive:
-            # It is a listing of what was there when it began, whatever is deleted meanwhile.
-            async for page in end.scan(path):
-                yield page
-        else:
-            raise CommandError(f"{path} is a folder", hint="with -r it is removed with all that is in it")
+        if what == "folder" and not recursive:
+            raise CommandError(f"{end.label(path)} is a folder", hint="with -r it is removed with all that is in it")
+    return found
+
+
+async def _below(end: XetEnd, path: str, kind: Known) -> AsyncGenerator[list[Entry], None]:
+    if kind == "file":
+        yield [await end.entry(path)]
+        return
+    async for page in end.scan(path):
+        yield page
 
 
 def _check(path: str) -> None:
