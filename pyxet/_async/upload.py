@@ -17,6 +17,7 @@ from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import IO, Any, Final
 from weakref import WeakSet, finalize
@@ -29,7 +30,7 @@ from pyxet.errors import ConflictError
 from pyxet.protocol.chunking import Chunker, chunk_ends
 from pyxet.protocol.constants import MAX_CHUNK, MAX_SHARD_BYTES, MAX_XORB_BYTES, MIB
 from pyxet.protocol.dedup import QUERY_SPACING, FileAssembler
-from pyxet.protocol.hashing import Buffer, Hash, chunk_hash, hash_to_hex, is_eligible
+from pyxet.protocol.hashing import Buffer, Hash, chunk_hash, chunk_hashes, hash_to_hex, is_eligible
 from pyxet.protocol.shard import (
     EMPTY_SHARD_SIZE,
     FileEntry,
@@ -478,8 +479,8 @@ def _prepare(contents: Sequence[bytes]) -> list[tuple[list[Chunk], str]]:
     for content in contents:
         view = memoryview(content)
         ends = chunk_ends(content)
-        pieces = [view[start:end] for start, end in zip([0, *ends], ends, strict=False)]
-        chunks = [Chunk(chunk_hash(piece), piece) for piece in pieces]
+        pieces = [view[start:end] for start, end in pairwise([0, *ends])]
+        chunks = list(map(Chunk, chunk_hashes(view, ends), pieces))
         prepared.append((chunks, hashlib.sha256(content).hexdigest()))
     return prepared
 
