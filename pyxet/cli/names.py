@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import click
 
-from pyxet import XetFS, XetURL, XetURLError
+from pyxet import XetURL, XetURLError
 from pyxet.cli.paths import remote
+
+if TYPE_CHECKING:
+    from pyxet import XetFS
 
 
 def also_called(group: click.Group, names: Mapping[str, str]) -> None:

@@ -6,16 +6,19 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
-from pyxet import XetFS, XetURL
+from pyxet import XetURL
 from pyxet.cli.command import command, group
 from pyxet.cli.formats import moment, printable
 from pyxet.cli.names import also_called, named_like, own, repository
 from pyxet.cli.paths import remote
 from pyxet.cli.session import CommandError, Session
+
+if TYPE_CHECKING:
+    from pyxet import XetFS
 
 F = TypeVar("F", bound=Callable[..., Any])
 
