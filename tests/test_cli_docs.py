@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import runpy
+import shlex
 from pathlib import Path
 
+import click
+
 from pyxet.cli.commands import COMMANDS
+from pyxet.cli.running import app
+from pyxet.cli.session import Session
 
 DOCS = Path(__file__).parent.parent / "docs"
 
@@ -16,3 +21,14 @@ def test_the_page_is_what_the_commands_say() -> None:
     for name, entry in COMMANDS.items():
         assert f"\n## `xet {name}`\n\n{entry.help}\n" in made
     assert " None" not in made
+
+
+def test_the_session_of_the_readme_is_of_commands_that_exist() -> None:
+    lines = [line for line in (DOCS.parent / "README.md").read_text().splitlines() if line.startswith("$ xet ")]
+    assert len(lines) > 5
+    for line in lines:
+        _, _, name, *words = shlex.split(line)
+        command = app.get_command(click.Context(app), name)
+        assert command is not None
+        with command.make_context(name, words, obj=Session()):
+            pass

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 import uuid
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from _cli import Cli
@@ -64,7 +63,10 @@ def test_between_branches(typed: Type) -> None:
     typed("xet repo make xet://user/titanic --private")
     typed("xet cp titanic.csv xet://user/titanic/main/")
     typed("xet branch make xet://user/titanic main experiment-1")
-    assert [line.split()[0] for line in typed("xet branch ls xet://user/titanic").splitlines()] == ["experiment-1", "main"]
+    assert [line.split()[0] for line in typed("xet branch ls xet://user/titanic").splitlines()] == [
+        "experiment-1",
+        "main",
+    ]
     typed("xet cp xet://user/titanic/main/titanic.csv xet://user/titanic/experiment-1/data/copy.csv")
     assert typed("xet ls xet://user/titanic/experiment-1") == "data/\ntitanic.csv\n"
     typed("xet mv xet://user/titanic/experiment-1/data/copy.csv xet://user/titanic/experiment-1/moved.csv")

@@ -61,7 +61,7 @@ def command(
 
 def group(name: str) -> click.Group:
     """A command of `COMMANDS` that has commands of its own."""
-    return click.Group(
+    return _Group(
         name, help=COMMANDS[name].help, context_settings=_SETTINGS, params=_options(),
         invoke_without_command=True, callback=_missing,
     )  # fmt: skip
@@ -110,6 +110,17 @@ class _Command(click.Command):
         with formatter.section("Examples"):
             for line in self.examples:
                 formatter.write(f"{'':>{formatter.current_indent}}{line}\n")
+
+
+class _Group(click.Group):
+    """A group that lists its commands as they were made, with all of the first sentence of their help."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*self.commands]
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, command.get_short_help_str(1000)) for name, command in self.commands.items()])
 
 
 def _missing() -> None:
