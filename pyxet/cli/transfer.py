@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -313,8 +314,10 @@ def run(session: Session, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         loop.add_signal_handler(signal.SIGTERM, stop)
         try:
             return await work()
-        except asyncio.CancelledError:
-            if not told:
+        except BaseException as error:
+            # A connection that is broken off while it sends is open until the other side has read what is on its way.
+            warnings.simplefilter("ignore", ResourceWarning)
+            if not (told and isinstance(error, asyncio.CancelledError)):
                 raise
             return None
         finally:
