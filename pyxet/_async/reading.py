@@ -169,7 +169,9 @@ class Reading(Scanning):
                 view, there = self.expect(found[path])
                 file = _file(path, there)
                 spans = [_bounds(file.size, starts[index], ends[index]) for index in indices]
-                if isinstance(file.content, RemoteFile):
+                if isinstance(file.content, RemoteFile) and not (
+                    len(spans) == 1 and is_small(file.content, *spans[0])
+                ):  # fmt: skip
                     return list(await Downloader(await self.connect()).read_ranges(file.content, spans, max_gap=gap))
                 return [await self._content(view, file, *span) for span in spans]
 
