@@ -8,6 +8,7 @@ import pty
 import re
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 from contextlib import suppress
@@ -23,6 +24,7 @@ from pyxet.cli.formats import columns, human_size, parse_size, printable
 from pyxet.cli.paths import place, remote, writable
 from pyxet.cli.running import app, explained
 from pyxet.cli.session import CommandError, Session
+from pyxet.testing import LocalEndpoint
 
 TOP = click.Context(app, info_name="xet")
 
@@ -238,6 +240,16 @@ def test_the_endpoint_and_token_may_come_from_anywhere(cli: Cli, xet: pyxet.XetF
     cli("ls", named, code=3)
 
 
+def test_a_url_that_names_the_default_endpoint_means_it(cli: Cli) -> None:
+    """Also where that is http, which a URL of a host that is not this machine cannot say."""
+    with LocalEndpoint(user="acme", host="127.0.0.2") as endpoint:
+        cli.variables |= {"XET_ENDPOINT": endpoint.url, "XET_USER_TOKEN": endpoint.token}
+        cli("repo", "make", "acme/x", "--private")
+        url = cli("info", "acme/x", "--json").json["url"]
+        assert "127.0.0.2" in url
+        assert cli("ls", url).lines == ["main"]
+
+
 def test_an_embedded_endpoint(cli: Cli) -> None:
     cli.fresh = True
     cli.variables |= {"XET_ENDPOINT": (cli.folder / "store").as_uri(), "XET_USER_TOKEN": "", "XET_USER_NAME": "acme"}
@@ -274,6 +286,22 @@ def test_an_interrupt_ends_it(cli: Cli, xet: pyxet.XetFS, main: str, span: list[
         # Nobody reads on.
         assert process.wait(timeout=30) == 130
         assert process.stderr.read().decode() == "xet cat: interrupted\n"
+
+
+@pytest.mark.parametrize("words", [["ls", "acme/x"], ["whoami"], ["cat", "acme/x/main/a"]], ids=" ".join)
+def test_an_interrupt_while_nobody_answers(cli: Cli, words: list[str]) -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        cli.variables["XET_ENDPOINT"] = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        with cli.start(*words) as process:
+            connection, _ = silent.accept()
+            assert connection.recv(10)
+            process.send_signal(signal.SIGINT)
+            assert process.wait(timeout=30) == 130
+            assert process.stderr is not None
+            assert process.stderr.read().decode() == f"xet {words[0]}: interrupted\n"
+            connection.close()
 
 
 def on_a_terminal(cli: Cli, *words: str) -> str:

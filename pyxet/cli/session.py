@@ -78,6 +78,10 @@ class Session:
             if len(named) > 1:
                 raise click.UsageError(f"the paths are at different endpoints: {', '.join(sorted(named))}")
             endpoint = named.pop() if named else None
+        if self.endpoint is None and endpoint is not None:
+            # URLs do not say whether it is http or https; where they name the default endpoint, that does.
+            default: str = pyxet.XetFS(token="").endpoint
+            endpoint = None if default.partition("://")[2] == endpoint.lower() else endpoint
         return {"endpoint": endpoint, "token": self.token}
 
     def run(self, function: Callable[[], Coroutine[Any, Any, T]]) -> T:
