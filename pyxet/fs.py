@@ -164,7 +164,7 @@ class XetFS(AsyncXetFileSystem):
     delete_tag = _Blocking(AsyncXetFileSystem._delete_tag)
     find_ref = _Blocking(AsyncXetFileSystem._find_ref)
     log = _Blocking(AsyncXetFileSystem._log)
-    commits = _BlockingIterator(AsyncXetFileSystem._commits)
+    iter_log = _BlockingIterator(AsyncXetFileSystem._iter_log)
     diff = _BlockingIterator(AsyncXetFileSystem._diff)
     get_username = _Blocking(AsyncXetFileSystem._get_username)
 
@@ -266,6 +266,15 @@ def place_of(
     TypeError
         The file system is not a blocking `XetFS`.
     """
+    fs = file_system_of(url, filesystem, storage_options)
+    found, _, _ = fs.parse_file(url)
+    return fs, found.full_path
+
+
+def file_system_of(
+    url: Any, filesystem: XetFS | None = None, storage_options: Mapping[str, Any] | None = None
+) -> XetFS:  # fmt: skip
+    """Like `place_of`, without a look at where the URL leads."""
     if filesystem is None:
         if not is_url(url):
             raise XetURLError(f"{str(url)!r} is no URL of pyxet; expected xet://[endpoint:]owner/repo/branch/path")
@@ -275,5 +284,4 @@ def place_of(
         raise TypeError(f"filesystem={filesystem!r}: expected a pyxet.XetFS without asynchronous=True")
     elif storage_options:
         raise TypeError("give a filesystem, or storage_options to make one with")
-    found, _, _ = filesystem.parse_file(url)
-    return filesystem, found.full_path
+    return filesystem

@@ -38,13 +38,13 @@ def test_commits_come_as_they_are_found(through: tuple[FaultProxy, pyxet.XetFS],
     for number in range(60):
         fs.pipe_file(f"{main}/x", str(number).encode(), message=f"number {number}")
     proxy.clear()
-    commits = fs.commits(main)
+    commits = fs.iter_log(main)
     assert [commit.title for commit in islice(commits, 3)] == ["number 59", "number 58", "number 57"]
     assert proxy.count(r"GET /api/.*/commits/") == 1
     assert len(list(commits)) == 58
     assert proxy.count(r"GET /api/.*/commits/") == 2
-    assert list(fs.commits(main)) == fs.log(main)
-    assert [commit.title for commit in fs.commits(f"{main}/x")] == [f"number {number}" for number in range(59, -1, -1)]
+    assert list(fs.iter_log(main)) == fs.log(main)
+    assert [commit.title for commit in fs.iter_log(f"{main}/x")] == [f"number {number}" for number in range(59, -1, -1)]
 
 
 def test_a_path_is_looked_up_in_several_commits_at_once_but_not_in_more_than_it_takes(
@@ -55,21 +55,21 @@ def test_a_path_is_looked_up_in_several_commits_at_once_but_not_in_more_than_it_
     for number in range(30):
         fs.pipe_file(f"{main}/x", str(number).encode())
     proxy.clear()
-    found = fs.commits(f"{main}/x")
+    found = fs.iter_log(f"{main}/x")
     next(found)
     assert proxy.count(r"POST /api/.*/paths-info/") == 2
-    assert [commit.title for commit in fs.commits(f"{main}/old")] == ["long ago"]
+    assert [commit.title for commit in fs.iter_log(f"{main}/old")] == ["long ago"]
     # Each commit once.
     assert proxy.count(r"POST /api/.*/paths-info/") == 2 + 32
 
 
 def test_the_log_of_what_is_not_there(xet: pyxet.XetFS, repo: str, main: str) -> None:
-    assert list(xet.commits(f"{main}/nope")) == []
+    assert list(xet.iter_log(f"{main}/nope")) == []
     for missing in (f"{repo}-nope", f"{repo}/nope", f"{repo}/nope/x"):
         with pytest.raises((RepositoryNotFoundError, RevisionNotFoundError)):
-            next(xet.commits(missing))
+            next(xet.iter_log(missing))
     with pytest.raises(XetURLError):
-        next(xet.commits("acme"))
+        next(xet.iter_log("acme"))
 
 
 async def test_commits_awaited(shared_endpoint: LocalEndpoint, xet: pyxet.XetFS, main: str) -> None:
@@ -77,7 +77,7 @@ async def test_commits_awaited(shared_endpoint: LocalEndpoint, xet: pyxet.XetFS,
     async with pyxet.AsyncXetFileSystem(
         shared_endpoint.url, "acme", shared_endpoint.token, asynchronous=True
     ) as fs:  # fmt: skip
-        async with aclosing(fs._commits(f"{main}/x")) as commits:
+        async with aclosing(fs._iter_log(f"{main}/x")) as commits:
             assert [commit.title async for commit in commits] == ["Upload x"]
         assert [change.path async for change in fs._diff(main.rpartition("/")[0], "main@{now}", "main")] == []
 

@@ -73,7 +73,7 @@ METHODS = [
     "list_tags",
     "delete_tag",
     "log",
-    "commits",
+    "iter_log",
     "diff",
     "find_ref",
     "fork_repo",

@@ -11,6 +11,7 @@ import sys
 import time
 from email.utils import formatdate
 from pathlib import Path
+from typing import Any
 
 import pytest
 from _faults import (
@@ -29,6 +30,7 @@ from _faults import (
     silent,
     world,
 )
+from aiohttp import web
 
 from pyxet._async import transport as transport_module
 from pyxet._async.exchange import Body
@@ -305,6 +307,37 @@ async def test_redirects_that_are_not_meant_are_errors() -> None:
         it.proxy.rule("GET /round", answer(302, Location="/round"))
         with pytest.raises(ConnectionFailedError, match="redirects"):
             await get(it.client.transport, "/round", redirect=True)
+
+
+async def test_a_request_that_changes_something_is_redirected_as_it_is_or_not_at_all() -> None:
+    bodies: list[bytes] = []
+
+    async def note(proxy: FaultProxy, request: web.Request) -> web.Response:
+        bodies.append(await request.read())
+        return web.Response()
+
+    async def post(it: Any, path: str) -> int:
+        body = Body((b"what ", b"is sent"))
+        return int((await it.client.transport.request("POST", path, what="sending", body=body, redirect=True)).status)
+
+    async with world() as it:
+        with FaultProxy(shared_endpoint().url) as other:
+            it.proxy.rule("POST /there", note)
+            other.rule("POST /there", note)
+            for status in (307, 308):
+                it.proxy.rule(f"POST /{status}", answer(status, Location="/there"))
+                assert await post(it, f"/{status}") == 200
+            assert bodies == [b"what is sent"] * 2
+            # A browser would go on with GET, and nothing would have been changed.
+            for status in (301, 302, 303):
+                it.proxy.rule(f"POST /{status}", answer(status, Location="/there"))
+                with pytest.raises(RemoteError, match=str(status)):
+                    await post(it, f"/{status}")
+            it.proxy.rule("POST /away", answer(307, Location=f"{other.url}/there"))
+            with pytest.raises(RemoteError, match="307"):
+                await post(it, "/away")
+            assert len(bodies) == 2
+            assert other.seen == []
 
 
 # -- ranges ------------------------------------------------------------------------------------------------------------

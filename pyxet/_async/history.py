@@ -23,7 +23,7 @@ _LOOKUPS: Final = (1, 1, 2, 4, 8, 16)
 class History(Repositories):
     """See `AsyncXetFileSystem`."""
 
-    async def _commits(self, path: str) -> AsyncGenerator[Commit, None]:
+    async def _iter_log(self, path: str) -> AsyncGenerator[Commit, None]:
         """Commits as they are found, newest first: of a branch (of ``main`` for a repository), or those that changed a path.
 
         Raises
@@ -37,7 +37,7 @@ class History(Repositories):
                 yield commit
 
     async def _log(self, path: str, limit: int | None = None) -> list[Commit]:
-        """Commits like those of `_commits`, in a list.
+        """Commits like those of `_iter_log`, in a list.
 
         Parameters
         ----------
@@ -49,7 +49,7 @@ class History(Repositories):
         RepositoryNotFoundError, RevisionNotFoundError
             There is no such repository or revision.
         """
-        async with aclosing(self._commits(path)) as commits:
+        async with aclosing(self._iter_log(path)) as commits:
             # Not one more than is asked for: to find it, all of a long history may have to be looked at.
             return await _next(commits, sys.maxsize if limit is None else limit)
 

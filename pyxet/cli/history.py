@@ -39,7 +39,7 @@ def log(session: Session, path: str, count: int | None) -> None:
     """Newest first, each as soon as it is found. Of a file or folder only those commits that changed it; for that the
     path is looked up in one commit after the other. What was deleted has a log, too.
     """
-    found = session.fs(path).commits(path)
+    found = session.fs(path).iter_log(path)
     first = next(found, None)
     if first is None:
         raise pyxet.EntryNotFoundError(f"no commit of {remote(path).branch_path} has {remote(path).path!r}")
