@@ -47,7 +47,7 @@ FOREIGN: dict[str, set[str]] = {
     "blake3": {"protocol/"},
     "lz4": {"protocol/"},
     "numpy": {"protocol/"},
-    "fsspec": {"_async/", "fs.py", "path.py", "ingestion/", "cli/"},
+    "fsspec": {"_async/", "fs.py", "path.py", "polars.py", "ingestion/", "cli/"},
 }
 IMPURE = {"aiohttp", "asyncio", "anyio", "socket", "time", "os", "pathlib", "threading", "random", "subprocess"}
 
