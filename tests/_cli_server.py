@@ -13,6 +13,7 @@ import os
 import signal
 import socket
 import sys
+import warnings
 
 
 def serve(requests: socket.socket) -> None:
@@ -75,6 +76,8 @@ def become(request: dict[str, object], streams: list[int]) -> None:
 
 
 if __name__ == "__main__":
+    # Threads of numpy, where it has to stand in for the kernel, hold nothing that a fork would miss.
+    warnings.filterwarnings("ignore", "This process .* is multi-threaded")
     import pyxet.fs  # noqa: F401
     from pyxet.cli import commands, completion, running  # noqa: F401
 
