@@ -10,13 +10,16 @@ import pytest
 from pyxet import errors
 from pyxet.errors import (
     FormatError,
+    IngestError,
     NotFoundError,
     PartialCommitError,
     RemoteError,
     XetError,
     error_from_response,
 )
+from pyxet.types import IngestFailure, IngestReport
 
+WITH_FIELDS = PartialCommitError | IngestError
 KINDS = [getattr(errors, name) for name in errors.__all__]
 
 
@@ -78,7 +81,7 @@ def test_remote_errors_survive_pickling(kind: type[RemoteError]) -> None:
         assert str(again) == str(error)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if not issubclass(kind, RemoteError | PartialCommitError)])
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if not issubclass(kind, RemoteError | WITH_FIELDS)])
 def test_other_errors_survive_pickling(kind: type[XetError]) -> None:
     error = kind("text")
     again = pickle.loads(pickle.dumps(error))
@@ -90,6 +93,9 @@ def test_errors_with_fields_survive_pickling() -> None:
     assert (again.what, again.offset, str(again)) == ("chunk: damaged", 12_345, "chunk: damaged (at byte 12,345)")
     partial = pickle.loads(pickle.dumps(PartialCommitError("half", made=(), failed="a/b/main")))
     assert (str(partial), partial.made, partial.failed) == ("half", (), "a/b/main")
+    report = IngestReport(1, 2, 0, 0, 2, 1, (IngestFailure("a", "OSError: gone"),), (), "journal")
+    ingest = pickle.loads(pickle.dumps(IngestError("some failed", report=report)))
+    assert (str(ingest), ingest.report) == ("some failed", report)
 
 
 def test_absence_is_caught_as_built_in_errors() -> None:
