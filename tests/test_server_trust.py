@@ -308,6 +308,11 @@ def test_what_a_repository_shows_may_be_read(endpoint: LocalEndpoint, client: Ra
     assert cas.post("/v1/shards", nameless.shard(sha256=None)).status == 200
     assert cas.get(f"/v2/reconstructions/{nameless.name}").status == 200
     assert guest.cas(REPO, "read").get(f"/v2/reconstructions/{nameless.name}").status == 404
+    # Both who brought it without a sha256 and who told that later.
+    guest.make_repo("visitor/told")
+    assert guest.upload("visitor/told", nameless.data).name == nameless.name
+    for who, repo in ((guest, "visitor/told"), (client, "acme/closed")):
+        assert who.cas(repo, "read").get(f"/v2/reconstructions/{nameless.name}").status == 200
     pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{secret.sha256}\nsize {len(secret.data)}\n"
     bare = pygit2.Repository(str(endpoint.root / "repos" / "models" / "acme" / "pushed.git"))
     tree = bare.TreeBuilder()

@@ -44,8 +44,8 @@ def branch_of(path: str, name: str | None) -> tuple[str, str]:
 
     Raises
     ------
-    XetURLError
-        The path is not that of a repository, or is of one and there is no name.
+    XetURLError, click.UsageError
+        The path is neither; it is a repository's, and there is no name.
     """
     url = remote(path)
     if name is None and url.level == "branch" and url.revision is not None:

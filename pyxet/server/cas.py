@@ -252,7 +252,7 @@ async def get_reconstructions(request: web.Request) -> web.Response:
     content, sign = request.app[CONTENT], _signer(request)
 
     def plan() -> bytes:
-        found = {value: entry for value in values if (entry := content.file(value)) is not None and readable(value)}
+        found = {value: entry for value in values if (entry := content.file(value)) is not None and readable(entry)}
         runs = fetch_runs([term for entry in found.values() for term in entry.terms], max_raw=_MAX_RUN)
         return encode(
             BatchReconstruction(
@@ -350,7 +350,7 @@ async def _file(request: web.Request, claims: Claims) -> FileEntry:
 
     def look() -> FileEntry | None:
         entry = request.app[CONTENT].file(value)
-        return entry if entry is not None and readable(value) else None
+        return entry if entry is not None and readable(entry) else None
 
     entry = await in_worker(request, look)
     if entry is None:
@@ -358,17 +358,17 @@ async def _file(request: web.Request, claims: Claims) -> FileEntry:
     return entry
 
 
-def _readable(request: web.Request, claims: Claims) -> Callable[[Hash], bool]:
+def _readable(request: web.Request, claims: Claims) -> Callable[[FileEntry], bool]:
     """Whether files are for the bearer of a token: the repository it is for holds them, or one that its user sees.
 
     The function blocks.
     """
     index, may_see = request.app[CONTENT].index, sees(request, claims.user)
 
-    def readable(value: Hash) -> bool:
-        if value == ZERO_HASH or claims.user == request.app[MAIN_USER]:
+    def readable(file: FileEntry) -> bool:
+        if file.file_hash == ZERO_HASH or claims.user == request.app[MAIN_USER]:
             return True
-        holders = index.holders_of_file(value)
+        holders = index.holders_of_file(file)
         return claims.repo in holders or any(map(may_see, holders))
 
     return readable

@@ -26,8 +26,6 @@ CREATE TABLE IF NOT EXISTS xorbs (hash BLOB PRIMARY KEY, size INTEGER NOT NULL, 
 CREATE TABLE IF NOT EXISTS files (hash BLOB PRIMARY KEY, size INTEGER NOT NULL, entry BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS contents (sha256 TEXT PRIMARY KEY, file BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS holders (sha256 TEXT, repo TEXT, PRIMARY KEY (sha256, repo)) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS held ON holders (repo);
-CREATE INDEX IF NOT EXISTS named ON contents (file);
 CREATE TABLE IF NOT EXISTS shards (id INTEGER PRIMARY KEY, xorbs BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS chunks (hash BLOB PRIMARY KEY, shard INTEGER NOT NULL) WITHOUT ROWID;
 """
@@ -110,7 +108,9 @@ class Index:
             shard = cursor.lastrowid
             for file in files:
                 entry = write_upload_shard([file], [])
-                writer.execute("INSERT OR IGNORE INTO files VALUES (?, ?, ?)", (file.file_hash, file.size, entry))
+                # One that tells the sha256 takes the place of one that does not.
+                verb = "IGNORE" if file.sha256 is None else "REPLACE"
+                writer.execute(f"INSERT OR {verb} INTO files VALUES (?, ?, ?)", (file.file_hash, file.size, entry))
                 if file.sha256 is not None:
                     writer.execute("INSERT OR IGNORE INTO contents VALUES (?, ?)", (file.sha256, file.file_hash))
                 writer.execute("INSERT OR IGNORE INTO holders VALUES (?, ?)", (held_as(file), repo))
@@ -128,22 +128,18 @@ class Index:
         rows = self._connection().execute("SELECT repo FROM holders WHERE sha256 = ?", (sha256,))
         return [repo for (repo,) in rows]
 
-    def holders_of_file(self, value: Hash) -> list[str]:
+    def holders_of_file(self, file: FileEntry) -> set[str]:
         """Paths of the repositories that hold a file, whatever they know it by."""
-        rows = self._connection().execute(
-            "SELECT repo FROM holders WHERE sha256 = ? UNION "
-            "SELECT h.repo FROM contents c JOIN holders h ON h.sha256 = c.sha256 WHERE c.file = ?",
-            (hash_to_hex(value), value),
-        )
-        return [repo for (repo,) in rows]
+        names = {hash_to_hex(file.file_hash), held_as(file)}
+        return {repo for name in names for repo in self.holders(name)}
 
     def copy_holder(self, repo: str, other: str) -> None:
-        """Remember that another repository holds all that a first one does."""
+        """Remember that another repository holds all that a first one does. This looks at all holders, as it is rare."""
         with self._write() as writer:
             writer.execute("INSERT OR IGNORE INTO holders SELECT sha256, ? FROM holders WHERE repo = ?", (other, repo))
 
     def forget_holder(self, repo: str) -> None:
-        """Forget what a repository held that is not there any more, or not by this name."""
+        """Forget what a repository held that is not there any more, or not by this name. As slow as `copy_holder`."""
         with self._write() as writer:
             writer.execute("DELETE FROM holders WHERE repo = ?", (repo,))
 
