@@ -98,6 +98,9 @@ def test_several_sources_go_into_a_folder(cli: Cli, xet: pyxet.XetFS, main: str,
     (folder / "sub" / "a.txt").write_text("another")
     told = cli("cp", "folder/a.txt", "folder/sub/a.txt", f"{main}/all", code=1)
     assert "would both be" in told.err
+    assert "would both be" in cli("cp", "-r", "folder/", "folder/sub/", f"{main}/all", code=1).err
+    cli("cp", "-r", "folder/", "folder/sub/", f"{main}/merged", "--exclude", "a.txt")
+    assert below(xet, f"{main}/merged") == ["b.csv", "big.bin", "sub/b.csv"]
 
 
 def test_names_that_could_be_patterns_are_names_first(cli: Cli, xet: pyxet.XetFS, main: str) -> None:

@@ -11,7 +11,7 @@ import click
 from pyxet.cli.command import command
 from pyxet.cli.session import CommandError, Session
 from pyxet.cli.transfer import Item, Transfer, run
-from pyxet.cli.transfer_ends import End, joined
+from pyxet.cli.transfer_ends import End, Entry, joined
 from pyxet.cli.transfer_names import Source, chooser, sources
 from pyxet.cli.transfer_options import transfer_options
 from pyxet.cli.transfer_xet import XetEnd
@@ -85,26 +85,37 @@ async def _copy(
 async def _items(
     found: Sequence[Source], target: End, chosen: Callable[[str], bool]
 ) -> AsyncGenerator[Item, None]:  # fmt: skip
-    # Each target is written once: two sources of one name would be a matter of luck.
-    taken: dict[str, str] = {}
+    # What each target is a copy of, where sources go into the same folders: two of one name would be a matter of luck.
+    taken: dict[str, str] | None = {} if _overlap(found) else None
     for source in found:
-        end = source.end
-        if source.kind == "folder":
-            if source.target in taken and len(found) > 1:
-                raise _twice(taken[source.target], end.label(source.path), target.label(source.target))
-            taken[source.target] = end.label(source.path)
-            async for page in end.scan(source.path):
-                for entry in page:
-                    if chosen(entry.name):
-                        yield Item(end, entry, joined(source.target, entry.name))
-            continue
-        entry = await end.entry(source.path)
-        if not chosen(entry.name):
-            continue
-        if source.target in taken:
-            raise _twice(taken[source.target], end.label(source.path), target.label(source.target))
-        taken[source.target] = end.label(source.path)
-        yield Item(end, entry, source.target)
+        async with aclosing(_files(source)) as files:
+            async for entry, path in files:
+                if not chosen(entry.name):
+                    continue
+                if taken is not None:
+                    label = source.end.label(entry.path)
+                    if taken.setdefault(path, label) != label:
+                        raise _twice(taken[path], label, target.label(path))
+                yield Item(source.end, entry, path)
+
+
+async def _files(source: Source) -> AsyncGenerator[tuple[Entry, str], None]:
+    """The files of a source, and the paths that they get."""
+    if source.kind == "file":
+        yield await source.end.entry(source.path), source.target
+        return
+    async for page in source.end.scan(source.path):
+        for entry in page:
+            yield entry, joined(source.target, entry.name)
+
+
+def _overlap(found: Sequence[Source]) -> bool:
+    """Whether files of two sources could get one path."""
+    targets = {source.target for source in found}
+    folders = {source.target for source in found if source.kind == "folder"}
+    return len(targets) < len(found) or any(
+        target[:at] in folders for target in targets for at, letter in enumerate(target) if letter == "/"
+    )
 
 
 def _twice(first: str, second: str, target: str) -> CommandError:

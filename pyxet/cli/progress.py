@@ -102,11 +102,12 @@ class Progress:
 
     async def _show(self) -> None:
         assert self._display is not None
-        task = self._display.add_task(self._verb, total=None, files="", saved="")
+        task = self._display.add_task(self._verb, total=None, speed="", files="", saved="")
         while True:
             total = self.found_bytes if self._complete else None
             self._display.update(
                 task, description=self._verb, completed=min(max(self._moved, self.bytes), self.found_bytes), total=total,
+                speed=f"{human_size(int(self._display.tasks[0].speed or 0))}/s",
                 files=f"{self.files:,}/{self.found_files:,}{'' if self._complete else '+'} files",
                 saved=self._saved(),
             )  # fmt: skip
@@ -166,7 +167,6 @@ def _display() -> Display:
         DownloadColumn,
         TextColumn,
         TimeRemainingColumn,
-        TransferSpeedColumn,
     )
     from rich.progress import Progress as Display
 
@@ -174,7 +174,7 @@ def _display() -> Display:
         TextColumn("{task.description}"),
         BarColumn(bar_width=24),
         DownloadColumn(binary_units=True),
-        TransferSpeedColumn(),
+        TextColumn("{task.fields[speed]}"),
         TimeRemainingColumn(compact=True),
         TextColumn("{task.fields[files]}"),
         TextColumn("{task.fields[saved]}"),

@@ -167,8 +167,12 @@ async def other_end(typed: str, threads: Threads) -> OtherEnd:
 
 def _url_to_fs(url: str) -> tuple[Any, str]:
     from fsspec.core import url_to_fs
+    from fsspec.dircache import DirCache
 
     fs, path = url_to_fs(url)
+    if isinstance(getattr(fs, "dircache", None), DirCache):
+        # Nothing is listed twice here, and what is kept of thousands of files only costs memory.
+        fs.dircache.use_listings_cache = False
     return fs, str(path)
 
 
