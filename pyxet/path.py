@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import PurePath
 from typing import Any, Self
 
-from fsspec.registry import register_implementation
+from fsspec.registry import register_implementation, registry
 
 from pyxet import config
 from pyxet.errors import NotFoundError
@@ -26,7 +26,9 @@ try:
     from upath._stat import UPathStatResult
     from upath.types import ReadablePath, StatResultType, WritablePathLike
 except ImportError as error:
-    raise ImportError("XetPath needs universal_pathlib; install it with: pip install 'pyxet[path]'") from error
+    raise ImportError(
+        "XetPath needs universal_pathlib, 0.3.9 or later; install it with: pip install 'pyxet[path]'"
+    ) from error
 
 __all__ = ["XetPath"]
 
@@ -37,8 +39,9 @@ def _make_known() -> None:
     It takes the rules of a scheme from the file systems that are registered when it first meets the scheme, and keeps
     them for good. Without this that would be rules that know neither endpoints nor that paths have no leading slash.
     """
-    register_implementation(SCHEME, XetFS, clobber=True)
-    if not isinstance(WrappedFileSystemFlavour.from_protocol(SCHEME)._spec, type(XetFS)):
+    if SCHEME not in registry:
+        register_implementation(SCHEME, XetFS)
+    if WrappedFileSystemFlavour.from_protocol(SCHEME)._spec is not registry[SCHEME]:
         WrappedFileSystemFlavour.from_protocol.cache_clear()
 
 

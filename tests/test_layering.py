@@ -47,6 +47,7 @@ FOREIGN: dict[str, set[str]] = {
     "blake3": {"protocol/"},
     "lz4": {"protocol/"},
     "numpy": {"protocol/"},
+    "upath": {"path.py"},
     "fsspec": {"_async/", "fs.py", "path.py", "polars.py", "ingestion/", "cli/"},
 }
 IMPURE = {"aiohttp", "asyncio", "anyio", "socket", "time", "os", "pathlib", "threading", "random", "subprocess"}
