@@ -6,12 +6,16 @@ It needs pyarrow, which is imported when it is called.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
-from pyxet.errors import ConfigError
+from pyxet.errors import AlreadyExistsError, ConfigError
 from pyxet.fs import XetFS, place_of
+from pyxet.types import Commit, FilePointer
 
 _CHUNKING: Final = "use_content_defined_chunking"
 # Of all files that a partition gets from one write: the same names each time, so that a new version replaces the last one.
@@ -64,20 +68,11 @@ def to_parquet(
     TransactionError
         ``parent_commit`` is given inside a transaction, which has another one.
     """
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
     fs, path = place_of(url, filesystem, storage_options)
-    options.setdefault(_CHUNKING, True)
-    if options[_CHUNKING] and int(pa.__version__.partition(".")[0]) < 21:
-        raise ConfigError(
-            f"pyarrow {pa.__version__} has no content-defined chunking: install pyarrow 21 or later, "
-            f"or write without it: {_CHUNKING}=False"
-        )
-    if options[_CHUNKING] is False:
-        # What earlier versions of pyarrow do not know they need not be told.
-        del options[_CHUNKING]
-    table = _as_table(data, index)
+    options = with_chunking(options)
+    table = as_table(data, index)
     with _one_commit(fs, message, parent_commit) as inside:
         if partition_cols is None:
             with inside.open(path, "wb") as file:
@@ -89,7 +84,24 @@ def to_parquet(
             )  # fmt: skip
 
 
-def _as_table(data: Any, index: bool | None) -> Any:
+def with_chunking(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options for pyarrow's writer, with content-defined chunking unless they say otherwise; `ConfigError` as above."""
+    import pyarrow as pa
+
+    chunking = options.get(_CHUNKING, True)
+    if chunking and int(pa.__version__.partition(".")[0]) < 21:
+        raise ConfigError(
+            f"pyarrow {pa.__version__} has no content-defined chunking: install pyarrow 21 or later, "
+            f"or write without it: {_CHUNKING}=False"
+        )
+    if chunking is False:
+        # What earlier versions of pyarrow do not know they need not be told.
+        return {name: value for name, value in options.items() if name != _CHUNKING}
+    return {**options, _CHUNKING: chunking}
+
+
+def as_table(data: Any, index: bool | None) -> Any:
+    """A pyarrow table of a table of any kind, see `to_parquet`."""
     import pyarrow as pa
 
     if isinstance(data, pa.Table):
@@ -115,3 +127,93 @@ def _one_commit(fs: XetFS, message: str | None, parent_commit: str | None) -> It
         return
     with fs.transaction(message=message, parent_commit=parent_commit) as own:
         yield own.fs
+
+
+# -- many workers, one commit ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """A table that workers write, a part each, and a driver commits. It is small and goes to the workers by pickle.
+
+    Parameters
+    ----------
+    fs, folder:
+        Where the table will be.
+    partition_cols:
+        Columns that become folders.
+    options:
+        For pyarrow's ``ParquetWriter``.
+    """
+
+    fs: XetFS
+    folder: str
+    partition_cols: Sequence[str]
+    options: Mapping[str, Any]
+
+    @classmethod
+    def at(
+        cls,
+        url: Any,
+        partition_cols: Sequence[str] | None,
+        filesystem: XetFS | None,
+        storage_options: Mapping[str, Any] | None,
+        options: Mapping[str, Any],
+    ) -> Staged:
+        """From the arguments of a public function, see `to_parquet`."""
+        fs, folder = place_of(url, filesystem, storage_options)
+        return cls(fs, folder, list(partition_cols or ()), with_chunking(options))
+
+    def existing(self, *, overwrite: bool) -> list[str]:
+        """The files of the folder, which the commit will replace; `AlreadyExistsError` for any unless ``overwrite``."""
+        found: list[str] = self.fs.find(self.folder)
+        if found and not overwrite:
+            raise AlreadyExistsError(f"there are files in {self.folder}; overwrite=True replaces them", status=409)
+        return found
+
+    def stage(self, tables: Iterable[Any], name: str) -> list[FilePointer]:
+        """In a worker: store the files of one part, which consists of some tables of one schema."""
+        import pyarrow.parquet as pq
+
+        with tempfile.TemporaryDirectory(prefix="pyxet-") as scratch:
+            if self.partition_cols:
+                for number, table in enumerate(tables):
+                    pq.write_to_dataset(
+                        table, scratch, partition_cols=list(self.partition_cols),
+                        basename_template=f"{name}-{number}-{{i}}.parquet", **self.options,
+                    )  # fmt: skip
+            else:
+                _write_one(tables, Path(scratch) / f"{name}.parquet", self.options)
+            files = sorted(path for path in Path(scratch).rglob("*") if path.is_file())
+            return self.fs.stage_many({f"{self.folder}/{path.relative_to(scratch)}": path for path in files})
+
+    def commit(
+        self,
+        pointers: Sequence[FilePointer],
+        existing: Sequence[str],
+        message: str | None,
+        parent_commit: str | None,
+        fs: XetFS | None = None,
+    ) -> Commit | None:
+        """In the driver: one commit of all parts, or a part of the open transaction; ``fs`` may be that of one."""
+        written = {pointer.full_path for pointer in pointers}
+        branch = self.fs.parse(self.folder).branch_path
+        return (fs or self.fs).commit(
+            branch, pointers, delete=[path for path in existing if path not in written], message=message,
+            parent_commit=parent_commit,
+        )  # fmt: skip
+
+
+def _write_one(tables: Iterable[Any], path: Path, options: Mapping[str, Any]) -> None:
+    """One file of some tables; none if there are none."""
+    import pyarrow.parquet as pq
+
+    writer: Any = None
+    try:
+        for table in tables:
+            if writer is None:
+                writer = pq.ParquetWriter(path, table.schema, **options)
+            writer.write_table(table)
+    finally:
+        if writer is not None:
+            writer.close()

@@ -1,0 +1,100 @@
+"""`ParquetDatasink`: a dataset of Ray as Parquet files that workers upload and one commit names. It needs Ray and pyarrow."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from ray.data import Datasink
+from ray.data.block import BlockAccessor
+
+from pyxet.fs import XetFS
+from pyxet.parquet import Staged
+from pyxet.types import Commit, FilePointer
+
+
+class ParquetDatasink(Datasink):  # type: ignore[misc]  # Ray is there or not
+    """Writes a dataset to a folder as one commit: ``dataset.write_datasink(ParquetDatasink("xet://…"))``.
+
+    One that is made inside a transaction is a part of it.
+
+    Each worker stores the content of its part; the driver commits what they stored, when all have. If the job fails, nothing
+    is committed. A part that is written twice, as after the death of a worker, is stored once.
+
+    Parameters
+    ----------
+    url:
+        The folder: ``xet://[endpoint:]owner/repo/branch/path``.
+    partition_cols:
+        Columns that become folders (``year=2026``).
+    overwrite:
+        Whether to replace the files in the folder, in the same commit. Otherwise there may be none.
+    message, parent_commit:
+        As in `XetFS.commit`.
+    filesystem, storage_options:
+        The file system to write to, or arguments of `XetFS` to make one with. It goes to the workers with its options;
+        what it has from the environment the workers must have in theirs.
+    options:
+        For pyarrow's ``ParquetWriter``, as in `pyxet.to_parquet`.
+
+    Attributes
+    ----------
+    commit:
+        The commit, once it is made; ``None`` where nothing changed, and in a transaction, which commits at its end.
+
+    Raises
+    ------
+    ConfigError, XetURLError, TypeError
+        As in `pyxet.to_parquet`.
+    """
+
+    def __init__(
+        self,
+        url: str | os.PathLike[str],
+        *,
+        partition_cols: Sequence[str] | None = None,
+        overwrite: bool = False,
+        message: str | None = None,
+        parent_commit: str | None = None,
+        filesystem: XetFS | None = None,
+        storage_options: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> None:
+        self._staged = Staged.at(url, partition_cols, filesystem, storage_options, options)
+        self._overwrite = overwrite
+        self._message = message
+        self._parent_commit = parent_commit
+        self._existing: list[str] = []
+        # Ray begins and completes a write on a thread of its own, where no transaction is open.
+        transaction = self._staged.fs.open_transaction()
+        self._bound: XetFS | None = None if transaction is None else transaction.fs
+        self.commit: Commit | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Transactions stay in their process, and so does what a worker has no use for.
+        return self.__dict__ | {"_bound": None, "_existing": []}
+
+    def get_name(self) -> str:
+        """How Ray calls it in its messages."""
+        return "XetParquet"
+
+    def on_write_start(self, *args: Any, **kwargs: Any) -> None:
+        """In the driver, before anything is written. `AlreadyExistsError` if there are files and none may be replaced."""
+        self._existing = self._staged.existing(overwrite=self._overwrite)
+
+    def write(self, blocks: Iterable[Any], ctx: Any) -> list[FilePointer]:
+        """In a worker: store the blocks of one task as one file."""
+        return self._staged.stage(_tables(blocks), f"part-{ctx.task_idx:05}")
+
+    def on_write_complete(self, write_result: Any) -> None:
+        """In the driver, when all parts are stored: the commit."""
+        pointers = [pointer for part in write_result.write_returns for pointer in part]
+        self.commit = self._staged.commit(pointers, self._existing, self._message, self._parent_commit, self._bound)
+
+
+def _tables(blocks: Iterable[Any]) -> Iterator[Any]:
+    for block in blocks:
+        table = BlockAccessor.for_block(block).to_arrow()
+        if table.num_rows:
+            yield table
