@@ -136,9 +136,8 @@ async def _standard(transfer: Transfer, source: str, target: str) -> None:
                 return
             # Not `sys.stdin`: a thread that waits for it holds a lock that the interpreter wants at its end.
             piped = open(0, "rb", buffering=0, closefd=False)  # noqa: ASYNC230, SIM115  # it is open already
-            callback = _Counted(transfer)
-            await end.fs._put_file(piped, end.path, callback=callback)
-            transfer.progress.done(callback.count)
+            await end.fs._put_file(piped, end.path, callback=transfer.progress.callback)
+            transfer.progress.done(transfer.progress.moved_bytes)
 
         await transfer.into(end, write)
         return
@@ -159,22 +158,6 @@ async def _standard(transfer: Transfer, source: str, target: str) -> None:
                 await transfer.threads.run(_write_all, out, piece)
 
     await transfer.reading(read)
-
-
-class _Counted:
-    """A callback of fsspec's that counts the bytes of standard input."""
-
-    def __init__(self, transfer: Transfer) -> None:
-        self._transfer = transfer
-        self.count = 0
-
-    def set_size(self, size: int) -> None:
-        """Nobody knows it."""
-
-    def relative_update(self, count: int = 1) -> None:
-        """So many bytes more."""
-        self.count += count
-        self._transfer.progress.moved(count)
 
 
 def _write_all(out: IO[bytes], data: bytes) -> None:

@@ -29,13 +29,14 @@ class Progress:
         Files that needed no transfer.
     found_files, found_bytes:
         That are to be transferred, as far as is known.
+    moved_bytes:
+        That are on their way or there, of files that are not complete too.
     """
 
     def __init__(self, verb: str, *, wanted: bool) -> None:
         self.files = self.bytes = self.skipped = 0
-        self.found_files = self.found_bytes = 0
+        self.found_files = self.found_bytes = self.moved_bytes = 0
         self.deduplicated: Callable[[], int] = lambda: 0
-        self._moved = 0
         self._complete = False
         self._verb = verb
         self._began = time.monotonic()
@@ -76,7 +77,7 @@ class Progress:
 
     def moved(self, count: int) -> None:
         """So many bytes of a file are on their way."""
-        self._moved += count
+        self.moved_bytes += count
 
     def skip(self, size: int | None) -> None:
         """A file that was found needs no transfer."""
@@ -106,7 +107,7 @@ class Progress:
         while True:
             total = self.found_bytes if self._complete else None
             self._display.update(
-                task, description=self._verb, completed=min(max(self._moved, self.bytes), self.found_bytes), total=total,
+                task, description=self._verb, completed=min(max(self.moved_bytes, self.bytes), self.found_bytes), total=total,
                 speed=f"{human_size(int(self._display.tasks[0].speed or 0))}/s",
                 files=f"{self.files:,}/{self.found_files:,}{'' if self._complete else '+'} files",
                 saved=self._saved(),

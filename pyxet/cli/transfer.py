@@ -21,7 +21,7 @@ from pyxet.cli.formats import human_size
 from pyxet.cli.paths import place
 from pyxet.cli.progress import Progress, files_callback
 from pyxet.cli.session import CommandError, Session
-from pyxet.cli.transfer_ends import End, Entry
+from pyxet.cli.transfer_ends import End, Entry, StreamEnd
 from pyxet.cli.transfer_local import LocalEnd, check_name
 from pyxet.cli.transfer_names import check_parts
 from pyxet.cli.transfer_other import other_end
@@ -218,6 +218,9 @@ class Transfer:
             elif isinstance(source, XetEnd) and isinstance(target, XetEnd) and source.fs is target.fs:
                 await target.fs._copy(paths, targets)
             else:
+                # At least one end is a repository, so neither is local here.
+                assert isinstance(source, StreamEnd)
+                assert isinstance(target, StreamEnd)
                 for item in batch:
                     await target.write(item.target, item.entry, self._counted(source.pieces(item.entry)))
         except (pyxet.XetError, CommandError) as error:

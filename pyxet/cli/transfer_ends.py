@@ -103,6 +103,18 @@ class End(ABC):
         """What matches a pattern."""
 
     @abstractmethod
+    async def delete(self, entries: Sequence[Entry]) -> None:
+        """Delete files."""
+
+    @abstractmethod
+    async def digest(self, entry: Entry, like: Entry) -> str:
+        """The digest of a file's content that another one has, in hex; for that it is read."""
+
+
+class StreamEnd(End):
+    """One whose files are read and written piece by piece."""
+
+    @abstractmethod
     def pieces(self, entry: Entry) -> AsyncIterator[bytes]:
         """The content of a file."""
 
@@ -110,12 +122,7 @@ class End(ABC):
     async def write(self, path: str, entry: Entry, pieces: AsyncIterator[bytes]) -> None:
         """Write a file: all of it, or nothing."""
 
-    @abstractmethod
-    async def delete(self, entries: Sequence[Entry]) -> None:
-        """Delete files."""
-
     async def digest(self, entry: Entry, like: Entry) -> str:
-        """The digest of a file's content that another one has, in hex; for that it is read."""
         digest = hasher(like, entry.size or 0)
         async for piece in self.pieces(entry):
             digest.update(piece)

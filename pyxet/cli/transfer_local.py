@@ -7,13 +7,13 @@ import os
 import stat
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import suppress
-from typing import IO, Final
+from typing import Final
 
 from pyxet.cli.session import CommandError
 from pyxet.cli.transfer_ends import End, Entry, Known, hasher
 from pyxet.cli.transfer_threads import Threads
 
-# Files that are listed at once, and bytes that are read or written at once.
+# Files that are listed at once, and bytes that are read at once.
 _PAGE: Final = 500
 _PIECE: Final = 4 * 1024 * 1024
 
@@ -42,29 +42,6 @@ class LocalEnd(End):
 
     async def glob(self, pattern: str) -> list[tuple[str, Known]]:
         return await self._threads.run(_glob, pattern)
-
-    async def pieces(self, entry: Entry) -> AsyncIterator[bytes]:
-        file = await self._threads.run(lambda: open(entry.path, "rb", buffering=0))  # noqa: SIM115
-        try:
-            while piece := await self._threads.run(file.read, _PIECE):
-                yield piece
-        finally:
-            file.close()
-
-    async def write(self, path: str, entry: Entry, pieces: AsyncIterator[bytes]) -> None:
-        unfinished = os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.{os.getpid()}.part")
-        file = await self._threads.run(_create, unfinished)
-        try:
-            try:
-                async for piece in pieces:
-                    await self._threads.run(_write_all, file, piece)
-            finally:
-                file.close()
-            await self._threads.run(os.replace, unfinished, path)
-        except BaseException:
-            with suppress(FileNotFoundError):
-                os.unlink(unfinished)
-            raise
 
     async def digest(self, entry: Entry, like: Entry) -> str:
         return await self._threads.run(_digest, entry.path, like)
@@ -140,17 +117,6 @@ def _glob(pattern: str) -> list[tuple[str, Known]]:
         if kind is not None:
             found.append((path, kind))
     return found
-
-
-def _create(path: str) -> IO[bytes]:
-    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-    return open(path, "wb", buffering=0)
-
-
-def _write_all(file: IO[bytes], data: bytes) -> None:
-    rest = memoryview(data)
-    while rest:
-        rest = rest[file.write(rest) :]
 
 
 def _digest(path: str, like: Entry) -> str:

@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 import click
 
 from pyxet.cli.session import CommandError
-from pyxet.cli.transfer_ends import End, Entry, Known, has_magic
+from pyxet.cli.transfer_ends import Entry, Known, StreamEnd, has_magic
 from pyxet.cli.transfer_threads import Threads
 
 T = TypeVar("T")
@@ -28,13 +28,14 @@ _PAGE: Final = 500
 _MODIFIED: Final = ("LastModified", "last_modified", "mtime", "modified", "updated", "created")
 
 
-class OtherEnd(End):
+class OtherEnd(StreamEnd):
     """A path of another file system. Made by `other_end`."""
 
     kind = "other"
 
     def __init__(self, typed: str, path: str, fs: Any, threads: Threads) -> None:
-        super().__init__(typed, path.rstrip("/") or path)
+        # The path of zip://folder/::archive.zip ends in the middle of what was typed.
+        super().__init__(path if path.endswith("/") else typed, path.rstrip("/") or path)
         self._fs = fs
         self._threads = threads
 

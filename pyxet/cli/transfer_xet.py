@@ -12,7 +12,7 @@ import click
 import pyxet
 from pyxet import XetURL
 from pyxet.cli.paths import writable
-from pyxet.cli.transfer_ends import End, Entry, Known
+from pyxet.cli.transfer_ends import Entry, Known, StreamEnd
 
 if TYPE_CHECKING:
     from pyxet import AsyncXetFileSystem
@@ -22,7 +22,7 @@ WHOLE: Final = 1024 * 1024
 _PIECE: Final = 4 * 1024 * 1024
 
 
-class XetEnd(End):
+class XetEnd(StreamEnd):
     """A path in a branch, or of a commit, tag or point in time that is read."""
 
     kind = "xet"
