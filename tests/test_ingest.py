@@ -232,8 +232,9 @@ def test_versions_of_local_files(xet: XetFS, main: str, tmp_path: Path) -> None:
     assert xet.cat_file(f"{main}/a") == b"\0two"
 
 
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_after_a_kill_of_all_that_was_stored_nothing_is_read_again(
-    shared_endpoint: LocalEndpoint, xet: XetFS, main: str, notes: Path, state: Path
+    shared_endpoint: LocalEndpoint, xet: XetFS, main: str, notes: Path, state: Path, how: signal.Signals
 ) -> None:
     files = tree(60, large=0)
     code = (
@@ -248,13 +249,17 @@ def test_after_a_kill_of_all_that_was_stored_nothing_is_read_again(
     arguments = [shared_endpoint.url, shared_endpoint.token, main, str(notes)]
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
     before = ids(xet, main)
-    driver = subprocess.Popen([sys.executable, "-c", code, *arguments], env=environment)
+    driver = subprocess.Popen(
+        [sys.executable, "-c", code, *arguments], env=environment, stderr=subprocess.PIPE, text=True
+    )  # fmt: skip
     source = SourceFileSystem(files, str(notes))
     while len(source.reads) < 30:
         assert driver.poll() is None
         time.sleep(0.01)
-    driver.send_signal(signal.SIGKILL)
-    driver.wait()
+    driver.send_signal(how)
+    _, said = driver.communicate()
+    assert driver.returncode == -how
+    assert ("KeyboardInterrupt" in said) == (how is signal.SIGINT)
     assert ids(xet, main) == before
     first = source.reads
     report = pyxet.ingest("tree", main, source_fs=source, fs=xet, batch_files=5)
