@@ -320,6 +320,9 @@ def test_repositories_that_cannot_be(cli: Cli, refused: Refused, shared_endpoint
     refused("repo", "rename", repo, repo, code=5)
     refused("repo", "rename", repo, "a b", code=2)
     refused("repo", "set", repo, code=2)
+    for flags in (("--private", "--public"), ("--public", "-p")):
+        refused("repo", "set", repo, *flags, code=2)
+        refused("repo", "make", f"{repo}-2", *flags, code=2)
     refused("repo", "set", f"{repo}-nope", "--private", code=3)
     refused("repo", "info", f"{repo}-nope", code=3)
     refused("repo", "info", "acme", code=2)

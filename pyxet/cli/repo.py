@@ -6,7 +6,8 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -20,8 +21,6 @@ from pyxet.cli.session import CommandError, Session
 if TYPE_CHECKING:
     from pyxet import XetFS
 
-F = TypeVar("F", bound=Callable[..., Any])
-
 repo = group("repo")
 also_called(repo, {"delete": "del", "list": "ls"})
 
@@ -31,12 +30,18 @@ _kind = click.option(
 )  # fmt: skip
 
 
-def _visibility(function: F) -> F:
+def _visibility(function: Callable[..., None]) -> Callable[..., None]:
     """The options ``--private`` and ``--public``, of which one may be given: ``private`` is true, false or ``None``."""
-    private = click.option(
-        "-p", "--private", "private", flag_value=True, type=bool, default=None, help="Seen by its owner only."
-    )
-    return private(click.option("--public", "private", flag_value=False, type=bool, help="Seen by all.")(function))
+
+    @click.option("-p", "--private", "hide", is_flag=True, help="Seen by its owner only.")
+    @click.option("--public", "show", is_flag=True, help="Seen by all.")
+    @wraps(function)
+    def call(*args: Any, hide: bool, show: bool, **kwargs: Any) -> None:
+        if hide and show:
+            raise click.UsageError("--private and --public: give one of them")
+        function(*args, private=hide if hide or show else None, **kwargs)
+
+    return call
 
 
 @command(
