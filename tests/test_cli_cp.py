@@ -317,6 +317,9 @@ def test_one_bad_file_and_nothing_is_committed(cli: Cli, xet: pyxet.XetFS, main:
     os.unlink(os.fsencode(folder) + b"/\xff.txt")
     assert len(xet.log(main)) == 1
     cli("cp", "-r", "folder/", main)
+    (folder / "loop").symlink_to("loop")
+    assert "folder/loop" in cli("cp", "-r", "folder/", f"{main}/again", code=1).err
+    cli("cp", "-r", "folder/", f"{main}/again", "--exclude", "loop")
     # On the way down a folder is in the way of a file.
     (cli.folder / "out" / "a.txt" / "x").mkdir(parents=True)
     assert "a.txt" in cli("cp", "-r", f"{main}/", "out", code=1).err
@@ -327,4 +330,13 @@ def test_a_file_that_cannot_be_read(cli: Cli, xet: pyxet.XetFS, main: str, folde
     (folder / "mem").symlink_to("/proc/self/mem")
     told = cli("cp", "-r", "folder/", main, code=1)
     assert told.err.splitlines() == ["xet cp: folder/mem: Input/output error", "nothing was committed"]
+    assert len(xet.log(main)) == 1
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every folder")
+def test_a_folder_that_may_not_be_read(cli: Cli, xet: pyxet.XetFS, main: str, folder: Path) -> None:
+    (folder / "sub").chmod(0)
+    told = cli("cp", "-r", "folder/", main, code=1)
+    (folder / "sub").chmod(0o755)
+    assert told.err.splitlines() == ["xet cp: folder/sub: Permission denied", "nothing was committed"]
     assert len(xet.log(main)) == 1

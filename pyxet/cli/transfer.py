@@ -160,9 +160,14 @@ class Transfer:
         workers = self._parallel or _AT_ONCE
 
         async def produce() -> None:
-            async for item in items:
-                self.progress.found(item.entry.size)
-                await queue.put(item)
+            try:
+                async for item in items:
+                    self.progress.found(item.entry.size)
+                    await queue.put(item)
+            except OSError as error:
+                if isinstance(error, pyxet.XetError):
+                    raise
+                raise CommandError(_reason(error, []), hint=self._nothing(target)) from error
             self.progress.all_found()
             for _ in range(workers):
                 await queue.put(None)

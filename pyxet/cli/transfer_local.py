@@ -92,12 +92,14 @@ def _walk(top: str) -> Iterator[list[Entry]]:
         for item in inside:
             below = f"{name}/{item.name}" if name else item.name
             through = linked or item.is_symlink()
-            if item.is_dir():
-                folders.append((below, item.path, through, above))
-                continue
             try:
+                if item.is_dir():
+                    folders.append((below, item.path, through, above))
+                    continue
                 page.append(_entry(item.path, below, linked, item.stat()))
-            except FileNotFoundError:
+            except OSError as error:
+                if error.errno not in (errno.ENOENT, errno.ELOOP):
+                    raise
                 # A link to nothing; whether that matters is for those to say who want the file.
                 page.append(Entry(item.path, below, 0, special=True))
             if len(page) >= _PAGE:
