@@ -13,6 +13,7 @@ from typing import Any
 
 import fsspec
 import pytest
+from _faults import FaultProxy, answer
 from _pages import DOCS, blocks, run_page, titanic
 from _sources import SourceFileSystem, content_of
 from fsspec.callbacks import Callback
@@ -25,6 +26,7 @@ from pyxet import (
     EditConflictError,
     IngestError,
     IngestReport,
+    RetryPolicy,
     RevisionNotFoundError,
     XetFS,
     XetURLError,
@@ -367,6 +369,26 @@ def test_a_failing_endpoint_is_no_failing_file(
     stranger = XetFS(endpoint=shared_endpoint.url, token="wrong")
     with pytest.raises(AuthenticationError):
         pyxet.ingest("tree", f"{repo}/main", source_fs=source, fs=stranger, on_error=on_error)
+
+
+@pytest.mark.parametrize(("failures", "message"), [(1, None), (9, "500")])
+def test_a_batch_at_which_the_endpoint_fails_is_tried_again(
+    shared_endpoint: LocalEndpoint, xet: XetFS, main: str, notes: Path, failures: int, message: str | None
+) -> None:
+    files = tree(10, large=0)
+    source = SourceFileSystem(files, str(notes))
+    with FaultProxy(shared_endpoint.url) as proxy:
+        proxy.rule(r"POST /api/.*/preupload/", answer(500), times=failures)
+        fs = XetFS(endpoint=proxy.url, token=shared_endpoint.token, retry=RetryPolicy(attempts=1))
+        if message is None:
+            assert pyxet.ingest("tree", main, source_fs=source, fs=fs).failed == 0
+            assert_copied(xet, files, main)
+        else:
+            with pytest.raises(pyxet.ServerError, match=message):
+                pyxet.ingest("tree", main, source_fs=source, fs=fs)
+            assert xet.find(main) == []
+        assert proxy.count(r"POST /api/.*/preupload/") == min(failures + 1, 3)
+        assert proxy.count(r"POST /api/.*/commit/") == (message is None)
 
 
 def test_an_interrupted_ingest_commits_nothing_and_can_go_on(xet: XetFS, main: str, notes: Path) -> None:
