@@ -31,7 +31,7 @@ from pyxet import (
     XetFS,
     XetURLError,
 )
-from pyxet.ingestion.plan import Batch, SourceFile, batches
+from pyxet.ingestion.plan import SourceFile, batches
 from pyxet.testing import LocalEndpoint
 
 MIB = 1024 * 1024
@@ -188,7 +188,6 @@ def test_batches_are_bounded_by_number_and_by_bytes() -> None:
     assert made(50, 50, 1) == [[50, 50], [1]]
     assert made(200, 1, 200) == [[200], [1], [200]]
     assert made(None, None, 100, None) == [[None, None, 100], [None]]
-    assert Batch(tuple(files(None, 3, 4))).bytes == 7
 
 
 # -- resuming ----------------------------------------------------------------------------------------------------------

@@ -48,11 +48,6 @@ class Batch:
 
     files: tuple[SourceFile, ...]
 
-    @property
-    def bytes(self) -> int:
-        """Bytes of the files whose size is known."""
-        return sum(file.size or 0 for file in self.files)
-
 
 class Source:
     """The tree that is copied.
