@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
+from typing import Literal
 
 import click
 
@@ -136,24 +137,28 @@ class _Sync:
                 if there is None or there.size != entry.size or entry.size is None:
                     yield Item(origin, entry, path)
                     continue
-                if not await self._may_differ(entry, there):
+                verdict = self._verdict(entry, there)
+                if verdict == "same":
                     self._transfer.progress.skipped += 1
-                    continue
-                mine, theirs = _digest(entry), there.digest
-                if self._checksum and (mine is None or theirs is None):
-                    yield Item(origin, entry, path, self._comparison(origin, goal, entry, there, path))
-                else:
+                elif verdict == "differs":
                     yield Item(origin, entry, path)
+                else:
+                    yield Item(origin, entry, path, self._comparison(origin, goal, entry, there, path))
 
-    async def _may_differ(self, entry: Entry, there: _There) -> bool:
-        """Of files of the same size."""
+    def _verdict(self, entry: Entry, there: _There) -> Literal["same", "differs", "look"]:
+        """Of files of the same size; ``look``: only their content tells."""
         mine, theirs = _digest(entry), there.digest
         if mine is not None and theirs is not None:
             # Between repositories: content that is stored in two ways has hashes of two kinds, and is copied for nothing.
-            return mine != theirs or (entry.sha256 is not None) != there.is_sha256
+            same = mine == theirs and (entry.sha256 is not None) == there.is_sha256
+            return "same" if same else "differs"
         if self._dates:
-            return entry.modified is None or there.modified is None or entry.modified > there.modified
-        return self._checksum
+            if entry.modified is None or there.modified is None:
+                return "look"
+            # Commits have whole seconds, so of one second nobody knows what came first.
+            mine_at, theirs_at = int(entry.modified), int(there.modified)
+            return "differs" if mine_at > theirs_at else "look" if mine_at == theirs_at else "same"
+        return "look" if self._checksum else "same"
 
     def _comparison(
         self, origin: End, goal: End, entry: Entry, there: _There, path: str
