@@ -12,7 +12,8 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import reduce
 from glob import has_magic
 from itertools import islice
 from typing import Any, Final, TypeAlias, TypeVar
@@ -85,11 +86,11 @@ def scan_parquet(
         columns: list[str] | None, predicate: Any, rows: int | None, asked_size: int | None
     ) -> Iterator[Any]:  # fmt: skip
         # The first rows are meant before the predicate.
-        filters = None if predicate is None or rows is not None else pushed_down(predicate, dataset.schema)
+        pushed = None if predicate is None or rows is not None else pushed_down(predicate, dataset.schema)
         names = columns
         if columns is not None and predicate is not None:
             names = list(dict.fromkeys([*columns, *predicate.meta.root_names()]))
-        for table in _row_groups(dataset, names, filters, rows):
+        for table in _row_groups(dataset, names, pushed, rows):
             for batch in table.to_batches(batch_size or asked_size):
                 frame = pl.DataFrame(height=batch.num_rows) if names == [] else pl.from_arrow(batch)
                 if predicate is not None:
@@ -128,7 +129,7 @@ def _files(
 # -- content -----------------------------------------------------------------------------------------------------------
 
 
-def _row_groups(dataset: Any, columns: list[str] | None, filters: Any, rows: int | None) -> Iterator[Any]:
+def _row_groups(dataset: Any, columns: list[str] | None, pushed: Pushed | None, rows: int | None) -> Iterator[Any]:
     """The rows of a dataset, or the first ones, in tables: those of one row group each, some of them read ahead.
 
     Not by a scanner of pyarrow: one that is not read to its end leaves threads of its own reading, and a program that ends
@@ -136,6 +137,7 @@ def _row_groups(dataset: Any, columns: list[str] | None, filters: Any, rows: int
     """
     pool = ThreadPoolExecutor(_AHEAD, thread_name_prefix="pyxet-polars")
     left = rows
+    filters = pushed.filter if pushed is not None else None
 
     def groups() -> Iterator[Any]:
         nonlocal left
@@ -146,6 +148,8 @@ def _row_groups(dataset: Any, columns: list[str] | None, filters: Any, rows: int
             for fragment in fragments:
                 if left is not None and left <= 0:
                     return
+                if pushed is not None and not pushed.may_match(fragment.row_groups[0].statistics or {}):
+                    continue
                 yield fragment
                 if left is not None:
                     left -= fragment.row_groups[0].num_rows
@@ -176,22 +180,46 @@ def _ahead(pool: ThreadPoolExecutor, function: Callable[[T], U], items: Iterable
 # -- predicates --------------------------------------------------------------------------------------------------------
 
 
-def pushed_down(predicate: Any, schema: Any) -> Any:
-    """A pyarrow expression that is true of every row of which a polars predicate is, or ``None`` if none is found.
+# The least and the greatest value of columns in a row group: ``{"n": {"min": 0, "max": 9}}``.
+Statistics: TypeAlias = Mapping[str, Mapping[str, Any]]
 
-    polars applies the predicate itself; this is to leave out what needs not be read.
+
+@dataclass(frozen=True)
+class Pushed:
+    """What a predicate comes to where files are read. It may be true of more rows than the predicate, never of less.
+
+    Attributes
+    ----------
+    filter:
+        A pyarrow expression.
+    may_match:
+        Whether a row group of these statistics can have rows of which it is true. pyarrow looks at them as well, but not
+        at those of columns that have nulls.
     """
+
+    filter: Any
+    may_match: Callable[[Statistics], bool]
+
+    def __and__(self, other: Pushed) -> Pushed:
+        return Pushed(self.filter & other.filter, lambda found: self.may_match(found) and other.may_match(found))
+
+    def __or__(self, other: Pushed) -> Pushed:
+        return Pushed(self.filter | other.filter, lambda found: self.may_match(found) or other.may_match(found))
+
+
+def pushed_down(predicate: Any, schema: Any) -> Pushed | None:
+    """What can be left to the reader of a polars predicate, which polars applies itself to what is read; if anything."""
     try:
         found = _converted(json.loads(predicate.meta.serialize(format="json")), schema)
         if found is not None:
             # Some types have no comparisons.
-            schema.empty_table().filter(found)
+            schema.empty_table().filter(found.filter)
         return found
     except Exception:  # noqa: BLE001  # polars promises nothing about the form of its expressions: then all is read
         return None
 
 
-def _converted(node: dict[str, Any], schema: Any) -> Any:
+def _converted(node: dict[str, Any], schema: Any) -> Pushed | None:
     match node:
         case {"BinaryExpr": {"left": left, "op": "And" | "LogicalAnd", "right": right}}:
             return _both(_converted(left, schema), _converted(right, schema))
@@ -199,53 +227,63 @@ def _converted(node: dict[str, Any], schema: Any) -> Any:
             one, other = _converted(left, schema), _converted(right, schema)
             return None if one is None or other is None else one | other
         case {"BinaryExpr": {"left": {"Column": name}, "op": op, "right": value}}:
-            return _comparison(name, op, value, schema)
+            return _comparison(name, op, _value(value), schema)
         case {"BinaryExpr": {"left": value, "op": op, "right": {"Column": name}}}:
-            return _comparison(name, _FLIPPED.get(op, op), value, schema)
+            return _comparison(name, _FLIPPED.get(op, op), _value(value), schema)
         case {"Function": {"input": [{"Column": name}, *inputs], "function": {"Boolean": function}}}:
             return _function(name, inputs, function, schema)
     return None
 
 
-def _both(one: Any, other: Any) -> Any:
+def _both(one: Pushed | None, other: Pushed | None) -> Pushed | None:
     return other if one is None else one if other is None else one & other
 
 
-def _function(name: str, inputs: Sequence[Any], function: Any, schema: Any) -> Any:
+def _function(name: str, inputs: Sequence[Any], function: Any, schema: Any) -> Pushed | None:
     match function:
         case "IsNull":
-            return pc.field(name).is_null()
+            return Pushed(pc.field(name).is_null(), lambda _: True)
         case {"IsBetween": {"closed": closed}}:
-            below, above = _BETWEEN[closed]
-            return _both(
-                _comparison(name, below, inputs[0], schema), _comparison(name, above, inputs[1], schema)
-            )  # fmt: skip
+            sides = zip(_BETWEEN[closed], inputs, strict=True)
+            return reduce(_both, [_comparison(name, op, _value(node), schema) for op, node in sides])
         case {"IsIn": {"nulls_equal": False}}:
             value = _value(inputs[0])
             values = value.to_list() if isinstance(value, pl.Series) else list(value)
-            kind = schema.field(name).type
-            if any(_scalar(item, kind) is None for item in values):
+            each = [_comparison(name, "Eq", item, schema) for item in values]
+            if not each or None in each:
                 return None
-            return pc.field(name).isin(pa.array(values, type=kind))
+            within = pc.field(name).isin(pa.array(values, type=schema.field(name).type))
+            return Pushed(within, lambda found: any(item is not None and item.may_match(found) for item in each))
     return None
 
 
-_COMPARE: Final[dict[str, Callable[[Any, Any], Any]]] = {
-    "Eq": lambda field, value: field == value,
-    "Lt": lambda field, value: field < value,
-    "LtEq": lambda field, value: field <= value,
-    "Gt": lambda field, value: field > value,
-    "GtEq": lambda field, value: field >= value,
+# Of a column and a value; and of the least and greatest value in a row group and a value.
+_COMPARE: Final[dict[str, tuple[Callable[[Any, Any], Any], Callable[[Any, Any, Any], bool]]]] = {
+    "Eq": (lambda field, value: field == value, lambda least, most, value: least <= value <= most),
+    "Lt": (lambda field, value: field < value, lambda least, most, value: least < value),
+    "LtEq": (lambda field, value: field <= value, lambda least, most, value: least <= value),
+    "Gt": (lambda field, value: field > value, lambda least, most, value: most > value),
+    "GtEq": (lambda field, value: field >= value, lambda least, most, value: most >= value),
 }
 
 
-def _comparison(name: str, op: str, node: dict[str, Any], schema: Any) -> Any:
+def _comparison(name: str, op: str, value: Any, schema: Any) -> Pushed | None:
     kind = schema.field(name).type
-    scalar = _scalar(_value(node), kind)
+    scalar = _scalar(value, kind)
     # To polars NaN is greater than any number, to pyarrow and to the statistics of row groups it is not.
     if scalar is None or op not in _COMPARE or (pa.types.is_floating(kind) and op in ("Gt", "GtEq")):
         return None
-    return _COMPARE[op](pc.field(name), scalar)
+    compare, can = _COMPARE[op]
+
+    def may_match(found: Statistics) -> bool:
+        known = found.get(name, {})
+        try:
+            return can(known["min"], known["max"], value)
+        except (KeyError, TypeError):
+            # Nothing is known, or it is of another kind, as text is where it stands in bytes.
+            return True
+
+    return Pushed(compare(pc.field(name), scalar), may_match)
 
 
 def _value(node: dict[str, Any]) -> Any:
