@@ -1,6 +1,6 @@
 """An ingest at scale: generated files, a dask cluster of two workers, one commit; time and memory of all who take part.
 
-python benchmarks/ingest.py --files 50000 --gigabytes 20 --root /tmp/store
+python benchmarks/ingest.py --files 50000 --gigabytes 20 --root /tmp
 
 The content is random, so nothing of it is saved. A second run over the same journal shows what resuming costs. The store
 takes as much room as the content, and is deleted at the end.
