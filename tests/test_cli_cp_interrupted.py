@@ -106,6 +106,22 @@ async def test_a_move(through: tuple[FaultProxy, Cli], xet: pyxet.XetFS, main: s
 
 
 @pytest.mark.parametrize("number", SIGNALS)
+@pytest.mark.parametrize(
+    "arguments",
+    [["ls", "{}"], ["cat", "{}/x"], ["branch", "info", "{}"], ["cp", "{}/x", "out"]],
+    ids=lambda found: found[0],
+)
+async def test_whatever_waits_for_an_answer(
+    through: tuple[FaultProxy, Cli], main: str, arguments: list[str], number: int
+) -> None:
+    proxy, cli = through
+    proxy.rule(r"\w+ /", gated())
+    told = await interrupted(proxy, cli, number, *(part.format(main) for part in arguments))
+    assert told.endswith(": interrupted\n")
+    assert len(told.splitlines()) == 1
+
+
+@pytest.mark.parametrize("number", SIGNALS)
 def test_a_pipe_that_nothing_comes_from(cli: Cli, xet: pyxet.XetFS, main: str, number: int) -> None:
     cli.fresh = True
     with cli.start("cp", "-", f"{main}/x", stdin=subprocess.PIPE) as process:

@@ -10,7 +10,7 @@ import click
 
 from pyxet.cli.command import command
 from pyxet.cli.session import CommandError, Session
-from pyxet.cli.transfer import Item, Transfer, run
+from pyxet.cli.transfer import Item, Transfer
 from pyxet.cli.transfer_ends import End, Entry, joined
 from pyxet.cli.transfer_names import Source, chooser, sources
 from pyxet.cli.transfer_options import transfer_options
@@ -57,12 +57,12 @@ def cp(
     if "-" in paths:
         if len(paths) != 2 or paths[0] == paths[1]:
             raise click.UsageError("- goes with one other path, which is a file of a repository")
-        run(session, lambda: _standard(transfer, *paths))
+        session.run(lambda: _standard(transfer, *paths))
         if paths[1] == "-":
             return
     else:
         chosen = chooser(include, exclude)
-        run(session, lambda: _copy(transfer, paths, chosen, recursive=recursive))
+        session.run(lambda: _copy(transfer, paths, chosen, recursive=recursive))
     transfer.report("copied")
 
 

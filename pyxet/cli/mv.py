@@ -8,7 +8,7 @@ from pyxet.cli.command import command
 from pyxet.cli.formats import human_size
 from pyxet.cli.paths import place, writable
 from pyxet.cli.session import CommandError, Session
-from pyxet.cli.transfer import commits_made, counted, run
+from pyxet.cli.transfer import commits_made, counted
 from pyxet.cli.transfer_ends import joined
 from pyxet.cli.transfer_names import sources
 from pyxet.cli.transfer_options import message as message_option
@@ -35,7 +35,7 @@ def mv(session: Session, source: str, target: str, message: str | None) -> None:
     url = place(source).url
     if url is not None and url.level == "branch":
         raise CommandError(f"{source} is a branch, and mv moves files", hint="another branch of it: xet branch make")
-    run(session, lambda: _move(session, source, target, message))
+    session.run(lambda: _move(session, source, target, message))
 
 
 async def _move(session: Session, source: str, target: str, message: str | None) -> None:

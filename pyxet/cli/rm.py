@@ -11,7 +11,7 @@ from pyxet.cli.command import command
 from pyxet.cli.formats import human_size
 from pyxet.cli.paths import remote, writable
 from pyxet.cli.session import CommandError, Session
-from pyxet.cli.transfer import commits_made, counted, run
+from pyxet.cli.transfer import commits_made, counted
 from pyxet.cli.transfer_ends import Entry, Known, has_magic
 from pyxet.cli.transfer_options import message as message_option
 from pyxet.cli.transfer_xet import XetEnd
@@ -33,7 +33,7 @@ def rm(session: Session, paths: tuple[str, ...], recursive: bool, message: str |
     """Files may be given by patterns. It is one commit for each branch. Earlier commits keep what they have."""
     for path in paths:
         _check(path)
-    run(session, lambda: _remove(session, paths, message, recursive=recursive))
+    session.run(lambda: _remove(session, paths, message, recursive=recursive))
 
 
 async def _remove(session: Session, paths: Sequence[str], message: str | None, *, recursive: bool) -> None:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 
 import click
@@ -72,6 +74,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             # A name that the terminal's encoding lacks is no reason to fail.
             stream.reconfigure(errors="backslashreplace")
+    if threading.current_thread() is threading.main_thread():
+        # As Ctrl-C does, for what waits without an event loop of its own; see `Session.run`.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         code = app.main(arguments, prog_name="xet", standalone_mode=False, obj=session)
         sys.stdout.flush()

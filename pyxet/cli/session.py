@@ -84,11 +84,48 @@ class Session:
             endpoint = None if default.partition("://")[2] == endpoint.lower() else endpoint
         return {"endpoint": endpoint, "token": self.token}
 
-    def run(self, function: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Run a coroutine function to its end; Ctrl-C cancels it."""
-        import asyncio
+    def run(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Run a coroutine function to its end; Ctrl-C and SIGTERM cancel it.
 
-        return asyncio.run(function())
+        Raises
+        ------
+        KeyboardInterrupt
+            It was interrupted, or told to end.
+        """
+        import asyncio
+        import signal
+        import warnings
+
+        told = False
+
+        async def guarded() -> T | None:
+            task = asyncio.current_task()
+            assert task is not None
+
+            def stop() -> None:
+                nonlocal told
+                told = True
+                task.cancel()
+
+            loop = asyncio.get_running_loop()
+            before = signal.getsignal(signal.SIGTERM)
+            loop.add_signal_handler(signal.SIGTERM, stop)
+            try:
+                return await work()
+            except BaseException as error:
+                # A connection that is broken off while it sends is open until the other side has read what is on its way.
+                warnings.simplefilter("ignore", ResourceWarning)
+                if not (told and isinstance(error, asyncio.CancelledError)):
+                    raise
+                return None
+            finally:
+                loop.remove_signal_handler(signal.SIGTERM)
+                signal.signal(signal.SIGTERM, before)
+
+        result = asyncio.run(guarded())
+        if told:
+            raise KeyboardInterrupt
+        return result  # type: ignore[return-value]  # None only where it was told to end
 
     # -- results, on standard output -----------------------------------------------------------------------------------
 

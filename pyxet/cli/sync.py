@@ -11,7 +11,7 @@ import click
 
 from pyxet.cli.command import command
 from pyxet.cli.session import CommandError, Session
-from pyxet.cli.transfer import Item, Transfer, run
+from pyxet.cli.transfer import Item, Transfer
 from pyxet.cli.transfer_ends import End, Entry, joined
 from pyxet.cli.transfer_names import chooser
 from pyxet.cli.transfer_options import transfer_options
@@ -75,7 +75,7 @@ def sync(
     )
     chosen = chooser(include, exclude)
     syncing = _Sync(transfer, chosen, delete=delete, checksum=checksum, dates=use_mtime)
-    run(session, lambda: syncing.run(source, target))
+    session.run(lambda: syncing.run(source, target))
     transfer.report("copied")
 
 

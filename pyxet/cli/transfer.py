@@ -7,12 +7,10 @@ them so. All that goes into a branch is one transaction: one commit, or none.
 from __future__ import annotations
 
 import asyncio
-import signal
-import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -30,8 +28,6 @@ from pyxet.cli.transfer_xet import XetEnd
 
 if TYPE_CHECKING:
     from pyxet import AsyncXetFileSystem, Transaction
-
-T = TypeVar("T")
 
 # Files that wait to be moved, and files that are moved at once unless the user says otherwise.
 _WINDOW: Final = 4000
@@ -296,45 +292,6 @@ class Transfer:
                 parts.append(f"sent {human_size(totals.sent)}, {totals.deduplicated / totals.content:.0%} deduplicated")
             parts.append(commits_made(commits))
         self.session.note("; ".join(parts))
-
-
-def run(session: Session, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """Run a coroutine function to its end; Ctrl-C and SIGTERM cancel it.
-
-    Raises
-    ------
-    KeyboardInterrupt
-        It was interrupted, or told to end.
-    """
-    told = False
-
-    async def guarded() -> T | None:
-        nonlocal told
-        task = asyncio.current_task()
-        assert task is not None
-
-        def stop() -> None:
-            nonlocal told
-            told = True
-            task.cancel()
-
-        loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGTERM, stop)
-        try:
-            return await work()
-        except BaseException as error:
-            # A connection that is broken off while it sends is open until the other side has read what is on its way.
-            warnings.simplefilter("ignore", ResourceWarning)
-            if not (told and isinstance(error, asyncio.CancelledError)):
-                raise
-            return None
-        finally:
-            loop.remove_signal_handler(signal.SIGTERM)
-
-    result = session.run(guarded)
-    if told:
-        raise KeyboardInterrupt
-    return result  # type: ignore[return-value]  # None only where it was told to end
 
 
 def counted(files: int) -> str:
