@@ -114,7 +114,8 @@ def as_table(data: Any, index: bool | None) -> Any:
         raise TypeError(
             f"{type(data).__name__} is no table: expected a pandas or polars data frame, or a pyarrow table"
         )
-    return pa.table(data)
+    # What polars gives by itself has dictionaries of string views, at which pyarrow's writer ends the process.
+    return data.to_arrow() if type(data).__module__.partition(".")[0] == "polars" else pa.table(data)
 
 
 @contextmanager
