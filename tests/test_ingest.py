@@ -154,6 +154,20 @@ def test_names_that_a_repository_cannot_have(xet: XetFS, main: str, notes: Path)
     assert xet.find(main) == [f"{main}/a"]
 
 
+@pytest.mark.skipif(sys.platform == "darwin", reason="names are text there")
+def test_names_that_are_no_text(xet: XetFS, main: str, tmp_path: Path) -> None:
+    source = tmp_path / "tree"
+    (source / os.fsdecode(b"folder \xff")).mkdir(parents=True)
+    for name in (b"a", b"bad \xff", b"folder \xff/b"):
+        Path(os.fsdecode(os.fsencode(source) + b"/" + name)).write_bytes(b"\0" + name)
+    report = pyxet.ingest(source, main, fs=xet, on_error="skip")
+    assert xet.find(main) == [f"{main}/a"]
+    assert sorted(failure.path for failure in report.failures) == [r"bad \udcff", r"folder \udcff/b"]
+    assert all("UTF-8" in failure.error for failure in report.failures)
+    with pytest.raises(IngestError, match=r"\\udcff"):
+        pyxet.ingest(source, main, fs=xet)
+
+
 def test_what_is_known_is_saved(xet: XetFS, main: str, tmp_path: Path) -> None:
     data = os.urandom(3 * MIB)
     for name in "abc":
@@ -292,6 +306,10 @@ def test_journals_that_cannot_be_used(xet: XetFS, main: str, notes: Path, tmp_pa
     pyxet.ingest("tree", f"{main}/a", source_fs=source, fs=xet, journal=journal)
     with pytest.raises(ConfigError, match="another ingest"):
         pyxet.ingest("tree", f"{main}/b", source_fs=source, fs=xet, journal=journal)
+    with pytest.raises(ConfigError, match="cannot be used"):
+        pyxet.ingest("tree", f"{main}/a", source_fs=source, fs=xet, journal=tmp_path)
+    with pytest.raises(ConfigError, match="cannot be used"):
+        pyxet.ingest("tree", f"{main}/a", source_fs=source, fs=xet, journal=journal / "below")
     (tmp_path / "text").write_text("no database at all, and long enough to be looked at" * 100)
     with pytest.raises(ConfigError, match="not the journal"):
         pyxet.ingest("tree", f"{main}/a", source_fs=source, fs=xet, journal=tmp_path / "text")
@@ -421,6 +439,11 @@ def test_what_makes_no_sense(xet: XetFS, shared_endpoint: LocalEndpoint, repo: s
             pyxet.ingest(tmp_path, main, **({"fs": xet} | options))  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="nonsense"):
         pyxet.ingest("nonsense://tree", main, fs=xet)
+    # Nobody has to wait for an endpoint to hear of that.
+    nowhere = XetFS(endpoint="http://localhost:1", token="x")
+    for wrong in ({"engine": "spark"}, {"source": "nonsense://tree"}):
+        with pytest.raises(ConfigError):
+            pyxet.ingest(**({"source": tmp_path, "destination": main, "fs": nowhere} | wrong))  # type: ignore[arg-type]
     for destination in ("acme", repo):
         with pytest.raises(XetURLError, match="not in a branch"):
             pyxet.ingest(tmp_path, destination, fs=xet)

@@ -24,7 +24,7 @@ from pyxet.ingestion.engines import Engine, EngineName, WorkersDiedError, engine
 from pyxet.ingestion.journal import Journal, default_place
 from pyxet.ingestion.plan import Batch, Source, SourceFile, batches
 from pyxet.types import Commit, IngestFailure, IngestReport
-from pyxet.urls import XetURL
+from pyxet.urls import RepoId, XetURL
 
 OnError = Literal["raise", "skip"]
 
@@ -118,10 +118,14 @@ def ingest(
         fs = XetFS(XetFS._get_kwargs_from_urls(destination).get("endpoint"))
     elif fs.asynchronous:
         raise ConfigError("ingest blocks; give it a pyxet.XetFS without asynchronous=True")
-    url = _branch_or_folder(fs, destination)
+    url = replace(fs.parse(destination), endpoint=None)
+    repo, branch = url.repo_id, url.revision
+    if repo is None or branch is None:
+        raise XetURLError(f"{destination!r} is not in a branch; expected owner/repo/branch or a folder below it")
     tree = Source(stringify_path(source), source_options or {}, source_fs)
     copier = Copier(tree.fs, _for_workers(fs, engine), url)
     chosen = engine_of(engine, copier, fs, client)
+    _look(fs, repo, branch)
     about = {"source": tree.name, "destination": url.full_path, "endpoint": fs.endpoint}
     place = default_place(about) if journal is None else Path(journal)
     with closing(Journal(place, about)) as opened:
@@ -138,18 +142,13 @@ def ingest(
         return run.report()
 
 
-def _branch_or_folder(fs: XetFS, destination: str) -> XetURL:
-    """The destination, where the branch is there to be written to."""
-    url = fs.parse(destination)
-    repo, revision = url.repo_id, url.revision
-    if repo is None or revision is None:
-        raise XetURLError(f"{destination!r} is not in a branch; expected owner/repo/branch or a folder below it")
+def _look(fs: XetFS, repo: RepoId, branch: str) -> None:
+    """Raise unless there is the branch, and it can be written to."""
 
     async def look() -> None:
-        await (await fs.connect()).revisions.head(repo, revision)
+        await (await fs.connect()).revisions.head(repo, branch)
 
     fs.block_on(look)
-    return replace(url, endpoint=None)
 
 
 def _for_workers(fs: XetFS, engine: EngineName) -> XetFS:

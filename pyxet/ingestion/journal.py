@@ -48,14 +48,17 @@ class Journal:
     Raises
     ------
     ConfigError
-        It is no journal, that of another ingest, or one that another process is writing.
+        It is no journal, that of another ingest, or one that another process is writing; or it cannot be made.
     """
 
     def __init__(self, place: Path, about: Mapping[str, str]) -> None:
         self.place = place
-        place.parent.mkdir(parents=True, exist_ok=True)
-        # Threads take turns with it.
-        self._database = sqlite3.connect(place, timeout=0.0, isolation_level=None, check_same_thread=False)
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            # Threads take turns with it.
+            self._database = sqlite3.connect(place, timeout=0.0, isolation_level=None, check_same_thread=False)
+        except (OSError, sqlite3.OperationalError) as error:
+            raise ConfigError(f"the journal {place} cannot be used: {error}") from error
         try:
             self._open(about)
         except BaseException:

@@ -88,7 +88,8 @@ class Source:
         return str(self.fs.unstrip_protocol(self._root))
 
     def files(self) -> Iterator[SourceFile | IngestFailure]:
-        """Its files, a folder at a time, and what is there but cannot be copied: links to folders, sockets.
+        """Its files, a folder at a time, and what is there but cannot be copied: links to folders, sockets, names that a
+        branch cannot have.
 
         Raises
         ------
@@ -105,14 +106,22 @@ class Source:
         while waiting:
             folder = waiting.pop()
             folders = []
-            for entry in self.fs.ls(folder, detail=True):
-                path = str(entry["name"]).rstrip("/")
-                if path == folder:
-                    # An object store's mark that there is a folder.
-                    continue
+            entries = [(str(entry["name"]).rstrip("/"), entry) for entry in self.fs.ls(folder, detail=True)]
+            below = {path for path, entry in entries if entry["type"] == "directory"}
+            for path, entry in entries:
                 name = path[len(self._root) :].lstrip("/")
-                if entry["type"] == "directory":
+                if path == folder:
+                    # An object store's mark that there is a folder, unless it is one of keys like ``folder//name``.
+                    if "DIRECTORY" in (entry.get("StorageClass"), entry.get("storageClass")):
+                        yield IngestFailure(f"{name}//", "ValueError: keys with // in them are no paths")
+                elif entry["type"] == "directory":
                     folders.append(path)
+                elif path in below:
+                    # To an object store names are only names.
+                    yield IngestFailure(name, "ValueError: a folder has the same name, and a branch cannot have both")
+                elif not _is_text(name):
+                    shown = name.encode(errors="backslashreplace").decode()
+                    yield IngestFailure(shown, "ValueError: its name is not in UTF-8")
                 elif entry["type"] == "file":
                     yield _taken(name, path, entry)
                 else:
@@ -131,6 +140,15 @@ class Source:
             return _taken(name, path, entry)
         what = "a link to a folder, which is not followed" if entry["type"] == "directory" else "not a regular file"
         return IngestFailure(name, f"ValueError: {what}")
+
+
+def _is_text(name: str) -> bool:
+    """Whether a name has characters only, and no bytes that stand for none."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _taken(name: str, path: str, entry: Mapping[str, Any]) -> SourceFile:

@@ -64,6 +64,28 @@ def test_objects(xet: pyxet.XetFS, main: str, tmp_path: Path, options: dict[str,
     assert xet.cat_file(f"{main}/raw/a.bin") == changed
 
 
+@pytest.mark.parametrize("slash", ["", "/"])
+def test_keys_that_are_no_paths(
+    xet: pyxet.XetFS, main: str, tmp_path: Path, options: dict[str, Any], slash: str
+) -> None:  # fmt: skip
+    store = s3fs.S3FileSystem(**options)
+    for key in ("odd/a", "odd/a/b", "odd/", "odd//c", "odd/d//e", "odd/d/f"):
+        store.call_s3("put_object", Bucket="bucket", Key=key, Body=b"" if key.endswith("/") else b"\0")
+
+    def ingest(on_error: Any) -> pyxet.IngestReport:
+        return pyxet.ingest(
+            f"s3://bucket/odd{slash}", main, source_options=options, fs=xet, on_error=on_error,
+            journal=tmp_path / "journal",
+        )  # fmt: skip
+
+    with pytest.raises(pyxet.IngestError, match="3 files"):
+        ingest("raise")
+    failures = {failure.path: failure.error for failure in ingest("skip").failures}
+    assert failures.keys() == {"a", "//", "d//"}
+    assert "a folder has the same name" in failures["a"]
+    assert xet.find(main) == [f"{main}/a/b", f"{main}/d/f"]
+
+
 def test_a_bucket_that_is_not_there(xet: pyxet.XetFS, main: str, tmp_path: Path, options: dict[str, Any]) -> None:
     with pytest.raises(FileNotFoundError):
         pyxet.ingest("s3://nowhere/corpus", main, source_options=options, fs=xet, journal=tmp_path / "journal")
