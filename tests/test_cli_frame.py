@@ -218,6 +218,23 @@ def test_nobody_there(cli: Cli) -> None:
         assert ("--force" if words[0] == "login" else "--endpoint") in second
 
 
+@pytest.mark.parametrize("words", [["ls", "acme/x"], ["cp", "--no-progress", "acme/x/main/a", "."]], ids=" ".join)
+def test_a_terminal_is_told_that_nobody_is_there_yet(cli: Cli, words: list[str]) -> None:
+    def told(*options: str) -> list[str]:
+        leader, follower = pty.openpty()
+        with cli.start(*words, *options, "--endpoint", "http://127.0.0.1:9", stderr=follower) as process:
+            os.close(follower)
+            text = everything(leader)
+        assert process.returncode == 1
+        return text.splitlines()
+
+    first, *_, problem, hint = told()
+    assert first.startswith(f"xet {words[0]}: ")
+    assert re.search(r"cannot connect to 127.0.0.1:9 \(Connection refused\); trying again in \d\.\d s$", first)
+    assert (problem.partition(" (")[0], "--endpoint" in hint) == (first.partition(" (")[0], True)
+    assert len(told("--quiet")) == 2
+
+
 def test_paths_at_different_endpoints(cli: Cli) -> None:
     there = cli.endpoint.url.removeprefix("http://")
     assert (
@@ -304,18 +321,24 @@ def test_an_interrupt_while_nobody_answers(cli: Cli, words: list[str]) -> None:
             connection.close()
 
 
+def everything(leader: int) -> str:
+    """What is written to a terminal until nobody can write to it any more."""
+    found = b""
+    # Linux says by an error that all ends of the other side are closed.
+    with suppress(OSError):
+        while piece := os.read(leader, 65536):
+            found += piece
+    os.close(leader)
+    return found.decode().replace("\r\n", "\n")
+
+
 def on_a_terminal(cli: Cli, *words: str) -> str:
     leader, follower = pty.openpty()
     with cli.start(*words, stdout=follower) as process:
         os.close(follower)
-        found = b""
-        # Linux says by an error that all ends of the other side are closed.
-        with suppress(OSError):
-            while piece := os.read(leader, 65536):
-                found += piece
-        os.close(leader)
+        found = everything(leader)
     assert process.returncode == 0
-    return found.decode().replace("\r\n", "\n")
+    return found
 
 
 def test_colours_on_a_terminal_only_and_not_against_the_users_will(cli: Cli, xet: pyxet.XetFS, main: str) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import base64
+import logging
 import os
 import random
 import ssl
@@ -61,6 +62,8 @@ _MAX_REDIRECTS: Final = 5
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 # Those after which a request that changes something is still the same request.
 _SAME_REQUEST: Final = frozenset({307, 308})
+
+_log: Final = logging.getLogger("pyxet.requests")
 
 Query = Mapping[str, str] | Sequence[tuple[str, str]]
 
@@ -442,11 +445,14 @@ class Transport:
         return failures >= self._retry.attempts or self._is_too_far(error)
 
     def _wait(self, failures: int, error: BaseException | None) -> float:
-        """Seconds before the next try: what the endpoint asked for, else doubling with jitter."""
+        """Seconds before the next try, which is logged: what the endpoint asked for, else doubling with jitter."""
         if isinstance(error, RemoteError) and error.retry_after is not None:
-            return error.retry_after
-        longest = min(self._retry.max_delay, self._retry.base_delay * 2.0 ** (failures - 1))
-        return longest * random.uniform(0.5, 1.0)
+            seconds = error.retry_after
+        else:
+            longest = min(self._retry.max_delay, self._retry.base_delay * 2.0 ** (failures - 1))
+            seconds = longest * random.uniform(0.5, 1.0)
+        _log.info("%s; trying again in %.1f s", error, seconds)
+        return seconds
 
 
 class _Proxy(NamedTuple):
@@ -554,7 +560,10 @@ def _translated(error: Exception, what: str) -> ConnectionFailedError | RequestT
     if isinstance(error, TimeoutError):
         return RequestTimeoutError(f"{what}: no answer or no progress in time")
     if isinstance(error, aiohttp.ClientConnectorError):
-        return ConnectionFailedError(
-            f"{what}: cannot connect to {error.host}:{error.port} ({error.os_error.strerror or error.os_error})"
-        )
+        reason = error.os_error
+        text = reason.strerror or str(reason)
+        if text.startswith("Connect call failed") and reason.errno:
+            # asyncio repeats the address instead of saying why.
+            text = os.strerror(reason.errno)
+        return ConnectionFailedError(f"{what}: cannot connect to {error.host}:{error.port} ({text})")
     return ConnectionFailedError(f"{what}: the connection failed ({type(error).__name__})")

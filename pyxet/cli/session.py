@@ -53,6 +53,7 @@ class Session:
         self.json = False
         self.debug = False
         self.command = "xet"
+        self._tells = False
 
     # -- file systems --------------------------------------------------------------------------------------------------
 
@@ -72,6 +73,11 @@ class Session:
 
     def options(self, *paths: str) -> dict[str, Any]:
         """Arguments of the file system's constructor."""
+        if not (self._tells or self.quiet) and sys.stderr.isatty():
+            from pyxet.cli.waiting import tell
+
+            self._tells = True
+            tell(self.warn)
         endpoint = self.endpoint
         if endpoint is None:
             named = {url.endpoint for url in map(pyxet.XetURL.parse, paths) if url.endpoint is not None}

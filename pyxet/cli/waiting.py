@@ -1,0 +1,36 @@
+"""What is said on a terminal while requests are tried again: a command that says nothing seems to hang."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Final
+
+# Seconds from one line to the next, however many requests wait.
+_EVERY: Final = 5.0
+
+
+class _Teller(logging.Handler):
+    def __init__(self, say: Callable[[str], None]) -> None:
+        super().__init__(logging.INFO)
+        self._say = say
+        self._next = 0.0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if time.monotonic() >= self._next:
+            self._next = time.monotonic() + _EVERY
+            self._say(record.getMessage())
+
+
+def tell(say: Callable[[str], None]) -> None:
+    """From now on, say it when a request failed and will be tried again.
+
+    Parameters
+    ----------
+    say:
+        Gets the line; it may be called in any thread.
+    """
+    log = logging.getLogger("pyxet.requests")
+    log.addHandler(_Teller(say))
+    log.setLevel(logging.INFO)
