@@ -154,6 +154,17 @@ def test_names_that_a_repository_cannot_have(xet: XetFS, main: str, notes: Path)
     assert xet.find(main) == [f"{main}/a"]
 
 
+def test_names_that_the_endpoint_refuses(xet: XetFS, main: str, notes: Path) -> None:
+    refused = {"tree/1/back\\slash": 10, f"tree/2/{'long' * 100}": 2000}
+    source = SourceFileSystem(tree(20, large=1) | refused, str(notes))
+    report = pyxet.ingest("tree", main, source_fs=source, fs=xet, on_error="skip", batch_files=10)
+    assert sorted(failure.path for failure in report.failures) == sorted(name[5:] for name in refused)
+    assert all("BadRequestError" in failure.error for failure in report.failures)
+    assert_copied(xet, tree(20, large=1), main)
+    with pytest.raises(IngestError, match="2 files"):
+        pyxet.ingest("tree", main, source_fs=source, fs=xet)
+
+
 @pytest.mark.skipif(sys.platform == "darwin", reason="names are text there")
 def test_names_that_are_no_text(xet: XetFS, main: str, tmp_path: Path) -> None:
     source = tmp_path / "tree"

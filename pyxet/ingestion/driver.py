@@ -231,12 +231,24 @@ class _Run:
                     except WorkersDiedError as error:
                         for file in work.batch.files:
                             self._fail(IngestFailure(file.name, f"the workers died that copied it: {error}"))
+                    except BadRequestError as error:
+                        # A name that the endpoint refuses, perhaps. Whose it is shows when each is alone.
+                        again.extend(map(_Work, self._halves(work.batch, error)))
                     except XetError as error:
                         if work.tries == _TRIES or not is_transient(error):
                             raise
                         again.append(_Work(work.batch, work.tries + 1))
         finally:
             engine.close(under_way)
+
+    def _halves(self, batch: Batch, error: BadRequestError) -> list[Batch]:
+        """What to try instead of a batch that the endpoint refused; a file alone is a failure."""
+        files = batch.files
+        if len(files) == 1:
+            self._fail(IngestFailure(files[0].name, f"{type(error).__name__}: {error}"))
+            return []
+        middle = len(files) // 2
+        return [Batch(files[:middle]), Batch(files[middle:])]
 
     def _note(self, copied: Copied) -> None:
         # Workers may know the endpoint by another name, see `_for_workers`.
