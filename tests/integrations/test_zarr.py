@@ -221,14 +221,14 @@ def test_requests(through: tuple[FaultProxy, dict[str, Any]], main: str) -> None
     assert [array.shape for _, array in sorted(group.members())] == [(100, 100), (1000,)]
     assert len(proxy.seen) <= 4
     proxy.clear()
-    # zarr reads ten chunks at a time, each on its own.
+    # A hundred chunks: zarr reads ten at a time, each on its own, and what it asks for in one turn goes together.
     np.testing.assert_array_equal(group["numbers"][:], NUMBERS)
-    assert proxy.count(LOOK) <= 20
-    assert len(proxy.seen) <= 60
+    assert proxy.count(LOOK) <= 50
+    assert len(proxy.seen) <= 120
     proxy.clear()
     # Of a hundred chunks 99 are not there; asked for in tens, and once.
     group["sparse"][:]
-    assert proxy.count(LOOK) <= 20
+    assert proxy.count(LOOK) <= 50
     proxy.clear()
     group["sparse"][:]
     assert proxy.count(LOOK) <= 1
