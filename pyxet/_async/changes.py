@@ -86,6 +86,8 @@ class ChangeSet:
         What must be true of some of the paths at the commit.
     spool:
         Content that goes into the commit.
+    origins:
+        Of what is a copy: the path of the original in the commit beneath, or ``None`` if that is elsewhere.
     """
 
     def __init__(self, client: Client, repo: RepoId, branch: str, base: str, parent_commit: str | None) -> None:
@@ -97,6 +99,7 @@ class ChangeSet:
         self.files: dict[str, Pending | None] = {}
         self.guards: dict[str, Guard] = {}
         self.spool = Spool()
+        self.origins: dict[str, str | None] = {}
         self._uploader = Uploader(client.cas(repo), client.limits)
         # Of each folder: the paths of ``files`` below it, and how many of them are not deletions.
         self._below: defaultdict[str, dict[str, None]] = defaultdict(dict)
@@ -255,12 +258,14 @@ class ChangeSet:
     def _set(self, path: str, pending: Pending | None) -> None:
         more = (pending is not None) - (self.files.get(path) is not None)
         self.files[path] = pending
+        self.origins.pop(path, None)
         for folder in ("", *folders_of(path)):
             self._below[folder][path] = None
             self._alive[folder] += more
 
     def _unset(self, path: str) -> None:
         less = self.files.pop(path) is not None
+        self.origins.pop(path, None)
         for folder in ("", *folders_of(path)):
             del self._below[folder][path]
             self._alive[folder] -= less
@@ -365,18 +370,6 @@ class ChangeSet:
     def replaced_folders(self) -> list[str]:
         """Folders of the commit beneath that were emptied, and whose names files have now."""
         return [path for path, pending in self.files.items() if pending is not None and self._below.get(path)]
-
-    def default_message(self) -> str:
-        """What the commit does, in a line."""
-        written = [path for path, pending in self.files.items() if pending is not None]
-        deleted = [path for path, pending in self.files.items() if pending is None]
-        parts = []
-        for verb, paths in (("Upload", written), ("Delete", deleted)):
-            if len(paths) == 1:
-                parts.append(f"{verb} {paths[0]}")
-            elif paths:
-                parts.append(f"{verb} {len(paths)} files")
-        return ", ".join(parts)
 
     async def discard(self) -> None:
         """Let go of everything; nothing more of it will be committed."""

@@ -62,7 +62,7 @@ class Committer:
         self._changes = changes
         self._hub = changes.client.hub
         self._retry = changes.client.retry
-        message = (message or "").strip() or changes.default_message()
+        message = (message or "").strip() or _default_message(changes)
         self._summary, _, description = message.partition("\n")
         self._summary, self._description = self._summary.strip(), description.strip()
         self._user = user
@@ -234,6 +234,27 @@ class Committer:
         gone = [path for path in deleted if path not in there or there[path].type != "file"]
         changes.drop(gone)
         return bool(gone)
+
+
+def _default_message(changes: ChangeSet) -> str:
+    """What the commit does, in a line."""
+    files, origins = changes.files, changes.origins
+    deleted = {path for path, pending in files.items() if pending is None}
+    moved = {path: origin for path, origin in origins.items() if origin in deleted}
+    deleted -= set(moved.values())
+    parts = []
+    for verb, paths in (
+        ("Upload", [path for path, pending in files.items() if pending is not None and path not in origins]),
+        ("Copy", [path for path in origins if path not in moved]),
+        ("Move", [*moved]),
+        ("Delete", [path for path in files if path in deleted]),
+    ):
+        if len(paths) == 1:
+            [path] = paths
+            parts.append(f"Move {moved[path]} to {path}" if verb == "Move" else f"{verb} {path}")
+        elif paths:
+            parts.append(f"{verb} {len(paths)} files")
+    return ", ".join(parts)
 
 
 class _Lines(Sequence[bytes]):

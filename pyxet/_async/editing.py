@@ -494,6 +494,15 @@ class Editing(Reading):
 
     async def _copy_one(self, edits: Edits, view: View, found: Found, path: str) -> None:
         changes, inside = await self._target(edits, path)
+        await self._copy_content(changes, inside, view, found)
+        if not isinstance(found.content, Pending):
+            beneath = changes.repo == view.repo and changes.base == view.commit
+            changes.origins[inside] = found.path if beneath else None
+        elif view.changes is not None and found.path in view.changes.origins:
+            origin = view.changes.origins[found.path]
+            changes.origins[inside] = origin if view.changes is changes else None
+
+    async def _copy_content(self, changes: ChangeSet, inside: str, view: View, found: Found) -> None:
         content = found.content
         assert content is not None
         if isinstance(content, Pending) and isinstance(content.content, RemoteFile):
