@@ -125,7 +125,7 @@ def rename(session: Session, name: str, new: str) -> None:
 
 @command("fork", parent=repo, examples=["xet repo fork museum/titanic", "xet repo fork museum/titanic acme/my-titanic"])
 @click.argument("source", metavar="SRC")
-@click.argument("destination", metavar="DST", required=False)
+@click.argument("destination", metavar="[DST]", required=False)
 @_visibility
 def fork(session: Session, source: str, destination: str | None, private: bool | None) -> None:
     """Copy a repository, to work on the copy: to your account and under its own name, unless DST says another. It has
@@ -140,7 +140,7 @@ def fork(session: Session, source: str, destination: str | None, private: bool |
     examples=["xet repo duplicate acme/titanic acme/titanic-2", "xet repo duplicate museum/titanic --private"],
 )
 @click.argument("source", metavar="SRC")
-@click.argument("destination", metavar="DST", required=False)
+@click.argument("destination", metavar="[DST]", required=False)
 @_visibility
 def duplicate(session: Session, source: str, destination: str | None, private: bool | None) -> None:
     """Copy a repository with its branches, tags and history, to your account unless DST says otherwise. Content is not

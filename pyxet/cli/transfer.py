@@ -95,7 +95,8 @@ class Transfer:
         urls = [found.url for found in places if found.url is not None]
         if not urls:
             raise click.UsageError(
-                "none of the paths is in a repository; xet:// says that one is: xet://owner/repo/branch"
+                "none of the paths is in a repository, as owner/repo/branch/path would be; "
+                "xet:// says that one is: xet://owner/repo/branch"
             )
         several = len({url.endpoint for url in urls if url.endpoint is not None}) > 1
         found: list[End] = []
