@@ -6,6 +6,7 @@ import asyncio
 import pickle
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from _faults import FaultProxy, answer
@@ -89,6 +90,33 @@ def test_a_branch_is_looked_at_again_after_the_expiry_time(
     assert version(fs, f"{main}/x") == 0
     clock.now += 0.02
     assert version(fs, f"{main}/x") == 1
+
+
+def test_a_file_that_is_opened_is_looked_for_in_the_newest_commit_before_it_is_missing(
+    through: tuple[FaultProxy, pyxet.XetFS], xet: pyxet.XetFS, main: str, clock: Clock
+) -> None:
+    # As in a worker, which is told the name of a file right after somebody else committed it.
+    proxy, fs = through
+    assert fs.find(main) == []
+    xet.pipe_file(f"{main}/x", CONTENT[0])
+    assert fs.open(f"{main}/x").read() == CONTENT[0]
+    for requests in (2, 1):
+        # With a commit that is known, and without.
+        proxy.clear()
+        with pytest.raises(NotFoundError):
+            fs.open(f"{main}/y")
+        assert len(proxy.seen) <= requests
+        fs.invalidate_cache()
+
+
+def test_who_staged_looks_at_the_branch_again(
+    through: tuple[FaultProxy, pyxet.XetFS], xet: pyxet.XetFS, main: str, clock: Clock
+) -> None:
+    # Somebody else commits what workers staged, and then they are told to read it.
+    _, fs = through
+    pointers = [fs.stage(CONTENT[0], f"{main}/x"), *fs.stage_many({f"{main}/y": CONTENT[1]})]
+    xet.commit(main, [replace(pointer, endpoint=xet.endpoint) for pointer in pointers])
+    assert fs.find(main) == [f"{main}/x", f"{main}/y"]
 
 
 @pytest.mark.parametrize(("expiry", "stale"), [(0, False), (3600, True), (None, True)])

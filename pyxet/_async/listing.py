@@ -20,7 +20,7 @@ from pyxet._async.hub import parse_date
 from pyxet._async.view import Found, Info, View
 from pyxet.errors import EntryNotFoundError, NotFoundError, NotSupportedError, XetError, XetURLError
 from pyxet.protocol.messages import RepoInfo
-from pyxet.urls import RepoId, XetURL
+from pyxet.urls import RepoId, XetURL, is_commit_id
 
 # What is at a path, and the view it was found in.
 Located: TypeAlias = tuple[View, Found]
@@ -61,13 +61,22 @@ class Listing(FileSystemBase):
             info["last_modified"] = dated.modified
         return info
 
-    async def find_one(self, url: XetURL, repo: RepoId, revision: str) -> tuple[View, Found]:
-        """What is at a path inside a branch; `EntryNotFoundError` if there is nothing."""
+    async def find_one(
+        self, url: XetURL, repo: RepoId, revision: str, *, sure: bool = False
+    ) -> tuple[View, Found]:  # fmt: skip
+        """What is at a path inside a branch; `EntryNotFoundError` if there is nothing.
+
+        With ``sure``, what is not in a commit that was asked for earlier is looked for in the one of now: somebody else may
+        have committed it, and told its name to this process.
+        """
         client = await self.connect()
         transaction = self.open_transaction()
         if transaction is None or transaction.edits.pending(repo, revision) is None:
             # One request tells both the commit and the entry.
+            earlier = client.revisions.cached(repo, revision, self.max_age)
             commit, entry = await client.catalog.entry_at(repo, revision, url.path, self.max_age)
+            if entry is None and sure and commit == earlier and not is_commit_id(revision):
+                commit, entry = await client.catalog.entry_at(repo, revision, url.path, 0.0)
             view = View(client.catalog, repo, commit, revision=revision)
             found = view.stored(entry) if entry is not None else None
         else:

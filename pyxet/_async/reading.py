@@ -23,7 +23,7 @@ from pyxet._async.fanout import in_thread, run_all, run_each, to_end
 from pyxet._async.file import AsyncXetReadFile, Fetch
 from pyxet._async.listing import Located
 from pyxet._async.many import Placed, is_small
-from pyxet._async.partial import download_to
+from pyxet._async.partial import check_target, download_to
 from pyxet._async.readahead import Content
 from pyxet._async.scanning import Scanning
 from pyxet._async.together import DEFAULT_GAP
@@ -220,6 +220,7 @@ class Reading(Scanning):
                 return
             # Pending content: there is no hash of it by which a later download could go on.
             target = Path(stringify_path(lpath))
+            await to_end(check_target, target)
             unfinished = target.with_name(f".{target.name}.{uuid.uuid4().hex}.part")
             try:
                 local = await to_end(_create, unfinished, undo=_close)
@@ -319,7 +320,7 @@ class Reading(Scanning):
     async def open_for_reading(self, path: str) -> tuple[Info, str | None, Fetch]:
         """What is at a path, the path with the commit in it (if it is in one), and a function that reads that version."""
         url, repo, revision = self.parse_file(path)
-        view, found = await self.find_one(url, repo, revision)
+        view, found = await self.find_one(url, repo, revision, sure=True)
         file = _file(path, found)
         transaction = self.open_transaction()
 

@@ -95,6 +95,10 @@ class Revisions:
                 self._known.pop(key, None)
         self._branches = {key for key in list(self._branches) if repo not in (None, key[0])}
 
+    def drop(self, repo: RepoId, branch: str) -> None:
+        """Forget which commit a branch is at, and nothing else."""
+        self._known.pop((repo, branch), None)
+
     async def head(self, repo: RepoId, branch: str) -> str:
         """The commit that a branch is at now, for writing to it.
 

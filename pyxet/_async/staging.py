@@ -119,6 +119,8 @@ class Staging(Editing):
         """A stage for a branch, which must be there; to be discarded in the end. No transaction takes part."""
         client = await self.connect()
         base = await client.revisions.head(repo, branch)
+        # Another process is about to commit, and may then send the names here to be read.
+        client.revisions.drop(repo, branch)
         return Stage(ChangeSet(client, repo, branch, base, None), self.endpoint)
 
     async def _stage(
