@@ -340,3 +340,18 @@ def test_a_folder_that_may_not_be_read(cli: Cli, xet: pyxet.XetFS, main: str, fo
     (folder / "sub").chmod(0o755)
     assert told.err.splitlines() == ["xet cp: folder/sub: Permission denied", "nothing was committed"]
     assert len(xet.log(main)) == 1
+
+
+def test_devices_and_pipes_are_not_replaced(cli: Cli, xet: pyxet.XetFS, main: str) -> None:
+    xet.pipe_file(f"{main}/a", b"a")
+    os.mkfifo(cli.folder / "pipe")
+    (cli.folder / "link").symlink_to("pipe")
+    for name in ("pipe", "link"):
+        assert "no regular file" in cli("cp", f"{main}/a", name, code=1).err
+        assert (cli.folder / name).is_fifo()
+    with xet.transaction:
+        xet.pipe_file(f"{main}/b", b"b")
+        with pytest.raises(pyxet.errors.NotSupportedError):
+            xet.get(f"{main}/b", str(cli.folder / "pipe"))
+    assert (cli.folder / "pipe").is_fifo()
+    assert {path.name for path in cli.folder.iterdir()} == {"pipe", "link"}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import stat
 import struct
 from collections.abc import Callable, Sequence
 from contextlib import aclosing, suppress
@@ -19,7 +20,7 @@ from pyxet._async import leftovers
 from pyxet._async.download import Downloader, check_hash
 from pyxet._async.fanout import to_end
 from pyxet._async.windows import FileChunk
-from pyxet.errors import FormatError, IntegrityError
+from pyxet.errors import FormatError, IntegrityError, NotSupportedError
 from pyxet.protocol.hashing import Buffer, FileHasher, Hash, chunk_hash
 from pyxet.types import RemoteFile
 
@@ -36,8 +37,7 @@ class _Part:
     """The unfinished file and its journal, locked for one download."""
 
     def __init__(self, target: Path, file: RemoteFile) -> None:
-        if target.is_dir():
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(target))
+        check_target(target)
         target.parent.mkdir(parents=True, exist_ok=True)
         self.target = target
         self._name = leftovers.prefix(target.name)
@@ -157,6 +157,30 @@ def _write_vector(descriptor: int, waiting: list[Buffer]) -> None:
             written -= len(waiting.pop(0))
         if written:
             waiting[0] = memoryview(waiting[0])[written:]
+
+
+def check_target(target: Path) -> None:
+    """Refuse what a download must not replace: it gets its name by a rename, which would take away a device, too.
+
+    Raises
+    ------
+    IsADirectoryError
+        It is a folder.
+    NotSupportedError
+        It is a device, a pipe or a socket, or a link to one, as ``/dev/stdout`` is.
+    """
+    try:
+        mode = target.stat().st_mode
+    except OSError:
+        # Nothing is there, or what creates the file will say why not.
+        return
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(target))
+    # With standard output redirected the link in /dev leads to a regular file; it must stay all the same.
+    if not stat.S_ISREG(mode) or (target.is_symlink() and target.parent.resolve() == Path("/dev")):
+        raise NotSupportedError(
+            f"{target} is no regular file, and a download would replace it; read the content instead"
+        )
 
 
 async def download_to(
