@@ -29,7 +29,7 @@ from pyxet.config import Limits
 from pyxet.errors import ConflictError
 from pyxet.protocol.chunking import Chunker, chunk_ends
 from pyxet.protocol.constants import MAX_CHUNK, MAX_SHARD_BYTES, MAX_XORB_BYTES, MIB
-from pyxet.protocol.dedup import QUERY_SPACING, FileAssembler
+from pyxet.protocol.dedup import FileAssembler
 from pyxet.protocol.hashing import Buffer, Hash, chunk_hash, chunk_hashes, hash_to_hex, is_eligible
 from pyxet.protocol.shard import (
     EMPTY_SHARD_SIZE,
@@ -262,8 +262,8 @@ class Uploader:
 
 
 class ContentWriter:
-    """Stores content that comes in pieces, while it comes: runs are hashed one after the other, as each continues the
-    state of the last; those before are compressed meanwhile, and get their places in order.
+    """Stores content that comes in pieces, while it comes: runs are cut into chunks one after the other, as each continues
+    the state of the last; those before are hashed and compressed meanwhile, and get their places in order.
     """
 
     def __init__(self, uploader: Uploader, sha256: str | None) -> None:
@@ -277,9 +277,8 @@ class ContentWriter:
         # The bytes of the chunk that is not complete yet, and where it begins in the content.
         self._tail = b""
         self._tail_offset = 0
-        # Where the next run's chunks begin, and where the endpoint was last asked for one.
-        self._hashed_size = 0
-        self._queried = -QUERY_SPACING
+        # Whether there was a chunk already.
+        self._begun = False
         self._packing: deque[asyncio.Task[None]] = deque()
         self.size = 0
 
@@ -343,47 +342,51 @@ class ContentWriter:
     async def _run(
         self, data: memoryview, *, last: bool = False, done: Callable[[], object] | None = None
     ) -> None:  # fmt: skip
-        """Chunk, hash and pack a run, whose memory was taken."""
+        """Cut a run into chunks, and start packing it; its memory was taken."""
         account = self._uploader.account
         try:
-            chunks = await self._hashed(data, last)
+            pieces = await self._cut(data, last)
             await self._packed(_PACKED_AT_ONCE - 1)
         except BaseException:
             account.give(len(data))
             raise
         before = self._packing[-1] if self._packing else None
-        packing = asyncio.create_task(self._pack(chunks, self._queries(chunks), before))
+        packing = asyncio.create_task(self._pack(pieces, not self._begun, before))
+        self._begun = self._begun or bool(pieces)
         packing.add_done_callback(lambda _: account.give(len(data)))
         if done is not None:
             packing.add_done_callback(lambda task: None if task.cancelled() or task.exception() else done())
         self._packing.append(packing)
 
-    async def _pack(self, chunks: Sequence[Chunk], queries: Sequence[Hash], before: asyncio.Task[None] | None) -> None:
-        packer, runs = self._uploader.packer, [Run(chunks, self._assembler)]
-        await packer.ask(queries)
+    async def _pack(self, pieces: Sequence[memoryview], first: bool, before: asyncio.Task[None] | None) -> None:
+        packer = self._uploader.packer
+        chunks = await in_thread(_hashed, pieces)
+        await packer.ask(_queries(chunks, first))
+        runs = [Run(chunks, self._assembler)]
         encoded = await packer.encode(runs)
         if before is not None:
             await asyncio.wait([before])
             before.result()
         await packer.place(runs, encoded)
 
-    async def _hashed(self, data: memoryview, last: bool) -> list[Chunk]:
+    async def _cut(self, data: memoryview, last: bool) -> list[memoryview]:
+        """The chunks that a run completes; the SHA-256, which is serial as well, is computed beside that."""
         if self._known_sha256 is not None:
-            return await in_thread(self._chunks, data, last)
+            return await in_thread(self._pieces, data, last)
         if len(data) <= _SMALL_RUN:
             return await in_thread(self._both, data, last)
         hashing = asyncio.create_task(in_thread(self._sha256.update, data))
         try:
-            chunks = await in_thread(self._chunks, data, last)
+            pieces = await in_thread(self._pieces, data, last)
             await hashing
         except BaseException:
             await stopped(hashing)
             raise
-        return chunks
+        return pieces
 
-    def _both(self, data: memoryview, last: bool) -> list[Chunk]:
+    def _both(self, data: memoryview, last: bool) -> list[memoryview]:
         self._sha256.update(data)
-        return self._chunks(data, last)
+        return self._pieces(data, last)
 
     async def _packed(self, at_most: int = 0) -> None:
         """Wait until no more than some runs are being packed."""
@@ -391,35 +394,38 @@ class ContentWriter:
             await asyncio.wait([self._packing[0]])
             self._packing.popleft().result()
 
-    def _chunks(self, data: memoryview, last: bool) -> list[Chunk]:
+    def _pieces(self, data: memoryview, last: bool) -> list[memoryview]:
         """The chunks that a run completes; runs in a worker thread, one run at a time."""
         ends = self._chunker.feed(data)
         end = self._chunker.finish() if last else None
         if end is not None:
             ends = [*ends, end]
-        chunks = []
+        pieces = []
         start, begins = 0, self._tail_offset + len(self._tail)
         for end in ends:
             piece = data[start : end - begins]
             if self._tail:
                 piece, self._tail = memoryview(self._tail + piece), b""
-            chunks.append(Chunk(chunk_hash(piece), piece))
+            pieces.append(piece)
             start = end - begins
         self._tail += data[start:]
         self._tail_offset = begins + len(data) - len(self._tail)
         assert len(self._tail) < MAX_CHUNK
-        return chunks
+        return pieces
 
-    def _queries(self, chunks: Sequence[Chunk]) -> list[Hash]:
-        """Chunks to ask the endpoint for: the first of the file, then eligible ones some way apart."""
-        found = []
-        for chunk in chunks:
-            first, distance = self._hashed_size == 0, self._hashed_size - self._queried
-            if first or (is_eligible(chunk.hash) and distance >= QUERY_SPACING):
-                found.append(chunk.hash)
-                self._queried = self._hashed_size
-            self._hashed_size += len(chunk.data)
-        return found
+
+def _hashed(pieces: Sequence[memoryview]) -> list[Chunk]:
+    return [Chunk(chunk_hash(piece), piece) for piece in pieces]
+
+
+def _queries(chunks: Sequence[Chunk], first: bool) -> list[Hash]:
+    """Chunks of a run to ask the endpoint for: the ``first`` one of a file, and one that is eligible.
+
+    Asking for more of them, a few mebibytes from each other, rarely finds another shard.
+    """
+    asked = [chunk.hash for chunk in chunks[:1] if first]
+    eligible = next((chunk.hash for chunk in chunks[len(asked) :] if is_eligible(chunk.hash)), None)
+    return asked if eligible is None else [*asked, eligible]
 
 
 async def _copy(

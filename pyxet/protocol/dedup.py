@@ -16,8 +16,6 @@ from pyxet.protocol.shard import FileEntry, Shard, Term
 # Shorter runs of known chunks are stored again where the last terms of a file have fewer chunks than this on average.
 MIN_AVERAGE_RUN: Final = 8
 _RECENT_TERMS: Final = 32
-# Asking for chunks nearer to each other than this rarely finds another shard.
-QUERY_SPACING: Final = 4 * 1024 * 1024
 
 
 class Place(NamedTuple):
