@@ -45,7 +45,7 @@ __all__ = ["RUN", "ContentWriter", "Source", "UploadStats", "Uploader"]
 
 # Bytes that are handed to a worker thread at once.
 RUN: Final = 2 * MIB
-# Bytes that are read from a file at once, and go on as one run: each run passes through threads five times, which costs
+# Bytes that are read from a file at once, and go on as one run: each run passes through threads six times, which costs
 # as much as hashing a few hundred kibibytes.
 _READ: Final = 4 * MIB
 # Runs of one content that are compressed at once: one more than is being placed keeps a second core busy.
