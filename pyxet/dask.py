@@ -6,12 +6,15 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import dask
-
 from pyxet.errors import ConfigError
 from pyxet.fs import XetFS
 from pyxet.parquet import Staged, as_table
 from pyxet.types import Commit, FilePointer
+
+try:
+    import dask
+except ImportError as error:
+    raise ImportError("pyxet.dask needs dask; install it with: pip install 'pyxet[dask]'") from error
 
 
 def to_parquet(
@@ -72,7 +75,7 @@ def to_parquet(
     AlreadyExistsError
         There are files in the folder, and ``overwrite`` is not set.
     ConfigError, XetURLError, TypeError
-        As in `pyxet.to_parquet`; two partitions have one name.
+        As in `pyxet.to_parquet`; two partitions have one name, or one that is a path.
     EditConflictError
         A path changed since ``parent_commit``.
     """
@@ -84,6 +87,9 @@ def to_parquet(
     names = [(name_function or "part-{:05}".format)(number) for number in range(len(partitions))]
     if len(set(names)) < len(names):
         raise ConfigError("name_function gives two partitions one name")
+    for name in names:
+        if "/" in name or not name:
+            raise ConfigError(f"name_function gives {name!r}, which is no name of a file")
     task = dask.delayed(_stage, pure=False)
     tasks = [
         task(partition, staged, name, write_index, schema) for partition, name in zip(partitions, names, strict=True)

@@ -60,7 +60,7 @@ def to_parquet(
     Raises
     ------
     ConfigError
-        The version of pyarrow that is installed knows no content-defined chunking; it came with version 21.
+        pyarrow is not installed, or its version knows no content-defined chunking, which came with version 21.
     XetURLError, TypeError
         ``url``, ``filesystem`` or ``data`` is nothing that can be written to, or be written.
     EditConflictError
@@ -68,10 +68,10 @@ def to_parquet(
     TransactionError
         ``parent_commit`` is given inside a transaction, which has another one.
     """
-    import pyarrow.parquet as pq
-
     fs, path = place_of(url, filesystem, storage_options)
     options = with_chunking(options)
+    import pyarrow.parquet as pq
+
     table = as_table(data, index)
     with _one_commit(fs, message, parent_commit) as inside:
         if partition_cols is None:
@@ -86,8 +86,10 @@ def to_parquet(
 
 def with_chunking(options: Mapping[str, Any]) -> dict[str, Any]:
     """Options for pyarrow's writer, with content-defined chunking unless they say otherwise; `ConfigError` as above."""
-    import pyarrow as pa
-
+    try:
+        import pyarrow as pa
+    except ImportError as error:
+        raise ConfigError("Parquet files need pyarrow: pip install pyarrow") from error
     chunking = options.get(_CHUNKING, True)
     if chunking and int(pa.__version__.partition(".")[0]) < 21:
         raise ConfigError(

@@ -18,15 +18,19 @@ from glob import has_magic
 from itertools import islice
 from typing import Any, Final, TypeAlias, TypeVar
 
-import polars as pl
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.dataset as ds
 from fsspec.utils import stringify_path
-from polars.io.plugins import register_io_source
 
 from pyxet.errors import NotFoundError, XetURLError
 from pyxet.fs import XetFS, file_system_of
+
+try:
+    import polars as pl
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.dataset as ds
+    from polars.io.plugins import register_io_source
+except ImportError as error:
+    raise ImportError("pyxet.polars needs polars and pyarrow; install them with: pip install polars pyarrow") from error
 
 T = TypeVar("T")
 U = TypeVar("U")

@@ -6,12 +6,15 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from ray.data import Datasink
-from ray.data.block import BlockAccessor
-
 from pyxet.fs import XetFS
 from pyxet.parquet import Staged
 from pyxet.types import Commit, FilePointer
+
+try:
+    from ray.data import Datasink
+    from ray.data.block import BlockAccessor
+except ImportError as error:
+    raise ImportError("pyxet.ray needs Ray Data; install it with: pip install 'pyxet[ray]'") from error
 
 
 class ParquetDatasink(Datasink):  # type: ignore[misc]  # Ray is there or not

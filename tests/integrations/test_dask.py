@@ -167,6 +167,10 @@ def test_what_cannot_be_written(at: Tool) -> None:
         to_parquet(frame(), "/tmp/t")
     with pytest.raises(ConfigError, match="one name"):
         to_parquet(frame(), f"{at.url}/t", name_function=lambda number: "same")
+    for name in ("../part-{}", "below/{}"):
+        # The first one would be written beside the worker's folder, and no part of the commit.
+        with pytest.raises(ConfigError, match="no name of a file"):
+            to_parquet(frame(), f"{at.url}/t", name_function=name.format)
     with pytest.raises(FileNotFoundError, match=r"revision|branch"):
         to_parquet(frame(), f"{at.url.removesuffix('main')}missing/t")
     assert at.count(COMMIT) == 0
