@@ -59,7 +59,9 @@ def main() -> None:
     parser.add_argument("--engine", choices=["local", "dask", "ray"], default="dask")
     parser.add_argument("--files", type=int, default=2000)
     options = parser.parse_args()
-    if options.source and options.destination:
+    if options.source and not options.destination:
+        parser.error("a source needs a destination: xet://owner/repo/branch/folder")
+    if options.destination:
         copy(options.source, options.destination, options.engine, None, None)
         return
     with tempfile.TemporaryDirectory() as scratch, local_endpoint(user="acme") as endpoint:

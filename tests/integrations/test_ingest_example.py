@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from test_examples import run_example
+
+
+def test_a_source_without_a_destination(tmp_path: Path) -> None:
+    program = Path(__file__).parents[2] / "examples" / "distributed_ingest.py"
+    done = subprocess.run([sys.executable, str(program), str(tmp_path)], capture_output=True, text=True)
+    assert (done.returncode, "needs a destination" in done.stderr) == (2, True)
 
 
 @pytest.mark.parametrize("engine", ["local", "dask", "ray"])
