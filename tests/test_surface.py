@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import inspect
 import json
+import sys
 import typing
 from collections.abc import Iterator
 from datetime import datetime
@@ -23,7 +25,7 @@ from pyxet.testing import LocalEndpoint
 
 # Coroutines that are parts of others; their names begin with an underscore for the usual reason.
 HELPERS = {
-    "_content", "_copy_names", "_copy_one", "_copy_within", "_delete_files", "_files_at", "_found_below", "_get_one",
+    "_content", "_copy_content", "_copy_names", "_copy_one", "_copy_within", "_delete_files", "_files_at", "_found_below", "_get_one",
     "_guard", "_history", "_identified", "_info_above", "_listed", "_local_names", "_ls_inside", "_ls_owner", "_open_to_read", "_own_names",
     "_pinned", "_process_limits", "_read_ahead_of_walk", "_remote_names", "_start", "_target", "_top", "_touching", "_type",
     "_walk_on", "_write_existing",
@@ -111,6 +113,30 @@ def test_nothing_else_is_public() -> None:
     modules = {name for name, value in vars(pyxet).items() if inspect.ismodule(value)}
     public = {name for name in vars(pyxet) if not name.startswith("_")} - modules
     assert public - {*pyxet.__all__, *pyxet._OPTIONAL} <= {"annotations", "Any", "Final", "TYPE_CHECKING"}  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("module", "package", "words"),
+    [
+        ("pyxet.dask", "dask", r"pip install 'pyxet\[dask\]'"),
+        ("pyxet.ray", "ray", r"pip install 'pyxet\[ray\]'"),
+        ("pyxet.polars", "polars", "pip install polars pyarrow"),
+        ("pyxet.path", "upath", r"pip install 'pyxet\[path\]'"),
+    ],
+)
+def test_modules_for_tools_tell_what_they_need(
+    monkeypatch: pytest.MonkeyPatch, module: str, package: str, words: str
+) -> None:  # fmt: skip
+    monkeypatch.delitem(sys.modules, module, raising=False)
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ImportError, match=words):
+        importlib.import_module(module)
+
+
+def test_to_parquet_tells_that_it_needs_pyarrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(pyxet.ConfigError, match="pip install pyarrow"):
+        pyxet.to_parquet(None, "xet://acme/titanic/main/x.parquet")
 
 
 def test_the_entry_point() -> None:
