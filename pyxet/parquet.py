@@ -37,7 +37,8 @@ def to_parquet(
     """Write a table as one Parquet file, or as one for each partition: one commit, or a part of the open transaction.
 
     Data pages are cut where the content says so, not after a fixed number of rows. A row that is changed, inserted or
-    deleted then changes the pages around it only, and the next version uploads little more than those.
+    deleted then changes the pages around it only, and the next version uploads little more than those. Changes in the first
+    chunk of a file below some 64 MB are the exception: it is by that chunk that the rest is found.
 
     Parameters
     ----------
