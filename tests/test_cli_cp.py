@@ -355,3 +355,12 @@ def test_devices_and_pipes_are_not_replaced(cli: Cli, xet: pyxet.XetFS, main: st
             xet.get(f"{main}/b", str(cli.folder / "pipe"))
     assert (cli.folder / "pipe").is_fifo()
     assert {path.name for path in cli.folder.iterdir()} == {"pipe", "link"}
+
+
+def test_what_is_no_path_in_a_repository(cli: Cli, main: str) -> None:
+    (cli.folder / "x").write_text("x")
+    for target in ("acme/t", "y", "/tmp/a/b/../c"):
+        assert "owner/repo/branch/path would be" in cli("cp", "x", target, code=2).err
+    for target in (f"{main}/../y", f"{main}/a//b"):
+        assert target in cli("cp", "x", target, code=2).err
+    assert [path.name for path in cli.folder.iterdir()] == ["x"]

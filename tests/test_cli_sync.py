@@ -118,6 +118,7 @@ def test_deleting_what_is_too_much(cli: Cli, xet: pyxet.XetFS, main: str, folder
     (folder / "empty" / "soon" / "x").write_text("x")
     planned = cli("sync", f"{main}/d", "folder", "--delete", "--dry-run")
     assert sorted(planned.lines) == [f"copy {main}/d/kept.log to folder/kept.log", "delete folder/empty/soon/x"]
+    assert "would have deleted 1 file" in planned.err
     assert (folder / "empty" / "soon" / "x").exists()
     cli("sync", f"{main}/d", "folder", "--delete")
     assert sorted(local(folder)) == ["a.txt", "kept.log", "sub/b.bin"]

@@ -106,9 +106,11 @@ class Progress:
         task = self._display.add_task(self._verb, total=None, speed="", files="", saved="")
         while True:
             total = self.found_bytes if self._complete else None
+            # Not known before something has moved for a while.
+            speed = int(self._display.tasks[0].speed or 0)
             self._display.update(
                 task, description=self._verb, completed=min(max(self.moved_bytes, self.bytes), self.found_bytes), total=total,
-                speed=f"{human_size(int(self._display.tasks[0].speed or 0))}/s",
+                speed=f"{human_size(speed)}/s" if speed else "",
                 files=f"{self.files:,}/{self.found_files:,}{'' if self._complete else '+'} files",
                 saved=self._saved(),
             )  # fmt: skip

@@ -94,10 +94,7 @@ class Transfer:
         places = [place(path) for path in typed]
         urls = [found.url for found in places if found.url is not None]
         if not urls:
-            raise click.UsageError(
-                "none of the paths is in a repository, as owner/repo/branch/path would be; "
-                "xet:// says that one is: xet://owner/repo/branch"
-            )
+            raise _none_in_a_repository(typed)
         several = len({url.endpoint for url in urls if url.endpoint is not None}) > 1
         found: list[End] = []
         for path, where in zip(typed, places, strict=True):
@@ -285,7 +282,7 @@ class Transfer:
             if progress.seconds > 0.1 and progress.bytes:
                 parts[0] += f" ({human_size(int(progress.bytes / progress.seconds))}/s)"
         if self.deleted:
-            parts.append(f"deleted {counted(self.deleted)}")
+            parts.append(f"{'would have ' if self.dry_run else ''}deleted {counted(self.deleted)}")
         if progress.skipped:
             parts.append(f"{progress.skipped:,} unchanged")
         if totals is not None:
@@ -293,6 +290,20 @@ class Transfer:
                 parts.append(f"sent {human_size(totals.sent)}, {totals.deduplicated / totals.content:.0%} deduplicated")
             parts.append(commits_made(commits))
         self.session.note("; ".join(parts))
+
+
+def _none_in_a_repository(typed: Sequence[str]) -> Exception:
+    """What to say of paths that are all elsewhere; one of them may have been meant otherwise."""
+    for path in typed:
+        if path.count("/") > 1 and not path.startswith(("/", "~", ".")) and ":" not in path:
+            try:
+                pyxet.XetURL.parse(path)
+            except pyxet.XetURLError as error:
+                return error
+    return click.UsageError(
+        "none of the paths is in a repository, as owner/repo/branch/path would be; "
+        "xet:// says that one is: xet://owner/repo/branch"
+    )
 
 
 def counted(files: int) -> str:
