@@ -71,7 +71,9 @@ def make(session: Session, name: str, private: bool | None, kind: str | None) ->
 @click.argument("owner", required=False)
 @_kind
 def ls(session: Session, owner: str | None, kind: str | None) -> None:
-    """List repositories that you may see: an owner's, or your own and those of your organizations."""
+    """List repositories that you may see: an owner's, or your own and those of your organizations. They are of one
+    kind: models, which plain repositories are, unless --type or datasets/ in front of OWNER says otherwise.
+    """
     fs = session.fs(owner or "")
     if owner is None:
         owners = fs.ls("" if kind is None else _KINDS[kind], detail=False)
