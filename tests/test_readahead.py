@@ -345,10 +345,12 @@ def test_a_read_that_times_out_leaves_the_file_usable(shared_endpoint: LocalEndp
         fs.pipe_file(f"{main}/x", CONTENT)
         with fs.open(f"{main}/x") as file:
             file.read(10)
-            proxy.rule(XORB, silent(), times=1)
-            proxy.rule(XORB, answer(404), times=1)
+            # Every request: the one for the first bytes may go on with more of them in the background.
+            proxy.rule(XORB, silent())
             with pytest.raises(FSTimeoutError):
                 pyxet._async.bridge.blocking_call(fs.loop, file.cache._ahead.read, 10, MIB, timeout=0.2)
+            proxy.clear()
+            proxy.rule(XORB, answer(404), times=1)
             with pytest.raises(Exception, match="404"):
                 file.read(MIB)
             assert file.read(MIB) == CONTENT[10 : 10 + MIB]
