@@ -142,7 +142,7 @@ class Packer:
         async with self._lock:
             # A chunk is looked up in less time than a thread takes to begin, unless each look-up computes keyed hashes.
             new = await to_end(self._unknown, runs) if self._learned else self._unknown(runs)
-        return await in_thread(_encode, new)
+        return await in_thread(_encode, new) if any(new) else {}
 
     async def place(self, runs: Sequence[Run], encoded: Encoded) -> None:
         """Give each chunk of some runs its place: a known one, or one in the open xorb."""
