@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import gc
 import hashlib
 import io
+import itertools
 import os
 import random
 import threading
@@ -117,7 +117,8 @@ async def test_runs_keep_their_order_whichever_is_compressed_first(
 
     monkeypatch.setattr(packing, "_encode", slow)
     async with world() as it:
-        data = content(315, 19 * RUN + 7)
+        # Content that the endpoint does not know yet.
+        data = content(3150 + a_file, 19 * RUN + 7)
         (tmp_path / "file").write_bytes(data)
         uploader = it.uploader()
         stored = await uploader.add(tmp_path / "file" if a_file else data)
