@@ -125,8 +125,16 @@ class FaultProxy:
             await self._stop.wait()
             # As the endpoint does it: a connection that was accepted just now is closed, too.
             await stop(runner)
-        # Connections that were closed a moment ago, by either side, end in the next turns of the loop.
-        await asyncio.sleep(0.02)
+        # Connections that were closed a moment ago, by either side, end in the next turns of the loop; one whose other
+        # side takes no more of an answer would not.
+        for _ in range(100):
+            await asyncio.sleep(0.002)
+            transports = list(self._loop._transports.values())  # type: ignore[attr-defined]  # nothing public tells them
+            left = [transport for transport in transports if transport._sock is not None]
+            if not left:
+                break
+            for transport in left:
+                transport.abort()
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         line = f"{request.method} {request.path}"
