@@ -93,7 +93,7 @@ class Downloader:
         """Byte ranges (start, end) of one file; those nearer than ``max_gap`` bytes to each other are read as one."""
         merged = coalesce_ranges(ranges, max_gap=max_gap, max_size=WINDOW)
         contents = await run_each(
-            (lambda item=item: self.read(file, item.start, item.end) for item in merged),  # type: ignore[misc]
+            (lambda item=item: self.read(file, item.start, item.end) for item in merged),  # type: ignore[misc]  # mypy knows no lambdas with defaults
             limit=_RANGES_AT_ONCE,
         )
         results: list[bytes | Exception] = [b""] * len(ranges)
@@ -211,7 +211,7 @@ class Downloader:
             zip(
                 fetches,
                 await run_all(
-                    (lambda fetch=fetch: self._fetch(cas, fetch, verify) for fetch in fetches),  # type: ignore[misc]
+                    (lambda fetch=fetch: self._fetch(cas, fetch, verify) for fetch in fetches),  # type: ignore[misc]  # mypy knows no lambdas with defaults
                     limit=_RANGES_AT_ONCE,
                 ),
                 strict=True,

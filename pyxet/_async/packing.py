@@ -122,7 +122,7 @@ class Packer:
         async with self._lock:
             unknown = [value for value in values if self.places.find(value) is None]
         answers = await run_all(
-            (lambda value=value: self._cas.query_chunk(value) for value in unknown),  # type: ignore[misc]
+            (lambda value=value: self._cas.query_chunk(value) for value in unknown),  # type: ignore[misc]  # mypy knows no lambdas with defaults
             limit=_QUERIES_AT_ONCE,
         )
         shards = [shard for shard in answers if shard is not None]

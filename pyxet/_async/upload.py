@@ -196,7 +196,7 @@ class Uploader:
                 xorbs = await self.packer.sent()
                 shards = await in_thread(self._shards, finished, xorbs)
                 await run_all(
-                    (lambda data=data: self._cas.upload_shard(data) for data in shards),  # type: ignore[misc]
+                    (lambda data=data: self._cas.upload_shard(data) for data in shards),  # type: ignore[misc]  # mypy knows no lambdas with defaults
                     limit=_SHARDS_AT_ONCE,
                 )
             except BaseException:
