@@ -35,7 +35,7 @@ def filled(shared_endpoint: pyxet.testing.LocalEndpoint) -> str:
 # -- ls ----------------------------------------------------------------------------------------------------------------
 
 
-def test_ls(cli: Cli, filled: str) -> None:
+def test_ls(cli: Cli, filled: str, xet: pyxet.XetFS) -> None:
     assert cli("ls", f"{filled}/main").out == "a.csv\ndata/\nlate.txt\n"
     assert cli("ls", f"xet://{filled}/main/data/").lines == ["b.txt", "deep/"]
     assert cli("ls", f"{filled}/main/a.csv").lines == ["a.csv"]
@@ -45,8 +45,9 @@ def test_ls(cli: Cli, filled: str) -> None:
     assert cli("ls", "-r", f"{filled}/v1/data").lines == ["b.txt", "deep/c.bin"]
     assert filled.removeprefix("acme/") in cli("ls", "acme").lines
     assert filled in cli("ls").lines
-    # Other tests may make some.
-    assert all(line.startswith("datasets/") for line in cli("ls", "datasets").lines)
+    xet.make_repo(f"datasets/{filled}")
+    assert filled in cli("ls", "datasets").lines
+    assert filled.removeprefix("acme/") in cli("ls", "datasets/acme").lines
     assert cli("ls", f"models/{filled}").lines == ["exp%2F1", "main"]
 
 

@@ -207,6 +207,21 @@ async def test_an_answer_from_before_a_commit_does_not_outlive_it(shared_endpoin
                 fs.invalidate_cache()
 
 
+async def test_of_two_commits_at_once_the_newer_one_is_read(shared_endpoint: LocalEndpoint, main: str) -> None:
+    with FaultProxy(shared_endpoint.url) as proxy:
+        access = (proxy.url, shared_endpoint.user, shared_endpoint.token)
+        async with pyxet.AsyncXetFileSystem(*access, listings_expiry_time=3600, asynchronous=True) as fs:
+            # The first commit is made before the second one, and its answer arrives after the other.
+            proxy.rule(r"POST /api/.*/commit/main", held_answer(), times=1)
+            first = asyncio.create_task(fs._pipe_file(f"{main}/x", b"first"))
+            await proxy.arrival()
+            await fs._pipe_file(f"{main}/y", b"second")
+            assert await fs._find(main) == [f"{main}/x", f"{main}/y"]
+            proxy.open_gate()
+            await first
+            assert await fs._find(main) == [f"{main}/x", f"{main}/y"]
+
+
 def held_answer():
     """Ask the endpoint, and hold its answer until the gate opens."""
     from aiohttp import web

@@ -100,11 +100,13 @@ class Edits:
         return tuple(commit for _, commit in self.made)
 
     async def _commit_one(self, changes: ChangeSet, committer: Committer) -> None:
+        revisions = self._client.revisions
+        heard = revisions.last_heard(changes.repo, changes.branch)
         try:
             commit = await committer.commit()
         except BaseException as error:
             # Whether it was made is not sure, so what the branch is at is not known any more.
-            self._client.revisions.forget(changes.repo)
+            revisions.forget(changes.repo)
             if not self.made or not isinstance(error, Exception):
                 raise
             raise PartialCommitError(
@@ -114,7 +116,7 @@ class Edits:
                 failed=changes.path,
             ) from error
         if commit is not None:
-            self._client.revisions.note(changes.repo, changes.branch, commit.id)
+            revisions.note_own(changes.repo, changes.branch, commit.id, heard)
             self.made.append((changes.path, commit))
 
     async def discard(self) -> None:

@@ -7,6 +7,7 @@ Failures are not remembered.
 from __future__ import annotations
 
 import re
+import threading
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -24,7 +25,9 @@ class Revisions:
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
-        # Commits, and when they were asked for.
+        # The loops of several threads share one client.
+        self._lock = threading.Lock()
+        # Commits, and when they were asked for; ``""`` where what was known is known to be old.
         self._known: dict[tuple[RepoId, str], tuple[str, float]] = {}
         # When what was known of a repository (of all: ``None``) was forgotten.
         self._forgotten: dict[RepoId | None, float] = {}
@@ -71,33 +74,46 @@ class Revisions:
             raise missing
         return commit
 
-    def note(self, repo: RepoId, revision: str, commit: str, asked: float | None = None) -> None:
-        """Remember the commit of a revision: as it is now, or as the answer was to a question asked at a moment.
+    def note(self, repo: RepoId, revision: str, commit: str, asked: float) -> None:
+        """Remember the commit of a revision, as the answer was to a question asked at a moment.
 
-        An answer is dropped if something newer is known by now, or if what was known has been forgotten meanwhile: it may
-        be from before a commit of ours.
+        It is dropped if something newer is known by now, or if what was known has been forgotten meanwhile: it may be from
+        before a commit of ours.
         """
-        moment = time.monotonic() if asked is None else asked
-        since = max(
+        with self._lock:
+            if asked >= self.last_heard(repo, revision):
+                self._known[repo, revision] = (commit, asked)
+
+    def last_heard(self, repo: RepoId, revision: str) -> float:
+        """When the revision's commit was last asked for, made or forgotten, as far as it was told here."""
+        return max(
             self._known.get((repo, revision), ("", 0.0))[1],
             self._forgotten.get(repo, 0.0),
             self._forgotten.get(None, 0.0),
         )
-        if moment >= since:
-            self._known[repo, revision] = (commit, moment)
+
+    def note_own(self, repo: RepoId, branch: str, commit: str, heard: float) -> None:
+        """Remember a commit of ours; ``heard`` is what `last_heard` told before it was sent.
+
+        If the branch was heard of meanwhile, as from another commit of ours at the same time, which one is the newer is not
+        sure: the branch is asked for the next time.
+        """
+        with self._lock:
+            is_newest = self.last_heard(repo, branch) == heard
+            self._known[repo, branch] = (commit if is_newest else "", time.monotonic())
 
     def forget(self, repo: RepoId | None = None) -> None:
         """Forget the commits of one repository, or of all."""
-        self._forgotten[repo] = time.monotonic()
-        # Copies, as other threads may add to them.
-        for key in list(self._known):
-            if repo in (None, key[0]):
-                self._known.pop(key, None)
-        self._branches = {key for key in list(self._branches) if repo not in (None, key[0])}
+        with self._lock:
+            self._forgotten[repo] = time.monotonic()
+            for key in [key for key in self._known if repo in (None, key[0])]:
+                del self._known[key]
+            self._branches = {key for key in self._branches if repo not in (None, key[0])}
 
     def drop(self, repo: RepoId, branch: str) -> None:
         """Forget which commit a branch is at, and nothing else."""
-        self._known.pop((repo, branch), None)
+        with self._lock:
+            self._known[repo, branch] = ("", time.monotonic())
 
     async def head(self, repo: RepoId, branch: str) -> str:
         """The commit that a branch is at now, for writing to it.
@@ -120,7 +136,8 @@ class Revisions:
         refs = await self._hub.refs(repo)
         for ref in refs.branches:
             if ref.name == branch:
-                self._branches.add((repo, branch))
+                with self._lock:
+                    self._branches.add((repo, branch))
                 self.note(repo, branch, ref.target_commit, asked)
                 return ref.target_commit
         if any(ref.name == branch for ref in refs.tags) or await self._is_commit(repo, branch):
