@@ -126,6 +126,30 @@ class XetPath(UPath):
         for name in names:
             yield self.with_segments(self.path, name.rpartition("/")[2])
 
+    def glob(
+        self, pattern: str, *, case_sensitive: bool | None = None, recurse_symlinks: bool = False
+    ) -> Iterator[Self]:  # fmt: skip
+        """The files and folders below this folder that a pattern matches: ``*.csv``, ``**/*.csv``.
+
+        Parameters
+        ----------
+        pattern:
+            As `XetFS.glob` takes it; what the name of the folder has of it stands for itself.
+        case_sensitive, recurse_symlinks:
+            For `pathlib`'s sake; they change nothing and warn. Case always counts, and there are no links.
+        """
+        if case_sensitive is not None or recurse_symlinks:
+            warnings.warn("XetPath.glob: case_sensitive and recurse_symlinks do nothing", UserWarning, stacklevel=2)
+        here = self.absolute()
+        for name in self.fs.glob(self.with_segments(glob.escape(here.path), pattern).path):
+            yield here.joinpath(name.removeprefix(here.path).removeprefix("/"))
+
+    def rglob(
+        self, pattern: str, *, case_sensitive: bool | None = None, recurse_symlinks: bool = False
+    ) -> Iterator[Self]:  # fmt: skip
+        """Like `glob`, at any depth."""
+        return self.glob(f"**/{pattern}", case_sensitive=case_sensitive, recurse_symlinks=recurse_symlinks)
+
     def walk(
         self,
         top_down: bool = True,

@@ -254,6 +254,21 @@ def test_names_with_characters_of_patterns(here: XetPath) -> None:
     assert files(here) == {*TREE, "x1", "yz", "moved"}
 
 
+@pytest.mark.parametrize("name", ["[d]", "*", "x?", "[!d]", "]["])
+@pytest.mark.parametrize("pattern", ["*", "*.txt", "**/*.txt", "below/*", "[c]*"])
+def test_patterns_below_a_folder_with_characters_of_patterns(
+    here: XetPath, there: Path, name: str, pattern: str
+) -> None:  # fmt: skip
+    below = ("c.txt", "d.csv", "below/e.txt")
+    here.fs.pipe({f"{here.path}/{folder}/{file}": b"\0" for folder in (name, "d", "xy") for file in below})
+    for folder in (name, "d", "xy"):
+        for file in below:
+            (there / folder / file).parent.mkdir(parents=True, exist_ok=True)
+            (there / folder / file).touch()
+    for how in (lambda top: (top / name).glob(pattern), lambda top: (top / name).rglob(pattern)):
+        assert outcome(how, here) == outcome(how, there) != []
+
+
 def test_copies_and_moves_of_folders_are_one_commit(here: XetPath, there: Path) -> None:
     def commits() -> int:
         return len(here.fs.log(here.parent.path))
