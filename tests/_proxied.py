@@ -1,4 +1,4 @@
-"""A file system whose requests go through a `FaultProxy`, for tests that count them or have them fail."""
+"""File systems whose requests go through a `FaultProxy`, for tests that count them or have them fail; and asynchronous ones."""
 
 from __future__ import annotations
 
@@ -18,3 +18,9 @@ def proxied(endpoint: LocalEndpoint, **options: Any) -> Iterator[tuple[FaultProx
     with FaultProxy(endpoint.url) as proxy:
         options = {"user": endpoint.user, "token": endpoint.token, "retry": FAST} | options
         yield proxy, pyxet.XetFS(proxy.url, **options)
+
+
+def asynchronous(endpoint: LocalEndpoint, proxy: FaultProxy | None = None, **options: Any) -> pyxet.AsyncXetFileSystem:
+    """A file system for ``async with``, straight to an endpoint or through a proxy in front of it."""
+    url = proxy.url if proxy else endpoint.url
+    return pyxet.AsyncXetFileSystem(url, endpoint.user, endpoint.token, asynchronous=True, **options)

@@ -8,8 +8,13 @@ from pathlib import Path
 
 import pytest
 from _cli import Cli
+from _contents import content
+from _faults import FaultProxy
+from _proxied import proxied
+from _settled import check_budgets
 
 import pyxet
+from pyxet._async.transaction import _here
 from pyxet.testing import LocalEndpoint, local_endpoint
 
 
@@ -27,6 +32,7 @@ def no_configuration_of_this_machine(tmp_path_factory: pytest.TempPathFactory, m
         "XDG_CACHE_HOME",
         "XDG_CONFIG_HOME",
         "XDG_DATA_HOME",
+        "XDG_STATE_HOME",
         "NO_COLOR",
     ):
         monkeypatch.delenv(name, raising=False)
@@ -61,6 +67,86 @@ def repo(xet: pyxet.XetFS) -> str:
 def main(repo: str) -> str:
     """The main branch of a new repository."""
     return f"{repo}/main"
+
+
+@pytest.fixture
+def fresh(shared_endpoint: LocalEndpoint) -> pyxet.XetFS:
+    """One that looks at branches each time, for tests in which others change them."""
+    return pyxet.XetFS(shared_endpoint.url, shared_endpoint.user, shared_endpoint.token, listings_expiry_time=0)
+
+
+@pytest.fixture
+def other(shared_endpoint: LocalEndpoint) -> pyxet.XetFS:
+    """Another user's view of the endpoint: what is in no transaction of ours, and always fresh."""
+    return pyxet.XetFS(shared_endpoint.url, "somebody", shared_endpoint.token, listings_expiry_time=0)
+
+
+@pytest.fixture
+def through(shared_endpoint: LocalEndpoint) -> Iterator[tuple[FaultProxy, pyxet.XetFS]]:
+    """A proxy that counts requests and makes them fail, and a file system that knows the proxy only."""
+    with proxied(shared_endpoint) as found:
+        yield found
+
+
+@pytest.fixture
+def url(shared_endpoint: LocalEndpoint, main: str) -> str:
+    """The main branch as a URL with the endpoint."""
+    return f"xet://{shared_endpoint.url.removeprefix('http://')}:{main}"
+
+
+@pytest.fixture
+def options(shared_endpoint: LocalEndpoint) -> dict[str, str]:
+    """Who connects, for libraries that make file systems from URLs."""
+    return {"user": shared_endpoint.user, "token": shared_endpoint.token}
+
+
+@pytest.fixture
+def tree(xet: pyxet.XetFS, main: str) -> str:
+    """A branch with files at some depths, one of them a large one."""
+    xet.pipe({
+        f"{main}/top.txt": b"top",
+        f"{main}/data/a.csv": b"1,2",
+        f"{main}/data/b.csv": b"3,4,5",
+        f"{main}/data/deep/er/c.bin": content(1, 100_000),
+    })  # fmt: skip
+    return main
+
+
+@pytest.fixture(scope="session")
+def many(shared_endpoint: LocalEndpoint) -> str:
+    """A branch with more files than fit on two pages of a listing: nobody changes it."""
+    fs = pyxet.XetFS(shared_endpoint.url, shared_endpoint.user, shared_endpoint.token)
+    fs.make_repo("acme/many")
+    fs.pipe({f"acme/many/main/d{number % 2}/{number:04}": b"x" for number in range(2100)})
+    return "acme/many/main"
+
+
+@pytest.fixture
+def nothing_left_behind() -> Iterator[None]:
+    """Budgets must be back at nothing after the test, and no transaction may still be open here."""
+    yield
+    check_budgets()
+    assert not [found for found in _here() if found.active]
+
+
+@pytest.fixture
+def notes(tmp_path: Path) -> Path:
+    """A folder in which a source says what was read of it."""
+    (tmp_path / "notes").mkdir()
+    return tmp_path / "notes"
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Path:
+    """Where an ingest keeps its journal."""
+    return tmp_path / "journal"
+
+
+@pytest.fixture
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The user's folder for state, empty."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    return tmp_path / "state"
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import traceback
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +33,6 @@ CONTENT = random.Random(5).randbytes(6 * MIB)
 def loop() -> asyncio.AbstractEventLoop:
     found: asyncio.AbstractEventLoop = get_loop()
     return found
-
-
-@pytest.fixture
-def through(shared_endpoint: LocalEndpoint) -> Iterator[tuple[FaultProxy, pyxet.XetFS]]:
-    with proxied(shared_endpoint) as found:
-        yield found
 
 
 def raising(error: BaseException) -> Any:

@@ -6,14 +6,12 @@ import gzip
 import io
 import pickle
 import random
-from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from _faults import PLAN, RESOLVE, TOKEN, XORB, FaultProxy, answer, cut, flipped
-from _proxied import proxied
 
 import pyxet
 from pyxet import AccessDeniedError, IntegrityError, NotFoundError, ServerError, TransactionError, XetURLError
@@ -29,12 +27,6 @@ def big(xet: pyxet.XetFS, main: str) -> str:
     """A file whose content is in Xet."""
     xet.pipe_file(f"{main}/d/big.bin", CONTENT)
     return f"{main}/d/big.bin"
-
-
-@pytest.fixture
-def through(shared_endpoint: LocalEndpoint) -> Iterator[tuple[FaultProxy, pyxet.XetFS]]:
-    with proxied(shared_endpoint) as found:
-        yield found
 
 
 # -- into memory -------------------------------------------------------------------------------------------------------

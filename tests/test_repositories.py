@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from _faults import FaultProxy, answer
-from _proxied import proxied
 
 import pyxet
 from pyxet import (
@@ -26,12 +24,6 @@ from pyxet import (
 from pyxet.testing import LocalEndpoint
 
 CONTENT = random.Random(2).randbytes(500_000)
-
-
-@pytest.fixture
-def through(shared_endpoint: LocalEndpoint) -> Iterator[tuple[FaultProxy, pyxet.XetFS]]:
-    with proxied(shared_endpoint) as found:
-        yield found
 
 
 # -- repositories ------------------------------------------------------------------------------------------------------

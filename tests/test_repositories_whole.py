@@ -6,11 +6,9 @@ import asyncio
 import random
 import threading
 import uuid
-from collections.abc import Iterator
 
 import pytest
 from _faults import FaultProxy, answer
-from _proxied import proxied
 from _raw_client import RawClient
 
 import pyxet
@@ -28,12 +26,6 @@ from pyxet import (
 from pyxet.testing import LocalEndpoint
 
 NOISE = random.Random(3).randbytes(600_000)
-
-
-@pytest.fixture
-def through(shared_endpoint: LocalEndpoint) -> Iterator[tuple[FaultProxy, pyxet.XetFS]]:
-    with proxied(shared_endpoint) as found:
-        yield found
 
 
 @pytest.fixture

@@ -12,17 +12,6 @@ from _proxied import proxied
 import pyxet
 from pyxet.testing import LocalEndpoint
 
-MANY = 2100
-
-
-@pytest.fixture(scope="module")
-def many(shared_endpoint: LocalEndpoint) -> str:
-    """A branch with more files than fit on two pages of a listing."""
-    fs = pyxet.XetFS(shared_endpoint.url, shared_endpoint.user, shared_endpoint.token)
-    fs.make_repo("acme/scanned", exist_ok=True)
-    fs.pipe({f"acme/scanned/main/d{number % 2}/{number:04}": b"x" for number in range(MANY)})
-    return "acme/scanned/main"
-
 
 def test_all_files_page_by_page(xet: pyxet.XetFS, many: str) -> None:
     pages = list(xet.scan(many))
@@ -65,7 +54,7 @@ def test_a_page_that_fails_is_no_end(shared_endpoint: LocalEndpoint, many: str) 
     with proxied(shared_endpoint) as (proxy, fs):
         pages = fs.scan(many)
         next(pages)
-        proxy.rule(r"GET /api/models/acme/scanned/tree/", answer(403))
+        proxy.rule(r"GET /api/models/acme/many/tree/", answer(403))
         with pytest.raises(pyxet.AccessDeniedError):
             list(pages)
 
