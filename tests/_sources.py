@@ -1,4 +1,4 @@
-"""A source for ingests that counts what is read of it, and fails, waits or dies where it is told to."""
+"""A source for ingests that counts what is read of it, and fails, waits or dies where it is told to; what has to arrive."""
 
 from __future__ import annotations
 
@@ -18,6 +18,23 @@ def content_of(path: str, size: int) -> bytes:
     return random.Random(path).randbytes(size)
 
 
+def source_tree(count: int = 30, *, large: int = 2) -> dict[str, int]:
+    """Paths and sizes of small files in some folders, and of large ones."""
+    small = {f"tree/{number % 3}/{number:03}.bin": 1000 + number for number in range(count)}
+    return small | {f"tree/large/{number}.bin": 3 * 1024 * 1024 + number for number in range(large)}
+
+
+def assert_copied(fs: AbstractFileSystem, files: dict[str, int], folder: str) -> None:
+    """All of the files and nothing else, below a folder as they were below ``tree``."""
+    there = fs.find(folder, detail=True)
+    assert {name.removeprefix(f"{folder}/"): info["size"] for name, info in there.items()} == {
+        path.removeprefix("tree/"): size for path, size in files.items()
+    }
+    for name in there:
+        path = "tree/" + name.removeprefix(f"{folder}/")
+        assert fs.cat_file(name) == content_of(path, files[path]), path
+
+
 class SourceFileSystem(AbstractFileSystem):
     """Files of random bytes, made as they are read.
 
@@ -27,7 +44,8 @@ class SourceFileSystem(AbstractFileSystem):
         Sizes by path; folders are what is above them.
     notes:
         A folder on disk. Each read leaves a line in its file ``read``; and of a path in ``trouble`` what is said there
-        happens once for each of the files ``trouble-…`` that are not there yet, or always: see `_meet_trouble`.
+        happens once for each of the files ``trouble-…`` that are not there yet, or always: see `_meet_trouble`. What
+        waits goes on when there is a file ``go``.
     pause:
         Seconds that a read takes.
     """
@@ -86,6 +104,8 @@ class SourceFileSystem(AbstractFileSystem):
         what = self.trouble.get(path)
         if what == "fails":
             raise OSError(f"{path} cannot be read")
+        while what == "waits" and not (self.notes / "go").exists():
+            time.sleep(0.01)
         if what == "kills":
             os.kill(os.getpid(), signal.SIGKILL)
         if what == "kills once":

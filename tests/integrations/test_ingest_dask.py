@@ -7,7 +7,7 @@ from pathlib import Path
 
 import distributed
 import pytest
-from _ingests import FILES, Deleting, assert_copied, check_a_kill_of_the_driver, ingest
+from _ingests import FILES, Deleting, assert_arrived, check_a_kill_of_the_driver, ingest
 from _sources import SourceFileSystem
 
 import pyxet
@@ -26,17 +26,6 @@ def client(cluster: distributed.LocalCluster) -> Iterator[distributed.Client]:
         yield client
 
 
-@pytest.fixture
-def notes(tmp_path: Path) -> Path:
-    (tmp_path / "notes").mkdir()
-    return tmp_path / "notes"
-
-
-@pytest.fixture
-def journal(tmp_path: Path) -> Path:
-    return tmp_path / "journal"
-
-
 def test_workers_store_and_the_driver_commits(
     xet: pyxet.XetFS, main: str, client: distributed.Client, notes: Path, journal: Path
 ) -> None:
@@ -44,7 +33,7 @@ def test_workers_store_and_the_driver_commits(
     # The client that is there is found.
     report = ingest(source, xet, main, engine="dask", journal=journal)
     assert (report.files, report.bytes, report.failed) == (len(FILES), sum(FILES.values()), 0)
-    assert_copied(xet, main)
+    assert_arrived(xet, main)
     again = ingest(source, xet, main, engine="dask", client=client, journal=journal)
     assert (again.resumed_files, again.commits) == (len(FILES), ())
     assert len(source.reads) == len(FILES)
@@ -56,7 +45,7 @@ def test_the_address_of_a_scheduler(
     ingest(
         SourceFileSystem(FILES, str(notes)), xet, main, engine="dask", client=cluster.scheduler_address, journal=journal
     )
-    assert_copied(xet, main)
+    assert_arrived(xet, main)
 
 
 def test_a_worker_that_is_killed(
@@ -67,7 +56,7 @@ def test_a_worker_that_is_killed(
     report = ingest(source, xet, main, engine="dask", client=client, journal=journal)
     assert len(list(notes.glob("trouble-*"))) == 2
     assert (report.files, report.failed) == (len(FILES), 0)
-    assert_copied(xet, main)
+    assert_arrived(xet, main)
 
 
 def test_a_file_that_kills_whoever_reads_it(
@@ -81,7 +70,7 @@ def test_a_file_that_kills_whoever_reads_it(
     )  # fmt: skip
     # Who reads cannot be told from who is read beside it: large files are a batch of their own.
     assert [failure.path for failure in report.failures] == ["large.bin"]
-    assert_copied(xet, main, without=frozenset({"tree/large.bin"}))
+    assert_arrived(xet, main, without=frozenset({"tree/large.bin"}))
 
 
 def test_failing_files(xet: pyxet.XetFS, main: str, client: distributed.Client, notes: Path, journal: Path) -> None:
@@ -113,7 +102,7 @@ def test_an_endpoint_in_the_driver(tmp_path: Path, client: distributed.Client, n
     fs = pyxet.XetFS(endpoint=(tmp_path / "store").as_uri())
     fs.make_repo("local/corpus")
     ingest(SourceFileSystem(FILES, str(notes)), fs, "local/corpus/main", engine="dask", client=client, journal=journal)
-    assert_copied(fs, "local/corpus/main")
+    assert_arrived(fs, "local/corpus/main")
 
 
 def test_a_driver_that_is_killed(

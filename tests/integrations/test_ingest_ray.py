@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import ray
-from _ingests import FILES, Deleting, assert_copied, check_a_kill_of_the_driver, ingest
+from _ingests import FILES, Deleting, assert_arrived, check_a_kill_of_the_driver, ingest
 from _sources import SourceFileSystem
 
 import pyxet
@@ -28,24 +28,13 @@ def connected() -> Iterator[None]:
             ray.shutdown()
 
 
-@pytest.fixture
-def notes(tmp_path: Path) -> Path:
-    (tmp_path / "notes").mkdir()
-    return tmp_path / "notes"
-
-
-@pytest.fixture
-def journal(tmp_path: Path) -> Path:
-    return tmp_path / "journal"
-
-
 def test_workers_store_and_the_driver_commits(
     xet: pyxet.XetFS, main: str, connected: None, notes: Path, journal: Path
 ) -> None:
     source = SourceFileSystem(FILES, str(notes))
     report = ingest(source, xet, main, engine="ray", journal=journal)
     assert (report.files, report.bytes, report.failed) == (len(FILES), sum(FILES.values()), 0)
-    assert_copied(xet, main)
+    assert_arrived(xet, main)
     again = ingest(source, xet, main, engine="ray", journal=journal)
     assert (again.resumed_files, again.commits) == (len(FILES), ())
     assert len(source.reads) == len(FILES)
@@ -58,7 +47,7 @@ def test_a_worker_that_is_killed(xet: pyxet.XetFS, main: str, connected: None, n
     report = ingest(source, xet, main, engine="ray", journal=journal)
     assert len(list(notes.glob("trouble-*"))) == 2
     assert (report.files, report.failed) == (len(FILES), 0)
-    assert_copied(xet, main)
+    assert_arrived(xet, main)
 
 
 def test_a_file_that_kills_whoever_reads_it(
@@ -69,7 +58,7 @@ def test_a_file_that_kills_whoever_reads_it(
         ingest(source, xet, main, engine="ray", journal=journal, batch_bytes=1024 * 1024)
     report = ingest(source, xet, main, engine="ray", journal=journal, batch_bytes=1024 * 1024, on_error="skip")
     assert [failure.path for failure in report.failures] == ["large.bin"]
-    assert_copied(xet, main, without=frozenset({"tree/large.bin"}))
+    assert_arrived(xet, main, without=frozenset({"tree/large.bin"}))
 
 
 def test_failing_files(xet: pyxet.XetFS, main: str, connected: None, notes: Path, journal: Path) -> None:
