@@ -114,6 +114,13 @@ class XetReadFile(AbstractBufferedFile):  # type: ignore[misc]  # fsspec is not 
         """All that is left."""
         return bytes(self.read())
 
+    def close(self) -> None:
+        """Let go of what was read ahead."""
+        # fsspec's own did not close caches before its version 2026.7.
+        if isinstance(self.cache, _AheadCache):
+            self.cache.close()
+        super().close()
+
     def __reduce__(self) -> tuple[Any, ...]:
         if self._pinned is None:
             raise TransactionError(f"{self.path!r} is pending in a transaction, which stays in its process")
