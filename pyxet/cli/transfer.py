@@ -84,7 +84,7 @@ class Transfer:
         self.deleted = 0
         self._message = message
         self._parallel = parallel
-        self._systems: list[AsyncXetFileSystem] = []
+        self._systems: list[tuple[dict[str, Any], AsyncXetFileSystem]] = []
         self._transaction: Transaction | None = None
 
     # -- ends ----------------------------------------------------------------------------------------------------------
@@ -112,10 +112,13 @@ class Transfer:
     def _system(self, options: dict[str, Any]) -> AsyncXetFileSystem:
         if self._parallel is not None:
             options = options | {"limits": {"concurrency": self._parallel}}
-        # The same options give the same file system.
+        # The same options give the same file system: not left to fsspec's cache, which forgets the first one after a fork
+        # in its versions before 2026.7.
+        for known, fs in self._systems:
+            if known == options:
+                return fs
         fs = pyxet.AsyncXetFileSystem(**options, asynchronous=True)
-        if fs not in self._systems:
-            self._systems.append(fs)
+        self._systems.append((options, fs))
         return fs
 
     # -- the whole -----------------------------------------------------------------------------------------------------
@@ -123,7 +126,7 @@ class Transfer:
     async def into(self, target: End, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Do the work, and if it does not fail, commit what it wrote into a branch."""
         async with AsyncExitStack() as stack:
-            for fs in self._systems:
+            for _, fs in self._systems:
                 await stack.enter_async_context(fs)
             if isinstance(target, XetEnd):
                 await target.check_writable()
@@ -138,7 +141,7 @@ class Transfer:
     async def reading(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Do work that writes into no branch, and shows no progress."""
         async with AsyncExitStack() as stack:
-            for fs in self._systems:
+            for _, fs in self._systems:
                 await stack.enter_async_context(fs)
             await work()
 
