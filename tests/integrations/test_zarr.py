@@ -221,14 +221,15 @@ def test_requests(through: tuple[FaultProxy, dict[str, Any]], main: str) -> None
     assert [array.shape for _, array in sorted(group.members())] == [(100, 100), (1000,)]
     assert len(proxy.seen) <= 4
     proxy.clear()
-    # A hundred chunks: zarr reads ten at a time, each on its own, and what it asks for in one turn goes together.
-    np.testing.assert_array_equal(group["numbers"][:], NUMBERS)
-    assert proxy.count(LOOK) < 90
-    assert len(proxy.seen) <= 120
-    proxy.clear()
-    # Of a hundred chunks 99 are not there; asked for in tens, and once.
-    group["sparse"][:]
-    assert proxy.count(LOOK) < 90
+    # A hundred chunks. Each is read on its own, and zarr lets ten go at a time; all at once, the count depends on no chance.
+    with zarr.config.set({"async.concurrency": 100}):
+        np.testing.assert_array_equal(group["numbers"][:], NUMBERS)
+        assert proxy.count(LOOK) <= 5
+        assert len(proxy.seen) <= 15
+        proxy.clear()
+        # Of a hundred chunks 99 are not there; asked for together, and once.
+        group["sparse"][:]
+        assert proxy.count(LOOK) <= 5
     proxy.clear()
     group["sparse"][:]
     assert proxy.count(LOOK) <= 1
