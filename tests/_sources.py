@@ -46,8 +46,6 @@ class SourceFileSystem(AbstractFileSystem):
         A folder on disk. Each read leaves a line in its file ``read``; and of a path in ``trouble`` what is said there
         happens once for each of the files ``trouble-…`` that are not there yet, or always: see `_meet_trouble`. What
         waits goes on when there is a file ``go``.
-    pause:
-        Seconds that a read takes.
     """
 
     protocol = "counted"
@@ -58,14 +56,12 @@ class SourceFileSystem(AbstractFileSystem):
         files: dict[str, int],
         notes: str,
         trouble: dict[str, str] | None = None,
-        pause: float = 0.0,
         **options: Any,
     ) -> None:
-        super().__init__(files=files, notes=notes, trouble=trouble, pause=pause, **options)
+        super().__init__(files=files, notes=notes, trouble=trouble, **options)
         self.files = files
         self.notes = Path(notes)
         self.trouble = trouble or {}
-        self.pause = pause
 
     @property
     def reads(self) -> list[str]:
@@ -92,7 +88,6 @@ class SourceFileSystem(AbstractFileSystem):
         path = self._strip_protocol(path)
         with (self.notes / "read").open("a") as noted:
             noted.write(f"{path}\n")
-        time.sleep(self.pause)
         self._meet_trouble(path)
         size = self.files[path] - (self.trouble.get(path) == "is cut")
         return content_of(path, self.files[path])[:size][start:end]

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+from _contents import BINARY
 from _faults import FAST, FaultProxy, World, answer, check_clean, gated, world
 
 from pyxet._async.changes import ChangeSet, Pending
@@ -17,7 +18,6 @@ from pyxet._async.spool import Spool
 from pyxet.errors import BadRequestError, FormatError, PartialCommitError, ServerError, TransactionError
 from pyxet.types import RemoteFile, UploadedContent
 
-BINARY = b"\xff\x00binary"
 MIB = 1024 * 1024
 PREUPLOAD = "POST .*/preupload/"
 

@@ -7,12 +7,11 @@ from pathlib import Path
 
 import pytest
 from _cli import Cli
+from _contents import BINARY
 from _proxied import proxied
 
 import pyxet
 from pyxet.testing import LocalEndpoint
-
-BINARY = b"\xff\x00binary"
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from _contents import BINARY
 from _faults import FAST, FaultProxy, answer, changed, forward_then, no_answer
 from aiohttp import web
 
@@ -29,7 +30,6 @@ from pyxet.testing import LocalEndpoint
 
 COMMIT = "POST .*/commit/"
 REFS = "GET .*/refs"
-BINARY = b"\xff\x00binary"
 MIB = 1024 * 1024
 
 

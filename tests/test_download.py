@@ -11,6 +11,7 @@ from contextlib import aclosing
 from dataclasses import replace
 
 import pytest
+from _contents import content
 from _faults import (
     FAST,
     MIB,
@@ -47,10 +48,6 @@ from pyxet.protocol.hashing import ZERO_HASH, hash_to_hex
 from pyxet.types import RemoteFile
 
 SMALL = Limits(memory=16 * MIB)
-
-
-def content(seed: int, size: int) -> bytes:
-    return random.Random(seed).randbytes(size)
 
 
 def texts(seed: int, size: int) -> bytes:

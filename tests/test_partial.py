@@ -19,6 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from _contents import content
 from _faults import MIB, RESOLVE, XORB, World, answer, check_clean, cut, flipped, gated, silent, world
 
 from pyxet._async import leftovers, partial
@@ -30,10 +31,6 @@ from pyxet.types import RemoteFile
 
 # Windows one after the other, so that what was written when a fault comes is known.
 ONE_BY_ONE = Limits(memory=16 * MIB, concurrency=1)
-
-
-def content(seed: int, size: int) -> bytes:
-    return random.Random(seed).randbytes(size)
 
 
 async def get(it: World, file: RemoteFile, target: Path, progress: list[int] | None = None) -> None:

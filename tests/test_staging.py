@@ -15,6 +15,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from _history import ids
 from fsspec.callbacks import Callback
 
 import pyxet
@@ -39,10 +40,6 @@ MIB = 1024 * 1024
 
 def noise(size: int, seed: int = 0) -> bytes:
     return random.Random(seed).randbytes(size)
-
-
-def ids(fs: XetFS, branch: str) -> list[str]:
-    return [commit.id for commit in fs.log(branch)]
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from _contents import content
 from _faults import MIB, SHARD, UPLOAD, World, answer, check_clean, gated, shared_endpoint, silent, world
 from blockbuster import BlockBuster
 
@@ -30,10 +31,6 @@ from pyxet.protocol.shard import FileEntry, ShardChunk, Term, XorbEntry, parse_s
 from pyxet.types import RemoteFile, UploadedContent
 
 SMALL = Limits(memory=16 * MIB)
-
-
-def content(seed: int, size: int) -> bytes:
-    return random.Random(seed).randbytes(size)
 
 
 async def read_back(it: World, stored: UploadedContent) -> bytes:
