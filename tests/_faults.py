@@ -22,6 +22,7 @@ from aiohttp import web
 
 from pyxet._async.client import Client, Settings
 from pyxet._async.fanout import READ_MEMORY, REQUESTS, WRITE_MEMORY
+from pyxet._async.transport import Transport
 from pyxet._async.upload import Uploader
 from pyxet.config import Credential, Limits, RetryPolicy, Timeouts
 from pyxet.server.running import stop
@@ -38,6 +39,7 @@ TOKEN = r"GET /api/.*/xet-\w+-token"
 UPLOAD = r"POST /v1/xorbs/"
 SHARD = r"POST /v2/shards"
 RESOLVE = r"GET /.*/resolve/"
+WHOAMI = r"GET /api/whoami-v2"
 
 # What a rule does: it answers in the endpoint's place, or changes the endpoint's answer.
 Act = Callable[["FaultProxy", web.Request], Awaitable[web.StreamResponse]]
@@ -333,6 +335,11 @@ async def world(
         finally:
             await client.transport.aclose()
         await check_clean()
+
+
+async def get(transport: Transport, path: str = "/api/whoami-v2", **options: Any) -> int:
+    """The status of the answer to a request."""
+    return (await transport.request("GET", path, what="asking", **options)).status
 
 
 async def check_clean() -> None:

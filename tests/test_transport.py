@@ -1,22 +1,17 @@
-"""HTTP: retries, time-outs, redirects, sessions. The faults happen on real connections."""
+"""HTTP: what is asked again, which errors are raised, and how long one waits. The faults happen on real connections."""
 
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
-import ssl
-import subprocess
-import sys
 import time
 from email.utils import formatdate
-from pathlib import Path
-from typing import Any
 
 import pytest
 from _faults import (
     FAST,
     MIB,
+    WHOAMI,
     FaultProxy,
     answer,
     answer_early,
@@ -25,16 +20,13 @@ from _faults import (
     cut,
     forward_then,
     gated,
+    get,
     no_answer,
-    shared_endpoint,
     silent,
     world,
 )
-from aiohttp import web
 
-from pyxet._async import transport as transport_module
 from pyxet._async.exchange import Body
-from pyxet._async.pacing import START
 from pyxet._async.transport import Transport, is_refused
 from pyxet.config import Credential, Limits, RetryPolicy, Timeouts
 from pyxet.errors import (
@@ -45,7 +37,6 @@ from pyxet.errors import (
     ConnectionFailedError,
     EntryNotFoundError,
     FormatError,
-    IntegrityError,
     NotFoundError,
     RateLimitedError,
     RemoteError,
@@ -54,13 +45,6 @@ from pyxet.errors import (
     ServerError,
 )
 from pyxet.urls import RepoId
-
-WHOAMI = "GET /api/whoami-v2"
-
-
-async def get(transport: Transport, path: str = "/api/whoami-v2", **options: object) -> int:
-    return (await transport.request("GET", path, what="asking", **options)).status  # type: ignore[arg-type]
-
 
 # -- retries -----------------------------------------------------------------------------------------------------------
 
@@ -222,6 +206,13 @@ async def test_messages_and_reprs_show_no_token_and_no_signature() -> None:
         assert not any("abcdef" in text or token in text for text in texts)
 
 
+async def test_a_broken_document_is_a_format_error() -> None:
+    async with world() as it:
+        it.proxy.rule(WHOAMI, changed(lambda body: body[:-3]))
+        with pytest.raises(FormatError):
+            await it.client.hub.whoami()
+
+
 # -- time-outs ---------------------------------------------------------------------------------------------------------
 
 
@@ -259,6 +250,9 @@ async def test_a_body_that_nobody_takes() -> None:
             await it.client.transport.request("POST", "/sink", what="sending", body=Body((bytes(64 * MIB),)))
 
 
+# -- bodies that are sent ----------------------------------------------------------------------------------------------
+
+
 async def test_an_answer_before_the_body_was_sent() -> None:
     async with world() as it:
         it.proxy.rule("POST /sink", answer_early(413, X_Error_Message="too much"))
@@ -282,291 +276,3 @@ async def test_a_body_is_sent_again_whole() -> None:
         slices = [os.urandom(size) for size in (10, 3 * MIB + 1, 8, 70_000, 8, 600_000, 2 * MIB)]
         await it.client.transport.request("POST", "/sink", what="sending", body=Body(slices))
     assert received == [b"".join(slices)] * 2
-
-
-# -- redirects ---------------------------------------------------------------------------------------------------------
-
-
-async def test_redirects_to_another_origin_carry_no_token() -> None:
-    async with world() as it:
-        with FaultProxy(shared_endpoint().url) as other:
-            it.proxy.rule("GET /first", answer(302, Location="/second?x=1"))
-            it.proxy.rule("GET /second", answer(307, Location=f"{other.url}/third"))
-            other.rule("GET /third", answer(302, Location=f"{it.proxy.url}/fourth"))
-            it.proxy.rule("GET /fourth", answer(200))
-            assert await get(it.client.transport, "/first", redirect=True) == 200
-            sent = [*it.proxy.seen[:2], *other.seen, it.proxy.seen[2]]
-            assert ["Authorization" in item.headers for item in sent] == [True, True, False, False]
-
-
-async def test_redirects_that_are_not_meant_are_errors() -> None:
-    async with world() as it:
-        it.proxy.rule(WHOAMI, answer(302, Location="/elsewhere"))
-        with pytest.raises(RemoteError, match="302"):
-            await it.client.hub.whoami()
-        it.proxy.rule("GET /round", answer(302, Location="/round"))
-        with pytest.raises(ConnectionFailedError, match="redirects"):
-            await get(it.client.transport, "/round", redirect=True)
-
-
-async def test_a_request_that_changes_something_is_redirected_as_it_is_or_not_at_all() -> None:
-    bodies: list[bytes] = []
-
-    async def note(proxy: FaultProxy, request: web.Request) -> web.Response:
-        bodies.append(await request.read())
-        return web.Response()
-
-    async def post(it: Any, path: str) -> int:
-        body = Body((b"what ", b"is sent"))
-        return int((await it.client.transport.request("POST", path, what="sending", body=body, redirect=True)).status)
-
-    async with world() as it:
-        with FaultProxy(shared_endpoint().url) as other:
-            it.proxy.rule("POST /there", note)
-            other.rule("POST /there", note)
-            for status in (307, 308):
-                it.proxy.rule(f"POST /{status}", answer(status, Location="/there"))
-                assert await post(it, f"/{status}") == 200
-            assert bodies == [b"what is sent"] * 2
-            # A browser would go on with GET, and nothing would have been changed.
-            for status in (301, 302, 303):
-                it.proxy.rule(f"POST /{status}", answer(status, Location="/there"))
-                with pytest.raises(RemoteError, match=str(status)):
-                    await post(it, f"/{status}")
-            it.proxy.rule("POST /away", answer(307, Location=f"{other.url}/there"))
-            with pytest.raises(RemoteError, match="307"):
-                await post(it, "/away")
-            assert len(bodies) == 2
-            assert other.seen == []
-
-
-# -- ranges ------------------------------------------------------------------------------------------------------------
-
-CONTENT = bytes(range(256)) * 40
-
-
-async def ranged(it: object, start: int, end: int, total: int | None = None) -> bytes:
-    pieces = it.client.transport.ranged("/data", start, end, what="reading", total=total)  # type: ignore[attr-defined]
-    return b"".join([piece async for piece in pieces])
-
-
-def part(start: int, end: int, total: int | None = None) -> dict[str, str]:
-    return {"Content_Range": f"bytes {start}-{end - 1}/{total or len(CONTENT)}"}
-
-
-async def test_a_range() -> None:
-    async with world() as it:
-        it.proxy.rule("GET /data", answer(206, CONTENT[10:20], **part(10, 20)))
-        assert await ranged(it, 10, 20) == CONTENT[10:20]
-        assert it.proxy.seen[0].headers["Range"] == "bytes=10-19"
-
-
-async def test_a_range_is_continued_where_it_broke_off() -> None:
-    async with world() as it:
-        it.proxy.rule("GET /data", answer(206, CONTENT[10:15], **part(10, 20)), times=1)
-        it.proxy.rule("GET /data", answer(503, Retry_After="0"), times=1)
-        it.proxy.rule("GET /data", answer(206, CONTENT[15:20], **part(15, 20)))
-        assert await ranged(it, 10, 20) == CONTENT[10:20]
-        assert [item.headers["Range"] for item in it.proxy.seen] == ["bytes=10-19", "bytes=15-19", "bytes=15-19"]
-
-
-async def test_a_range_that_never_comes_to_its_end() -> None:
-    async with world() as it:
-        it.proxy.rule("GET /data", answer(206, b"", **part(10, 20)))
-        with pytest.raises(ConnectionFailedError, match="10 bytes early"):
-            await ranged(it, 10, 20)
-        assert it.proxy.count("GET /data") == FAST.attempts
-
-
-async def test_more_than_was_asked_for_is_not_taken() -> None:
-    async with world() as it:
-        it.proxy.rule("GET /data", answer(206, CONTENT[10:30], **part(10, 30)))
-        assert await ranged(it, 10, 20) == CONTENT[10:20]
-
-
-async def test_an_endpoint_without_ranges_sends_everything() -> None:
-    async with world() as it:
-        it.proxy.rule("GET /data", answer(200, CONTENT))
-        assert await ranged(it, 10, 20) == CONTENT[10:20]
-        assert await ranged(it, 0, len(CONTENT)) == CONTENT
-
-
-async def test_a_range_as_a_plain_200() -> None:
-    async with world() as it:
-        it.proxy.rule("GET /data", answer(200, CONTENT[10:20]))
-        assert await ranged(it, 10, 20) == CONTENT[10:20]
-
-
-async def test_another_range_than_asked_for() -> None:
-    async with world() as it:
-        it.proxy.rule("GET /data", answer(206, CONTENT[11:21], **part(11, 21)))
-        with pytest.raises(FormatError, match="11 came, 10 was asked for"):
-            await ranged(it, 10, 20)
-
-
-@pytest.mark.parametrize("status", [200, 206])
-async def test_a_resource_of_another_size(status: int) -> None:
-    async with world() as it:
-        it.proxy.rule("GET /data", answer(status, CONTENT, **(part(10, 20) if status == 206 else {})))
-        with pytest.raises(IntegrityError, match="99 were expected"):
-            await ranged(it, 10, 20, total=99)
-
-
-async def test_an_encoded_body_is_refused() -> None:
-    async with world() as it:
-        it.proxy.rule("GET /data", answer(206, CONTENT[10:20], Content_Encoding="gzip", **part(10, 20)))
-        with pytest.raises(FormatError, match="encoded"):
-            await ranged(it, 10, 20)
-
-
-# -- sessions ----------------------------------------------------------------------------------------------------------
-
-
-async def test_one_request_at_a_time_with_a_limit_of_one() -> None:
-    async with world(limits=Limits(concurrency=1)) as it:
-        it.proxy.rule(WHOAMI, gated())
-        asking = [asyncio.create_task(it.client.hub.whoami()) for _ in range(3)]
-        await it.proxy.arrival()
-        await asyncio.sleep(0)
-        assert it.proxy.count(WHOAMI) == 1
-        it.proxy.open_gate()
-        await asyncio.gather(*asking)
-
-
-async def test_cancelled_requests_leave_nothing() -> None:
-    async with world() as it:
-        it.proxy.rule(WHOAMI, silent())
-        asking = [asyncio.create_task(it.client.hub.whoami()) for _ in range(40)]
-        for _ in range(START):
-            await it.proxy.arrival()
-        for task in asking:
-            task.cancel()
-        await asyncio.gather(*asking, return_exceptions=True)
-        assert all(task.cancelled() for task in asking)
-        await check_clean()
-
-
-def test_a_session_for_each_loop_that_ends_with_it() -> None:
-    endpoint = shared_endpoint()
-    credential = Credential(endpoint.url, endpoint.user, endpoint.token)
-    transport = Transport(endpoint.url, credential, limits=Limits(), retry=FAST, timeouts=Timeouts())
-    # No "unclosed session" at the collection: warnings are errors.
-    for _ in range(2):
-        assert asyncio.run(get(transport)) == 200
-        gc.collect()
-    assert not list(transport._sessions)
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_a_forked_child_opens_connections_of_its_own() -> None:
-    endpoint = shared_endpoint()
-    script = (
-        "import asyncio, os, sys, warnings\n"
-        "from pyxet._async.transport import Transport\n"
-        "from pyxet.config import Credential, Limits, RetryPolicy, Timeouts\n"
-        "url, token = sys.argv[1:]\n"
-        "transport = Transport(url, Credential(url, 'test', token), limits=Limits(), retry=RetryPolicy(), timeouts=Timeouts())\n"
-        "loop = asyncio.new_event_loop()\n"
-        "ask = lambda: transport.request('GET', '/api/whoami-v2', what='asking')\n"
-        "loop.run_until_complete(ask())\n"
-        "child = os.fork()\n"
-        "if child == 0:\n"
-        "    os._exit(0 if asyncio.run(ask()).status == 200 else 1)\n"
-        "assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0\n"
-        "assert loop.run_until_complete(ask()).status == 200\n"
-        "loop.run_until_complete(loop.shutdown_asyncgens())\n"
-        "loop.close()\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", script, endpoint.url, endpoint.token],
-        timeout=60, check=False, capture_output=True, text=True,
-    )  # fmt: skip
-    assert (done.returncode, done.stderr) == (0, "")
-
-
-def test_sessions_of_a_loop_in_another_thread_are_closed_at_exit() -> None:
-    endpoint = shared_endpoint()
-    script = (
-        "import asyncio, sys, threading\n"
-        "from pyxet._async.transport import Transport\n"
-        "from pyxet.config import Credential, Limits, RetryPolicy, Timeouts\n"
-        "url, token = sys.argv[1:]\n"
-        "transport = Transport(url, Credential(url, 'test', token), limits=Limits(), retry=RetryPolicy(), timeouts=Timeouts())\n"
-        "loop = asyncio.new_event_loop()\n"
-        "threading.Thread(target=loop.run_forever, daemon=True).start()\n"
-        "asked = asyncio.run_coroutine_threadsafe(transport.request('GET', '/api/whoami-v2', what='asking'), loop)\n"
-        "assert asked.result().status == 200\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-X", "dev", "-c", script, endpoint.url, endpoint.token],
-        timeout=60, check=False, capture_output=True, text=True,
-    )  # fmt: skip
-    assert done.returncode == 0
-    assert "Unclosed" not in done.stderr, done.stderr
-
-
-# -- the environment ---------------------------------------------------------------------------------------------------
-
-
-async def test_proxy_variables_are_honoured(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with world() as it:
-        # What a proxy gets is the whole URL, which this one answers itself.
-        it.proxy.rule("GET .*/far", answer(200))
-        host = it.proxy.url.removeprefix("http://")
-        monkeypatch.setenv("http_proxy", f"http://user:word@{host}")
-        assert await get(it.client.transport, "http://far.example/far", bearer="") == 200
-        assert it.proxy.seen[0].headers["Host"] == "far.example"
-        assert it.proxy.seen[0].headers["Proxy-Authorization"].startswith("Basic ")
-        assert "Authorization" not in it.proxy.seen[0].headers
-
-
-async def test_no_proxy_is_honoured(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    async with world() as it:
-        await it.client.hub.whoami()
-
-
-async def test_passwords_of_netrc_are_not_sent(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    netrc = tmp_path / "netrc"
-    netrc.write_text("machine 127.0.0.1 login somebody password secret\n")
-    monkeypatch.setenv("NETRC", str(netrc))
-    async with world() as it:
-        await it.client.hub.whoami()
-        it.proxy.rule("GET /open", answer(200))
-        await get(it.client.transport, "/open", bearer="")
-        assert it.proxy.seen[0].headers["Authorization"] == f"Bearer {it.endpoint.token}"
-        assert "Authorization" not in it.proxy.seen[1].headers
-
-
-async def test_ssl_cert_file_is_read_when_a_session_is_made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    bundle = tmp_path / "bundle.pem"
-    monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
-    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
-    bundle.write_text("")
-    assert transport_module._tls(str(bundle), str(tmp_path)).cert_store_stats()["x509_ca"] == 0
-    found = [
-        path
-        for path in (ssl.get_default_verify_paths().openssl_cafile, "/etc/ssl/certs/ca-certificates.crt")
-        if os.path.exists(path)
-    ]
-    if found:
-        other = tmp_path / "other.pem"
-        other.write_bytes(Path(found[0]).read_bytes())
-        monkeypatch.setenv("SSL_CERT_FILE", str(other))
-        assert transport_module._tls(str(other), str(tmp_path)).cert_store_stats()["x509_ca"] > 0
-
-
-async def test_answers_are_asked_for_without_encoding() -> None:
-    async with world() as it:
-        await it.client.hub.whoami()
-        headers = it.proxy.seen[0].headers
-        assert headers["Accept-Encoding"] == "identity"
-        assert headers["User-Agent"].startswith("pyxet/")
-
-
-async def test_a_broken_document_is_a_format_error() -> None:
-    async with world() as it:
-        it.proxy.rule(WHOAMI, changed(lambda body: body[:-3]))
-        with pytest.raises(FormatError):
-            await it.client.hub.whoami()
