@@ -18,6 +18,13 @@ async def let_go() -> None:
         await asyncio.wait(mine)
 
 
+async def tasks_end() -> None:
+    """Wait until what else goes on on the running loop has ended; fail if something does not."""
+    async with asyncio.timeout(60):
+        while len(asyncio.all_tasks()) > 1:
+            await asyncio.sleep(0)
+
+
 def check_budgets() -> None:
     """Fail if a part of a budget is still in use after what blocking callers dropped was let go of."""
     asyncio.run_coroutine_threadsafe(let_go(), get_loop()).result()

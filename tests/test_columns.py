@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from _proxied import proxied
-from _settled import check_budgets
+from _settled import check_budgets, tasks_end
 
 from pyxet._async import columns
 from pyxet._async.readahead import ALLOWANCE, ReadAhead
@@ -85,7 +85,7 @@ async def test_pieces_are_fetched_before_they_are_read_and_once() -> None:
     for piece in wanted:
         seen.append(piece in source.fetched)
         await read(ahead, source, *piece)
-        await asyncio.sleep(0.001)
+        await tasks_end()
     assert seen[:3] == [False] * 3
     assert all(seen[4:])
     assert sorted(source.fetched[1:]) == wanted
@@ -160,7 +160,7 @@ async def test_a_second_open_file_knows_the_footer() -> None:
         source.fetched.clear()
         for group in range(2):
             await read(ahead, source, *span(group, 0))
-        await asyncio.sleep(0.001)
+        await tasks_end()
         assert (len(source.fetched) > 2) == expected
         await ahead.aclose()
     await first.aclose()
@@ -174,7 +174,7 @@ async def test_a_footer_in_two_reads() -> None:
     await read(ahead, source, len(DATA) - 8 - length, len(DATA) - 8)
     for group in range(2):
         await read(ahead, source, *span(group, 0))
-    await asyncio.sleep(0.001)
+    await tasks_end()
     assert len(source.fetched) > 4
     await ahead.aclose()
 
@@ -231,8 +231,7 @@ async def test_closing_and_dropping_leave_nothing() -> None:
         ended = close(ahead)
         if ended is not None:
             await ended
-        await asyncio.sleep(0.01)
-        assert asyncio.all_tasks() == {asyncio.current_task()}
+        await tasks_end()
 
 
 async def test_cancelling_a_read_of_what_is_on_its_way() -> None:
@@ -251,8 +250,7 @@ async def test_cancelling_a_read_of_what_is_on_its_way() -> None:
     source.stalling = False
     await read(ahead, source, *span(2, 0))
     await ahead.aclose()
-    await asyncio.sleep(0.01)
-    assert asyncio.all_tasks() == {asyncio.current_task()}
+    await tasks_end()
 
 
 async def test_no_more_than_the_process_may_hold() -> None:

@@ -238,12 +238,17 @@ async def test_to_end_does_not_start_what_is_cancelled_in_the_queue() -> None:
 
 def test_interpreter_ends_while_a_worker_is_blocked() -> None:
     script = (
-        "import asyncio, os\n"
+        "import asyncio, os, threading\n"
         "from pyxet._async.fanout import in_thread\n"
         "reader, writer = os.pipe()\n"
+        "begun = threading.Event()\n"
+        "def block():\n"
+        "    begun.set()\n"
+        "    os.read(reader, 1)\n"
         "async def main():\n"
-        "    task = asyncio.create_task(in_thread(os.read, reader, 1))\n"
-        "    await asyncio.sleep(0.05)\n"
+        "    task = asyncio.create_task(in_thread(block))\n"
+        "    while not begun.is_set():\n"
+        "        await asyncio.sleep(0)\n"
         "    task.cancel()\n"
         "asyncio.run(main())\n"
     )

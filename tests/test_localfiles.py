@@ -50,11 +50,16 @@ async def test_who_waits_gives_up(tmp_path: Path) -> None:
     os.mkfifo(pipe)
     local, paths = LocalFiles(small=10), some(tmp_path, 1)
     tasks = [asyncio.create_task(local.peek(path)) for path in (pipe, *paths)]
-    await asyncio.sleep(0.01)
+    # It can be opened once the worker thread is there.
+    while True:
+        try:
+            writer = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+            break
+        except OSError:
+            await asyncio.sleep(0)
     for task in tasks:
         task.cancel()
     await asyncio.wait(tasks)
     assert all(task.cancelled() for task in tasks)
     # Let the worker thread go.
-    with pipe.open("wb"):
-        pass
+    os.close(writer)

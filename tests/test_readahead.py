@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from _faults import XORB, FaultProxy, answer, silent
 from _proxied import proxied
+from _settled import tasks_end
 from fsspec.exceptions import FSTimeoutError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -201,10 +202,7 @@ async def test_dropping_leaves_no_task() -> None:
     await ahead.read(10, 200 * KIB)
     assert len(asyncio.all_tasks()) == 2
     ahead.abandon()
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
-    assert len(asyncio.all_tasks()) == 1
+    await tasks_end()
 
 
 def test_a_file_that_goes_to_another_loop() -> None:
@@ -336,8 +334,7 @@ async def test_an_asynchronous_file_that_is_dropped_leaves_nothing(shared_endpoi
         del file
         gc.collect()
         assert ALLOWANCE.in_use == before
-        while len(asyncio.all_tasks()) > 1:
-            await asyncio.sleep(0)
+        await tasks_end()
 
 
 def test_a_read_that_times_out_leaves_the_file_usable(shared_endpoint: LocalEndpoint, main: str) -> None:

@@ -332,8 +332,9 @@ async def test_a_cancelled_read_of_a_pipe_is_not_waited_for() -> None:
             uploader = it.uploader()
             adding = asyncio.create_task(uploader.add(pipe))
             os.write(writer, b"x" * 1000)
-            while uploader._writers and not any(item.size for item in uploader._writers):
-                await asyncio.sleep(0)
+            async with asyncio.timeout(60):
+                while not any(item.size for item in uploader._writers):
+                    await asyncio.sleep(0)
             adding.cancel()
             await asyncio.wait([adding])
             assert adding.cancelled()
