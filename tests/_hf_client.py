@@ -12,16 +12,29 @@ from typing import Any
 
 from pyxet.testing import LocalEndpoint
 
-_PROLOGUE = """
+_PROLOGUE = '''
 import json, sys, os
 from huggingface_hub import HfApi, HfFileSystem, hf_hub_download, snapshot_download
 api = HfApi(endpoint=os.environ["HF_ENDPOINT"], token=os.environ["HF_TOKEN"])
 given = json.loads(sys.argv[1])
-"""
+answer = {}
+
+def failure(call, *arguments, **named):
+    """The name of the error that a call raises, and what it says."""
+    try:
+        call(*arguments, **named)
+    except Exception as error:
+        return [type(error).__name__, str(error)]
+
+def failing(call, *arguments, **named):
+    """The name of that error."""
+    told = failure(call, *arguments, **named)
+    return told and told[0]
+'''
 
 
 def run_hf(endpoint: LocalEndpoint, code: str, /, **given: Any) -> Any:
-    """Run ``code`` with ``api`` and ``given`` at hand; what it assigns to ``answer`` comes back (as JSON).
+    """Run ``code`` with ``api``, ``given``, ``failing`` and ``failure`` at hand; its ``answer`` comes back (as JSON).
 
     The process has a home and caches of its own, so nothing is deduplicated against earlier runs of the client.
     """
@@ -37,7 +50,7 @@ def run_hf(endpoint: LocalEndpoint, code: str, /, **given: Any) -> Any:
             "HF_HUB_DISABLE_PROGRESS_BARS": "1",
             "HF_XET_CLIENT_RETRY_BASE_DELAY": "100ms",
         }
-        script = f"{_PROLOGUE}\nanswer = None\n{code}\nprint('ANSWER ' + json.dumps(answer))\n"
+        script = f"{_PROLOGUE}\n{code}\nprint('ANSWER ' + json.dumps(answer))\n"
         done = subprocess.run(
             [sys.executable, "-c", script, json.dumps(given)],
             capture_output=True, text=True, env=environment, cwd=home, timeout=170, check=False,

@@ -35,12 +35,6 @@ def test_repositories_branches_tags_and_history(endpoint: LocalEndpoint) -> None
         endpoint,
         """
 from huggingface_hub.utils import HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
-answer = {}
-def failing(call, *arguments, **named):
-    try:
-        call(*arguments, **named)
-    except Exception as error:
-        return type(error).__name__
 answer["whoami"] = api.whoami()["name"]
 answer["urls"] = [str(api.create_repo(f"acme/{kind}", repo_type=kind, **({"space_sdk": "static"} if kind == "space" else {})))
                   for kind in ("model", "dataset", "space")]
@@ -131,12 +125,6 @@ def test_files_up_and_down(endpoint: LocalEndpoint, tmp_path: Path) -> None:
         """
 import hashlib, pathlib
 from huggingface_hub import CommitOperationAdd, CommitOperationCopy, CommitOperationDelete
-answer = {}
-def failing(call, *arguments, **named):
-    try:
-        call(*arguments, **named)
-    except Exception as error:
-        return [type(error).__name__, str(error)]
 repo = "acme/files"
 api.create_repo(repo)
 done = api.upload_folder(repo_id=repo, folder_path=given["source"], commit_message="all of it")
@@ -147,14 +135,14 @@ answer["tree"] = {path: [type(e).__name__, getattr(e, "size", None), getattr(e, 
     e.lfs.sha256 if getattr(e, "lfs", None) else None] for path, e in tree.items()}
 answer["top"] = sorted(e.path for e in api.list_repo_tree(repo))
 answer["below"] = sorted(e.path for e in api.list_repo_tree(repo, "a/b"))
-answer["nowhere"] = failing(lambda: list(api.list_repo_tree(repo, "nosuch")))[0]
+answer["nowhere"] = failing(lambda: list(api.list_repo_tree(repo, "nosuch")))
 answer["paths"] = [(e.path, type(e).__name__) for e in api.get_paths_info(repo, ["data", "empty.txt", "nosuch", "data/noise.bin"], expand=True)]
 answer["exists"] = [api.file_exists(repo, "data/noise.bin"), api.file_exists(repo, "nosuch"), api.file_exists("acme/nosuch", "x")]
 got = hf_hub_download(repo, "data/noise.bin", endpoint=os.environ["HF_ENDPOINT"])
 answer["download"] = hashlib.sha256(pathlib.Path(got).read_bytes()).hexdigest()
-answer["no file"] = failing(hf_hub_download, repo, "nosuch.bin", endpoint=os.environ["HF_ENDPOINT"])[0]
-answer["no repo"] = failing(hf_hub_download, "acme/nosuch", "x", endpoint=os.environ["HF_ENDPOINT"])[0]
-answer["no revision"] = failing(hf_hub_download, repo, "README.md", revision="nosuch", endpoint=os.environ["HF_ENDPOINT"])[0]
+answer["no file"] = failing(hf_hub_download, repo, "nosuch.bin", endpoint=os.environ["HF_ENDPOINT"])
+answer["no repo"] = failing(hf_hub_download, "acme/nosuch", "x", endpoint=os.environ["HF_ENDPOINT"])
+answer["no revision"] = failing(hf_hub_download, repo, "README.md", revision="nosuch", endpoint=os.environ["HF_ENDPOINT"])
 folder = pathlib.Path(snapshot_download(repo, endpoint=os.environ["HF_ENDPOINT"]))
 answer["snapshot"] = {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in folder.rglob("*") if p.is_file()}
 part = pathlib.Path(snapshot_download(repo, endpoint=os.environ["HF_ENDPOINT"], local_dir="part", allow_patterns=["a/*"]))
@@ -162,15 +150,15 @@ answer["part"] = [str(p.relative_to(part)) for p in part.rglob("*.txt")]
 again = api.upload_folder(repo_id=repo, folder_path=given["source"])
 answer["nothing new"] = again.oid == done.oid
 api.delete_file("a/b/c/deep.txt", repo)
-answer["delete"] = failing(api.delete_file, "nosuch", repo)
+answer["delete"] = failure(api.delete_file, "nosuch", repo)
 api.delete_folder("data", repo)
-answer["delete folder"] = failing(api.delete_folder, "nosuch", repo)[0]
+answer["delete folder"] = failing(api.delete_folder, "nosuch", repo)
 answer["after"] = sorted(api.list_repo_files(repo))
 api.create_commit(repo, operations=[CommitOperationAdd("one.bin", given["noise"]), CommitOperationAdd("two.txt", b"two"),
     CommitOperationDelete("empty.txt")], commit_message="several")
 api.create_commit(repo, operations=[CommitOperationCopy("one.bin", "copied.bin"), CommitOperationCopy("two.txt", "copied.txt")],
     commit_message="copies")
-answer["stale"] = failing(api.create_commit, repo, operations=[CommitOperationAdd("x", b"x")], commit_message="late", parent_commit=done.oid)
+answer["stale"] = failure(api.create_commit, repo, operations=[CommitOperationAdd("x", b"x")], commit_message="late", parent_commit=done.oid)
 answer["end"] = sorted(api.list_repo_files(repo))
 copied = hf_hub_download(repo, "copied.bin", endpoint=os.environ["HF_ENDPOINT"], local_dir="copies")
 answer["copied"] = hashlib.sha256(pathlib.Path(copied).read_bytes()).hexdigest()
@@ -222,12 +210,6 @@ def test_hf_file_system(endpoint: LocalEndpoint, tmp_path: Path) -> None:
         endpoint,
         """
 import hashlib, pathlib
-answer = {}
-def failing(call, *arguments, **named):
-    try:
-        call(*arguments, **named)
-    except Exception as error:
-        return type(error).__name__
 repo = "datasets/acme/system"
 api.create_repo("acme/system", repo_type="dataset")
 fs = HfFileSystem(endpoint=os.environ["HF_ENDPOINT"], token=os.environ["HF_TOKEN"])
@@ -292,7 +274,6 @@ def test_tokens_and_private_repositories(endpoint: LocalEndpoint) -> None:
     found = run_hf(
         endpoint,
         """
-answer = {}
 def trying(call, *arguments, **named):
     try:
         call(*arguments, **named)

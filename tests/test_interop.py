@@ -74,7 +74,6 @@ def test_hf_reads_what_pyxet_writes(endpoint: LocalEndpoint, fs: pyxet.XetFS, tm
         endpoint,
         """
 import hashlib, pathlib, hf_xet
-answer = {}
 for name in given["names"]:
     path = hf_hub_download(given["repo"], f"ours/{name}", endpoint=os.environ["HF_ENDPOINT"], local_dir="out")
     data = pathlib.Path(path).read_bytes()

@@ -56,12 +56,6 @@ def test_real_clients_move_change_and_duplicate(endpoint: LocalEndpoint) -> None
         """
 import random
 from huggingface_hub import CommitOperationCopy
-answer = {}
-def failing(call, *arguments, **named):
-    try:
-        call(*arguments, **named)
-    except Exception as error:
-        return type(error).__name__
 noise = random.Random(7).randbytes(300_000)
 for kind in ("model", "dataset"):
     api.create_repo("acme/old", repo_type=kind)
