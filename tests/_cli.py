@@ -17,6 +17,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any
 
+import pyxet
 from pyxet.testing import LocalEndpoint
 
 _SERVER = Path(__file__).with_name("_cli_server.py")
@@ -210,3 +211,8 @@ class Cli:
     def __call__(self, *arguments: str, stdin: bytes = b"", code: int = 0) -> Done:
         out, err = self.run(*arguments, stdin=stdin, code=code)
         return Done(out.decode(), err.decode())
+
+
+def below(fs: pyxet.XetFS, path: str) -> list[str]:
+    """Names of the files below a path of a repository."""
+    return [name.removeprefix(f"{path}/") for name in fs.find(path)]

@@ -9,7 +9,7 @@ import random
 from pathlib import Path
 
 import pytest
-from _cli import Cli
+from _cli import Cli, below
 from _faults import FaultProxy
 from _proxied import proxied
 from aiohttp import web
@@ -19,12 +19,6 @@ from pyxet.testing import LocalEndpoint, local_endpoint
 
 MIB = 1024 * 1024
 BIG = random.Random(31).randbytes(5 * MIB)
-
-
-@pytest.fixture
-def xet(xet: pyxet.XetFS) -> pyxet.XetFS:
-    """One that looks at branches each time, as others change them here."""
-    return pyxet.XetFS(xet.endpoint, xet.credential.user, xet.credential.token, listings_expiry_time=0)
 
 
 @pytest.fixture
@@ -38,10 +32,6 @@ def folder(cli: Cli) -> Path:
     return top
 
 
-def below(fs: pyxet.XetFS, path: str) -> list[str]:
-    return [name.removeprefix(f"{path}/") for name in fs.find(path)]
-
-
 def local(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
@@ -49,13 +39,15 @@ def local(folder: Path) -> list[str]:
 # -- names and slashes ---------------------------------------------------------------------------------------------------
 
 
-def test_a_file_into_a_branch_or_a_folder_or_under_a_name(cli: Cli, xet: pyxet.XetFS, main: str, folder: Path) -> None:
+def test_a_file_into_a_branch_or_a_folder_or_under_a_name(
+    cli: Cli, fresh: pyxet.XetFS, main: str, folder: Path
+) -> None:
     cli("cp", "folder/a.txt", main)
     cli("cp", "folder/a.txt", f"{main}/new/")
     cli("cp", "folder/a.txt", f"{main}/new")
     cli("cp", "folder/a.txt", f"xet://{main}/deep/er/name.txt", "-m", "by its name")
-    assert below(xet, main) == ["a.txt", "deep/er/name.txt", "new/a.txt"]
-    assert xet.log(main)[0].message == "by its name"
+    assert below(fresh, main) == ["a.txt", "deep/er/name.txt", "new/a.txt"]
+    assert fresh.log(main)[0].message == "by its name"
 
 
 @pytest.mark.parametrize(
@@ -72,18 +64,18 @@ def test_a_file_into_a_branch_or_a_folder_or_under_a_name(cli: Cli, xet: pyxet.X
     ],
 )
 def test_folders_as_put_and_get_name_them(
-    cli: Cli, xet: pyxet.XetFS, main: str, folder: Path, source: str, target: str, there: bool, expected: list[str],
+    cli: Cli, fresh: pyxet.XetFS, main: str, folder: Path, source: str, target: str, there: bool, expected: list[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     cli("cp", "-r", source, f"{main}{target}")
-    assert below(xet, main) == expected
+    assert below(fresh, main) == expected
     if "*" not in source:
         # The file system does the same. What it makes of patterns depends on how many files match.
         monkeypatch.chdir(cli.folder)
-        xet.rm(xet.find(main))
-        xet.put(source, f"{main}{target}", recursive=True)
-        assert below(xet, main) == expected
-    xet.put(str(folder) + "/", f"{main}/remote/folder/", recursive=True)
+        fresh.rm(fresh.find(main))
+        fresh.put(source, f"{main}{target}", recursive=True)
+        assert below(fresh, main) == expected
+    fresh.put(str(folder) + "/", f"{main}/remote/folder/", recursive=True)
     out = cli.folder / "out"
     if there:
         out.mkdir()
@@ -91,19 +83,19 @@ def test_folders_as_put_and_get_name_them(
     assert local(out) == expected
 
 
-def test_several_sources_go_into_a_folder(cli: Cli, xet: pyxet.XetFS, main: str, folder: Path) -> None:
+def test_several_sources_go_into_a_folder(cli: Cli, fresh: pyxet.XetFS, main: str, folder: Path) -> None:
     cli("cp", "-r", "folder/a.txt", "folder/sub", f"{main}/all")
-    assert below(xet, main) == ["all/a.txt", "all/sub/b.csv"]
-    assert len(xet.log(main)) == 2
+    assert below(fresh, main) == ["all/a.txt", "all/sub/b.csv"]
+    assert len(fresh.log(main)) == 2
     (folder / "sub" / "a.txt").write_text("another")
     told = cli("cp", "folder/a.txt", "folder/sub/a.txt", f"{main}/all", code=1)
     assert "would both be" in told.err
     assert "would both be" in cli("cp", "-r", "folder/", "folder/sub/", f"{main}/all", code=1).err
     cli("cp", "-r", "folder/", "folder/sub/", f"{main}/merged", "--exclude", "a.txt")
-    assert below(xet, f"{main}/merged") == ["b.csv", "big.bin", "sub/b.csv"]
+    assert below(fresh, f"{main}/merged") == ["b.csv", "big.bin", "sub/b.csv"]
 
 
-def test_names_that_could_be_patterns_are_names_first(cli: Cli, xet: pyxet.XetFS, main: str) -> None:
+def test_names_that_could_be_patterns_are_names_first(cli: Cli, fresh: pyxet.XetFS, main: str) -> None:
     (cli.folder / "x[1].txt").write_text("named")
     (cli.folder / "x1.txt").write_text("matched")
     cli("cp", "x[1].txt", f"{main}/d/x[1].txt")
@@ -111,25 +103,25 @@ def test_names_that_could_be_patterns_are_names_first(cli: Cli, xet: pyxet.XetFS
     cli("cp", f"{main}/d/x[1].txt", "got")
     assert (cli.folder / "got").read_text() == "named"
     cli("cp", "-r", f"{main}/d", f"{main}/e")
-    assert xet.cat(f"{main}/e", recursive=True) == {f"{main}/e/x1.txt": b"matched", f"{main}/e/x[1].txt": b"named"}
+    assert fresh.cat(f"{main}/e", recursive=True) == {f"{main}/e/x1.txt": b"matched", f"{main}/e/x[1].txt": b"named"}
 
 
-def test_patterns_in_repositories(cli: Cli, xet: pyxet.XetFS, main: str) -> None:
-    xet.pipe({f"{main}/{name}": name.encode() for name in ("a/1.csv", "a/2.csv", "b/1.csv", "b/1.txt")})
+def test_patterns_in_repositories(cli: Cli, fresh: pyxet.XetFS, main: str) -> None:
+    fresh.pipe({f"{main}/{name}": name.encode() for name in ("a/1.csv", "a/2.csv", "b/1.csv", "b/1.txt")})
     cli("cp", f"{main}/*/*.csv", "out")
     assert local(cli.folder / "out") == ["a/1.csv", "a/2.csv", "b/1.csv"]
     assert "nothing at" in cli("cp", f"{main}/*.parquet", "out", code=3).err
 
 
-def test_links_are_followed_but_not_in_circles(cli: Cli, xet: pyxet.XetFS, main: str, folder: Path) -> None:
+def test_links_are_followed_but_not_in_circles(cli: Cli, fresh: pyxet.XetFS, main: str, folder: Path) -> None:
     (folder / "link.txt").symlink_to("a.txt")
     (folder / "again").symlink_to("sub")
     (folder / "sub" / "up").symlink_to("..")
     cli("cp", "-r", "folder/", main)
-    assert below(xet, main) == ["a.txt", "again/b.csv", "big.bin", "link.txt", "sub/b.csv"]
+    assert below(fresh, main) == ["a.txt", "again/b.csv", "big.bin", "link.txt", "sub/b.csv"]
 
 
-def test_what_is_included_and_excluded(cli: Cli, xet: pyxet.XetFS, main: str, folder: Path) -> None:
+def test_what_is_included_and_excluded(cli: Cli, fresh: pyxet.XetFS, main: str, folder: Path) -> None:
     (folder / ".git").mkdir()
     (folder / ".git" / "config").write_text("x")
     told = cli("cp", "-r", "folder/", main, code=1)
@@ -138,40 +130,40 @@ def test_what_is_included_and_excluded(cli: Cli, xet: pyxet.XetFS, main: str, fo
     cli("cp", "-r", "folder/", f"{main}/1", "--exclude", ".git", "--exclude", "*.bin")
     cli("cp", "-r", "folder/", f"{main}/2", "--include", "*.csv", "--include", "*.txt", "--exclude", "sub/b*")
     cli("cp", "-r", "folder/", f"{main}/3", "--include", "sub")
-    assert below(xet, main) == ["1/a.txt", "1/sub/b.csv", "2/a.txt", "3/sub/b.csv"]
+    assert below(fresh, main) == ["1/a.txt", "1/sub/b.csv", "2/a.txt", "3/sub/b.csv"]
 
 
 # -- from where to where -------------------------------------------------------------------------------------------------
 
 
 def test_up_and_down_is_one_commit_and_the_same_content(
-    cli: Cli, xet: pyxet.XetFS, main: str, folder: Path
+    cli: Cli, fresh: pyxet.XetFS, main: str, folder: Path
 ) -> None:  # fmt: skip
     told = cli("cp", "-r", "folder/", f"{main}/up", "-m", "All of it", "-p", "3")
-    assert [commit.message for commit in xet.log(main)][:-1] == ["All of it"]
+    assert [commit.message for commit in fresh.log(main)][:-1] == ["All of it"]
     assert "copied 3 files, 5.0 MiB" in told.err
-    assert xet.log(main)[0].id[:10] in told.err
+    assert fresh.log(main)[0].id[:10] in told.err
     assert told.out == ""
     cli("cp", "-r", f"{main}/up/", "down")
     for name in local(folder):
         assert (cli.folder / "down" / name).read_bytes() == (folder / name).read_bytes()
 
 
-def test_the_same_again_is_no_commit(cli: Cli, xet: pyxet.XetFS, main: str, folder: Path) -> None:
+def test_the_same_again_is_no_commit(cli: Cli, fresh: pyxet.XetFS, main: str, folder: Path) -> None:
     cli("cp", "-r", "folder/", main)
-    before = xet.log(main)
+    before = fresh.log(main)
     told = cli("cp", "-r", "folder/", main)
     assert "no commit" in told.err
-    assert xet.log(main) == before
+    assert fresh.log(main) == before
 
 
 def test_within_and_between_repositories_no_content_moves(
-    cli: Cli, shared_endpoint: LocalEndpoint, xet: pyxet.XetFS, repo: str, main: str
+    cli: Cli, shared_endpoint: LocalEndpoint, fresh: pyxet.XetFS, repo: str, main: str
 ) -> None:
     other = f"{repo}-other"
-    xet.make_repo(other)
-    xet.make_branch(repo, "main", "branch")
-    xet.pipe({f"{main}/d/big.bin": BIG, f"{main}/d/e/small.txt": b"small"})
+    fresh.make_repo(other)
+    fresh.make_branch(repo, "main", "branch")
+    fresh.pipe({f"{main}/d/big.bin": BIG, f"{main}/d/e/small.txt": b"small"})
     with proxied(shared_endpoint) as (proxy, _):
         through = Cli(shared_endpoint, cli.folder, cli.variables | {"XET_ENDPOINT": proxy.url})
         through("cp", "-r", f"{main}/d", f"{repo}/branch/")
@@ -179,26 +171,26 @@ def test_within_and_between_repositories_no_content_moves(
         through("cp", "-r", f"{main}/d", f"{other}/main/")
         assert proxy.count(r"(GET|POST|PUT) .*xorb") == 0
     for top in (f"{repo}/branch/d", f"{main}/same", f"{other}/main/d"):
-        assert xet.cat(top, recursive=True) == {f"{top}/big.bin": BIG, f"{top}/e/small.txt": b"small"}
+        assert fresh.cat(top, recursive=True) == {f"{top}/big.bin": BIG, f"{top}/e/small.txt": b"small"}
 
 
-def test_from_a_commit_and_a_point_in_time(cli: Cli, xet: pyxet.XetFS, repo: str, main: str) -> None:
-    xet.pipe_file(f"{main}/x.csv", b"old")
-    old = xet.log(main)[0].id
-    xet.pipe_file(f"{main}/x.csv", b"new")
+def test_from_a_commit_and_a_point_in_time(cli: Cli, fresh: pyxet.XetFS, repo: str, main: str) -> None:
+    fresh.pipe_file(f"{main}/x.csv", b"old")
+    old = fresh.log(main)[0].id
+    fresh.pipe_file(f"{main}/x.csv", b"new")
     cli("cp", f"{repo}/{old}/x.csv", "was.csv")
     assert (cli.folder / "was.csv").read_text() == "old"
     cli("cp", f"{repo}/{old[:8]}/x.csv", f"{main}/x.csv", "-m", "Back again")
-    assert xet.cat_file(f"{main}/x.csv") == b"old"
+    assert fresh.cat_file(f"{main}/x.csv") == b"old"
     cli("cp", f"{main}@{{0.seconds.ago}}/x.csv", "now.csv")
     assert (cli.folder / "now.csv").read_text() == "old"
 
 
 def test_the_branch_may_move_while_it_is_copied(
-    cli: Cli, shared_endpoint: LocalEndpoint, xet: pyxet.XetFS, main: str
+    cli: Cli, shared_endpoint: LocalEndpoint, fresh: pyxet.XetFS, main: str
 ) -> None:
     """All that is copied is of one commit."""
-    xet.pipe({f"{main}/{number:04}.bin": b"\xff\x00old" for number in range(1200)})
+    fresh.pipe({f"{main}/{number:04}.bin": b"\xff\x00old" for number in range(1200)})
     with proxied(shared_endpoint) as (proxy, _):
         changed = []
 
@@ -206,7 +198,7 @@ def test_the_branch_may_move_while_it_is_copied(
             if not changed:
                 changed.append(True)
                 new = {f"{main}/{number:04}.bin": b"\xff\x00new" for number in range(1000, 1200)}
-                await asyncio.to_thread(xet.pipe, new)
+                await asyncio.to_thread(fresh.pipe, new)
             return await found.forward(request)
 
         proxy.rule(r"GET .*/tree/", change_first)
@@ -216,7 +208,7 @@ def test_the_branch_may_move_while_it_is_copied(
     assert {path.read_bytes() for path in (cli.folder / "out").iterdir()} == {b"\xff\x00old"}
 
 
-def test_another_endpoint(cli: Cli, xet: pyxet.XetFS, main: str, folder: Path) -> None:
+def test_another_endpoint(cli: Cli, fresh: pyxet.XetFS, main: str, folder: Path) -> None:
     with local_endpoint(user="acme", token="other") as there:
         fs = pyxet.XetFS(there.url, there.user, there.token)
         fs.make_repo("acme/far")
@@ -225,17 +217,17 @@ def test_another_endpoint(cli: Cli, xet: pyxet.XetFS, main: str, folder: Path) -
         cli.variables["XET_USER_TOKEN"] = ""
         for endpoint in (there, cli.endpoint):
             cli("login", "-u", endpoint.user, "-t", endpoint.token, "--host", endpoint.url)
-        xet.pipe({f"{main}/d/big.bin": BIG, f"{main}/d/small": b"s"})
+        fresh.pipe({f"{main}/d/big.bin": BIG, f"{main}/d/small": b"s"})
         cli("cp", "-r", f"xet://{near}:{main}/d", f"xet://{name}:acme/far/main/")
         assert fs.cat("acme/far/main/d", recursive=True) == {
             "acme/far/main/d/big.bin": BIG, "acme/far/main/d/small": b"s",
         }  # fmt: skip
 
 
-def test_standard_input_and_output(cli: Cli, xet: pyxet.XetFS, main: str) -> None:
+def test_standard_input_and_output(cli: Cli, fresh: pyxet.XetFS, main: str) -> None:
     cli("cp", "-", f"{main}/piped.bin", "-m", "From a pipe", stdin=BIG)
-    assert xet.cat_file(f"{main}/piped.bin") == BIG
-    assert xet.log(main)[0].message == "From a pipe"
+    assert fresh.cat_file(f"{main}/piped.bin") == BIG
+    assert fresh.log(main)[0].message == "From a pipe"
     assert cli.run("cp", f"{main}/piped.bin", "-")[0] == BIG
     assert cli("cp", "-", f"{main}/piped.json", "--json", stdin=b"{}").json["bytes"] == 2
     assert "is a folder" in cli("cp", "-", f"{main}/", code=1).err
@@ -248,7 +240,7 @@ def test_standard_input_and_output(cli: Cli, xet: pyxet.XetFS, main: str) -> Non
 # -- what is told --------------------------------------------------------------------------------------------------------
 
 
-def test_json_quiet_and_dry_run(cli: Cli, xet: pyxet.XetFS, main: str, folder: Path) -> None:
+def test_json_quiet_and_dry_run(cli: Cli, fresh: pyxet.XetFS, main: str, folder: Path) -> None:
     (folder / "big.bin").write_bytes(os.urandom(len(BIG)))
     planned = cli("cp", "-r", "folder/", main, "--dry-run")
     assert sorted(planned.lines) == [
@@ -257,13 +249,13 @@ def test_json_quiet_and_dry_run(cli: Cli, xet: pyxet.XetFS, main: str, folder: P
     ]  # fmt: skip
     told = cli("cp", "-r", "folder/", main, "--dry-run", "--json").json
     assert (told["dry_run"], told["files"], len(told["planned"])) == (True, 3, 3)
-    assert len(xet.log(main)) == 1
+    assert len(fresh.log(main)) == 1
     done = cli("cp", "-r", "folder/", f"{main}/1", "--json")
     assert done.err == ""
     assert done.json["files"] == 3
     assert done.json["bytes"] == len(BIG) + 4
     assert done.json["sent"] > len(BIG)
-    assert done.json["commits"] == [{"id": xet.log(main)[0].id, "message": "Upload 3 files"}]
+    assert done.json["commits"] == [{"id": fresh.log(main)[0].id, "message": "Upload 3 files"}]
     again = cli("cp", "-r", "folder/", f"{main}/2", "--json").json
     assert again["deduplicated"] == len(BIG)
     assert again["sent"] == 0
@@ -276,9 +268,9 @@ def test_json_quiet_and_dry_run(cli: Cli, xet: pyxet.XetFS, main: str, folder: P
 # -- what is refused -----------------------------------------------------------------------------------------------------
 
 
-def test_bad_input(cli: Cli, xet: pyxet.XetFS, repo: str, main: str, folder: Path) -> None:
-    xet.make_tag(repo, "v1", "main")
-    commit = xet.log(main)[0].id
+def test_bad_input(cli: Cli, fresh: pyxet.XetFS, repo: str, main: str, folder: Path) -> None:
+    fresh.make_tag(repo, "v1", "main")
+    commit = fresh.log(main)[0].id
     for arguments, code, words in (
         (["folder/a.txt"], 2, "SRC"),
         ([], 2, "Missing argument"),
@@ -301,10 +293,10 @@ def test_bad_input(cli: Cli, xet: pyxet.XetFS, repo: str, main: str, folder: Pat
         told = cli("cp", *arguments, code=code)
         assert words in told.err, arguments
         assert len(told.err.splitlines()) <= 2
-    assert len(xet.log(main)) == 1
+    assert len(fresh.log(main)) == 1
 
 
-def test_one_bad_file_and_nothing_is_committed(cli: Cli, xet: pyxet.XetFS, main: str, folder: Path) -> None:
+def test_one_bad_file_and_nothing_is_committed(cli: Cli, fresh: pyxet.XetFS, main: str, folder: Path) -> None:
     (folder / "z-broken").symlink_to("nowhere")
     told = cli("cp", "-r", "folder/", main, code=1)
     assert "z-broken" in told.err
@@ -315,7 +307,7 @@ def test_one_bad_file_and_nothing_is_committed(cli: Cli, xet: pyxet.XetFS, main:
     os.close(os.open(os.fsencode(folder) + b"/\xff.txt", os.O_CREAT))
     assert "UTF-8" in cli("cp", "-r", "folder/", main, code=1).err
     os.unlink(os.fsencode(folder) + b"/\xff.txt")
-    assert len(xet.log(main)) == 1
+    assert len(fresh.log(main)) == 1
     cli("cp", "-r", "folder/", main)
     (folder / "loop").symlink_to("loop")
     assert "folder/loop" in cli("cp", "-r", "folder/", f"{main}/again", code=1).err
@@ -325,34 +317,34 @@ def test_one_bad_file_and_nothing_is_committed(cli: Cli, xet: pyxet.XetFS, main:
     assert "a.txt" in cli("cp", "-r", f"{main}/", "out", code=1).err
 
 
-def test_a_file_that_cannot_be_read(cli: Cli, xet: pyxet.XetFS, main: str, folder: Path) -> None:
+def test_a_file_that_cannot_be_read(cli: Cli, fresh: pyxet.XetFS, main: str, folder: Path) -> None:
     # There is nothing at address 0, not even for root.
     (folder / "mem").symlink_to("/proc/self/mem")
     told = cli("cp", "-r", "folder/", main, code=1)
     assert told.err.splitlines() == ["xet cp: folder/mem: Input/output error", "nothing was committed"]
-    assert len(xet.log(main)) == 1
+    assert len(fresh.log(main)) == 1
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read every folder")
-def test_a_folder_that_may_not_be_read(cli: Cli, xet: pyxet.XetFS, main: str, folder: Path) -> None:
+def test_a_folder_that_may_not_be_read(cli: Cli, fresh: pyxet.XetFS, main: str, folder: Path) -> None:
     (folder / "sub").chmod(0)
     told = cli("cp", "-r", "folder/", main, code=1)
     (folder / "sub").chmod(0o755)
     assert told.err.splitlines() == ["xet cp: folder/sub: Permission denied", "nothing was committed"]
-    assert len(xet.log(main)) == 1
+    assert len(fresh.log(main)) == 1
 
 
-def test_devices_and_pipes_are_not_replaced(cli: Cli, xet: pyxet.XetFS, main: str) -> None:
-    xet.pipe_file(f"{main}/a", b"a")
+def test_devices_and_pipes_are_not_replaced(cli: Cli, fresh: pyxet.XetFS, main: str) -> None:
+    fresh.pipe_file(f"{main}/a", b"a")
     os.mkfifo(cli.folder / "pipe")
     (cli.folder / "link").symlink_to("pipe")
     for name in ("pipe", "link"):
         assert "no regular file" in cli("cp", f"{main}/a", name, code=1).err
         assert (cli.folder / name).is_fifo()
-    with xet.transaction:
-        xet.pipe_file(f"{main}/b", b"b")
+    with fresh.transaction:
+        fresh.pipe_file(f"{main}/b", b"b")
         with pytest.raises(pyxet.errors.NotSupportedError):
-            xet.get(f"{main}/b", str(cli.folder / "pipe"))
+            fresh.get(f"{main}/b", str(cli.folder / "pipe"))
     assert (cli.folder / "pipe").is_fifo()
     assert {path.name for path in cli.folder.iterdir()} == {"pipe", "link"}
 

@@ -41,11 +41,6 @@ async def interrupted(proxy: FaultProxy, cli: Cli, number: int, *arguments: str)
     return str(told.decode())
 
 
-def fresh(fs: pyxet.XetFS) -> pyxet.XetFS:
-    fs.invalidate_cache()
-    return fs
-
-
 @pytest.mark.parametrize("number", SIGNALS)
 @pytest.mark.parametrize("waiting", [UPLOAD, COMMIT], ids=["upload", "commit"])
 async def test_on_the_way_up(
@@ -136,7 +131,8 @@ def test_a_pipe_that_nothing_comes_from(cli: Cli, xet: pyxet.XetFS, main: str, n
             process.kill()
         process.stdin.close()
     assert process.returncode == 130
-    assert not fresh(xet).exists(f"{main}/x")
+    xet.invalidate_cache()
+    assert not xet.exists(f"{main}/x")
 
 
 @pytest.mark.parametrize("number", SIGNALS)

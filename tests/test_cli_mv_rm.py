@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from _cli import Cli
+from _cli import Cli, below
 
 import pyxet
 
@@ -11,48 +11,38 @@ CONTENT = {"a.txt": b"a", "d/b.bin": b"\xff\x00b", "d/e/c.txt": b"c", "x[1].txt"
 
 
 @pytest.fixture
-def xet(xet: pyxet.XetFS) -> pyxet.XetFS:
-    """One that looks at branches each time, as others change them here."""
-    return pyxet.XetFS(xet.endpoint, xet.credential.user, xet.credential.token, listings_expiry_time=0)
-
-
-@pytest.fixture
-def files(xet: pyxet.XetFS, main: str) -> str:
-    xet.pipe({f"{main}/{name}": content for name, content in CONTENT.items()})
+def files(fresh: pyxet.XetFS, main: str) -> str:
+    fresh.pipe({f"{main}/{name}": content for name, content in CONTENT.items()})
     return main
-
-
-def below(fs: pyxet.XetFS, path: str) -> list[str]:
-    return [name.removeprefix(f"{path}/") for name in fs.find(path)]
 
 
 # -- mv ------------------------------------------------------------------------------------------------------------------
 
 
-def test_moving_files_and_folders(cli: Cli, xet: pyxet.XetFS, files: str) -> None:
+def test_moving_files_and_folders(cli: Cli, fresh: pyxet.XetFS, files: str) -> None:
     told = cli("mv", f"{files}/a.txt", f"{files}/d/", "-m", "Into the folder")
     assert "moved 1 file" in told.err
-    assert xet.log(files)[0].message == "Into the folder"
-    assert len(xet.log(files)) == 3
+    assert fresh.log(files)[0].message == "Into the folder"
+    assert len(fresh.log(files)) == 3
     cli("mv", f"{files}/d", f"{files}/new")
     cli("mv", f"{files}/x[1].txt", f"{files}/new")
-    assert below(xet, files) == ["new/a.txt", "new/b.bin", "new/e/c.txt", "new/x[1].txt", "x1.txt"]
+    assert below(fresh, files) == ["new/a.txt", "new/b.bin", "new/e/c.txt", "new/x[1].txt", "x1.txt"]
     done = cli("mv", f"xet://{files}/new/", f"xet://{files}/newer", "--json").json
     assert (done["files"], len(done["commits"])) == (4, 1)
-    assert xet.cat_file(f"{files}/newer/b.bin") == CONTENT["d/b.bin"]
+    assert fresh.cat_file(f"{files}/newer/b.bin") == CONTENT["d/b.bin"]
 
 
-def test_moving_to_another_branch_is_a_commit_on_each(cli: Cli, xet: pyxet.XetFS, repo: str, files: str) -> None:
-    xet.make_branch(repo, "main", "other")
-    xet.rm(f"{repo}/other/d", recursive=True)
+def test_moving_to_another_branch_is_a_commit_on_each(cli: Cli, fresh: pyxet.XetFS, repo: str, files: str) -> None:
+    fresh.make_branch(repo, "main", "other")
+    fresh.rm(f"{repo}/other/d", recursive=True)
     done = cli("mv", f"{files}/d", f"{repo}/other/", "--json").json
     assert len(done["commits"]) == 2
-    assert below(xet, f"{repo}/other/d") == ["b.bin", "e/c.txt"]
-    assert "d/b.bin" not in below(xet, files)
+    assert below(fresh, f"{repo}/other/d") == ["b.bin", "e/c.txt"]
+    assert "d/b.bin" not in below(fresh, files)
 
 
-def test_what_cannot_be_moved(cli: Cli, xet: pyxet.XetFS, repo: str, files: str) -> None:
-    commit = xet.log(files)[0].id
+def test_what_cannot_be_moved(cli: Cli, fresh: pyxet.XetFS, repo: str, files: str) -> None:
+    commit = fresh.log(files)[0].id
     for arguments, code, words in (
         ([f"{files}/d", f"{files}/d/e"], 1, "inside itself"),
         ([f"{files}/a.txt", f"{files}/a.txt"], 1, "itself"),
@@ -69,30 +59,30 @@ def test_what_cannot_be_moved(cli: Cli, xet: pyxet.XetFS, repo: str, files: str)
         told = cli("mv", *arguments, code=code)
         assert words in told.err, (arguments, told.err)
         assert len(told.err.splitlines()) <= 2
-    assert len(xet.log(files)) == 2
+    assert len(fresh.log(files)) == 2
 
 
 # -- rm ------------------------------------------------------------------------------------------------------------------
 
 
-def test_removing_files_folders_and_patterns(cli: Cli, xet: pyxet.XetFS, files: str) -> None:
+def test_removing_files_folders_and_patterns(cli: Cli, fresh: pyxet.XetFS, files: str) -> None:
     told = cli("rm", f"{files}/x[1].txt", "-m", "By its name")
     assert "removed 1 file, 5 B" in told.err
-    assert xet.log(files)[0].message == "By its name"
-    assert below(xet, files) == ["a.txt", "d/b.bin", "d/e/c.txt", "x1.txt"]
+    assert fresh.log(files)[0].message == "By its name"
+    assert below(fresh, files) == ["a.txt", "d/b.bin", "d/e/c.txt", "x1.txt"]
     done = cli("rm", "-r", f"{files}/d", f"{files}/d/b.bin", f"{files}/*.txt", "--json").json
     assert (done["deleted"], len(done["commits"])) == (4, 1)
-    assert below(xet, files) == []
+    assert below(fresh, files) == []
 
 
-def test_removing_from_two_branches_is_a_commit_on_each(cli: Cli, xet: pyxet.XetFS, repo: str, files: str) -> None:
-    xet.make_branch(repo, "main", "other")
+def test_removing_from_two_branches_is_a_commit_on_each(cli: Cli, fresh: pyxet.XetFS, repo: str, files: str) -> None:
+    fresh.make_branch(repo, "main", "other")
     done = cli("rm", f"{files}/a.txt", f"{repo}/other/x1.txt", "--json").json
     assert (done["deleted"], len(done["commits"])) == (2, 2)
 
 
-def test_what_cannot_be_removed(cli: Cli, xet: pyxet.XetFS, repo: str, files: str) -> None:
-    xet.make_tag(repo, "v1", "main")
+def test_what_cannot_be_removed(cli: Cli, fresh: pyxet.XetFS, repo: str, files: str) -> None:
+    fresh.make_tag(repo, "v1", "main")
     for arguments, code, words in (
         ([files], 1, f"xet branch del {repo} main"),
         ([f"xet://{files}", "-r"], 1, f"xet branch del {repo} main"),
@@ -110,4 +100,4 @@ def test_what_cannot_be_removed(cli: Cli, xet: pyxet.XetFS, repo: str, files: st
         told = cli("rm", *arguments, code=code)
         assert words in told.err, (arguments, told.err)
         assert len(told.err.splitlines()) <= 2
-    assert len(below(xet, files)) == len(CONTENT)
+    assert len(below(fresh, files)) == len(CONTENT)

@@ -15,12 +15,6 @@ from pyxet.testing import LocalEndpoint
 
 
 @pytest.fixture
-def xet(xet: pyxet.XetFS) -> pyxet.XetFS:
-    """One that looks at branches each time, as others change them here."""
-    return pyxet.XetFS(xet.endpoint, xet.credential.user, xet.credential.token, listings_expiry_time=0)
-
-
-@pytest.fixture
 def folder(cli: Cli) -> Path:
     top = cli.folder / "folder"
     (top / "sub").mkdir(parents=True)
@@ -39,11 +33,11 @@ def local(folder: Path) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("option", [[], ["--checksum"], ["--use-mtime"]])
 def test_up_and_again_and_after_a_change(
-    cli: Cli, shared_endpoint: LocalEndpoint, xet: pyxet.XetFS, main: str, folder: Path, option: list[str]
+    cli: Cli, shared_endpoint: LocalEndpoint, fresh: pyxet.XetFS, main: str, folder: Path, option: list[str]
 ) -> None:
     cli("sync", *option, "folder", f"{main}/data", "-m", "First")
-    assert below(xet, f"{main}/data") == local(folder)
-    assert xet.log(main)[0].message == "First"
+    assert below(fresh, f"{main}/data") == local(folder)
+    assert fresh.log(main)[0].message == "First"
     with proxied(shared_endpoint) as (proxy, _):
         through = Cli(shared_endpoint, cli.folder, cli.variables | {"XET_ENDPOINT": proxy.url})
         again = through("sync", *option, "folder/", f"{main}/data/", "--json").json
@@ -54,61 +48,61 @@ def test_up_and_again_and_after_a_change(
     (folder / "new").write_text("new")
     done = cli("sync", *option, "folder", f"{main}/data", "--json").json
     assert (done["files"], done["skipped"], len(done["commits"])) == (2, 1, 1)
-    assert below(xet, f"{main}/data") == local(folder)
-    assert len(xet.log(main)) == 3
+    assert below(fresh, f"{main}/data") == local(folder)
+    assert len(fresh.log(main)) == 3
 
 
-def test_changes_that_keep_the_size(cli: Cli, xet: pyxet.XetFS, main: str, folder: Path) -> None:
+def test_changes_that_keep_the_size(cli: Cli, fresh: pyxet.XetFS, main: str, folder: Path) -> None:
     cli("sync", "folder", main)
     (folder / "a.txt").write_text("A")
     (folder / "sub" / "b.bin").write_bytes(BINARY[::-1])
     assert cli("sync", "folder", main, "--json").json["skipped"] == 2
     assert cli("sync", "folder", main, "--checksum", "--json").json["files"] == 2
-    assert below(xet, main) == local(folder)
+    assert below(fresh, main) == local(folder)
     (folder / "a.txt").write_text("Z")
-    written = xet.info(f"{main}/a.txt", expand=True)["last_modified"].timestamp()
+    written = fresh.info(f"{main}/a.txt", expand=True)["last_modified"].timestamp()
     # In the second of the commit only the content tells; before and after it the date does.
     for later, files in ((-2.0, 0), (0.3, 1), (3600.0, 1)):
         os.utime(folder / "a.txt", (written + later,) * 2)
         done = cli("sync", "folder", main, "--use-mtime", "--include", "a.txt", "--json").json
         assert (done["files"], done["skipped"]) == (files, 1 - files), later
-    assert below(xet, main) == local(folder)
+    assert below(fresh, main) == local(folder)
 
 
-def test_down_and_again_and_after_a_change(cli: Cli, xet: pyxet.XetFS, main: str) -> None:
-    xet.pipe({f"{main}/d/a.txt": b"a", f"{main}/d/sub/b.bin": BINARY})
+def test_down_and_again_and_after_a_change(cli: Cli, fresh: pyxet.XetFS, main: str) -> None:
+    fresh.pipe({f"{main}/d/a.txt": b"a", f"{main}/d/sub/b.bin": BINARY})
     out = cli.folder / "out"
     cli("sync", f"{main}/d", "out")
-    assert local(out) == below(xet, f"{main}/d")
+    assert local(out) == below(fresh, f"{main}/d")
     for option in ("--checksum", "--use-mtime", "--delete"):
         assert cli("sync", f"{main}/d", "out", option, "--json").json["files"] == 0
-    xet.pipe_file(f"{main}/d/a.txt", b"A")
+    fresh.pipe_file(f"{main}/d/a.txt", b"A")
     assert cli("sync", f"{main}/d", "out", "--json").json["files"] == 0
     assert cli("sync", f"{main}/d", "out", "--checksum", "--json").json["files"] == 1
-    assert local(out) == below(xet, f"{main}/d")
+    assert local(out) == below(fresh, f"{main}/d")
 
 
 def test_between_branches_hashes_are_compared_without_being_asked_for(
-    cli: Cli, xet: pyxet.XetFS, repo: str, main: str
+    cli: Cli, fresh: pyxet.XetFS, repo: str, main: str
 ) -> None:
-    xet.pipe({f"{main}/d/a.txt": b"a", f"{main}/d/sub/b.bin": BINARY})
-    xet.make_branch(repo, "main", "other")
-    xet.pipe_file(f"{repo}/other/d/a.txt", b"A")
-    xet.pipe_file(f"{repo}/other/d/more", b"more")
+    fresh.pipe({f"{main}/d/a.txt": b"a", f"{main}/d/sub/b.bin": BINARY})
+    fresh.make_branch(repo, "main", "other")
+    fresh.pipe_file(f"{repo}/other/d/a.txt", b"A")
+    fresh.pipe_file(f"{repo}/other/d/more", b"more")
     done = cli("sync", f"{main}/d", f"{repo}/other/d", "--delete", "--json").json
     assert (done["files"], done["skipped"], done["deleted"], len(done["commits"])) == (1, 1, 1, 1)
-    assert below(xet, f"{repo}/other/d") == below(xet, f"{main}/d")
+    assert below(fresh, f"{repo}/other/d") == below(fresh, f"{main}/d")
     assert cli("sync", f"{main}/d", f"{repo}/other/d", "--delete", "--json").json["commits"] == []
 
 
-def test_deleting_what_is_too_much(cli: Cli, xet: pyxet.XetFS, main: str, folder: Path) -> None:
-    xet.pipe({f"{main}/d/{name}": b"old" for name in ("old[1].txt", "old1.txt", "deep/er/old", "kept.log")})
-    xet.pipe_file(f"{main}/outside", b"stays")
+def test_deleting_what_is_too_much(cli: Cli, fresh: pyxet.XetFS, main: str, folder: Path) -> None:
+    fresh.pipe({f"{main}/d/{name}": b"old" for name in ("old[1].txt", "old1.txt", "deep/er/old", "kept.log")})
+    fresh.pipe_file(f"{main}/outside", b"stays")
     cli("sync", "folder", f"{main}/d", "--delete", "--exclude", "*.log")
-    assert below(xet, main) == {
+    assert below(fresh, main) == {
         "d/a.txt": b"a", "d/sub/b.bin": BINARY, "d/kept.log": b"old", "outside": b"stays",
     }  # fmt: skip
-    assert len(xet.log(main)) == 4
+    assert len(fresh.log(main)) == 4
     outside = cli.folder / "outside"
     outside.mkdir()
     (outside / "stays").write_text("stays")
@@ -126,15 +120,15 @@ def test_deleting_what_is_too_much(cli: Cli, xet: pyxet.XetFS, main: str, folder
     assert (outside / "stays").exists()
 
 
-def test_a_bad_file_deletes_and_commits_nothing(cli: Cli, xet: pyxet.XetFS, main: str, folder: Path) -> None:
-    xet.pipe_file(f"{main}/old", b"old")
+def test_a_bad_file_deletes_and_commits_nothing(cli: Cli, fresh: pyxet.XetFS, main: str, folder: Path) -> None:
+    fresh.pipe_file(f"{main}/old", b"old")
     (folder / "broken").symlink_to("nowhere")
     assert "broken" in cli("sync", "folder", main, "--delete", code=1).err
-    assert below(xet, main) == {"old": b"old"}
+    assert below(fresh, main) == {"old": b"old"}
 
 
-def test_bad_input(cli: Cli, xet: pyxet.XetFS, repo: str, main: str, folder: Path) -> None:
-    xet.pipe_file(f"{main}/file", b"x")
+def test_bad_input(cli: Cli, fresh: pyxet.XetFS, repo: str, main: str, folder: Path) -> None:
+    fresh.pipe_file(f"{main}/file", b"x")
     for arguments, code, words in (
         (["folder"], 2, "DST"),
         (["folder", "other"], 2, "in a repository"),
@@ -152,5 +146,5 @@ def test_bad_input(cli: Cli, xet: pyxet.XetFS, repo: str, main: str, folder: Pat
         told = cli("sync", *arguments, code=code)
         assert words in told.err, arguments
         assert len(told.err.splitlines()) <= 2
-    assert len(xet.log(main)) == 2
+    assert len(fresh.log(main)) == 2
     assert (cli.folder / "out").exists() is False

@@ -47,15 +47,9 @@ def fs(proxy: FaultProxy, shared_endpoint: LocalEndpoint) -> pyxet.XetFS:
     )  # fmt: skip
 
 
-@pytest.fixture
-def xet(shared_endpoint: LocalEndpoint) -> pyxet.XetFS:
-    """Another user's file system, straight to the endpoint and always fresh."""
-    return pyxet.XetFS(endpoint=shared_endpoint.url, user="acme", token=shared_endpoint.token, listings_expiry_time=0)
-
-
-def titles(xet: pyxet.XetFS, branch: str) -> list[str]:
+def titles(fs: pyxet.XetFS, branch: str) -> list[str]:
     """Titles of the commits of a branch, oldest first, without the one that made the repository."""
-    return [commit.title for commit in reversed(xet.log(branch))][1:]
+    return [commit.title for commit in reversed(fs.log(branch))][1:]
 
 
 def check_linear(shared_endpoint: LocalEndpoint, repo: str, count: int) -> None:
@@ -72,26 +66,26 @@ def check_linear(shared_endpoint: LocalEndpoint, repo: str, count: int) -> None:
 # -- guards ------------------------------------------------------------------------------------------------------------
 
 
-def test_the_last_writer_wins(fs: pyxet.XetFS, xet: pyxet.XetFS, main: str) -> None:
+def test_the_last_writer_wins(fs: pyxet.XetFS, fresh: pyxet.XetFS, main: str) -> None:
     file = fs.open(f"{main}/a", "wb")
     file.write(b"ours")
-    xet.pipe(f"{main}/a", b"theirs")
-    xet.pipe(f"{main}/b", b"theirs")
+    fresh.pipe(f"{main}/a", b"theirs")
+    fresh.pipe(f"{main}/b", b"theirs")
     file.close()
-    assert xet.cat(main, recursive=True) == {f"{main}/a": b"ours", f"{main}/b": b"theirs"}
+    assert fresh.cat(main, recursive=True) == {f"{main}/a": b"ours", f"{main}/b": b"theirs"}
 
 
-def test_deleting_what_somebody_else_deleted_first(fs: pyxet.XetFS, xet: pyxet.XetFS, main: str) -> None:
-    xet.pipe({f"{main}/a": b"a", f"{main}/b": b"b", f"{main}/c": b"c", f"{main}/d": b"d"})
+def test_deleting_what_somebody_else_deleted_first(fs: pyxet.XetFS, fresh: pyxet.XetFS, main: str) -> None:
+    fresh.pipe({f"{main}/a": b"a", f"{main}/b": b"b", f"{main}/c": b"c", f"{main}/d": b"d"})
     with fs.transaction as tr:
         fs.rm([f"{main}/a", f"{main}/b", f"{main}/d"])
-        xet.rm(f"{main}/a")
-        xet.mv(f"{main}/d", f"{main}/d/e")
+        fresh.rm(f"{main}/a")
+        fresh.mv(f"{main}/d", f"{main}/d/e")
     assert len(tr.commits) == 1
-    assert xet.find(main) == [f"{main}/c", f"{main}/d/e"]
+    assert fresh.find(main) == [f"{main}/c", f"{main}/d/e"]
     with fs.transaction as tr:
         fs.rm(f"{main}/c")
-        xet.rm(f"{main}/c")
+        fresh.rm(f"{main}/c")
     assert tr.commits == ()
 
 
@@ -109,28 +103,28 @@ CALLS: dict[str, Callable[..., Any]] = {
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_parent_commit_of_each_call(fs: pyxet.XetFS, xet: pyxet.XetFS, main: str, name: str) -> None:
-    xet.pipe({f"{main}/a": b"1", f"{main}/b": b"1", f"{main}/a.source": b"s", f"{main}/b.source": b"s"})
-    parent = xet.info(main)["commit"]
-    xet.pipe(f"{main}/a", b"theirs")
+def test_parent_commit_of_each_call(fs: pyxet.XetFS, fresh: pyxet.XetFS, main: str, name: str) -> None:
+    fresh.pipe({f"{main}/a": b"1", f"{main}/b": b"1", f"{main}/a.source": b"s", f"{main}/b.source": b"s"})
+    parent = fresh.info(main)["commit"]
+    fresh.pipe(f"{main}/a", b"theirs")
     with pytest.raises(EditConflictError, match=rf"changed since {parent[:10]}: a") as caught:
         CALLS[name](fs, f"{main}/a", parent_commit=parent)
     assert isinstance(caught.value, ConflictError)
-    assert xet.cat(f"{main}/a") == b"theirs"
+    assert fresh.cat(f"{main}/a") == b"theirs"
     CALLS[name](fs, f"{main}/b", parent_commit=parent)
-    assert not xet.exists(f"{main}/b") or xet.cat(f"{main}/b") != b"1"
-    assert len(titles(xet, main)) == 3
+    assert not fresh.exists(f"{main}/b") or fresh.cat(f"{main}/b") != b"1"
+    assert len(titles(fresh, main)) == 3
 
 
 @pytest.mark.parametrize("change", ["written", "deleted", "made"])
-def test_parent_commit_sees_every_change(fs: pyxet.XetFS, xet: pyxet.XetFS, main: str, change: str) -> None:
+def test_parent_commit_sees_every_change(fs: pyxet.XetFS, fresh: pyxet.XetFS, main: str, change: str) -> None:
     if change != "made":
-        xet.pipe(f"{main}/a", b"1")
-    parent = xet.info(main)["commit"]
+        fresh.pipe(f"{main}/a", b"1")
+    parent = fresh.info(main)["commit"]
     if change == "deleted":
-        xet.rm(f"{main}/a")
+        fresh.rm(f"{main}/a")
     else:
-        xet.pipe(f"{main}/a", b"2")
+        fresh.pipe(f"{main}/a", b"2")
     with pytest.raises(EditConflictError):
         fs.pipe(f"{main}/a", b"ours", parent_commit=parent)
 
@@ -142,8 +136,8 @@ def test_parent_commit_that_is_none(fs: pyxet.XetFS, main: str) -> None:
 
 @pytest.mark.parametrize("content", [b"text", BINARY, BINARY * 200_000])
 @pytest.mark.parametrize("name", ["pipe_file", "pipe", "put_file", "open"])
-def test_if_match(fs: pyxet.XetFS, xet: pyxet.XetFS, main: str, name: str, content: bytes) -> None:
-    xet.pipe(f"{main}/a", content)
+def test_if_match(fs: pyxet.XetFS, fresh: pyxet.XetFS, main: str, name: str, content: bytes) -> None:
+    fresh.pipe(f"{main}/a", content)
     version = fs.info(f"{main}/a")["blob_id"]
     CALLS[name](fs, f"{main}/a", if_match=version)
     for wrong in (version, "0" * 40):
@@ -154,81 +148,81 @@ def test_if_match(fs: pyxet.XetFS, xet: pyxet.XetFS, main: str, name: str, conte
 
 
 @pytest.mark.parametrize("change", ["written", "deleted", "folder"])
-def test_if_match_lost_at_the_commit(fs: pyxet.XetFS, xet: pyxet.XetFS, main: str, change: str) -> None:
-    xet.pipe({f"{main}/a": b"1", f"{main}/other": b"1"})
+def test_if_match_lost_at_the_commit(fs: pyxet.XetFS, fresh: pyxet.XetFS, main: str, change: str) -> None:
+    fresh.pipe({f"{main}/a": b"1", f"{main}/other": b"1"})
     file = fs.open(f"{main}/a", "wb", if_match=fs.info(f"{main}/a")["blob_id"])
     file.write(b"ours")
     if change == "written":
-        xet.pipe(f"{main}/a", b"theirs")
+        fresh.pipe(f"{main}/a", b"theirs")
     elif change == "deleted":
-        xet.rm(f"{main}/a")
+        fresh.rm(f"{main}/a")
     else:
-        xet.mv(f"{main}/a", f"{main}/a/b")
+        fresh.mv(f"{main}/a", f"{main}/a/b")
     with pytest.raises(EditConflictError, match="any more"):
         file.close()
     assert file.closed
-    assert len(titles(xet, main)) == 2
+    assert len(titles(fresh, main)) == 2
 
 
-def test_other_paths_do_not_matter_to_guards(fs: pyxet.XetFS, xet: pyxet.XetFS, main: str) -> None:
-    xet.pipe(f"{main}/a", b"1")
+def test_other_paths_do_not_matter_to_guards(fs: pyxet.XetFS, fresh: pyxet.XetFS, main: str) -> None:
+    fresh.pipe(f"{main}/a", b"1")
     with fs.open(f"{main}/a", "wb", if_match=fs.info(f"{main}/a")["blob_id"]) as file:
         file.write(b"2")
-        xet.pipe(f"{main}/other", b"theirs")
+        fresh.pipe(f"{main}/other", b"theirs")
     with fs.open(f"{main}/new", "xb") as file:
         file.write(b"new")
-        xet.pipe(f"{main}/other", b"again")
-    assert xet.cat(main, recursive=True) == {f"{main}/a": b"2", f"{main}/new": b"new", f"{main}/other": b"again"}
+        fresh.pipe(f"{main}/other", b"again")
+    assert fresh.cat(main, recursive=True) == {f"{main}/a": b"2", f"{main}/new": b"new", f"{main}/other": b"again"}
 
 
 @pytest.mark.parametrize("mode", ["x", "xb"])
-def test_exclusive_creation(fs: pyxet.XetFS, xet: pyxet.XetFS, main: str, mode: str) -> None:
+def test_exclusive_creation(fs: pyxet.XetFS, fresh: pyxet.XetFS, main: str, mode: str) -> None:
     data: Any = "ours" if mode == "x" else b"ours"
     with fs.open(f"{main}/a", mode) as file:
         file.write(data)
     for name in ("a", "folder"):
-        xet.pipe(f"{main}/folder/b", b"b")
+        fresh.pipe(f"{main}/folder/b", b"b")
         with pytest.raises(FileExistsError, match=name):
             fs.open(f"{main}/{name}", mode)
     with pytest.raises(FileExistsError):
         fs.pipe_file(f"{main}/a", b"x", mode="create")
     file = fs.open(f"{main}/lost", mode)
     file.write(data)
-    xet.pipe(f"{main}/lost", b"theirs")
+    fresh.pipe(f"{main}/lost", b"theirs")
     with pytest.raises(AlreadyExistsError, match="somebody else") as caught:
         file.close()
     assert isinstance(caught.value, ConflictError)
     assert isinstance(caught.value, FileExistsError)
-    assert xet.cat(f"{main}/lost") == b"theirs"
+    assert fresh.cat(f"{main}/lost") == b"theirs"
 
 
-def test_exclusive_creation_within_a_transaction(fs: pyxet.XetFS, xet: pyxet.XetFS, main: str) -> None:
-    xet.pipe(f"{main}/old", b"old")
+def test_exclusive_creation_within_a_transaction(fs: pyxet.XetFS, fresh: pyxet.XetFS, main: str) -> None:
+    fresh.pipe(f"{main}/old", b"old")
     with fs.transaction:
         fs.pipe_file(f"{main}/a", b"a", mode="create")
         with pytest.raises(FileExistsError):
             fs.pipe_file(f"{main}/a", b"a", mode="create")
         fs.rm(f"{main}/old")
         fs.pipe_file(f"{main}/old", b"new", mode="create")
-    assert xet.cat(main, recursive=True) == {f"{main}/a": b"a", f"{main}/old": b"new"}
+    assert fresh.cat(main, recursive=True) == {f"{main}/a": b"a", f"{main}/old": b"new"}
 
 
 # -- many writers ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("guarded", [False, True])
-def test_many_threads(xet: pyxet.XetFS, repo: str, shared_endpoint: LocalEndpoint, guarded: bool) -> None:
+def test_many_threads(fresh: pyxet.XetFS, repo: str, shared_endpoint: LocalEndpoint, guarded: bool) -> None:
     def write(number: int) -> None:
         if guarded:
-            xet.pipe_file(f"{repo}/main/own/{number}", b"%d" % number, mode="create", message=f"{number}")
+            fresh.pipe_file(f"{repo}/main/own/{number}", b"%d" % number, mode="create", message=f"{number}")
         else:
-            xet.pipe({f"{repo}/main/own/{number}": b"%d" % number, f"{repo}/main/same": b"%d" % number})
+            fresh.pipe({f"{repo}/main/own/{number}": b"%d" % number, f"{repo}/main/same": b"%d" % number})
 
     count = 12 if guarded else 30
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(write, range(count)))
     check_linear(shared_endpoint, repo, count)
-    assert len(xet.find(f"{repo}/main/own")) == count
+    assert len(fresh.find(f"{repo}/main/own")) == count
 
 
 async def test_many_tasks(repo: str, shared_endpoint: LocalEndpoint) -> None:
@@ -246,10 +240,10 @@ async def test_many_tasks(repo: str, shared_endpoint: LocalEndpoint) -> None:
     check_linear(shared_endpoint, repo, 30)
 
 
-def test_one_of_many_creators_wins(xet: pyxet.XetFS, main: str) -> None:
+def test_one_of_many_creators_wins(fresh: pyxet.XetFS, main: str) -> None:
     def create(number: int) -> bool:
         try:
-            with xet.open(f"{main}/lock", "xb") as file:
+            with fresh.open(f"{main}/lock", "xb") as file:
                 file.write(b"%d" % number)
         except FileExistsError:
             return False
@@ -258,7 +252,7 @@ def test_one_of_many_creators_wins(xet: pyxet.XetFS, main: str) -> None:
     with ThreadPoolExecutor(6) as pool:
         won = list(pool.map(create, range(6)))
     assert sum(won) == 1
-    assert xet.cat(f"{main}/lock") == b"%d" % won.index(True)
+    assert fresh.cat(f"{main}/lock") == b"%d" % won.index(True)
 
 
 # -- lost answers ------------------------------------------------------------------------------------------------------
@@ -303,19 +297,19 @@ WRITES: dict[str, Callable[[pyxet.XetFS, str], Any]] = {
     + [(write, how) for write in WRITES if write != "text" for how in ("reset", "500", "503", "garbled")],
 )
 def test_nothing_is_committed_twice(
-    proxy: FaultProxy, fs: pyxet.XetFS, xet: pyxet.XetFS, main: str, write: str, how: str
+    proxy: FaultProxy, fs: pyxet.XetFS, fresh: pyxet.XetFS, main: str, write: str, how: str
 ) -> None:
-    xet.pipe(f"{main}/old", b"old")
+    fresh.pipe(f"{main}/old", b"old")
     proxy.rule(COMMIT, LOST[how], times=1)
     with fs.transaction(message="once") as tr:
         WRITES[write](tr.fs, main)
-    assert titles(xet, main) == ["Upload old", "once"]
-    assert [commit.id for commit in tr.commits] == [xet.log(main)[0].id]
+    assert titles(fresh, main) == ["Upload old", "once"]
+    assert [commit.id for commit in tr.commits] == [fresh.log(main)[0].id]
     assert proxy.count(COMMIT) == 1
 
 
 def test_nothing_is_committed_twice_after_a_time_out(
-    proxy: FaultProxy, xet: pyxet.XetFS, main: str, shared_endpoint: LocalEndpoint
+    proxy: FaultProxy, fresh: pyxet.XetFS, main: str, shared_endpoint: LocalEndpoint
 ) -> None:
     fs = pyxet.XetFS(
         endpoint=proxy.url, user="acme", token=shared_endpoint.token, retry=FAST,
@@ -324,55 +318,57 @@ def test_nothing_is_committed_twice_after_a_time_out(
     proxy.rule(COMMIT, forward_then_silence, times=1)
     with fs.transaction(message="once") as tr:
         fs.pipe(f"{main}/a", b"a")
-    assert titles(xet, main) == ["once"]
-    assert [commit.id for commit in tr.commits] == [xet.log(main)[0].id]
+    assert titles(fresh, main) == ["once"]
+    assert [commit.id for commit in tr.commits] == [fresh.log(main)[0].id]
 
 
 @pytest.mark.parametrize("how", ["reset", "500"])
 def test_a_commit_that_was_not_carried_out_is_sent_again(
-    proxy: FaultProxy, fs: pyxet.XetFS, xet: pyxet.XetFS, main: str, how: str
+    proxy: FaultProxy, fs: pyxet.XetFS, fresh: pyxet.XetFS, main: str, how: str
 ) -> None:
     proxy.rule(COMMIT, no_answer() if how == "reset" else answer(500), times=2)
     refs = proxy.count(REFS)
     fs.pipe(f"{main}/a", b"a", message="once")
-    assert titles(xet, main) == ["once"]
+    assert titles(fresh, main) == ["once"]
     assert proxy.count(COMMIT) == 3
     # The head is looked at before each of the other tries.
     assert proxy.count(REFS) - refs >= 3
 
 
-def test_a_lost_commit_under_commits_of_others(proxy: FaultProxy, fs: pyxet.XetFS, xet: pyxet.XetFS, main: str) -> None:
+def test_a_lost_commit_under_commits_of_others(
+    proxy: FaultProxy, fs: pyxet.XetFS, fresh: pyxet.XetFS, main: str
+) -> None:
     async def act(proxy: FaultProxy, request: web.Request) -> web.StreamResponse:
-        await asyncio.to_thread(xet.pipe, f"{main}/before", b"x")
+        await asyncio.to_thread(fresh.pipe, f"{main}/before", b"x")
         await proxy.fetched(request)
         # Over the same path, and under the same title.
-        await asyncio.to_thread(xet.pipe, f"{main}/a", b"theirs", message="once")
+        await asyncio.to_thread(fresh.pipe, f"{main}/a", b"theirs", message="once")
         return web.Response(status=500)
 
     proxy.rule(COMMIT, act, times=1)
     with fs.transaction(message="once") as tr:
         fs.pipe(f"{main}/a", b"ours")
-    assert titles(xet, main) == ["Upload before", "once", "once"]
-    assert [commit.id for commit in tr.commits] == [xet.log(main)[1].id]
-    assert xet.cat(f"{main}/a") == b"theirs"
+    assert titles(fresh, main) == ["Upload before", "once", "once"]
+    assert [commit.id for commit in tr.commits] == [fresh.log(main)[1].id]
+    assert fresh.cat(f"{main}/a") == b"theirs"
 
 
 def test_another_commit_with_our_title_is_not_ours(
-    proxy: FaultProxy, fs: pyxet.XetFS, xet: pyxet.XetFS, main: str
+    proxy: FaultProxy, fs: pyxet.XetFS, fresh: pyxet.XetFS, main: str
 ) -> None:
     async def act(proxy: FaultProxy, request: web.Request) -> web.StreamResponse:
         await request.read()
-        await asyncio.to_thread(xet.pipe, f"{main}/a", b"theirs", message="same")
+        await asyncio.to_thread(fresh.pipe, f"{main}/a", b"theirs", message="same")
         return web.Response(status=500)
 
     proxy.rule(COMMIT, act, times=1)
     fs.pipe(f"{main}/a", b"ours", message="same")
-    assert titles(xet, main) == ["same", "same"]
-    assert xet.cat(f"{main}/a") == b"ours"
+    assert titles(fresh, main) == ["same", "same"]
+    assert fresh.cat(f"{main}/a") == b"ours"
 
 
 def test_a_commit_that_arrives_late_is_not_made_again(
-    proxy: FaultProxy, fs: pyxet.XetFS, xet: pyxet.XetFS, main: str
+    proxy: FaultProxy, fs: pyxet.XetFS, fresh: pyxet.XetFS, main: str
 ) -> None:
     """The first try is still on its way when the head is looked at: the second one names its parent, and is refused."""
     late: list[Any] = []
@@ -385,16 +381,16 @@ def test_a_commit_that_arrives_late_is_not_made_again(
         path, headers, body = late.pop()
         async with proxy._session.post(proxy.upstream + path, headers=headers, data=body) as answer:
             assert answer.status == 200
-        await asyncio.to_thread(xet.pipe, f"{main}/a", b"theirs", message="later")
+        await asyncio.to_thread(fresh.pipe, f"{main}/a", b"theirs", message="later")
         return await proxy.forward(request)
 
     proxy.rule(COMMIT, first, times=1)
     proxy.rule(COMMIT, second, times=1)
     with fs.transaction(message="once") as tr:
         fs.pipe(f"{main}/a", b"a")
-    assert titles(xet, main) == ["once", "later"]
-    assert [commit.id for commit in tr.commits] == [xet.log(main)[1].id]
-    assert xet.cat(f"{main}/a") == b"theirs"
+    assert titles(fresh, main) == ["once", "later"]
+    assert [commit.id for commit in tr.commits] == [fresh.log(main)[1].id]
+    assert fresh.cat(f"{main}/a") == b"theirs"
     assert proxy.count(COMMIT) == 2
 
 
@@ -402,18 +398,18 @@ def test_a_commit_that_arrives_late_is_not_made_again(
     ("how", "error"), [("500", ServerError), ("reset", ConnectionFailedError), ("garbled", ValueError)]
 )
 def test_an_endpoint_that_stays_broken(
-    proxy: FaultProxy, fs: pyxet.XetFS, xet: pyxet.XetFS, main: str, how: str, error: type[Exception]
+    proxy: FaultProxy, fs: pyxet.XetFS, fresh: pyxet.XetFS, main: str, how: str, error: type[Exception]
 ) -> None:
     acts = {"500": answer(500), "reset": no_answer(), "garbled": answer(200, b"nonsense")}
     proxy.rule(COMMIT, acts[how])
     with pytest.raises(error):
         fs.pipe(f"{main}/a", b"a")
     assert proxy.count(COMMIT) == FAST.attempts
-    assert titles(xet, main) == []
+    assert titles(fresh, main) == []
 
 
 def test_an_endpoint_that_is_gone_after_the_commit(
-    proxy: FaultProxy, fs: pyxet.XetFS, xet: pyxet.XetFS, main: str
+    proxy: FaultProxy, fs: pyxet.XetFS, fresh: pyxet.XetFS, main: str
 ) -> None:
     def cut_off(proxy: FaultProxy, request: web.Request) -> Any:
         proxy.rule(".*", no_answer())
@@ -429,7 +425,7 @@ def test_an_endpoint_that_is_gone_after_the_commit(
 
 @pytest.mark.parametrize("status", [409, 423, 429, 503])
 def test_retry_after_is_waited_for(
-    proxy: FaultProxy, fs: pyxet.XetFS, xet: pyxet.XetFS, main: str, status: int, monkeypatch: pytest.MonkeyPatch
+    proxy: FaultProxy, fs: pyxet.XetFS, fresh: pyxet.XetFS, main: str, status: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waited: list[float] = []
     sleep = asyncio.sleep
@@ -443,7 +439,7 @@ def test_retry_after_is_waited_for(
     proxy.rule(COMMIT, answer(status, Retry_After="7"), times=2)
     fs.pipe(f"{main}/a", b"a", message="once")
     assert waited.count(7.0) == 2
-    assert titles(xet, main) == ["once"]
+    assert titles(fresh, main) == ["once"]
     # It was refused, so there is nothing to look for.
     assert proxy.count("GET .*/commits/") == 0
 
@@ -460,15 +456,15 @@ def test_waits_that_are_too_long_are_refused(
 
 
 def test_a_head_that_moves_under_a_guarded_commit(
-    proxy: FaultProxy, fs: pyxet.XetFS, xet: pyxet.XetFS, main: str
+    proxy: FaultProxy, fs: pyxet.XetFS, fresh: pyxet.XetFS, main: str
 ) -> None:
     async def act(proxy: FaultProxy, request: web.Request) -> web.StreamResponse:
-        await asyncio.to_thread(xet.pipe, f"{main}/other", os.urandom(8).hex().encode())
+        await asyncio.to_thread(fresh.pipe, f"{main}/other", os.urandom(8).hex().encode())
         return await proxy.forward(request)
 
     proxy.rule(COMMIT, act, times=3)
     fs.pipe_file(f"{main}/a", b"a", mode="create")
-    assert xet.cat(f"{main}/a") == b"a"
+    assert fresh.cat(f"{main}/a") == b"a"
     assert proxy.count(COMMIT) == 4
 
 

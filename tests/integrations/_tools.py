@@ -36,6 +36,11 @@ class Tool:
         """Of the commits after the first one, the newest first."""
         return [commit.title for commit in self.fs.log(self.main)][:-1]
 
+    @property
+    def options(self) -> dict[str, str]:
+        """What workers cannot know, which began before the endpoint."""
+        return {"endpoint": self.proxy.url, "user": "acme", "token": str(self.fs.credential.token)}
+
     def files(self, folder: str = "") -> list[str]:
         """Paths of the files below a folder of the branch."""
         return [name.removeprefix(f"{self.main}/") for name in self.fs.find(f"{self.main}/{folder}")]

@@ -56,11 +56,6 @@ def frame(partitions: int = 4) -> Any:
     return dd.from_pandas(FRAME, npartitions=partitions)
 
 
-def options(at: Tool) -> dict[str, str]:
-    """What workers cannot know, which began before the endpoint."""
-    return {"endpoint": at.proxy.url, "user": "acme", "token": str(at.fs.credential.token)}
-
-
 def same(found: pd.DataFrame) -> None:
     pd.testing.assert_frame_equal(found.sort_values("number", ignore_index=True), FRAME, check_dtype=False)
 
@@ -85,14 +80,14 @@ def test_schedulers(at: Tool, scheduler: str) -> None:
 
 
 def test_a_cluster(at: Tool, client: Client) -> None:
-    to_parquet(frame(), f"{at.url}/t", message="by workers", storage_options=options(at))
+    to_parquet(frame(), f"{at.url}/t", message="by workers", storage_options=at.options)
     assert at.titles == ["by workers"]
-    same(dd.read_parquet(f"{at.url}/t", storage_options=options(at)).compute())
+    same(dd.read_parquet(f"{at.url}/t", storage_options=at.options).compute())
     found = dd.read_parquet(
-        f"{at.url}/t", columns=["number"], filters=[("number", "<", 10)], storage_options=options(at)
+        f"{at.url}/t", columns=["number"], filters=[("number", "<", 10)], storage_options=at.options
     )
     assert len(found.compute()) == 10
-    frame(2).to_parquet(f"{at.url}/loose", storage_options=options(at))
+    frame(2).to_parquet(f"{at.url}/loose", storage_options=at.options)
     assert len(at.titles) == 3
 
 
@@ -109,7 +104,7 @@ def test_a_worker_that_dies(at: Tool, client: Client, tmp_path: Path) -> None:
         return part
 
     mapped = frame().map_partitions(once, meta=FRAME[:0])
-    to_parquet(mapped, f"{at.url}/t", message="in spite of it", storage_options=options(at))
+    to_parquet(mapped, f"{at.url}/t", message="in spite of it", storage_options=at.options)
     assert Path(marker).exists()
     assert at.titles == ["in spite of it"]
     same(dd.read_parquet(f"{at.url}/t").compute(scheduler="sync"))

@@ -44,23 +44,18 @@ def at(shared_endpoint: LocalEndpoint, main: str, monkeypatch: pytest.MonkeyPatc
         yield found
 
 
-def options(at: Tool) -> dict[str, str]:
-    """What workers cannot know, which began before the endpoint."""
-    return {"endpoint": at.proxy.url, "user": "acme", "token": str(at.fs.credential.token)}
-
-
 def dataset() -> Any:
     return ray.data.from_pandas(FRAME).repartition(4)
 
 
 def test_a_dataset_goes_out_as_one_commit_and_comes_back(at: Tool) -> None:
-    sink = ParquetDatasink(f"{at.url}/table", message="by workers", storage_options=options(at))
+    sink = ParquetDatasink(f"{at.url}/table", message="by workers", storage_options=at.options)
     dataset().map_batches(lambda batch: {**batch, "double": batch["number"] * 2}).write_datasink(sink)
     assert at.titles == ["by workers"]
     assert sink.commit is not None
     assert sink.commit.title == "by workers"
     assert len(pd.read_parquet(f"{at.url}/table")) == len(FRAME)
-    fs = type(at.fs)(**options(at))
+    fs = type(at.fs)(**at.options)
     found = ray.data.read_parquet(f"{at.main}/table", filesystem=fs, columns=["number", "double"])
     assert found.sum("double") == 2 * FRAME["number"].sum()
 
@@ -69,10 +64,10 @@ def test_what_is_there_already_is_replaced_or_refused(at: Tool) -> None:
     at.fs.pipe_file(f"{at.main}/table/old.parquet", b"old")
     data = ray.data.from_pandas(FRAME)
     with pytest.raises(AlreadyExistsError, match="overwrite=True"):
-        data.write_datasink(ParquetDatasink(f"{at.url}/table", storage_options=options(at)))
+        data.write_datasink(ParquetDatasink(f"{at.url}/table", storage_options=at.options))
     with at.fs.transaction(message="partitions") as tr:
         sink = ParquetDatasink(
-            f"{at.url}/table", overwrite=True, partition_cols=["part"], storage_options=options(at), compression="zstd"
+            f"{at.url}/table", overwrite=True, partition_cols=["part"], storage_options=at.options, compression="zstd"
         )
         data.write_datasink(sink)
         tr.pipe(f"{at.main}/README.md", b"# Table")
@@ -88,7 +83,7 @@ def test_one_that_fails_is_nothing(at: Tool) -> None:
         return row
 
     with pytest.raises(ray.exceptions.RayTaskError):
-        dataset().map(fail).write_datasink(ParquetDatasink(f"{at.url}/table", storage_options=options(at)))
+        dataset().map(fail).write_datasink(ParquetDatasink(f"{at.url}/table", storage_options=at.options))
     assert at.count(COMMIT) == 0
     assert at.files() == []
 
@@ -105,7 +100,7 @@ def test_a_worker_that_dies(at: Tool, tmp_path: Path) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         return row
 
-    sink = ParquetDatasink(f"{at.url}/table", message="in spite of it", storage_options=options(at))
+    sink = ParquetDatasink(f"{at.url}/table", message="in spite of it", storage_options=at.options)
     dataset().map(once).write_datasink(sink)
     assert Path(marker).exists()
     assert at.titles == ["in spite of it"]
