@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import random
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
@@ -76,10 +76,18 @@ def nothing_is_kept() -> Iterator[None]:
     assert ALLOWANCE.in_use == before
 
 
-async def test_pieces_are_fetched_before_they_are_read_and_once() -> None:
+@pytest.fixture
+async def opened() -> AsyncIterator[tuple[Source, ReadAhead]]:
+    """A source, and what reads ahead in it and has read the footer."""
     source = Source()
     ahead = source.ahead()
     await read_footer(ahead, source)
+    yield source, ahead
+    await ahead.aclose()
+
+
+async def test_pieces_are_fetched_before_they_are_read_and_once(opened: tuple[Source, ReadAhead]) -> None:
+    source, ahead = opened
     wanted = [span(group, column) for group in range(8) for column in (2, 7)]
     seen = []
     for piece in wanted:
@@ -89,25 +97,19 @@ async def test_pieces_are_fetched_before_they_are_read_and_once() -> None:
     assert seen[:3] == [False] * 3
     assert all(seen[4:])
     assert sorted(source.fetched[1:]) == wanted
-    await ahead.aclose()
 
 
-async def test_any_order_of_pieces() -> None:
-    source = Source()
-    ahead = source.ahead()
-    await read_footer(ahead, source)
+async def test_any_order_of_pieces(opened: tuple[Source, ReadAhead]) -> None:
+    source, ahead = opened
     wanted = [span(group, column) for group in range(8) for column in (0, 3, 8)]
     random.Random(1).shuffle(wanted)
     for piece in wanted:
         await read(ahead, source, *piece)
     assert sorted(source.fetched[1:]) == sorted(wanted)
-    await ahead.aclose()
 
 
-async def test_pieces_side_by_side_are_not_fetched_twice() -> None:
-    source = Source()
-    ahead = source.ahead()
-    await read_footer(ahead, source)
+async def test_pieces_side_by_side_are_not_fetched_twice(opened: tuple[Source, ReadAhead]) -> None:
+    source, ahead = opened
     for group in (0, 2, 1, 3):
         await read(ahead, source, *span(group, 0))
     await read(ahead, source, *span(4, 0))
@@ -117,39 +119,29 @@ async def test_pieces_side_by_side_are_not_fetched_twice() -> None:
     assert all(
         piece in {span(group, column) for group in range(8) for column in range(10)} for piece in source.fetched[1:]
     )
-    await ahead.aclose()
 
 
-async def test_columns_side_by_side_are_one_piece() -> None:
-    source = Source()
-    ahead = source.ahead()
-    await read_footer(ahead, source)
+async def test_columns_side_by_side_are_one_piece(opened: tuple[Source, ReadAhead]) -> None:
+    source, ahead = opened
     for group in range(8):
         await read(ahead, source, span(group, 4)[0], span(group, 6)[1])
     assert len(source.fetched) == 9
-    await ahead.aclose()
 
 
-async def test_one_row_group_brings_nothing_more() -> None:
-    source = Source()
-    ahead = source.ahead()
-    await read_footer(ahead, source)
+async def test_one_row_group_brings_nothing_more(opened: tuple[Source, ReadAhead]) -> None:
+    source, ahead = opened
     for column in (1, 5, 3):
         await read(ahead, source, *span(2, column))
     assert sorted(source.fetched[1:]) == [span(2, column) for column in (1, 3, 5)]
-    await ahead.aclose()
 
 
-async def test_pieces_that_are_no_columns_bring_nothing_more() -> None:
-    source = Source()
-    ahead = source.ahead()
-    await read_footer(ahead, source)
+async def test_pieces_that_are_no_columns_bring_nothing_more(opened: tuple[Source, ReadAhead]) -> None:
+    source, ahead = opened
     for group in range(8):
         start, end = span(group, 2)
         await read(ahead, source, start + 1, end)
         await read(ahead, source, start - 1, end - 1)
     assert len(source.fetched) == 17
-    await ahead.aclose()
 
 
 async def test_a_second_open_file_knows_the_footer() -> None:
@@ -205,10 +197,8 @@ async def test_a_footer_that_names_places_beyond_the_file() -> None:
     await ahead.aclose()
 
 
-async def test_what_fails_ahead_is_fetched_when_it_is_read() -> None:
-    source = Source()
-    ahead = source.ahead()
-    await read_footer(ahead, source)
+async def test_what_fails_ahead_is_fetched_when_it_is_read(opened: tuple[Source, ReadAhead]) -> None:
+    source, ahead = opened
     source.failing = {span(2, 0)}
     for group in range(8):
         await read(ahead, source, *span(group, 0))
@@ -216,7 +206,6 @@ async def test_what_fails_ahead_is_fetched_when_it_is_read() -> None:
     source.failing = {span(0, 9)}
     with pytest.raises(ServerError):
         await ahead.read(*span(0, 9))
-    await ahead.aclose()
 
 
 async def test_closing_and_dropping_leave_nothing() -> None:
