@@ -339,11 +339,6 @@ class Transport:
         token = self._credential.token if bearer is None and origin == self._origin else bearer
         if token:
             all_headers["Authorization"] = f"Bearer {token}"
-        kept = await self._session()
-        proxy = kept.proxy(origin)
-        if proxy.headers is not None and url.scheme == "http":
-            # Only a tunnel has headers of its own.
-            all_headers.update(proxy.headers)
         # What is being done, by the first word: requests that do the same are expected to take the same time.
         visit = await pacer_of(origin).enter(f"{method} {what.partition(' ')[0]}", self._limits.concurrency)
         data: AsyncIterator[bytes] | None = None
@@ -356,6 +351,12 @@ class Transport:
                     visit.size = body.size if few else await in_thread(lambda: body.size)
                     all_headers["Content-Length"] = str(visit.size)
                     data = self._sending(body, deadline)
+                # Only now: while this request waited, the loop's connections may have been closed.
+                kept = await self._session()
+                proxy = kept.proxy(origin)
+                if proxy.headers is not None and url.scheme == "http":
+                    # Only a tunnel has headers of its own.
+                    all_headers.update(proxy.headers)
                 response = await kept.session.request(
                     method,
                     url,
