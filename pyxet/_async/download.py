@@ -251,7 +251,8 @@ class Downloader:
             if run:
                 chunks += await in_thread(_decode, decoder, run, verify)
         finally:
-            if decoding is not None and not decoding.done():
+            if decoding is not None:
+                # One that has failed is no news where something else failed, too.
                 await stopped(decoding)
         decoder.finish()
         if len(chunks) != fetch.chunk_end - fetch.chunk_start:
