@@ -56,6 +56,11 @@ class Committer:
         Title and, below it, description; one that tells the paths if ``None`` or blank.
     user:
         Whose commit it will be.
+
+    Attributes
+    ----------
+    was_found:
+        Whether the commit was found in the branch's log, as its answer was lost; then it need not be the newest one.
     """
 
     def __init__(self, changes: ChangeSet, message: str | None, user: str) -> None:
@@ -66,6 +71,7 @@ class Committer:
         self._summary, _, description = message.partition("\n")
         self._summary, self._description = self._summary.strip(), description.strip()
         self._user = user
+        self.was_found = False
 
     async def check(self) -> None:
         """Raise like `commit` if a guard would fail now."""
@@ -156,12 +162,13 @@ class Committer:
     async def _find_made(self, before: str) -> Commit | None:
         """Our commit, if it is among those that were made since ``before``."""
         count = 0
-        async with aclosing(self._hub.commits(self._changes.repo, self._changes.branch)) as commits:  # type: ignore[type-var]
+        async with aclosing(self._hub.commits(self._changes.repo, self._changes.branch)) as commits:
             async for commit in commits:
                 count += 1
                 if commit.id == before or count > _MAX_LOOK_BACK:
                     return None
                 if commit.title == self._summary and await self._is_ours(commit.id):
+                    self.was_found = True
                     return commit
         return None
 

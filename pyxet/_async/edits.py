@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 from pyxet._async.changes import ChangeSet
 from pyxet._async.client import Client
@@ -101,7 +102,7 @@ class Edits:
 
     async def _commit_one(self, changes: ChangeSet, committer: Committer) -> None:
         revisions = self._client.revisions
-        heard = revisions.last_heard(changes.repo, changes.branch)
+        heard, sent = revisions.last_heard(changes.repo, changes.branch), time.monotonic()
         try:
             commit = await committer.commit()
         except BaseException as error:
@@ -116,7 +117,11 @@ class Edits:
                 failed=changes.path,
             ) from error
         if commit is not None:
-            revisions.note_own(changes.repo, changes.branch, commit.id, heard)
+            if committer.was_found:
+                # Others may have made commits since, before it was found.
+                revisions.drop(changes.repo, changes.branch)
+            else:
+                revisions.note_own(changes.repo, changes.branch, commit.id, heard, sent)
             self.made.append((changes.path, commit))
 
     async def discard(self) -> None:

@@ -169,7 +169,7 @@ class Hub:
         what = f"deleting tag {name!r} of {repo}"
         await self._request("DELETE", f"{_base(repo)}/tag/{_part(name)}", what=what, retry=is_refused)
 
-    async def commits(self, repo: RepoId, revision: str) -> AsyncIterator[Commit]:
+    async def commits(self, repo: RepoId, revision: str) -> AsyncGenerator[Commit, None]:
         """Commits of a revision, newest first; pages are fetched as they are needed."""
         what = f"reading the log of {repo}/{revision}"
         async for answer in self._pages(f"{_base(repo)}/commits/{_part(revision)}", what, {}):

@@ -10,7 +10,7 @@ import re
 import threading
 import time
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
 from pyxet._async.hub import Hub, missing_branch
 from pyxet.errors import NotSupportedError, RevisionNotFoundError, XetURLError
@@ -20,6 +20,27 @@ _AGO = re.compile(r"(\d+)\.(second|minute|hour|day|week)s?\.ago\Z")
 _MAX_SCAN: Final = 10_000
 
 
+class _Known(NamedTuple):
+    """What is known of a revision.
+
+    Attributes
+    ----------
+    commit:
+        Its commit; ``""`` where what was known is known to be old.
+    since:
+        The moment at which it was that, as far as is sure: what is older is not good any more.
+    heard:
+        The moment that an answer must not have been asked for before, to say something newer.
+    """
+
+    commit: str
+    since: float
+    heard: float
+
+
+_NOTHING: Final = _Known("", 0.0, 0.0)
+
+
 class Revisions:
     """Commits of the revisions of one client's repositories."""
 
@@ -27,8 +48,7 @@ class Revisions:
         self._hub = hub
         # The loops of several threads share one client.
         self._lock = threading.Lock()
-        # Commits, and when they were asked for; ``""`` where what was known is known to be old.
-        self._known: dict[tuple[RepoId, str], tuple[str, float]] = {}
+        self._known: dict[tuple[RepoId, str], _Known] = {}
         # When what was known of a repository (of all: ``None``) was forgotten.
         self._forgotten: dict[RepoId | None, float] = {}
         self._branches: set[tuple[RepoId, str]] = set()
@@ -37,8 +57,8 @@ class Revisions:
         """The commit, if it is known and not older than ``max_age`` seconds."""
         if is_commit_id(revision):
             return revision
-        commit, moment = self._known.get((repo, revision), ("", 0.0))
-        return commit if commit and time.monotonic() - moment < max_age else None
+        known = self._known.get((repo, revision), _NOTHING)
+        return known.commit if known.commit and time.monotonic() - known.since < max_age else None
 
     @staticmethod
     def is_simple(revision: str) -> bool:
@@ -82,25 +102,32 @@ class Revisions:
         """
         with self._lock:
             if asked >= self.last_heard(repo, revision):
-                self._known[repo, revision] = (commit, asked)
+                self._known[repo, revision] = _Known(commit, asked, asked)
 
     def last_heard(self, repo: RepoId, revision: str) -> float:
         """When the revision's commit was last asked for, made or forgotten, as far as it was told here."""
         return max(
-            self._known.get((repo, revision), ("", 0.0))[1],
+            self._known.get((repo, revision), _NOTHING).heard,
             self._forgotten.get(repo, 0.0),
             self._forgotten.get(None, 0.0),
         )
 
-    def note_own(self, repo: RepoId, branch: str, commit: str, heard: float) -> None:
-        """Remember a commit of ours; ``heard`` is what `last_heard` told before it was sent.
+    def note_own(self, repo: RepoId, branch: str, commit: str, heard: float, sent: float) -> None:
+        """Remember a commit of ours.
 
         If the branch was heard of meanwhile, as from another commit of ours at the same time, which one is the newer is not
         sure: the branch is asked for the next time.
+
+        Parameters
+        ----------
+        heard:
+            What `last_heard` told before it was sent.
+        sent:
+            When that was: others may have made another commit before the answer came.
         """
         with self._lock:
             is_newest = self.last_heard(repo, branch) == heard
-            self._known[repo, branch] = (commit if is_newest else "", time.monotonic())
+            self._known[repo, branch] = _Known(commit if is_newest else "", sent, time.monotonic())
 
     def forget(self, repo: RepoId | None = None) -> None:
         """Forget the commits of one repository, or of all."""
@@ -113,7 +140,7 @@ class Revisions:
     def drop(self, repo: RepoId, branch: str) -> None:
         """Forget which commit a branch is at, and nothing else."""
         with self._lock:
-            self._known[repo, branch] = ("", time.monotonic())
+            self._known[repo, branch] = _NOTHING._replace(heard=time.monotonic())
 
     async def head(self, repo: RepoId, branch: str) -> str:
         """The commit that a branch is at now, for writing to it.
