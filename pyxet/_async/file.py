@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import sys
+import threading
 import warnings
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -173,6 +174,8 @@ class XetWriteFile(AbstractBufferedFile):  # type: ignore[misc]  # fsspec is not
         self._writing = writing
         self._loop = loop
         self._waiting = bytearray()
+        # Threads may share a file as they may share one of Python's own: each write is whole, and the end comes after it.
+        self._lock = threading.RLock()
         self._error_at_open = sys.exception()
         # Discarded, and there may be layers above that write all the same when they end.
         self._ends_quietly = False
@@ -195,22 +198,27 @@ class XetWriteFile(AbstractBufferedFile):  # type: ignore[misc]  # fsspec is not
         ValueError
             The file is closed.
         TransactionError
-            Its transaction has ended.
+            Its transaction has ended, or this process is a fork of the one that opened it.
         """
         view = memoryview(data).cast("B")
         if self._ends_quietly:
             return len(view)
-        if self.closed:
-            raise ValueError("I/O operation on closed file")
+        # Before the lock, which a thread of the parent may have held at the moment of the fork.
+        self._check_process()
+        with self._lock:
+            if self.closed:
+                raise ValueError("I/O operation on closed file")
+            self._take(view)
+        return len(view)
+
+    def _take(self, view: memoryview) -> None:
         if len(self._waiting) + len(view) >= _PIECE:
             self._push()
-            if len(view) >= _PIECE:
-                blocking_call(self._loop, self._writing.write, view)
-                self.loc += len(view)
-                return len(view)
-        self._waiting += view
+        if len(view) >= _PIECE:
+            blocking_call(self._loop, self._writing.write, view)
+        else:
+            self._waiting += view
         self.loc += len(view)
-        return len(view)
 
     def flush(self, force: bool = False) -> None:
         """Nothing: what is written becomes visible when the file is published."""
@@ -232,14 +240,20 @@ class XetWriteFile(AbstractBufferedFile):  # type: ignore[misc]  # fsspec is not
             return
         try:
             self._check_process()
-            self._push()
-            if self.autocommit:
-                blocking_call(self._loop, self._writing.publish)
+            self._complete()
         except BaseException:
             self.discard()
             raise
-        self._forget()
-        self.closed = True
+
+    def _complete(self) -> None:
+        with self._lock:
+            if self.closed:
+                return
+            self._push()
+            if self.autocommit:
+                blocking_call(self._loop, self._writing.publish)
+            self._forget()
+            self.closed = True
 
     def commit(self) -> None:
         """Publish a closed file that was opened with ``autocommit=False``; in a transaction, add it to that."""
@@ -324,7 +338,6 @@ class XetWriteFile(AbstractBufferedFile):  # type: ignore[misc]  # fsspec is not
         raise TypeError("a file that is open for writing cannot be pickled")
 
     def _push(self) -> None:
-        self._check_process()
         if self._waiting:
             data, self._waiting = bytes(self._waiting), bytearray()
             blocking_call(self._loop, self._writing.write, data)

@@ -45,6 +45,8 @@ class Writing:
         self._message = message
         self._loop = asyncio.get_running_loop()
         self._pid = os.getpid()
+        # One piece after the other, and the end after all of them, whoever writes them.
+        self._turn = asyncio.Lock()
         self.done = False
 
     @property
@@ -58,10 +60,16 @@ class Writing:
         return self._pid != os.getpid()
 
     async def write(self, data: Buffer) -> None:
-        """Take a piece. `TransactionError` if the transaction has ended."""
+        """Take a piece. `TransactionError` if the transaction has ended, `ValueError` if the file has."""
         if self.transaction is not None:
             self.transaction.check()
-        await self._at_home(self._writer.write, data)
+        await self._at_home(self._write, data)
+
+    async def _write(self, data: Buffer) -> None:
+        async with self._turn:
+            if self.done:
+                raise ValueError("I/O operation on closed file")
+            await self._writer.write(data)
 
     async def publish(self) -> None:
         """The content is complete: add it to the transaction, or make the commit of this file alone."""
@@ -72,12 +80,15 @@ class Writing:
         await self._at_home(self._publish)
 
     async def _publish(self) -> None:
-        await self._writer.close()
-        self.done = True
-        if self.transaction is not None:
-            self.transaction.release(self)
-        if self._edits is not None:
-            await self._edits.commit(self._message)
+        async with self._turn:
+            if self.done:
+                return
+            await self._writer.close()
+            self.done = True
+            if self.transaction is not None:
+                self.transaction.release(self)
+            if self._edits is not None:
+                await self._edits.commit(self._message)
 
     async def discard(self) -> None:
         """Forget the content."""
