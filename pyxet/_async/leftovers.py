@@ -25,6 +25,15 @@ _folders: OrderedDict[Path, dict[str, set[Path]]] = OrderedDict()
 _lock = threading.Lock()
 
 
+def _after_fork() -> None:
+    # Another thread may have held the old one at the moment of the fork.
+    global _lock
+    _lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
 def prefix(name: str) -> str:
     """How the names of a file's unfinished downloads begin: ``.<name>.``, shortened where it would get too long."""
     raw = os.fsencode(name)

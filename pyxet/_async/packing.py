@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -56,6 +57,12 @@ class Account:
         self._held = 0
         self._resting = 0
         self._closed = False
+        self._pid = os.getpid()
+
+    @property
+    def _is_open(self) -> bool:
+        """Whether there is anything to give back: in a fork the budget holds nothing of its parent's."""
+        return not self._closed and self._pid == os.getpid()
 
     async def take(self, amount: int) -> None:
         """Wait for room for more content."""
@@ -68,19 +75,19 @@ class Account:
 
     def give(self, amount: int) -> None:
         """Give room back; a negative amount is content that takes the place of some that is given back right after."""
-        if not self._closed:
+        if self._is_open:
             self._held -= amount
             WRITE_MEMORY.release(amount)
 
     def rest(self, more: int) -> None:
         """So many more bytes of what is held rest from now on, or fewer."""
-        if more and not self._closed:
+        if more and self._is_open:
             self._resting += more
             WRITE_MEMORY.rest(more)
 
     def close(self) -> None:
         """Give everything back, for good."""
-        if not self._closed:
+        if self._is_open:
             self._closed = True
             WRITE_MEMORY.rest(-self._resting)
             WRITE_MEMORY.release(self._held)
