@@ -94,8 +94,10 @@ class Cas:
 
     def forget_plan(self, value: Hash, start: int, end: int, plan: Plan) -> None:
         """Drop a plan whose URLs are not accepted any more."""
-        if self._plans.get((value, start, end)) is plan:
-            del self._plans[value, start, end]
+        key = (value, start, end)
+        if self._plans.get(key) is plan:
+            # Another loop's thread may be at it too; here and below.
+            self._plans.pop(key, None)
 
     async def _plan(self, value: Hash, start: int, end: int) -> Plan:
         headers = {"Range": f"bytes={start}-{end - 1}"}
@@ -234,7 +236,7 @@ class Cas:
             return await send(token)
         except AuthenticationError:
             if self._tokens.get(scope) is token:
-                del self._tokens[scope]
+                self._tokens.pop(scope, None)
         return await send(await self._token(scope))
 
     async def _token(self, scope: Scope) -> XetToken:

@@ -48,7 +48,8 @@ class Client:
 
     def cas(self, repo: RepoId) -> Cas:
         """The CAS as a repository's tokens open it."""
-        return self._cas.setdefault(repo, Cas(self.transport, self.hub, repo))
+        found = self._cas.get(repo)
+        return found if found is not None else self._cas.setdefault(repo, Cas(self.transport, self.hub, repo))
 
     async def user(self) -> str:
         """The name of the credential's user."""

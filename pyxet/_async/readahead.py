@@ -125,10 +125,12 @@ class ReadAhead:
     def held(self, start: int, end: int) -> bytes | None:
         """The bytes, if they are here and there is nothing else to do; no waiting."""
         end = min(end, self._size)
-        if not self._buffer.start <= start <= end <= self._buffer.end or self._wants_more(start, end):
+        # The loop's thread may put another one in its place meanwhile, for another reader of the file.
+        buffer = self._buffer
+        if not buffer.start <= start <= end <= buffer.end or self._wants_more(start, end):
             return None
         self._position = end
-        return b"".join(self._buffer.cut(start, end))
+        return b"".join(buffer.cut(start, end))
 
     async def read(self, start: int, end: int) -> bytes:
         """Bytes ``start`` to before ``end``, cut at the end of the content."""

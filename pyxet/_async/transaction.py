@@ -375,7 +375,8 @@ class Transaction:
             yield [*wrappers.around(outermost), file]
 
     def _drop_files(self) -> None:
-        files = [file for _, file in self._files.values()]
+        # Threads of a library may be closing some at this moment.
+        files = [file for _, file in list(self._files.values())]
         for file in files:
             file.drop()
         close_layers(files)
