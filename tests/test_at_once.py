@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import io
 import random
 import re
 import threading
@@ -20,7 +21,7 @@ from aiohttp import web
 from test_loops_and_forks import in_child
 from yarl import URL
 
-from pyxet import Limits, ServerError, TransactionError, XetFS
+from pyxet import Limits, ServerError, Transaction, TransactionError, XetFS
 from pyxet._async import leftovers
 from pyxet._async.download import Downloader
 from pyxet._async.fanout import READ_MEMORY, WRITE_MEMORY
@@ -218,6 +219,32 @@ async def test_what_is_held_is_what_was_asked_for(monkeypatch: pytest.MonkeyPatc
     monkeypatch.undo()
     await ahead.aclose()
     await other.aclose()
+
+
+# -- one transaction ---------------------------------------------------------------------------------------------------
+
+
+class Indexed(io.TextIOWrapper):
+    """Text with an index beside it, which is written when the text ends, and left open."""
+
+    def __init__(self, transaction: Transaction, path: str) -> None:
+        super().__init__(transaction.open(path, "wb"))
+        self._transaction, self._path = transaction, path
+        self.index: Any = None
+
+    def close(self) -> None:
+        if not self.closed:
+            super().close()
+            self.index = self._transaction.open(f"{self._path}.index", "wb")
+            self.index.write(b"0")
+
+
+def test_a_file_that_is_opened_while_a_transaction_closes_others_is_part_of_it(xet: XetFS, main: str) -> None:
+    with xet.transaction as transaction:
+        file = Indexed(transaction, f"{main}/x")
+        file.write("text")
+    assert xet.cat_file(f"{main}/x") == b"text"
+    assert xet.cat_file(f"{main}/x.index") == b"0"
 
 
 # -- forks -------------------------------------------------------------------------------------------------------------

@@ -366,13 +366,15 @@ class Transaction:
         self._files.pop(writing, None)
 
     def _left_open(self) -> Iterator[list[Closable]]:
-        """The files to close, each with the wrappers around it, outermost first."""
-        held = list(self._files.values())
-        wrappers = Wrappers([outermost for outermost, _ in held])
-        for outermost, file in held:
-            # An exception that is being handled where the transaction ends is not one that interrupts it.
-            file.expect(sys.exception())
-            yield [*wrappers.around(outermost), file]
+        """The files to close, each with the wrappers around it, outermost first; those, too, that are opened meanwhile."""
+        seen: set[Writing] = set()
+        while held := {writing: files for writing, files in list(self._files.items()) if writing not in seen}:
+            seen.update(held)
+            wrappers = Wrappers([outermost for outermost, _ in held.values()])
+            for outermost, file in held.values():
+                # An exception that is being handled where the transaction ends is not one that interrupts it.
+                file.expect(sys.exception())
+                yield [*wrappers.around(outermost), file]
 
     def _drop_files(self) -> None:
         # Threads of a library may be closing some at this moment.
