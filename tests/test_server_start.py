@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import json
 import os
 import re
@@ -17,8 +19,10 @@ from pathlib import Path
 import aiohttp
 import pytest
 from _raw_client import RawClient, Served
+from aiohttp import web
 
 from pyxet.errors import ConfigError
+from pyxet.server.running import stop
 from pyxet.testing import LocalEndpoint, local_endpoint
 
 
@@ -42,6 +46,21 @@ def test_a_block_starts_and_ends_it() -> None:
     endpoint.close()
     with pytest.raises(RuntimeError, match="has ended"):
         endpoint.start()
+
+
+@pytest.mark.parametrize("rounds", range(6))
+async def test_a_connection_accepted_at_the_end_is_closed(rounds: int) -> None:
+    runner = web.AppRunner(web.Application())
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    with socket.create_connection(runner.addresses[0][:2], timeout=10) as client:
+        for _ in range(rounds):
+            await asyncio.sleep(0)
+        await stop(runner)
+        # What nobody closed would now warn, which fails the test.
+        gc.collect()
+        with suppress(ConnectionResetError):
+            assert await asyncio.to_thread(client.recv, 1) == b""
 
 
 def test_a_given_directory_stays(tmp_path: Path) -> None:

@@ -205,9 +205,17 @@ async def start(root: Path, *, user: str, token: str, address: tuple[str, int]) 
 
 async def stop(runner: web.AppRunner) -> None:
     """End what `start` began: requests that run have a moment to finish, idle connections are closed."""
-    for site in list(runner.sites):
-        await site.stop()
-    # A connection accepted just now becomes known to the server some rounds of the loop later, and only then is closed.
+    loop = asyncio.get_running_loop()
+    for site in runner.sites:
+        # A connection that is accepted in the round in which asyncio's server closes is refused by it and left open. So first
+        # none is accepted any more, and what was just now becomes known to the server, which takes some rounds.
+        server = site._server
+        if isinstance(server, asyncio.Server):
+            for listening in server.sockets:
+                with suppress(NotImplementedError):
+                    loop.remove_reader(listening.fileno())
     for _ in range(5):
         await asyncio.sleep(0)
+    for site in list(runner.sites):
+        await site.stop()
     await runner.cleanup()
