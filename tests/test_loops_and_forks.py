@@ -127,16 +127,18 @@ async def test_async_with_is_counted_across_instances(shared_endpoint: LocalEndp
     assert AsyncXetFileSystem(**access(shared_endpoint), asynchronous=True) is AsyncXetFileSystem(
         **access(shared_endpoint), asynchronous=True
     )
-    sessions = shared_client(Settings(one.credential, one._limits, one._retry, one._timeouts)).transport._sessions
+    sessions = shared_client(
+        Settings(one.credential, one._limits, one._retry, one._timeouts)
+    ).transport.sessions.by_loop
     here = asyncio.get_running_loop()
     async with one:
         await one._info(path)
         async with two, two:
             await two._info(path)
-            kept = sessions[here].session
+            kept = sessions[here].http
         assert not kept.closed
         assert await one._cat_file(path, 0, 3) == CONTENT[:3]
-        assert sessions[here].session is kept
+        assert sessions[here].http is kept
     assert kept.closed
     # And it can be entered again, or used without.
     async with one:

@@ -14,7 +14,7 @@ import pytest
 from _faults import FAST, WHOAMI, FaultProxy, answer, check_clean, get, shared_endpoint, silent, world
 from aiohttp import web
 
-from pyxet._async import transport as transport_module
+from pyxet._async import sessions
 from pyxet._async.pacing import START
 from pyxet._async.transport import Transport
 from pyxet.config import Credential, Limits, Timeouts
@@ -61,7 +61,7 @@ def test_a_session_for_each_loop_that_ends_with_it() -> None:
     for _ in range(2):
         assert asyncio.run(get(transport)) == 200
         gc.collect()
-    assert not list(transport._sessions)
+    assert not list(transport.sessions.by_loop)
 
 
 # A program with a transport, a loop, and what asks a question.
@@ -156,7 +156,7 @@ async def test_ssl_cert_file_is_read_when_a_session_is_made(monkeypatch: pytest.
     monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
     monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
     bundle.write_text("")
-    assert transport_module._tls(str(bundle), str(tmp_path)).cert_store_stats()["x509_ca"] == 0
+    assert sessions._tls(str(bundle), str(tmp_path)).cert_store_stats()["x509_ca"] == 0
     found = [
         path
         for path in (ssl.get_default_verify_paths().openssl_cafile, "/etc/ssl/certs/ca-certificates.crt")
@@ -166,7 +166,7 @@ async def test_ssl_cert_file_is_read_when_a_session_is_made(monkeypatch: pytest.
         other = tmp_path / "other.pem"
         other.write_bytes(Path(found[0]).read_bytes())
         monkeypatch.setenv("SSL_CERT_FILE", str(other))
-        assert transport_module._tls(str(other), str(tmp_path)).cert_store_stats()["x509_ca"] > 0
+        assert sessions._tls(str(other), str(tmp_path)).cert_store_stats()["x509_ca"] > 0
 
 
 async def test_answers_are_asked_for_without_encoding() -> None:

@@ -1,27 +1,15 @@
-"""HTTP: the only client module that knows aiohttp.
-
-Sessions belong to a running event loop and to a process, and are made when first needed. An async generator keeps each
-of them, because ending a loop (`asyncio.run`) closes its async generators: that closes the session in time without a
-task of its own.
-"""
+"""HTTP: requests and their answers, with retries, time-outs and typed errors. With `sessions` all that knows aiohttp."""
 
 from __future__ import annotations
 
 import asyncio
-import atexit
-import base64
 import logging
 import os
 import random
-import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
-from functools import lru_cache
-from typing import Final, NamedTuple
+from contextlib import asynccontextmanager
+from typing import Final
 from urllib.parse import urljoin
-from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined]
-from weakref import WeakSet
 
 import aiohttp
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
@@ -43,7 +31,7 @@ from pyxet._async.exchange import (
 )
 from pyxet._async.fanout import in_thread
 from pyxet._async.pacing import piece_size
-from pyxet._version import __version__
+from pyxet._async.sessions import Sessions
 from pyxet.config import Credential, Limits, RetryPolicy, Timeouts
 from pyxet.errors import (
     ConnectionFailedError,
@@ -153,15 +141,12 @@ class Transport:
         self._limits = limits
         self._retry = retry
         self._timeouts = timeouts
-        self._pid = os.getpid()
-        self._sessions: dict[asyncio.AbstractEventLoop, _Kept] = {}
-        _transports.add(self)
+        # What is read ahead of a limited bandwidth has used it already.
+        self.sessions = Sessions(connect=timeouts.connect, read_ahead=piece_size(limits.bandwidth, SLICE))
 
     async def aclose(self) -> None:
         """Close the session of the running loop."""
-        kept = self._sessions.pop(asyncio.get_running_loop(), None)
-        if kept is not None and self._pid == os.getpid():
-            await kept.keeper.aclose()
+        await self.sessions.aclose()
 
     async def request(
         self,
@@ -352,12 +337,12 @@ class Transport:
                     all_headers["Content-Length"] = str(visit.size)
                     data = self._sending(body, deadline)
                 # Only now: while this request waited, the loop's connections may have been closed.
-                kept = await self._session()
-                proxy = kept.proxy(origin)
+                session = await self.sessions.here()
+                proxy = session.proxy(origin)
                 if proxy.headers is not None and url.scheme == "http":
                     # Only a tunnel has headers of its own.
                     all_headers.update(proxy.headers)
-                response = await kept.session.request(
+                response = await session.http.request(
                     method,
                     url,
                     headers=all_headers,
@@ -397,32 +382,6 @@ class Transport:
             yield piece  # type: ignore[misc]  # aiohttp writes any buffer
         _reschedule(deadline, loop.time() + self._timeouts.response)
 
-    async def _session(self) -> _Kept:
-        if self._pid != os.getpid():
-            # Forked: the parent's sockets are not ours to use or to close, so nothing may collect them either.
-            _inherited.append(self._sessions)
-            self._pid, self._sessions = os.getpid(), {}
-        loop = asyncio.get_running_loop()
-        kept = self._sessions.get(loop)
-        if kept is not None and not kept.session.closed:
-            return kept
-        context = await in_thread(_tls, os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
-        kept = self._sessions.get(loop)
-        if kept is None or kept.session.closed:
-            session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=60, ssl=context),
-                timeout=aiohttp.ClientTimeout(total=None, connect=self._timeouts.connect),
-                headers={"User-Agent": f"pyxet/{__version__}", "Accept-Encoding": "identity"},
-                cookie_jar=aiohttp.DummyCookieJar(),
-                auto_decompress=False,
-                # What is read ahead of a limited bandwidth has used it already.
-                read_bufsize=piece_size(self._limits.bandwidth, SLICE),
-            )
-            kept = _Kept(session, _keep(session, self._sessions, loop), {})
-            await anext(kept.keeper)
-            self._sessions[loop] = kept
-        return kept
-
     def _retrying(self, retry: Callable[[BaseException], bool]) -> AsyncRetrying:
         """What tries again after a first failure that was waited for."""
 
@@ -454,70 +413,6 @@ class Transport:
             seconds = longest * random.uniform(0.5, 1.0)
         _log.info("%s; trying again in %.1f s", error, seconds)
         return seconds
-
-
-class _Proxy(NamedTuple):
-    url: URL | None
-    headers: Mapping[str, str] | None
-
-
-@dataclass(frozen=True)
-class _Kept:
-    session: aiohttp.ClientSession
-    keeper: AsyncGenerator[None, None]
-    proxies: dict[Origin, _Proxy]
-
-    def proxy(self, origin: Origin) -> _Proxy:
-        """The proxy of the environment for an origin, looked up once.
-
-        aiohttp's own ``trust_env`` also reads ``.netrc``, whose passwords would contradict our tokens.
-        """
-        if origin not in self.proxies:
-            scheme, host = origin
-            found = getproxies_environment()
-            value = None if proxy_bypass_environment(host) else found.get(scheme) or found.get("all")
-            target = URL(value) if value else None
-            headers = None
-            if target is not None and target.user is not None:
-                basic = base64.b64encode(f"{target.user}:{target.password or ''}".encode()).decode()
-                target, headers = target.with_user(None), {"Proxy-Authorization": f"Basic {basic}"}
-            self.proxies[origin] = _Proxy(target, headers)
-        return self.proxies[origin]
-
-
-async def _keep(
-    session: aiohttp.ClientSession, kept: dict[asyncio.AbstractEventLoop, _Kept], loop: asyncio.AbstractEventLoop
-) -> AsyncGenerator[None, None]:
-    try:
-        yield
-    finally:
-        # The session refers to its loop, so the loop would never go while its session is kept.
-        kept.pop(loop, None)
-        await session.close()
-
-
-_transports: WeakSet[Transport] = WeakSet()
-_inherited: list[object] = []
-
-
-@atexit.register
-def _close_at_exit() -> None:
-    """Close what still is open on loops that run in other threads, as those threads just stop."""
-    for transport in list(_transports):
-        if transport._pid != os.getpid():
-            continue
-        for loop in list(transport._sessions):
-            if loop.is_running():
-                with suppress(Exception):
-                    asyncio.run_coroutine_threadsafe(transport.aclose(), loop).result(1.0)
-
-
-@lru_cache(maxsize=4)
-def _tls(file: str | None, folder: str | None) -> ssl.SSLContext:
-    """Certificates as the environment names them now: OpenSSL reads the variables, which are the cache's key."""
-    context = ssl.create_default_context()
-    context.set_alpn_protocols(["http/1.1"])
-    return context
 
 
 def _reschedule(deadline: asyncio.Timeout, when: float | None) -> bool:
