@@ -81,6 +81,7 @@ class Source:
             raise ConfigError("the source's file system is asynchronous; ingest reads it with blocking calls")
         self.fs: AbstractFileSystem = fs
         self._root: str = root.rstrip("/")
+        self._is_written_as_folder = url.endswith("/")
 
     @property
     def name(self) -> str:
@@ -95,13 +96,21 @@ class Source:
         ------
         OSError
             A folder cannot be listed. There never is a part of the files instead of all.
+        ConfigError
+            The source is a file and a folder, and is not written as a folder.
         """
         # What was listed earlier in this process may have changed.
         self.fs.invalidate_cache()
         top = self.fs.info(self._root)
         if top["type"] != "directory":
-            yield _taken(posixpath.basename(self._root), self._root, top)
-            return
+            is_folder = self._is_folder_as_well()
+            if is_folder and not self._is_written_as_folder:
+                raise ConfigError(
+                    f"{self.name} is a file and a folder; with a slash at its end, {self.name}/, it is the folder"
+                )
+            if not is_folder:
+                yield _taken(posixpath.basename(self._root), self._root, top)
+                return
         waiting = [self._root]
         while waiting:
             folder = waiting.pop()
@@ -129,6 +138,13 @@ class Source:
             # Caches of listings would end up with all of the tree.
             self.fs.invalidate_cache(folder)
             waiting += reversed(folders)
+
+    def _is_folder_as_well(self) -> bool:
+        """Whether there is anything below the name of a file, as there may be in an object store."""
+        if "http" in self.fs.protocol:
+            # There a listing of a file is all of its content, searched for links.
+            return False
+        return any(str(entry["name"]).rstrip("/") != self._root for entry in self.fs.ls(self._root, detail=True))
 
     def _special(self, name: str, path: str) -> SourceFile | IngestFailure:
         """What is neither a file nor a folder; a link to a file is that file."""

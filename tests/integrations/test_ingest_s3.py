@@ -86,6 +86,27 @@ def test_keys_that_are_no_paths(
     assert xet.find(main) == [f"{main}/a/b", f"{main}/d/f"]
 
 
+def test_a_key_and_a_folder_of_one_name(
+    xet: pyxet.XetFS, main: str, tmp_path: Path, options: dict[str, Any]
+) -> None:  # fmt: skip
+    store = s3fs.S3FileSystem(**options)
+    for key in ("top", "top/a", "top/b/c"):
+        store.call_s3("put_object", Bucket="bucket", Key=key, Body=b"\0" + key.encode())
+
+    def ingest(url: str) -> pyxet.IngestReport:
+        return pyxet.ingest(
+            url, f"{main}/raw", source_options=options, fs=xet, journal=tmp_path / url.strip("/").replace("/", "_")
+        )  # fmt: skip
+
+    with pytest.raises(pyxet.ConfigError, match=r"a file and a folder.* slash at its end"):
+        ingest("s3://bucket/top")
+    assert xet.find(main) == []
+    assert ingest("s3://bucket/top/").files == 2
+    assert xet.cat(xet.find(main)) == {f"{main}/raw/a": b"\0top/a", f"{main}/raw/b/c": b"\0top/b/c"}
+    # One that is no folder as well.
+    assert ingest("s3://bucket/top/a").files == 1
+
+
 def test_a_bucket_that_is_not_there(xet: pyxet.XetFS, main: str, tmp_path: Path, options: dict[str, Any]) -> None:
     with pytest.raises(FileNotFoundError):
         pyxet.ingest("s3://nowhere/corpus", main, source_options=options, fs=xet, journal=tmp_path / "journal")
