@@ -17,8 +17,10 @@ from fsspec.utils import stringify_path
 
 from pyxet._async.base import FileSystemBase, is_url
 from pyxet._async.editing import write_mode
-from pyxet._async.file import CompressedWriter, XetReadFile, XetTextFile, XetWriteFile, ZippedMember
 from pyxet._async.filesystem import AsyncXetFileSystem
+from pyxet._async.readers import XetReadFile
+from pyxet._async.wrappers import CompressedWriter, XetTextFile, ZippedMember
+from pyxet._async.writers import XetWriteFile
 from pyxet.errors import XetURLError
 
 P = ParamSpec("P")

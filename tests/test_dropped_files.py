@@ -30,10 +30,11 @@ MIB = 1024 * 1024
 @pytest.fixture
 def quiet_network(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Blocking calls that are made while objects are collected would wait for requests; there must be none."""
-    from pyxet._async import file
+    from pyxet._async import readers, writers
 
     made: list[str] = []
-    monkeypatch.setattr(file, "blocking_call", lambda *_, **__: made.append("called"))
+    for module in (readers, writers):
+        monkeypatch.setattr(module, "blocking_call", lambda *_, **__: made.append("called"))
     return made
 
 

@@ -19,10 +19,10 @@ from pyxet._async.base import at_home, is_url
 from pyxet._async.changes import ChangeSet, Guard, Pending, PendingWriter, folders_of
 from pyxet._async.edits import Edits
 from pyxet._async.fanout import in_thread, run_all
-from pyxet._async.file import AsyncXetWriteFile
 from pyxet._async.reading import Reading
 from pyxet._async.transaction import check_not_inherited
 from pyxet._async.view import Found, View
+from pyxet._async.writers import AsyncXetWriteFile
 from pyxet._async.writing import Writing
 from pyxet.errors import AlreadyExistsError, EditConflictError, NotFoundError, NotSupportedError
 from pyxet.types import RemoteFile

@@ -20,11 +20,11 @@ from fsspec.utils import isfilelike, other_paths, stringify_path, tokenize
 from pyxet._async.base import at_home
 from pyxet._async.download import Downloader
 from pyxet._async.fanout import in_thread, run_all, run_each, to_end
-from pyxet._async.file import AsyncXetReadFile, Fetch
 from pyxet._async.listing import Located
 from pyxet._async.many import Placed, is_small
 from pyxet._async.partial import check_target, download_to
 from pyxet._async.readahead import Content
+from pyxet._async.readers import AsyncXetReadFile, Fetch
 from pyxet._async.scanning import Scanning
 from pyxet._async.together import DEFAULT_GAP
 from pyxet._async.view import Found, Info, View

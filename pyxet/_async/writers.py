@@ -1,9 +1,9 @@
-"""File objects: blocking and asynchronous, for reading and for writing.
+"""Files that are open for writing, blocking and asynchronous.
 
-A file that is read stays on the version it was opened with. A file that is written uploads while it is written and is
-published by its ``close`` (outside a transaction) or with the transaction's commit; one whose block raises is discarded,
-also where only ``close`` is reached, as under text and compression wrappers: `sys.exception` tells. What the layers above a
-discarded file still write is taken and forgotten, and they are closed: their own end, whenever they are collected, is quiet.
+A file uploads while it is written, and is published by its ``close`` (outside a transaction) or with the transaction's
+commit; one whose block raises is discarded, also where only ``close`` is reached, as under text and compression wrappers:
+`sys.exception` tells. What the layers above a discarded file still write is taken and forgotten, and they are closed:
+their own end, whenever they are collected, is quiet.
 """
 
 from __future__ import annotations
@@ -12,21 +12,15 @@ import io
 import sys
 import threading
 import warnings
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from types import FrameType, TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self
-from zipfile import ZipFile
+from typing import TYPE_CHECKING, Any, Final
 
 from fsspec.asyn import AbstractAsyncStreamedFile
-from fsspec.caching import BaseCache
 from fsspec.core import OpenFile
 from fsspec.spec import AbstractBufferedFile
 
 from pyxet._async.bridge import blocking_call
 from pyxet._async.layers import close_layers
-from pyxet._async.readahead import ReadAhead
-from pyxet._async.view import Info
 from pyxet._async.writing import Writing
 from pyxet.errors import TransactionError
 
@@ -37,107 +31,6 @@ if TYPE_CHECKING:
 
 # What a blocking file collects before it goes through the bridge, in bytes.
 _PIECE: Final = 2 * 1024 * 1024
-# What ``readline`` on a binary file asks for at once, in bytes.
-_LINE_BLOCK: Final = 64 * 1024
-
-Fetch = Callable[[int, int], Awaitable[bytes]]
-
-
-class _AheadCache(BaseCache):  # type: ignore[misc]  # fsspec is not typed
-    """`ReadAhead` as fsspec's files want it."""
-
-    name = "xet"
-
-    def __init__(self, ahead: ReadAhead, loop: asyncio.AbstractEventLoop, size: int) -> None:
-        super().__init__(_PIECE, None, size)
-        self._ahead = ahead
-        self._loop = loop
-
-    def _fetch(self, start: int | None, stop: int | None) -> bytes:
-        start, stop = start or 0, self.size if stop is None else min(stop, self.size)
-        if start >= stop:
-            return b""
-        held = self._ahead.held(start, stop)
-        return held if held is not None else blocking_call(self._loop, self._ahead.read, start, stop)
-
-    def close(self) -> None:
-        self._ahead.abandon()
-
-
-class XetReadFile(AbstractBufferedFile):  # type: ignore[misc]  # fsspec is not typed
-    """A file that is open for reading, blocking.
-
-    Parameters
-    ----------
-    fs, path, info:
-        The file system, the path as it was asked for, and what is there.
-    pinned:
-        The path with the commit in it, for pickling; ``None`` for content that is in no commit.
-    fetch:
-        Gets bytes of the version that was opened.
-    block_size, cache_type, cache_options:
-        One of fsspec's caches instead of reading ahead adaptively.
-    """
-
-    def __init__(
-        self,
-        fs: AsyncXetFileSystem,
-        path: str,
-        info: Info,
-        *,
-        pinned: str | None,
-        fetch: Fetch,
-        loop: asyncio.AbstractEventLoop,
-        read_ahead: int,
-        block_size: int | None = None,
-        cache_type: str | None = None,
-        cache_options: dict[str, Any] | None = None,
-    ) -> None:
-        self._fetch = fetch
-        self._loop = loop
-        self._pinned = pinned
-        self._details = info
-        super().__init__(
-            fs, path, "rb", block_size or "default", cache_type=cache_type or "none", cache_options=cache_options,
-            size=info["size"],
-        )  # fmt: skip
-        if cache_type is None:
-            self.cache = _AheadCache(ReadAhead(fetch, self.size, read_ahead, info.get("xet_hash")), loop, self.size)
-
-    def _fetch_range(self, start: int, end: int) -> bytes:
-        return blocking_call(self._loop, self._fetch, start, min(end, self.size))  # type: ignore[arg-type]
-
-    def readuntil(self, char: bytes = b"\n", blocks: int | None = None) -> bytes:
-        """Up to and including the next ``char``, or to the end."""
-        return bytes(super().readuntil(char, blocks or _LINE_BLOCK))
-
-    def readall(self) -> bytes:
-        """All that is left."""
-        return bytes(self.read())
-
-    def close(self) -> None:
-        """Let go of what was read ahead."""
-        # fsspec's own did not close caches before its version 2026.7.
-        if isinstance(self.cache, _AheadCache):
-            self.cache.close()
-        super().close()
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        if self._pinned is None:
-            raise TransactionError(f"{self.path!r} is pending in a transaction, which stays in its process")
-        cache = getattr(self.cache, "name", None)
-        return _reopen, (self.fs, self._pinned, self.blocksize, self.loc, None if cache == "xet" else cache)
-
-    def __del__(self) -> None:
-        cache = getattr(self, "cache", None)
-        if isinstance(cache, _AheadCache):
-            cache.close()
-
-
-def _reopen(fs: Any, path: str, block_size: int, position: int, cache_type: str | None) -> Any:
-    file = fs.open(path, "rb", block_size=block_size, cache_type=cache_type)
-    file.seek(position)
-    return file
 
 
 class XetWriteFile(AbstractBufferedFile):  # type: ignore[misc]  # fsspec is not typed
@@ -356,149 +249,6 @@ def _raised_in_block(file: XetWriteFile) -> bool:
                 return any(argument is not None for argument in local.get("args", ()))
         frame = frame.f_back
     return False
-
-
-class _Archive(ZipFile):
-    """An archive that `ZippedMember` closes. Dropped together with its member, its parent would raise."""
-
-    def __del__(self) -> None:
-        pass
-
-
-class ZippedMember(io.BufferedIOBase):
-    """The one member of a zip archive, as fsspec's codec ``zip`` makes it, and the archive, which ends with it."""
-
-    def __init__(self, raw: XetWriteFile) -> None:
-        self._archive = _Archive(raw, "w")
-        self._member = self._archive.open("file", "w")
-
-    def write(self, data: Any) -> int:
-        """Add bytes to the member."""
-        return self._member.write(data)
-
-    def tell(self) -> int:
-        """Bytes of uncompressed content so far."""
-        return self._member.tell()
-
-    def close(self) -> None:
-        """End the member and the archive."""
-        try:
-            self._member.close()
-        finally:
-            try:
-                self._archive.close()
-            finally:
-                super().close()
-
-
-class CompressedWriter(io.BufferedIOBase):
-    """A compressing wrapper and the file beneath it, which closes with it: the codecs of the library leave it open.
-
-    Parameters
-    ----------
-    inner:
-        The codec's file object, which writes to ``raw``.
-    """
-
-    def __init__(self, inner: Any, raw: XetWriteFile) -> None:
-        self._inner = inner
-        self._raw = raw
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: Any) -> int:
-        """Compress bytes."""
-        return int(self._inner.write(data))
-
-    def flush(self) -> None:
-        """Let the codec pass on what it has."""
-        if not self.closed:
-            self._inner.flush()
-
-    def tell(self) -> int:
-        """Bytes of uncompressed content so far."""
-        return int(self._inner.tell())
-
-    @property
-    def closed(self) -> bool:
-        """Whether the file beneath is closed."""
-        return bool(self._raw.closed)
-
-    def close(self) -> None:
-        """End the compressed stream and the file."""
-        if self.closed:
-            self._end_codec()
-            return
-        try:
-            self._inner.close()
-        except BaseException:
-            self._raw.discard()
-            raise
-        self._raw.close()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is not None and not self.closed:
-            self._raw.discard()
-        self.close()
-
-    def _end_codec(self) -> None:
-        """Nothing where the codec has ended; of a file that was discarded, it may say what it wants."""
-        with suppress(Exception):
-            self._inner.close()
-
-    def _dealloc_warn(self, source: object) -> None:
-        self._raw._dealloc_warn(source)
-
-    def __del__(self) -> None:
-        raw = getattr(self, "_raw", None)
-        if raw is not None:
-            try:
-                raw._dealloc_warn(self)
-            finally:
-                self._end_codec()
-
-
-class XetTextFile(io.TextIOWrapper):
-    """Text over a file that is written; a block that raises discards it whatever was raised before."""
-
-    def __init__(self, beneath: XetWriteFile | CompressedWriter, **options: Any) -> None:
-        super().__init__(beneath, **options)  # type: ignore[arg-type]  # it is a buffer in all that matters here
-        self._beneath = beneath
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is not None and not self.closed:
-            self._beneath.__exit__(kind, error, trace)
-        self.close()
-
-
-class AsyncXetReadFile(AbstractAsyncStreamedFile):  # type: ignore[misc]  # fsspec is not typed
-    """A file that is open for reading, asynchronous: ``read`` and ``close`` are awaited, ``seek`` and ``tell`` are not."""
-
-    def __init__(self, fs: AsyncXetFileSystem, path: str, info: Info, *, fetch: Fetch, read_ahead: int) -> None:
-        self._details = info
-        super().__init__(fs, path, "rb", cache_type="none", size=info["size"])
-        self._ahead = ReadAhead(fetch, self.size, read_ahead, info.get("xet_hash"))
-
-    async def _fetch_range(self, start: int, end: int) -> bytes:
-        held = self._ahead.held(start, end)
-        return held if held is not None else await self._ahead.read(start, end)
-
-    async def close(self) -> None:
-        """Let go of what was read ahead."""
-        self.closed = True
-        await self._ahead.aclose()
-
-    def __del__(self) -> None:
-        if not self.closed:
-            self._ahead.abandon()
 
 
 class AsyncXetWriteFile(AbstractAsyncStreamedFile):  # type: ignore[misc]  # fsspec is not typed
