@@ -7,13 +7,13 @@ from contextlib import aclosing
 
 from pyxet._async.base import at_home
 from pyxet._async.hub import Hub
-from pyxet._async.listing import Listing
+from pyxet._async.searching import Searching
 from pyxet._async.view import Found, Info, View
 from pyxet.errors import XetURLError
 from pyxet.urls import XetURL
 
 
-class Scanning(Listing):
+class Scanning(Searching):
     """See `AsyncXetFileSystem`."""
 
     async def _scan(self, path: str, dates: bool = False) -> AsyncIterator[list[Info]]:

@@ -18,7 +18,7 @@ from fsspec.utils import isfilelike, stringify_path
 
 from pyxet._async.base import at_home
 from pyxet._async.changes import ChangeSet, Pending, PendingWriter
-from pyxet._async.editing import Editing
+from pyxet._async.copying import Copying
 from pyxet._async.fanout import in_thread, run_all
 from pyxet._async.spool import Spooled
 from pyxet.errors import BadRequestError, ConfigError, IntegrityError, XetURLError
@@ -112,7 +112,7 @@ class Stage:
         await self._changes.discard()
 
 
-class Staging(Editing):
+class Staging(Copying):
     """See `AsyncXetFileSystem`."""
 
     async def new_stage(self, repo: RepoId, branch: str) -> Stage:
