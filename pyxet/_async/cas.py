@@ -8,10 +8,10 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from typing import Final
 
-from pyxet._async.exchange import Answer, Body
+from pyxet._async.exchange import Answer, Body, is_transient, never
 from pyxet._async.fanout import SingleFlight, in_thread
 from pyxet._async.hub import Hub, Scope
-from pyxet._async.transport import Transport, is_transient, never
+from pyxet._async.transport import Transport
 from pyxet._async.windows import Windows
 from pyxet.errors import (
     AccessDeniedError,

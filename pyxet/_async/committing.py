@@ -17,8 +17,9 @@ from typing import Final, overload
 import msgspec
 
 from pyxet._async.changes import ChangeSet
+from pyxet._async.exchange import is_transient
 from pyxet._async.spool import Spooled
-from pyxet._async.transport import is_refused, is_transient
+from pyxet._async.transport import is_refused
 from pyxet.errors import (
     AlreadyExistsError,
     BadRequestError,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
+from functools import partial
 from typing import Final, TypeAlias
 
 from pyxet._async.fanout import ordered_window, run_all
@@ -92,7 +93,7 @@ class Comparison:
 
         open_sides = [0, 1]
         while open_sides:
-            pages = await run_all([lambda side=side: following(side) for side in open_sides], limit=2)  # type: ignore[misc]  # mypy knows no lambdas with defaults
+            pages = await run_all([partial(following, side) for side in open_sides], limit=2)
             for side, page in zip(list(open_sides), pages, strict=True):
                 if page is None:
                     open_sides.remove(side)

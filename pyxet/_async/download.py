@@ -13,6 +13,7 @@ import io
 import itertools
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from functools import partial
 from typing import Final
 
 from pyxet._async.cas import Cas, UrlExpiredError
@@ -93,7 +94,7 @@ class Downloader:
         """Byte ranges (start, end) of one file; those nearer than ``max_gap`` bytes to each other are read as one."""
         merged = coalesce_ranges(ranges, max_gap=max_gap, max_size=WINDOW)
         contents = await run_each(
-            (lambda item=item: self.read(file, item.start, item.end) for item in merged),  # type: ignore[misc]  # mypy knows no lambdas with defaults
+            (partial(self.read, file, item.start, item.end) for item in merged),
             limit=_RANGES_AT_ONCE,
         )
         results: list[bytes | Exception] = [b""] * len(ranges)
@@ -211,7 +212,7 @@ class Downloader:
             zip(
                 fetches,
                 await run_all(
-                    (lambda fetch=fetch: self._fetch(cas, fetch, verify) for fetch in fetches),  # type: ignore[misc]  # mypy knows no lambdas with defaults
+                    (partial(self._fetch, cas, fetch, verify) for fetch in fetches),
                     limit=_RANGES_AT_ONCE,
                 ),
                 strict=True,

@@ -15,6 +15,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -121,7 +122,7 @@ class SmallFiles:
                 else:
                     results[index] = content
             rest = await run_each(
-                (lambda index=index: alone(files[index]) for index in left),  # type: ignore[misc]
+                (partial(alone, files[index]) for index in left),
                 limit=_FETCHES_AT_ONCE,
             )
             self._judge(repo, brought, rest)
@@ -129,7 +130,7 @@ class SmallFiles:
                 results[index] = found
 
         batches = self._batches(files)
-        await run_all((lambda batch=batch: read(batch) for batch in batches), limit=_BATCHES_AT_ONCE)  # type: ignore[misc]
+        await run_all((partial(read, batch) for batch in batches), limit=_BATCHES_AT_ONCE)
         return results
 
     async def download_all(self, items: Sequence[Placed]) -> None:
@@ -150,7 +151,7 @@ class SmallFiles:
             self._judge(wanted[0].file.repo, brought, done)
 
         batches = self._batches([item.file for item in items])
-        await run_all((lambda batch=batch: download(batch) for batch in batches), limit=_BATCHES_AT_ONCE)  # type: ignore[misc]
+        await run_all((partial(download, batch) for batch in batches), limit=_BATCHES_AT_ONCE)
 
     async def read(self, file: RemoteFile, alone: Alone) -> bytes:
         """The content of one small file, with others that are asked for at the same time."""
@@ -217,7 +218,7 @@ class SmallFiles:
         wanted = _sensible(plans, sizes)
         fetches = list(dict.fromkeys(part.fetch for plan in wanted.values() for part in plan.terms))
         bodies = await run_each(
-            (lambda fetch=fetch: _body(cas, fetch) for fetch in fetches),  # type: ignore[misc]
+            (partial(_body, cas, fetch) for fetch in fetches),
             limit=_FETCHES_AT_ONCE,
         )
         arrived: dict[FetchRange, list[bytes]] = {}

@@ -7,6 +7,7 @@ import os
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, NamedTuple
 
 from pyxet._async.cas import Cas
@@ -129,7 +130,7 @@ class Packer:
         async with self._lock:
             unknown = [value for value in values if self.places.find(value) is None]
         answers = await run_all(
-            (lambda value=value: self._cas.query_chunk(value) for value in unknown),  # type: ignore[misc]  # mypy knows no lambdas with defaults
+            (partial(self._cas.query_chunk, value) for value in unknown),
             limit=_QUERIES_AT_ONCE,
         )
         shards = [shard for shard in answers if shard is not None]

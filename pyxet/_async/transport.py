@@ -7,7 +7,6 @@ import logging
 import os
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
 from typing import Final
 from urllib.parse import urljoin
 
@@ -24,7 +23,6 @@ from pyxet._async.exchange import (
     detail_of,
     is_busy,
     is_transient,
-    never,
     retry_after,
     skipped,
     sliced,
@@ -39,8 +37,6 @@ from pyxet.errors import (
     RequestTimeoutError,
     error_from_response,
 )
-
-__all__ = ["Query", "StreamAnswer", "Transport", "is_refused", "is_transient", "never"]
 
 _SMALL_BODY: Final = 64 * 1024
 # A body of so many slices at the most is summed up and sent without a thread.
@@ -90,11 +86,6 @@ class StreamAnswer:
             if self._bandwidth is not None:
                 await metered(len(piece), self._bandwidth, spent=True)
         return piece
-
-    async def chunks(self) -> AsyncGenerator[bytes, None]:
-        """The pieces of the body."""
-        while piece := await self.piece():
-            yield piece
 
     async def read(self) -> bytes:
         """The whole body, or what is left of it."""
@@ -203,29 +194,6 @@ class Transport:
             failed = error
         await asyncio.sleep(self._wait(1, failed))
         return await self._retrying(retry)(once)
-
-    @asynccontextmanager
-    async def stream(
-        self,
-        method: str,
-        url: str,
-        *,
-        what: str,
-        bearer: str | None = None,
-        params: Query | None = None,
-        headers: Mapping[str, str] | None = None,
-        body: Body | None = None,
-        redirect: bool = False,
-    ) -> AsyncIterator[StreamAnswer]:
-        """Send a request once and give the answer while its body arrives. Raises like `request`.
-
-        It counts as one of the process's requests until the block ends, so the block must not wait for another one.
-        """
-        answer = await self._open(method, url, what, bearer, params, headers, body, redirect)
-        try:
-            yield answer
-        finally:
-            answer.close()
 
     async def ranged(
         self,

@@ -12,7 +12,6 @@ MIB: Final = 1024 * 1024
 
 MIN_CHUNK: Final = 8 * KIB
 MAX_CHUNK: Final = 128 * KIB
-TARGET_CHUNK: Final = 64 * KIB
 # A chunk ends where these 16 bits of the gear hash are zero.
 GEAR_MASK: Final = 0xFFFF_0000_0000_0000
 

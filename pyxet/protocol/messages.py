@@ -262,8 +262,6 @@ class CommitDeletedPath(HubStruct):
     path: str
 
 
-CommitValue = CommitHeader | CommitFile | CommitLfsFile | CommitDeletedPath
-
 COMMIT_KEYS: dict[str, type[HubStruct]] = {
     "header": CommitHeader,
     "file": CommitFile,
@@ -313,10 +311,6 @@ class CommitAnswer(HubStruct):
     commit_oid: str
     commit_url: str
     pull_request_url: str | None = None
-
-
-class ErrorAnswer(HubStruct):
-    error: str | None = None
 
 
 # -- Xet tokens --------------------------------------------------------------------------------------------------------
