@@ -325,6 +325,24 @@ async def test_cancelled_uploads_leave_nothing(tmp_path: Path) -> None:
         await check_clean()
 
 
+async def test_a_write_that_is_cancelled_while_another_one_goes_on_gives_back_its_memory() -> None:
+    async with world() as it:
+        uploader = it.uploader()
+        writer = uploader.writer()
+        await writer.write(b"x" * 1000)
+        before = WRITE_MEMORY.in_use
+        async with writer._lock:
+            writing = asyncio.create_task(writer.write(bytes(3 * MIB)))
+            async with asyncio.timeout(60):
+                while WRITE_MEMORY.in_use == before:
+                    await asyncio.sleep(0)
+            writing.cancel()
+            await asyncio.wait([writing])
+        assert writing.cancelled()
+        assert WRITE_MEMORY.in_use == before
+        await uploader.aclose()
+
+
 async def test_a_cancelled_read_of_a_pipe_is_not_waited_for() -> None:
     reader, writer = os.pipe()
     async with world() as it:

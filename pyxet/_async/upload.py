@@ -297,7 +297,12 @@ class ContentWriter:
             piece = view[at : at + _READ]
             # Not under the lock: those who need the memory may be waiting for what this writer holds already.
             await self._uploader.account.take(len(piece))
-            async with self._lock:
+            try:
+                await self._lock.acquire()
+            except BaseException:
+                self._uploader.account.give(len(piece))
+                raise
+            try:
                 self.size += len(piece)
                 if not self._waiting and len(piece) >= RUN:
                     # Bytes do not change, so they need no copy.
@@ -310,6 +315,8 @@ class ContentWriter:
                 self._uploader.account.rest(len(piece))
                 if len(self._waiting) >= RUN:
                     await self._run_waiting()
+            finally:
+                self._lock.release()
 
     async def push(self) -> None:
         """Do not wait for more before what was written is on its way."""
