@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 
 from pyxet._async.changes import ChangeSet
 from pyxet._async.client import Client
@@ -102,7 +101,7 @@ class Edits:
 
     async def _commit_one(self, changes: ChangeSet, committer: Committer) -> None:
         revisions = self._client.revisions
-        heard, sent = revisions.last_heard(changes.repo, changes.branch), time.monotonic()
+        before = revisions.mark(changes.repo, changes.branch)
         try:
             commit = await committer.commit()
         except BaseException as error:
@@ -121,7 +120,7 @@ class Edits:
                 # Others may have made commits since, before it was found.
                 revisions.drop(changes.repo, changes.branch)
             else:
-                revisions.note_own(changes.repo, changes.branch, commit.id, heard, sent)
+                revisions.note_own(changes.repo, changes.branch, commit.id, before)
             self.made.append((changes.path, commit))
 
     async def discard(self) -> None:

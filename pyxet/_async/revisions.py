@@ -41,6 +41,13 @@ class _Known(NamedTuple):
 _NOTHING: Final = _Known("", 0.0, 0.0)
 
 
+class Mark(NamedTuple):
+    """A moment, and when a revision had last been heard of then."""
+
+    moment: float
+    heard: float
+
+
 class Revisions:
     """Commits of the revisions of one client's repositories."""
 
@@ -101,10 +108,10 @@ class Revisions:
         before a commit of ours.
         """
         with self._lock:
-            if asked >= self.last_heard(repo, revision):
+            if asked >= self._last_heard(repo, revision):
                 self._known[repo, revision] = _Known(commit, asked, asked)
 
-    def last_heard(self, repo: RepoId, revision: str) -> float:
+    def _last_heard(self, repo: RepoId, revision: str) -> float:
         """When the revision's commit was last asked for, made or forgotten, as far as it was told here."""
         return max(
             self._known.get((repo, revision), _NOTHING).heard,
@@ -112,22 +119,19 @@ class Revisions:
             self._forgotten.get(None, 0.0),
         )
 
-    def note_own(self, repo: RepoId, branch: str, commit: str, heard: float, sent: float) -> None:
-        """Remember a commit of ours.
+    def mark(self, repo: RepoId, branch: str) -> Mark:
+        """What `note_own` wants to know of the time before a commit was sent."""
+        return Mark(time.monotonic(), self._last_heard(repo, branch))
+
+    def note_own(self, repo: RepoId, branch: str, commit: str, before: Mark) -> None:
+        """Remember a commit of ours. It is as old as its request: others may have made another one before the answer came.
 
         If the branch was heard of meanwhile, as from another commit of ours at the same time, which one is the newer is not
         sure: the branch is asked for the next time.
-
-        Parameters
-        ----------
-        heard:
-            What `last_heard` told before it was sent.
-        sent:
-            When that was: others may have made another commit before the answer came.
         """
         with self._lock:
-            is_newest = self.last_heard(repo, branch) == heard
-            self._known[repo, branch] = _Known(commit if is_newest else "", sent, time.monotonic())
+            is_newest = self._last_heard(repo, branch) == before.heard
+            self._known[repo, branch] = _Known(commit if is_newest else "", before.moment, time.monotonic())
 
     def forget(self, repo: RepoId | None = None) -> None:
         """Forget the commits of one repository, or of all."""
