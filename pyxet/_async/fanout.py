@@ -90,7 +90,7 @@ class Budget:
                 self._grant()
             else:
                 # It was granted while the cancellation was on its way.
-                self.release(amount)
+                self._take_back(waiter)
             raise
 
     def release(self, amount: int) -> None:
@@ -139,12 +139,18 @@ class Budget:
                 waiter.loop.call_soon_threadsafe(_wake, waiter.granted)
             except RuntimeError:
                 # Its loop is closed, so nobody waits any more.
-                self.release(waiter.amount)
+                self._take_back(waiter)
         if pressing:
             for reference in list(self._pressed):
                 method = reference()
                 if method is not None:
                     method()
+
+    def _take_back(self, waiter: _Waiter) -> None:
+        """Release what was granted to a waiter that has no use for it; once, as its coroutine may end later on."""
+        with self._lock:
+            amount, waiter.amount = waiter.amount, 0
+        self.release(amount)
 
 
 def _wake(future: asyncio.Future[None]) -> None:
