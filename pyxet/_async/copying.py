@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable
 from contextlib import aclosing
+from functools import partial
 from glob import has_magic
 from typing import Any, Literal
 
@@ -110,7 +110,7 @@ class Copying(Editing):
                 continue
             view, item = self.expect(there)
             if not item.is_folder:
-                jobs.append(self._copy_job(edits, view, item, target))
+                jobs.append(partial(self._copy_one, edits, view, item, target))
                 copied[source] = self._strip_protocol(target)
         # A source may be the target of another one, as when two files swap their names.
         gone = copied.keys() - copied.values() if move else set()
@@ -120,12 +120,6 @@ class Copying(Editing):
         await self._delete_files(edits, sorted(in_the_way))
         await run_all(jobs, limit=self.limits.concurrency)
         await self._delete_files(edits, sorted(gone - in_the_way))
-
-    def _copy_job(self, edits: Edits, view: View, found: Found, path: str) -> Callable[[], Awaitable[None]]:
-        async def copy() -> None:
-            await self._copy_one(edits, view, found, path)
-
-        return copy
 
     async def _copy_names(
         self, path1: Any, path2: Any, recursive: bool, maxdepth: int | None
