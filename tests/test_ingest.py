@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import pytest
@@ -65,6 +66,21 @@ def test_one_file(xet: XetFS, main: str, tmp_path: Path) -> None:
     report = pyxet.ingest(tmp_path / "one.bin", f"{main}/raw", fs=xet)
     assert report.files == 1
     assert xet.cat_file(f"{main}/raw/one.bin") == b"\0one"
+
+
+class FoldersOnly(SourceFileSystem):
+    """Lists folders and nothing else, as SFTP servers do."""
+
+    def ls(self, path: str, detail: bool = True, **kwargs: Any) -> list[Any]:
+        if self._strip_protocol(path) in self.files:
+            raise NotADirectoryError(path)
+        return super().ls(path, detail, **kwargs)
+
+
+def test_one_file_of_a_system_that_lists_no_files(xet: XetFS, main: str, notes: Path) -> None:
+    source = FoldersOnly({"top/a": 1000}, str(notes))
+    assert pyxet.ingest("top/a", f"{main}/raw", source_fs=source, fs=xet).files == 1
+    assert xet.info(f"{main}/raw/a")["size"] == 1000
 
 
 def test_from_a_repository_to_another(xet: XetFS, repo: str, main: str) -> None:

@@ -18,6 +18,8 @@ _SIGNS: Final = (
     "ETag", "etag", "VersionId", "version_id", "generation", "md5", "md5Hash", "content_md5", "crc32c", "sha256",
     "blob_id", "mtime", "LastModified", "last_modified", "modified", "updated", "created", "ino",
 )  # fmt: skip
+# Where a name may be both a file's and the beginning of others'. Elsewhere listing a file may fail, or read all of it.
+_OBJECT_STORES: Final = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oss", "obs", "tos"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,14 +105,13 @@ class Source:
         self.fs.invalidate_cache()
         top = self.fs.info(self._root)
         if top["type"] != "directory":
-            is_folder = self._is_folder_as_well()
-            if is_folder and not self._is_written_as_folder:
+            if not self._is_folder_as_well():
+                yield _taken(posixpath.basename(self._root), self._root, top)
+                return
+            if not self._is_written_as_folder:
                 raise ConfigError(
                     f"{self.name} is a file and a folder; with a slash at its end, {self.name}/, it is the folder"
                 )
-            if not is_folder:
-                yield _taken(posixpath.basename(self._root), self._root, top)
-                return
         waiting = [self._root]
         while waiting:
             folder = waiting.pop()
@@ -141,8 +142,8 @@ class Source:
 
     def _is_folder_as_well(self) -> bool:
         """Whether there is anything below the name of a file, as there may be in an object store."""
-        if "http" in self.fs.protocol:
-            # There a listing of a file is all of its content, searched for links.
+        protocol = self.fs.protocol
+        if _OBJECT_STORES.isdisjoint((protocol,) if isinstance(protocol, str) else protocol):
             return False
         return any(str(entry["name"]).rstrip("/") != self._root for entry in self.fs.ls(self._root, detail=True))
 
