@@ -17,6 +17,7 @@ import pytest
 from _contents import content
 from _faults import MIB, FaultProxy, gated, world
 from _proxied import asynchronous
+from _threads import held_by_a_thread
 from aiohttp import web
 from test_loops_and_forks import in_child
 from yarl import URL
@@ -258,22 +259,9 @@ def download(fs: XetFS, path: str, target: Path) -> bytes:
 def test_a_fork_while_another_thread_looks_for_leftovers(xet: XetFS, main: str, tmp_path: Path) -> None:
     xet.pipe_file(f"{main}/x", b"x" * 100)
     xet.pipe_file(f"{main}/y", content(6, MIB + 1))
-    held, done = threading.Event(), threading.Event()
-
-    def hold() -> None:
-        with leftovers._lock:
-            held.set()
-            done.wait()
-
-    thread = threading.Thread(target=hold)
-    thread.start()
-    held.wait()
-    try:
+    with held_by_a_thread(leftovers._lock):
         assert in_child("fork", download, xet, f"{main}/x", tmp_path / "x") == b"x" * 100
         assert in_child("fork", download, xet, f"{main}/y", tmp_path / "y") == content(6, MIB + 1)
-    finally:
-        done.set()
-        thread.join()
 
 
 def dropped(held: list[Any]) -> list[int]:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from _threads import held_by_a_thread
 from blockbuster import blockbuster_ctx
 
 import pyxet
@@ -237,22 +238,12 @@ def test_a_forked_child_reads_and_writes(xet: XetFS, path: str) -> None:
 
 
 def test_a_fork_while_another_thread_holds_the_locks(xet: XetFS, path: str) -> None:
-    catalog = shared_client(Settings(xet.credential, xet._limits, xet._retry, xet._timeouts)).catalog
-    held, done = threading.Event(), threading.Event()
-
-    def hold() -> None:
-        with client._lock, config._login_lock, local._lock, ALLOWANCE._lock, catalog._lock:
-            held.set()
-            done.wait()
-
-    thread = threading.Thread(target=hold)
-    thread.start()
-    held.wait()
-    try:
+    ours = shared_client(Settings(xet.credential, xet._limits, xet._retry, xet._timeouts))
+    modules = (client._lock, config._login_lock, local._lock, ALLOWANCE._lock)
+    with held_by_a_thread(*modules, ours.catalog._lock, ours.revisions._lock):
         assert in_child("fork", with_new_instances, access_of(xet), path) == CONTENT
-    finally:
-        done.set()
-        thread.join()
+        assert in_child("fork", xet.cat_file, path) == CONTENT
+        assert in_child("fork", xet.pipe_file, f"{path}2", b"x") is None
 
 
 def access_of(fs: XetFS) -> dict[str, Any]:
