@@ -212,6 +212,7 @@ async def stop(runner: web.AppRunner) -> None:
         server = site._server
         if isinstance(server, asyncio.Server):
             for listening in server.sockets:
+                # Loops without readers, as of Windows, accept in another way.
                 with suppress(NotImplementedError):
                     loop.remove_reader(listening.fileno())
     for _ in range(5):
