@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import IO, Final, overload
 
 from pyxet._async.client import Client
+from pyxet._async.content import ContentWriter
 from pyxet._async.download import Downloader
 from pyxet._async.fanout import in_thread
 from pyxet._async.localfiles import LocalFiles
 from pyxet._async.sharing import share
 from pyxet._async.spool import Spool, Spooled
-from pyxet._async.upload import ContentWriter, Uploader
+from pyxet._async.upload import Uploader
 from pyxet.errors import BadRequestError, FormatError, TransactionError
 from pyxet.protocol.hashing import Buffer
 from pyxet.protocol.messages import PreuploadFile, PreuploadMode, TreeEntry
