@@ -17,8 +17,8 @@ from pyxet.errors import __all__ as _errors
 
 if TYPE_CHECKING:
     from pyxet import testing
-    from pyxet._async.filesystem import AsyncXetFileSystem
-    from pyxet._async.transaction import Transaction
+    from pyxet._async.changes.transaction import Transaction
+    from pyxet._async.fs.filesystem import AsyncXetFileSystem
     from pyxet.config import Limits, RetryPolicy, Timeouts, login, logout
     from pyxet.fs import XetFS
     from pyxet.ingestion.driver import ingest
@@ -53,7 +53,7 @@ __all__ += _errors
 # Public names and the modules they are in. To add one: here, in the block for type checkers, and in `__all__`; a test
 # compares the three.
 _HOMES: Final = {
-    "AsyncXetFileSystem": "pyxet._async.filesystem",
+    "AsyncXetFileSystem": "pyxet._async.fs.filesystem",
     "Commit": "pyxet.types",
     "FilePointer": "pyxet.types",
     "IngestFailure": "pyxet.types",
@@ -62,7 +62,7 @@ _HOMES: Final = {
     "PathChange": "pyxet.types",
     "RetryPolicy": "pyxet.config",
     "Timeouts": "pyxet.config",
-    "Transaction": "pyxet._async.transaction",
+    "Transaction": "pyxet._async.changes.transaction",
     "XetFS": "pyxet.fs",
     "XetURL": "pyxet.urls",
     "ingest": "pyxet.ingestion.driver",

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from pyxet._async.transaction import Transaction
+from pyxet._async.changes.transaction import Transaction
 from pyxet.fs import XetFS
 from pyxet.urls import SCHEME
 

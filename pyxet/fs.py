@@ -15,12 +15,12 @@ from fsspec.compression import compr
 from fsspec.core import get_compression
 from fsspec.utils import stringify_path
 
-from pyxet._async.base import FileSystemBase, is_url
-from pyxet._async.editing import write_mode
-from pyxet._async.filesystem import AsyncXetFileSystem
-from pyxet._async.readers import XetReadFile
-from pyxet._async.wrappers import CompressedWriter, XetTextFile, ZippedMember
-from pyxet._async.writers import XetWriteFile
+from pyxet._async.files.read import XetReadFile
+from pyxet._async.files.wrappers import CompressedWriter, XetTextFile, ZippedMember
+from pyxet._async.files.write import XetWriteFile
+from pyxet._async.fs.base import FileSystemBase, is_url
+from pyxet._async.fs.editing import write_mode
+from pyxet._async.fs.filesystem import AsyncXetFileSystem
 from pyxet.errors import XetURLError
 
 P = ParamSpec("P")

@@ -7,7 +7,7 @@ from typing import Any
 
 from _faults import World
 
-from pyxet._async.download import Downloader
+from pyxet._async.download.reconstruct import Downloader
 from pyxet.config import Limits
 from pyxet.types import RemoteFile
 

@@ -21,9 +21,9 @@ import aiohttp
 from aiohttp import web
 
 from pyxet._async.client import Client, Settings
-from pyxet._async.fanout import READ_MEMORY, REQUESTS, WRITE_MEMORY
-from pyxet._async.transport import Transport
-from pyxet._async.upload import Uploader
+from pyxet._async.http.transport import Transport
+from pyxet._async.runtime.fanout import READ_MEMORY, REQUESTS, WRITE_MEMORY
+from pyxet._async.upload.session import Uploader
 from pyxet.config import Credential, Limits, RetryPolicy, Timeouts
 from pyxet.server.running import stop
 from pyxet.testing import LocalEndpoint, local_endpoint

@@ -14,7 +14,7 @@ from _proxied import proxied
 from _settled import check_budgets
 
 import pyxet
-from pyxet._async.transaction import _here
+from pyxet._async.changes.transaction import _here
 from pyxet.testing import LocalEndpoint, local_endpoint
 
 

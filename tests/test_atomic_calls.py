@@ -124,7 +124,7 @@ def test_content_of_every_size(xet: pyxet.XetFS, main: str, size: int, kind: str
 def test_many_small_files_are_registered_while_others_are_still_coming(
     shared_endpoint: LocalEndpoint, main: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pyxet._async.changes._REGISTERED_AT_ONCE", 500)
+    monkeypatch.setattr("pyxet._async.changes.changeset._REGISTERED_AT_ONCE", 500)
     with proxied(shared_endpoint) as (proxy, fs):
         files = {f"{main}/{number}.bin": BINARY + os.urandom(10) for number in range(1100)}
         with fs.transaction as tr:

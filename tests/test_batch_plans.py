@@ -10,7 +10,7 @@ from _batches import stored
 from _contents import content
 from _faults import World, world
 
-from pyxet._async.many import _decoded
+from pyxet._async.download.batches import _decoded
 from pyxet.errors import FormatError
 from pyxet.protocol.hashing import ZERO_HASH, Hash, chunk_hash, hash_from_hex, hash_to_hex
 from pyxet.protocol.messages import BatchReconstruction, WireFetchV1, WireRange, WireTerm

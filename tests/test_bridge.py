@@ -22,7 +22,7 @@ from fsspec.exceptions import FSTimeoutError
 
 import pyxet
 from pyxet import NotFoundError, RequestTimeoutError, TransactionError
-from pyxet._async.bridge import blocking_call, on_loop
+from pyxet._async.runtime.bridge import blocking_call, on_loop
 from pyxet.testing import LocalEndpoint
 
 MIB = 1024 * 1024

@@ -25,7 +25,7 @@ from _faults import (
     world,
 )
 
-from pyxet._async.download import Downloader
+from pyxet._async.download.reconstruct import Downloader
 from pyxet.errors import (
     AuthenticationError,
     FormatError,

@@ -12,9 +12,9 @@ import pytest
 from _contents import BINARY
 from _faults import FAST, FaultProxy, World, answer, check_clean, gated, world
 
-from pyxet._async.changes import ChangeSet, Pending
-from pyxet._async.edits import Edits
-from pyxet._async.spool import Spool
+from pyxet._async.changes.changeset import ChangeSet, Pending
+from pyxet._async.changes.edits import Edits
+from pyxet._async.changes.spool import Spool
 from pyxet.errors import BadRequestError, FormatError, PartialCommitError, ServerError, TransactionError
 from pyxet.types import RemoteFile, UploadedContent
 

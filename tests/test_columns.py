@@ -12,8 +12,8 @@ import pytest
 from _proxied import proxied
 from _settled import check_budgets, tasks_end
 
-from pyxet._async import columns
-from pyxet._async.readahead import ALLOWANCE, ReadAhead
+from pyxet._async.files import parquet_ahead as columns
+from pyxet._async.files.readahead import ALLOWANCE, ReadAhead
 from pyxet.errors import ServerError
 from pyxet.testing import LocalEndpoint
 

@@ -31,9 +31,9 @@ from _faults import (
 )
 from blockbuster import BlockBuster
 
-from pyxet._async.download import WINDOW, Downloader, _Target
-from pyxet._async.fanout import READ_MEMORY
-from pyxet._async.windows import FileChunk
+from pyxet._async.download.reconstruct import WINDOW, Downloader, _Target
+from pyxet._async.download.windows import FileChunk
+from pyxet._async.runtime.fanout import READ_MEMORY
 from pyxet.config import Limits, Timeouts
 from pyxet.errors import (
     AccessDeniedError,

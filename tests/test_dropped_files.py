@@ -30,7 +30,8 @@ MIB = 1024 * 1024
 @pytest.fixture
 def quiet_network(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Blocking calls that are made while objects are collected would wait for requests; there must be none."""
-    from pyxet._async import readers, writers
+    from pyxet._async.files import read as readers
+    from pyxet._async.files import write as writers
 
     made: list[str] = []
     for module in (readers, writers):

@@ -14,7 +14,7 @@ from _proxied import proxied
 
 import pyxet
 from pyxet import NotFoundError, ServerError
-from pyxet._async import catalog, revisions
+from pyxet._async.tree import catalog, revisions
 from pyxet.testing import LocalEndpoint
 
 CONTENT = [random.Random(seed).randbytes(300_000) for seed in range(3)]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pyxet._async.localfiles import LocalFiles
+from pyxet._async.upload.local_files import LocalFiles
 
 
 def some(folder: Path, count: int) -> list[Path]:

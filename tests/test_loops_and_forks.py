@@ -25,7 +25,7 @@ import pyxet
 from pyxet import AsyncXetFileSystem, TransactionError, XetFS, config, local
 from pyxet._async import client
 from pyxet._async.client import Settings, shared_client
-from pyxet._async.readahead import ALLOWANCE
+from pyxet._async.files.readahead import ALLOWANCE
 from pyxet.testing import LocalEndpoint
 
 # From Python 3.12 on, a fork of a process with threads warns: here they are what is tested.

@@ -11,8 +11,8 @@ from _batches import BATCH, read, reader, stored
 from _contents import content
 from _faults import FAST, MIB, PLAN, TOKEN, XORB, Act, answer, changed, check_clean, cut, flipped, silent, world
 
-from pyxet._async.download import Downloader
-from pyxet._async.many import SMALL
+from pyxet._async.download.batches import SMALL
+from pyxet._async.download.reconstruct import Downloader
 from pyxet.config import Limits
 from pyxet.errors import AccessDeniedError, IntegrityError, RateLimitedError, ServerError
 from pyxet.protocol.hashing import chunk_hash, hash_to_hex

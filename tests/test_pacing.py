@@ -13,10 +13,10 @@ import pytest
 from _faults import MIB, FaultProxy, answer, check_clean, world
 from aiohttp import web
 
-from pyxet._async import admission
-from pyxet._async.admission import Pacer, metered, pacer_of
-from pyxet._async.exchange import Body
-from pyxet._async.pacing import FLOOR, START, Meter, Pace, piece_size
+from pyxet._async.http import limiter as admission
+from pyxet._async.http.concurrency import FLOOR, START, Meter, Pace, piece_size
+from pyxet._async.http.limiter import Pacer, metered, pacer_of
+from pyxet._async.http.messages import Body
 from pyxet.config import Limits, RetryPolicy, Timeouts
 from pyxet.errors import RequestTimeoutError
 

@@ -22,9 +22,10 @@ import pytest
 from _contents import content
 from _faults import MIB, RESOLVE, XORB, World, answer, check_clean, cut, flipped, gated, silent, world
 
-from pyxet._async import leftovers, partial
-from pyxet._async.download import WINDOW, Downloader
-from pyxet._async.partial import download_to
+from pyxet._async.download import leftovers
+from pyxet._async.download import to_file as partial
+from pyxet._async.download.reconstruct import WINDOW, Downloader
+from pyxet._async.download.to_file import download_to
 from pyxet.config import Limits
 from pyxet.errors import AccessDeniedError, IntegrityError
 from pyxet.types import RemoteFile
@@ -349,8 +350,8 @@ async def test_a_killed_download_is_resumed(tmp_path: Path) -> None:
         "import asyncio, os, signal, sys\n"
         "from pathlib import Path\n"
         "from pyxet._async.client import Client, Settings\n"
-        "from pyxet._async.download import Downloader\n"
-        "from pyxet._async.partial import download_to\n"
+        "from pyxet._async.download.reconstruct import Downloader\n"
+        "from pyxet._async.download.to_file import download_to\n"
         "from pyxet.config import Credential, Limits, RetryPolicy, Timeouts\n"
         "from pyxet.types import RemoteFile\n"
         "from pyxet.urls import RepoId\n"

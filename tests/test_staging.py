@@ -31,7 +31,7 @@ from pyxet import (
     XetFS,
     XetURLError,
 )
-from pyxet._async.cas import Cas
+from pyxet._async.endpoint.cas import Cas
 from pyxet.testing import LocalEndpoint, local_endpoint
 from pyxet.types import FilePointer
 

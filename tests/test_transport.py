@@ -26,8 +26,8 @@ from _faults import (
     world,
 )
 
-from pyxet._async.exchange import Body
-from pyxet._async.transport import Transport, is_refused
+from pyxet._async.http.messages import Body
+from pyxet._async.http.transport import Transport, is_refused
 from pyxet.config import Credential, Limits, RetryPolicy, Timeouts
 from pyxet.errors import (
     AccessDeniedError,

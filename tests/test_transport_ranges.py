@@ -8,7 +8,7 @@ import pytest
 from _faults import FAST, WHOAMI, FaultProxy, answer, get, shared_endpoint, world
 from aiohttp import web
 
-from pyxet._async.exchange import Body
+from pyxet._async.http.messages import Body
 from pyxet.errors import ConnectionFailedError, FormatError, IntegrityError, RemoteError
 
 # -- ranges ------------------------------------------------------------------------------------------------------------

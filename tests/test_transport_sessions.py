@@ -14,9 +14,9 @@ import pytest
 from _faults import FAST, WHOAMI, FaultProxy, answer, check_clean, get, shared_endpoint, silent, world
 from aiohttp import web
 
-from pyxet._async import sessions
-from pyxet._async.pacing import START
-from pyxet._async.transport import Transport
+from pyxet._async.http import sessions
+from pyxet._async.http.concurrency import START
+from pyxet._async.http.transport import Transport
 from pyxet.config import Credential, Limits, Timeouts
 
 # -- sessions ----------------------------------------------------------------------------------------------------------
@@ -67,7 +67,7 @@ def test_a_session_for_each_loop_that_ends_with_it() -> None:
 # A program with a transport, a loop, and what asks a question.
 PROGRAM = """
 import asyncio, os, sys, threading
-from pyxet._async.transport import Transport
+from pyxet._async.http.transport import Transport
 from pyxet.config import Credential, Limits, RetryPolicy, Timeouts
 url, token = sys.argv[1:]
 transport = Transport(url, Credential(url, "test", token), limits=Limits(), retry=RetryPolicy(), timeouts=Timeouts())

@@ -19,12 +19,13 @@ from _contents import content
 from _faults import MIB, SHARD, UPLOAD, World, answer, check_clean, gated, shared_endpoint, silent, world
 from blockbuster import BlockBuster
 
-from pyxet._async import packing, upload
 from pyxet._async.client import Client, Settings
-from pyxet._async.content import RUN
-from pyxet._async.download import Downloader
-from pyxet._async.fanout import WRITE_MEMORY
-from pyxet._async.upload import Uploader, _shards
+from pyxet._async.download.reconstruct import Downloader
+from pyxet._async.runtime.fanout import WRITE_MEMORY
+from pyxet._async.upload import packing
+from pyxet._async.upload import session as upload
+from pyxet._async.upload.content import RUN
+from pyxet._async.upload.session import Uploader, _shards
 from pyxet.config import Credential, Limits, RetryPolicy, Timeouts
 from pyxet.errors import AccessDeniedError, ConflictError, ServerError, TransactionError
 from pyxet.protocol.hashing import chunk_hash, file_hash

@@ -8,13 +8,13 @@ import threading
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
-from pyxet._async.cas import Cas
-from pyxet._async.catalog import Catalog
-from pyxet._async.hub import Hub
-from pyxet._async.many import SmallFiles
-from pyxet._async.revisions import Revisions
-from pyxet._async.together import Ranges
-from pyxet._async.transport import Transport
+from pyxet._async.download.batches import SmallFiles
+from pyxet._async.download.together import Ranges
+from pyxet._async.endpoint.cas import Cas
+from pyxet._async.endpoint.hub import Hub
+from pyxet._async.http.transport import Transport
+from pyxet._async.tree.catalog import Catalog
+from pyxet._async.tree.revisions import Revisions
 from pyxet.config import Credential, Limits, RetryPolicy, Timeouts
 from pyxet.urls import RepoId
 

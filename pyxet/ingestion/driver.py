@@ -16,7 +16,7 @@ from fsspec.callbacks import DEFAULT_CALLBACK, Callback
 from fsspec.utils import stringify_path
 
 from pyxet import config
-from pyxet._async.exchange import is_transient
+from pyxet._async.http.messages import is_transient
 from pyxet.errors import BadRequestError, ConfigError, IngestError, XetError, XetURLError
 from pyxet.fs import XetFS
 from pyxet.ingestion.copying import Copied, Copier

@@ -1,0 +1,1 @@
+"""What is about to be committed: pending changes, transactions, commits."""

@@ -1,0 +1,505 @@
+"""The pending changes of one branch.
+
+The last operation on a path wins. Content is uploaded while the changes are collected; only the commit makes it visible.
+How small content is stored is the endpoint's decision, asked for in batches: as content of its own, or inside the commit.
+Content beyond a mebibyte always is content of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Final, overload
+
+from pyxet._async.changes.sharing import share
+from pyxet._async.changes.spool import Spool, Spooled
+from pyxet._async.client import Client
+from pyxet._async.download.reconstruct import Downloader
+from pyxet._async.runtime.fanout import in_thread
+from pyxet._async.upload.content import ContentWriter
+from pyxet._async.upload.local_files import LocalFiles
+from pyxet._async.upload.session import Uploader
+from pyxet.errors import BadRequestError, FormatError, TransactionError
+from pyxet.protocol.hashing import Buffer
+from pyxet.protocol.messages import PreuploadFile, PreuploadMode, TreeEntry
+from pyxet.types import FilePointer, RemoteFile, Totals, UploadedContent
+from pyxet.urls import RepoId, quote_revision
+
+MAX_SMALL: Final = 1024 * 1024
+_SAMPLE: Final = 512
+# Small contents wait for the endpoint's decision until there are so many, or so many bytes, of them.
+_BATCH_FILES: Final = 256
+_BATCH_BYTES: Final = 8 * 1024 * 1024
+_FILES_AT_ONCE: Final = 16
+# Files whose chunks are kept until they are registered together.
+_REGISTERED_AT_ONCE: Final = 4096
+# Pieces of a file object that is uploaded, in bytes.
+_PIECE: Final = 2 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A pending file.
+
+    Attributes
+    ----------
+    size:
+        Bytes of its content.
+    content:
+        Undecided bytes; a place in the spool (goes into the commit); stored content; or a file of a commit whose content
+        it shares.
+    """
+
+    size: int
+    content: bytes | Spooled | UploadedContent | RemoteFile
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """What must be true of a path when the commit is made."""
+
+    blob_id: str | None = None
+    absent: bool = False
+
+
+class ChangeSet:
+    """Pending changes of one branch.
+
+    Parameters
+    ----------
+    client, repo, branch:
+        Where they go.
+    base:
+        The branch's commit when the changes began; what lies beneath them.
+    parent_commit:
+        If given, none of our paths may have changed since that commit.
+
+    Attributes
+    ----------
+    files:
+        Pending files, and ``None`` for those that are deleted, by path.
+    guards:
+        What must be true of some of the paths at the commit.
+    spool:
+        Content that goes into the commit.
+    origins:
+        Of what is a copy: the path of the original in the commit beneath, or ``None`` if that is elsewhere.
+    """
+
+    def __init__(self, client: Client, repo: RepoId, branch: str, base: str, parent_commit: str | None) -> None:
+        self.client = client
+        self.repo = repo
+        self.branch = branch
+        self.base = base
+        self.parent_commit = parent_commit
+        self.files: dict[str, Pending | None] = {}
+        self.guards: dict[str, Guard] = {}
+        self.spool = Spool()
+        self.origins: dict[str, str | None] = {}
+        self._uploader = Uploader(client.cas(repo), client.limits)
+        # Of each folder: the paths of ``files`` below it, and how many of them are not deletions.
+        self._below: defaultdict[str, dict[str, None]] = defaultdict(dict)
+        self._alive: defaultdict[str, int] = defaultdict(int)
+        self._small: dict[str, bytes] = {}
+        self._small_bytes = 0
+        self._settling = asyncio.Lock()
+        self._reading = asyncio.Semaphore(_FILES_AT_ONCE)
+        self._local = LocalFiles(MAX_SMALL)
+        self._sealed = False
+        self._discarded = False
+
+    @property
+    def path(self) -> str:
+        """The branch as a path."""
+        return f"{self.repo.path}/{quote_revision(self.branch)}"
+
+    @property
+    def totals(self) -> Totals:
+        """What is pending so far."""
+        written, stats = self._alive[""], self._uploader.stats
+        return Totals(written, len(self.files) - written, stats.content, stats.deduplicated, stats.sent)
+
+    # -- collecting ----------------------------------------------------------------------------------------------------
+
+    async def write(
+        self, path: str, data: Buffer, guard: Guard | None = None, *, sha256: str | None = None
+    ) -> None:  # fmt: skip
+        """Write a file from bytes. See `upload`."""
+        writer = self.writer(path, guard, sha256)
+        try:
+            await writer.write(data)
+            await writer.close()
+        except BaseException:
+            await writer.discard()
+            raise
+
+    async def upload(
+        self,
+        path: str,
+        source: Path,
+        progress: Callable[[int], object],
+        guard: Guard | None = None,
+        *,
+        sized: Callable[[int], object] = lambda size: None,
+        sha256: str | None = None,
+    ) -> None:
+        """Write a file from a local one. ``sized`` is told its size in bytes, then ``progress`` what is done of it.
+
+        The ``sha256`` of its content, in hex, saves computing it where the file is large.
+        """
+        async with self._reading:
+            size, data = await self._local.peek(source)
+            sized(size)
+            if data is not None:
+                await self.put_small(path, data, guard)
+                progress(len(data))
+                return
+            content = await self._uploader.add(source, progress=progress, sha256=sha256)
+            self._put(path, Pending(content.size, content), guard)
+
+    async def upload_object(
+        self,
+        path: str,
+        source: IO[bytes],
+        progress: Callable[[int], object],
+        guard: Guard | None = None,
+        *,
+        sha256: str | None = None,
+    ) -> None:
+        """Write a file from a file object, from where it stands. See `upload`."""
+        writer = self.writer(path, guard, sha256)
+        try:
+            while data := await in_thread(source.read, _PIECE):
+                await writer.write(data)
+                progress(len(data))
+            await writer.close()
+        except BaseException:
+            await writer.discard()
+            raise
+
+    def writer(self, path: str, guard: Guard | None = None, sha256: str | None = None) -> PendingWriter:
+        """Write a file from content that comes in pieces."""
+        return PendingWriter(self, path, guard, sha256)
+
+    async def copy(self, path: str, source: RemoteFile | Pending) -> None:
+        """Write a file with the content of another one; nothing moves but small files in commits.
+
+        A file of another repository must be Xet content, see `share`.
+        """
+        if isinstance(source, Pending):
+            if isinstance(source.content, bytes):
+                await self.write(path, source.content)
+            else:
+                self._put(path, source, None)
+        elif source.sha256 is not None:
+            self._put(path, Pending(source.size, source), None)
+        else:
+            data = await Downloader(self.client).read(source)
+            [spooled] = await self._spooled([data])
+            self._put(path, Pending(len(data), spooled), None)
+
+    async def delete(self, paths: Collection[str]) -> None:
+        """Delete files that are there, pending or in the commit beneath."""
+        unsure = [path for path in paths if path in self.files]
+        beneath = await self.client.catalog.entries(self.repo, self.base, unsure) if unsure else {}
+        self._check_open()
+        for path in paths:
+            self._forget_small(path)
+            self.guards.pop(path, None)
+            if path not in self.files or (path in beneath and beneath[path].type == "file"):
+                self._set(path, None)
+            else:
+                self._unset(path)
+
+    async def put_small(self, path: str, data: bytes, guard: Guard | None) -> None:
+        """Keep small content until the endpoint says how to store it."""
+        self._put(path, Pending(len(data), data), guard)
+        self._small[path] = data
+        self._small_bytes += len(data)
+        if len(self._small) >= _BATCH_FILES or self._small_bytes >= _BATCH_BYTES:
+            await self._settle()
+
+    def put_stored(self, path: str, content: UploadedContent, guard: Guard | None) -> None:
+        """Name stored content."""
+        self._put(path, Pending(content.size, content), guard)
+
+    async def adopt(self, pointers: Sequence[FilePointer]) -> None:
+        """Write files whose content was staged, perhaps by another process."""
+        carried = {pointer.path: pointer.data for pointer in pointers if pointer.data is not None}
+        spooled = dict(zip(carried, await self._spooled(list(carried.values())), strict=True))
+        for pointer in pointers:
+            content: Spooled | UploadedContent | None = spooled.get(pointer.path)
+            if content is None:
+                content = UploadedContent(pointer.size, pointer.sha256, pointer.xet_hash or "")
+            self._put(pointer.path, Pending(pointer.size, content), None)
+
+    def content_writer(self, sha256: str | None) -> ContentWriter:
+        """A writer into this branch's uploader."""
+        return self._uploader.writer(sha256)
+
+    def _put(self, path: str, pending: Pending, guard: Guard | None) -> None:
+        self._check_open()
+        clash = next((folder for folder in folders_of(path) if self.files.get(folder) is not None), None)
+        if clash is not None or self.has_files_below(path):
+            raise BadRequestError(f"{self.path}/{clash or path} would be a file and a folder in one commit")
+        self._forget_small(path)
+        self._set(path, pending)
+        if guard is not None:
+            self.guards[path] = guard
+
+    def _check_open(self) -> None:
+        if self._sealed:
+            raise TransactionError("too late: these changes are being committed, or have ended")
+
+    def _set(self, path: str, pending: Pending | None) -> None:
+        more = (pending is not None) - (self.files.get(path) is not None)
+        self.files[path] = pending
+        self.origins.pop(path, None)
+        for folder in ("", *folders_of(path)):
+            self._below[folder][path] = None
+            self._alive[folder] += more
+
+    def _unset(self, path: str) -> None:
+        less = self.files.pop(path) is not None
+        self.origins.pop(path, None)
+        for folder in ("", *folders_of(path)):
+            del self._below[folder][path]
+            self._alive[folder] -= less
+
+    def _forget_small(self, path: str) -> None:
+        self._small_bytes -= len(self._small.pop(path, b""))
+
+    async def _spooled(self, contents: Sequence[bytes]) -> list[Spooled]:
+        self._check_discarded()
+        return await in_thread(lambda: [self.spool.append(data) for data in contents])
+
+    # -- looking through the changes -----------------------------------------------------------------------------------
+
+    @overload
+    def lookup(self, path: str) -> Pending | None: ...
+    @overload
+    def lookup(self, path: str, default: str) -> Pending | str | None: ...
+    def lookup(self, path: str, default: str | None = None) -> Pending | str | None:
+        """The pending file at a path, ``None`` if it is deleted, ``default`` if the changes say nothing of it."""
+        return self.files.get(path, default)
+
+    def deletes(self, path: str) -> bool:
+        """Whether the file at a path is deleted."""
+        return self.files.get(path, "beneath") is None
+
+    def under(self, folder: str) -> dict[str, Pending | None]:
+        """Pending files and deletions below a folder, by path."""
+        return {path: self.files[path] for path in self._below.get(folder, ())}
+
+    def has_files_below(self, folder: str) -> bool:
+        """Whether a pending file makes this a folder."""
+        return self._alive.get(folder, 0) > 0
+
+    async def read(self, path: str, pending: Pending, start: int, end: int) -> bytes:
+        """Bytes of a pending file. `TransactionError` if it never came to be more than that."""
+        self._check_discarded()
+        match pending.content:
+            case bytes():
+                return pending.content[start:end]
+            case Spooled():
+                return (await in_thread(self.spool.read, pending.content))[start:end]
+            case RemoteFile():
+                return await Downloader(self.client).read(pending.content, start, end)
+            case UploadedContent() as stored:
+                await self._uploader.flush()
+                file = RemoteFile(self.repo, self.base, path, stored.size, "", stored.sha256, stored.xet_hash)
+                return await Downloader(self.client).read(file, start, end)
+
+    async def is_same(self, pending: Pending, entry: TreeEntry) -> bool:
+        """Whether a file of a commit has a pending file's content."""
+        match pending.content:
+            case UploadedContent() | RemoteFile() as stored:
+                return entry.lfs is not None and entry.lfs.oid == stored.sha256
+            case Spooled() as spooled:
+                if entry.lfs is not None or entry.size != pending.size:
+                    return False
+                data = await in_thread(self.spool.read, spooled)
+                return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest() == entry.oid
+            case bytes():
+                return False
+
+    # -- on the way to the commit --------------------------------------------------------------------------------------
+
+    async def prepare(self) -> None:
+        """Take no more changes; store all content, and leave out what would change nothing.
+
+        Raises
+        ------
+        BadRequestError
+            A file would take the place of a folder that still has others.
+        """
+        await self._seal()
+        await self._drop_unchanged()
+        await self._share_foreign()
+        await self._uploader.flush()
+
+    async def store(self) -> None:
+        """Take no more changes, and store all content."""
+        await self._seal()
+        await self._uploader.flush()
+
+    async def _seal(self) -> None:
+        self._sealed = True
+        while self._small:
+            await self._settle()
+
+    async def carried(self, spooled: Sequence[Spooled]) -> list[bytes]:
+        """Contents that go into the commit."""
+        self._check_discarded()
+        return await in_thread(lambda: [self.spool.read(place) for place in spooled])
+
+    async def entries(self, commit: str, paths: Sequence[str]) -> dict[str, TreeEntry]:
+        """What is at some paths of a commit, or of the branch as it is now; those with nothing there are left out."""
+        page = await self.client.hub.paths_info(self.repo, commit, paths)
+        return {entry.path: entry for entry in page.entries}
+
+    def drop(self, paths: Collection[str]) -> None:
+        """Leave paths out of the commit."""
+        for path in paths:
+            self._unset(path)
+
+    def replaced_folders(self) -> list[str]:
+        """Folders of the commit beneath that were emptied, and whose names files have now."""
+        return [path for path, pending in self.files.items() if pending is not None and self._below.get(path)]
+
+    async def discard(self) -> None:
+        """Let go of everything; nothing more of it will be committed."""
+        self._sealed = self._discarded = True
+        self._small.clear()
+        try:
+            await self._uploader.aclose()
+        finally:
+            self.spool.close()
+
+    def _check_discarded(self) -> None:
+        if self._discarded:
+            raise TransactionError("these changes have ended, and what was pending in them cannot be read any more")
+
+    async def _settle(self) -> None:
+        """Ask how to store the small contents that wait, and do it."""
+        async with self._settling:
+            batch, self._small, self._small_bytes = self._small, {}, 0
+            if not batch:
+                return
+            asked = [
+                PreuploadFile(path=path, size=len(data), sample=base64.b64encode(data[:_SAMPLE]).decode())
+                for path, data in batch.items()
+            ]
+            try:
+                modes = await self.client.hub.preupload(self.repo, self.branch, asked)
+                if {mode.path for mode in modes} != batch.keys():
+                    raise FormatError(f"{self.path}: the endpoint does not say how to store each of the files")
+                await self._store(modes, batch)
+            except BaseException:
+                # The caller who happened to fill the batch fails, or is cancelled; what others wrote must not be lost.
+                for path, data in batch.items():
+                    if self._is_undecided(path, data):
+                        self._small[path] = data
+                        self._small_bytes += len(data)
+                raise
+        if self._uploader.unregistered >= _REGISTERED_AT_ONCE:
+            await self._uploader.flush()
+
+    async def _store(self, modes: Sequence[PreuploadMode], batch: Mapping[str, bytes]) -> None:
+        """Store small contents as the endpoint wants them."""
+        undecided = [mode for mode in modes if self._is_undecided(mode.path, batch[mode.path])]
+        own = [mode.path for mode in undecided if mode.upload_mode == "lfs" and batch[mode.path]]
+        stored = await self._uploader.add_small([batch[path] for path in own])
+        decided = {path: Pending(content.size, content) for path, content in zip(own, stored, strict=True)}
+        inside = [mode.path for mode in undecided if mode.path not in decided]
+        for path, spooled in zip(inside, await self._spooled([batch[path] for path in inside]), strict=True):
+            decided[path] = Pending(len(batch[path]), spooled)
+        for path, pending in decided.items():
+            if self._is_undecided(path, batch[path]):
+                self.files[path] = pending
+
+    async def _share_foreign(self) -> None:
+        """Have our repository hold what was copied from others."""
+        foreign = {
+            path: pending.content
+            for path, pending in self.files.items()
+            if pending is not None and isinstance(pending.content, RemoteFile) and pending.content.repo != self.repo
+        }
+        uploaded = await share(self.client, self._uploader, self.repo, foreign.values())
+        for path, file in foreign.items():
+            content = uploaded.get(file.sha256 or "")
+            if content is not None:
+                self.files[path] = Pending(content.size, content)
+
+    def _is_undecided(self, path: str, data: bytes) -> bool:
+        """Whether a path still has just this content."""
+        pending = self.files.get(path)
+        return pending is not None and pending.content is data
+
+    async def _drop_unchanged(self) -> None:
+        """Leave out files that the branch has just so, unless somebody relies on their guard."""
+        paths = [path for path, pending in self.files.items() if pending is not None and path not in self.guards]
+        if not paths or self.parent_commit is not None:
+            return
+        # The branch as it is now, not as it was when we began: what others wrote since then is ours to write over.
+        for path, entry in (await self.entries(self.branch, paths)).items():
+            pending = self.files[path]
+            if pending is None:
+                continue
+            if entry.type == "file":
+                if await self.is_same(pending, entry):
+                    self._unset(path)
+            elif not self._below.get(path):
+                raise BadRequestError(
+                    f"{self.path}/{path} is a folder; delete what is in it to put a file in its place"
+                )
+
+
+class PendingWriter:
+    """Writes one pending file from pieces: in memory while it is small, then through the uploader."""
+
+    def __init__(self, changes: ChangeSet, path: str, guard: Guard | None, sha256: str | None = None) -> None:
+        self._changes = changes
+        self._path = path
+        self._guard = guard
+        self._sha256 = sha256
+        self._small = bytearray()
+        self._content: ContentWriter | None = None
+        self.size = 0
+
+    async def write(self, data: Buffer) -> None:
+        """Take a piece; waits while earlier ones are on their way."""
+        self.size += len(data)
+        if self._content is not None:
+            await self._content.write(data)
+            return
+        self._small += data
+        if len(self._small) > MAX_SMALL:
+            self._content = self._changes.content_writer(self._sha256)
+            held, self._small = bytes(self._small), bytearray()
+            await self._content.write(held)
+
+    async def close(self) -> None:
+        """The file is complete and pending."""
+        if self._content is None:
+            await self._changes.put_small(self._path, bytes(self._small), self._guard)
+        else:
+            content = await self._content.close()
+            self._changes.put_stored(self._path, content, self._guard)
+
+    async def discard(self) -> None:
+        """Forget the file."""
+        self._small.clear()
+        if self._content is not None:
+            await self._content.discard()
+
+
+def folders_of(path: str) -> list[str]:
+    """The folders that a path lies in, outermost first."""
+    parts = path.split("/")
+    return ["/".join(parts[:count]) for count in range(1, len(parts))]

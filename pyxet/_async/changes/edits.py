@@ -1,0 +1,146 @@
+"""Pending changes of any number of branches, which become one commit each."""
+
+from __future__ import annotations
+
+import asyncio
+
+from pyxet._async.changes.changeset import ChangeSet
+from pyxet._async.changes.commit import Committer
+from pyxet._async.client import Client
+from pyxet.errors import PartialCommitError, TransactionError
+from pyxet.types import Commit, Totals
+from pyxet.urls import RepoId
+
+
+class Edits:
+    """The changes of one call, or of one transaction. It lives on the event loop where it is first used.
+
+    Parameters
+    ----------
+    parent_commit:
+        If given, a change to any of our paths since that commit is a conflict.
+
+    Attributes
+    ----------
+    made:
+        ``(branch path, commit)`` of the commits that were made so far.
+    """
+
+    def __init__(self, client: Client, parent_commit: str | None = None) -> None:
+        self._client = client
+        self._parent_commit = parent_commit
+        self._changes: dict[tuple[RepoId, str], ChangeSet] = {}
+        self._opening = asyncio.Lock()
+        self._ended = False
+        self.made: list[tuple[str, Commit]] = []
+        self._ended_with = Totals()
+
+    @property
+    def totals(self) -> Totals:
+        """What is pending over all branches, or was at the end."""
+        return sum((changes.totals for changes in list(self._changes.values())), self._ended_with)
+
+    def check_parent(self, parent_commit: str | None) -> None:
+        """Raise `TransactionError` if a call asks for another ``parent_commit`` than the transaction it is in has."""
+        if parent_commit not in (None, self._parent_commit):
+            raise TransactionError(
+                "parent_commit is a condition of the whole transaction: fs.transaction(parent_commit=…)"
+            )
+
+    def pending(self, repo: RepoId, branch: str) -> ChangeSet | None:
+        """The changes of a branch, if there are any."""
+        return self._changes.get((repo, branch))
+
+    async def on(self, repo: RepoId, branch: str) -> ChangeSet:
+        """The changes of a branch, begun if need be.
+
+        Raises
+        ------
+        RevisionNotFoundError, NotSupportedError
+            There is no such branch, or it is a tag, a commit or a point in time.
+        TransactionError
+            The changes are being committed, or have ended.
+        """
+        async with self._opening:
+            found = self._changes.get((repo, branch))
+            if found is None:
+                base = await self._client.revisions.head(repo, branch)
+                if self._ended:
+                    raise TransactionError("too late: these changes are being committed, or have ended")
+                found = ChangeSet(self._client, repo, branch, base, self._parent_commit)
+                self._changes[repo, branch] = found
+            return found
+
+    async def commit(self, message: str | None) -> tuple[Commit, ...]:
+        """Commit one branch after the other, in the order of their first change.
+
+        Whatever can fail before the first commit is done before it: all content is stored, and all guards are checked.
+
+        Raises
+        ------
+        PartialCommitError
+            A commit failed after others were made; it says which.
+        XetError
+            The first commit failed.
+        """
+        self._ended = True
+        branches = list(self._changes.values())
+        try:
+            user = await self._client.user() if branches else ""
+            for changes in branches:
+                await changes.prepare()
+            committers = [(changes, Committer(changes, message, user)) for changes in branches if changes.files]
+            if len(committers) > 1:
+                for _, committer in committers:
+                    await committer.check()
+            for changes, committer in committers:
+                await self._commit_one(changes, committer)
+        finally:
+            await self.discard()
+        return tuple(commit for _, commit in self.made)
+
+    async def _commit_one(self, changes: ChangeSet, committer: Committer) -> None:
+        revisions = self._client.revisions
+        before = revisions.mark(changes.repo, changes.branch)
+        try:
+            commit = await committer.commit()
+        except BaseException as error:
+            # Whether it was made is not sure, so what the branch is at is not known any more.
+            revisions.forget(changes.repo)
+            if not self.made or not isinstance(error, Exception):
+                raise
+            raise PartialCommitError(
+                f"the commit to {changes.path} failed ({error}) after these were made: "
+                + ", ".join(f"{path} at {done.id[:10]}" for path, done in self.made),
+                made=tuple(self.made),
+                failed=changes.path,
+            ) from error
+        if commit is not None:
+            if committer.was_found:
+                # Others may have made commits since, before it was found.
+                revisions.drop(changes.repo, changes.branch)
+            else:
+                revisions.note_own(changes.repo, changes.branch, commit.id, before)
+            self.made.append((changes.path, commit))
+
+    async def discard(self) -> None:
+        """Let go of everything that is not committed; to its end, also if the caller is being cancelled."""
+        self._ended = True
+        self._ended_with, changes, self._changes = self.totals, list(self._changes.values()), {}
+        if not changes:
+            return
+        discarding = asyncio.create_task(_discard(changes))
+        cancelled: asyncio.CancelledError | None = None
+        while not discarding.done():
+            try:
+                await asyncio.wait([discarding])
+            except asyncio.CancelledError as error:
+                cancelled = error
+        discarding.result()
+        if cancelled is not None:
+            raise cancelled
+
+
+async def _discard(changes: list[ChangeSet]) -> None:
+    for item in changes:
+        await item.discard()

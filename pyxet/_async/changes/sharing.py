@@ -1,0 +1,81 @@
+"""Content of other repositories that a commit names: held by the commit's repository as well, without moving if possible.
+
+The endpoint is asked to hold it for this repository too. What it will not share (it has no such route, or the other
+repository is kept in another region) is read and uploaded; the chunk queries of the uploader then find what is stored, so
+that little of it is sent.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import aclosing
+
+from pyxet._async.client import Client
+from pyxet._async.download.reconstruct import Downloader
+from pyxet._async.runtime.fanout import run_all
+from pyxet._async.upload.session import Uploader
+from pyxet.errors import RemoteError
+from pyxet.protocol.messages import DuplicateFile
+from pyxet.types import RemoteFile, UploadedContent
+from pyxet.urls import RepoId
+
+# An endpoint without the route, or that refuses for a reason which does not keep us from reading.
+_REFUSALS = frozenset({400, 403, 404, 405, 409, 413, 422, 501})
+
+
+async def share(
+    client: Client, uploader: Uploader, repo: RepoId, files: Iterable[RemoteFile]
+) -> Mapping[str, UploadedContent]:
+    """Have a repository hold the content of files of others, all of which have a sha256 and a Xet hash.
+
+    Returns
+    -------
+    Mapping
+        By sha256, what had to be uploaded.
+    """
+    sources: defaultdict[RepoId, dict[str, RemoteFile]] = defaultdict(dict)
+    for file in files:
+        sources[file.repo][file.sha256 or ""] = file
+    left: dict[str, RemoteFile] = {}
+    for source, contents in sources.items():
+        left |= {sha256: contents[sha256] for sha256 in await _refused(client, source, repo, contents)}
+    uploaded: dict[str, UploadedContent] = {}
+
+    def job(sha256: str, file: RemoteFile) -> Callable[[], Awaitable[None]]:
+        async def move() -> None:
+            uploaded[sha256] = await _move(client, uploader, file)
+
+        return move
+
+    await run_all((job(*item) for item in left.items()), limit=client.limits.concurrency)
+    return uploaded
+
+
+async def _refused(
+    client: Client, source: RepoId, repo: RepoId, contents: Mapping[str, RemoteFile]
+) -> Iterable[str]:  # fmt: skip
+    """What the endpoint does not share, by sha256."""
+    wanted = [
+        DuplicateFile(xet_hash=file.xet_hash or "", sha256=sha256, filename=file.path)
+        for sha256, file in contents.items()
+    ]
+    try:
+        failed = await client.hub.duplicate_files(source, repo, wanted)
+    except RemoteError as error:
+        if error.status not in _REFUSALS:
+            raise
+        return contents
+    return failed.keys() & contents.keys()
+
+
+async def _move(client: Client, uploader: Uploader, file: RemoteFile) -> UploadedContent:
+    writer = uploader.writer()
+    try:
+        async with aclosing(Downloader(client).stream(file)) as pieces:
+            async for piece in pieces:
+                await writer.write(piece)
+        return await writer.close()
+    except BaseException:
+        await writer.discard()
+        raise

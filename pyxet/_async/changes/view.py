@@ -1,0 +1,219 @@
+"""A branch or commit as one caller sees it: what a commit holds, with the pending changes of a transaction on top."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, TypeAlias
+
+from pyxet._async.changes.changeset import ChangeSet, Pending
+from pyxet._async.endpoint.hub import parse_date
+from pyxet._async.tree.catalog import Catalog, missing_entry
+from pyxet.errors import EntryNotFoundError
+from pyxet.protocol.messages import TreeEntry
+from pyxet.types import RemoteFile, UploadedContent
+from pyxet.urls import RepoId
+
+Info: TypeAlias = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What is at a path.
+
+    Attributes
+    ----------
+    path:
+        Path in the repository; ``""`` for its top.
+    content:
+        The stored or pending file; ``None`` for a folder.
+    modified:
+        When the path last changed, where that was asked for.
+    """
+
+    path: str
+    content: RemoteFile | Pending | None = None
+    modified: datetime | None = None
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether it is a folder."""
+        return self.content is None
+
+    @property
+    def size(self) -> int:
+        """Bytes of the content; 0 for a folder."""
+        return self.content.size if self.content is not None else 0
+
+
+class View:
+    """One revision of one repository.
+
+    Parameters
+    ----------
+    commit:
+        The commit that is looked at.
+    changes:
+        What a transaction has changed on top of it, if the caller is in one.
+    revision:
+        What the caller calls it, for messages.
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        repo: RepoId,
+        commit: str,
+        changes: ChangeSet | None = None,
+        *,
+        revision: str | None = None,
+    ) -> None:
+        self.repo = repo
+        self.commit = commit
+        self._revision = revision or commit
+        self.changes = changes
+        self._catalog = catalog
+
+    async def lookup(self, path: str) -> Found | None:
+        """What is at a path, if anything."""
+        return (await self.lookup_all([path])).get(path)
+
+    async def lookup_all(self, paths: Sequence[str]) -> dict[str, Found]:
+        """What is at some paths; those with nothing there are left out."""
+        found: dict[str, Found] = {}
+        unknown = []
+        for path in paths:
+            pending = self.changes.lookup(path, "beneath") if self.changes else "beneath"
+            if isinstance(pending, Pending):
+                found[path] = Found(path, pending)
+            elif not path or (self.changes and self.changes.has_files_below(path)):
+                found[path] = Found(path)
+            elif pending is not None:
+                unknown.append(path)
+        for path, entry in (await self._catalog.entries(self.repo, self.commit, unknown) if unknown else {}).items():
+            if entry.type == "file" or await self._survives(path):
+                found[path] = self.stored(entry)
+        return found
+
+    async def children(self, path: str, *, refresh: bool = False) -> list[Found]:
+        """What is directly in a folder, by path; `EntryNotFoundError` if there is no such folder."""
+        changed = self.changes.under(path) if self.changes else {}
+        found: dict[str, Found] = {}
+        try:
+            for entry in await self._catalog.folder(self.repo, self.commit, path, refresh=refresh):
+                if entry.path in changed:
+                    continue
+                if entry.type == "file" or not changed or await self._survives(entry.path):
+                    found[entry.path] = self.stored(entry)
+        except EntryNotFoundError:
+            if not any(changed.values()):
+                raise
+        start = len(path) + 1 if path else 0
+        for name, pending in changed.items():
+            if pending is not None:
+                child, slash, _ = name[start:].partition("/")
+                child = name[:start] + child
+                found[child] = Found(child) if slash else Found(child, pending)
+        if path and not found:
+            raise missing_entry(self.repo, self._revision, path)
+        return [found[name] for name in sorted(found)]
+
+    async def dated_children(self, path: str) -> list[Found]:
+        """Like `children`, with when they last changed; pending ones have no date."""
+        children = await self.children(path)
+        try:
+            dated = await self._catalog.dated(self.repo, self.commit, path)
+        except EntryNotFoundError:
+            # All of the folder is pending.
+            return children
+        return [
+            replace(child, modified=self.stored(dated[child.path]).modified)
+            if child.path in dated and not isinstance(child.content, Pending)
+            else child
+            for child in children
+        ]
+
+    async def below(self, path: str, *, expand: bool = False) -> AsyncGenerator[list[Found], None]:
+        """All below a folder, files and folders, in batches; `EntryNotFoundError` if there is no such folder.
+
+        Parameters
+        ----------
+        expand:
+            With when they last changed, which is dear for the endpoint; pending ones have no date.
+        """
+        changed = self.changes.under(path) if self.changes else {}
+        if not changed:
+            async for entries in self._catalog.below(self.repo, self.commit, path, expand=expand):
+                yield [self.stored(entry) for entry in entries]
+            return
+        files: dict[str, Found] = {name: Found(name, pending) for name, pending in changed.items() if pending}
+        try:
+            async for entries in self._catalog.below(self.repo, self.commit, path, expand=expand):
+                files.update((e.path, self.stored(e)) for e in entries if e.type == "file" and e.path not in changed)
+        except EntryNotFoundError:
+            pass
+        if path and not files:
+            raise missing_entry(self.repo, self._revision, path)
+        yield [*_folders_of(files, path), *files.values()]
+
+    async def modified(self, path: str) -> Found | None:
+        """What is at a path of the commit, with when it last changed."""
+        page = await self._catalog.expanded(self.repo, self.commit, path)
+        return self.stored(page) if page else None
+
+    def info(self, prefix: str, found: Found) -> Info:
+        """An entry as fsspec describes it; ``prefix`` is the path of the branch."""
+        info: Info = {"name": f"{prefix}/{found.path}", "size": found.size, "type": "file"}
+        match found.content:
+            case None:
+                info |= {"type": "directory", "kind": "directory", "commit": self.commit}
+            case RemoteFile() as file:
+                info |= {"commit": file.revision, "blob_id": file.blob_id}
+                info |= _known(xet_hash=file.xet_hash, sha256=file.sha256)
+            case Pending() as pending:
+                info["pending"] = True
+                if isinstance(pending.content, UploadedContent | RemoteFile):
+                    info |= _known(xet_hash=pending.content.xet_hash, sha256=pending.content.sha256)
+        if found.modified:
+            info["last_modified"] = found.modified
+        return info
+
+    def stored(self, entry: TreeEntry) -> Found:
+        """An entry of the commit."""
+        modified = parse_date(entry.last_commit.date) if entry.last_commit else None
+        if entry.type == "directory":
+            return Found(entry.path, None, modified)
+        sha256 = entry.lfs.oid if entry.lfs else None
+        size = entry.lfs.size if entry.lfs else entry.size or 0
+        file = RemoteFile(self.repo, self.commit, entry.path, size, entry.oid, sha256, entry.xet_hash)
+        return Found(entry.path, file, modified)
+
+    def missing(self, path: str) -> EntryNotFoundError:
+        """The error for a path with nothing there."""
+        return missing_entry(self.repo, self._revision, path)
+
+    async def _survives(self, folder: str) -> bool:
+        """Whether a folder of the commit still has files: deletions may have taken them all."""
+        changed = self.changes.under(folder) if self.changes else {}
+        if any(changed.values()) or not changed:
+            return True
+        async for entries in self._catalog.below(self.repo, self.commit, folder):
+            if any(entry.type == "file" and entry.path not in changed for entry in entries):
+                return True
+        return False
+
+
+def _folders_of(files: Mapping[str, Found], top: str) -> list[Found]:
+    """The folders below ``top`` that files lie in."""
+    names: set[str] = set()
+    for path in files:
+        folder = path.rpartition("/")[0]
+        while len(folder) > len(top) and folder not in names:
+            names.add(folder)
+            folder = folder.rpartition("/")[0]
+    return [Found(name) for name in sorted(names)]
+
+
+def _known(**values: str | None) -> Iterable[tuple[str, str]]:
+    return {name: value for name, value in values.items() if value is not None}.items()

@@ -1,0 +1,1 @@
+"""Content from the CAS: plans, windows, batches, files on disk."""

@@ -1,0 +1,472 @@
+"""Many small files at once: one plan for a hundred of them, and one request for what lies together in a xorb.
+
+Read on its own, a small file costs two round trips, whatever its size. The CAS plans whole files in batches, and files
+that were uploaded together lie side by side in a xorb, so a batch costs a few requests in all. A batch only ever saves
+requests: a file that it does not bring, verified, is read on its own, and that read tells what is wrong with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import itertools
+import os
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from pyxet._async.download import leftovers
+from pyxet._async.endpoint.cas import Cas, UrlExpiredError
+from pyxet._async.runtime.fanout import READ_MEMORY, SingleFlight, in_thread, run_all, run_each, stopped, to_end
+from pyxet.config import Limits
+from pyxet.errors import FormatError, IntegrityError, NotFoundError, XetError
+from pyxet.protocol.constants import CHUNK_HEADER_SIZE, MIB
+from pyxet.protocol.hashing import Buffer, Hash, chunk_hash, file_hash, hash_from_hex
+from pyxet.protocol.reconstruction import FetchRange, Plan
+from pyxet.protocol.xorb import ChunkDecoder, ChunkHeader
+from pyxet.types import RemoteFile
+from pyxet.urls import RepoId
+
+# Larger files gain little: they are worth requests of their own.
+SMALL: Final = MIB
+# Their names make a URL of 7 KiB; servers and proxies take 8.
+_MAX_FILES: Final = 100
+# Content of a batch: what fails is asked for again, and all of it is in memory at once.
+_MAX_BYTES: Final = 4 * MIB
+_BATCHES_AT_ONCE: Final = 16
+_FETCHES_AT_ONCE: Final = 16
+# Reads of single files that go on at once; those that come meanwhile wait for each other and make a batch.
+_READS_AT_ONCE: Final = 8
+# Headers of chunks, and bytes of chunks at the edges.
+_SLACK: Final = MIB // 4
+
+Alone = Callable[[RemoteFile], Awaitable[bytes]]
+
+
+class Brought(dict[Hash, bytes | Exception]):
+    """Verified contents of a batch, and errors that are the endpoint's or the network's.
+
+    What is missing is to be read on its own. ``unanswered`` says that there was no plan for anything, so that perhaps the
+    endpoint plans no batches.
+    """
+
+    unanswered = False
+
+    def of(self, file: RemoteFile) -> bytes | Exception | None:
+        """What there is of a file. Content has its hash; a size that contradicts it is for its own read to find."""
+        found = self.get(_value(file))
+        return None if isinstance(found, bytes) and len(found) != file.size else found
+
+
+def is_small(file: RemoteFile, start: int, end: int) -> bool:
+    """Whether bytes ``start`` to before ``end`` are the whole of a file that batches are for."""
+    return file.xet_hash is not None and 0 < file.size <= SMALL and start == 0 and end >= file.size
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A small file to be downloaded to a local path.
+
+    Attributes
+    ----------
+    alone:
+        Downloads it on its own, and tells.
+    done:
+        Tells that it is there.
+    """
+
+    file: RemoteFile
+    target: Path
+    alone: Callable[[], Awaitable[None]]
+    done: Callable[[], object]
+
+
+class SmallFiles:
+    """Reads the small files of one client's repositories in batches.
+
+    Everywhere ``alone`` reads one file on its own, verified, with a typed error for what is wrong.
+
+    Parameters
+    ----------
+    cas:
+        The CAS of a repository.
+    limits:
+        A batch takes its room from the budget of memory, like any other read.
+    """
+
+    def __init__(self, cas: Callable[[RepoId], Cas], limits: Limits) -> None:
+        self._cas = cas
+        self._memory = limits.memory // 2
+        # Three times a batch is in memory: as it came, decoded, and as files.
+        self._batch_bytes = min(_MAX_BYTES, max(SMALL, self._memory // 4))
+        self._flights: SingleFlight[tuple[RepoId, tuple[Hash, ...]], Brought] = SingleFlight()
+        self._queues: dict[tuple[asyncio.AbstractEventLoop, RepoId], _Queue] = {}
+
+    async def read_all(self, files: Sequence[RemoteFile], alone: Alone) -> list[bytes | Exception]:
+        """Contents of small files, in order; an error is the result of the file that it is about."""
+        results: list[bytes | Exception] = [b""] * len(files)
+
+        async def read(batch: list[int]) -> None:
+            wanted = [files[index] for index in batch]
+            repo, values = wanted[0].repo, tuple(dict.fromkeys(map(_value, wanted)))
+            brought = await self._flights.run((repo, values), lambda: self._hold_and_bring(wanted))
+            left = []
+            for index in batch:
+                content = brought.of(files[index])
+                if content is None:
+                    left.append(index)
+                else:
+                    results[index] = content
+            rest = await run_each(
+                (partial(alone, files[index]) for index in left),
+                limit=_FETCHES_AT_ONCE,
+            )
+            self._judge(repo, brought, rest)
+            for index, found in zip(left, rest, strict=True):
+                results[index] = found
+
+        batches = self._batches(files)
+        await run_all((partial(read, batch) for batch in batches), limit=_BATCHES_AT_ONCE)
+        return results
+
+    async def download_all(self, items: Sequence[Placed]) -> None:
+        """Download small files; the first error is raised. Each appears under its name with all of its content, or not."""
+
+        async def download(batch: list[int]) -> None:
+            wanted = [items[index] for index in batch]
+            async with self._room([item.file for item in wanted]):
+                brought = await self._bring([item.file for item in wanted])
+                for content in brought.values():
+                    if isinstance(content, Exception):
+                        raise content
+                there, left = await to_end(_place, wanted, brought)
+            brought.clear()
+            for item in there:
+                item.done()
+            done = await run_all([item.alone for item in left], limit=_FETCHES_AT_ONCE)
+            self._judge(wanted[0].file.repo, brought, done)
+
+        batches = self._batches([item.file for item in items])
+        await run_all((partial(download, batch) for batch in batches), limit=_BATCHES_AT_ONCE)
+
+    async def read(self, file: RemoteFile, alone: Alone) -> bytes:
+        """The content of one small file, with others that are asked for at the same time."""
+        if not self._cas(file.repo).batches:
+            return await alone(file)
+        place = (asyncio.get_running_loop(), file.repo)
+        queue = self._queues.get(place)
+        if queue is None:
+            queue = self._queues[place] = _Queue(self._hold_and_bring, self._batch_bytes)
+        try:
+            return await queue.read(file, alone)
+        finally:
+            # A queue refers to its loop, so it must not outlive its readers.
+            if queue.is_idle and self._queues.get(place) is queue:
+                del self._queues[place]
+
+    def _batches(self, files: Sequence[RemoteFile]) -> list[list[int]]:
+        """Indices of files in groups of one repository each, in order: neighbours probably lie near each other."""
+        of_repo: defaultdict[RepoId, list[int]] = defaultdict(list)
+        for index, file in enumerate(files):
+            of_repo[file.repo].append(index)
+        batches: list[list[int]] = []
+        for indices in of_repo.values():
+            size = 0
+            batch: list[int] = []
+            for index in indices:
+                # Equal contents count each time: somebody will have to write them all.
+                if batch and (len(batch) == _MAX_FILES or size + files[index].size > self._batch_bytes):
+                    batches.append(batch)
+                    size, batch = 0, []
+                size += files[index].size
+                batch.append(index)
+            batches.append(batch)
+        return batches
+
+    def _judge(self, repo: RepoId, brought: Brought, alone: Sequence[object]) -> None:
+        """A CAS that has no answer for a batch, but knows each file of it, has no batches."""
+        if brought.unanswered and not any(isinstance(result, Exception) for result in alone):
+            self._cas(repo).note_missing_batch()
+
+    @asynccontextmanager
+    async def _room(self, files: Sequence[RemoteFile]) -> AsyncIterator[None]:
+        amount = 3 * sum({file.xet_hash: file.size for file in files}.values()) + _SLACK
+        async with READ_MEMORY.hold(amount, self._memory):
+            yield
+
+    async def _hold_and_bring(self, files: Sequence[RemoteFile]) -> Brought:
+        async with self._room(files):
+            return await self._bring(files)
+
+    async def _bring(self, files: Sequence[RemoteFile]) -> Brought:
+        """Read one batch, of one repository; the caller holds the room for it."""
+        cas = self._cas(files[0].repo)
+        cas.note_revision(files[0].revision)
+        sizes = {_value(file): file.size for file in files}
+        try:
+            plans = await cas.reconstructions(list(sizes))
+        except XetError as error:
+            return Brought(dict.fromkeys(sizes, error))
+        brought = Brought()
+        if plans is None:
+            brought.unanswered = True
+            return brought
+        wanted = _sensible(plans, sizes)
+        fetches = list(dict.fromkeys(part.fetch for plan in wanted.values() for part in plan.terms))
+        bodies = await run_each(
+            (partial(_body, cas, fetch) for fetch in fetches),
+            limit=_FETCHES_AT_ONCE,
+        )
+        arrived: dict[FetchRange, list[bytes]] = {}
+        failed: dict[FetchRange, Exception] = {}
+        for fetch, body in zip(fetches, bodies, strict=True):
+            if not isinstance(body, Exception):
+                arrived[fetch] = body
+            elif not isinstance(body, (UrlExpiredError, FormatError, IntegrityError, NotFoundError)):
+                failed[fetch] = body
+        del bodies
+        for value, plan in wanted.items():
+            for part in plan.terms:
+                if part.fetch in failed:
+                    brought[value] = failed[part.fetch]
+        brought.update(await in_thread(_assembled, wanted, arrived))
+        return brought
+
+
+def _value(file: RemoteFile) -> Hash:
+    return hash_from_hex(file.xet_hash or "")
+
+
+def _sensible(plans: Mapping[Hash, Plan | FormatError], sizes: Mapping[Hash, int]) -> dict[Hash, Plan]:
+    """Plans that bring what was asked for and not much more: the rest is not worth the memory."""
+    good = {
+        value: plan
+        for value, size in sizes.items()
+        if isinstance(plan := plans.get(value), Plan) and plan.raw_length == size
+    }
+    needed: defaultdict[FetchRange, int] = defaultdict(int)
+    for plan in good.values():
+        for part in plan.terms:
+            needed[part.fetch] += part.term.chunk_end - part.term.chunk_start
+    room = sum(sizes.values()) + _SLACK
+    dear = set()
+    for fetch, chunks in needed.items():
+        room -= fetch.byte_end - fetch.byte_start
+        if fetch.chunk_end - fetch.chunk_start > chunks or room < 0:
+            dear.add(fetch)
+    return {value: plan for value, plan in good.items() if dear.isdisjoint(part.fetch for part in plan.terms)}
+
+
+async def _body(cas: Cas, fetch: FetchRange) -> list[bytes]:
+    async with aclosing(cas.fetch(fetch)) as pieces:
+        return [piece async for piece in pieces]
+
+
+def _assembled(plans: Mapping[Hash, Plan], bodies: dict[FetchRange, list[bytes]]) -> dict[Hash, bytes]:
+    """Contents whose hash is right; the others are left out. Bodies are used up."""
+    raw: defaultdict[FetchRange, int] = defaultdict(int)
+    for plan in plans.values():
+        for part in plan.terms:
+            raw[part.fetch] += part.term.raw_length
+    decoded: dict[FetchRange, list[tuple[Buffer, Hash]]] = {}
+    while bodies:
+        fetch, body = bodies.popitem()
+        with suppress(FormatError):
+            decoded[fetch] = _decoded(b"".join(body), fetch, raw[fetch])
+    found: dict[Hash, bytes] = {}
+    for value, plan in plans.items():
+        chunks: list[tuple[Buffer, Hash]] = []
+        for part in plan.terms:
+            first = part.term.chunk_start - part.fetch.chunk_start
+            last = part.term.chunk_end - part.fetch.chunk_start
+            chunks += decoded.get(part.fetch, ())[first:last]
+        # The hash covers chunks and their lengths, so what is missing or wrong shows in it.
+        if file_hash((digest, len(data)) for data, digest in chunks) == value:
+            found[value] = b"".join(data for data, _ in chunks)
+    return found
+
+
+def _decoded(body: bytes, fetch: FetchRange, most: int) -> list[tuple[Buffer, Hash]]:
+    """The chunks of a fetch with their hashes. The headers say what they decode to, before anything is decoded."""
+    at = 0
+    while at + CHUNK_HEADER_SIZE <= len(body):
+        header = ChunkHeader.unpack(body, at)
+        at += CHUNK_HEADER_SIZE + header.payload_length
+        most -= header.raw_length
+        if most < 0:
+            raise FormatError("xorb: more content than was announced", offset=at)
+    decoder = ChunkDecoder(fetch.chunk_end - fetch.chunk_start)
+    chunks = decoder.feed(body)
+    decoder.finish()
+    return [(chunk.data, chunk_hash(chunk.data)) for chunk in chunks]
+
+
+# -- single files that are asked for at the same time ------------------------------------------------------------------
+
+
+@dataclass(slots=True, eq=False)
+class _Asked:
+    """A file that is waited for; the future's result is ``None`` where it is to be read alone."""
+
+    file: RemoteFile
+    answer: asyncio.Future[bytes | Exception | None]
+    waiting: int = 0
+    batch: _Batch | None = None
+
+
+@dataclass(slots=True, eq=False)
+class _Batch:
+    members: list[_Asked]
+    task: asyncio.Task[None] | None = field(default=None)
+
+    @property
+    def is_wanted(self) -> bool:
+        return any(member.waiting for member in self.members)
+
+
+class _Queue:
+    """Reads of one repository on one loop: what is asked for within one turn, or while others go on, goes together."""
+
+    def __init__(self, bring: Callable[[Sequence[RemoteFile]], Awaitable[Brought]], batch_bytes: int) -> None:
+        self._bring = bring
+        self._batch_bytes = batch_bytes
+        self._pending: dict[Hash, _Asked] = {}
+        self._running = 0
+        self._readers = 0
+        self._scheduled = False
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nobody reads."""
+        return not self._readers
+
+    async def read(self, file: RemoteFile, alone: Alone) -> bytes:
+        """See `SmallFiles.read`."""
+        self._readers += 1
+        try:
+            content = await self._batched(file)
+            if isinstance(content, Exception):
+                raise content
+            if content is not None and len(content) == file.size:
+                return content
+            self._running += 1
+            try:
+                return await alone(file)
+            finally:
+                self._running -= 1
+                self._schedule()
+        finally:
+            self._readers -= 1
+
+    async def _batched(self, file: RemoteFile) -> bytes | Exception | None:
+        value = _value(file)
+        asked = self._pending.get(value)
+        if asked is None:
+            asked = self._pending[value] = _Asked(file, asyncio.get_running_loop().create_future())
+            self._schedule()
+        asked.waiting += 1
+        try:
+            await asyncio.wait([asked.answer])
+            return asked.answer.result()
+        finally:
+            asked.waiting -= 1
+            if not asked.waiting and not asked.answer.done():
+                # Nobody wants it any more.
+                if self._pending.get(value) is asked:
+                    del self._pending[value]
+                batch = asked.batch
+                if batch is not None and batch.task is not None and not batch.is_wanted:
+                    await stopped(batch.task)
+
+    def _schedule(self) -> None:
+        if self._pending and not self._scheduled and self._running < _READS_AT_ONCE:
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self._launch)
+
+    def _launch(self) -> None:
+        self._scheduled = False
+        if not self._pending or self._running >= _READS_AT_ONCE:
+            return
+        size = 0
+        members: list[_Asked] = []
+        for value, asked in list(itertools.islice(self._pending.items(), _MAX_FILES)):
+            size += asked.file.size
+            if members and size > self._batch_bytes:
+                break
+            members.append(asked)
+            del self._pending[value]
+        if len(members) == 1:
+            members[0].answer.set_result(None)
+        else:
+            batch = _Batch(members)
+            for asked in members:
+                asked.batch = batch
+            self._running += 1
+            batch.task = asyncio.create_task(self._run(batch))
+        self._schedule()
+
+    async def _run(self, batch: _Batch) -> None:
+        brought = Brought()
+        try:
+            brought = await self._bring([asked.file for asked in batch.members])
+        except Exception as error:  # noqa: BLE001  # handed to those who wait
+            brought = Brought({_value(asked.file): error for asked in batch.members})
+        finally:
+            self._running -= 1
+            for asked in batch.members:
+                if not asked.answer.done():
+                    asked.answer.set_result(brought.get(_value(asked.file)))
+            self._schedule()
+
+
+# -- local files -------------------------------------------------------------------------------------------------------
+
+
+def _place(items: Sequence[Placed], contents: Brought) -> tuple[list[Placed], list[Placed]]:
+    """Write files; those that are there, and those whose content is missing or that cannot be written like this."""
+    there: list[Placed] = []
+    left: list[Placed] = []
+    for item in items:
+        content = contents.of(item.file)
+        try:
+            if isinstance(content, bytes):
+                _place_one(item.target, item.file, content)
+                there.append(item)
+                continue
+        except OSError:
+            pass
+        left.append(item)
+    return there, left
+
+
+def _place_one(target: Path, file: RemoteFile, content: bytes) -> None:
+    """Write a small file under another name and rename it: its name appears with all of the content, or not at all.
+
+    There is nothing to resume, so a failure leaves nothing; what a killed process leaves has the name of an unfinished
+    download, and goes with the next one.
+    """
+    start = leftovers.prefix(target.name)
+    part = target.with_name(f"{start}{(file.xet_hash or '')[:16]}.{os.getpid()}-{id(content):x}.part")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+    try:
+        descriptor = os.open(part, flags, 0o666)
+    except FileNotFoundError:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(part, flags, 0o666)
+    try:
+        # Locked, as it would be removed by whoever finishes a download of this name meanwhile.
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        view = memoryview(content)
+        while view:
+            view = view[os.write(descriptor, view) :]
+        part.rename(target)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+    finally:
+        os.close(descriptor)
+    leftovers.remove(target.parent, start)

@@ -1,0 +1,367 @@
+"""Reading content: plan → fetch → decode → in order, verified.
+
+A file is read in windows. Each window gets a plan of its own, trimmed to it, so that what is in flight is bounded
+whatever the size of the file, and so that windows of one file and of several run beside each other. A chunk that
+crosses the end of a window belongs to the window it starts in; the next one drops it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import io
+import itertools
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from functools import partial
+from typing import Final
+
+from pyxet._async.client import Client
+from pyxet._async.download.windows import FileChunk, Lease
+from pyxet._async.endpoint.cas import Cas, UrlExpiredError
+from pyxet._async.runtime.fanout import READ_MEMORY, in_thread, ordered_window, run_all, run_each, stopped, to_end
+from pyxet.errors import (
+    AccessDeniedError,
+    EntryNotFoundError,
+    FormatError,
+    IntegrityError,
+    NotFoundError,
+    RangeNotSatisfiableError,
+)
+from pyxet.protocol.constants import MIB
+from pyxet.protocol.hashing import Buffer, FileHasher, Hash, chunk_hash, hash_from_hex, hash_to_hex
+from pyxet.protocol.reconstruction import FetchRange, Plan, coalesce_ranges
+from pyxet.protocol.xorb import ChunkDecoder
+from pyxet.types import RemoteFile
+
+WINDOW: Final = 16 * MIB
+# Windows of one file that are on their way or waiting for their turn. More of them, and with them more memory, would not
+# come faster; `Limits.memory` bounds those of all files.
+_WINDOWS_AT_ONCE: Final = 3
+# Bytes that are handed to a worker thread at once.
+_RUN: Final = 2 * MIB
+# New plans for one window whose URLs are refused, before that is taken for an answer.
+_MAX_PLANS: Final = 3
+# Requests in flight for the ranges of one file; the process-wide limit lies above it.
+_RANGES_AT_ONCE: Final = 16
+
+
+class Downloader:
+    """Reads files of one client."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._memory = client.limits.memory // 2
+
+    async def read(self, file: RemoteFile, start: int = 0, end: int | None = None) -> bytes:
+        """Bytes ``start`` to before ``end``; a whole file is verified.
+
+        Raises
+        ------
+        IntegrityError
+            The content does not have the file's hash or length.
+        """
+        end = file.size if end is None else min(end, file.size)
+        if end - start <= _RUN:
+            async with aclosing(self.stream(file, start, end)) as pieces:
+                return b"".join([piece async for piece in pieces])
+        target = _Target(start, end)
+        try:
+            if file.xet_hash is None:
+                async with aclosing(self.stream(file, start, end)) as pieces:
+                    async for piece in pieces:
+                        await to_end(target.append, [piece])
+            else:
+                whole = (start, end) == (0, file.size)
+                hasher = FileHasher()
+                async with aclosing(self.chunks(file, start, end, verify=whole)) as runs:
+                    async for run in runs:
+                        await to_end(target.take, run, hasher if whole else None)
+                if whole:
+                    check_hash(file, hasher)
+            return target.whole()
+        finally:
+            target.close()
+
+    async def pieces(self, file: RemoteFile, start: int, end: int) -> list[Buffer]:
+        """Bytes ``start`` to before ``end`` in pieces, without the copy that makes them one; a whole file is verified."""
+        async with aclosing(self.stream(file, start, end)) as pieces:
+            return [piece async for piece in pieces]
+
+    async def read_ranges(
+        self, file: RemoteFile, ranges: Sequence[tuple[int, int]], *, max_gap: int
+    ) -> list[bytes | Exception]:
+        """Byte ranges (start, end) of one file; those nearer than ``max_gap`` bytes to each other are read as one."""
+        merged = coalesce_ranges(ranges, max_gap=max_gap, max_size=WINDOW)
+        contents = await run_each(
+            (partial(self.read, file, item.start, item.end) for item in merged),
+            limit=_RANGES_AT_ONCE,
+        )
+        results: list[bytes | Exception] = [b""] * len(ranges)
+        for item, content in zip(merged, contents, strict=True):
+            for member in item.members:
+                start, end = ranges[member]
+                if isinstance(content, Exception) or (start, end) == (item.start, item.end):
+                    results[member] = content
+                else:
+                    results[member] = content[start - item.start : end - item.start]
+        return results
+
+    async def stream(self, file: RemoteFile, start: int = 0, end: int | None = None) -> AsyncGenerator[Buffer, None]:
+        """Bytes ``start`` to before ``end`` in order, in pieces; a whole file is verified at its end.
+
+        Between two pieces the consumer may do what it likes, other requests and reads included.
+        """
+        end = file.size if end is None else min(end, file.size)
+        if start >= end:
+            return
+        whole = start == 0 and end == file.size
+        if file.xet_hash is None:
+            async with aclosing(self._plain(file, start, end, whole)) as plain:
+                async for data in plain:
+                    yield data
+            return
+        hasher = FileHasher()
+        async with aclosing(self.chunks(file, start, end, verify=whole, lend=True)) as runs:
+            async for run in runs:
+                if whole:
+                    hasher.update((chunk.hash, len(chunk.data)) for chunk in run)
+                for chunk in run:
+                    yield _cut(chunk, start, end)
+        if whole:
+            check_hash(file, hasher)
+
+    async def chunks(
+        self, file: RemoteFile, start: int, end: int, *, verify: bool, lend: bool = False
+    ) -> AsyncGenerator[list[FileChunk], None]:
+        """Whole chunks that overlap a range of a Xet file, in order, a list for each window.
+
+        Parameters
+        ----------
+        verify:
+            Whether to compute the hash of each chunk.
+        lend:
+            Whether the consumer may take for ever over a list. Then a list does not count as in flight once it is handed
+            out, and windows that are read ahead leave half of the memory to those that somebody waits for: otherwise
+            consumers that stand still would keep others from reading.
+
+        Raises
+        ------
+        IntegrityError
+            What came does not cover the range, once each byte.
+        """
+        assert file.xet_hash is not None
+        value = hash_from_hex(file.xet_hash)
+        cas = self._client.cas(file.repo)
+        cas.note_revision(file.revision)
+        room = self._memory // 2 if lend else self._memory
+
+        async def window(span: tuple[int, int]) -> Lease:
+            return await cas.windows.get(
+                (value, verify), *span, lambda begin, last: self._window(cas, value, begin, last, verify), self._memory
+            )
+
+        position = start
+        async with ordered_window(
+            _spans(start, end),
+            window,
+            limit=_WINDOWS_AT_ONCE,
+            on_discard=Lease.release,
+            ahead=lambda span: READ_MEMORY.has_room(span[1] - span[0], room),
+        ) as results:
+            async for lease in results:
+                try:
+                    lease.take()
+                    fresh = [chunk for chunk in lease.chunks if chunk.end > position and chunk.offset < end]
+                    for number, chunk in enumerate(fresh):
+                        if chunk.offset != position and (number or position != start or chunk.offset > start):
+                            raise IntegrityError(f"{file.full_path}: the plan leaves a gap at byte {position:,}")
+                        position = chunk.end
+                    if lend:
+                        lease.release()
+                    if fresh:
+                        yield fresh
+                finally:
+                    lease.release()
+        if position < end or (end == file.size and position != end):
+            raise IntegrityError(f"{file.full_path}: {position:,} bytes came, {end:,} were expected")
+
+    async def _window(self, cas: Cas, value: Hash, start: int, end: int, verify: bool) -> list[FileChunk]:
+        name = hash_to_hex(value)
+        for attempt in range(_MAX_PLANS):
+            try:
+                plan = await cas.reconstruction(value, start, end)
+                try:
+                    return await self._execute(cas, plan, start, verify)
+                except UrlExpiredError as error:
+                    cas.forget_plan(value, start, end, plan)
+                    if attempt == _MAX_PLANS - 1:
+                        raise AccessDeniedError(f"reading {name}: {error}", status=403) from error
+            except RangeNotSatisfiableError as error:
+                raise IntegrityError(f"content {name} is shorter than its repository says") from error
+            except NotFoundError as error:
+                # The repository names the content, so the path is there, whatever became of the content.
+                if type(error) in (NotFoundError, EntryNotFoundError):
+                    raise IntegrityError(f"content {name} is not stored: {error}") from error
+                raise
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+    async def _execute(self, cas: Cas, plan: Plan, start: int, verify: bool) -> list[FileChunk]:
+        fetches = list(dict.fromkeys(part.fetch for part in plan.terms))
+        decoded = dict(
+            zip(
+                fetches,
+                await run_all(
+                    (partial(self._fetch, cas, fetch, verify) for fetch in fetches),
+                    limit=_RANGES_AT_ONCE,
+                ),
+                strict=True,
+            )
+        )
+        chunks: list[FileChunk] = []
+        offset = start - plan.skip
+        for part in plan.terms:
+            first = part.term.chunk_start - part.fetch.chunk_start
+            run = decoded[part.fetch][first : first + part.term.chunk_end - part.term.chunk_start]
+            if sum(len(data) for data, _ in run) != part.term.raw_length:
+                raise FormatError(f"xorb {hash_to_hex(part.term.xorb_hash)}: its chunks do not have the term's length")
+            for data, digest in run:
+                chunks.append(FileChunk(offset, data, digest))
+                offset += len(data)
+        return chunks
+
+    async def _fetch(self, cas: Cas, fetch: FetchRange, verify: bool) -> list[tuple[Buffer, Hash]]:
+        """The chunks of one fetch, decoded while the next bytes arrive."""
+        decoder = ChunkDecoder(fetch.chunk_end - fetch.chunk_start)
+        chunks: list[tuple[Buffer, Hash]] = []
+        run: list[bytes] = []
+        size = 0
+        decoding: asyncio.Task[list[tuple[Buffer, Hash]]] | None = None
+        try:
+            async with aclosing(cas.fetch(fetch)) as pieces:
+                async for piece in pieces:
+                    run.append(piece)
+                    size += len(piece)
+                    if size >= _RUN:
+                        if decoding is not None:
+                            chunks += await decoding
+                        decoding = asyncio.create_task(in_thread(_decode, decoder, run, verify))
+                        run, size = [], 0
+            if decoding is not None:
+                chunks += await decoding
+            if run:
+                chunks += await in_thread(_decode, decoder, run, verify)
+        finally:
+            if decoding is not None:
+                # One that has failed is no news where something else failed, too.
+                await stopped(decoding)
+        decoder.finish()
+        if len(chunks) != fetch.chunk_end - fetch.chunk_start:
+            raise FormatError(f"xorb: {len(chunks)} chunks came, {fetch.chunk_end - fetch.chunk_start} were announced")
+        return chunks
+
+    async def _plain(self, file: RemoteFile, start: int, end: int, whole: bool) -> AsyncGenerator[bytes, None]:
+        """A file that is not in Xet, over plain HTTP, in windows: no request is open while the consumer has its turn."""
+        digest = hashlib.sha256() if file.sha256 else hashlib.sha1(f"blob {file.size}\0".encode())
+
+        async def window(span: tuple[int, int]) -> tuple[bytes, int]:
+            amount = span[1] - span[0]
+            await READ_MEMORY.acquire(amount, self._memory)
+            try:
+                async with aclosing(self._client.hub.read_file(file, *span)) as pieces:
+                    found = [piece async for piece in pieces]
+                return await in_thread(b"".join, found), amount
+            except RangeNotSatisfiableError as error:
+                READ_MEMORY.release(amount)
+                raise IntegrityError(f"{file.full_path} is shorter than its repository says") from error
+            except BaseException:
+                READ_MEMORY.release(amount)
+                raise
+
+        async with ordered_window(
+            _spans(start, end),
+            window,
+            limit=_WINDOWS_AT_ONCE,
+            on_discard=lambda result: READ_MEMORY.release(result[1]),
+            ahead=lambda span: READ_MEMORY.has_room(span[1] - span[0], self._memory // 2),
+        ) as results:
+            async for data, amount in results:
+                try:
+                    if whole:
+                        await in_thread(digest.update, data)
+                finally:
+                    READ_MEMORY.release(amount)
+                yield data
+        expected = file.sha256 or file.blob_id
+        if whole and digest.hexdigest() != expected:
+            raise IntegrityError(f"{file.full_path}: what came is not what its repository names ({expected})")
+
+
+def _spans(start: int, end: int) -> list[tuple[int, int]]:
+    """A range in windows; they begin at multiples of their size, so that readers of one file share them."""
+    cuts = [start, *range((start // WINDOW + 1) * WINDOW, end, WINDOW), end]
+    return list(itertools.pairwise(cuts))
+
+
+def check_hash(file: RemoteFile, hasher: FileHasher) -> None:
+    """Compare what was read with the file's Xet hash."""
+    found = hash_to_hex(hasher.digest())
+    if found != file.xet_hash:
+        raise IntegrityError(f"{file.full_path}: the content's Xet hash is {found}, not {file.xet_hash}")
+
+
+def _decode(decoder: ChunkDecoder, pieces: Sequence[bytes], verify: bool) -> list[tuple[Buffer, Hash]]:
+    """What a run of pieces completes, and the hashes of it.
+
+    The pieces are not joined: chunks refer to them, and only those that cross from one to the next are copied. A joined
+    run would be fresh memory each time, and its pages cost more than the copy.
+    """
+    return [
+        (chunk.data, chunk_hash(chunk.data) if verify else b"")
+        for piece in pieces
+        for chunk in decoder.feed(piece)
+    ]  # fmt: skip
+
+
+class _Target:
+    """Memory for the content of a range, allocated once and filled in order by worker threads.
+
+    Pieces in a list, and then joined, would need twice the memory, and the pages of each half their first touch. Zeros
+    fresh from the system are not touched before they are written to; `io.BytesIO` takes them without a copy, lets them
+    be written to, and hands them out as the bytes they are without another one.
+    """
+
+    def __init__(self, start: int, end: int) -> None:
+        self._start, self._end = start, end
+        self._bytes = io.BytesIO(bytes(end - start))
+        self._view = self._bytes.getbuffer()
+        self._at = 0
+
+    def take(self, chunks: Sequence[FileChunk], hasher: FileHasher | None) -> None:
+        """Append the part of some chunks that lies in the range, and add all of them to the file's hash."""
+        if hasher is not None:
+            hasher.update([(chunk.hash, len(chunk.data)) for chunk in chunks])
+        self.append([_cut(chunk, self._start, self._end) for chunk in chunks])
+
+    def append(self, pieces: Sequence[Buffer]) -> None:
+        """Append pieces; `ValueError` if they do not fit."""
+        for piece in pieces:
+            self._view[self._at : self._at + len(piece)] = piece
+            self._at += len(piece)
+
+    def whole(self) -> bytes:
+        """The content, once all of it is there."""
+        assert self._at == self._end - self._start, "chunks cover the range, or an error was raised"
+        self._view.release()
+        return self._bytes.getvalue()
+
+    def close(self) -> None:
+        """Let go of the memory, so that a traceback does not keep it."""
+        self._view.release()
+        self._bytes.close()
+
+
+def _cut(chunk: FileChunk, start: int, end: int) -> Buffer:
+    if chunk.offset >= start and chunk.end <= end:
+        return chunk.data
+    return memoryview(chunk.data)[max(0, start - chunk.offset) : end - chunk.offset]

@@ -1,0 +1,268 @@
+"""Downloads to a local file: whole under its name, or not there.
+
+Content goes to ``.<name>.<hash>.part`` beside the target, with a journal of the chunks that were verified. A download
+that is cancelled or killed leaves the two, and the next one of the same content checks them and goes on from there.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import stat
+import struct
+from collections.abc import Callable, Sequence
+from contextlib import aclosing, suppress
+from pathlib import Path
+from typing import Final
+
+from pyxet._async.download import leftovers
+from pyxet._async.download.reconstruct import Downloader, check_hash
+from pyxet._async.download.windows import FileChunk
+from pyxet._async.runtime.fanout import to_end
+from pyxet.errors import FormatError, IntegrityError, NotSupportedError
+from pyxet.protocol.hashing import Buffer, FileHasher, Hash, chunk_hash
+from pyxet.types import RemoteFile
+
+_RECORD = struct.Struct("<32sI")
+# Bytes and pieces that one call writes. Calls for single chunks cost twice as much; from a mebibyte on, the page cache
+# looks for stretches of memory that are hard to come by. Systems take at least 1,024 pieces.
+_WRITE: Final = 512 * 1024
+_VECTOR: Final = 1024
+# Records that are checked in one go of a worker thread.
+_BATCH: Final = 256
+
+
+class _Part:
+    """The unfinished file and its journal, locked for one download."""
+
+    def __init__(self, target: Path, file: RemoteFile) -> None:
+        check_target(target)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        self.target = target
+        self._name = leftovers.prefix(target.name)
+        self._at = 0
+        self._good = 0
+        name = f"{self._name}{(file.xet_hash or file.sha256 or file.blob_id)[:16]}"
+        if not self._open(target.with_name(f"{name}.part")):
+            # Another download of the same content to the same place: each has a file of its own, the last rename wins.
+            self._open(target.with_name(f"{name}.{os.getpid()}-{id(self):x}.part"))
+
+    def _open(self, path: Path) -> bool:
+        self.path = path
+        self.journal = path.with_name(f"{path.name}.journal")
+        while True:
+            self._data = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            try:
+                try:
+                    fcntl.flock(self._data, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    os.close(self._data)
+                    return False
+                if _same_file(self._data, path):
+                    self._records = os.open(self.journal, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
+                    return True
+                # Its owner published or removed it before we had the lock; what is locked is not ours to touch.
+                os.close(self._data)
+            except BaseException:
+                with suppress(OSError):
+                    os.close(self._data)
+                raise
+
+    def close(self) -> None:
+        os.close(self._data)
+        os.close(self._records)
+
+    def leave(self) -> None:
+        """Close; what is there stays for the next download of this content."""
+        leftovers.note(self.target.parent, self._name, self.path)
+        self.close()
+
+    def records(self) -> list[tuple[Hash, int]]:
+        """What the journal says is there."""
+        journal = os.pread(self._records, os.fstat(self._records).st_size, 0)
+        whole = len(journal) // _RECORD.size * _RECORD.size
+        return list(_RECORD.iter_unpack(journal[:whole]))
+
+    def check(self, records: Sequence[tuple[Hash, int]]) -> list[tuple[Hash, int]]:
+        """The records, in order after those checked before, whose chunks are there; up to the first that is not."""
+        good = []
+        for value, length in records:
+            if chunk_hash(os.pread(self._data, length, self._at)) != value:
+                break
+            good.append((value, length))
+            self._at += length
+        self._good += len(good)
+        return good
+
+    def cut(self) -> None:
+        """Cut off what was not checked."""
+        os.ftruncate(self._data, self._at)
+        os.ftruncate(self._records, self._good * _RECORD.size)
+
+    def append(self, chunks: Sequence[FileChunk]) -> None:
+        """Write verified chunks, and then say so in the journal."""
+        self.write([chunk.data for chunk in chunks])
+        records = b"".join(_RECORD.pack(chunk.hash, len(chunk.data)) for chunk in chunks)
+        _write_all(self._records, [records])
+
+    def write(self, pieces: Sequence[Buffer]) -> None:
+        """Write content after that which is there."""
+        os.lseek(self._data, self._at, os.SEEK_SET)
+        _write_all(self._data, pieces)
+        self._at += sum(map(len, pieces))
+
+    def publish(self) -> None:
+        """Give the content its name, and remove what is left of other downloads of that name."""
+        try:
+            self.path.rename(self.target)
+            self.journal.unlink(missing_ok=True)
+        finally:
+            self.close()
+        leftovers.remove(self.target.parent, self._name)
+
+    def remove(self) -> None:
+        try:
+            self.path.unlink(missing_ok=True)
+            self.journal.unlink(missing_ok=True)
+        finally:
+            self.close()
+
+
+def _same_file(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _write_all(descriptor: int, pieces: Sequence[Buffer]) -> None:
+    """Write pieces, several with one call: the page cache takes up a larger write in larger units than pages."""
+    waiting: list[Buffer] = []
+    size = 0
+    for piece in pieces:
+        waiting.append(piece)
+        size += len(piece)
+        if size >= _WRITE or len(waiting) == _VECTOR:
+            _write_vector(descriptor, waiting)
+            waiting, size = [], 0
+    if waiting:
+        _write_vector(descriptor, waiting)
+
+
+def _write_vector(descriptor: int, waiting: list[Buffer]) -> None:
+    while waiting:
+        written = os.writev(descriptor, waiting)
+        while waiting and written >= len(waiting[0]):
+            written -= len(waiting.pop(0))
+        if written:
+            waiting[0] = memoryview(waiting[0])[written:]
+
+
+def check_target(target: Path) -> None:
+    """Refuse what a download must not replace: it gets its name by a rename, which would take away a device, too.
+
+    Raises
+    ------
+    IsADirectoryError
+        It is a folder.
+    NotSupportedError
+        It is a device, a pipe or a socket, or a link to one, as ``/dev/stdout`` is.
+    """
+    try:
+        mode = target.stat().st_mode
+    except OSError:
+        # Nothing is there, or what creates the file will say why not.
+        return
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(target))
+    # With standard output redirected the link in /dev leads to a regular file; it must stay all the same.
+    if not stat.S_ISREG(mode) or (target.is_symlink() and target.parent.resolve() == Path("/dev")):
+        raise NotSupportedError(
+            f"{target} is no regular file, and a download would replace it; read the content instead"
+        )
+
+
+async def download_to(
+    downloader: Downloader, file: RemoteFile, target: Path, progress: Callable[[int], object]
+) -> None:  # fmt: skip
+    """Download a file to a local path.
+
+    Parameters
+    ----------
+    target:
+        Path of the file, which is replaced; missing folders are made.
+    progress:
+        Called with the number of bytes each time some are written.
+
+    Raises
+    ------
+    IntegrityError
+        The content is not the file's; nothing of it stays.
+    OSError
+        It cannot be written (no space, no permission); what was verified stays for the next try.
+    """
+    part = await to_end(_Part, target, file, undo=_Part.close)
+    try:
+        if file.xet_hash is None:
+            await _plain(downloader, file, part, progress)
+        else:
+            await _chunked(downloader, file, part, progress)
+    except (IntegrityError, FormatError):
+        await to_end(part.remove)
+        raise
+    except BaseException as error:
+        # Without chunks there is nothing to check and to go on from.
+        await to_end(part.remove if file.xet_hash is None else part.leave)
+        _name(error, target)
+        raise
+    try:
+        await to_end(part.publish)
+    except OSError as error:
+        _name(error, target)
+        raise
+
+
+def _name(error: BaseException, target: Path) -> None:
+    """Say which file it was that could not be written."""
+    if isinstance(error, OSError) and error.filename is None and error.errno is not None:
+        error.filename = str(target)
+
+
+async def _chunked(
+    downloader: Downloader, file: RemoteFile, part: _Part, progress: Callable[[int], object]
+) -> None:  # fmt: skip
+    hasher = FileHasher()
+    start = 0
+    records = await to_end(part.records)
+    for at in range(0, len(records), _BATCH):
+        batch = records[at : at + _BATCH]
+        good = await to_end(part.check, batch)
+        hasher.update(good)
+        start += sum(length for _, length in good)
+        if len(good) < len(batch):
+            break
+    await to_end(part.cut)
+    if start:
+        progress(start)
+    if start < file.size:
+        async with aclosing(downloader.chunks(file, start, file.size, verify=True)) as runs:
+            async for run in runs:
+                await to_end(_take, part, hasher, run)
+                progress(sum(len(chunk.data) for chunk in run))
+    check_hash(file, hasher)
+
+
+def _take(part: _Part, hasher: FileHasher, run: Sequence[FileChunk]) -> None:
+    hasher.update([(chunk.hash, len(chunk.data)) for chunk in run])
+    part.append(run)
+
+
+async def _plain(
+    downloader: Downloader, file: RemoteFile, part: _Part, progress: Callable[[int], object]
+) -> None:  # fmt: skip
+    await to_end(part.cut)
+    async with aclosing(downloader.stream(file)) as pieces:
+        async for piece in pieces:
+            await to_end(part.write, [piece])
+            progress(len(piece))

@@ -1,0 +1,210 @@
+"""Windows of files that are being read: who asks for bytes that are on their way waits for those.
+
+A window is read once however many ask for it, and a part of one that is on its way is not asked for again. What a window
+holds counts as memory in flight until the last of its readers has let go of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final, NamedTuple
+
+from pyxet._async.runtime.fanout import READ_MEMORY, stopped
+from pyxet.errors import XetError
+from pyxet.protocol.constants import MAX_CHUNK
+from pyxet.protocol.hashing import Buffer, Hash
+
+# Whole chunks are decoded, so a window holds up to one more at each end.
+_EDGES: Final = 2 * MAX_CHUNK
+_Key = tuple[Hash, bool]
+
+
+class FileChunk(NamedTuple):
+    """A decoded chunk: its offset in the file, its content, and its hash (empty where nobody verifies)."""
+
+    offset: int
+    data: Buffer
+    hash: Hash
+
+    @property
+    def end(self) -> int:
+        """Offset after the chunk."""
+        return self.offset + len(self.data)
+
+
+class Lease:
+    """Chunks of a window, in order, for one reader."""
+
+    def __init__(self, chunks: list[FileChunk], flight: _Flight | None = None) -> None:
+        self.chunks = chunks
+        self._flight = flight
+        self._taken = False
+
+    def take(self) -> None:
+        """Say that it is this window's turn: the reader will be through with it soon."""
+        if self._flight is not None and not self._taken:
+            self._taken = True
+            self._flight.take(1)
+
+    def release(self) -> None:
+        """Let go of the chunks; a second time does nothing."""
+        flight, self._flight = self._flight, None
+        if flight is not None:
+            if self._taken:
+                flight.take(-1)
+            flight.leave()
+        self.chunks = []
+
+
+class _Flight:
+    """One window that is being read, and those who wait for it or hold its chunks.
+
+    Its memory rests while its chunks are there and it is nobody's turn to use them: what is read ahead must not keep
+    others from what they need before they can go on.
+    """
+
+    def __init__(self, start: int, end: int, read: Callable[[], Awaitable[list[FileChunk]]], memory: int) -> None:
+        self.start = start
+        self.end = end
+        self._read = read
+        self._memory = memory
+        self._held = 0
+        self._resting = False
+        self._readers = 0
+        self._taken = 0
+        self.task = asyncio.create_task(self._run())
+
+    async def _run(self) -> list[FileChunk]:
+        amount = self.end - self.start + _EDGES
+        await READ_MEMORY.acquire(amount, self._memory)
+        self._held = amount
+        try:
+            found = await self._read()
+        except BaseException:
+            self._give_back()
+            raise
+        if self._readers:
+            self._rest(True)
+        else:
+            self._give_back()
+        return found
+
+    async def join(self) -> list[FileChunk]:
+        """Its chunks; pair with `leave`, which a failed join has done already."""
+        self._readers += 1
+        try:
+            await asyncio.wait([self.task])
+            return self.task.result()
+        except BaseException:
+            self._readers -= 1
+            if not self._readers:
+                try:
+                    await stopped(self.task)
+                finally:
+                    self._give_back()
+            raise
+
+    def take(self, readers: int) -> None:
+        """So many more readers have their turn."""
+        self._taken += readers
+        self._rest(not self._taken)
+
+    def leave(self) -> None:
+        """The reader needs the chunks no more."""
+        self._readers -= 1
+        if not self._readers:
+            self._give_back()
+
+    def _rest(self, resting: bool) -> None:
+        if resting != self._resting and self._held:
+            self._resting = resting
+            READ_MEMORY.rest(self._held if resting else -self._held)
+
+    def _give_back(self) -> None:
+        self._rest(False)
+        amount, self._held = self._held, 0
+        if amount:
+            READ_MEMORY.release(amount)
+
+
+class Windows:
+    """The windows of one CAS that are on their way, on each event loop."""
+
+    def __init__(self) -> None:
+        self._flights: dict[tuple[asyncio.AbstractEventLoop, _Key], list[_Flight]] = {}
+
+    async def get(
+        self,
+        key: _Key,
+        start: int,
+        end: int,
+        read: Callable[[int, int], Awaitable[list[FileChunk]]],
+        memory: int,
+    ) -> Lease:
+        """Whole chunks that overlap bytes ``start`` to before ``end``.
+
+        Parameters
+        ----------
+        key:
+            The content, and whether its chunks are hashed.
+        read:
+            Reads what is not on its way yet.
+        memory:
+            The cap on `READ_MEMORY`.
+        """
+        place = (asyncio.get_running_loop(), key)
+        under_way = self._flights.get(place, [])
+        flight = next((item for item in under_way if item.start <= start and end <= item.end), None)
+        if flight is not None and not flight.task.cancelling():
+            try:
+                return Lease(_overlapping(await flight.join(), start, end), flight)
+            except XetError:
+                # Its failure may lie in the part that is not ours.
+                if (start, end) == (flight.start, flight.end):
+                    raise
+            return await self.get(key, start, end, read, memory)
+        flight = next((item for item in under_way if item.start < end and start < item.end), None)
+        if flight is not None and not flight.task.cancelling():
+            return await self._complete(key, start, end, read, memory, flight)
+        flight = _Flight(start, end, lambda: read(start, end), memory)
+        self._flights.setdefault(place, []).append(flight)
+        flight.task.add_done_callback(lambda _: self._landed(place, flight))
+        return Lease(await flight.join(), flight)
+
+    async def _complete(
+        self,
+        key: _Key,
+        start: int,
+        end: int,
+        read: Callable[[int, int], Awaitable[list[FileChunk]]],
+        memory: int,
+        flight: _Flight,
+    ) -> Lease:
+        """What a flight has of a window, and the rest of it."""
+        try:
+            found = _overlapping(await flight.join(), start, end)
+        except XetError:
+            # Its failure may lie in the part that is not ours.
+            return await self.get(key, start, end, read, memory)
+        # What is had must not count while more is waited for: readers that hold and wait could block each other.
+        flight.leave()
+        if not found:
+            return await self.get(key, start, end, read, memory)
+        chunks = {chunk.offset: chunk for chunk in found}
+        for begin, last in ((start, found[0].offset), (found[-1].end, end)):
+            if begin < last:
+                rest = await self.get(key, begin, last, read, memory)
+                chunks.update((chunk.offset, chunk) for chunk in rest.chunks)
+                rest.release()
+        return Lease([chunks[offset] for offset in sorted(chunks)])
+
+    def _landed(self, place: tuple[asyncio.AbstractEventLoop, _Key], flight: _Flight) -> None:
+        under_way = self._flights[place]
+        under_way.remove(flight)
+        if not under_way:
+            del self._flights[place]
+
+
+def _overlapping(chunks: list[FileChunk], start: int, end: int) -> list[FileChunk]:
+    return [chunk for chunk in chunks if chunk.end > start and chunk.offset < end]

@@ -1,0 +1,273 @@
+"""The CAS's HTTP interface (Xet specification, ``api.md``, ``auth.md``): plans, xorbs, shards, chunk queries."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+from typing import Final
+
+from pyxet._async.download.windows import Windows
+from pyxet._async.endpoint.hub import Hub, Scope
+from pyxet._async.http.messages import Answer, Body, is_transient, never
+from pyxet._async.http.transport import Transport
+from pyxet._async.runtime.fanout import SingleFlight, in_thread
+from pyxet.errors import (
+    AccessDeniedError,
+    AuthenticationError,
+    ConnectionFailedError,
+    FormatError,
+    NotFoundError,
+    RemoteError,
+    RequestTimeoutError,
+    RevisionNotFoundError,
+    ServerError,
+    XetError,
+)
+from pyxet.protocol.hashing import Hash, hash_to_hex
+from pyxet.protocol.messages import (
+    BatchReconstruction,
+    ReconstructionV1,
+    ReconstructionV2,
+    ShardEvent,
+    ShardResultV1,
+    XetToken,
+    XorbInserted,
+    decode,
+)
+from pyxet.protocol.reconstruction import FetchRange, Plan, plan_from_v1, plan_from_v2, plans_from_batch
+from pyxet.protocol.shard import Shard, parse_shard
+from pyxet.protocol.xorb import Xorb
+from pyxet.urls import RepoId
+
+# A token is renewed this many seconds before it ends.
+_MARGIN: Final = 30
+# Plans that are kept for whoever reads the same range again.
+_MAX_PLANS: Final = 256
+# The CAS does not have the route of batches, or does not take such long ones.
+_NO_BATCHES: Final = frozenset({405, 414, 431, 501})
+# It may be a file that is missing as well as the route, and an endpoint that fails at a batch may still plan one file.
+_NO_ANSWER: Final = frozenset({400, 404, 422, 500})
+_PlanKey = tuple[Hash, int, int]
+
+
+class UrlExpiredError(XetError):
+    """A signed URL is not accepted any more; a new plan has new ones. Never leaves the download."""
+
+
+class Cas:
+    """The CAS as one repository's tokens open it."""
+
+    def __init__(self, transport: Transport, hub: Hub, repo: RepoId) -> None:
+        self._transport = transport
+        self._hub = hub
+        self._repo = repo
+        self._revision: str | None = None
+        self._tokens: dict[Scope, XetToken] = {}
+        self._refreshing: SingleFlight[Scope, XetToken] = SingleFlight()
+        self._plans: OrderedDict[_PlanKey, Plan] = OrderedDict()
+        self._planning: SingleFlight[_PlanKey, Plan] = SingleFlight()
+        self.windows = Windows()
+        self._v1_plans = False
+        # Whether the CAS plans several files at once, as far as is known.
+        self.batches = True
+        self._v1_shards = False
+
+    def note_revision(self, revision: str) -> None:
+        """Remember a revision that the repository has: tokens are asked for by revision, and not all have ``main``."""
+        self._revision = revision
+
+    async def reconstruction(self, value: Hash, start: int, end: int) -> Plan:
+        """How to get bytes ``start`` to before ``end`` of a file. Plans are kept until `forget_plan`.
+
+        Raises
+        ------
+        NotFoundError, RangeNotSatisfiableError, FormatError
+            The file is not known, is shorter, or the answer makes no sense.
+        """
+        key = (value, start, end)
+        plan = self._plans.get(key)
+        if plan is None:
+            plan = await self._planning.run(key, lambda: self._plan(value, start, end))
+        return plan
+
+    def forget_plan(self, value: Hash, start: int, end: int, plan: Plan) -> None:
+        """Drop a plan whose URLs are not accepted any more."""
+        key = (value, start, end)
+        if self._plans.get(key) is plan:
+            # Another loop's thread may be at it too; here and below.
+            self._plans.pop(key, None)
+
+    async def _plan(self, value: Hash, start: int, end: int) -> Plan:
+        headers = {"Range": f"bytes={start}-{end - 1}"}
+        what = f"planning the download of {hash_to_hex(value)[:16]}…"
+        plan: Plan | None = None
+        if not self._v1_plans:
+            try:
+                answer = await self._call(
+                    "GET", f"/v2/reconstructions/{hash_to_hex(value)}", "read", what, headers=headers
+                )
+                plan = plan_from_v2(decode(answer.body, ReconstructionV2, what="reconstruction"))
+            except RemoteError as error:
+                if not _is_missing_route(error):
+                    raise
+        if plan is None:
+            # A 404 may have meant the file as well as the route; only if the older route knows the file, it was the route.
+            answer = await self._call("GET", f"/v1/reconstructions/{hash_to_hex(value)}", "read", what, headers=headers)
+            self._v1_plans = True
+            plan = plan_from_v1(decode(answer.body, ReconstructionV1, what="reconstruction"))
+        self._plans[value, start, end] = plan
+        while len(self._plans) > _MAX_PLANS:
+            self._plans.popitem(last=False)
+        return plan
+
+    async def reconstructions(self, values: Sequence[Hash]) -> dict[Hash, Plan | FormatError] | None:
+        """How to get whole files, with one request; their names are in its URL, so at most a hundred.
+
+        Files that the CAS does not know are not in the result. There is none where the CAS has no answer to such a
+        request; where it may be that it plans no batches at all, see `note_missing_batch`.
+
+        Raises
+        ------
+        RemoteError, ConnectionFailedError, RequestTimeoutError
+            The CAS or the network does not work now.
+        """
+        if not self.batches:
+            return None
+        query = "&".join(f"file_id={hash_to_hex(value)}" for value in values)
+        what = f"planning the download of {len(values)} files"
+        try:
+            answer = await self._call("GET", f"/v1/reconstructions?{query}", "read", what)
+            return plans_from_batch(decode(answer.body, BatchReconstruction, what="reconstructions"))
+        except FormatError:
+            return None
+        except RemoteError as error:
+            if error.status in _NO_BATCHES:
+                self.batches = False
+            elif error.status not in _NO_ANSWER:
+                raise
+            return None
+
+    def note_missing_batch(self) -> None:
+        """Say that single plans know all files of a batch without an answer: then the route was missing, not a file."""
+        self.batches = False
+
+    async def fetch(self, fetch: FetchRange) -> AsyncGenerator[bytes, None]:
+        """The bytes of a fetch range. Raises `UrlExpiredError` where the URL is refused."""
+        pieces = self._transport.ranged(
+            fetch.url, fetch.byte_start, fetch.byte_end, what="reading a xorb", bearer="", redirect=True
+        )
+        try:
+            async with aclosing(pieces):
+                async for piece in pieces:
+                    yield piece
+        except (AccessDeniedError, AuthenticationError) as error:
+            raise UrlExpiredError(str(error)) from error
+
+    async def query_chunk(self, value: Hash) -> Shard | None:
+        """A shard with this chunk, if the endpoint knows one. Failures count as "no": deduplication is a saving."""
+        try:
+            answer = await self._call(
+                "GET", f"/v1/chunks/default/{hash_to_hex(value)}", "write", "asking for a chunk", retry=never
+            )
+            return await in_thread(parse_shard, answer.body)
+        except (RemoteError, ConnectionFailedError, RequestTimeoutError, FormatError):
+            return None
+
+    async def upload_xorb(self, xorb: Xorb) -> bool:
+        """Store a xorb; ``False`` if it was there."""
+        name = hash_to_hex(xorb.info.hash)
+        what = f"uploading xorb {name[:16]}…"
+        answer = await self._call("POST", f"/v1/xorbs/default/{name}", "write", what, body=Body(xorb.slices))
+        return decode(answer.body, XorbInserted, what=what).was_inserted
+
+    async def upload_shard(self, data: bytes) -> None:
+        """Register the files of a shard."""
+        what = "registering files"
+        if not self._v1_shards:
+            try:
+                await self._call(
+                    "POST",
+                    "/v2/shards",
+                    "write",
+                    what,
+                    body=Body((data,)),
+                    check=lambda answer: _check_events(answer.body, what),
+                )
+            except RemoteError as error:
+                if not _is_missing_route(error):
+                    raise
+                self._v1_shards = True
+            else:
+                return
+        answer = await self._call("POST", "/v1/shards", "write", what, body=Body((data,)))
+        decode(answer.body, ShardResultV1, what=what)
+
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        scope: Scope,
+        what: str,
+        *,
+        headers: dict[str, str] | None = None,
+        body: Body | None = None,
+        retry: Callable[[BaseException], bool] = is_transient,
+        check: Callable[[Answer], object] = lambda answer: None,
+    ) -> Answer:
+        """A request with a token, which is renewed once if the CAS does not accept it."""
+
+        async def send(token: XetToken) -> Answer:
+            url = token.cas_url.rstrip("/") + path
+            return await self._transport.request(
+                method,
+                url,
+                what=what,
+                bearer=token.access_token,
+                headers=headers,
+                body=body,
+                retry=retry,
+                check=check,
+            )
+
+        token = await self._token(scope)
+        try:
+            return await send(token)
+        except AuthenticationError:
+            if self._tokens.get(scope) is token:
+                self._tokens.pop(scope, None)
+        return await send(await self._token(scope))
+
+    async def _token(self, scope: Scope) -> XetToken:
+        token = self._tokens.get(scope)
+        if token is None or token.exp - time.time() <= _MARGIN:
+            token = self._tokens[scope] = await self._refreshing.run(scope, lambda: self._ask_for_token(scope))
+        return token
+
+    async def _ask_for_token(self, scope: Scope) -> XetToken:
+        for revision in dict.fromkeys((self._revision or "main", "main")):
+            try:
+                return await self._hub.xet_token(self._repo, revision, scope)
+            except RevisionNotFoundError as error:
+                missing = error
+        # No main either; any branch will do, as tokens are for the repository.
+        for ref in (await self._hub.refs(self._repo)).branches:
+            return await self._hub.xet_token(self._repo, ref.name, scope)
+        raise missing
+
+
+def _is_missing_route(error: RemoteError) -> bool:
+    """Whether the endpoint may lack the route. One that names what is missing has looked for it."""
+    return error.code is None and isinstance(error, (NotFoundError, ServerError)) and error.status in (404, 501)
+
+
+def _check_events(body: bytes, what: str) -> None:
+    """Accept the NDJSON of ``POST /v2/shards``, which must end with a result."""
+    events = [decode(line, ShardEvent, what=what) for line in body.splitlines() if line.strip()]
+    last = events[-1] if events else None
+    if last is None or last.type not in ("result", "error"):
+        raise ServerError(f"{what}: the endpoint's answer ends before its result")
+    if last.type == "error":
+        kind = ServerError if last.retryable else RemoteError
+        raise kind(f"{what}: {last.message or 'the endpoint gave no reason'}")

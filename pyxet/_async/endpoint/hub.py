@@ -1,0 +1,304 @@
+"""The Hub's HTTP interface: repositories, references, trees, commits."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+from urllib.parse import quote
+
+from pyxet._async.http.messages import Answer, Body
+from pyxet._async.http.transport import Transport, is_refused
+from pyxet.errors import AlreadyExistsError, ConflictError, FormatError, RevisionNotFoundError
+from pyxet.protocol.messages import (
+    CommitAnswer,
+    CommitInfo,
+    CreateBranch,
+    CreateRepo,
+    CreateTag,
+    DeleteRepo,
+    DuplicatedRepo,
+    DuplicateFile,
+    DuplicateFiles,
+    DuplicateFilesAnswer,
+    DuplicateRepo,
+    DuplicateTarget,
+    MoveRepo,
+    PathsInfo,
+    Preupload,
+    PreuploadAnswer,
+    PreuploadFile,
+    PreuploadMode,
+    Refs,
+    RepoInfo,
+    RepoSettings,
+    TreeEntry,
+    WhoAmI,
+    XetToken,
+    decode,
+)
+from pyxet.types import Commit, RemoteFile
+from pyxet.urls import RepoId
+
+Scope = Literal["read", "write"]
+_MAX_PATHS = 500
+_MAX_PREUPLOAD = 256
+_MAX_DUPLICATES = 500
+_NDJSON = "application/x-ndjson"
+
+
+@dataclass(frozen=True, slots=True)
+class TreePage:
+    """Entries of a revision, and the commit they were read from where the endpoint tells it."""
+
+    entries: list[TreeEntry]
+    commit: str | None
+
+
+class Hub:
+    """The Hub of one endpoint."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    async def whoami(self) -> WhoAmI:
+        """The user of the token."""
+        answer = await self._transport.request("GET", "/api/whoami-v2", what="asking who the token belongs to")
+        return decode(answer.body, WhoAmI, what="whoami")
+
+    async def create_repo(self, repo: RepoId, *, private: bool, exist_ok: bool = False) -> None:
+        """Make a repository. Raises `AlreadyExistsError` unless ``exist_ok``."""
+        message = CreateRepo(
+            name=repo.name,
+            organization=repo.owner,
+            type=repo.singular,
+            visibility=_visibility(private),
+            sdk="static" if repo.kind == "spaces" else None,
+        )
+        try:
+            await self._creating("POST", "/api/repos/create", f"creating repository {repo}", Body.json(message))
+        except AlreadyExistsError:
+            if not exist_ok:
+                raise
+
+    async def delete_repo(self, repo: RepoId) -> None:
+        """Delete a repository with all it holds."""
+        message = DeleteRepo(name=repo.name, organization=repo.owner, type=repo.singular)
+        what = f"deleting repository {repo}"
+        await self._transport.request(
+            "DELETE", "/api/repos/delete", what=what, body=Body.json(message), retry=is_refused
+        )
+
+    async def move_repo(self, repo: RepoId, new: RepoId) -> None:
+        """Give a repository another name. Raises `AlreadyExistsError`."""
+        message = MoveRepo(from_repo=repo.full_name, to_repo=new.full_name, type=repo.singular)
+        await self._creating("POST", "/api/repos/move", f"renaming repository {repo} to {new}", Body.json(message))
+
+    async def duplicate_repo(self, repo: RepoId, copy: RepoId, *, private: bool | None) -> DuplicatedRepo:
+        """Make a second repository with all that a first one holds. Raises `AlreadyExistsError`."""
+        what = f"duplicating repository {repo} as {copy}"
+        visibility = None if private is None else _visibility(private)
+        body = Body.json(DuplicateRepo(repository=copy.full_name, visibility=visibility))
+        answer = await self._creating("POST", f"{_base(repo)}/duplicate", what, body)
+        return decode(answer.body, DuplicatedRepo, what=what)
+
+    async def change_settings(self, repo: RepoId, settings: RepoSettings) -> None:
+        """Change the settings that are given."""
+        what = f"changing settings of {repo}"
+        await self._request("PUT", f"{_base(repo)}/settings", what=what, body=Body.json(settings))
+
+    async def duplicate_files(self, repo: RepoId, target: RepoId, files: Sequence[DuplicateFile]) -> dict[str, str]:
+        """Have another repository hold content of a first one; what could not be: sha256 and the reason."""
+        failed: dict[str, str] = {}
+        what = f"copying content of {repo} to {target}"
+        place = DuplicateTarget(type=target.singular, name=target.full_name)
+        for at in range(0, len(files), _MAX_DUPLICATES):
+            body = Body.json(DuplicateFiles(target=place, files=list(files[at : at + _MAX_DUPLICATES])))
+            answer = await self._request("POST", f"{_base(repo)}/lfs-files/duplicate", what=what, body=body)
+            failed |= {item.sha256: item.error for item in decode(answer.body, DuplicateFilesAnswer, what=what).failed}
+        return failed
+
+    async def list_repos(self, owner: str, kind: str) -> AsyncIterator[RepoInfo]:
+        """Repositories of a kind that an owner has."""
+        what = f"listing {kind} of {owner}"
+        async for answer in self._pages(f"/api/{kind}", what, {"author": owner, "limit": "1000"}):
+            for info in decode(answer.body, list[RepoInfo], what=what):
+                yield info
+
+    async def repo_info(self, repo: RepoId, revision: str | None = None) -> RepoInfo:
+        """What is known of a repository, without its files; ``sha`` is the commit of the revision."""
+        path = _base(repo) + (f"/revision/{_part(revision)}" if revision else "")
+        fields = [("expand", name) for name in ("sha", "lastModified", "createdAt", "private", "author")]
+        where = f"{repo}/{revision}" if revision else str(repo)
+        answer = await self._request("GET", path, what=f"looking up {where}", params=fields)
+        return decode(answer.body, RepoInfo, what=f"info of {where}")
+
+    async def refs(self, repo: RepoId) -> Refs:
+        """Branches and tags."""
+        what = f"listing branches of {repo}"
+        return decode((await self._request("GET", f"{_base(repo)}/refs", what=what)).body, Refs, what=what)
+
+    async def branch_head(self, repo: RepoId, branch: str) -> str:
+        """The commit that a branch is at now. Raises `RevisionNotFoundError`."""
+        for ref in (await self.refs(repo)).branches:
+            if ref.name == branch:
+                return ref.target_commit
+        raise missing_branch(repo, branch)
+
+    async def create_branch(self, repo: RepoId, name: str, start: str | None) -> None:
+        """Make a branch at a revision. Raises `AlreadyExistsError`."""
+        path = f"{_base(repo)}/branch/{_part(name)}"
+        await self._creating(
+            "POST", path, f"creating branch {name!r} of {repo}", Body.json(CreateBranch(starting_point=start))
+        )
+
+    async def delete_branch(self, repo: RepoId, name: str) -> None:
+        """Delete a branch."""
+        what = f"deleting branch {name!r} of {repo}"
+        await self._request("DELETE", f"{_base(repo)}/branch/{_part(name)}", what=what, retry=is_refused)
+
+    async def create_tag(self, repo: RepoId, name: str, revision: str, message: str | None) -> None:
+        """Make a tag at a revision. Raises `AlreadyExistsError`."""
+        path = f"{_base(repo)}/tag/{_part(revision)}"
+        body = Body.json(CreateTag(tag=name, message=message))
+        await self._creating("POST", path, f"creating tag {name!r} of {repo}", body)
+
+    async def delete_tag(self, repo: RepoId, name: str) -> None:
+        """Delete a tag."""
+        what = f"deleting tag {name!r} of {repo}"
+        await self._request("DELETE", f"{_base(repo)}/tag/{_part(name)}", what=what, retry=is_refused)
+
+    async def commits(self, repo: RepoId, revision: str) -> AsyncGenerator[Commit, None]:
+        """Commits of a revision, newest first; pages are fetched as they are needed."""
+        what = f"reading the log of {repo}/{revision}"
+        async for answer in self._pages(f"{_base(repo)}/commits/{_part(revision)}", what, {}):
+            for info in decode(answer.body, list[CommitInfo], what=what):
+                yield _commit(info)
+
+    async def tree(
+        self, repo: RepoId, revision: str, path: str = "", *, recursive: bool = False, expand: bool = False
+    ) -> AsyncIterator[TreePage]:
+        """A folder, or all below it, page by page."""
+        what = f"listing {repo}/{revision}/{path}"
+        url = f"{_base(repo)}/tree/{_part(revision)}" + (f"/{_part(path)}" if path else "")
+        query = {"recursive": _flag(recursive), "expand": _flag(expand)}
+        async for answer in self._pages(url, what, query):
+            yield TreePage(decode(answer.body, list[TreeEntry], what=what), answer.headers.get("X-Repo-Commit"))
+
+    async def paths_info(
+        self, repo: RepoId, revision: str, paths: Sequence[str], *, expand: bool = False
+    ) -> TreePage:  # fmt: skip
+        """What is at some paths; those with nothing there are left out."""
+        entries: list[TreeEntry] = []
+        commit = None
+        what = (
+            f"looking up {paths[0]!r} in {repo}/{revision}"
+            if len(paths) == 1
+            else f"looking up paths in {repo}/{revision}"
+        )
+        for at in range(0, len(paths), _MAX_PATHS):
+            body = Body.json(PathsInfo(paths=list(paths[at : at + _MAX_PATHS]), expand=expand))
+            url = f"{_base(repo)}/paths-info/{_part(commit or revision)}"
+            answer = await self._request("POST", url, what=what, body=body)
+            entries += decode(answer.body, list[TreeEntry], what=what)
+            commit = answer.headers.get("X-Repo-Commit")
+        return TreePage(entries, commit)
+
+    async def preupload(self, repo: RepoId, branch: str, files: Sequence[PreuploadFile]) -> list[PreuploadMode]:
+        """How the endpoint wants each file: as content of its own (``lfs``), or inside the commit."""
+        modes: list[PreuploadMode] = []
+        what = f"preparing an upload to {repo}/{branch}"
+        for at in range(0, len(files), _MAX_PREUPLOAD):
+            body = Body.json(Preupload(files=list(files[at : at + _MAX_PREUPLOAD])))
+            answer = await self._request("POST", f"{_base(repo)}/preupload/{_part(branch)}", what=what, body=body)
+            modes += decode(answer.body, PreuploadAnswer, what=what).files
+        return modes
+
+    async def commit(self, repo: RepoId, branch: str, lines: Sequence[bytes]) -> CommitAnswer:
+        """Make a commit. It is sent again only where it was refused; other failures are for the caller to look into."""
+        what = f"committing to {repo}/{branch}"
+        url = f"{_base(repo)}/commit/{_part(branch)}"
+        answer = await self._request("POST", url, what=what, body=Body(lines, _NDJSON), retry=is_refused)
+        return decode(answer.body, CommitAnswer, what=what)
+
+    async def xet_token(self, repo: RepoId, revision: str, scope: Scope) -> XetToken:
+        """A token for the CAS; those of buckets have no revision."""
+        what = f"getting a {scope} token for {repo}"
+        url = f"{_base(repo)}/xet-{scope}-token" + ("" if repo.kind == "buckets" else f"/{_part(revision)}")
+        answer = await self._request("GET", url, what=what)
+        return decode(answer.body, XetToken, what=what)
+
+    def read_file(self, file: RemoteFile, start: int, end: int) -> AsyncGenerator[bytes, None]:
+        """Bytes ``start`` to before ``end`` of a file over plain HTTP, as it was at its commit."""
+        prefix = "" if file.repo.kind == "models" else f"{file.repo.kind}/"
+        url = f"/{prefix}{file.repo.full_name}/resolve/{_part(file.revision)}/{quote(file.path)}"
+        what = f"reading {file.full_path}"
+        return self._transport.ranged(url, start, end, what=what, redirect=True, total=file.size)
+
+    async def _request(self, method: str, url: str, *, what: str, **more: Any) -> Answer:
+        """A request; a repository that was renamed redirects from its old name."""
+        return await self._transport.request(method, url, what=what, redirect=True, **more)
+
+    async def _creating(self, method: str, url: str, what: str, body: Body) -> Answer:
+        try:
+            return await self._request(method, url, what=what, body=body, retry=is_refused)
+        except ConflictError as error:
+            if error.status != 409:
+                raise
+            raise AlreadyExistsError(f"{what}: it already exists", status=409) from error
+
+    async def _pages(self, url: str, what: str, query: dict[str, str]) -> AsyncIterator[Answer]:
+        """Pages of a listing, following ``Link`` headers on the endpoint. A page that fails raises: never part of it."""
+        following: str | None = url
+        params: dict[str, str] | None = query
+        while following:
+            answer = await self._request("GET", following, what=what, params=params)
+            yield answer
+            following, params = _next_page(answer), None
+
+
+def _next_page(answer: Answer) -> str | None:
+    link = answer.headers.get("Link", "")
+    for part in link.split(","):
+        target, _, relation = part.partition(";")
+        if 'rel="next"' in relation:
+            return target.strip().strip("<>")
+    return None
+
+
+def _commit(info: CommitInfo) -> Commit:
+    message = f"{info.title}\n\n{info.message}" if info.message and info.message != info.title else info.title
+    author = info.authors[0].user if info.authors else ""
+    parents = tuple(info.parents) if info.parents is not None else None
+    return Commit(info.id, message, author, parse_date(info.date), parents)
+
+
+def parse_date(text: str) -> datetime:
+    """A moment as the Hub writes it; `FormatError` if it is none."""
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError as error:
+        raise FormatError(f"{text!r} is not a date") from error
+
+
+def _base(repo: RepoId) -> str:
+    return f"/api/{repo.kind}/{repo.full_name}"
+
+
+def _part(text: str) -> str:
+    return quote(text, safe="")
+
+
+def _visibility(private: bool) -> Literal["private", "public"]:
+    return "private" if private else "public"
+
+
+def _flag(value: bool) -> str:
+    return "true" if value else "false"
+
+
+def missing_branch(repo: RepoId, branch: str) -> RevisionNotFoundError:
+    """The error for writing to a branch that is not there."""
+    message = f"{repo} has no branch {branch!r}; make it with fs.make_branch({repo.path!r}, 'main', {branch!r})"
+    return RevisionNotFoundError(message, status=404, code="RevisionNotFound")

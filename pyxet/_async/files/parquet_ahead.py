@@ -1,0 +1,235 @@
+"""Reading ahead in Parquet files: the columns that are being read, of the row groups to come.
+
+Who reads some columns of a Parquet file reads pieces that lie far from each other, one after another, each with its round
+trips: libraries lock a file object while they read from it. The footer, which every reader reads first, says where the
+next pieces are. They are fetched ahead once a second row group shows that the reader goes through the row groups, a few
+at first, and more as long as they are used.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from bisect import bisect_right
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from pyxet._async.runtime.bridge import is_alive
+from pyxet._async.runtime.fanout import in_thread, stopped
+
+_MAGIC: Final = b"PAR1"
+# Behind the footer: its length in four bytes, and the magic.
+_TAIL: Final = 8
+# A longer footer takes more time to understand than reading ahead would save.
+_MAX_FOOTER: Final = 4 * 1024 * 1024
+_MAX_KNOWN: Final = 16
+_FIRST_PIECES: Final = 6
+_MAX_PIECES: Final = 16
+_MAX_BYTES: Final = 16 * 1024 * 1024
+
+Fetch = Callable[[int, int], Awaitable[bytes]]
+Span = tuple[int, int]
+
+
+class Allowing(Protocol):
+    """See `pyxet._async.files.readahead.Allowance`."""
+
+    def take(self, amount: int, cap: int) -> bool:
+        """Take an amount if the sum stays within ``cap``."""
+
+    def give_back(self, amount: int) -> None:
+        """Return an amount."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the column chunks of each row group are: byte spans, by row group and column, in the order of the file."""
+
+    groups: Sequence[Sequence[Span]]
+    starts: Sequence[int]
+
+    def place(self, start: int, end: int) -> tuple[int, int, int] | None:
+        """The row group, first and last column that a read covers, if it begins and ends where column chunks do."""
+        number = bisect_right(self.starts, start) - 1
+        if number < 0:
+            return None
+        chunks = self.groups[number]
+        first = bisect_right(chunks, (start, sys.maxsize)) - 1
+        last = bisect_right(chunks, (end - 1, sys.maxsize)) - 1
+        if first < 0 or chunks[first][0] != start or chunks[last][1] != end:
+            return None
+        return number, first, last
+
+
+class ColumnsAhead:
+    """The pieces of one open file that were fetched ahead.
+
+    Parameters
+    ----------
+    fetch, size, cap:
+        As in `ReadAhead`.
+    allowance:
+        What all open files together may hold.
+    content:
+        Names the content: a reader may open a file once for its footer and again for its columns.
+    """
+
+    def __init__(self, fetch: Fetch, size: int, cap: int, allowance: Allowing, content: str | None) -> None:
+        self._fetch = fetch
+        self._size = size
+        self._cap = cap
+        self._allowance = allowance
+        self._content = content
+        self._tail = b""
+        self._layout: Layout | None = None
+        # Of each run of columns: the row groups that were read, or are on their way.
+        self._seen: dict[tuple[int, int], set[int]] = {}
+        self._ahead: dict[Span, asyncio.Task[bytes]] = {}
+        self._held = 0
+        self._pieces = _FIRST_PIECES
+
+    async def read(self, start: int, end: int) -> bytes:
+        """Bytes ``start`` to before ``end``, from what was fetched ahead or by a fetch."""
+        if self._layout is None and self._content is not None and self._content in _known:
+            await self._learn(self._content)
+        place = self._layout.place(start, end) if self._layout is not None else None
+        ahead = self._piece(start, end)
+        if ahead is not None:
+            self._pieces = min(_MAX_PIECES, 2 * self._pieces)
+        if place is not None:
+            self._begin(*place)
+        found = await self._taken(ahead, start, end) if ahead is not None else None
+        if found is None:
+            found = await self._fetch(start, end)
+        if self._layout is None and self._content is not None:
+            self._look(self._content, start, found)
+        return found
+
+    def has(self, start: int, end: int) -> bool:
+        """Whether the bytes were fetched ahead, or are on their way."""
+        return self._piece(start, end) is not None
+
+    async def drop(self) -> None:
+        """Let go of everything that is ahead."""
+        here = [task for task in self._ahead.values() if task.get_loop() is asyncio.get_running_loop()]
+        self.abandon()
+        await stopped(*here)
+
+    def abandon(self) -> None:
+        """Let go of what is ahead without waiting; on any thread."""
+        ahead, self._ahead = self._ahead, {}
+        held, self._held = self._held, 0
+        if held:
+            self._allowance.give_back(held)
+        for task in ahead.values():
+            if is_alive(task.get_loop()):
+                task.get_loop().call_soon_threadsafe(task.cancel)
+
+    def _piece(self, start: int, end: int) -> Span | None:
+        return next((span for span in self._ahead if span[0] <= start and end <= span[1]), None)
+
+    async def _learn(self, content: str) -> None:
+        known = _known.get(content)
+        if isinstance(known, bytes):
+            known = await in_thread(_understood, known)
+            _remember(content, known)
+        self._layout = known
+
+    def _look(self, content: str, start: int, data: bytes) -> None:
+        """Notice the footer when it is read: in one piece with the end of the file, or after that."""
+        end = start + len(data)
+        if end == self._size and len(data) >= _TAIL and data.endswith(_MAGIC):
+            self._tail = data[-_TAIL:]
+        if not self._tail:
+            return
+        length = int.from_bytes(self._tail[:4], "little")
+        first, last = self._size - _TAIL - length, self._size - _TAIL
+        if length <= _MAX_FOOTER and 0 <= start <= first and last <= end:
+            _remember(content, data[first - start : last - start] + self._tail)
+            self._tail = b""
+
+    async def _taken(self, span: Span, start: int, end: int) -> bytes | None:
+        task = self._ahead.pop(span)
+        try:
+            if task.get_loop() is not asyncio.get_running_loop():
+                if is_alive(task.get_loop()):
+                    task.get_loop().call_soon_threadsafe(task.cancel)
+                return None
+            # Being cancelled cancels the task, and waits for it.
+            return (await task)[start - span[0] : end - span[0]]
+        except Exception:  # noqa: BLE001  # it is fetched again, and fails again if it must
+            return None
+        finally:
+            self._release(span)
+
+    def _begin(self, group: int, first: int, last: int) -> None:
+        """Fetch ahead what will probably be read after a piece."""
+        assert self._layout is not None
+        self._seen.setdefault((first, last), set()).add(group)
+        if all(len(groups) < 2 for groups in self._seen.values()):
+            return
+        for number, chunks in enumerate(self._layout.groups):
+            for (begin, stop), groups in self._seen.items():
+                if number in groups or stop >= len(chunks):
+                    continue
+                span = chunks[begin][0], chunks[stop][1]
+                amount = span[1] - span[0]
+                if len(self._ahead) >= self._pieces or self._held + amount > _MAX_BYTES:
+                    return
+                if not self._allowance.take(amount, self._cap):
+                    return
+                self._held += amount
+                groups.add(number)
+                task = self._ahead[span] = asyncio.create_task(self._get(*span))
+                # Perhaps nobody reads it; an error of what was not asked for is nobody's.
+                task.add_done_callback(lambda task: task.cancelled() or task.exception())
+
+    async def _get(self, start: int, end: int) -> bytes:
+        return await self._fetch(start, end)
+
+    def _release(self, span: Span) -> None:
+        # Nothing is held any more where everything was let go of meanwhile.
+        amount = min(self._held, span[1] - span[0])
+        self._held -= amount
+        if amount:
+            self._allowance.give_back(amount)
+
+
+# By content: footers as they were read, and what they say (``None``: nothing that helps).
+_known: OrderedDict[str, bytes | Layout | None] = OrderedDict()
+
+
+def _remember(content: str, what: bytes | Layout | None) -> None:
+    _known[content] = what
+    while len(_known) > _MAX_KNOWN:
+        # Another thread may be at it too.
+        with suppress(KeyError):
+            _known.popitem(last=False)
+
+
+def _understood(footer: bytes) -> Layout | None:
+    """Where the column chunks are, if the library that reads columns has pyarrow loaded; nothing else needs to know."""
+    arrow, parquet = sys.modules.get("pyarrow"), sys.modules.get("pyarrow.parquet")
+    if arrow is None or parquet is None:
+        return None
+    try:
+        told: Any = parquet.read_metadata(arrow.BufferReader(_MAGIC + footer))
+        groups = [
+            sorted(_span(group.column(column)) for column in range(group.num_columns))
+            for group in map(told.row_group, range(told.num_row_groups))
+            if group.num_columns
+        ]
+    except Exception:  # noqa: BLE001  # whatever is wrong with it, its reader says so
+        return None
+    groups.sort()
+    return Layout(groups, [chunks[0][0] for chunks in groups])
+
+
+def _span(chunk: Any) -> Span:
+    start = chunk.data_page_offset
+    if chunk.has_dictionary_page and 0 < chunk.dictionary_page_offset < start:
+        start = chunk.dictionary_page_offset
+    return start, start + chunk.total_compressed_size

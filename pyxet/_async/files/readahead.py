@@ -1,0 +1,256 @@
+"""Reading ahead in an open file: nothing on sparse access, more and more while access is sequential."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from itertools import accumulate
+from typing import Final
+
+from pyxet._async.download.reconstruct import WINDOW
+from pyxet._async.files.parquet_ahead import ColumnsAhead
+from pyxet._async.runtime.bridge import is_alive
+from pyxet._async.runtime.fanout import stopped
+from pyxet.protocol.hashing import Buffer
+
+KIB: Final = 1024
+MIB: Final = 1024 * KIB
+# About a chunk: a smaller fetch moves the same bytes.
+_FIRST_WINDOW: Final = 128 * KIB
+# Half a window of the downloader, as what crosses a border of those takes the requests of two. A whole one takes fewer
+# requests, but what is in memory then is more than processors cache, and costs a quarter more of their time.
+_MAX_WINDOW: Final = WINDOW // 2
+# Windows of that size that are on their way while the one before them is being read. Smaller ones go one by one: until
+# they have grown, nobody knows how far the reader will go.
+_MAX_AHEAD: Final = 2
+
+Fetch = Callable[[int, int], Awaitable[bytes]]
+
+
+class Content:
+    """Gets bytes ``start`` to before ``end`` of a content: joined when called, or in the pieces in which they came."""
+
+    def __init__(self, whole: Fetch, pieces: Callable[[int, int], Awaitable[Sequence[Buffer]]]) -> None:
+        self._whole = whole
+        self.pieces = pieces
+
+    def __call__(self, start: int, end: int) -> Awaitable[bytes]:
+        return self._whole(start, end)
+
+
+class Allowance:
+    """Bytes that all open files of the process together may hold beyond what was asked for. Nobody waits for it."""
+
+    def __init__(self) -> None:
+        self.in_use = 0
+        self.renew_lock()
+
+    def renew_lock(self) -> None:
+        """Forget who holds the lock: after a fork, a thread that is not here. What files hold, they hold here as well."""
+        # Reentrant, as a file that the garbage collector ends may give back while this thread is in here.
+        self._lock = threading.RLock()
+
+    def take(self, amount: int, cap: int) -> bool:
+        """Take an amount if the sum stays within ``cap``."""
+        with self._lock:
+            if self.in_use + amount > cap:
+                return False
+            self.in_use += amount
+            return True
+
+    def give_back(self, amount: int) -> None:
+        """Return an amount."""
+        with self._lock:
+            self.in_use -= amount
+
+
+ALLOWANCE: Final = Allowance()
+os.register_at_fork(after_in_child=ALLOWANCE.renew_lock)
+
+
+class _Stretch:
+    """Consecutive bytes, in the pieces in which they came: joining them would be a copy before that of each read."""
+
+    def __init__(self, start: int, pieces: Sequence[Buffer] = ()) -> None:
+        self.start = start
+        self._pieces = pieces
+        # Offsets after each piece.
+        self._ends = list(accumulate(map(len, pieces), initial=start))[1:]
+        self.end = self._ends[-1] if pieces else start
+
+    def cut(self, start: int, end: int) -> list[Buffer]:
+        """The part that lies between two offsets, the first of which is in here."""
+        found: list[Buffer] = []
+        for number in range(bisect_right(self._ends, start), len(self._pieces)):
+            piece, last = self._pieces[number], self._ends[number]
+            first = last - len(piece)
+            if first >= end:
+                break
+            inside = start <= first and last <= end
+            found.append(piece if inside else memoryview(piece)[max(0, start - first) : end - first])
+        return found
+
+
+class ReadAhead:
+    """The content of one open file, as its reader asks for it.
+
+    Parameters
+    ----------
+    fetch:
+        Gets bytes ``start`` to before ``end`` of the content; a `Content` spares them a copy.
+    size:
+        Bytes of the content.
+    cap:
+        Bytes that the process may hold in read-ahead windows.
+    content:
+        Names the content, for what is known of it from another open file.
+    """
+
+    def __init__(self, fetch: Fetch, size: int, cap: int, content: str | None = None) -> None:
+        self._fetch = fetch
+        self._size = size
+        self._cap = cap
+        self._buffer = _Stretch(0)
+        self._position = -1
+        self._window = _FIRST_WINDOW
+        self._held = 0
+        # In order, the first one from the end of the buffer on; with where each begins.
+        self._ahead: deque[tuple[int, int, asyncio.Task[_Stretch]]] = deque()
+        self._columns = ColumnsAhead(fetch, size, cap, ALLOWANCE, content)
+
+    def held(self, start: int, end: int) -> bytes | None:
+        """The bytes, if they are here and there is nothing else to do; no waiting."""
+        end = min(end, self._size)
+        # The loop's thread may put another one in its place meanwhile, for another reader of the file.
+        buffer = self._buffer
+        if not buffer.start <= start <= end <= buffer.end or self._wants_more(start, end):
+            return None
+        self._position = end
+        return b"".join(buffer.cut(start, end))
+
+    async def read(self, start: int, end: int) -> bytes:
+        """Bytes ``start`` to before ``end``, cut at the end of the content."""
+        end = min(end, self._size)
+        if start >= end:
+            return b""
+        sequential = start == self._position and not self._columns.has(start, end)
+        if not sequential and not (self._buffer.start <= start and end <= self._buffer.end):
+            await self._drop_ahead()
+            if self._size > _FIRST_WINDOW:
+                self._window = _FIRST_WINDOW
+                self._let_go()
+                found = await self._columns.read(start, end)
+                self._position = end
+                return found
+        pieces: list[Buffer] = []
+        at = start
+        while at < end:
+            if not self._buffer.start <= at < self._buffer.end:
+                await self._refill(at, end)
+            pieces += self._buffer.cut(at, end)
+            at = min(end, self._buffer.end)
+        while self._wants_more(start, end) and self._start_ahead():
+            pass
+        # Only now: a read that failed, or was cancelled, is not one to go on from.
+        self._position = end
+        return b"".join(pieces)
+
+    async def aclose(self) -> None:
+        """Let go of everything."""
+        await self._columns.drop()
+        await self._drop_ahead()
+        self._let_go()
+
+    def abandon(self) -> None:
+        """Let go of what needs no waiting; on any thread."""
+        self._columns.abandon()
+        self._let_go()
+        for task in self._taken_off():
+            if is_alive(task.get_loop()):
+                task.get_loop().call_soon_threadsafe(task.cancel)
+
+    def _wants_more(self, start: int, end: int) -> bool:
+        """Whether a read is one of a sequence, and more should be on its way: at first only past the middle of what is here."""
+        if start != self._position or self._last() >= self._size:
+            return False
+        if self._held >= (1 + _MAX_AHEAD) * _MAX_WINDOW:
+            return len(self._ahead) < _MAX_AHEAD
+        return not self._ahead and 2 * (end - self._buffer.start) > self._buffer.end - self._buffer.start
+
+    def _last(self) -> int:
+        """Offset after what is here or on its way."""
+        return self._ahead[-1][1] if self._ahead else self._buffer.end
+
+    async def _refill(self, at: int, end: int) -> None:
+        """Have the buffer begin at ``at``: from the read-ahead if it starts there, else by a fetch with a larger window."""
+        if self._ahead and self._ahead[0][0] == at:
+            task = self._ahead[0][2]
+            if task.get_loop() is asyncio.get_running_loop():
+                self._ahead.popleft()
+                self._buffer = await task
+                return
+        await self._drop_ahead()
+        wanted = self._grown()
+        if self._size <= _FIRST_WINDOW:
+            at, end = 0, self._size
+        self._buffer = await self._get(at, max(end, self._end_of_window(at, wanted)))
+
+    def _start_ahead(self) -> bool:
+        wanted = self._grown()
+        if not wanted:
+            return False
+        start = self._last()
+        end = self._end_of_window(start, wanted)
+        task = asyncio.create_task(self._get(start, end))
+        # Perhaps nobody reads on; an error of what was not asked for is nobody's.
+        task.add_done_callback(lambda task: task.cancelled() or task.exception())
+        self._ahead.append((start, end, task))
+        return True
+
+    def _end_of_window(self, start: int, wanted: int) -> int:
+        """Where a window ends: at a border of the downloader's windows if there is one within it."""
+        end = min(self._size, start + wanted)
+        border = end // WINDOW * WINDOW
+        return border if start < border else end
+
+    async def _get(self, start: int, end: int) -> _Stretch:
+        if isinstance(self._fetch, Content):
+            return _Stretch(start, await self._fetch.pieces(start, end))
+        return _Stretch(start, [await self._fetch(start, end)])
+
+    def _grown(self) -> int:
+        """The next window: twice the last one, nothing where the process holds enough."""
+        wanted = min(2 * self._window, _MAX_WINDOW)
+        # The buffer and the window ahead of it, or windows.
+        for count in (1 + _MAX_AHEAD, 2) if wanted == _MAX_WINDOW else (2,):
+            more = count * wanted - self._held
+            if more <= 0 or ALLOWANCE.take(more, self._cap):
+                self._held += max(0, more)
+                self._window = wanted
+                return wanted
+        return self._held // 2
+
+    def _let_go(self) -> None:
+        self._buffer = _Stretch(0)
+        held, self._held = self._held, 0
+        if held:
+            ALLOWANCE.give_back(held)
+
+    def _taken_off(self) -> list[asyncio.Task[_Stretch]]:
+        tasks = [task for _, _, task in self._ahead]
+        self._ahead.clear()
+        return tasks
+
+    async def _drop_ahead(self) -> None:
+        """Cancel what is on its way. On another loop it ends by itself; in the parent of a fork it is not ours."""
+        tasks = self._taken_off()
+        here = [task for task in tasks if task.get_loop() is asyncio.get_running_loop()]
+        for task in tasks:
+            if task not in here and is_alive(task.get_loop()):
+                task.get_loop().call_soon_threadsafe(task.cancel)
+        if here:
+            await stopped(*here)

@@ -1,0 +1,135 @@
+"""What ``fs.open`` puts around a file that is written: text, compression, archives.
+
+A block that raises discards the file beneath; one that is dropped unclosed publishes nothing.
+"""
+
+from __future__ import annotations
+
+import io
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Self
+from zipfile import ZipFile
+
+from pyxet._async.files.write import XetWriteFile
+
+
+class _Archive(ZipFile):
+    """An archive that `ZippedMember` closes. Dropped together with its member, its parent would raise."""
+
+    def __del__(self) -> None:
+        pass
+
+
+class ZippedMember(io.BufferedIOBase):
+    """The one member of a zip archive, as fsspec's codec ``zip`` makes it, and the archive, which ends with it."""
+
+    def __init__(self, raw: XetWriteFile) -> None:
+        self._archive = _Archive(raw, "w")
+        self._member = self._archive.open("file", "w")
+
+    def write(self, data: Any) -> int:
+        """Add bytes to the member."""
+        return self._member.write(data)
+
+    def tell(self) -> int:
+        """Bytes of uncompressed content so far."""
+        return self._member.tell()
+
+    def close(self) -> None:
+        """End the member and the archive."""
+        try:
+            self._member.close()
+        finally:
+            try:
+                self._archive.close()
+            finally:
+                super().close()
+
+
+class CompressedWriter(io.BufferedIOBase):
+    """A compressing wrapper and the file beneath it, which closes with it: the codecs of the library leave it open.
+
+    Parameters
+    ----------
+    inner:
+        The codec's file object, which writes to ``raw``.
+    """
+
+    def __init__(self, inner: Any, raw: XetWriteFile) -> None:
+        self._inner = inner
+        self._raw = raw
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        """Compress bytes."""
+        return int(self._inner.write(data))
+
+    def flush(self) -> None:
+        """Let the codec pass on what it has."""
+        if not self.closed:
+            self._inner.flush()
+
+    def tell(self) -> int:
+        """Bytes of uncompressed content so far."""
+        return int(self._inner.tell())
+
+    @property
+    def closed(self) -> bool:
+        """Whether the file beneath is closed."""
+        return bool(self._raw.closed)
+
+    def close(self) -> None:
+        """End the compressed stream and the file."""
+        if self.closed:
+            self._end_codec()
+            return
+        try:
+            self._inner.close()
+        except BaseException:
+            self._raw.discard()
+            raise
+        self._raw.close()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is not None and not self.closed:
+            self._raw.discard()
+        self.close()
+
+    def _end_codec(self) -> None:
+        """Nothing where the codec has ended; of a file that was discarded, it may say what it wants."""
+        with suppress(Exception):
+            self._inner.close()
+
+    def _dealloc_warn(self, source: object) -> None:
+        self._raw._dealloc_warn(source)
+
+    def __del__(self) -> None:
+        raw = getattr(self, "_raw", None)
+        if raw is not None:
+            try:
+                raw._dealloc_warn(self)
+            finally:
+                self._end_codec()
+
+
+class XetTextFile(io.TextIOWrapper):
+    """Text over a file that is written; a block that raises discards it whatever was raised before."""
+
+    def __init__(self, beneath: XetWriteFile | CompressedWriter, **options: Any) -> None:
+        super().__init__(beneath, **options)  # type: ignore[arg-type]  # it is a buffer in all that matters here
+        self._beneath = beneath
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is not None and not self.closed:
+            self._beneath.__exit__(kind, error, trace)
+        self.close()

@@ -1,0 +1,335 @@
+"""Files that are open for writing, blocking and asynchronous.
+
+A file uploads while it is written, and is published by its ``close`` (outside a transaction) or with the transaction's
+commit; one whose block raises is discarded, also where only ``close`` is reached, as under text and compression wrappers:
+`sys.exception` tells. What the layers above a discarded file still write is taken and forgotten, and they are closed:
+their own end, whenever they are collected, is quiet.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+import threading
+import warnings
+from types import FrameType, TracebackType
+from typing import TYPE_CHECKING, Any, Final
+
+from fsspec.asyn import AbstractAsyncStreamedFile
+from fsspec.core import OpenFile
+from fsspec.spec import AbstractBufferedFile
+
+from pyxet._async.changes.file_write import Writing
+from pyxet._async.changes.layers import close_layers
+from pyxet._async.runtime.bridge import blocking_call
+from pyxet.errors import TransactionError
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from pyxet._async.fs.filesystem import AsyncXetFileSystem
+
+# What a blocking file collects before it goes through the bridge, in bytes.
+_PIECE: Final = 2 * 1024 * 1024
+
+
+class XetWriteFile(AbstractBufferedFile):  # type: ignore[misc]  # fsspec is not typed
+    """A file that is open for writing, blocking.
+
+    Parameters
+    ----------
+    fs, path, mode:
+        As it was opened; the mode is ``wb``, ``xb`` or ``ab``.
+    writing:
+        Takes the content.
+    autocommit:
+        Whether ``close`` publishes; otherwise ``commit`` does.
+    """
+
+    def __init__(
+        self,
+        fs: AsyncXetFileSystem,
+        path: str,
+        mode: str,
+        writing: Writing,
+        *,
+        loop: asyncio.AbstractEventLoop,
+        autocommit: bool,
+    ) -> None:
+        # Not the parent's: it would set up buffers and caches for a protocol of blocks.
+        self.fs = fs
+        self.path = path
+        self.mode = mode
+        self.autocommit = autocommit
+        self.blocksize = _PIECE
+        self.kwargs: dict[str, Any] = {}
+        self.loc = writing.size
+        self._writing = writing
+        self._loop = loop
+        self._waiting = bytearray()
+        # Threads may share a file as they may share one of Python's own: each write is whole, and the end comes after it.
+        self._lock = threading.RLock()
+        self._error_at_open = sys.exception()
+        # Discarded, and there may be layers above that write all the same when they end.
+        self._ends_quietly = False
+        self.closed = False
+
+    def join_transaction(self, outermost: Any) -> None:
+        """Let the transaction, if there is one, hold the file by its outermost wrapper."""
+        if self._writing.transaction is not None:
+            self._writing.transaction.hold(self._writing, outermost, self)
+
+    def expect(self, error: BaseException | None) -> None:
+        """Take an exception that is being handled for none of this file's: ``close`` publishes all the same."""
+        self._error_at_open = error
+
+    def write(self, data: Any) -> int:
+        """Take bytes; the content goes up while it is written.
+
+        Raises
+        ------
+        ValueError
+            The file is closed.
+        TransactionError
+            Its transaction has ended, or this process is a fork of the one that opened it.
+        """
+        view = memoryview(data).cast("B")
+        if self._ends_quietly:
+            return len(view)
+        # Before the lock, which a thread of the parent may have held at the moment of the fork.
+        self._check_process()
+        with self._lock:
+            if self.closed:
+                raise ValueError("I/O operation on closed file")
+            self._take(view)
+        return len(view)
+
+    def _take(self, view: memoryview) -> None:
+        if len(self._waiting) + len(view) >= _PIECE:
+            self._push()
+        if len(view) >= _PIECE:
+            blocking_call(self._loop, self._writing.write, view)
+        else:
+            self._waiting += view
+        self.loc += len(view)
+
+    def flush(self, force: bool = False) -> None:
+        """Nothing: what is written becomes visible when the file is published."""
+        if self.closed and not self._ends_quietly:
+            raise ValueError("I/O operation on closed file")
+
+    def close(self) -> None:
+        """Complete the file: published now, or with its transaction; discarded if an exception is on its way out."""
+        if self.closed:
+            return
+        if self._ends_quietly:
+            # By the wrapper that was dropped, and has passed on what it had.
+            self.closed = True
+            self.settle()
+            return
+        error = sys.exception()
+        if error is not None and (error is not self._error_at_open or _raised_in_block(self)):
+            self.discard()
+            return
+        try:
+            self._check_process()
+            self._complete()
+        except BaseException:
+            self.discard()
+            raise
+
+    def _complete(self) -> None:
+        with self._lock:
+            if self.closed:
+                return
+            self._push()
+            if self.autocommit:
+                blocking_call(self._loop, self._writing.publish)
+            self._forget()
+            self.closed = True
+
+    def commit(self) -> None:
+        """Publish a closed file that was opened with ``autocommit=False``; in a transaction, add it to that."""
+        if not self.closed:
+            raise ValueError("close the file before its commit")
+        self._check_process()
+        blocking_call(self._loop, self._writing.publish)
+
+    def discard(self) -> None:
+        """Throw the content away; nothing is published."""
+        was_open = not self.closed
+        self.drop()
+        if was_open:
+            close_layers([self])
+        self.settle()
+        if not self._writing.is_inherited:
+            blocking_call(self._loop, self._writing.discard)
+
+    def abandon(self) -> None:
+        """Like `discard`, without waiting: for files that nobody will close any more."""
+        self.drop()
+        self._writing.abandon()
+
+    def drop(self) -> None:
+        """Be closed, with the content thrown away; until `settle`, layers above find a file that takes what they write."""
+        self._ends_quietly = True
+        self._forget()
+        self.closed = True
+
+    def settle(self) -> None:
+        """The layers above are closed: whoever writes now is told."""
+        self._ends_quietly = False
+
+    def _forget(self) -> None:
+        self._error_at_open = None
+        self._waiting.clear()
+
+    def _check_process(self) -> None:
+        if self._writing.is_inherited:
+            raise TransactionError(f"{self.path!r} was opened by another process, of which this one is a fork")
+
+    def seek(self, loc: int, whence: int = 0) -> int:
+        """Not even to where the file stands: `zipfile` would take that for a file that can be sought in."""
+        raise io.UnsupportedOperation("a file that is being written cannot be sought in")
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is not None and not self.closed:
+            self.discard()
+        self.close()
+
+    def _dealloc_warn(self, source: object) -> None:
+        """Called by a text wrapper that is dropped unclosed, before it would close us: then nothing is published.
+
+        We are not closed yet: the wrapper would refuse to flush, and say so.
+        """
+        if self.closed or self._ends_quietly:
+            return
+        self._ends_quietly = True
+        try:
+            if not self._writing.is_inherited:
+                warnings.warn(
+                    f"unclosed file {self.path!r}: nothing is published", ResourceWarning, source=source, stacklevel=2
+                )
+        finally:
+            self._forget()
+            self._writing.abandon()
+
+    def __del__(self) -> None:
+        try:
+            self._dealloc_warn(self)
+        finally:
+            if not self.closed or not self.autocommit:
+                # Closed, and neither committed nor discarded since; or collected before what wraps it.
+                self.abandon()
+
+    # Not the parent's, which asks the endpoint.
+    __hash__ = object.__hash__
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        raise TypeError("a file that is open for writing cannot be pickled")
+
+    def _push(self) -> None:
+        if self._waiting:
+            data, self._waiting = bytes(self._waiting), bytearray()
+            blocking_call(self._loop, self._writing.write, data)
+
+
+def _raised_in_block(file: XetWriteFile) -> bool:
+    """Whether an `OpenFile` of fsspec closes the file since its block raised, which `OpenFile.__exit__` keeps to itself.
+
+    In an ``except`` clause the block may raise again what was being handled when the file was opened.
+    """
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        if frame.f_code is OpenFile.__exit__.__code__:
+            local = frame.f_locals
+            if any(opened is file for opened in local["self"].fobjects):
+                return any(argument is not None for argument in local.get("args", ()))
+        frame = frame.f_back
+    return False
+
+
+class AsyncXetWriteFile(AbstractAsyncStreamedFile):  # type: ignore[misc]  # fsspec is not typed
+    """A file that is open for writing, asynchronous."""
+
+    def __init__(self, fs: AsyncXetFileSystem, path: str, mode: str, writing: Writing) -> None:
+        self.fs = fs
+        self.path = path
+        self.mode = mode
+        self.autocommit = True
+        self.loc = writing.size
+        self._writing = writing
+        self._error_at_open = sys.exception()
+        self.closed = False
+
+    async def write(self, data: Any) -> int:
+        """Take bytes; waits while earlier ones are on their way."""
+        if self.closed:
+            raise ValueError("I/O operation on closed file")
+        view = memoryview(data).cast("B")
+        await self._writing.write(view)
+        self.loc += len(view)
+        return len(view)
+
+    async def flush(self, force: bool = False) -> None:
+        """Nothing: what is written becomes visible when the file is published."""
+
+    async def close(self) -> None:
+        """Complete the file: published now, or with its transaction; discarded if an exception is on its way out."""
+        if self.closed:
+            return
+        error = sys.exception()
+        if error is not None and error is not self._error_at_open:
+            await self.discard()
+            return
+        try:
+            await self._writing.publish()
+        except BaseException:
+            await self.discard()
+            raise
+        self.drop()
+
+    async def discard(self) -> None:
+        """Throw the content away; nothing is published."""
+        self.drop()
+        await self._writing.discard()
+
+    def abandon(self) -> None:
+        """Like `discard`, without waiting."""
+        self.drop()
+        self._writing.abandon()
+
+    def drop(self) -> None:
+        """Be closed, whatever becomes of the content."""
+        self.closed = True
+        self._error_at_open = None
+
+    def settle(self) -> None:
+        """Nothing: there are no layers above."""
+
+    def expect(self, error: BaseException | None) -> None:
+        """Take an exception that is being handled for none of this file's: ``close`` publishes all the same."""
+        self._error_at_open = error
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is not None and not self.closed:
+            await self.discard()
+        await self.close()
+
+    def __del__(self) -> None:
+        if not self.closed:
+            try:
+                warnings.warn(
+                    f"unclosed file {self.path!r}: nothing is published", ResourceWarning, source=self, stacklevel=2
+                )
+            finally:
+                self.abandon()
+
+    __hash__ = object.__hash__
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        raise TypeError("a file that is open for writing cannot be pickled")

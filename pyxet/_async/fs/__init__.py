@@ -1,0 +1,1 @@
+"""`AsyncXetFileSystem`: the adapter between fsspec and the rooms beneath."""

@@ -1,0 +1,443 @@
+"""What all parts of the file system stand on: whose it is, which paths are its own, and where its calls run."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+from functools import wraps
+from types import TracebackType
+from typing import Any, Concatenate, Final, ParamSpec, Self, TypeVar
+from urllib.parse import unquote
+
+from fsspec.asyn import AsyncFileSystem
+from fsspec.utils import stringify_path
+
+from pyxet import config, local
+from pyxet._async.changes.edits import Edits
+from pyxet._async.changes.transaction import (
+    Transaction,
+    bound_transaction,
+    check_not_inherited,
+    current_transaction,
+    is_native_thread,
+    taking_part,
+)
+from pyxet._async.changes.view import View
+from pyxet._async.client import Client, Settings, shared_client
+from pyxet._async.runtime.bridge import blocking_call, get_loop
+from pyxet._async.runtime.fanout import in_thread
+from pyxet.config import Credential, Limits, RetryPolicy, Timeouts
+from pyxet.errors import ConfigError, NotSupportedError, TransactionError, XetURLError
+from pyxet.urls import SCHEME, RepoId, XetURL, endpoint_name, endpoint_url, quote_revision
+
+P = ParamSpec("P")
+T = TypeVar("T")
+B = TypeVar("B", bound="FileSystemBase")
+
+DEFAULT_EXPIRY: Final = 1.0
+_PREFIXES: Final = (f"{SCHEME}://", f"fsspec+{SCHEME}://")
+_MAGIC: Final = re.compile(r"[*?[]")
+_UNFINISHED: Final = re.compile(r"[^/:]*\Z")
+
+
+def at_home(
+    method: Callable[Concatenate[B, P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate[B, P], Coroutine[Any, Any, T]]:
+    """Carry a call that takes part in a transaction to the loop where the transaction's state lives."""
+
+    @wraps(method)
+    async def call(self: B, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        transaction = self.open_transaction()
+        if transaction is None:
+            return await method(self, *args, **kwargs)
+        return await transaction.at_home(method, self, *args, **kwargs)
+
+    return call
+
+
+class _InURL(str):
+    """An endpoint that a URL names.
+
+    fsspec asks whether an option of the URL differs from one that was given as well, to leave it out if not. By then the
+    URL's is about to be lost, so this is where a URL of another endpoint than the given one is refused.
+    """
+
+    __slots__ = ()
+    __hash__ = str.__hash__
+
+    def __ne__(self, other: object) -> bool:
+        if isinstance(other, str) and not _same_endpoint(self, config.resolve_endpoint(other)):
+            raise XetURLError(f"the URL is at {self}, which is another endpoint than the one given, {other}")
+        return not isinstance(other, str)
+
+
+def _same_endpoint(name: str, endpoint: str) -> bool:
+    """Whether a URL's ``host`` or ``host:port`` is an endpoint's. URLs do not say http or https, so that does not count."""
+    return endpoint_url(name) == endpoint or name.lower() == endpoint_name(endpoint).lower()
+
+
+class _ConfiguredFromOutside(type(AsyncFileSystem)):  # type: ignore[misc]  # fsspec is not typed
+    """Instances are cached by their arguments; what they take from the environment and from logins counts as well."""
+
+    @property
+    def surroundings(cls) -> str:
+        return config.surroundings()
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        """An instance; inside a blocking transaction that it takes part in, one that knows the transaction."""
+        made = super().__call__(*args, **kwargs)
+        if made.asynchronous or made.is_bound:
+            return made
+        transaction = made.open_transaction()
+        return made if transaction is None else transaction.insider(made)
+
+
+class FileSystemBase(AsyncFileSystem, metaclass=_ConfiguredFromOutside):  # type: ignore[misc]  # fsspec is not typed
+    """See `AsyncXetFileSystem`."""
+
+    protocol = SCHEME
+    root_marker = ""
+    # fsspec's mirror makes blocking methods over `sync` as it is; `XetFS` has its own.
+    mirror_sync_methods = False
+    _extra_tokenize_attributes = ("surroundings",)
+
+    def __init__(
+        self,
+        endpoint: str | None = None,
+        user: str | None = None,
+        token: str | None = None,
+        *,
+        listings_expiry_time: float | None = DEFAULT_EXPIRY,
+        limits: Limits | Mapping[str, Any] | None = None,
+        retry: RetryPolicy | Mapping[str, Any] | None = None,
+        timeouts: Timeouts | Mapping[str, Any] | None = None,
+        asynchronous: bool = False,
+        loop: asyncio.AbstractEventLoop | None = None,
+        **storage_options: Any,
+    ) -> None:
+        # Set by `bound_to`; an option, so that copies (zarr makes one by way of JSON) are bound as well.
+        self._transaction_id: str | None = storage_options.pop("transaction_id", None)
+        super().__init__(asynchronous=asynchronous, loop=loop, **storage_options)
+        self.endpoint = config.resolve_endpoint(endpoint)
+        self.max_age = DEFAULT_EXPIRY if listings_expiry_time is None else listings_expiry_time
+        self._given_loop = loop
+        # Folders that were made here by their URLs, and were not there: git has none without files.
+        self.made_folders: dict[str, None] = {}
+        self._made_in: str | None = None
+        self._credential = (
+            None
+            if config.is_embedded(self.endpoint)
+            else config.resolve_credential(self.endpoint, user=user, token=token)
+        )
+        self._limits = _option(Limits, limits)
+        self._retry = _option(RetryPolicy, retry)
+        self._timeouts = _option(Timeouts, timeouts)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.endpoint}>"
+
+    def __reduce__(self) -> Any:
+        if self._transaction_id is not None:
+            raise TransactionError(
+                "the file system of a transaction cannot be pickled: transactions stay in their process"
+            )
+        if self._given_loop is not None:
+            raise TypeError("a file system with a loop of its own cannot be pickled: loops stay in their process")
+        return _rebuilt, (type(self), self.storage_args, self.storage_options, self.endpoint)
+
+    def to_dict(self, *, include_password: bool = True) -> dict[str, Any]:
+        """Class and options, for `from_dict` and as JSON; without the token unless ``include_password``."""
+        options = {
+            name: asdict(value) if isinstance(value, (Limits, RetryPolicy, Timeouts)) else value
+            for name, value in self.storage_options.items()
+        }
+        args = list(self.storage_args)
+        if not include_password:
+            options.pop("token", None)
+            args = args[:2]
+        kind = type(self)
+        return {"cls": f"{kind.__module__}:{kind.__name__}", "protocol": SCHEME, "args": args, **options}
+
+    # -- endpoint and credential ---------------------------------------------------------------------------------------
+
+    @property
+    def fsid(self) -> str:
+        """The endpoint, as an identity across processes."""
+        return f"{SCHEME}:{self.endpoint}"
+
+    @property
+    def credential(self) -> Credential:
+        """Endpoint and user of this file system. Starts the embedded endpoint if it is one and does not run yet."""
+        if self._credential is None:
+            running = local.embedded(self.endpoint)
+            self._credential = Credential(running.url, running.user, running.token)
+        return self._credential
+
+    async def connect(self) -> Client:
+        """The client for the endpoint."""
+        if self._credential is None:
+            await in_thread(lambda: self.credential)
+        return self._client()
+
+    def _client(self) -> Client:
+        return shared_client(Settings(self.credential, self._limits, self._retry, self._timeouts))
+
+    @property
+    def limits(self) -> Limits:
+        """The bounds that this file system works within."""
+        return self._limits
+
+    # -- loops ---------------------------------------------------------------------------------------------------------
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The loop that blocking calls run on: fsspec's own, in a thread, also after a fork.
+
+        Raises
+        ------
+        RuntimeError
+            The file system is asynchronous: its coroutines run where they are awaited.
+        """
+        if self.asynchronous:
+            raise RuntimeError(
+                "this file system is asynchronous: await its _methods, or use one without asynchronous=True"
+            )
+        if self._given_loop is not None and self._pid == os.getpid():
+            return self._given_loop
+        loop: asyncio.AbstractEventLoop = get_loop()
+        return loop
+
+    def block_on(self, function: Callable[..., Coroutine[Any, Any, T]], *args: Any, **kwargs: Any) -> T:
+        """Run a coroutine function of this file system for a blocking caller, see `blocking_call`."""
+        transaction = self.open_transaction()
+        if transaction is not None and transaction.loop is _loop_of_this_thread():
+            raise TransactionError(
+                "a blocking call inside an asynchronous transaction would wait for the loop it blocks; await the _method"
+            )
+        if transaction is None and self._made_in is not None and is_native_thread():
+            with taking_part(self._made_in):
+                return blocking_call(self.loop, function, *args, **kwargs)
+        return blocking_call(self.loop, function, *args, **kwargs)
+
+    async def set_session(self) -> Client:
+        """Connect now rather than with the first request, as other asynchronous file systems name it."""
+        return await self.connect()
+
+    async def __aenter__(self) -> Self:
+        (await self.connect()).enter()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await (await self.connect()).leave()
+
+    # -- paths ---------------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def _strip_protocol(cls, path: Any) -> Any:
+        """The one way to write a path: without scheme, endpoint, ``models/``, and slashes at its ends."""
+        if isinstance(path, list):
+            return [cls._strip_protocol(item) for item in path]
+        text = stringify_path(path)
+        for prefix in _PREFIXES:
+            if text.startswith(prefix):
+                text = text.removeprefix(prefix)
+                break
+        first, slash, rest = text.lstrip("/").partition("/")
+        text = (first.rpartition(":")[2] + slash + rest).rstrip("/")
+        if "%" not in text and not text.startswith("models"):
+            return text
+        parts = text.split("/")
+        if parts[0] == "models":
+            del parts[0]
+        at = 3 if parts and parts[0] in ("datasets", "spaces") else 2
+        if len(parts) > at:
+            parts[at] = quote_revision(unquote(parts[at]))
+        return "/".join(parts)
+
+    def unstrip_protocol(self, name: str) -> str:
+        """The URL of a path, with the endpoint unless it is the default one."""
+        path = self._strip_protocol(name)
+        if self.endpoint == config.DEFAULT_ENDPOINT or config.is_embedded(self.endpoint):
+            return f"{SCHEME}://{path}"
+        return f"{SCHEME}://{endpoint_name(self.endpoint)}:{path}"
+
+    @staticmethod
+    def _get_kwargs_from_urls(path: str) -> dict[str, str]:
+        """The endpoint that a URL names, as an argument of the constructor."""
+        first = path.partition("://")[2].partition("/")[0]
+        return {"endpoint": _InURL(first.rpartition(":")[0])} if ":" in first else {}
+
+    def parse(self, path: str | os.PathLike[str]) -> XetURL:
+        """A path or URL of this file system.
+
+        Raises
+        ------
+        XetURLError
+            It does not follow the grammar, or names another endpoint.
+        NotSupportedError
+            It is in a bucket.
+        """
+        text: str = stringify_path(path)
+        url = XetURL.parse(text)
+        if url.endpoint is not None and not _same_endpoint(url.endpoint, self.endpoint):
+            raise XetURLError(f"{text!r} is at another endpoint than this file system, which is at {self.endpoint}")
+        if url.kind == "buckets":
+            raise NotSupportedError(
+                f"{text!r}: buckets are not supported yet; use a model, dataset or space repository"
+            )
+        return url
+
+    def own(self, path: Any) -> Any:
+        """Paths without scheme and endpoint, checked to be this file system's. Raises like `parse`.
+
+        Of a pattern only what stands before the first magic part is checked.
+        """
+        if isinstance(path, (list, tuple)):
+            return [self.own(item) for item in path]
+        text: str = stringify_path(path)
+        magic = _MAGIC.search(text)
+        # The part with the magic goes, but not an endpoint in front of it: xet://host:*/titanic
+        self.parse(text if magic is None else _UNFINISHED.sub("", text[: magic.start()]))
+        return self._strip_protocol(path)
+
+    def parse_file(self, path: str | os.PathLike[str]) -> tuple[XetURL, RepoId, str]:
+        """A path that reaches into a branch: the URL, its repository and its revision. Raises like `parse`."""
+        url = self.parse(path)
+        if url.repo_id is None or url.revision is None or not url.path:
+            raise XetURLError(f"{str(path)!r} is not the path of a file; expected owner/repo/branch/path")
+        return url, url.repo_id, url.revision
+
+    # -- views and edits -----------------------------------------------------------------------------------------------
+
+    def open_transaction(self) -> Transaction | None:
+        """The transaction that this call takes part in: the one the file system is bound to, or the caller's."""
+        if self._transaction_id is not None:
+            return bound_transaction(self._transaction_id)
+        return current_transaction(self.endpoint, self._credential)
+
+    async def view(self, repo: RepoId, revision: str) -> View:
+        """A revision as this caller sees it."""
+        client = await self.connect()
+        transaction = self.open_transaction()
+        changes = transaction.edits.pending(repo, revision) if transaction else None
+        commit = changes.base if changes else await client.revisions.commit_of(repo, revision, self.max_age)
+        return View(client.catalog, repo, commit, changes, revision=revision)
+
+    async def new_edits(self, parent_commit: str | None = None) -> Edits:
+        """Edits that nobody has made anything of yet."""
+        return Edits(await self.connect(), parent_commit)
+
+    @asynccontextmanager
+    async def edits(self, message: str | None = None, parent_commit: str | None = None) -> AsyncIterator[Edits]:
+        """The edits of the caller's transaction, or edits that are committed at the end of the block."""
+        transaction = self.open_transaction()
+        if transaction is not None:
+            transaction.edits.check_parent(parent_commit)
+            yield transaction.edits
+            return
+        check_not_inherited(self.endpoint, self._credential)
+        own = await self.new_edits(parent_commit)
+        try:
+            yield own
+            await own.commit(message)
+        finally:
+            await own.discard()
+
+    def bound_to(self, transaction: Transaction) -> Self:
+        """A file system like this one that takes part in a transaction on any thread."""
+        options = self.storage_options | {"transaction_id": transaction.id, "skip_instance_cache": True}
+        bound = type(self)(*self.storage_args, **options)
+        # Not what the environment says by now.
+        bound.endpoint, bound._credential = self.endpoint, self._credential
+        return bound
+
+    @property
+    def is_bound(self) -> bool:
+        """Whether this is ``tr.fs`` of a transaction."""
+        return self._transaction_id is not None
+
+    def insider(self, identity: str) -> Self:
+        """A file system that equals this one, and was made in a transaction.
+
+        Libraries that make one from a URL hand it to threads of their own, which Python did not start: those threads take
+        part as well. On all others it is a file system like this one.
+        """
+        made = object.__new__(type(self))
+        made.__dict__.update(self.__dict__)
+        made._made_in = identity
+        return made
+
+    @property
+    def transaction(self) -> Transaction:
+        """The open transaction of this thread or task, or a new one for ``with`` or ``async with``."""
+        return self.open_transaction() or Transaction(self)
+
+    @transaction.setter
+    def transaction(self, value: None) -> None:
+        """fsspec's own constructor has nothing to set."""
+
+    def start_transaction(self, message: str | None = None, parent_commit: str | None = None) -> Transaction:
+        """Begin a transaction without a block; `end_transaction` commits it, `cancel_transaction` does not."""
+        transaction = Transaction(self, message, parent_commit)
+        transaction.start()
+        return transaction
+
+    def end_transaction(self) -> None:
+        """Commit the transaction that this thread has open."""
+        self._open_one().complete()
+
+    def cancel_transaction(self) -> None:
+        """Throw away the transaction that this thread has open."""
+        self._open_one().complete(commit=False)
+
+    def _open_one(self) -> Transaction:
+        transaction = self.open_transaction()
+        if transaction is None:
+            raise TransactionError("no transaction is open here; begin one with fs.transaction or fs.start_transaction")
+        return transaction
+
+    def invalidate_cache(self, path: str | None = None) -> None:
+        """Forget which commits branches are at: of one repository, or of all. What commits hold does not change."""
+        if self._credential is None:
+            return
+        client = self._client()
+        client.revisions.forget(self.parse(path).repo_id if path else None)
+        if path is None:
+            client.catalog.forget()
+
+
+def is_url(path: Any) -> bool:
+    """Whether a path is given with its scheme."""
+    text: str = stringify_path(path)
+    return text.startswith(_PREFIXES)
+
+
+def _option(kind: type[T], given: T | Mapping[str, Any] | None) -> T:
+    """An option's value; options that come from JSON or YAML are mappings."""
+    if isinstance(given, Mapping):
+        try:
+            return kind(**given)
+        except TypeError as error:
+            raise ConfigError(f"{kind.__name__}: {error}") from error
+    return kind() if given is None else given
+
+
+def _rebuilt(kind: type[B], args: tuple[Any, ...], options: dict[str, Any], endpoint: str) -> B:
+    """A file system from its options, at the endpoint that it had: a login or variable of its process may not be ours."""
+    found = kind(*args, **options)
+    if found.endpoint == endpoint:
+        return found
+    return kind(endpoint, *args[1:], **{name: value for name, value in options.items() if name != "endpoint"})
+
+
+def _loop_of_this_thread() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None

@@ -1,0 +1,63 @@
+"""`AsyncXetFileSystem`, put together from its parts."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import NoReturn
+
+from fsspec.spec import AbstractFileSystem
+
+from pyxet._async.fs.history import History
+from pyxet.errors import NotSupportedError
+
+
+class AsyncXetFileSystem(History):
+    """fsspec's asynchronous file system over the Xet repositories of one endpoint.
+
+    Every method with an underscore is a coroutine; `XetFS` has each of them in a blocking form, too. An instance serves
+    any number of event loops and threads, and its limits hold for the whole process.
+
+    Parameters
+    ----------
+    endpoint:
+        ``host``, ``host:port`` or URL; ``local`` or ``file:///dir`` for a local endpoint embedded in this process. If not
+        given: the one of `pyxet.login`, ``XET_ENDPOINT``, ``HF_ENDPOINT``, the Hub.
+    user, token:
+        Who connects. If not given: what `pyxet.login`, ``XET_USER_NAME`` and ``XET_USER_TOKEN``, ``HF_TOKEN``, the file
+        of ``xet login`` or the Hub's own token file has for this endpoint.
+    listings_expiry_time:
+        Seconds for which the commit of a branch is taken to be its newest; 0 looks each time.
+    limits, retry, timeouts:
+        Bounds of memory and concurrency, how failed requests are tried again, and how long to wait; mappings, as JSON and
+        YAML have them, will do.
+    asynchronous:
+        Set it to use the coroutines on your own event loop, best with ``async with``.
+    loop:
+        A running loop for blocking calls, instead of fsspec's.
+
+    Raises
+    ------
+    XetURLError, ConfigError
+        The endpoint or the stored credential makes no sense.
+    """
+
+
+def _only_awaited(name: str, coroutine: str) -> Callable[..., NoReturn]:
+    def call(self: object, *args: object, **kwargs: object) -> NoReturn:
+        raise NotSupportedError(f"{name} blocks; await {coroutine} of this file system, or use pyxet.XetFS")
+
+    return call
+
+
+def _refuse_inherited() -> None:
+    """Blocking methods that fsspec makes from other blocking methods find none here: their ``exists`` would be false."""
+    for name in dir(AbstractFileSystem):
+        coroutine = "open_async" if name == "open" else f"_{name}"
+        method = getattr(AsyncXetFileSystem, coroutine, None)
+        awaited = inspect.iscoroutinefunction(method) or inspect.isasyncgenfunction(method)
+        if awaited and getattr(AsyncXetFileSystem, name) is getattr(AbstractFileSystem, name):
+            setattr(AsyncXetFileSystem, name, _only_awaited(name, coroutine))
+
+
+_refuse_inherited()

@@ -1,0 +1,147 @@
+"""The part of the file system that deals with history: commits, when things changed, what differs between two commits."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
+from datetime import UTC, datetime
+from itertools import chain, repeat
+from typing import Final
+
+from pyxet._async.fs.repositories import Repositories
+from pyxet._async.runtime.fanout import run_all
+from pyxet._async.tree.diff import Comparison
+from pyxet.errors import NotFoundError, XetURLError
+from pyxet.types import Commit, PathChange
+from pyxet.urls import XetURL
+
+# Commits in which a path is looked up at once, first and later: the newest change is often near.
+_LOOKUPS: Final = (1, 1, 2, 4, 8, 16)
+
+
+class History(Repositories):
+    """See `AsyncXetFileSystem`."""
+
+    async def _iter_log(self, path: str) -> AsyncGenerator[Commit, None]:
+        """Commits as they are found, newest first: of a branch (of ``main`` for a repository), or those that changed a path.
+
+        Raises
+        ------
+        RepositoryNotFoundError, RevisionNotFoundError
+            There is no such repository or revision.
+        """
+        url = self.parse(path)
+        async with aclosing(self._touching(url) if url.path else self._history(url)) as commits:
+            async for commit in commits:
+                yield commit
+
+    async def _log(self, path: str, limit: int | None = None) -> list[Commit]:
+        """Commits like those of `_iter_log`, in a list.
+
+        Parameters
+        ----------
+        limit:
+            How many commits to give at most.
+
+        Raises
+        ------
+        RepositoryNotFoundError, RevisionNotFoundError
+            There is no such repository or revision.
+        """
+        async with aclosing(self._iter_log(path)) as commits:
+            # Not one more than is asked for: to find it, all of a long history may have to be looked at.
+            return await _next(commits, sys.maxsize if limit is None else limit)
+
+    async def _diff(self, repo: str, old: str, new: str) -> AsyncIterator[PathChange]:
+        """Files that differ between two revisions, by path, as they are found. A renamed file is removed and added.
+
+        Parameters
+        ----------
+        old, new:
+            Branches, tags, commits or points in time. What a transaction has not committed yet is in none of them.
+
+        Raises
+        ------
+        RepositoryNotFoundError, RevisionNotFoundError
+            There is no such repository or revision.
+        """
+        _, repo_id = self._repo(repo)
+        client = await self.connect()
+        before = await client.revisions.commit_of(repo_id, old, self.max_age)
+        after = await client.revisions.commit_of(repo_id, new, self.max_age)
+        async with aclosing(Comparison(client.hub, repo_id, before, after).changes()) as changes:
+            async for change in changes:
+                yield change
+
+    async def _modified(self, path: str) -> datetime:
+        """When a path last changed (now, if it is pending); of a branch or repository, when its newest commit was made."""
+        if self.parse(path).path:
+            info = await self._info(path, expand=True)
+            moment: datetime | None = datetime.now(UTC) if info.get("pending") else info.get("last_modified")
+            if moment is not None:
+                return moment
+        for commit in await self._log(path, limit=1):
+            return commit.date
+        raise NotFoundError(f"{path} has no commits", status=404)
+
+    async def _created(self, path: str) -> datetime:
+        """When what is at a path came to be: of a repository its making, else the oldest commit that touched it."""
+        url = self.parse(path)
+        if url.level == "repo":
+            moment: datetime | None = (await self._repo_info(path)).get("created")
+            if moment is not None:
+                return moment
+        info = await self._info(path) if url.path else {}
+        commits = await self._log(path)
+        if not commits and info.get("pending"):
+            return datetime.now(UTC)
+        if not commits:
+            raise NotFoundError(f"{path} has no commits", status=404)
+        return commits[-1].date
+
+    async def _history(self, url: XetURL) -> AsyncGenerator[Commit, None]:
+        """Commits of a revision, newest first."""
+        if url.repo_id is None:
+            raise XetURLError(f"{url} is not in a repository; expected owner/repo/branch")
+        client = await self.connect()
+        commit = await client.revisions.commit_of(url.repo_id, url.revision or "main", self.max_age)
+        async for found in client.hub.commits(url.repo_id, commit):
+            yield found
+
+    async def _touching(self, url: XetURL) -> AsyncGenerator[Commit, None]:
+        """Commits in which a path is another than in the commit before: one look-up for each commit, several at once."""
+        newer: Commit | None = None
+        newer_oid: str | None = None
+        async with aclosing(self._history(url)) as history:
+            for count in chain(_LOOKUPS, repeat(_LOOKUPS[-1])):
+                batch = await _next(history, count)
+                oids = await run_all((self._oid_job(url, commit.id) for commit in batch), limit=count)
+                for commit, oid in zip(batch, oids, strict=True):
+                    if newer is not None and oid != newer_oid:
+                        yield newer
+                    newer, newer_oid = commit, oid
+                if len(batch) < count:
+                    break
+        if newer is not None and newer_oid is not None:
+            yield newer
+
+    def _oid_job(self, url: XetURL, commit: str) -> Callable[[], Awaitable[str | None]]:
+        async def look() -> str | None:
+            assert url.repo_id is not None
+            catalog = (await self.connect()).catalog
+            entry = (await catalog.entries(url.repo_id, commit, [url.path])).get(url.path)
+            return entry.oid if entry else None
+
+        return look
+
+
+async def _next(commits: AsyncGenerator[Commit, None], count: int) -> list[Commit]:
+    """The next ones, or those that are left."""
+    found: list[Commit] = []
+    while len(found) < count:
+        try:
+            found.append(await anext(commits))
+        except StopAsyncIteration:
+            break
+    return found

@@ -1,0 +1,284 @@
+"""The part of the file system that tells what is where: info and listings.
+
+An error is never "not there", and a listing is whole or raises.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from typing import Any, TypeAlias
+
+from pyxet._async.changes.view import Found, Info, View
+from pyxet._async.endpoint.hub import parse_date
+from pyxet._async.fs.base import FileSystemBase, at_home, is_url
+from pyxet._async.runtime.fanout import run_all
+from pyxet.errors import EntryNotFoundError, NotFoundError, NotSupportedError, XetError, XetURLError
+from pyxet.protocol.messages import RepoInfo
+from pyxet.urls import RepoId, XetURL, is_commit_id
+
+# What is at a path, and the view it was found in.
+Located: TypeAlias = tuple[View, Found]
+
+
+class Listing(FileSystemBase):
+    """See `AsyncXetFileSystem`."""
+
+    @at_home
+    async def _info(self, /, path: str, expand: bool = False, **kwargs: Any) -> Info:
+        """What is at a path.
+
+        Parameters
+        ----------
+        expand:
+            Also tell ``last_modified``, which is dear for the endpoint.
+
+        Returns
+        -------
+        dict
+            ``name``, ``size`` in bytes, ``type`` (``file`` or ``directory``); for files ``blob_id``, ``commit``, and
+            ``xet_hash`` and ``sha256`` where there are any; for others ``kind`` (owner, repo, branch, directory).
+
+        Raises
+        ------
+        NotFoundError
+            There is nothing.
+        """
+        url = self.parse(path)
+        repo, revision = url.repo_id, url.revision
+        if repo is None or revision is None:
+            return await self._info_above(url)
+        if not url.path:
+            return branch_info(url.branch_path, (await self.view(repo, revision)).commit)
+        view, found = await self.find_one(url, repo, revision)
+        info = view.info(url.branch_path, found)
+        if expand and (dated := await view.modified(url.path)) is not None and dated.modified is not None:
+            info["last_modified"] = dated.modified
+        return info
+
+    async def find_one(
+        self, url: XetURL, repo: RepoId, revision: str, *, sure: bool = False
+    ) -> tuple[View, Found]:  # fmt: skip
+        """What is at a path inside a branch; `EntryNotFoundError` if there is nothing.
+
+        With ``sure``, what is not in a commit that was asked for earlier is looked for in the one of now: somebody else may
+        have committed it, and told its name to this process.
+        """
+        client = await self.connect()
+        transaction = self.open_transaction()
+        if transaction is None or transaction.edits.pending(repo, revision) is None:
+            # One request tells both the commit and the entry.
+            earlier = client.revisions.cached(repo, revision, self.max_age)
+            commit, entry = await client.catalog.entry_at(repo, revision, url.path, self.max_age)
+            if entry is None and sure and commit == earlier and not is_commit_id(revision):
+                commit, entry = await client.catalog.entry_at(repo, revision, url.path, 0.0)
+            view = View(client.catalog, repo, commit, revision=revision)
+            found = view.stored(entry) if entry is not None else None
+        else:
+            view = await self.view(repo, revision)
+            found = await view.lookup(url.path)
+        if found is None:
+            raise view.missing(url.path)
+        return view, found
+
+    async def find_all(self, paths: Sequence[str]) -> dict[str, Located | NotFoundError]:
+        """What is at many paths inside branches, with few requests; an error where there is nothing.
+
+        Raises
+        ------
+        XetError
+            Any other error than that there is nothing.
+        """
+        results: dict[str, Located | NotFoundError] = {}
+        for path, there in (await self.find_each(paths)).items():
+            if isinstance(there, Exception) and not isinstance(there, NotFoundError):
+                raise there
+            results[path] = there
+        return results
+
+    async def find_each(self, paths: Sequence[str]) -> dict[str, Located | Exception]:
+        """Like `find_all`, but every error is the result of the paths that it is about."""
+        results: dict[str, Located | Exception] = {}
+        grouped: defaultdict[tuple[RepoId, str], dict[str, str]] = defaultdict(dict)
+        for path in paths:
+            try:
+                url, repo, revision = self.parse_file(path)
+            except (XetURLError, NotSupportedError) as error:
+                results[path] = error
+            else:
+                grouped[repo, revision][path] = url.path
+
+        def job(repo: RepoId, revision: str, group: dict[str, str]) -> Callable[[], Awaitable[None]]:
+            async def look() -> None:
+                try:
+                    view = await self.view(repo, revision)
+                    found = await view.lookup_all(list(dict.fromkeys(group.values())))
+                except XetError as error:
+                    results.update(dict.fromkeys(group, error))
+                    return
+                for path, inside in group.items():
+                    there = found.get(inside)
+                    results[path] = (view, there) if there is not None else view.missing(inside)
+
+            return look
+
+        await run_all((job(*place, group) for place, group in grouped.items()), limit=self.limits.concurrency)
+        return {path: results[path] for path in paths}
+
+    async def _info_above(self, url: XetURL) -> Info:
+        """Of a root, an owner or a repository."""
+        repo = url.repo_id
+        if repo is not None:
+            client = await self.connect()
+            return repo_info(url, await client.hub.repo_info(repo))
+        if url.owner is not None:
+            await self._ls_owner(url)
+            return _folder_info(url.full_path, "owner")
+        return _folder_info(url.full_path, "root")
+
+    @at_home
+    async def _ls(
+        self, /, path: str, detail: bool = True, refresh: bool = False, expand: bool = False, **kwargs: Any
+    ) -> list[Any]:
+        """What is directly in a folder: files and folders, the branches of a repository, the repositories of an owner.
+
+        Parameters
+        ----------
+        detail:
+            Dictionaries like `_info`'s, or names.
+        refresh:
+            Look at the branch again, however recently it was looked at.
+        expand:
+            Also tell ``last_modified`` of files and folders, which is dear for the endpoint.
+        """
+        url = self.parse(path)
+        repo, revision = url.repo_id, url.revision
+        if refresh and repo is not None:
+            (await self.connect()).revisions.forget(repo)
+        if repo is not None and revision is not None:
+            try:
+                view, _ = await self._top(url, repo, revision)
+            except EntryNotFoundError:
+                if not is_url(path) or url.full_path not in self.made_folders:
+                    raise
+                # See `_mkdir`.
+                infos = []
+            else:
+                infos = await self._ls_inside(view, url, expand=expand)
+        elif repo is not None:
+            refs = await (await self.connect()).hub.refs(repo)
+            infos = [branch_info(branch_path(url, ref.name), ref.target_commit) for ref in refs.branches]
+        elif url.owner is not None:
+            infos = await self._ls_owner(url)
+        else:
+            who = await (await self.connect()).hub.whoami()
+            owners = dict.fromkeys([who.name, *(org.name for org in who.orgs)])
+            prefix = f"{url.full_path}/" if url.full_path else ""
+            infos = [_folder_info(f"{prefix}{name}", "owner") for name in owners]
+        return infos if detail else [info["name"] for info in infos]
+
+    async def _ls_inside(self, view: View, url: XetURL, *, expand: bool = False) -> list[Info]:
+        if url.path:
+            found = await view.lookup(url.path)
+            if found is None:
+                raise view.missing(url.path)
+            if not found.is_folder:
+                return [await self._info(url.full_path, expand=True) if expand else view.info(url.branch_path, found)]
+        children = await (view.dated_children(url.path) if expand else view.children(url.path))
+        return [view.info(url.branch_path, child) for child in children]
+
+    async def _ls_owner(self, url: XetURL) -> list[Info]:
+        client = await self.connect()
+        assert url.owner is not None
+        infos = []
+        async for info in client.hub.list_repos(url.owner, url.kind):
+            name = info.id.rpartition("/")[2]
+            infos.append(repo_info(XetURL(kind=url.kind, owner=url.owner, repo=name), info))
+        if not infos and url.owner not in await self._own_names():
+            raise NotFoundError(f"{url.owner!r} has no {url.kind} here, or none that this token may see", status=404)
+        return infos
+
+    async def _own_names(self) -> list[str]:
+        """Names of the token's user and organizations; none without a token."""
+        if self.credential.token is None:
+            return []
+        who = await (await self.connect()).hub.whoami()
+        return [who.name, *(org.name for org in who.orgs)]
+
+    async def _top(self, url: XetURL, repo: RepoId, revision: str) -> Located:
+        """What is at a path inside a branch, or at its top."""
+        return await self.find_one(url, repo, revision) if url.path else (await self.view(repo, revision), Found(""))
+
+    async def _exists(self, /, path: str, **kwargs: Any) -> bool:
+        """Whether something is at a path. Errors other than "not found" are raised."""
+        try:
+            await self._info(path)
+        except NotFoundError:
+            return False
+        return True
+
+    async def _lexists(self, /, path: str, **kwargs: Any) -> bool:
+        """Like `_exists`: there are no links."""
+        return await self._exists(path)
+
+    async def _isfile(self, path: str) -> bool:
+        """Whether a file is at a path. Errors other than "not found" are raised."""
+        return await self._type(path) == "file"
+
+    async def _isdir(self, path: str) -> bool:
+        """Whether a folder, branch, repository or owner is at a path. Errors other than "not found" are raised."""
+        return await self._type(path) == "directory"
+
+    async def _isdir_or_branch(self, path: str) -> bool:
+        """The first pyxet's name of `_isdir`."""
+        return await self._isdir(path)
+
+    async def _type(self, path: str) -> str | None:
+        try:
+            kind: str = (await self._info(path))["type"]
+        except NotFoundError:
+            return None
+        return kind
+
+    async def _size(self, path: str) -> int:
+        """Bytes of a file."""
+        size: int = (await self._info(path))["size"]
+        return size
+
+    @at_home
+    async def _sizes(self, /, paths: Sequence[str], **kwargs: Any) -> list[int]:
+        """Bytes of several files."""
+        found = await self.find_all(paths)
+        return [self.expect(found[path])[1].size for path in paths]
+
+    @staticmethod
+    def expect(found: Located | Exception) -> Located:
+        """A result of `find_all` or `find_each`, or its error."""
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+
+def repo_info(url: XetURL, info: RepoInfo) -> Info:
+    """A repository as fsspec describes a directory."""
+    entry = _folder_info(url.full_path, "repo") | {"commit": info.sha, "private": info.private}
+    if info.last_modified:
+        entry["last_modified"] = parse_date(info.last_modified)
+    if info.created_at:
+        entry["created"] = parse_date(info.created_at)
+    return entry
+
+
+def branch_path(url: XetURL, name: str) -> str:
+    """The path of a branch of the repository that a URL names."""
+    return replace(url, revision=name, path="", endpoint=None).full_path
+
+
+def branch_info(path: str, commit: str) -> Info:
+    """A branch as fsspec describes a directory."""
+    return _folder_info(path, "branch") | {"commit": commit}
+
+
+def _folder_info(name: str, kind: str) -> Info:
+    return {"name": name, "size": 0, "type": "directory", "kind": kind}

@@ -1,0 +1,460 @@
+"""The part of the file system that reads content: into memory, into local files, through open files."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import uuid
+from collections import defaultdict
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+from contextlib import aclosing
+from glob import has_magic
+from pathlib import Path
+from typing import IO, Any, Final, Literal
+
+from fsspec.callbacks import DEFAULT_CALLBACK, Callback
+from fsspec.implementations.local import LocalFileSystem, make_path_posix, trailing_sep
+from fsspec.utils import isfilelike, other_paths, stringify_path, tokenize
+
+from pyxet._async.changes.view import Found, Info, View
+from pyxet._async.download.batches import Placed, is_small
+from pyxet._async.download.reconstruct import Downloader
+from pyxet._async.download.to_file import check_target, download_to
+from pyxet._async.download.together import DEFAULT_GAP
+from pyxet._async.files.read import AsyncXetReadFile, Fetch
+from pyxet._async.files.readahead import Content
+from pyxet._async.fs.base import at_home
+from pyxet._async.fs.listing import Located
+from pyxet._async.fs.scanning import Scanning
+from pyxet._async.runtime.fanout import in_thread, run_all, run_each, to_end
+from pyxet.errors import XetURLError
+from pyxet.protocol.hashing import Buffer
+from pyxet.types import RemoteFile
+
+OnError = Literal["raise", "omit", "return"]
+# Pieces in which pending content is written to a local file.
+_PIECE: Final = 4 * 1024 * 1024
+
+
+class Reading(Scanning):
+    """See `AsyncXetFileSystem`."""
+
+    # -- into memory ---------------------------------------------------------------------------------------------------
+
+    @at_home
+    async def _cat_file(self, /, path: str, start: int | None = None, end: int | None = None, **kwargs: Any) -> bytes:
+        """Content of a file, or bytes ``start`` to before ``end`` of it; negative numbers count from its end.
+
+        Raises
+        ------
+        NotFoundError
+            There is no such file.
+        IsADirectoryError
+            It is a folder.
+        IntegrityError
+            What came is not the file's content.
+        """
+        view, found = await self.find_one(*self.parse_file(path))
+        file = _file(path, found)
+        first, last = _bounds(file.size, start, end)
+        if isinstance(file.content, RemoteFile) and last - first < file.size:
+            client = await self.connect()
+            return await client.ranges.read(file.content, first, last, Downloader(client).read)
+        return await self._content(view, file, first, last)
+
+    @at_home
+    async def _cat(
+        self,
+        /,
+        path: Any,
+        recursive: bool = False,
+        on_error: OnError = "raise",
+        start: int | None = None,
+        end: int | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Contents of files: bytes for one path, a dictionary for a list, a pattern or a recursive read.
+
+        Parameters
+        ----------
+        on_error:
+            ``raise``, ``omit`` the path, or ``return`` the error in its place.
+        start, end:
+            As in `_cat_file`, for each file.
+        """
+        paths = await self._expand_path(path, recursive=recursive)
+        alone = isinstance(path, (str, os.PathLike)) and paths == [self._strip_protocol(path)]
+        # Folders that a pattern or the recursion brought are no files to read; one that was asked for is an error.
+        asked = {self._strip_protocol(name) for name in ([path] if isinstance(path, (str, os.PathLike)) else path)}
+        asked = set() if recursive else asked
+        found = await self.find_each(paths)
+        names = [name for name in paths if name in asked or not self._above_files(name, found[name])]
+
+        def job(name: str) -> Callable[[], Awaitable[bytes]]:
+            async def read() -> bytes:
+                view, there = self.expect(found[name])
+                file = _file(name, there)
+                return await self._content(view, file, *_bounds(file.size, start, end))
+
+            return read
+
+        small = {name: file for name in names if (file := _small(found[name], start, end)) is not None}
+        others = [name for name in names if name not in small]
+        results: dict[str, bytes | Exception] = {}
+
+        async def read_small() -> None:
+            client = await self.connect()
+            results.update(
+                zip(small, await client.small.read_all([*small.values()], Downloader(client).read), strict=True)
+            )
+
+        async def read_others() -> None:
+            contents = await run_each((job(name) for name in others), limit=self.limits.concurrency)
+            results.update(zip(others, contents, strict=True))
+
+        await run_all((read_small, read_others), limit=2)
+        contents = [results[name] for name in names]
+        if on_error == "raise":
+            raise_first(contents)
+        if alone and contents:
+            return contents[0]
+        return {
+            name: content
+            for name, content in zip(names, contents, strict=True)
+            if on_error != "omit" or not isinstance(content, Exception)
+        }
+
+    def _above_files(self, path: str, there: Located | Exception) -> bool:
+        """Whether a path is a folder, or a branch or what is above one."""
+        return not self.parse(path).path or (not isinstance(there, Exception) and there[1].is_folder)
+
+    @at_home
+    async def _cat_ranges(
+        self,
+        /,
+        paths: Sequence[str],
+        starts: int | Sequence[int | None] | None,
+        ends: int | Sequence[int | None] | None,
+        max_gap: int | None = None,
+        batch_size: int | None = None,
+        on_error: OnError = "return",
+        **kwargs: Any,
+    ) -> list[Any]:
+        """Byte ranges of files, in the order in which they are asked for.
+
+        Parameters
+        ----------
+        paths, starts, ends:
+            One range for each path; a single number serves all of them.
+        max_gap:
+            Ranges of one file at most so many bytes apart are fetched as one.
+        on_error:
+            ``return`` puts an error in its range's place, ``omit`` leaves the range out, ``raise`` raises the first one.
+        """
+        if isinstance(paths, str):
+            raise TypeError("paths must be a list")
+        starts = list(starts) if isinstance(starts, Iterable) else [starts] * len(paths)
+        ends = list(ends) if isinstance(ends, Iterable) else [ends] * len(paths)
+        if not len(paths) == len(starts) == len(ends):
+            raise ValueError(f"{len(paths)} paths, {len(starts)} starts and {len(ends)} ends do not belong together")
+        gap = DEFAULT_GAP if max_gap is None else max_gap
+        found = await self.find_each(list(dict.fromkeys(paths)))
+        members: defaultdict[str, list[int]] = defaultdict(list)
+        for index, path in enumerate(paths):
+            members[path].append(index)
+
+        def job(path: str, indices: list[int]) -> Callable[[], Awaitable[list[Any]]]:
+            async def read() -> list[Any]:
+                view, there = self.expect(found[path])
+                file = _file(path, there)
+                spans = [_bounds(file.size, starts[index], ends[index]) for index in indices]
+                if isinstance(file.content, RemoteFile) and not (
+                    len(spans) == 1 and is_small(file.content, *spans[0])
+                ):  # fmt: skip
+                    return list(await Downloader(await self.connect()).read_ranges(file.content, spans, max_gap=gap))
+                return [await self._content(view, file, *span) for span in spans]
+
+            return read
+
+        contents = await run_each((job(*item) for item in members.items()), limit=self.limits.concurrency)
+        results: list[Any] = [None] * len(paths)
+        for indices, content in zip(members.values(), contents, strict=True):
+            for place, index in enumerate(indices):
+                results[index] = content if isinstance(content, Exception) else content[place]
+        if on_error == "raise":
+            raise_first(results)
+        return [item for item in results if not isinstance(item, Exception)] if on_error == "omit" else results
+
+    # -- into local files ----------------------------------------------------------------------------------------------
+
+    @at_home
+    async def _get_file(
+        self, /, rpath: str, lpath: Any, callback: Callback = DEFAULT_CALLBACK, **kwargs: Any
+    ) -> None:  # fmt: skip
+        """Download a file to a local path or into a file object; a folder is made locally.
+
+        The local name appears with all of the content or not at all; what a cancelled or killed download has got is used
+        by the next one.
+        """
+        url = self.parse(rpath)
+        if url.repo_id is None or url.revision is None or not url.path:
+            await self._info(rpath)
+        else:
+            view, found = await self.find_one(url, url.repo_id, url.revision)
+            if not found.is_folder:
+                await self._get_one(view, found, rpath, lpath, Callback.as_callback(callback))
+                return
+        await in_thread(_make_folder, lpath)
+
+    async def _get_one(self, view: View, found: Found, rpath: str, lpath: Any, callback: Callback) -> None:
+        file = _file(rpath, found)
+        callback.set_size(file.size)
+        if isinstance(file.content, RemoteFile) and not isfilelike(lpath):
+            target = Path(stringify_path(lpath))
+            await download_to(Downloader(await self.connect()), file.content, target, callback.relative_update)
+            return
+        async with aclosing(self.pieces(view, file)) as pieces:
+            if isfilelike(lpath):
+                await _pour(pieces, lpath, callback)
+                return
+            # Pending content: there is no hash of it by which a later download could go on.
+            target = Path(stringify_path(lpath))
+            await to_end(check_target, target)
+            unfinished = target.with_name(f".{target.name}.{uuid.uuid4().hex}.part")
+            try:
+                local = await to_end(_create, unfinished, undo=_close)
+                try:
+                    await _pour(pieces, local, callback)
+                finally:
+                    await to_end(local.close)
+                await to_end(unfinished.replace, target)
+            except BaseException:
+                await to_end(lambda: unfinished.unlink(missing_ok=True))
+                raise
+
+    @at_home
+    async def _get(
+        self,
+        /,
+        rpath: Any,
+        lpath: Any,
+        recursive: bool = False,
+        callback: Callback = DEFAULT_CALLBACK,
+        maxdepth: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Download files and folders, with fsspec's rules for names and trailing slashes.
+
+        Parameters
+        ----------
+        callback:
+            Counts files; what it branches off for each file counts bytes.
+        """
+        callback = Callback.as_callback(callback)
+        if isinstance(lpath, list) and isinstance(rpath, list):
+            rpaths, lpaths = self.own(rpath), [stringify_path(path) for path in lpath]
+        else:
+            rpaths, lpaths = await self._local_names(rpath, lpath, recursive, maxdepth)
+        found = await self.find_all([path for path in rpaths if self.parse(path).path])
+        callback.set_size(len(lpaths))
+
+        def job(remote: str, target: str) -> Callable[[], Awaitable[None]]:
+            async def get() -> None:
+                there = found.get(remote)
+                if there is None or _is_folder(there):
+                    await in_thread(_make_folder, target)
+                else:
+                    view, item = self.expect(there)
+                    with callback.branched(remote, target) as child:
+                        await self._get_one(view, item, remote, target, child)
+                callback.relative_update(1)
+
+            return get
+
+        small: list[Placed] = []
+        others: list[Callable[[], Awaitable[None]]] = []
+        for pair in zip(rpaths, lpaths, strict=True):
+            file = _small(found.get(pair[0]))
+            if file is None or isfilelike(pair[1]):
+                others.append(job(*pair))
+            else:
+                small.append(Placed(file, Path(pair[1]), alone=job(*pair), done=_counter(callback, *pair, file.size)))
+        client = await self.connect()
+        await run_all(
+            (lambda: client.small.download_all(small), lambda: run_all(others, limit=self.limits.concurrency)), limit=2
+        )
+
+    async def _local_names(
+        self, rpath: Any, lpath: Any, recursive: bool, maxdepth: int | None
+    ) -> tuple[list[str], list[str]]:
+        """What to download, and under which local names."""
+        single = isinstance(rpath, (str, os.PathLike))
+        text = stringify_path(rpath) if single else ""
+        rpaths = await self._expand_path(rpath, recursive=recursive, maxdepth=maxdepth)
+        if single and (not recursive or maxdepth is not None):
+            # A pattern that is not recursive brings files only, and a folder is not downloaded; one must be there, though.
+            found = await self.find_all([path for path in rpaths if self.parse(path).path])
+            if not found and not has_magic(text):
+                await self._info(text)
+            rpaths = [path for path in rpaths if path in found and not _is_folder(found[path])]
+            if not rpaths:
+                return [], []
+        if not isinstance(lpath, list):
+            lpath = await in_thread(make_path_posix, stringify_path(lpath))
+        into_folder = isinstance(lpath, str) and (
+            trailing_sep(lpath) or await in_thread(LocalFileSystem().isdir, lpath)
+        )
+        exists = single and (
+            (has_magic(text) and len(rpaths) == 1)
+            or (not has_magic(text) and into_folder and not trailing_sep(text))
+        )  # fmt: skip
+        lpaths: list[str] = other_paths(rpaths, lpath, exists=exists, flatten=not single)
+        if isinstance(lpath, str):
+            await in_thread(_check_inside, Path(lpath), lpaths)
+        return rpaths, lpaths
+
+    # -- open files ----------------------------------------------------------------------------------------------------
+
+    @at_home
+    async def open_for_reading(self, path: str) -> tuple[Info, str | None, Fetch]:
+        """What is at a path, the path with the commit in it (if it is in one), and a function that reads that version."""
+        url, repo, revision = self.parse_file(path)
+        view, found = await self.find_one(url, repo, revision, sure=True)
+        file = _file(path, found)
+        transaction = self.open_transaction()
+
+        async def fetch(start: int, end: int) -> bytes:
+            if transaction is not None and not isinstance(file.content, RemoteFile):
+                return await transaction.at_home(self._content, view, file, start, end)
+            return await self._content(view, file, start, end)
+
+        async def pieces(start: int, end: int) -> Sequence[Buffer]:
+            if isinstance(file.content, RemoteFile) and not is_small(file.content, start, end):
+                return await Downloader(await self.connect()).pieces(file.content, start, end)
+            return [await fetch(start, end)]
+
+        pinned = f"{repo.path}/{view.commit}/{url.path}" if isinstance(file.content, RemoteFile) else None
+        return view.info(url.branch_path, file), pinned, Content(fetch, pieces)
+
+    async def _open_to_read(self, path: str) -> AsyncXetReadFile:
+        info, _, fetch = await self.open_for_reading(path)
+        return AsyncXetReadFile(self, self._strip_protocol(path), info, fetch=fetch, read_ahead=self.limits.memory // 4)
+
+    # -- versions ------------------------------------------------------------------------------------------------------
+
+    async def _ukey(self, path: str) -> str:
+        """A key of the version of a file; another version has another."""
+        info = await self._identified(path)
+        key: str = tokenize(*(info.get(field) for field in ("name", "blob_id", "xet_hash", "size", "type")))
+        return key
+
+    async def _checksum(self, path: str) -> int:
+        """A number of the content of a file; the same content has the same number."""
+        info = await self._identified(path)
+        return int(info.get("sha256") or info.get("blob_id") or tokenize(info), 16)
+
+    @at_home
+    async def _identified(self, path: str) -> Info:
+        """`_info`, with the ``blob_id`` that small content will have that is pending in a transaction."""
+        info = await self._info(path)
+        if info["type"] == "file" and not info.keys() & {"blob_id", "xet_hash"}:
+            content = await self._cat_file(path)
+            digest = await in_thread(hashlib.sha1, b"blob %d\0%b" % (len(content), content))
+            info["blob_id"] = digest.hexdigest()
+        return info
+
+    # -- the content of what was found ---------------------------------------------------------------------------------
+
+    async def _content(self, view: View, file: Found, start: int, end: int) -> bytes:
+        """Bytes ``start`` to before ``end`` of a file."""
+        if isinstance(file.content, RemoteFile):
+            client = await self.connect()
+            if is_small(file.content, start, end):
+                return await client.small.read(file.content, Downloader(client).read)
+            return await Downloader(client).read(file.content, start, end)
+        assert view.changes is not None
+        assert file.content is not None
+        return await view.changes.read(file.path, file.content, start, end)
+
+    async def pieces(self, view: View, file: Found) -> AsyncGenerator[Buffer, None]:
+        """The whole content of a file, in order."""
+        if isinstance(file.content, RemoteFile):
+            async with aclosing(Downloader(await self.connect()).stream(file.content)) as pieces:
+                async for piece in pieces:
+                    yield piece
+            return
+        for start in range(0, file.size, _PIECE):
+            yield await self._content(view, file, start, min(file.size, start + _PIECE))
+
+
+def _file(path: str, found: Found) -> Found:
+    if found.is_folder:
+        raise IsADirectoryError(errno.EISDIR, "it is a folder", path)
+    return found
+
+
+def _small(there: Located | Exception | None, start: int | None = None, end: int | None = None) -> RemoteFile | None:
+    """The stored file at a path if it is one that batches are for, and all of it is asked for."""
+    if there is None or isinstance(there, Exception):
+        return None
+    content = there[1].content
+    if isinstance(content, RemoteFile) and is_small(content, *_bounds(content.size, start, end)):
+        return content
+    return None
+
+
+def _counter(callback: Callback, remote: str, target: str, size: int) -> Callable[[], None]:
+    """Tells a callback that a file is there."""
+
+    def tell() -> None:
+        with callback.branched(remote, target) as child:
+            child.set_size(size)
+            child.relative_update(size)
+        callback.relative_update(1)
+
+    return tell
+
+
+def _is_folder(there: Located | Exception) -> bool:
+    return not isinstance(there, Exception) and there[1].is_folder
+
+
+def raise_first(results: Iterable[object]) -> None:
+    """Raise the first error among results, if there is one."""
+    for result in results:
+        if isinstance(result, Exception):
+            raise result
+
+
+def _bounds(size: int, start: int | None, end: int | None) -> tuple[int, int]:
+    """A range as a slice would have it."""
+    first, last, _ = slice(start, end).indices(size)
+    return first, max(first, last)
+
+
+async def _pour(pieces: AsyncGenerator[Buffer, None], target: IO[bytes], callback: Callback) -> None:
+    async for piece in pieces:
+        await in_thread(target.write, piece)
+        callback.relative_update(len(piece))
+
+
+def _make_folder(path: Any) -> None:
+    Path(stringify_path(path)).mkdir(parents=True, exist_ok=True)
+
+
+def _close(file: IO[bytes]) -> None:
+    file.close()
+
+
+def _create(path: Path) -> IO[bytes]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path.open("wb")
+
+
+def _check_inside(folder: Path, paths: Sequence[str]) -> None:
+    """Refuse names of an endpoint that would lead out of the folder they are downloaded to."""
+    top = Path(os.path.abspath(folder))
+    for path in paths:
+        if not Path(os.path.abspath(path)).is_relative_to(top):
+            raise XetURLError(f"{path!r} would be written outside of {str(folder)!r}")

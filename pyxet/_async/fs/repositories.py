@@ -1,0 +1,319 @@
+"""The part of the file system that deals with repositories, branches and tags."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Final
+
+from pyxet._async.changes.view import Info
+from pyxet._async.fs.listing import branch_info, branch_path, repo_info
+from pyxet._async.fs.staging import Staging
+from pyxet.errors import (
+    AlreadyExistsError,
+    ConfigError,
+    NotSupportedError,
+    RemoteError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+    XetURLError,
+)
+from pyxet.protocol.messages import Ref, RepoSettings
+from pyxet.urls import RepoId, XetURL
+
+# What `_set_repo_attr` changes, and to what.
+_SETTINGS: Final[dict[str, tuple[bool | str, ...]]] = {
+    "private": (True, False),
+    "visibility": ("public", "private", "protected"),
+    "gated": ("auto", "manual", False),
+}
+
+
+class Repositories(Staging):
+    """See `AsyncXetFileSystem`."""
+
+    # -- repositories --------------------------------------------------------------------------------------------------
+
+    async def _make_repo(self, repo: str, private: bool = False, exist_ok: bool = False) -> None:
+        """Make a repository with an empty branch ``main``.
+
+        Raises
+        ------
+        AlreadyExistsError
+            It is there, and ``exist_ok`` is not set.
+        """
+        _, repo_id = self._repo(repo)
+        client = await self.connect()
+        await client.hub.create_repo(repo_id, private=private, exist_ok=exist_ok)
+        client.revisions.forget(repo_id)
+
+    async def _delete_repo(self, repo: str) -> None:
+        """Delete a repository with all its branches and history."""
+        _, repo_id = self._repo(repo)
+        client = await self.connect()
+        await client.hub.delete_repo(repo_id)
+        client.revisions.forget(repo_id)
+
+    async def _duplicate_repo(self, repo: str, destination: str, private: bool | None = None) -> Info:
+        """Make a repository with all branches, tags, commits and content of another one. The content is not stored twice.
+
+        Parameters
+        ----------
+        destination:
+            Path of the new repository, which is of the same kind.
+        private:
+            Whether only its owner sees it; as with the first one if ``None``.
+
+        Returns
+        -------
+        dict
+            ``name``, and ``files_pending``: whether the endpoint goes on copying large files, which may not be readable
+            in the new repository until it is done.
+
+        Raises
+        ------
+        RepositoryNotFoundError, AlreadyExistsError
+            The first repository is not there; the second one is.
+        NotSupportedError
+            The endpoint cannot duplicate repositories.
+        """
+        _, old = self._repo(repo)
+        url, new = self._same_kind(old, destination)
+        client = await self.connect()
+        try:
+            answer = await client.hub.duplicate_repo(old, new, private=private)
+        except (RepositoryNotFoundError, AlreadyExistsError):
+            raise
+        except RemoteError as error:
+            if error.status not in (404, 405, 501):
+                raise
+            # Either there is no such repository, which the next line says, or no such route.
+            await client.hub.repo_info(old)
+            raise NotSupportedError(f"{self.endpoint} cannot duplicate repositories") from error
+        client.revisions.forget(new)
+        return {
+            "name": url.full_path, "size": 0, "type": "directory", "kind": "repo",
+            "files_pending": answer.files_copy_pending,
+        }  # fmt: skip
+
+    async def _fork_repo(self, repo: str, destination: str | None = None) -> Info:
+        """A copy of a repository to work on: in the account of the token's user and under its own name, unless said.
+
+        It is a duplicate, see `_duplicate_repo`: it has the whole history, is seen by whom the first one is seen by, and
+        nothing connects the two from then on. Endpoints know no other kind of fork.
+        """
+        _, old = self._repo(repo)
+        if destination is None:
+            destination = replace(old, owner=await self._get_username()).path
+        return await self._duplicate_repo(repo, destination)
+
+    async def _rename_repo(self, repo: str, destination: str) -> None:
+        """Give a repository another name or owner. The old name leads to it until another repository gets that.
+
+        Open transactions, branches, tags and commits stay as they are.
+
+        Raises
+        ------
+        RepositoryNotFoundError, AlreadyExistsError
+            There is no such repository; there is one of the new name.
+        """
+        _, old = self._repo(repo)
+        _, new = self._same_kind(old, destination)
+        client = await self.connect()
+        await client.hub.move_repo(old, new)
+        for name in (old, new):
+            client.revisions.forget(name)
+
+    async def _set_repo_attr(self, repo: str, name: str, value: Any) -> None:
+        """Change a setting of a repository.
+
+        Parameters
+        ----------
+        name, value:
+            ``private`` and whether only its owner sees it; ``visibility`` and ``public``, ``private`` or, for spaces,
+            ``protected``; ``gated`` and how access is granted to who asks, ``auto`` or ``manual``, or ``False``.
+
+        Raises
+        ------
+        ConfigError
+            There is no such setting, or it cannot have this value.
+        RepositoryNotFoundError, BadRequestError
+            There is no such repository; the endpoint does not know the setting.
+        """
+        _, repo_id = self._repo(repo)
+        if name not in _SETTINGS:
+            raise ConfigError(f"{name!r} is not a setting of a repository: {', '.join(_SETTINGS)}")
+        if not any(value == choice and type(value) is type(choice) for choice in _SETTINGS[name]):
+            raise ConfigError(f"{name}={value!r}: expected one of {', '.join(map(repr, _SETTINGS[name]))}")
+        if name == "private":
+            name, value = "visibility", "private" if value else "public"
+        await (await self.connect()).hub.change_settings(repo_id, RepoSettings(**{name: value}))
+
+    async def _list_repos(self, owner: str | None = None, detail: bool = False) -> list[Any]:
+        """Repositories of an owner (``acme``, ``datasets/acme``); of the token's user and organizations without one.
+
+        Parameters
+        ----------
+        detail:
+            Dictionaries like those of `_ls`, or names.
+        """
+        if owner is not None:
+            if self.parse(owner).level != "owner":
+                raise XetURLError(f"{owner!r} is not the path of an owner; expected acme or datasets/acme")
+            return await self._ls(owner, detail=detail)
+        found = []
+        for name in await self._ls("", detail=False):
+            found += await self._ls(name, detail=detail)
+        return found
+
+    async def _is_repo(self, path: str) -> bool:
+        """Whether a path is that of a repository which exists."""
+        url = self.parse(path)
+        return url.level == "repo" and await self._exists(path)
+
+    async def _repo_info(self, repo: str) -> Info:
+        """A repository: ``name``, ``private``, ``created``, ``last_modified``, and ``commit`` of its main branch."""
+        url, repo_id = self._repo(repo)
+        return repo_info(url, await (await self.connect()).hub.repo_info(repo_id))
+
+    # -- branches ------------------------------------------------------------------------------------------------------
+
+    async def _list_branches(self, repo: str, detail: bool = False) -> list[Any]:
+        """Names of a repository's branches, or dictionaries with ``name`` (the path), ``branch`` and ``commit``."""
+        url, repo_id = self._repo(repo)
+        refs = await (await self.connect()).hub.refs(repo_id)
+        return [_branch(url, ref) for ref in refs.branches] if detail else [ref.name for ref in refs.branches]
+
+    async def _make_branch(self, repo: str, source: str, name: str) -> None:
+        """Make a branch.
+
+        Parameters
+        ----------
+        source:
+            Branch, tag, commit or point in time where it starts.
+        name:
+            Its name.
+
+        Raises
+        ------
+        AlreadyExistsError, RevisionNotFoundError
+            A branch of the name exists; there is no such source.
+        """
+        _, repo_id = self._repo(repo)
+        client = await self.connect()
+        await client.hub.create_branch(repo_id, name, await self._start(repo_id, source))
+        client.revisions.forget(repo_id)
+
+    async def _delete_branch(self, repo: str, name: str) -> None:
+        """Delete a branch."""
+        _, repo_id = self._repo(repo)
+        client = await self.connect()
+        await client.hub.delete_branch(repo_id, name)
+        client.revisions.forget(repo_id)
+
+    async def _branch_exists(self, repo: str, name: str) -> bool:
+        """Whether a repository, which must exist, has a branch."""
+        return name in await self._list_branches(repo)
+
+    async def _branch_info(self, repo: str, name: str) -> Info:
+        """A branch: ``name`` (the path), ``branch`` and ``commit``. `RevisionNotFoundError` if there is none."""
+        for info in await self._list_branches(repo, detail=True):
+            if info["branch"] == name:
+                found: Info = info
+                return found
+        raise RevisionNotFoundError(f"{repo} has no branch {name!r}", status=404, code="RevisionNotFound")
+
+    # -- tags ----------------------------------------------------------------------------------------------------------
+
+    async def _list_tags(self, repo: str, detail: bool = False) -> list[Any]:
+        """Names of a repository's tags, or dictionaries with ``name`` (the path), ``tag`` and ``commit``."""
+        url, repo_id = self._repo(repo)
+        tags = (await (await self.connect()).hub.refs(repo_id)).tags
+        if not detail:
+            return [ref.name for ref in tags]
+        return [
+            branch_info(branch_path(url, ref.name), ref.target_commit) | {"kind": "tag", "tag": ref.name}
+            for ref in tags
+        ]
+
+    async def _make_tag(self, repo: str, name: str, revision: str = "main", message: str | None = None) -> None:
+        """Make a tag at a revision. Raises `AlreadyExistsError`, `RevisionNotFoundError`."""
+        _, repo_id = self._repo(repo)
+        client = await self.connect()
+        await client.hub.create_tag(repo_id, name, await self._start(repo_id, revision), message)
+        client.revisions.forget(repo_id)
+
+    async def _delete_tag(self, repo: str, name: str) -> None:
+        """Delete a tag."""
+        _, repo_id = self._repo(repo)
+        client = await self.connect()
+        await client.hub.delete_tag(repo_id, name)
+        client.revisions.forget(repo_id)
+
+    async def _start(self, repo: RepoId, revision: str) -> str:
+        """A revision by a name that the endpoint knows: it does not know points in time."""
+        revisions = (await self.connect()).revisions
+        return revision if revisions.is_simple(revision) else await revisions.commit_of(repo, revision, 0)
+
+    # -- references ----------------------------------------------------------------------------------------------------
+
+    async def _find_ref(self, repo: str, name: str) -> Info:
+        """The branch, tag or commit that a name stands for.
+
+        Parameters
+        ----------
+        name:
+            Branch, tag, full reference (``refs/pr/1``), commit id, or point in time; of a branch and a tag of the same
+            name, the branch.
+
+        Returns
+        -------
+        dict
+            ``commit``; ``kind``: ``branch``, ``tag``, ``ref`` or ``commit``; ``ref``: ``refs/heads/main``, ``None`` for
+            commits and points in time; ``name``, its path.
+
+        Raises
+        ------
+        RepositoryNotFoundError, RevisionNotFoundError
+            There is no such repository; nothing in it has this name.
+        """
+        url, repo_id = self._repo(repo)
+        client = await self.connect()
+        refs = await client.hub.refs(repo_id)
+        for kind, known in (("branch", refs.branches), ("tag", refs.tags)):
+            for ref in known:
+                if name in (ref.name, ref.ref):
+                    return _named(url, ref.name, kind, ref.target_commit, ref.ref)
+        for ref in (*refs.converts, *refs.pull_requests):
+            if name == ref.ref:
+                return _named(url, ref.ref, "ref", ref.target_commit, ref.ref)
+        commit = await client.revisions.commit_of(repo_id, name, 0.0)
+        return _named(url, commit, "commit", commit, None)
+
+    # -- account -------------------------------------------------------------------------------------------------------
+
+    async def _get_username(self) -> str:
+        """The name of the token's user. `AuthenticationError` without a token that is accepted."""
+        return (await (await self.connect()).hub.whoami()).name
+
+    def _same_kind(self, repo: RepoId, path: str) -> tuple[XetURL, RepoId]:
+        """Where a repository is to go: what it is does not change."""
+        url, found = self._repo(path)
+        if found.kind != repo.kind:
+            raise XetURLError(
+                f"{path!r} is one of the {found.kind}, {repo.path!r} one of the {repo.kind}; both must be of a kind"
+            )
+        return url, found
+
+    def _repo(self, path: str) -> tuple[XetURL, RepoId]:
+        url = self.parse(path)
+        if url.repo_id is None or url.level != "repo":
+            raise XetURLError(f"{path!r} is not the path of a repository; expected owner/repo or datasets/owner/repo")
+        return url, url.repo_id
+
+
+def _named(url: XetURL, name: str, kind: str, commit: str, ref: str | None) -> Info:
+    return branch_info(branch_path(url, name), commit) | {"kind": kind, "ref": ref}
+
+
+def _branch(url: XetURL, ref: Ref) -> Info:
+    return branch_info(branch_path(url, ref.name), ref.target_commit) | {"branch": ref.name}

@@ -1,0 +1,79 @@
+"""The part of the file system that lists what is too much to be listed at once."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+
+from pyxet._async.changes.view import Found, Info, View
+from pyxet._async.endpoint.hub import Hub
+from pyxet._async.fs.base import at_home
+from pyxet._async.fs.searching import Searching
+from pyxet.errors import XetURLError
+from pyxet.urls import XetURL
+
+
+class Scanning(Searching):
+    """See `AsyncXetFileSystem`."""
+
+    async def _scan(self, path: str, dates: bool = False) -> AsyncIterator[list[Info]]:
+        """All files below a path of a branch, page by page: the first ones come before all are known.
+
+        All pages are of the same commit, and in the order in which the endpoint tells them. Less stays in memory than
+        `_find` needs, and a failure ends the scan with its error.
+
+        Parameters
+        ----------
+        path:
+            A branch, a folder, or a file, which is all there is then.
+        dates:
+            Also tell ``last_modified``, which is dear for the endpoint; not of what is pending in a transaction.
+
+        Yields
+        ------
+        list of dict
+            Like `_info`'s.
+
+        Raises
+        ------
+        NotFoundError
+            There is nothing.
+        XetURLError
+            It is an owner or a repository.
+        """
+        url = self.parse(path)
+        if url.repo_id is None or url.revision is None:
+            raise XetURLError(f"{path!r} is above branches; expected owner/repo/branch or a path in one")
+        async with aclosing(await self.begin_scan(url, dates)) as pages:
+            while (page := await self.next_page(pages)) is not None:
+                yield page
+
+    @at_home
+    async def begin_scan(self, url: XetURL, dates: bool) -> AsyncGenerator[list[Info], None]:
+        """The pages of `_scan`; each is fetched where the transaction lives that the caller takes part in."""
+        assert url.repo_id is not None
+        assert url.revision is not None
+        view, top = await self._top(url, url.repo_id, url.revision)
+        return _pages((await self.connect()).hub, url, view, top, dates)
+
+    @at_home
+    async def next_page(self, pages: AsyncGenerator[list[Info], None]) -> list[Info] | None:
+        """The next page of `begin_scan`; ``None`` after the last one."""
+        return await anext(pages, None)
+
+
+async def _pages(hub: Hub, url: XetURL, view: View, top: Found, dates: bool) -> AsyncGenerator[list[Info], None]:
+    dates = dates and view.changes is None
+    if not top.is_folder:
+        dated = await view.modified(url.path) if dates else None
+        yield [view.info(url.branch_path, dated or top)]
+        return
+    async with aclosing(_dated(hub, url, view) if dates else view.below(url.path)) as batches:
+        async for batch in batches:
+            yield [view.info(url.branch_path, item) for item in batch if not item.is_folder]
+
+
+async def _dated(hub: Hub, url: XetURL, view: View) -> AsyncGenerator[list[Found], None]:
+    """Like `View.below`, with when each file last changed."""
+    async for page in hub.tree(view.repo, view.commit, url.path, recursive=True, expand=True):
+        yield [view.stored(entry) for entry in page.entries]

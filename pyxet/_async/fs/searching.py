@@ -1,0 +1,237 @@
+"""The part of the file system that searches: all below a path, walks, patterns.
+
+What is found is whole or raises, like a listing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
+from typing import Any
+
+from fsspec.utils import stringify_path
+
+from pyxet._async.changes.view import Found, Info, View
+from pyxet._async.fs.base import at_home
+from pyxet._async.fs.listing import Listing, branch_info
+from pyxet._async.tree.catalog import MAX_ENTRIES
+from pyxet.errors import NotFoundError
+from pyxet.urls import XetURL
+
+
+class Searching(Listing):
+    """See `AsyncXetFileSystem`."""
+
+    @at_home
+    async def _find(
+        self,
+        /,
+        path: str,
+        maxdepth: int | None = None,
+        withdirs: bool = False,
+        detail: bool = False,
+        expand: bool = False,
+        **kwargs: Any,
+    ) -> Any:
+        """All files below a path, in the order of their names.
+
+        Parameters
+        ----------
+        maxdepth:
+            How many folders deep to look.
+        withdirs:
+            Include folders, the first one too.
+        detail:
+            A dictionary of names and infos, or a list of names.
+        expand:
+            Also tell ``last_modified`` of what is inside of folders, which is dear for the endpoint.
+        """
+        if maxdepth is not None and maxdepth < 1:
+            raise ValueError("maxdepth must be at least 1")
+        found = await self._found_below(self.parse(path), maxdepth, withdirs, expand)
+        return dict(sorted(found.items())) if detail else sorted(found)
+
+    async def _found_below(
+        self, url: XetURL, maxdepth: int | None, withdirs: bool, expand: bool = False
+    ) -> dict[str, Info]:
+        # fsspec: what is not there holds no files. That is the answer to the first question only: once something is there,
+        # a listing that fails, with whatever error, is no listing.
+        repo, revision = url.repo_id, url.revision
+        found: dict[str, Info] = {}
+        if repo is None or revision is None:
+            try:
+                listing = await self._ls(url.full_path)
+            except NotFoundError:
+                return {}
+            if withdirs and url.full_path:
+                found[url.full_path] = await self._info_above(url)
+            for info in listing:
+                if withdirs:
+                    found[info["name"]] = info
+                if maxdepth is None or maxdepth > 1:
+                    inner = None if maxdepth is None else maxdepth - 1
+                    found |= await self._found_below(XetURL.parse(info["name"]), inner, withdirs, expand)
+            return found
+        try:
+            view, top = await self._top(url, repo, revision)
+        except NotFoundError:
+            return {}
+        if withdirs or not top.is_folder:
+            info = view.info(url.branch_path, top) if url.path else branch_info(url.branch_path, view.commit)
+            found[info["name"]] = info
+        if not top.is_folder:
+            return found
+        async for batch in _batches(view, url.path, maxdepth, expand):
+            for item in batch:
+                if withdirs or not item.is_folder:
+                    info = view.info(url.branch_path, item)
+                    found[info["name"]] = info
+        return found
+
+    async def _walk(
+        self,
+        /,
+        path: str,
+        maxdepth: int | None = None,
+        topdown: bool = True,
+        on_error: str | Callable[[Exception], object] = "omit",
+        detail: bool = False,
+        **kwargs: Any,
+    ) -> AsyncIterator[tuple[str, Any, Any]]:
+        """Folders with what they hold: tuples of path, folders and files.
+
+        Parameters
+        ----------
+        topdown:
+            Folders before those in them; the caller may take some away, which are then left out.
+        on_error:
+            What to do where the path does not exist: ``omit`` yields it empty, ``raise`` raises, a function is called.
+            Other errors always raise: a walk is whole.
+        """
+        if maxdepth is not None and maxdepth < 1:
+            raise ValueError("maxdepth must be at least 1")
+        name = self._strip_protocol(path)
+        url = self.parse(path)
+        try:
+            view = await self._pinned(url)
+            listing = await self._listed(url, view)
+        except NotFoundError as error:
+            if on_error == "raise":
+                raise
+            if callable(on_error):
+                on_error(error)
+            yield (name, {}, {}) if detail else (name, [], [])
+            return
+        if view is not None and maxdepth is None:
+            await self._read_ahead_of_walk(url, view)
+        async for item in self._walk_on(name, listing, view, maxdepth, topdown, detail):
+            yield item
+
+    async def _walk_on(
+        self, name: str, listing: list[Info], view: View | None, maxdepth: int | None, topdown: bool, detail: bool
+    ) -> AsyncIterator[tuple[str, Any, Any]]:
+        folders: Any = {_last(info): info for info in listing if info["type"] == "directory"}
+        files: Any = {
+            "" if info["name"] == name else _last(info): info for info in listing if info["type"] != "directory"
+        }
+        if not detail:
+            folders, files = list(folders), list(files)
+        if topdown:
+            yield name, folders, files
+        if maxdepth is None or maxdepth > 1:
+            for folder in list(folders):
+                inner = f"{name}/{folder}" if name else folder
+                url = self.parse(inner)
+                inside = await self._pinned(url) if view is None else view
+                if view is None and inside is not None and maxdepth is None:
+                    await self._read_ahead_of_walk(url, inside)
+                depth = None if maxdepth is None else maxdepth - 1
+                async for item in self._walk_on(
+                    inner, await self._listed(url, inside), inside, depth, topdown, detail
+                ):  # fmt: skip
+                    yield item
+        if not topdown:
+            yield name, folders, files
+
+    @at_home
+    async def _pinned(self, url: XetURL) -> View | None:
+        """The commit that a walk stays on from here; ``None`` above branches."""
+        return (await self._top(url, url.repo_id, url.revision))[0] if url.repo_id and url.revision else None
+
+    @at_home
+    async def _listed(self, url: XetURL, view: View | None) -> list[Info]:
+        """What is directly at a path."""
+        return await (self._ls(url.full_path) if view is None else self._ls_inside(view, url))
+
+    @at_home
+    async def _read_ahead_of_walk(self, url: XetURL, view: View) -> None:
+        """One recursive listing brings what the folders below will be asked for, unless it is more than is remembered."""
+        count = 0
+        try:
+            async with aclosing(view.below(url.path)) as batches:
+                async for batch in batches:
+                    count += len(batch)
+                    if count > MAX_ENTRIES:
+                        break
+        except NotFoundError:
+            # A file.
+            return
+
+    @at_home
+    async def _glob(self, /, path: str, maxdepth: int | None = None, **kwargs: Any) -> Any:
+        """Paths that match a pattern, in the order of their names.
+
+        Parameters
+        ----------
+        path:
+            Pattern with ``*``, ``?``, ``[…]`` inside parts, and ``**`` for any number of parts.
+        maxdepth:
+            How many folders deep ``**`` goes.
+        detail, withdirs:
+            As in `_find`; folders are included unless ``withdirs`` is off.
+        """
+        end = "/" if stringify_path(path).endswith("/") else ""
+        return await super()._glob(self.own(path) + end, maxdepth, **kwargs)
+
+    async def _expand_path(
+        self, path: Any, recursive: bool = False, maxdepth: int | None = None, assume_literal: bool = False
+    ) -> list[str]:
+        """The paths that a path, a pattern or a list of them means, those below them too if ``recursive``.
+
+        Raises
+        ------
+        NotFoundError
+            There are none.
+        """
+        own = self.own(path)
+        # Older versions of fsspec know nothing of the last one, and never give it.
+        literal = {"assume_literal": True} if assume_literal else {}
+        try:
+            expanded: list[str] = await super()._expand_path(own, recursive, maxdepth, **literal)
+        except NotFoundError:
+            raise
+        except FileNotFoundError:
+            names = own if isinstance(own, str) else ", ".join(own)
+            raise NotFoundError(f"there is nothing at {names}", status=404) from None
+        return expanded
+
+    async def _du(
+        self, /, path: str, total: bool = True, maxdepth: int | None = None, withdirs: bool = False, **kwargs: Any
+    ) -> Any:
+        """Bytes of the files below a path: their sum, or each of them. Content that files share counts each time."""
+        found = await self._find(path, maxdepth=maxdepth, withdirs=withdirs, detail=True)
+        sizes = {name: info["size"] for name, info in found.items()}
+        return sum(sizes.values()) if total else sizes
+
+
+def _last(info: Info) -> str:
+    return str(info["name"].rpartition("/")[2])
+
+
+async def _batches(view: View, path: str, maxdepth: int | None, expand: bool) -> AsyncIterator[list[Found]]:
+    if maxdepth == 1:
+        yield await (view.dated_children(path) if expand else view.children(path))
+        return
+    top = path.count("/") + 1 if path else 0
+    async for batch in view.below(path, expand=expand):
+        yield [item for item in batch if maxdepth is None or item.path.count("/") - top < maxdepth]

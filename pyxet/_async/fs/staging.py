@@ -1,0 +1,310 @@
+"""The part of the file system that stores content in one process and commits it in another.
+
+Workers stage: they store content and get a `FilePointer` for it. A driver commits the pointers of all of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from itertools import islice
+from pathlib import Path
+from typing import IO, Final, TypeAlias, TypeVar
+
+from fsspec.callbacks import DEFAULT_CALLBACK, Callback
+from fsspec.utils import isfilelike, stringify_path
+
+from pyxet._async.changes.changeset import ChangeSet, Pending, PendingWriter
+from pyxet._async.changes.spool import Spooled
+from pyxet._async.fs.base import at_home
+from pyxet._async.fs.copying import Copying
+from pyxet._async.runtime.fanout import in_thread, run_all
+from pyxet.errors import BadRequestError, ConfigError, IntegrityError, XetURLError
+from pyxet.types import Commit, FilePointer, UploadedContent
+from pyxet.urls import RepoId
+
+T = TypeVar("T")
+StageSource: TypeAlias = bytes | bytearray | memoryview | str | os.PathLike[str] | IO[bytes]
+
+# Pointers that are taken from their source at once, away from the event loop: it may be a file or a database.
+_POINTERS_AT_ONCE: Final = 1000
+_SHA256: Final = re.compile(r"[0-9a-f]{64}\Z")
+
+
+class Stage:
+    """Content of one branch on its way to being stored; what is small travels together.
+
+    Parameters
+    ----------
+    changes:
+        Collects it, and is never committed.
+    endpoint:
+        Where it goes, for the pointers.
+    """
+
+    def __init__(self, changes: ChangeSet, endpoint: str) -> None:
+        self._changes = changes
+        self._endpoint = endpoint
+        self._claimed: dict[str, str] = {}
+
+    async def add(
+        self, path: str, source: StageSource, *, sha256: str | None = None, callback: Callback = DEFAULT_CALLBACK
+    ) -> None:  # fmt: skip
+        """Take the content of a path in the repository."""
+        if sha256 is not None:
+            if not _SHA256.match(sha256):
+                raise ConfigError(f"sha256={sha256!r}: expected 64 hexadecimal digits in lower case")
+            self._claimed[path] = sha256
+        changes, progress = self._changes, callback.relative_update
+        if isinstance(source, (bytes, bytearray, memoryview)):
+            data = memoryview(source).cast("B")
+            callback.set_size(len(data))
+            await changes.write(path, data, sha256=sha256)
+            progress(len(data))
+        elif isfilelike(source):
+            await changes.upload_object(path, source, progress, sha256=sha256)  # type: ignore[arg-type]  # it has read
+        else:
+            local = Path(stringify_path(source))
+            await changes.upload(path, local, progress, sized=callback.set_size, sha256=sha256)
+
+    def writer(self, path: str) -> PendingWriter:
+        """Take the content of a path in the repository as it comes, in pieces."""
+        return self._changes.writer(path)
+
+    async def finish(self) -> dict[str, FilePointer]:
+        """Store what was taken; when this returns, it will outlast the endpoint's crash. The pointers by their paths.
+
+        Raises
+        ------
+        IntegrityError
+            A small content does not have the SHA-256 that was said of it.
+        """
+        changes = self._changes
+        await changes.store()
+        files = [(path, pending) for path, pending in changes.files.items() if pending is not None]
+        inside = [pending.content for _, pending in files if isinstance(pending.content, Spooled)]
+        data = iter(await changes.carried(inside))
+        pointers = {path: self._pointer(path, pending, data) for path, pending in files}
+        for path, sha256 in self._claimed.items():
+            if pointers[path].sha256 != sha256:
+                raise IntegrityError(
+                    f"{changes.path}/{path}: the SHA-256 of its content is {pointers[path].sha256}, not {sha256}"
+                )
+        return pointers
+
+    def _pointer(self, path: str, pending: Pending, inside: Iterator[bytes]) -> FilePointer:
+        branch = self._changes.path
+        match pending.content:
+            case UploadedContent() as content:
+                return FilePointer(
+                    self._endpoint, branch, path, content.size, content.sha256, content.xet_hash, content.stored
+                )  # fmt: skip
+            case Spooled():
+                data = next(inside)
+                sha256 = hashlib.sha256(data).hexdigest()
+                return FilePointer(self._endpoint, branch, path, len(data), sha256, None, 0, data)
+        raise AssertionError("unreachable: a stage neither copies files nor leaves any undecided")
+
+    async def discard(self) -> None:
+        """Let go of what is not stored yet."""
+        await self._changes.discard()
+
+
+class Staging(Copying):
+    """See `AsyncXetFileSystem`."""
+
+    async def new_stage(self, repo: RepoId, branch: str) -> Stage:
+        """A stage for a branch, which must be there; to be discarded in the end. No transaction takes part."""
+        client = await self.connect()
+        base = await client.revisions.head(repo, branch)
+        # Another process is about to commit, and may then send the names here to be read.
+        client.revisions.drop(repo, branch)
+        return Stage(ChangeSet(client, repo, branch, base, None), self.endpoint)
+
+    async def _stage(
+        self,
+        /,
+        data: StageSource,
+        path: str,
+        sha256: str | None = None,
+        callback: Callback = DEFAULT_CALLBACK,
+    ) -> FilePointer:
+        """Store content for a commit that is made later, perhaps by another process, see `_commit`.
+
+        Nobody sees it before, and no transaction takes part. Staging the same content again, after a crash say, stores
+        nothing new.
+
+        Parameters
+        ----------
+        data:
+            Bytes, the path of a local file, or a binary file object, which is read from where it stands.
+        path:
+            The path that the file will have: ``acme/corpus/main/up/1.bin``.
+        sha256:
+            SHA-256 of the content in 64 hexadecimal digits, if the caller has it. Where the content has more than a
+            mebibyte it is believed here, which saves computing it; whether the endpoint checks it is its business.
+        callback:
+            Counts bytes.
+
+        Raises
+        ------
+        RevisionNotFoundError
+            There is no such branch.
+        IntegrityError
+            The content does not have the given SHA-256.
+        ConflictError
+            A local file changed while it was read.
+        """
+        url, repo, branch = self.parse_file(path)
+        stage = await self.new_stage(repo, branch)
+        try:
+            await stage.add(url.path, data, sha256=sha256, callback=Callback.as_callback(callback))
+            return (await stage.finish())[url.path]
+        finally:
+            await stage.discard()
+
+    async def _stage_many(
+        self,
+        /,
+        files: Mapping[str, StageSource],
+        sha256: Mapping[str, str] | None = None,
+        callback: Callback = DEFAULT_CALLBACK,
+    ) -> list[FilePointer]:
+        """Store many files of one branch for a later commit: small ones travel together, as `_stage` cannot do.
+
+        Parameters
+        ----------
+        files:
+            Paths, and what `_stage` takes as ``data``.
+        sha256:
+            SHA-256 by path, of those that the caller has it of.
+        callback:
+            Counts files; what it branches off for each file counts bytes.
+
+        Returns
+        -------
+        list[FilePointer]
+            In the order of ``files``.
+
+        Raises
+        ------
+        XetURLError
+            They are not all of one branch.
+        """
+        if not files:
+            return []
+        targets = {path: self.parse_file(path) for path in files}
+        first, repo, branch = next(iter(targets.values()))
+        for path, (_, *other) in targets.items():
+            if other != [repo, branch]:
+                raise XetURLError(f"{path!r} is not in {first.branch_path}; stage files of one branch at a time")
+        if len({url.path for url, _, _ in targets.values()}) < len(targets):
+            raise XetURLError("two of the paths to stage are the same file, written in two ways")
+        known, callback = sha256 or {}, Callback.as_callback(callback)
+        callback.set_size(len(files))
+        stage = await self.new_stage(repo, branch)
+
+        def job(path: str, source: StageSource) -> Callable[[], Awaitable[None]]:
+            async def add() -> None:
+                with callback.branched(str(path), targets[path][0].path) as child:
+                    await stage.add(targets[path][0].path, source, sha256=known.get(path), callback=child)
+                callback.relative_update(1)
+
+            return add
+
+        try:
+            await run_all((job(*item) for item in files.items()), limit=self.limits.concurrency)
+            pointers = await stage.finish()
+        finally:
+            await stage.discard()
+        return [pointers[url.path] for url, _, _ in targets.values()]
+
+    @at_home
+    async def _commit(
+        self,
+        /,
+        branch: str,
+        pointers: Iterable[FilePointer],
+        delete: Iterable[str] = (),
+        message: str | None = None,
+        parent_commit: str | None = None,
+    ) -> Commit | None:
+        """Make one commit of staged files and deletions, or add them to the open transaction.
+
+        Files that the branch has just so already are left out, so a commit that is made again is none.
+
+        Parameters
+        ----------
+        branch:
+            ``acme/corpus/main``.
+        pointers:
+            What `_stage` returned, here or in other processes. They are taken a thousand at a time, so an iterator need
+            not have them all in memory.
+        delete:
+            Paths of files to delete, like those that `_rm` takes: ``acme/corpus/main/old.bin``.
+        message:
+            Commit message; one that tells what it does if ``None``. A transaction has its own.
+        parent_commit:
+            A full commit id: a change to one of the paths since is a conflict. In a transaction it is the transaction's.
+
+        Returns
+        -------
+        Commit | None
+            ``None`` where nothing changes, and in a transaction, which commits at its end.
+
+        Raises
+        ------
+        XetURLError
+            A pointer or a deletion is of another endpoint, repository or branch.
+        NotFoundError, IsADirectoryError
+            A file to delete is not there, or is a folder.
+        EditConflictError
+            A path changed since ``parent_commit``.
+        BadRequestError
+            A path is there twice, or would be a file and a folder; the endpoint does not have the content.
+        RevisionNotFoundError
+            There is no such branch.
+        """
+        url = self.parse(branch)
+        if url.level != "branch" or url.repo_id is None or url.revision is None:
+            raise XetURLError(f"{branch!r} is not the path of a branch; expected owner/repo/branch")
+        doomed = [self._in_branch(path, url.full_path) for path in delete]
+        transaction = self.open_transaction()
+        async with self.edits(message, parent_commit) as edits:
+            changes = await edits.on(url.repo_id, url.revision)
+            await self._delete_files(edits, await self._files_at(doomed))
+            taken = {path.removeprefix(f"{url.full_path}/") for path in doomed}
+            await _adopt(changes, self.endpoint, pointers, taken)
+        return edits.made[0][1] if transaction is None and edits.made else None
+
+    def _in_branch(self, path: str, branch: str) -> str:
+        url, _, _ = self.parse_file(path)
+        if url.branch_path != branch:
+            raise XetURLError(f"{path!r}, which is to be deleted, is not in {branch}")
+        return url.full_path
+
+
+async def _adopt(changes: ChangeSet, endpoint: str, pointers: Iterable[FilePointer], taken: set[str]) -> None:
+    """Add pointers to the changes of a branch; ``taken`` are paths of it that the commit is about already."""
+    source = iter(pointers)
+    while some := await in_thread(lambda: list(islice(source, _POINTERS_AT_ONCE))):
+        for pointer in some:
+            _check(pointer, endpoint, changes.path)
+            if pointer.path in taken:
+                raise BadRequestError(f"{pointer.full_path} is twice in one commit")
+            taken.add(pointer.path)
+        await changes.adopt(some)
+
+
+def _check(pointer: FilePointer, endpoint: str, branch: str) -> None:
+    if not isinstance(pointer, FilePointer):
+        raise TypeError(f"{pointer!r} is not a FilePointer: commit takes what stage returned")
+    if pointer.endpoint != endpoint:
+        raise XetURLError(
+            f"{pointer.full_path} is staged at {pointer.endpoint}, which is another endpoint than this file system's, "
+            f"{endpoint}"
+        )
+    if pointer.branch != branch:
+        raise XetURLError(f"{pointer.full_path} is staged for another branch than {branch}")

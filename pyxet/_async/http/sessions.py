@@ -1,0 +1,165 @@
+"""HTTP sessions: connections, certificates and proxies.
+
+Sessions belong to a running event loop and to a process, and are made when first needed. An async generator keeps each
+of them, because ending a loop (`asyncio.run`) closes its async generators: that closes the session in time without a
+task of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import base64
+import os
+import ssl
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined]  # typeshed leaves them out
+from weakref import WeakSet
+
+import aiohttp
+from yarl import URL
+
+from pyxet._async.http.limiter import Origin
+from pyxet._async.runtime.fanout import in_thread
+from pyxet._version import __version__
+
+
+class Proxy(NamedTuple):
+    """Where requests go instead, if anywhere, and what a proxy with a password wants to see."""
+
+    url: URL | None
+    headers: Mapping[str, str] | None
+
+
+@dataclass(frozen=True)
+class Session:
+    """The session of one loop.
+
+    Attributes
+    ----------
+    http:
+        The connections.
+    keeper:
+        Closes them when it is closed.
+    proxies:
+        Those of the origins that were asked so far.
+    """
+
+    http: aiohttp.ClientSession
+    keeper: AsyncGenerator[None, None]
+    proxies: dict[Origin, Proxy]
+
+    def proxy(self, origin: Origin) -> Proxy:
+        """The proxy of the environment for an origin, looked up once.
+
+        aiohttp's own ``trust_env`` also reads ``.netrc``, whose passwords would contradict our tokens.
+        """
+        if origin not in self.proxies:
+            scheme, host = origin
+            found = getproxies_environment()
+            value = None if proxy_bypass_environment(host) else found.get(scheme) or found.get("all")
+            target = URL(value) if value else None
+            headers = None
+            if target is not None and target.user is not None:
+                basic = base64.b64encode(f"{target.user}:{target.password or ''}".encode()).decode()
+                target, headers = target.with_user(None), {"Proxy-Authorization": f"Basic {basic}"}
+            self.proxies[origin] = Proxy(target, headers)
+        return self.proxies[origin]
+
+
+class Sessions:
+    """The sessions of one transport, one for each loop that uses it.
+
+    Parameters
+    ----------
+    connect:
+        Seconds until there must be a connection.
+    read_ahead:
+        Bytes that are taken from a connection before anybody asks for them.
+
+    Attributes
+    ----------
+    by_loop:
+        Those that are open.
+    """
+
+    def __init__(self, *, connect: float, read_ahead: int) -> None:
+        self._connect = connect
+        self._read_ahead = read_ahead
+        self._pid = os.getpid()
+        self.by_loop: dict[asyncio.AbstractEventLoop, Session] = {}
+        _all.add(self)
+
+    async def here(self) -> Session:
+        """The session of the running loop, made if need be."""
+        if self._pid != os.getpid():
+            # Forked: the parent's sockets are not ours to use or to close, so nothing may collect them either.
+            _inherited.append(self.by_loop)
+            self._pid, self.by_loop = os.getpid(), {}
+        loop = asyncio.get_running_loop()
+        found = self.by_loop.get(loop)
+        if found is not None and not found.http.closed:
+            return found
+        context = await in_thread(_tls, os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
+        found = self.by_loop.get(loop)
+        if found is None or found.http.closed:
+            http = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=60, ssl=context),
+                timeout=aiohttp.ClientTimeout(total=None, connect=self._connect),
+                headers={"User-Agent": f"pyxet/{__version__}", "Accept-Encoding": "identity"},
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,
+                read_bufsize=self._read_ahead,
+            )
+            found = Session(http, _keep(http, self.by_loop, loop), {})
+            await anext(found.keeper)
+            self.by_loop[loop] = found
+        return found
+
+    async def aclose(self) -> None:
+        """Close the session of the running loop."""
+        found = self.by_loop.pop(asyncio.get_running_loop(), None)
+        if found is not None and self._pid == os.getpid():
+            await found.keeper.aclose()
+
+    def close_at_exit(self) -> None:
+        """Close what still is open on loops that run in other threads, as those threads just stop."""
+        if self._pid != os.getpid():
+            return
+        for loop in list(self.by_loop):
+            if loop.is_running():
+                with suppress(Exception):
+                    asyncio.run_coroutine_threadsafe(self.aclose(), loop).result(1.0)
+
+
+async def _keep(
+    http: aiohttp.ClientSession, by_loop: dict[asyncio.AbstractEventLoop, Session], loop: asyncio.AbstractEventLoop
+) -> AsyncGenerator[None, None]:
+    try:
+        yield
+    finally:
+        # The session refers to its loop, so the loop would never go while its session is kept.
+        by_loop.pop(loop, None)
+        await http.close()
+
+
+_all: WeakSet[Sessions] = WeakSet()
+_inherited: list[object] = []
+
+
+@atexit.register
+def _close_at_exit() -> None:
+    for sessions in list(_all):
+        sessions.close_at_exit()
+
+
+@lru_cache(maxsize=4)
+def _tls(file: str | None, folder: str | None) -> ssl.SSLContext:
+    """Certificates as the environment names them now: OpenSSL reads the variables, which are the cache's key."""
+    context = ssl.create_default_context()
+    context.set_alpn_protocols(["http/1.1"])
+    return context

@@ -1,0 +1,433 @@
+"""HTTP: requests and their answers, with retries, time-outs and typed errors. With `sessions` all that knows aiohttp."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import random
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from typing import Final
+from urllib.parse import urljoin
+
+import aiohttp
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
+from yarl import URL
+
+from pyxet._async.http.concurrency import piece_size
+from pyxet._async.http.limiter import Origin, Visit, metered, pacer_of
+from pyxet._async.http.messages import (
+    OVERLOADED,
+    SLICE,
+    Answer,
+    Body,
+    detail_of,
+    is_busy,
+    is_transient,
+    retry_after,
+    skipped,
+    sliced,
+)
+from pyxet._async.http.sessions import Sessions
+from pyxet._async.runtime.fanout import in_thread
+from pyxet.config import Credential, Limits, RetryPolicy, Timeouts
+from pyxet.errors import (
+    ConnectionFailedError,
+    RemoteError,
+    RequestTimeoutError,
+    error_from_response,
+)
+
+_SMALL_BODY: Final = 64 * 1024
+# A body of so many slices at the most is summed up and sent without a thread.
+_FEW_SLICES: Final = 256
+_MAX_ERROR_BODY: Final = 64 * 1024
+_MAX_REDIRECTS: Final = 5
+_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+# Those after which a request that changes something is still the same request.
+_SAME_REQUEST: Final = frozenset({307, 308})
+
+_log: Final = logging.getLogger("pyxet.requests")
+
+Query = Mapping[str, str] | Sequence[tuple[str, str]]
+
+
+class StreamAnswer:
+    """An answer whose body is still arriving. It is one of the process's requests until it is closed."""
+
+    __slots__ = ("_bandwidth", "_progress", "_response", "_visit", "headers", "status", "what")
+
+    def __init__(
+        self, response: aiohttp.ClientResponse, visit: Visit, what: str, *, progress: float, bandwidth: int | None
+    ) -> None:
+        self.status = response.status
+        self.headers: Mapping[str, str] = response.headers
+        self.what = what
+        self._response = response
+        self._visit = visit
+        self._progress = progress
+        self._bandwidth = bandwidth
+
+    async def piece(self) -> bytes:
+        """The next piece of the body, as large as it arrived; empty at the end. One that breaks off or stalls raises."""
+        content = self._response.content
+        try:
+            # What is there already needs no time-out; setting one for every piece would cost more than the piece.
+            piece = content.read_nowait()
+            while not piece and not content.at_eof():
+                async with asyncio.timeout(self._progress):
+                    piece = await content.readany()
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            if isinstance(error, TimeoutError):
+                self._visit.refused()
+            raise _translated(error, self.what) from error
+        if piece:
+            self._visit.size += len(piece)
+            if self._bandwidth is not None:
+                await metered(len(piece), self._bandwidth, spent=True)
+        return piece
+
+    async def read(self) -> bytes:
+        """The whole body, or what is left of it."""
+        pieces = []
+        while piece := await self.piece():
+            pieces.append(piece)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    async def error(self, longest_pause: float) -> RemoteError:
+        """The answer as an error. All requests to its origin wait as long as it asks for, if that is not too long."""
+        error = await _error(self._response, self.what, self._progress)
+        if error.status in OVERLOADED:
+            pause = error.retry_after or 0.0
+            self._visit.refused(pause if pause <= longest_pause else 0.0)
+        return error
+
+    def close(self) -> None:
+        """Give the connection back, or close it if the body was not read to its end."""
+        if self._response.content.at_eof():
+            self._response.release()
+            if self.status not in OVERLOADED:
+                self._visit.answered(None if self.status < 300 else self.status)
+        else:
+            self._response.close()
+        self._visit.leave()
+
+
+def is_refused(error: BaseException) -> bool:
+    """Whether the request certainly was not carried out, and may be later: for requests that must not run twice."""
+    if isinstance(error, RemoteError):
+        return is_busy(error) or (error.status == 503 and error.retry_after is not None)
+    return isinstance(error.__cause__, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError))
+
+
+class Transport:
+    """Requests to one endpoint, and to where it sends us, with retries, time-outs and typed errors."""
+
+    def __init__(
+        self, endpoint: str, credential: Credential, *, limits: Limits, retry: RetryPolicy, timeouts: Timeouts
+    ) -> None:
+        self.endpoint = endpoint
+        self._origin = _origin(URL(endpoint, encoded=True))
+        self._credential = credential
+        self._limits = limits
+        self._retry = retry
+        self._timeouts = timeouts
+        # What is read ahead of a limited bandwidth has used it already.
+        self.sessions = Sessions(connect=timeouts.connect, read_ahead=piece_size(limits.bandwidth, SLICE))
+
+    async def aclose(self) -> None:
+        """Close the session of the running loop."""
+        await self.sessions.aclose()
+
+    async def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        what: str,
+        bearer: str | None = None,
+        params: Query | None = None,
+        headers: Mapping[str, str] | None = None,
+        body: Body | None = None,
+        retry: Callable[[BaseException], bool] = is_transient,
+        redirect: bool = False,
+        check: Callable[[Answer], object] = lambda answer: None,
+    ) -> Answer:
+        """Send a request and read the whole answer, trying again where that may help.
+
+        Parameters
+        ----------
+        method, url, params, headers, body:
+            The request; ``url`` may be a path on the endpoint, percent-encoded.
+        what:
+            What is being done, for error messages.
+        bearer:
+            A token; by default that of the credential, which goes to the endpoint only.
+        retry:
+            Which errors are worth another try.
+        redirect:
+            Whether to follow redirects; a token or a body does not follow to another origin.
+        check:
+            Raises where an answer of success is an error all the same, so that it is tried again too.
+
+        Raises
+        ------
+        RemoteError, ConnectionFailedError, RequestTimeoutError
+            The answer has a status of 300 or more, or there is none.
+        """
+
+        async def once() -> Answer:
+            answer = await self._open(method, url, what, bearer, params, headers, body, redirect)
+            try:
+                whole = Answer(answer.status, answer.headers, await answer.read())
+            finally:
+                answer.close()
+            check(whole)
+            return whole
+
+        try:
+            # Nearly every request succeeds at once; what tries again is set up for those that do not.
+            return await once()
+        except Exception as error:
+            if not retry(error) or self._is_final(error, 1):
+                raise
+            failed = error
+        await asyncio.sleep(self._wait(1, failed))
+        return await self._retrying(retry)(once)
+
+    async def ranged(
+        self,
+        url: str,
+        start: int,
+        end: int,
+        *,
+        what: str,
+        bearer: str | None = None,
+        redirect: bool = False,
+        total: int | None = None,
+    ) -> AsyncGenerator[bytes, None]:
+        """Bytes ``start`` to before ``end`` of a resource; a body that breaks off is continued from its last good byte.
+
+        Never more than was asked for, whatever the answer has. Consumers must not wait for other requests.
+
+        Raises
+        ------
+        IntegrityError
+            The answer says that the resource does not have ``total`` bytes, where that is given.
+        FormatError
+            The answer is not the range that was asked for.
+        """
+        failures = 0
+        at = start
+        while at < end:
+            try:
+                span = {"Range": f"bytes={at}-{end - 1}"}
+                answer = await self._open("GET", url, what, bearer, None, span, None, redirect)
+                try:
+                    skip = skipped(answer.status, answer.headers, at, end, total=total, what=what)
+                    while at < end and (piece := await answer.piece()):
+                        if skip:
+                            skip, piece = max(0, skip - len(piece)), piece[skip:]
+                        if len(piece) > end - at:
+                            piece = piece[: end - at]
+                        if piece:
+                            at += len(piece)
+                            failures = 0
+                            yield piece
+                finally:
+                    answer.close()
+                if at < end:
+                    raise ConnectionFailedError(f"{what}: the body ended {end - at:,} bytes early")
+            except (RemoteError, ConnectionFailedError, RequestTimeoutError) as error:
+                failures += 1
+                if not is_transient(error) or self._is_final(error, failures):
+                    raise
+                await asyncio.sleep(self._wait(failures, error))
+
+    async def _open(
+        self,
+        method: str,
+        url: str,
+        what: str,
+        bearer: str | None,
+        params: Query | None,
+        headers: Mapping[str, str] | None,
+        body: Body | None,
+        redirect: bool,
+    ) -> StreamAnswer:
+        """Send a request once, and again to where it is redirected; the answer of success, to be closed."""
+        target = URL(self.endpoint + url if url.startswith("/") else url, encoded=True)
+        if params:
+            target = target.extend_query(params)
+        for _ in range(_MAX_REDIRECTS + 1):
+            answer = await self._send(method, target, what, bearer, headers, body)
+            if answer.status < 300:
+                return answer
+            try:
+                known = _REDIRECTS if method in ("GET", "HEAD") else _SAME_REQUEST
+                if not (redirect and answer.status in known and "Location" in answer.headers):
+                    raise await answer.error(self._retry.max_retry_after)
+                here, target = target, URL(urljoin(str(target), answer.headers["Location"]), encoded=True)
+                if _origin(target) != _origin(here):
+                    if body is not None:
+                        # What is sent is for the endpoint, like the token.
+                        raise await answer.error(self._retry.max_retry_after)
+                    bearer = ""
+            finally:
+                answer.close()
+        raise ConnectionFailedError(f"{what}: more than {_MAX_REDIRECTS} redirects")
+
+    async def _send(
+        self,
+        method: str,
+        url: URL,
+        what: str,
+        bearer: str | None,
+        headers: Mapping[str, str] | None,
+        body: Body | None,
+    ) -> StreamAnswer:
+        """Send a request when it may be sent, and wait for its answer to begin."""
+        origin = _origin(url)
+        all_headers = dict(headers) if headers else {}
+        token = self._credential.token if bearer is None and origin == self._origin else bearer
+        if token:
+            all_headers["Authorization"] = f"Bearer {token}"
+        # What is being done, by the first word: requests that do the same are expected to take the same time.
+        visit = await pacer_of(origin).enter(f"{method} {what.partition(' ')[0]}", self._limits.concurrency)
+        data: AsyncIterator[bytes] | None = None
+        try:
+            async with asyncio.timeout(self._timeouts.connect + self._timeouts.response) as deadline:
+                if body is not None:
+                    all_headers["Content-Type"] = body.content_type
+                    # A body of many slices may make them only when they are asked for.
+                    few = len(body.slices) <= _FEW_SLICES
+                    visit.size = body.size if few else await in_thread(lambda: body.size)
+                    all_headers["Content-Length"] = str(visit.size)
+                    data = self._sending(body, deadline)
+                # Only now: while this request waited, the loop's connections may have been closed.
+                session = await self.sessions.here()
+                proxy = session.proxy(origin)
+                if proxy.headers is not None and url.scheme == "http":
+                    # Only a tunnel has headers of its own.
+                    all_headers.update(proxy.headers)
+                response = await session.http.request(
+                    method,
+                    url,
+                    headers=all_headers,
+                    data=data,
+                    allow_redirects=False,
+                    proxy=proxy.url,
+                    proxy_headers=proxy.headers,
+                )
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            if isinstance(error, TimeoutError):
+                visit.refused()
+            visit.leave()
+            raise _translated(error, what) from error
+        except BaseException:
+            visit.leave()
+            raise
+        visit.first_byte()
+        return StreamAnswer(response, visit, what, progress=self._timeouts.progress, bandwidth=self._limits.bandwidth)
+
+    async def _sending(self, body: Body, deadline: asyncio.Timeout) -> AsyncIterator[bytes]:
+        """The body in slices of about a mebibyte; each one sent moves the deadline, so only a stall runs into it.
+
+        An answer may come before the body has left; then the deadline is over, and nobody wants the rest.
+        """
+        loop = asyncio.get_running_loop()
+        bandwidth = self._limits.bandwidth
+        slices = sliced(body.slices, piece_size(bandwidth, SLICE))
+        # Large slices are sent as they are; many small ones are put together, and perhaps only made then.
+        direct = body.size <= _SMALL_BODY or len(body.slices) <= _FEW_SLICES
+        while (piece := next(slices, None) if direct else await in_thread(next, slices, None)) is not None:
+            if bandwidth is not None:
+                # Waiting for one's turn is no stall.
+                _reschedule(deadline, None)
+                await metered(len(piece), bandwidth, spent=False)
+            if not _reschedule(deadline, loop.time() + self._timeouts.progress):
+                raise ConnectionResetError("the answer came before the whole request was sent")
+            yield piece  # type: ignore[misc]  # aiohttp writes any buffer
+        _reschedule(deadline, loop.time() + self._timeouts.response)
+
+    def _retrying(self, retry: Callable[[BaseException], bool]) -> AsyncRetrying:
+        """What tries again after a first failure that was waited for."""
+
+        def wait(state: RetryCallState) -> float:
+            return self._wait(1 + state.attempt_number, state.outcome.exception() if state.outcome else None)
+
+        return AsyncRetrying(
+            retry=retry_if_exception(lambda error: retry(error) and not self._is_too_far(error)),
+            wait=wait,
+            stop=stop_after_attempt(self._retry.attempts - 1),
+            reraise=True,
+        )
+
+    def _is_too_far(self, error: BaseException) -> bool:
+        """Whether the endpoint asks for a longer wait than we are ready for."""
+        asked = error.retry_after if isinstance(error, RemoteError) else None
+        return asked is not None and asked > self._retry.max_retry_after
+
+    def _is_final(self, error: BaseException, failures: int) -> bool:
+        """Whether an error is raised after so many failures, because that is enough or the next try is too far away."""
+        return failures >= self._retry.attempts or self._is_too_far(error)
+
+    def _wait(self, failures: int, error: BaseException | None) -> float:
+        """Seconds before the next try, which is logged: what the endpoint asked for, else doubling with jitter."""
+        if isinstance(error, RemoteError) and error.retry_after is not None:
+            seconds = error.retry_after
+        else:
+            longest = min(self._retry.max_delay, self._retry.base_delay * 2.0 ** (failures - 1))
+            seconds = longest * random.uniform(0.5, 1.0)
+        _log.info("%s; trying again in %.1f s", error, seconds)
+        return seconds
+
+
+def _reschedule(deadline: asyncio.Timeout, when: float | None) -> bool:
+    try:
+        deadline.reschedule(when)
+    except RuntimeError:
+        return False
+    return True
+
+
+def _origin(url: URL) -> Origin:
+    return url.scheme, url.raw_authority
+
+
+async def _error(response: aiohttp.ClientResponse, what: str, progress: float) -> RemoteError:
+    headers = response.headers
+    detail = headers.get("X-Error-Message")
+    if not detail:
+        data = bytearray()
+        try:
+            async with asyncio.timeout(progress):
+                while len(data) < _MAX_ERROR_BODY and (piece := await response.content.readany()):
+                    data += piece
+            detail = detail_of(data)
+        except (aiohttp.ClientError, TimeoutError, OSError):
+            detail = None
+    return error_from_response(
+        response.status,
+        what=what,
+        code=headers.get("X-Error-Code"),
+        detail=detail,
+        request_id=headers.get("X-Request-Id") or headers.get("X-Amzn-Trace-Id") or headers.get("X-Amz-Cf-Id"),
+        retry_after=retry_after(headers.get("Retry-After")),
+    )
+
+
+def _translated(error: Exception, what: str) -> ConnectionFailedError | RequestTimeoutError:
+    """Foreign errors as ours; the message names the host, never the query string with its signature."""
+    if isinstance(error, aiohttp.ConnectionTimeoutError):
+        return RequestTimeoutError(f"{what}: no connection in time")
+    if isinstance(error, TimeoutError):
+        return RequestTimeoutError(f"{what}: no answer or no progress in time")
+    if isinstance(error, aiohttp.ClientConnectorError):
+        reason = error.os_error
+        text = reason.strerror or str(reason)
+        if text.startswith("Connect call failed") and reason.errno:
+            # asyncio repeats the address instead of saying why.
+            text = os.strerror(reason.errno)
+        return ConnectionFailedError(f"{what}: cannot connect to {error.host}:{error.port} ({text})")
+    return ConnectionFailedError(f"{what}: the connection failed ({type(error).__name__})")

@@ -1,0 +1,174 @@
+"""The bridge from blocking callers to coroutines, over `fsspec.asyn.sync`.
+
+`sync` alone loses two things: a coroutine that ends in `CancelledError` makes it return ``None``, and a Ctrl-C or a
+time-out in the waiting thread leaves the coroutine running. Here every ending of the coroutine reaches the caller, and
+every ending of the wait reaches the coroutine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, Generic, TypeVar
+from weakref import WeakSet
+
+from fsspec.asyn import get_loop, sync
+from fsspec.exceptions import FSTimeoutError
+
+from pyxet._async.runtime.fanout import unwrap
+
+T = TypeVar("T")
+# Seconds that a cancelled coroutine has to end before its caller goes on without it.
+_GRACE: Final = 5.0
+
+__all__ = ["blocking_call", "get_loop", "is_alive", "on_loop"]
+
+# Loops that blocking calls ran on, and those of them whose thread stayed behind in the parent of a fork.
+_used: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
+_left_behind: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
+
+
+def is_alive(loop: asyncio.AbstractEventLoop) -> bool:
+    """Whether a loop that once ran may still carry something out: it is not closed, and not from before a fork."""
+    return loop not in _left_behind and not loop.is_closed()
+
+
+def _after_fork() -> None:
+    # Such a loop says that it runs, and nobody runs it.
+    for loop in list(_used):
+        _left_behind.add(loop)
+    _used.clear()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
+class _Call(Generic[T]):
+    """One coroutine on another thread's loop, and how it ended."""
+
+    def __init__(self, function: Callable[..., Coroutine[Any, Any, T]], timeout: float | None) -> None:
+        self._function = function
+        self._timeout = timeout
+        self._task: asyncio.Task[Any] | None = None
+        self._cancelled = False
+        self._ended = threading.Event()
+        self.result: T
+        self.error: BaseException | None = None
+
+    async def run(self, *args: Any, **kwargs: Any) -> None:
+        self._task = asyncio.current_task()
+        try:
+            if self._cancelled:
+                raise asyncio.CancelledError
+            async with asyncio.timeout(self._timeout) as deadline:
+                self.result = await self._function(*args, **kwargs)
+        except TimeoutError as error:
+            # Ours is the one whose deadline has passed; a time-out of the endpoint has a type of its own.
+            self.error = FSTimeoutError(f"not done after {self._timeout} s") if deadline.expired() else error
+        except BaseException as error:  # noqa: BLE001  # raised in the calling thread
+            self.error = unwrap(error)
+        finally:
+            self._ended.set()
+
+    def cancel(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Stop the coroutine, and wait until it has let go of what it holds."""
+        self._cancelled = True
+
+        def stop() -> None:
+            if self._task is not None and not self._ended.is_set():
+                self._task.cancel()
+
+        loop.call_soon_threadsafe(stop)
+        self._ended.wait(_GRACE)
+
+
+def blocking_call(
+    loop: asyncio.AbstractEventLoop,
+    function: Callable[..., Coroutine[Any, Any, T]],
+    *args: Any,
+    timeout: float | None = None,
+    **kwargs: Any,
+) -> T:
+    """Run a coroutine function on a loop of another thread and wait for it.
+
+    Parameters
+    ----------
+    loop:
+        The loop. After a fork the child takes fsspec's own instead of one that its parent runs.
+    timeout:
+        Seconds to wait; then the coroutine is cancelled and `FSTimeoutError` raised.
+
+    Raises
+    ------
+    RuntimeError
+        The calling thread runs that very loop.
+    BaseException
+        Whatever the coroutine raised, `asyncio.CancelledError` included; of an exception group its first error.
+    """
+    if loop in _left_behind:
+        loop = get_loop()
+    _used.add(loop)
+    call = _Call(function, timeout or None)
+    try:
+        sync(loop, call.run, *args, **kwargs)
+    except NotImplementedError:
+        raise RuntimeError(
+            "a blocking call on the event loop that would have to carry it out; await the coroutine"
+        ) from None
+    except BaseException:
+        # Only the wait can raise: Ctrl-C, or whatever else a signal handler throws.
+        call.cancel(loop)
+        raise
+    if call.error is not None:
+        try:
+            raise call.error
+        finally:
+            # The error's traceback holds this frame: without this they would keep each other alive.
+            del call
+    return call.result
+
+
+async def on_loop(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, T]) -> T:
+    """Await a coroutine that belongs to another running loop; a cancellation here cancels it there, and waits for its end.
+
+    Raises
+    ------
+    RuntimeError
+        That loop is closed, or stayed behind in the parent of a fork.
+    """
+    if not is_alive(loop):
+        coroutine.close()
+        raise RuntimeError("the event loop that this belongs to is closed, or runs in the process that forked this one")
+    here = asyncio.get_running_loop()
+    ended: asyncio.Future[None] = here.create_future()
+    started: list[asyncio.Task[T]] = []
+
+    def start() -> None:
+        task = loop.create_task(coroutine)
+        started.append(task)
+        task.add_done_callback(lambda _: _tell(here, ended))
+
+    loop.call_soon_threadsafe(start)
+    cancelled: asyncio.CancelledError | None = None
+    while not ended.done():
+        try:
+            await asyncio.wait([ended], timeout=_GRACE if cancelled else None)
+        except asyncio.CancelledError as error:
+            cancelled = error
+            loop.call_soon_threadsafe(lambda: started[0].cancel())
+        else:
+            break
+    if cancelled is not None:
+        raise cancelled
+    return started[0].result()
+
+
+def _tell(loop: asyncio.AbstractEventLoop, ended: asyncio.Future[None]) -> None:
+    def tell() -> None:
+        if not ended.done():
+            ended.set_result(None)
+
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(tell)

@@ -1,0 +1,1 @@
+"""What a revision is, and what a commit holds."""

@@ -1,0 +1,217 @@
+"""What is at the paths of a commit: looked up, listed, and remembered.
+
+A commit never changes, so what was read of it stays true, also that there is nothing at a path; it is forgotten only to
+bound memory. Failures are not remembered.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Final
+
+from pyxet._async.download.together import Lookups
+from pyxet._async.endpoint.hub import Hub
+from pyxet._async.tree.revisions import Revisions
+from pyxet.errors import EntryNotFoundError
+from pyxet.protocol.messages import TreeEntry
+from pyxet.urls import RepoId, may_be_commit, quote_revision
+
+# Entries of commits that are remembered, and entries of folders whose listing is.
+MAX_ENTRIES: Final = 50_000
+# For how many files it is asked at once when they last changed, once that many were asked for one by one.
+_MAX_DATED: Final = 50
+
+Key = tuple[RepoId, str, str]
+
+
+class Catalog:
+    """Entries of one client's repositories."""
+
+    def __init__(self, hub: Hub, revisions: Revisions) -> None:
+        self._hub = hub
+        self._lookups = Lookups(hub)
+        self._revisions = revisions
+        self._lock = threading.Lock()
+        # ``None`` where there is nothing.
+        self._entries: OrderedDict[Key, TreeEntry | None] = OrderedDict()
+        # Those of a commit that were asked for when they last changed.
+        self._dated: OrderedDict[tuple[RepoId, str], dict[str, TreeEntry]] = OrderedDict()
+        self._folders: OrderedDict[Key, dict[str, TreeEntry]] = OrderedDict()
+        self._in_folders = 0
+
+    async def entry_at(
+        self, repo: RepoId, revision: str, path: str, max_age: float
+    ) -> tuple[str, TreeEntry | None]:  # fmt: skip
+        """The commit of a revision and what is at a path in it, with one request where the endpoint allows it."""
+        commit = self._revisions.cached(repo, revision, max_age)
+        if commit is None and self._revisions.is_simple(revision) and not may_be_commit(revision):
+            asked = time.monotonic()
+            page = await self._lookups.look(repo, revision, path)
+            if page.commit is not None:
+                self._revisions.note(repo, revision, page.commit, asked)
+                self._remember(repo, page.commit, page.entries, [path])
+                return page.commit, next((entry for entry in page.entries if entry.path == path), None)
+        if commit is None:
+            commit = await self._revisions.commit_of(repo, revision, max_age)
+        return commit, (await self.entries(repo, commit, [path])).get(path)
+
+    async def entries(self, repo: RepoId, commit: str, paths: Sequence[str]) -> dict[str, TreeEntry]:
+        """What is at some paths of a commit; those with nothing there are left out."""
+        found: dict[str, TreeEntry] = {}
+        unknown: list[str] = []
+        with self._lock:
+            for path in paths:
+                known, entry = self._known(repo, commit, path)
+                if entry is not None:
+                    found[path] = entry
+                elif not known:
+                    unknown.append(path)
+        if unknown:
+            if len(unknown) == 1:
+                page = await self._lookups.look(repo, commit, unknown[0])
+            else:
+                page = await self._hub.paths_info(repo, commit, unknown)
+            self._remember(repo, commit, page.entries, unknown)
+            found.update((entry.path, entry) for entry in page.entries)
+        return found
+
+    async def folder(self, repo: RepoId, commit: str, path: str, *, refresh: bool = False) -> tuple[TreeEntry, ...]:
+        """What is directly in a folder; `EntryNotFoundError` if there is none."""
+        key = (repo, commit, path)
+        with self._lock:
+            known = None if refresh else self._folders.get(key)
+        if known is not None:
+            return tuple(known.values())
+        entries: list[TreeEntry] = []
+        async for page in self._hub.tree(repo, commit, path):
+            entries += page.entries
+        if path and not entries:
+            # The Hub lists a file as nothing; git has no empty folders.
+            raise missing_entry(repo, commit, path)
+        self._remember_folder(key, entries)
+        return tuple(entries)
+
+    async def dated(self, repo: RepoId, commit: str, path: str) -> dict[str, TreeEntry]:
+        """What is directly in a folder, with the commits that last changed it: dear, and not remembered."""
+        found: dict[str, TreeEntry] = {}
+        async for page in self._hub.tree(repo, commit, path, expand=True):
+            found.update((entry.path, entry) for entry in page.entries)
+        return found
+
+    async def below(
+        self, repo: RepoId, commit: str, path: str, *, expand: bool = False
+    ) -> AsyncGenerator[list[TreeEntry], None]:
+        """All below a folder, files and folders, page by page; `EntryNotFoundError` if there is no such folder.
+
+        Parameters
+        ----------
+        expand:
+            With the commits that last changed them, which is dear for the endpoint.
+        """
+        folders: dict[str, list[TreeEntry]] | None = {path: []}
+        count = 0
+        async for page in self._hub.tree(repo, commit, path, recursive=True, expand=expand):
+            count += len(page.entries)
+            self._remember(repo, commit, page.entries)
+            if count > MAX_ENTRIES:
+                folders = None
+            elif folders is not None:
+                for entry in page.entries:
+                    folders.setdefault(entry.path.rpartition("/")[0], []).append(entry)
+            yield page.entries
+        if path and not count:
+            raise missing_entry(repo, commit, path)
+        # The whole listing is here, so that of each folder is too.
+        for name, entries in (folders or {}).items():
+            self._remember_folder((repo, commit, name), entries)
+
+    async def expanded(self, repo: RepoId, commit: str, path: str) -> TreeEntry | None:
+        """What is at a path, with the commit that last changed it: dear for the endpoint, so only where it is asked for.
+
+        Who asks for one file after another, as tools do that keep a cache of their own, gets those to come with it: as many
+        as were asked for before.
+        """
+        with self._lock:
+            dated = self._dated.setdefault((repo, commit), {})
+            if path in dated:
+                return dated[path]
+            ahead = (name for name in self._files_after(repo, commit, path) if name not in dated)
+            wanted = [path, *islice(ahead, max(0, min(len(dated), _MAX_DATED) - 1))]
+        page = await self._hub.paths_info(repo, commit, wanted, expand=True)
+        with self._lock:
+            dated = self._dated.setdefault((repo, commit), {})
+            dated.update((entry.path, entry) for entry in page.entries)
+            self._dated.move_to_end((repo, commit))
+            while len(self._dated) > 1 and sum(map(len, self._dated.values())) > MAX_ENTRIES:
+                self._dated.popitem(last=False)
+            return dated.get(path)
+
+    def forget(self) -> None:
+        """Forget everything."""
+        with self._lock:
+            self._entries.clear()
+            self._dated.clear()
+            self._folders.clear()
+            self._in_folders = 0
+
+    def _remember_folder(self, key: Key, entries: Iterable[TreeEntry]) -> None:
+        listing = {entry.path: entry for entry in entries}
+        with self._lock:
+            self._in_folders += len(listing) - len(self._folders.pop(key, ()))
+            self._folders[key] = listing
+            while self._in_folders > MAX_ENTRIES and len(self._folders) > 1:
+                _, dropped = self._folders.popitem(last=False)
+                self._in_folders -= len(dropped)
+
+    def _files_after(self, repo: RepoId, commit: str, path: str) -> Iterator[str]:
+        """The files that follow a path in its folder and in those around it, as far as their listings are remembered."""
+        while path:
+            folder = path.rpartition("/")[0]
+            names = list(self._folders.get((repo, commit, folder), ()))
+            following = names[names.index(path) + 1 :] if path in names else []
+            for name in following:
+                yield from self._files_in(repo, commit, name)
+            path = folder
+
+    def _files_in(self, repo: RepoId, commit: str, path: str) -> Iterator[str]:
+        """A path if it is a file, or the files that are remembered to be in it."""
+        known, entry = self._known(repo, commit, path)
+        if known and entry is not None and entry.type == "file":
+            yield path
+        for name in self._folders.get((repo, commit, path), ()):
+            yield from self._files_in(repo, commit, name)
+
+    def _known(self, repo: RepoId, commit: str, path: str) -> tuple[bool, TreeEntry | None]:
+        """Whether it is remembered what is at a path, and what."""
+        name = path
+        while name:
+            folder = name.rpartition("/")[0]
+            listing = self._folders.get((repo, commit, folder))
+            if (repo, commit, name) in self._entries or listing is not None:
+                entry = self._entries.get((repo, commit, name)) or (listing or {}).get(name)
+                if name == path:
+                    return True, entry
+                # Where there is no folder, there is nothing in it.
+                return entry is None, None
+            name = folder
+        return False, None
+
+    def _remember(
+        self, repo: RepoId, commit: str, entries: Iterable[TreeEntry], asked: Sequence[str] = ()
+    ) -> None:  # fmt: skip
+        with self._lock:
+            for path in asked:
+                self._entries[repo, commit, path] = None
+            for entry in entries:
+                self._entries[repo, commit, entry.path] = entry
+            while len(self._entries) > MAX_ENTRIES:
+                self._entries.popitem(last=False)
+
+
+def missing_entry(repo: RepoId, revision: str, path: str) -> EntryNotFoundError:
+    """The error for a path with nothing there."""
+    return EntryNotFoundError(f"{repo}/{quote_revision(revision)} has no {path!r}", status=404, code="EntryNotFound")

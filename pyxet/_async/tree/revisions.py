@@ -1,0 +1,235 @@
+"""Which commit a revision is: branches, tags, abbreviated ids and points in time.
+
+A branch's commit is good for as long as the caller says (``listings_expiry_time``); our own commits replace it at once.
+Failures are not remembered.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Final, NamedTuple
+
+from pyxet._async.endpoint.hub import Hub, missing_branch
+from pyxet.errors import NotSupportedError, RevisionNotFoundError, XetURLError
+from pyxet.urls import PointInTime, RepoId, is_commit_id, may_be_commit, point_in_time
+
+_AGO = re.compile(r"(\d+)\.(second|minute|hour|day|week)s?\.ago\Z")
+_MAX_SCAN: Final = 10_000
+
+
+class _Known(NamedTuple):
+    """What is known of a revision.
+
+    Attributes
+    ----------
+    commit:
+        Its commit; ``""`` where what was known is known to be old.
+    since:
+        The moment at which it was that, as far as is sure: what is older is not good any more.
+    heard:
+        The moment that an answer must not have been asked for before, to say something newer.
+    """
+
+    commit: str
+    since: float
+    heard: float
+
+
+_NOTHING: Final = _Known("", 0.0, 0.0)
+
+
+class Mark(NamedTuple):
+    """A moment, and when a revision had last been heard of then."""
+
+    moment: float
+    heard: float
+
+
+class Revisions:
+    """Commits of the revisions of one client's repositories."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        # The loops of several threads share one client.
+        self._lock = threading.Lock()
+        self._known: dict[tuple[RepoId, str], _Known] = {}
+        # When what was known of a repository (of all: ``None``) was forgotten.
+        self._forgotten: dict[RepoId | None, float] = {}
+        self._branches: set[tuple[RepoId, str]] = set()
+
+    def cached(self, repo: RepoId, revision: str, max_age: float) -> str | None:
+        """The commit, if it is known and not older than ``max_age`` seconds."""
+        if is_commit_id(revision):
+            return revision
+        known = self._known.get((repo, revision), _NOTHING)
+        return known.commit if known.commit and time.monotonic() - known.since < max_age else None
+
+    @staticmethod
+    def is_simple(revision: str) -> bool:
+        """Whether the endpoint knows the revision by this name; points in time are found by us."""
+        return point_in_time(revision) is None
+
+    async def commit_of(self, repo: RepoId, revision: str, max_age: float) -> str:
+        """The commit of a revision.
+
+        Raises
+        ------
+        RevisionNotFoundError, RepositoryNotFoundError
+            There is no such revision, or no such repository.
+        """
+        commit = self.cached(repo, revision, max_age)
+        if commit is None:
+            asked = time.monotonic()
+            moment = point_in_time(revision)
+            commit = await (self._commit_at(repo, moment) if moment else self._looked_up(repo, revision))
+            self.note(repo, revision, commit, asked)
+        return commit
+
+    async def _looked_up(self, repo: RepoId, revision: str) -> str:
+        """The commit of a branch, a tag or a commit id, which the endpoint may know in full only."""
+        missing = RevisionNotFoundError(f"{repo} has no branch, tag or commit {revision!r}", status=404)
+        try:
+            commit = (await self._hub.repo_info(repo, revision)).sha
+        except RevisionNotFoundError as error:
+            commit, missing = None, error
+        if commit is None and may_be_commit(revision):
+            commit = await self._expanded(repo, revision)
+        if commit is None:
+            raise missing
+        return commit
+
+    def note(self, repo: RepoId, revision: str, commit: str, asked: float) -> None:
+        """Remember the commit of a revision, as the answer was to a question asked at a moment.
+
+        It is dropped if something newer is known by now, or if what was known has been forgotten meanwhile: it may be from
+        before a commit of ours.
+        """
+        with self._lock:
+            if asked >= self._last_heard(repo, revision):
+                self._known[repo, revision] = _Known(commit, asked, asked)
+
+    def _last_heard(self, repo: RepoId, revision: str) -> float:
+        """When the revision's commit was last asked for, made or forgotten, as far as it was told here."""
+        return max(
+            self._known.get((repo, revision), _NOTHING).heard,
+            self._forgotten.get(repo, 0.0),
+            self._forgotten.get(None, 0.0),
+        )
+
+    def mark(self, repo: RepoId, branch: str) -> Mark:
+        """What `note_own` wants to know of the time before a commit was sent."""
+        return Mark(time.monotonic(), self._last_heard(repo, branch))
+
+    def note_own(self, repo: RepoId, branch: str, commit: str, before: Mark) -> None:
+        """Remember a commit of ours. It is as old as its request: others may have made another one before the answer came.
+
+        If the branch was heard of meanwhile, as from another commit of ours at the same time, which one is the newer is not
+        sure: the branch is asked for the next time.
+        """
+        with self._lock:
+            is_newest = self._last_heard(repo, branch) == before.heard
+            self._known[repo, branch] = _Known(commit if is_newest else "", before.moment, time.monotonic())
+
+    def forget(self, repo: RepoId | None = None) -> None:
+        """Forget the commits of one repository, or of all."""
+        with self._lock:
+            self._forgotten[repo] = time.monotonic()
+            for key in [key for key in self._known if repo in (None, key[0])]:
+                del self._known[key]
+            self._branches = {key for key in self._branches if repo not in (None, key[0])}
+
+    def drop(self, repo: RepoId, branch: str) -> None:
+        """Forget which commit a branch is at, and nothing else."""
+        with self._lock:
+            self._known[repo, branch] = _NOTHING._replace(heard=time.monotonic())
+
+    async def head(self, repo: RepoId, branch: str) -> str:
+        """The commit that a branch is at now, for writing to it.
+
+        Raises
+        ------
+        NotSupportedError
+            The revision is a tag, a commit or a point in time: those are not written to.
+        RevisionNotFoundError
+            There is no such branch; the message tells how to make it.
+        """
+        if point_in_time(branch) is not None:
+            raise NotSupportedError(f"{repo}/{branch} is a point in time and cannot be written to; write to a branch")
+        if (repo, branch) in self._branches:
+            try:
+                return await self.commit_of(repo, branch, 0.0)
+            except RevisionNotFoundError:
+                self.forget(repo)
+        asked = time.monotonic()
+        refs = await self._hub.refs(repo)
+        for ref in refs.branches:
+            if ref.name == branch:
+                with self._lock:
+                    self._branches.add((repo, branch))
+                self.note(repo, branch, ref.target_commit, asked)
+                return ref.target_commit
+        if any(ref.name == branch for ref in refs.tags) or await self._is_commit(repo, branch):
+            raise NotSupportedError(f"{repo}/{branch} is a tag or commit and cannot be written to; write to a branch")
+        raise missing_branch(repo, branch)
+
+    async def _is_commit(self, repo: RepoId, revision: str) -> bool:
+        if is_commit_id(revision) or not may_be_commit(revision):
+            return is_commit_id(revision)
+        try:
+            return bool(await self.commit_of(repo, revision, 0.0))
+        except RevisionNotFoundError:
+            return False
+
+    async def _commit_at(self, repo: RepoId, moment: PointInTime) -> str:
+        when = parse_moment(moment.when)
+        count = 0
+        async for commit in self._hub.commits(repo, moment.branch):
+            count += 1
+            if commit.date <= when:
+                return commit.id
+            if count == _MAX_SCAN:
+                raise NotSupportedError(
+                    f"{repo}/{moment.branch}: more than {_MAX_SCAN:,} commits since {when:%Y-%m-%d %H:%M}"
+                )
+        raise RevisionNotFoundError(f"{repo}/{moment.branch} has no commit before {when:%Y-%m-%d %H:%M %Z}", status=404)
+
+    async def _expanded(self, repo: RepoId, prefix: str) -> str | None:
+        """The commit of ``main`` whose id begins like this, if there is just one."""
+        found: list[str] = []
+        count = 0
+        try:
+            async for commit in self._hub.commits(repo, "main"):
+                count += 1
+                if commit.id.startswith(prefix.lower()):
+                    found.append(commit.id)
+                if count == _MAX_SCAN or len(found) > 1:
+                    break
+        except RevisionNotFoundError:
+            return None
+        return found[0] if len(found) == 1 else None
+
+
+def parse_moment(text: str) -> datetime:
+    """``2026-11-01``, ``2026-11-01T12:30:00Z``, ``5.minutes.ago``, ``yesterday``, ``now``.
+
+    A date without a time is its start; a moment without a time zone is in UTC.
+
+    Raises
+    ------
+    XetURLError
+        The text is none of these.
+    """
+    now = datetime.now(UTC)
+    match = _AGO.match(text)
+    if match:
+        return now - timedelta(**{f"{match[2]}s": int(match[1])})
+    if text in ("now", "yesterday"):
+        return now if text == "now" else now - timedelta(days=1)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise XetURLError(f"@{{{text}}} is not a point in time; expected 2026-11-01 or 5.minutes.ago") from error
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -1,0 +1,1 @@
+"""Content to the CAS: chunks, deduplication, xorbs, shards."""

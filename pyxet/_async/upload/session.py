@@ -1,0 +1,342 @@
+"""Writing content: read once → chunk and hash → deduplicate → xorbs → shards.
+
+An `Uploader` is one session. All its files share what is known of stored chunks and the xorb that is being filled, so
+that thousands of small files travel in few xorbs. Content is safe to name in a commit after `Uploader.flush`.
+
+Content counts as memory in flight from `ContentWriter.write` until its xorb is stored. What waits in open files and in
+the open xorb may wait for ever, so it is sent early when others have no room left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import IO, Any, Final
+from weakref import WeakSet, finalize
+
+from pyxet._async.endpoint.cas import Cas
+from pyxet._async.runtime.fanout import WRITE_MEMORY, in_thread, run_all, stopped, to_end
+from pyxet._async.upload.content import READ, RUN, ContentWriter
+from pyxet._async.upload.packing import Account, Chunk, Packer, Run, UploadStats
+from pyxet.config import Limits
+from pyxet.errors import ConflictError
+from pyxet.protocol.chunking import chunk_ends
+from pyxet.protocol.constants import MAX_SHARD_BYTES, MAX_XORB_BYTES, MIB
+from pyxet.protocol.dedup import FileAssembler
+from pyxet.protocol.hashing import Hash, chunk_hashes, hash_to_hex
+from pyxet.protocol.shard import (
+    EMPTY_SHARD_SIZE,
+    FileEntry,
+    XorbEntry,
+    file_entry_size,
+    write_upload_shard,
+    xorb_entry_size,
+)
+from pyxet.types import UploadedContent
+
+_SHARDS_AT_ONCE: Final = 4
+# How many small files of a run the endpoint is asked for at a time.
+_SMALL_QUERIES: Final = 8
+Source = bytes | bytearray | memoryview | Path
+
+
+@dataclass(slots=True)
+class _Finished:
+    """A file whose chunks all have a place, waiting to be registered."""
+
+    assembler: FileAssembler
+    sha256: str
+
+
+class Uploader:
+    """One session of storing content through a repository's CAS. It belongs to the event loop that uses it.
+
+    Parameters
+    ----------
+    cas:
+        Where the content goes.
+    limits:
+        Half of ``memory`` bounds the content on its way.
+    """
+
+    def __init__(self, cas: Cas, limits: Limits) -> None:
+        self._cas = cas
+        self.account = Account(limits.memory // 2)
+        self.stats = UploadStats()
+        # Small enough for one xorb to be filled while others are being sent.
+        xorb_size = min(MAX_XORB_BYTES, max(4 * MIB, limits.memory // 8))
+        self.packer = Packer(cas, self.account, xorb_size, self.stats)
+        self._finished: list[_Finished] = []
+        self._asking = _SMALL_QUERIES
+        self._flushing = asyncio.Lock()
+        self._writers: WeakSet[ContentWriter] = WeakSet()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._giving_way: asyncio.Task[None] | None = None
+        finalize(self, self.account.close).atexit = False
+        WRITE_MEMORY.on_pressure(self._pressed)
+
+    async def add(
+        self,
+        source: Source | IO[bytes],
+        *,
+        progress: Callable[[int], object] = lambda _: None,
+        sha256: str | None = None,
+    ) -> UploadedContent:
+        """Store the content of bytes, of a local file, or of a file object from where it stands.
+
+        Parameters
+        ----------
+        progress:
+            Called with the number of bytes each time some are read.
+        sha256:
+            SHA-256 of the content in hex, if the caller has it; computed otherwise.
+
+        Raises
+        ------
+        ConflictError
+            A local file changed while it was read.
+        """
+        writer = self.writer(sha256)
+        try:
+            if isinstance(source, (bytes, bytearray, memoryview)):
+                view = memoryview(source).cast("B")
+                for at in range(0, len(view), RUN):
+                    piece = view[at : at + RUN]
+                    await writer.write(piece)
+                    progress(len(piece))
+            elif isinstance(source, Path):
+                await self._add_path(writer, source, progress)
+            else:
+                # Somebody else's file, perhaps a pipe that nothing comes from: a read is not waited for when cancelled.
+                await _copy(lambda: in_thread(source.read, RUN), writer, progress)
+            return await writer.close()
+        except BaseException:
+            await writer.discard()
+            raise
+
+    async def add_small(self, contents: Sequence[bytes]) -> list[UploadedContent]:
+        """Store many small contents, as many at a time as fit into a run.
+
+        The endpoint is not asked for each of them, which would cost more than most of them do: a few of a run are asked
+        for, and more of it as long as that finds any. The answer for one file tells of all that came with it.
+        """
+        results: list[UploadedContent] = []
+        for group in _runs_of(contents):
+            size = sum(map(len, group))
+            self.check()
+            await self.account.take(size)
+            try:
+                prepared = await in_thread(_prepare, group)
+                await self._ask_for_some([chunks[0].hash for chunks, _ in prepared if chunks])
+                runs = [Run(chunks, FileAssembler()) for chunks, _ in prepared]
+                await self.packer.place(runs, await self.packer.encode(runs))
+            finally:
+                self.account.give(size)
+            results += [self.finish(run.assembler, sha256) for run, (_, sha256) in zip(runs, prepared, strict=True)]
+        return results
+
+    async def _ask_for_some(self, firsts: Sequence[Hash]) -> None:
+        while firsts:
+            known = await self.packer.known(firsts)
+            firsts = [value for value in firsts if value not in known]
+            step = -(-len(firsts) // self._asking) or 1
+            asked = firsts[::step]
+            if not await self.packer.ask(asked):
+                # A run without any says that there are few: the next one is asked for less, down to a single file.
+                self._asking = max(1, self._asking // 2)
+                return
+            self._asking = _SMALL_QUERIES
+            firsts = [value for value in firsts if value not in asked]
+
+    async def _add_path(self, writer: ContentWriter, source: Path, progress: Callable[[int], object]) -> None:
+        # Read without a buffer of its own: it would be filled, and copied from, for each run.
+        file: IO[bytes] = await to_end(lambda: source.open("rb", buffering=0), undo=lambda opened: opened.close())
+        try:
+            before = os.fstat(file.fileno())
+            await _copy_file(file, writer, progress)
+            after = os.fstat(file.fileno())
+        finally:
+            file.close()
+        if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns) or writer.size != after.st_size:
+            raise ConflictError(
+                f"{source} changed while it was uploaded: {writer.size:,} bytes read, {after.st_size:,} there"
+            )
+
+    def writer(self, sha256: str | None = None) -> ContentWriter:
+        """A writer for content that comes in pieces."""
+        writer = ContentWriter(self, sha256)
+        self._writers.add(writer)
+        return writer
+
+    async def flush(self) -> None:
+        """Store and register all content that was added so far. Raises what kept any of it from being stored."""
+        async with self._flushing:
+            finished, self._finished = self._finished, []
+            xorbs: list[XorbEntry] = []
+            try:
+                await self.packer.seal()
+                xorbs = await self.packer.sent()
+                shards = await in_thread(self._shards, finished, xorbs)
+                await run_all((partial(self._cas.upload_shard, data) for data in shards), limit=_SHARDS_AT_ONCE)
+            except BaseException:
+                # Whoever tries again must not find that there is nothing left to do.
+                self._finished = finished + self._finished
+                self.packer.give_back(xorbs)
+                raise
+
+    async def aclose(self) -> None:
+        """End the session: what is still being sent is cancelled."""
+        try:
+            if self._giving_way is not None:
+                await stopped(self._giving_way)
+        finally:
+            self._finished = []
+            await self.packer.aclose()
+
+    @property
+    def unregistered(self) -> int:
+        """Files that `flush` would register."""
+        return len(self._finished)
+
+    def check(self) -> None:
+        """Raise if the session has ended or a part of it failed."""
+        self._loop = asyncio.get_running_loop()
+        self.packer.check()
+
+    def finish(self, assembler: FileAssembler, sha256: str) -> UploadedContent:
+        """Note that a file is complete; `flush` registers it."""
+        self._finished.append(_Finished(assembler, sha256))
+        self.stats.files += 1
+        self.stats.content += assembler.size
+        return UploadedContent(assembler.size, sha256, hash_to_hex(assembler.file_hash()), assembler.stored)
+
+    def _shards(self, finished: Sequence[_Finished], xorbs: Sequence[XorbEntry]) -> list[bytes]:
+        entries: dict[tuple[Hash, str | None], FileEntry] = {}
+        for item in finished:
+            entry = item.assembler.entry(self.packer.places, item.sha256)
+            entries[entry.file_hash, entry.sha256] = entry
+        return _shards(list(entries.values()), xorbs)
+
+    def _pressed(self) -> None:
+        """Others need memory, says any thread."""
+        if self._loop is not None:
+            with suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._start_giving_way)
+
+    def _start_giving_way(self) -> None:
+        if self._giving_way is None:
+            self._giving_way = asyncio.create_task(self._give_way())
+            self._giving_way.add_done_callback(self._gave_way)
+
+    def _gave_way(self, task: asyncio.Task[None]) -> None:
+        self._giving_way = None
+        if not task.cancelled():
+            # Whoever goes on with this session will meet the same failure.
+            task.exception()
+
+    async def _give_way(self) -> None:
+        for writer in list(self._writers):
+            await writer.push()
+        await self.packer.seal()
+
+
+async def _copy(
+    read: Callable[[], Coroutine[Any, Any, bytes]], writer: ContentWriter, progress: Callable[[int], object]
+) -> None:
+    """Write what is read until its end; the next run is read while the last one is hashed."""
+    reading = asyncio.create_task(read())
+    try:
+        while data := await reading:
+            reading = asyncio.create_task(read())
+            await writer.write(data)
+            progress(len(data))
+    finally:
+        await stopped(reading)
+
+
+async def _copy_file(file: IO[bytes], writer: ContentWriter, progress: Callable[[int], object]) -> None:
+    """Write a local file, read by turns into a few buffers: the first touch of fresh memory costs more than the reading."""
+    free: list[bytearray] = []
+
+    def fill(buffer: bytearray) -> tuple[bytearray, int]:
+        size: int = file.readinto(buffer)  # type: ignore[attr-defined]  # an unbuffered file has it
+        return buffer, size
+
+    def read() -> asyncio.Task[tuple[bytearray, int]]:
+        # A file may not be closed while it is read, as another one could get its descriptor.
+        return asyncio.create_task(to_end(fill, free.pop() if free else bytearray(READ)))
+
+    reading = read()
+    try:
+        while (filled := await reading)[1]:
+            buffer, size = filled
+            reading = read()
+            await writer.write(memoryview(buffer)[:size], partial(free.append, buffer))
+            progress(size)
+    finally:
+        await stopped(reading)
+
+
+def _runs_of(contents: Sequence[bytes]) -> Iterator[list[bytes]]:
+    """Contents in groups of about a run; a larger content is a group of its own."""
+    group: list[bytes] = []
+    size = 0
+    for content in contents:
+        if group and size + len(content) > RUN:
+            yield group
+            group, size = [], 0
+        group.append(content)
+        size += len(content)
+    if group:
+        yield group
+
+
+def _prepare(contents: Sequence[bytes]) -> list[tuple[list[Chunk], str]]:
+    """The chunks and the sha256 of whole contents."""
+    prepared = []
+    for content in contents:
+        view = memoryview(content)
+        ends = chunk_ends(content)
+        pieces = [view[start:end] for start, end in pairwise([0, *ends])]
+        chunks = list(map(Chunk, chunk_hashes(view, ends), pieces))
+        prepared.append((chunks, hashlib.sha256(content).hexdigest()))
+    return prepared
+
+
+def _shards(files: Sequence[FileEntry], xorbs: Sequence[XorbEntry]) -> list[bytes]:
+    """Upload shards of at most 64 MiB; each file is whole in one of them."""
+    shards: list[bytes] = []
+    some_files: list[FileEntry] = []
+    some_xorbs: list[XorbEntry] = []
+    size = EMPTY_SHARD_SIZE
+
+    def full(more: int) -> bool:
+        return size + more > MAX_SHARD_BYTES and bool(some_files or some_xorbs)
+
+    def close() -> None:
+        nonlocal size
+        shards.append(write_upload_shard(some_files, some_xorbs))
+        some_files.clear()
+        some_xorbs.clear()
+        size = EMPTY_SHARD_SIZE
+
+    for xorb in xorbs:
+        if full(xorb_entry_size(len(xorb.chunks))):
+            close()
+        some_xorbs.append(xorb)
+        size += xorb_entry_size(len(xorb.chunks))
+    for file in files:
+        if full(file_entry_size(len(file.terms))):
+            close()
+        some_files.append(file)
+        size += file_entry_size(len(file.terms))
+    if some_files or some_xorbs:
+        close()
+    return shards
