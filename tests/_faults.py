@@ -22,7 +22,7 @@ from aiohttp import web
 
 from pyxet._async.client import Client, Settings
 from pyxet._async.http.transport import Transport
-from pyxet._async.runtime.fanout import READ_MEMORY, REQUESTS, WRITE_MEMORY
+from pyxet._async.runtime.budget import READ_MEMORY, REQUESTS, WRITE_MEMORY
 from pyxet._async.upload.session import Uploader
 from pyxet.config import Credential, Limits, RetryPolicy, Timeouts
 from pyxet.server.running import stop

@@ -7,7 +7,7 @@ import asyncio
 from fsspec.asyn import get_loop
 
 from pyxet._async.changes.file_write import _running
-from pyxet._async.runtime.fanout import READ_MEMORY, REQUESTS, WRITE_MEMORY
+from pyxet._async.runtime.budget import READ_MEMORY, REQUESTS, WRITE_MEMORY
 
 
 async def let_go() -> None:

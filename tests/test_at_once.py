@@ -27,7 +27,7 @@ from pyxet import Limits, ServerError, Transaction, TransactionError, XetFS
 from pyxet._async.download import leftovers
 from pyxet._async.download.reconstruct import Downloader
 from pyxet._async.files.readahead import ReadAhead
-from pyxet._async.runtime.fanout import READ_MEMORY, WRITE_MEMORY
+from pyxet._async.runtime.budget import READ_MEMORY, WRITE_MEMORY
 from pyxet.protocol.hashing import hash_from_hex
 from pyxet.testing import LocalEndpoint
 

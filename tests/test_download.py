@@ -33,7 +33,7 @@ from blockbuster import BlockBuster
 
 from pyxet._async.download.reconstruct import WINDOW, Downloader, _Target
 from pyxet._async.download.windows import FileChunk
-from pyxet._async.runtime.fanout import READ_MEMORY
+from pyxet._async.runtime.budget import READ_MEMORY
 from pyxet.config import Limits, Timeouts
 from pyxet.errors import (
     AccessDeniedError,

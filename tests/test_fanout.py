@@ -13,16 +13,9 @@ import time
 import pytest
 from _faults import check_clean
 
-from pyxet._async.runtime.fanout import (
-    Budget,
-    SingleFlight,
-    in_thread,
-    ordered_window,
-    run_all,
-    run_each,
-    stopped,
-    to_end,
-)
+from pyxet._async.runtime.budget import Budget
+from pyxet._async.runtime.tasks import SingleFlight, ordered_window, run_all, run_each, stopped
+from pyxet._async.runtime.threads import in_thread, to_end
 
 
 async def settle() -> None:
@@ -191,7 +184,8 @@ async def test_budget_presses_holders_of_what_rests() -> None:
 def test_forked_child_has_budgets_and_threads_of_its_own() -> None:
     script = (
         "import asyncio, os\n"
-        "from pyxet._async.runtime.fanout import REQUESTS, in_thread\n"
+        "from pyxet._async.runtime.budget import REQUESTS\n"
+        "from pyxet._async.runtime.threads import in_thread\n"
         "async def use():\n"
         "    await REQUESTS.acquire(1, 1)\n"
         "    return await in_thread(os.getpid)\n"
@@ -253,7 +247,7 @@ async def test_to_end_does_not_start_what_is_cancelled_in_the_queue() -> None:
 def test_interpreter_ends_while_a_worker_is_blocked() -> None:
     script = (
         "import asyncio, os, threading\n"
-        "from pyxet._async.runtime.fanout import in_thread\n"
+        "from pyxet._async.runtime.threads import in_thread\n"
         "reader, writer = os.pipe()\n"
         "begun = threading.Event()\n"
         "def block():\n"

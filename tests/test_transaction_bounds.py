@@ -21,7 +21,7 @@ from _settled import check_budgets
 from _threads import on_thread
 
 import pyxet
-from pyxet._async.runtime.fanout import WRITE_MEMORY
+from pyxet._async.runtime.budget import WRITE_MEMORY
 from pyxet.errors import TransactionError
 from pyxet.testing import LocalEndpoint
 

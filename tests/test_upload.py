@@ -21,7 +21,7 @@ from blockbuster import BlockBuster
 
 from pyxet._async.client import Client, Settings
 from pyxet._async.download.reconstruct import Downloader
-from pyxet._async.runtime.fanout import WRITE_MEMORY
+from pyxet._async.runtime.budget import WRITE_MEMORY
 from pyxet._async.upload import packing
 from pyxet._async.upload import session as upload
 from pyxet._async.upload.content import RUN

@@ -13,7 +13,7 @@ from typing import Any, Final
 from fsspec import AbstractFileSystem
 
 from pyxet._async.fs.staging import Stage
-from pyxet._async.runtime.fanout import run_all, stopped
+from pyxet._async.runtime.tasks import run_all, stopped
 from pyxet.errors import XetURLError
 from pyxet.fs import XetFS
 from pyxet.ingestion.plan import Batch, SourceFile

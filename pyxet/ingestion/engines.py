@@ -10,7 +10,7 @@ from collections.abc import Collection
 from contextlib import ExitStack
 from typing import Any, Final, Literal
 
-from pyxet._async.runtime.fanout import stopped
+from pyxet._async.runtime.tasks import stopped
 from pyxet.errors import ConfigError
 from pyxet.fs import XetFS
 from pyxet.ingestion.copying import Copied, Copier

@@ -20,7 +20,7 @@ from pyxet._async.changes.sharing import share
 from pyxet._async.changes.spool import Spool, Spooled
 from pyxet._async.client import Client
 from pyxet._async.download.reconstruct import Downloader
-from pyxet._async.runtime.fanout import in_thread
+from pyxet._async.runtime.threads import in_thread
 from pyxet._async.upload.content import ContentWriter
 from pyxet._async.upload.local_files import LocalFiles
 from pyxet._async.upload.session import Uploader

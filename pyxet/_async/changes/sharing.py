@@ -13,7 +13,7 @@ from contextlib import aclosing
 
 from pyxet._async.client import Client
 from pyxet._async.download.reconstruct import Downloader
-from pyxet._async.runtime.fanout import run_all
+from pyxet._async.runtime.tasks import run_all
 from pyxet._async.upload.session import Uploader
 from pyxet.errors import RemoteError
 from pyxet.protocol.messages import DuplicateFile

@@ -21,7 +21,9 @@ from typing import Final
 
 from pyxet._async.download import leftovers
 from pyxet._async.endpoint.cas import Cas, UrlExpiredError
-from pyxet._async.runtime.fanout import READ_MEMORY, SingleFlight, in_thread, run_all, run_each, stopped, to_end
+from pyxet._async.runtime.budget import READ_MEMORY
+from pyxet._async.runtime.tasks import SingleFlight, run_all, run_each, stopped
+from pyxet._async.runtime.threads import in_thread, to_end
 from pyxet.config import Limits
 from pyxet.errors import FormatError, IntegrityError, NotFoundError, XetError
 from pyxet.protocol.constants import CHUNK_HEADER_SIZE, MIB

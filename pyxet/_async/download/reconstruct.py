@@ -19,7 +19,9 @@ from typing import Final
 from pyxet._async.client import Client
 from pyxet._async.download.windows import FileChunk, Lease
 from pyxet._async.endpoint.cas import Cas, UrlExpiredError
-from pyxet._async.runtime.fanout import READ_MEMORY, in_thread, ordered_window, run_all, run_each, stopped, to_end
+from pyxet._async.runtime.budget import READ_MEMORY
+from pyxet._async.runtime.tasks import ordered_window, run_all, run_each, stopped
+from pyxet._async.runtime.threads import in_thread, to_end
 from pyxet.errors import (
     AccessDeniedError,
     EntryNotFoundError,

@@ -19,7 +19,7 @@ from typing import Final
 from pyxet._async.download import leftovers
 from pyxet._async.download.reconstruct import Downloader, check_hash
 from pyxet._async.download.windows import FileChunk
-from pyxet._async.runtime.fanout import to_end
+from pyxet._async.runtime.threads import to_end
 from pyxet.errors import FormatError, IntegrityError, NotSupportedError
 from pyxet.protocol.hashing import Buffer, FileHasher, Hash, chunk_hash
 from pyxet.types import RemoteFile

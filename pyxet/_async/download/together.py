@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Hashable
 from typing import Final, Generic, TypeVar
 
 from pyxet._async.endpoint.hub import Hub, TreePage
-from pyxet._async.runtime.fanout import SingleFlight
+from pyxet._async.runtime.tasks import SingleFlight
 from pyxet.errors import BadRequestError, FormatError, IntegrityError
 from pyxet.protocol.constants import MIB
 from pyxet.protocol.reconstruction import coalesce_ranges

@@ -10,7 +10,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple
 
-from pyxet._async.runtime.fanout import READ_MEMORY, stopped
+from pyxet._async.runtime.budget import READ_MEMORY
+from pyxet._async.runtime.tasks import stopped
 from pyxet.errors import XetError
 from pyxet.protocol.constants import MAX_CHUNK
 from pyxet.protocol.hashing import Buffer, Hash

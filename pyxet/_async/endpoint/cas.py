@@ -12,7 +12,8 @@ from pyxet._async.download.windows import Windows
 from pyxet._async.endpoint.hub import Hub, Scope
 from pyxet._async.http.messages import Answer, Body, is_transient, never
 from pyxet._async.http.transport import Transport
-from pyxet._async.runtime.fanout import SingleFlight, in_thread
+from pyxet._async.runtime.tasks import SingleFlight
+from pyxet._async.runtime.threads import in_thread
 from pyxet.errors import (
     AccessDeniedError,
     AuthenticationError,

@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from pyxet._async.runtime.bridge import is_alive
-from pyxet._async.runtime.fanout import in_thread, stopped
+from pyxet._async.runtime.tasks import stopped
+from pyxet._async.runtime.threads import in_thread
 
 _MAGIC: Final = b"PAR1"
 # Behind the footer: its length in four bytes, and the magic.

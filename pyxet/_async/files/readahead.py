@@ -14,7 +14,7 @@ from typing import Final
 from pyxet._async.download.reconstruct import WINDOW
 from pyxet._async.files.parquet_ahead import ColumnsAhead
 from pyxet._async.runtime.bridge import is_alive
-from pyxet._async.runtime.fanout import stopped
+from pyxet._async.runtime.tasks import stopped
 from pyxet.protocol.hashing import Buffer
 
 KIB: Final = 1024

@@ -29,7 +29,7 @@ from pyxet._async.changes.transaction import (
 from pyxet._async.changes.view import View
 from pyxet._async.client import Client, Settings, shared_client
 from pyxet._async.runtime.bridge import blocking_call, get_loop
-from pyxet._async.runtime.fanout import in_thread
+from pyxet._async.runtime.threads import in_thread
 from pyxet.config import Credential, Limits, RetryPolicy, Timeouts
 from pyxet.errors import ConfigError, NotSupportedError, TransactionError, XetURLError
 from pyxet.urls import SCHEME, RepoId, XetURL, endpoint_name, endpoint_url, quote_revision

@@ -16,7 +16,7 @@ from pyxet._async.changes.edits import Edits
 from pyxet._async.changes.view import Found, View
 from pyxet._async.fs.base import at_home
 from pyxet._async.fs.editing import Editing
-from pyxet._async.runtime.fanout import run_all
+from pyxet._async.runtime.tasks import run_all
 from pyxet.errors import NotFoundError
 from pyxet.types import RemoteFile
 

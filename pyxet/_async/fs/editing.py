@@ -23,7 +23,8 @@ from pyxet._async.changes.view import View
 from pyxet._async.files.write import AsyncXetWriteFile
 from pyxet._async.fs.base import at_home, is_url
 from pyxet._async.fs.reading import Reading
-from pyxet._async.runtime.fanout import in_thread, run_all
+from pyxet._async.runtime.tasks import run_all
+from pyxet._async.runtime.threads import in_thread
 from pyxet.errors import AlreadyExistsError, EditConflictError, NotFoundError, NotSupportedError
 
 WriteMode = Literal["overwrite", "create"]

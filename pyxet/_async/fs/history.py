@@ -10,7 +10,7 @@ from itertools import chain, repeat
 from typing import Final
 
 from pyxet._async.fs.repositories import Repositories
-from pyxet._async.runtime.fanout import run_all
+from pyxet._async.runtime.tasks import run_all
 from pyxet._async.tree.diff import Comparison
 from pyxet.errors import NotFoundError, XetURLError
 from pyxet.types import Commit, PathChange

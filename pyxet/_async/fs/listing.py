@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 from pyxet._async.changes.view import Found, Info, View
 from pyxet._async.endpoint.hub import parse_date
 from pyxet._async.fs.base import FileSystemBase, at_home, is_url
-from pyxet._async.runtime.fanout import run_all
+from pyxet._async.runtime.tasks import run_all
 from pyxet.errors import EntryNotFoundError, NotFoundError, NotSupportedError, XetError, XetURLError
 from pyxet.protocol.messages import RepoInfo
 from pyxet.urls import RepoId, XetURL, is_commit_id

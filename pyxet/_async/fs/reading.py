@@ -27,7 +27,8 @@ from pyxet._async.files.readahead import Content
 from pyxet._async.fs.base import at_home
 from pyxet._async.fs.listing import Located
 from pyxet._async.fs.scanning import Scanning
-from pyxet._async.runtime.fanout import in_thread, run_all, run_each, to_end
+from pyxet._async.runtime.tasks import run_all, run_each
+from pyxet._async.runtime.threads import in_thread, to_end
 from pyxet.errors import XetURLError
 from pyxet.protocol.hashing import Buffer
 from pyxet.types import RemoteFile

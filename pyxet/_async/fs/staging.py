@@ -20,7 +20,8 @@ from pyxet._async.changes.changeset import ChangeSet, Pending, PendingWriter
 from pyxet._async.changes.spool import Spooled
 from pyxet._async.fs.base import at_home
 from pyxet._async.fs.copying import Copying
-from pyxet._async.runtime.fanout import in_thread, run_all
+from pyxet._async.runtime.tasks import run_all
+from pyxet._async.runtime.threads import in_thread
 from pyxet.errors import BadRequestError, ConfigError, IntegrityError, XetURLError
 from pyxet.types import Commit, FilePointer, UploadedContent
 from pyxet.urls import RepoId

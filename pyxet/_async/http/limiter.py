@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Final
 
 from pyxet._async.http.concurrency import Meter, Pace
-from pyxet._async.runtime.fanout import REQUESTS, Budget
+from pyxet._async.runtime.budget import REQUESTS, Budget
 
 Origin = tuple[str, str]
 # Origins that are remembered when nothing is asked of them.

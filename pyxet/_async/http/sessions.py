@@ -24,7 +24,7 @@ import aiohttp
 from yarl import URL
 
 from pyxet._async.http.limiter import Origin
-from pyxet._async.runtime.fanout import in_thread
+from pyxet._async.runtime.threads import in_thread
 from pyxet._version import __version__
 
 

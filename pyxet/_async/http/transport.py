@@ -29,7 +29,7 @@ from pyxet._async.http.messages import (
     sliced,
 )
 from pyxet._async.http.sessions import Sessions
-from pyxet._async.runtime.fanout import in_thread
+from pyxet._async.runtime.threads import in_thread
 from pyxet.config import Credential, Limits, RetryPolicy, Timeouts
 from pyxet.errors import (
     ConnectionFailedError,

@@ -17,7 +17,7 @@ from weakref import WeakSet
 from fsspec.asyn import get_loop, sync
 from fsspec.exceptions import FSTimeoutError
 
-from pyxet._async.runtime.fanout import unwrap
+from pyxet._async.runtime.tasks import unwrap
 
 T = TypeVar("T")
 # Seconds that a cancelled coroutine has to end before its caller goes on without it.

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Final, TypeAlias
 
 from pyxet._async.endpoint.hub import Hub, TreePage
-from pyxet._async.runtime.fanout import ordered_window, run_all
+from pyxet._async.runtime.tasks import ordered_window, run_all
 from pyxet.protocol.messages import TreeEntry
 from pyxet.types import PathChange
 from pyxet.urls import RepoId

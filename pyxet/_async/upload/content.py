@@ -11,7 +11,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
-from pyxet._async.runtime.fanout import in_thread, stopped
+from pyxet._async.runtime.tasks import stopped
+from pyxet._async.runtime.threads import in_thread
 from pyxet._async.upload.packing import Chunk, Run
 from pyxet.protocol.chunking import Chunker
 from pyxet.protocol.constants import MAX_CHUNK, MIB

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from pyxet._async.runtime.fanout import in_thread
+from pyxet._async.runtime.threads import in_thread
 
 # Files that a worker thread reads in one go; few, as a slow disk answers several threads better than one.
 _GROUP: Final = 8

@@ -11,7 +11,9 @@ from functools import partial
 from typing import Final, NamedTuple
 
 from pyxet._async.endpoint.cas import Cas
-from pyxet._async.runtime.fanout import WRITE_MEMORY, in_thread, run_all, stopped, to_end
+from pyxet._async.runtime.budget import WRITE_MEMORY
+from pyxet._async.runtime.tasks import run_all, stopped
+from pyxet._async.runtime.threads import in_thread, to_end
 from pyxet.errors import TransactionError
 from pyxet.protocol.compression import StreamCompressor
 from pyxet.protocol.dedup import FileAssembler, Place, Places

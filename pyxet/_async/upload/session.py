@@ -22,7 +22,9 @@ from typing import IO, Any, Final
 from weakref import WeakSet, finalize
 
 from pyxet._async.endpoint.cas import Cas
-from pyxet._async.runtime.fanout import WRITE_MEMORY, in_thread, run_all, stopped, to_end
+from pyxet._async.runtime.budget import WRITE_MEMORY
+from pyxet._async.runtime.tasks import run_all, stopped
+from pyxet._async.runtime.threads import in_thread, to_end
 from pyxet._async.upload.content import READ, RUN, ContentWriter
 from pyxet._async.upload.packing import Account, Chunk, Packer, Run, UploadStats
 from pyxet.config import Limits

@@ -1,0 +1,165 @@
+"""Budgets of memory and requests that the whole process shares.
+
+They count across event loops and threads, which loop-bound limiters cannot: a notebook's loop, fsspec's I/O thread
+and a service's loop share one process, and its memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import threading
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from weakref import WeakMethod
+
+
+@dataclass(slots=True)
+class _Waiter:
+    amount: int
+    cap: int
+    loop: asyncio.AbstractEventLoop
+    granted: asyncio.Future[None]
+
+
+class Budget:
+    """An amount of something that the whole process shares, handed out in order of asking.
+
+    Whoever asks brings a cap: an amount is granted when what is in use would stay within it. What is in use *rests*
+    where its holder may keep it for ever (an open file of a user who does something else), and *moves* where it will be
+    given back by itself. When nothing moves, an amount is granted all the same, so that nobody waits for ever and a
+    request larger than its cap proceeds alone; holders of what rests are then asked, through `on_pressure`, to give up.
+    """
+
+    def __init__(self) -> None:
+        # Reentrant, as a coroutine that the garbage collector ends may release while this thread is in here.
+        self._lock = threading.RLock()
+        self._waiting: deque[_Waiter] = deque()
+        self._pressed: set[WeakMethod[Callable[[], None]]] = set()
+        self._limit = sys.maxsize
+        self.in_use = 0
+        self.resting = 0
+
+    @property
+    def limit(self) -> int:
+        """A bound beside those of the askers, which may change at any time."""
+        return self._limit
+
+    @limit.setter
+    def limit(self, limit: int) -> None:
+        more = limit > self._limit
+        self._limit = limit
+        if more:
+            self._grant()
+
+    def on_pressure(self, method: Callable[[], None]) -> None:
+        """Call a bound method, from any thread, when others need what rests. It is held weakly."""
+        reference = WeakMethod(method, self._pressed.discard)
+        self._pressed.add(reference)
+
+    async def acquire(self, amount: int, cap: int) -> None:
+        """Wait for an amount; pair it with `release`."""
+        with self._lock:
+            if not self._waiting and self.in_use + amount <= min(cap, self._limit):
+                self.in_use += amount
+                return
+            loop = asyncio.get_running_loop()
+            waiter = _Waiter(amount, cap, loop, loop.create_future())
+            self._waiting.append(waiter)
+        self._grant()
+        try:
+            await waiter.granted
+        except BaseException:
+            with self._lock:
+                waiting = waiter in self._waiting
+                if waiting:
+                    self._waiting.remove(waiter)
+            if waiting:
+                self._grant()
+            else:
+                # It was granted while the cancellation was on its way.
+                self._take_back(waiter)
+            raise
+
+    def release(self, amount: int) -> None:
+        """Give an amount back; from any thread."""
+        with self._lock:
+            self.in_use -= amount
+            if not self._waiting:
+                return
+        self._grant()
+
+    def rest(self, amount: int) -> None:
+        """Say that an amount in use rests from now on; a negative one, that it moves again or is about to be released."""
+        with self._lock:
+            self.resting += amount
+        if amount > 0:
+            self._grant()
+
+    def has_room(self, amount: int, cap: int) -> bool:
+        """Whether an amount would be granted at once."""
+        return not self._waiting and self.in_use + amount <= min(cap, self._limit)
+
+    @asynccontextmanager
+    async def hold(self, amount: int, cap: int) -> AsyncIterator[None]:
+        """Have an amount for the length of a block."""
+        await self.acquire(amount, cap)
+        try:
+            yield
+        finally:
+            self.release(amount)
+
+    def _grant(self) -> None:
+        granted: list[_Waiter] = []
+        pressing = False
+        with self._lock:
+            while self._waiting:
+                waiter = self._waiting[0]
+                if self.in_use + waiter.amount > min(waiter.cap, self._limit):
+                    if self.in_use > self.resting:
+                        break
+                    pressing = pressing or self.resting > 0
+                self._waiting.popleft()
+                self.in_use += waiter.amount
+                granted.append(waiter)
+        for waiter in granted:
+            try:
+                waiter.loop.call_soon_threadsafe(_wake, waiter.granted)
+            except RuntimeError:
+                # Its loop is closed, so nobody waits any more.
+                self._take_back(waiter)
+        if pressing:
+            for reference in list(self._pressed):
+                method = reference()
+                if method is not None:
+                    method()
+
+    def _take_back(self, waiter: _Waiter) -> None:
+        """Release what was granted to a waiter that has no use for it; once, as its coroutine may end later on."""
+        with self._lock:
+            amount, waiter.amount = waiter.amount, 0
+        self.release(amount)
+
+
+def _wake(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+# Bytes of content in flight. Reads and writes have half of `Limits.memory` each: content that is copied from one to
+# the other would otherwise wait for room that it occupies itself.
+READ_MEMORY = Budget()
+WRITE_MEMORY = Budget()
+# Requests in flight.
+REQUESTS = Budget()
+
+
+def _after_fork() -> None:
+    for budget in (READ_MEMORY, WRITE_MEMORY, REQUESTS):
+        budget.__init__()  # type: ignore[misc]  # the parent's holders and waiters do not exist here
+
+
+os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,179 @@
+"""Tasks: bounded gathers, single flights, results in order, and ends that are waited for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Hashable, Iterable
+from contextlib import asynccontextmanager
+from itertools import islice
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+X = TypeVar("X")
+K = TypeVar("K", bound=Hashable)
+
+
+class SingleFlight(Generic[K, T]):
+    """At most one run of a job for each key and event loop; whoever asks meanwhile gets its result.
+
+    The run is cancelled, and waited for, when everybody who waited for it was cancelled.
+    """
+
+    def __init__(self) -> None:
+        self._flights: dict[tuple[asyncio.AbstractEventLoop, K], _Flight[T]] = {}
+
+    async def run(self, key: K, job: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """The result of the job for this key."""
+        place = (asyncio.get_running_loop(), key)
+        flight = self._flights.get(place)
+        if flight is None or flight.task.cancelling():
+            flight = self._flights[place] = _Flight(asyncio.create_task(job()))
+            flight.task.add_done_callback(lambda task: self._landed(place, task))
+        return await flight.join()
+
+    def _landed(self, place: tuple[asyncio.AbstractEventLoop, K], task: asyncio.Task[T]) -> None:
+        flight = self._flights.get(place)
+        if flight is not None and flight.task is task:
+            del self._flights[place]
+
+
+class _Flight(Generic[T]):
+    """A task that several wait for."""
+
+    def __init__(self, task: asyncio.Task[T]) -> None:
+        self.task = task
+        self._waiting = 0
+
+    async def join(self) -> T:
+        self._waiting += 1
+        try:
+            await asyncio.wait([self.task])
+        finally:
+            self._waiting -= 1
+            if not self._waiting and not self.task.done():
+                await stopped(self.task)
+        return self.task.result()
+
+
+async def stopped(*tasks: asyncio.Task[Any]) -> None:
+    """Cancel tasks and wait until they have ended, however they end."""
+    for task in tasks:
+        task.cancel()
+    cancelled: asyncio.CancelledError | None = None
+    while any(not task.done() for task in tasks):
+        try:
+            await asyncio.wait(tasks)
+        except asyncio.CancelledError as error:
+            cancelled = error
+    for task in tasks:
+        if not task.cancelled():
+            task.exception()
+    if cancelled is not None:
+        raise cancelled
+
+
+def unwrap(error: BaseException) -> BaseException:
+    """The first error of an exception group, however nested; others as they are."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+async def run_all(jobs: Iterable[Callable[[], Awaitable[T]]], *, limit: int) -> list[T]:
+    """Run jobs, at most ``limit`` at once, and return their results in order.
+
+    Jobs are taken from the iterable as there is room for them. The first error cancels the others and is raised as it is.
+    """
+    results: dict[int, T] = {}
+    waiting = enumerate(jobs)
+    first: BaseException | None = None
+
+    async def work(number: int, job: Callable[[], Awaitable[T]]) -> None:
+        results[number] = await job()
+        for number, job in waiting:  # the next one, from the same source
+            results[number] = await job()
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            for number, job in islice(waiting, limit):
+                group.create_task(work(number, job))
+    except BaseExceptionGroup as error:
+        first = unwrap(error)
+    if first is not None:
+        # Outside of the handler, so that it keeps its own cause and context.
+        try:
+            raise first
+        finally:
+            del first
+    return [results[number] for number in sorted(results)]
+
+
+async def run_each(jobs: Iterable[Callable[[], Awaitable[T]]], *, limit: int) -> list[T | Exception]:
+    """Like `run_all`, but an error is the result of its job and stops no other."""
+
+    def guarded(job: Callable[[], Awaitable[T]]) -> Callable[[], Awaitable[T | Exception]]:
+        async def run() -> T | Exception:
+            try:
+                return await job()
+            except Exception as error:  # noqa: BLE001  # handed to the caller
+                return error
+
+        return run
+
+    return await run_all(map(guarded, jobs), limit=limit)
+
+
+@asynccontextmanager
+async def ordered_window(
+    items: Iterable[X],
+    worker: Callable[[X], Coroutine[Any, Any, T]],
+    *,
+    limit: int,
+    on_discard: Callable[[T], None] = lambda result: None,
+    ahead: Callable[[X], bool] = lambda item: True,
+) -> AsyncIterator[AsyncIterator[T]]:
+    """Results of ``worker`` in the order of the items, at most ``limit`` of them running or waiting to be taken.
+
+    Parameters
+    ----------
+    on_discard:
+        Gets the results that nobody takes because the block is left early.
+    ahead:
+        Whether there is room to begin an item before it is its turn.
+    """
+    tasks: deque[asyncio.Task[T]] = deque()
+    source = iter(items)
+    waiting: list[X] = []
+
+    def fill() -> None:
+        while len(tasks) < limit:
+            if not waiting:
+                try:
+                    waiting.append(next(source))
+                except StopIteration:
+                    return
+            if tasks and not ahead(waiting[0]):
+                return
+            tasks.append(asyncio.create_task(worker(waiting.pop())))
+
+    async def results() -> AsyncGenerator[T, None]:
+        fill()
+        while tasks:
+            # The task stays in the window until it is done, so that leaving early cancels it too.
+            await asyncio.wait([tasks[0]])
+            result = tasks.popleft().result()
+            fill()
+            yield result
+
+    taking = results()
+    try:
+        yield taking
+    finally:
+        try:
+            await taking.aclose()
+            await stopped(*tasks)
+        finally:
+            for task in tasks:
+                if not task.cancelled() and task.exception() is None:
+                    on_discard(task.result())
