@@ -9,7 +9,7 @@ from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 from pyxet._async.download.batches import SmallFiles
-from pyxet._async.download.together import Ranges
+from pyxet._async.download.ranges import Ranges
 from pyxet._async.endpoint.cas import Cas
 from pyxet._async.endpoint.hub import Hub
 from pyxet._async.http.transport import Transport

@@ -19,9 +19,9 @@ from fsspec.utils import isfilelike, other_paths, stringify_path, tokenize
 
 from pyxet._async.changes.view import Found, Info, View
 from pyxet._async.download.batches import Placed, is_small
+from pyxet._async.download.ranges import DEFAULT_GAP
 from pyxet._async.download.reconstruct import Downloader
 from pyxet._async.download.to_file import check_target, download_to
-from pyxet._async.download.together import DEFAULT_GAP
 from pyxet._async.files.read import AsyncXetReadFile, Fetch
 from pyxet._async.files.readahead import Content
 from pyxet._async.fs.base import at_home

@@ -13,8 +13,8 @@ from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Final
 
-from pyxet._async.download.together import Lookups
 from pyxet._async.endpoint.hub import Hub
+from pyxet._async.tree.lookups import Lookups
 from pyxet._async.tree.revisions import Revisions
 from pyxet.errors import EntryNotFoundError
 from pyxet.protocol.messages import TreeEntry

@@ -1,0 +1,50 @@
+"""Ranges of files that are asked for at the same time; those of one file that are near each other are read as one."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from pyxet._async.runtime.batching import Batches
+from pyxet._async.runtime.tasks import SingleFlight
+from pyxet.errors import FormatError, IntegrityError
+from pyxet.protocol.constants import MIB
+from pyxet.protocol.reconstruction import coalesce_ranges
+from pyxet.types import RemoteFile
+
+# Ranges of one file that lie nearer to each other than this many bytes are fetched as one. Each end of a range costs half
+# a chunk on average, so reading through a gap of two chunks costs no more bytes than a second plan would.
+DEFAULT_GAP: Final = 128 * 1024
+# Longer ranges are worth requests of their own, and merged ranges do not grow beyond it.
+_MAX_RANGE: Final = 4 * MIB
+
+
+class Ranges:
+    """Ranges of files; those of one file that are near each other are read as one."""
+
+    def __init__(self) -> None:
+        self._batches: Batches[RemoteFile, tuple[int, int]] = Batches()
+        self._flights: SingleFlight[tuple[RemoteFile, int, int], bytes] = SingleFlight()
+
+    async def read(
+        self, file: RemoteFile, start: int, end: int, alone: Callable[[RemoteFile, int, int], Awaitable[bytes]]
+    ) -> bytes:
+        """Bytes ``start`` to before ``end`` of a file; ``alone`` reads one range."""
+        if not 0 < end - start <= _MAX_RANGE:
+            return await alone(file, start, end)
+        batch = await self._batches.join(file, (start, end))
+        ranges = list(batch.items)
+        merged = coalesce_ranges(ranges, max_gap=DEFAULT_GAP, max_size=_MAX_RANGE)
+        mine = ranges.index((start, end))
+        first, last = next((item.start, item.end) for item in merged if mine in item.members)
+
+        async def read() -> bytes:
+            return await alone(file, first, last)
+
+        try:
+            content = await self._flights.run((file, first, last), read)
+        except (FormatError, IntegrityError):
+            if (first, last) == (start, end):
+                raise
+            return await alone(file, start, end)
+        return content if (first, last) == (start, end) else content[start - first : end - first]
