@@ -36,10 +36,8 @@ Everything that means "it is not there" is also a ``FileNotFoundError``, and not
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from pyxet.types import Commit, IngestReport
+from pyxet.types import Commit, IngestReport
 
 __all__ = [
     "AccessDeniedError",

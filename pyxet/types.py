@@ -6,7 +6,34 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-from pyxet.urls import RepoId
+RepoKind = Literal["models", "datasets", "spaces", "buckets"]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class RepoId:
+    """A repository: what kind it is, who owns it, what it is called."""
+
+    kind: RepoKind
+    owner: str
+    name: str
+
+    @property
+    def full_name(self) -> str:
+        """``owner/name``, as the Hub writes it."""
+        return f"{self.owner}/{self.name}"
+
+    @property
+    def path(self) -> str:
+        """The path of the repository: ``owner/name``, with the kind in front unless it is ``models``."""
+        return self.full_name if self.kind == "models" else f"{self.kind}/{self.full_name}"
+
+    @property
+    def singular(self) -> str:
+        """The kind as the Hub's JSON says it: ``model``, ``dataset``, ``space``, ``bucket``."""
+        return self.kind.removesuffix("s")
+
+    def __str__(self) -> str:
+        return self.path
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,8 +18,7 @@ from typing import Final, Literal, get_args
 from urllib.parse import unquote
 
 from pyxet.errors import XetURLError
-
-RepoKind = Literal["models", "datasets", "spaces", "buckets"]
+from pyxet.types import RepoId, RepoKind
 
 SCHEME: Final = "xet"
 _KINDS: Final = frozenset(get_args(RepoKind))
@@ -29,33 +28,6 @@ _HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?\Z")
 _COMMIT = re.compile(r"[0-9a-fA-F]{7,40}\Z")
 _FULL_COMMIT = re.compile(r"[0-9a-f]{40}\Z")
 _POINT_IN_TIME = re.compile(r"(?P<branch>.+)@\{(?P<when>[^{}]+)\}\Z")
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class RepoId:
-    """A repository: what kind it is, who owns it, what it is called."""
-
-    kind: RepoKind
-    owner: str
-    name: str
-
-    @property
-    def full_name(self) -> str:
-        """``owner/name``, as the Hub writes it."""
-        return f"{self.owner}/{self.name}"
-
-    @property
-    def path(self) -> str:
-        """The path of the repository: ``owner/name``, with the kind in front unless it is ``models``."""
-        return self.full_name if self.kind == "models" else f"{self.kind}/{self.full_name}"
-
-    @property
-    def singular(self) -> str:
-        """The kind as the Hub's JSON says it: ``model``, ``dataset``, ``space``, ``bucket``."""
-        return self.kind.removesuffix("s")
-
-    def __str__(self) -> str:
-        return self.path
 
 
 @dataclass(frozen=True, slots=True)

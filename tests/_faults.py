@@ -27,8 +27,7 @@ from pyxet._async.upload.session import Uploader
 from pyxet.config import Credential, Limits, RetryPolicy, Timeouts
 from pyxet.server.running import stop
 from pyxet.testing import LocalEndpoint, local_endpoint
-from pyxet.types import RemoteFile
-from pyxet.urls import RepoId
+from pyxet.types import RemoteFile, RepoId
 
 MIB = 1024 * 1024
 FAST = RetryPolicy(attempts=4, base_delay=0.001, max_delay=0.002)

@@ -35,7 +35,7 @@ from pyxet.errors import (
     ServerError,
 )
 from pyxet.protocol.hashing import chunk_hash, hash_from_hex
-from pyxet.urls import RepoId
+from pyxet.types import RepoId
 
 DATA = random.Random(1011).randbytes(200_000)
 

@@ -15,9 +15,9 @@ PACKAGE = Path(pyxet.__file__).parent
 BASE = {"errors", "config", "urls", "types", "_version"}
 ALLOWED: dict[str, set[str]] = {
     "_version": set(),
-    "errors": set(),
-    "urls": {"errors"},
-    "types": {"urls"},
+    "types": set(),
+    "errors": {"types"},
+    "urls": {"errors", "types"},
     "config": {"errors", "urls"},
     "protocol": {"errors", "urls", "types", "protocol"},
     "_async": BASE | {"protocol", "_async", "local"},
@@ -37,7 +37,7 @@ ALLOWED: dict[str, set[str]] = {
     "cli": {"__init__", "cli", "local", "_version", "errors"},
 }
 # What these name under `if TYPE_CHECKING` is not imported when they run: types of the server, for annotations.
-TYPES_OF: dict[str, set[str]] = {"testing": {"server"}, "local": {"server"}, "errors": {"types"}}
+TYPES_OF: dict[str, set[str]] = {"testing": {"server"}, "local": {"server"}}
 # Foreign packages that only some parts may touch.
 FOREIGN: dict[str, set[str]] = {
     "aiohttp": {"_async/http/transport.py", "_async/http/sessions.py", "server/"},

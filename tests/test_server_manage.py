@@ -18,7 +18,7 @@ from _raw_client import RawClient
 
 from pyxet.server.git_store import GitStore
 from pyxet.testing import LocalEndpoint, local_endpoint
-from pyxet.urls import RepoId
+from pyxet.types import RepoId
 
 NOISE = random.Random(1).randbytes(400_000)
 

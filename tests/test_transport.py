@@ -44,7 +44,7 @@ from pyxet.errors import (
     RequestTimeoutError,
     ServerError,
 )
-from pyxet.urls import RepoId
+from pyxet.types import RepoId
 
 # -- retries -----------------------------------------------------------------------------------------------------------
 

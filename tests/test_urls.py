@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyxet.errors import XetURLError
+from pyxet.types import RepoId
 from pyxet.urls import (
     PointInTime,
-    RepoId,
     XetURL,
     endpoint_name,
     endpoint_url,

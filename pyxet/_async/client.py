@@ -16,7 +16,7 @@ from pyxet._async.http.transport import Transport
 from pyxet._async.tree.catalog import Catalog
 from pyxet._async.tree.revisions import Revisions
 from pyxet.config import Credential, Limits, RetryPolicy, Timeouts
-from pyxet.urls import RepoId
+from pyxet.types import RepoId
 
 
 class Settings(NamedTuple):

@@ -23,8 +23,8 @@ from pyxet.ingestion.copying import Copied, Copier
 from pyxet.ingestion.engines import Engine, EngineName, WorkersDiedError, engine_of
 from pyxet.ingestion.journal import Journal, default_place
 from pyxet.ingestion.plan import Batch, Source, SourceFile, batches
-from pyxet.types import Commit, IngestFailure, IngestReport
-from pyxet.urls import RepoId, XetURL
+from pyxet.types import Commit, IngestFailure, IngestReport, RepoId
+from pyxet.urls import XetURL
 
 OnError = Literal["raise", "skip"]
 

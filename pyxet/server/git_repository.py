@@ -38,7 +38,8 @@ from pyxet.server.git_objects import (
 )
 from pyxet.server.git_pack import PackWriter
 from pyxet.server.object_store import is_disk_full
-from pyxet.urls import RepoId, is_commit_id, may_be_commit
+from pyxet.types import RepoId
+from pyxet.urls import is_commit_id, may_be_commit
 
 PRIVATE: Final = "xet.private"
 CREATED: Final = "xet.created"

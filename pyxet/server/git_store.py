@@ -23,7 +23,8 @@ from pyxet.server.git_copy import copy_repository
 from pyxet.server.git_objects import signature
 from pyxet.server.git_repository import CREATED, PRIVATE, Repository
 from pyxet.server.object_store import sync_folder, sync_tree
-from pyxet.urls import RepoId, XetURL
+from pyxet.types import RepoId
+from pyxet.urls import XetURL
 
 pygit2.option(pygit2.enums.Option.ENABLE_FSYNC_GITDIR, True)
 # git keeps small trees parsed, and reads larger ones anew for each path that is looked up in them: with a thousand files

@@ -19,7 +19,7 @@ from pyxet.protocol.messages import (
 )
 from pyxet.server.hub_repos import KIND, REPO, named_repo, web_url
 from pyxet.server.state import CONTENT, MAIN_USER, REPOS, in_worker, json_response, open_repo, writer_of
-from pyxet.urls import RepoId
+from pyxet.types import RepoId
 
 
 def add_routes(app: web.Application) -> None:

@@ -42,7 +42,7 @@ from pyxet.server.state import (
     valid_repo,
     writer_of,
 )
-from pyxet.urls import RepoId, RepoKind
+from pyxet.types import RepoId, RepoKind
 
 KIND = "{kind:models|datasets|spaces}"
 REPO = "{owner}/{name}"

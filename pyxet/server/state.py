@@ -23,7 +23,8 @@ from pyxet.server.content import ContentStore
 from pyxet.server.git_repository import Repository
 from pyxet.server.git_store import GitStore
 from pyxet.server.tokens import Account, Claims, Scope, Tokens
-from pyxet.urls import RepoId, XetURL
+from pyxet.types import RepoId
+from pyxet.urls import XetURL
 
 T = TypeVar("T")
 

@@ -27,8 +27,8 @@ from pyxet._async.upload.session import Uploader
 from pyxet.errors import BadRequestError, FormatError, TransactionError
 from pyxet.protocol.hashing import Buffer
 from pyxet.protocol.messages import PreuploadFile, PreuploadMode, TreeEntry
-from pyxet.types import FilePointer, RemoteFile, Totals, UploadedContent
-from pyxet.urls import RepoId, quote_revision
+from pyxet.types import FilePointer, RemoteFile, RepoId, Totals, UploadedContent
+from pyxet.urls import quote_revision
 
 MAX_SMALL: Final = 1024 * 1024
 _SAMPLE: Final = 512

@@ -8,8 +8,7 @@ from pyxet._async.changes.changeset import ChangeSet
 from pyxet._async.changes.commit import Committer
 from pyxet._async.client import Client
 from pyxet.errors import PartialCommitError, TransactionError
-from pyxet.types import Commit, Totals
-from pyxet.urls import RepoId
+from pyxet.types import Commit, RepoId, Totals
 
 
 class Edits:

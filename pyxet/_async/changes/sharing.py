@@ -17,8 +17,7 @@ from pyxet._async.runtime.tasks import run_all
 from pyxet._async.upload.session import Uploader
 from pyxet.errors import RemoteError
 from pyxet.protocol.messages import DuplicateFile
-from pyxet.types import RemoteFile, UploadedContent
-from pyxet.urls import RepoId
+from pyxet.types import RemoteFile, RepoId, UploadedContent
 
 # An endpoint without the route, or that refuses for a reason which does not keep us from reading.
 _REFUSALS = frozenset({400, 403, 404, 405, 409, 413, 422, 501})

@@ -12,8 +12,7 @@ from pyxet._async.endpoint.hub import parse_date
 from pyxet._async.tree.catalog import Catalog, missing_entry
 from pyxet.errors import EntryNotFoundError
 from pyxet.protocol.messages import TreeEntry
-from pyxet.types import RemoteFile, UploadedContent
-from pyxet.urls import RepoId
+from pyxet.types import RemoteFile, RepoId, UploadedContent
 
 Info: TypeAlias = dict[str, Any]
 

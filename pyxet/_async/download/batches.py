@@ -30,8 +30,7 @@ from pyxet.protocol.constants import CHUNK_HEADER_SIZE, MIB
 from pyxet.protocol.hashing import Buffer, Hash, chunk_hash, file_hash, hash_from_hex
 from pyxet.protocol.reconstruction import FetchRange, Plan
 from pyxet.protocol.xorb import ChunkDecoder, ChunkHeader
-from pyxet.types import RemoteFile
-from pyxet.urls import RepoId
+from pyxet.types import RemoteFile, RepoId
 
 # Larger files gain little: they are worth requests of their own.
 SMALL: Final = MIB

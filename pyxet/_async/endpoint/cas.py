@@ -40,7 +40,7 @@ from pyxet.protocol.messages import (
 from pyxet.protocol.reconstruction import FetchRange, Plan, plan_from_v1, plan_from_v2, plans_from_batch
 from pyxet.protocol.shard import Shard, parse_shard
 from pyxet.protocol.xorb import Xorb
-from pyxet.urls import RepoId
+from pyxet.types import RepoId
 
 # A token is renewed this many seconds before it ends.
 _MARGIN: Final = 30

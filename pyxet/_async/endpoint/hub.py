@@ -38,8 +38,7 @@ from pyxet.protocol.messages import (
     XetToken,
     decode,
 )
-from pyxet.types import Commit, RemoteFile
-from pyxet.urls import RepoId
+from pyxet.types import Commit, RemoteFile, RepoId
 
 Scope = Literal["read", "write"]
 _MAX_PATHS = 500

@@ -32,7 +32,8 @@ from pyxet._async.runtime.bridge import blocking_call, get_loop
 from pyxet._async.runtime.threads import in_thread
 from pyxet.config import Credential, Limits, RetryPolicy, Timeouts
 from pyxet.errors import ConfigError, NotSupportedError, TransactionError, XetURLError
-from pyxet.urls import SCHEME, RepoId, XetURL, endpoint_name, endpoint_url, quote_revision
+from pyxet.types import RepoId
+from pyxet.urls import SCHEME, XetURL, endpoint_name, endpoint_url, quote_revision
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -16,7 +16,8 @@ from pyxet._async.fs.base import FileSystemBase, at_home, is_url
 from pyxet._async.runtime.tasks import run_all
 from pyxet.errors import EntryNotFoundError, NotFoundError, NotSupportedError, XetError, XetURLError
 from pyxet.protocol.messages import RepoInfo
-from pyxet.urls import RepoId, XetURL, is_commit_id
+from pyxet.types import RepoId
+from pyxet.urls import XetURL, is_commit_id
 
 # What is at a path, and the view it was found in.
 Located: TypeAlias = tuple[View, Found]

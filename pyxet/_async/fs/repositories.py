@@ -18,7 +18,8 @@ from pyxet.errors import (
     XetURLError,
 )
 from pyxet.protocol.messages import Ref, RepoSettings
-from pyxet.urls import RepoId, XetURL
+from pyxet.types import RepoId
+from pyxet.urls import XetURL
 
 # What `_set_repo_attr` changes, and to what.
 _SETTINGS: Final[dict[str, tuple[bool | str, ...]]] = {

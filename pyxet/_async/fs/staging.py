@@ -23,8 +23,7 @@ from pyxet._async.fs.copying import Copying
 from pyxet._async.runtime.tasks import run_all
 from pyxet._async.runtime.threads import in_thread
 from pyxet.errors import BadRequestError, ConfigError, IntegrityError, XetURLError
-from pyxet.types import Commit, FilePointer, UploadedContent
-from pyxet.urls import RepoId
+from pyxet.types import Commit, FilePointer, RepoId, UploadedContent
 
 T = TypeVar("T")
 StageSource: TypeAlias = bytes | bytearray | memoryview | str | os.PathLike[str] | IO[bytes]

@@ -18,7 +18,8 @@ from pyxet._async.tree.lookups import Lookups
 from pyxet._async.tree.revisions import Revisions
 from pyxet.errors import EntryNotFoundError
 from pyxet.protocol.messages import TreeEntry
-from pyxet.urls import RepoId, may_be_commit, quote_revision
+from pyxet.types import RepoId
+from pyxet.urls import may_be_commit, quote_revision
 
 # Entries of commits that are remembered, and entries of folders whose listing is.
 MAX_ENTRIES: Final = 50_000

@@ -14,8 +14,7 @@ from typing import Final, TypeAlias
 from pyxet._async.endpoint.hub import Hub, TreePage
 from pyxet._async.runtime.tasks import ordered_window, run_all
 from pyxet.protocol.messages import TreeEntry
-from pyxet.types import PathChange
-from pyxet.urls import RepoId
+from pyxet.types import PathChange, RepoId
 
 # Of one path: what the old commit has there, and the new one.
 _Pair: TypeAlias = tuple[TreeEntry | None, TreeEntry | None]

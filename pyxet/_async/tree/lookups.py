@@ -6,7 +6,7 @@ from pyxet._async.endpoint.hub import Hub, TreePage
 from pyxet._async.runtime.batching import Batch, Batches
 from pyxet._async.runtime.tasks import SingleFlight
 from pyxet.errors import BadRequestError
-from pyxet.urls import RepoId
+from pyxet.types import RepoId
 
 
 class Lookups:

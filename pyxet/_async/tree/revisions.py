@@ -14,7 +14,8 @@ from typing import Final, NamedTuple
 
 from pyxet._async.endpoint.hub import Hub, missing_branch
 from pyxet.errors import NotSupportedError, RevisionNotFoundError, XetURLError
-from pyxet.urls import PointInTime, RepoId, is_commit_id, may_be_commit, point_in_time
+from pyxet.types import RepoId
+from pyxet.urls import PointInTime, is_commit_id, may_be_commit, point_in_time
 
 _AGO = re.compile(r"(\d+)\.(second|minute|hour|day|week)s?\.ago\Z")
 _MAX_SCAN: Final = 10_000
