@@ -7,7 +7,6 @@ there. Upload grants are not offered: their absence (404) makes clients send xor
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, TypeVar
@@ -15,6 +14,7 @@ from typing import Final, TypeVar
 from aiohttp import web
 
 from pyxet.errors import (
+    AccessDeniedError,
     BadRequestError,
     EntryNotFoundError,
     FormatError,
@@ -48,9 +48,10 @@ from pyxet.protocol.shard import (
     write_dedup_shard,
     xorb_entry_size,
 )
-from pyxet.server.content import PIECE, ContentStore, byte_range
+from pyxet.server.content import ContentStore, byte_range
 from pyxet.server.ingest import XorbUpload
 from pyxet.server.object_store import is_disk_full
+from pyxet.server.ranges import one_range, send_file_range
 from pyxet.server.state import (
     CHECKERS,
     CONTENT,
@@ -64,7 +65,6 @@ from pyxet.server.state import (
 )
 from pyxet.server.tokens import Claims
 
-_RANGE = re.compile(r"bytes=(\d{1,18})-(\d{0,18})\Z", re.ASCII)
 _HASH: Final = "{hash:[0-9a-f]{64}}"
 _MAX_XORB_BODY: Final = MAX_XORB_BYTES_READ + MIB
 _FOOTER_SIZE: Final = 200
@@ -153,20 +153,29 @@ async def get_xorb(request: web.Request) -> web.StreamResponse:
     """``GET /v1/xorbs/default/{hash}``: bytes that the URL is signed for. HEAD needs a token instead."""
     name = request.match_info["hash"]
     content = request.app[CONTENT]
+    start = end = 0
     if request.method == "HEAD":
         check_cas(request, "read")
     else:
-        match = _RANGE.match(request.headers.get("Range", ""))
-        wanted = (int(match[1]), int(match[2]) + 1) if match and match[2] else None
-        request.app[TOKENS].check_query(name, request.query, wanted)
+        start, end = _signed_range(request)
     size = await in_worker(request, content.index.xorb_size, hash_from_hex(name))
     if size is None:
         raise EntryNotFoundError(f"xorb {name} is not stored", status=404)
     if request.method == "HEAD":
         return web.Response(headers={"Content-Length": str(size)})
-    return web.FileResponse(
-        content.xorbs.path(name), chunk_size=PIECE, headers={"Content-Type": "application/octet-stream"}
-    )
+    try:
+        return await send_file_range(request, content.xorbs.path(name), start, end, size)
+    except FileNotFoundError as error:
+        raise EntryNotFoundError(f"xorb {name} is not stored any more", status=404) from error
+
+
+def _signed_range(request: web.Request) -> tuple[int, int]:
+    """Start and end of the range that is asked for, which the URL is signed for; `AccessDeniedError` for any other."""
+    first, last = one_range(request) or (None, None)
+    if first is None or last is None:
+        raise AccessDeniedError("the URL is signed for ranges of bytes; ask for one of them", status=403)
+    request.app[TOKENS].check_query(request.match_info["hash"], request.query, (first, last + 1))
+    return first, last + 1
 
 
 async def post_shard_v1(request: web.Request) -> web.Response:
@@ -313,11 +322,11 @@ async def _reconstruction(
     entry = await _file(request, check_cas(request, "read"))
     start, end = 0, entry.size
     if "Range" in request.headers:
-        match = _RANGE.match(request.headers["Range"])
-        if match is None:
+        first, last = one_range(request) or (None, None)
+        if first is None:
             raise BadRequestError("the range must be bytes=first-last", status=400)
-        start = int(match[1])
-        end = min(entry.size, int(match[2]) + 1) if match[2] else entry.size
+        start = first
+        end = entry.size if last is None else min(entry.size, last + 1)
         if start >= end:
             raise RangeNotSatisfiableError(f"the file has {entry.size:,} bytes", status=416)
     content, sign = request.app[CONTENT], _signer(request)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from aiohttp import web
@@ -13,6 +12,7 @@ from pyxet.server.content import PIECE, StoredContent
 from pyxet.server.git_objects import Entry
 from pyxet.server.git_repository import Repository
 from pyxet.server.hub_repos import KIND, PATH, REPO, REV
+from pyxet.server.ranges import one_range
 from pyxet.server.state import (
     ANONYMOUS,
     CONTENT,
@@ -25,8 +25,6 @@ from pyxet.server.state import (
     open_repo,
     send,
 )
-
-_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})\Z", re.ASCII)
 
 
 def add_routes(app: web.Application) -> None:
@@ -77,7 +75,7 @@ async def resolve(request: web.Request) -> web.StreamResponse:
     if request.method == "HEAD":
         return web.Response(headers=headers | {"Content-Length": str(entry.size)})
     start, end, status = 0, entry.size, 200
-    wanted = _requested(request.headers.get("Range", ""), entry.size)
+    wanted = _requested(request, entry.size)
     if wanted is not None:
         start, end = wanted
         if start >= end:
@@ -113,14 +111,14 @@ def _find(
     return str(commit.id), entry, stored
 
 
-def _requested(header: str, size: int) -> tuple[int, int] | None:
+def _requested(request: web.Request, size: int) -> tuple[int, int] | None:
     """Start and end of the requested range, empty where it has no bytes; ``None`` for what is to be ignored."""
-    match = _RANGE.match(header)
-    if match is None or not (match[1] or match[2]):
+    found = one_range(request)
+    if found is None:
         return None
-    if not match[1]:
-        return max(0, size - int(match[2])), size
-    start, last = int(match[1]), int(match[2]) if match[2] else size - 1
-    if match[2] and last < start:
+    first, last = found
+    if first is None:
+        return max(0, size - (last or 0)), size
+    if last is not None and last < first:
         return None
-    return start, min(size, last + 1)
+    return first, size if last is None else min(size, last + 1)
