@@ -92,7 +92,7 @@ def test_the_examples_are_command_lines_that_are_understood() -> None:
 
 def test_without_a_command(cli: Cli) -> None:
     assert "Commands:" in cli(code=2).err
-    assert cli("nothing", code=2).err.splitlines() == ["xet: No such command 'nothing'.", "see xet --help"]
+    assert cli("nothing", code=2).err.splitlines() == ["xet: there is no command 'nothing'", "see xet --help"]
     assert cli("ls", "--nothing", code=2).err.endswith("see xet ls --help\n")
     assert "Traceback" not in cli("ls", "--nothing", "--debug", code=2).err
 

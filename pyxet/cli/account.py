@@ -11,6 +11,13 @@ from pyxet.cli.command import command
 from pyxet.cli.session import CommandError, Session
 
 
+def _host(context: click.Context, _: click.Parameter, value: str | None) -> str | None:
+    if value == "" and not context.resilient_parsing:
+        click.echo(context.get_help())
+        context.exit()
+    return value
+
+
 @command(
     "login",
     token=False,
@@ -23,13 +30,22 @@ from pyxet.cli.session import CommandError, Session
 @click.option("-u", "--user", metavar="USER", help="Name of the user; the one that the token belongs to if not given.")
 @click.option(
     "-t",
+    "-p",
     "--token",
     metavar="TOKEN",
     help="Access token. Others can see it on the command line; better let yourself be asked.",
 )
 @click.option("-e", "--email", metavar="EMAIL", help="For those who know it from the first pyxet; it is not used.")
-@click.option("--host", metavar="HOST", help="Endpoint that the login is for; another name of --endpoint.")
-@click.option("--force", is_flag=True, help="Save it without asking the endpoint whether the token is good.")
+@click.option(
+    "-h",
+    "--host",
+    metavar="HOST",
+    is_flag=False,
+    flag_value="",
+    callback=_host,
+    help="Endpoint that the login is for; another name of --endpoint. Alone, -h is help.",
+)
+@click.option("-f", "--force", is_flag=True, help="Save it without asking the endpoint whether the token is good.")
 @click.option("--no-overwrite", is_flag=True, help="Fail if a login for the endpoint is saved already.")
 def login(
     session: Session,

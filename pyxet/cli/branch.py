@@ -6,11 +6,10 @@ import click
 
 from pyxet.cli.command import command, group
 from pyxet.cli.formats import moment
-from pyxet.cli.names import also_called, branch_of, repository
+from pyxet.cli.names import branch_of, repository
 from pyxet.cli.session import Session
 
 branch = group("branch")
-also_called(branch, {"delete": "del", "list": "ls"})
 
 
 @command(

@@ -9,13 +9,14 @@ from typing import Any, Concatenate, Final, ParamSpec
 
 import click
 
+from pyxet.cli import habits
 from pyxet.cli.commands import COMMANDS
 from pyxet.cli.session import Session
 
 P = ParamSpec("P")
 
 # -h is help as well, unless a command has an option of that name.
-_SETTINGS: Final = {"help_option_names": ["-h", "--help"]}
+_SETTINGS: Final = {"help_option_names": ["-h", "--help"], "token_normalize_func": habits.option}
 
 
 def command(
@@ -112,8 +113,22 @@ class _Command(click.Command):
                 formatter.write(f"{'':>{formatter.current_indent}}{line}\n")
 
 
-class _Group(click.Group):
+class _Suggesting(click.Group):
+    """A group that says what may have been meant where there is no such command."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if not ctx.resilient_parsing and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
+            raise habits.no_such_command(ctx, args[0], self.list_commands(ctx))
+        return super().resolve_command(ctx, args)
+
+
+class _Group(_Suggesting):
     """A group that lists its commands as they were made, with all of the first sentence of their help."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        return super().get_command(ctx, habits.in_group(cmd_name, self.commands))
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return [*self.commands]
@@ -135,7 +150,7 @@ class Unhandled(Exception):  # noqa: N818  # it is no error of its own
     """Carries an exception, its cause, past `click.Command.main`, which would end the process its own way."""
 
 
-class LateGroup(click.Group):
+class LateGroup(_Suggesting):
     """The top: commands are imported when they are used, and listed from their table."""
 
     def __init__(self, name: str, help: str, params: Iterable[click.Parameter] = ()) -> None:
@@ -154,6 +169,11 @@ class LateGroup(click.Group):
         return [*COMMANDS]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in habits.MOVED:
+            group_name, inner = habits.MOVED[cmd_name]
+            group = self.get_command(ctx, group_name)
+            assert isinstance(group, click.Group)
+            return group.get_command(ctx, inner)
         entry = COMMANDS.get(cmd_name)
         if entry is None:
             return None

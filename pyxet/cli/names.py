@@ -1,8 +1,7 @@
-"""Second names of commands, and what is typed for repositories."""
+"""What is typed for repositories, branches and tags."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -13,16 +12,6 @@ from pyxet.cli.paths import remote
 
 if TYPE_CHECKING:
     from pyxet import XetFS
-
-
-def also_called(group: click.Group, names: Mapping[str, str]) -> None:
-    """Let commands of a group be called by other names as well, which the help does not list."""
-    known = group.get_command
-
-    def get_command(ctx: click.Context, cmd_name: str) -> click.Command | None:
-        return known(ctx, names.get(cmd_name, cmd_name))
-
-    group.get_command = get_command  # type: ignore[method-assign]  # of this group only
 
 
 def repository(path: str) -> XetURL:

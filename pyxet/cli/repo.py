@@ -14,7 +14,7 @@ import click
 from pyxet import XetURL
 from pyxet.cli.command import command, group
 from pyxet.cli.formats import moment, printable
-from pyxet.cli.names import also_called, named_like, own, repository
+from pyxet.cli.names import named_like, own, repository
 from pyxet.cli.paths import remote
 from pyxet.cli.session import CommandError, Session
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from pyxet import XetFS
 
 repo = group("repo")
-also_called(repo, {"delete": "del", "list": "ls"})
 
 _KINDS: Final = {"model": "models", "dataset": "datasets", "space": "spaces"}
 _kind = click.option(
@@ -46,7 +45,7 @@ def _visibility(function: Callable[..., None]) -> Callable[..., None]:
 
 @command(
     "make",
-    parent=repo,
+    parent=repo, json=True,
     examples=["xet repo make acme/titanic", "xet repo make corpus --private --type dataset"],
 )
 @click.argument("name", metavar="REPO")
@@ -112,7 +111,7 @@ def info(session: Session, name: str) -> None:
 
 @command(
     "rename",
-    parent=repo,
+    parent=repo, json=True,
     examples=["xet repo rename acme/titanic passengers", "xet repo rename acme/titanic museum/titanic"],
 )
 @click.argument("name", metavar="REPO")
@@ -125,7 +124,7 @@ def rename(session: Session, name: str, new: str) -> None:
     _made(session, fs, XetURL.parse(target))
 
 
-@command("fork", parent=repo, examples=["xet repo fork museum/titanic", "xet repo fork museum/titanic acme/my-titanic"])
+@command("fork", parent=repo, json=True, examples=["xet repo fork museum/titanic", "xet repo fork museum/titanic acme/my-titanic"])
 @click.argument("source", metavar="SRC")
 @click.argument("destination", metavar="[DST]", required=False)
 @_visibility
@@ -138,7 +137,7 @@ def fork(session: Session, source: str, destination: str | None, private: bool |
 
 @command(
     "duplicate",
-    parent=repo,
+    parent=repo, json=True,
     examples=["xet repo duplicate acme/titanic acme/titanic-2", "xet repo duplicate museum/titanic --private"],
 )
 @click.argument("source", metavar="SRC")
@@ -216,7 +215,10 @@ def _of_kind(url: XetURL, typed: str, kind: str | None) -> XetURL:
 
 
 def _made(session: Session, fs: XetFS, url: XetURL) -> None:
-    session.line(fs.unstrip_protocol(url.full_path))
+    if session.json:
+        session.data({"name": url.full_path, "url": fs.unstrip_protocol(url.full_path)})
+    else:
+        session.line(fs.unstrip_protocol(url.full_path))
 
 
 def _for_json(found: dict[str, Any]) -> dict[str, Any]:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import click
 
 from pyxet.cli.command import command, group
-from pyxet.cli.names import also_called, branch_of, repository
+from pyxet.cli.names import branch_of, repository
 from pyxet.cli.session import Session
 
 tag = group("tag")
-also_called(tag, {"delete": "del", "list": "ls"})
 
 
 @command(

@@ -1,0 +1,72 @@
+"""What people type who know another command: the first pyxet's, git's, a shell's. Names that are understood, and hints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+import click
+
+# Other names of commands that groups have. The help does not list them.
+_IN_GROUPS: Final = {
+    "create": "make", "new": "make", "add": "make", "list": "ls", "show": "info", "stat": "info",
+    "delete": "del", "rm": "del", "remove": "del", "move": "rename", "mv": "rename", "copy": "duplicate", "cp": "duplicate",
+}  # fmt: skip
+
+# Commands that were at the top before, and where they are now.
+MOVED: Final = {"duplicate": ("repo", "duplicate"), "fork": ("repo", "fork")}
+
+# Options of the first pyxet, and what they are called now.
+_OPTIONS: Final = {"dryrun": "dry-run", "raw": "json", "password": "token"}
+
+# What to say of commands that others have and ``xet`` has not.
+_HINTS: Final = {
+    "add": "files are uploaded and committed at once: xet cp FILE owner/repo/branch/",
+    "auth": "did you mean xet login?",
+    "checkout": "paths name the branch: xet ls owner/repo/branch; a new one: xet branch make",
+    "clone": "to have the files: xet cp -r owner/repo/branch/ FOLDER",
+    "commit": "every change is a commit of its own; its message is the -m of xet cp, sync, mv and rm",
+    "copy": "did you mean xet cp?",
+    "create": "did you mean xet repo make, or xet branch make?",
+    "delete": "did you mean xet rm, xet branch del or xet repo del?",
+    "dir": "did you mean xet ls?",
+    "download": "to have the files: xet cp -r owner/repo/branch/path FOLDER",
+    "get": "to have a file: xet cp owner/repo/branch/path FOLDER",
+    "history": "did you mean xet log?",
+    "list": "did you mean xet ls?",
+    "merge": "branches are not merged; xet diff shows what differs, xet cp -r copies it",
+    "more": "did you mean xet head, or xet cat ... | less?",
+    "mount": "nothing is mounted; xet cp -r copies, and Python reads in place: pyxet.open",
+    "move": "did you mean xet mv?",
+    "pull": "to have the files: xet sync owner/repo/branch FOLDER",
+    "push": "to send the files: xet sync FOLDER owner/repo/branch",
+    "put": "to send a file: xet cp FILE owner/repo/branch/path",
+    "remove": "did you mean xet rm?",
+    "rename": "did you mean xet mv, or xet repo rename?",
+    "upload": "to send files: xet cp -r FOLDER owner/repo/branch/path",
+}
+
+
+def option(name: str) -> str:
+    """An option's name as it is now: with hyphens, and without what the first pyxet called it."""
+    name = name.replace("_", "-")
+    return _OPTIONS.get(name, name)
+
+
+def in_group(name: str, commands: Mapping[str, object]) -> str:
+    """The name of a group's command that was called by this or another name."""
+    return name if name in commands else _IN_GROUPS.get(name, name)
+
+
+def no_such_command(context: click.Context, name: str, commands: Iterable[str]) -> click.UsageError:
+    """The error for a command that there is not, with what may have been meant."""
+    # Only where it is needed: it costs a start several milliseconds.
+    from difflib import get_close_matches
+
+    hint = _HINTS.get(name.lower()) if context.parent is None else None
+    if hint is None and (near := get_close_matches(name.lower(), commands, n=3)):
+        paths = [f"{context.command_path} {found}" for found in near]
+        hint = f"did you mean {' or '.join(paths)}?"
+    if hint is None:
+        return click.UsageError(f"there is no command {name!r}", context)
+    return click.UsageError(f"there is no command {name!r}; {hint}", context)
