@@ -45,7 +45,8 @@ def _visibility(function: Callable[..., None]) -> Callable[..., None]:
 
 @command(
     "make",
-    parent=repo, json=True,
+    parent=repo,
+    json=True,
     examples=["xet repo make acme/titanic", "xet repo make corpus --private --type dataset"],
 )
 @click.argument("name", metavar="REPO")
@@ -111,7 +112,8 @@ def info(session: Session, name: str) -> None:
 
 @command(
     "rename",
-    parent=repo, json=True,
+    parent=repo,
+    json=True,
     examples=["xet repo rename acme/titanic passengers", "xet repo rename acme/titanic museum/titanic"],
 )
 @click.argument("name", metavar="REPO")
@@ -124,7 +126,12 @@ def rename(session: Session, name: str, new: str) -> None:
     _made(session, fs, XetURL.parse(target))
 
 
-@command("fork", parent=repo, json=True, examples=["xet repo fork museum/titanic", "xet repo fork museum/titanic acme/my-titanic"])
+@command(
+    "fork",
+    parent=repo,
+    json=True,
+    examples=["xet repo fork museum/titanic", "xet repo fork museum/titanic acme/my-titanic"],
+)
 @click.argument("source", metavar="SRC")
 @click.argument("destination", metavar="[DST]", required=False)
 @_visibility
@@ -137,7 +144,8 @@ def fork(session: Session, source: str, destination: str | None, private: bool |
 
 @command(
     "duplicate",
-    parent=repo, json=True,
+    parent=repo,
+    json=True,
     examples=["xet repo duplicate acme/titanic acme/titanic-2", "xet repo duplicate museum/titanic --private"],
 )
 @click.argument("source", metavar="SRC")
