@@ -204,7 +204,7 @@ def is_commit_id(revision: str) -> bool:
 
 
 def may_be_commit(revision: str) -> bool:
-    """Whether it could be a full or abbreviated commit id (a branch of that name wins)."""
+    """Whether it could be a full or abbreviated commit id (a branch named like an abbreviated one wins)."""
     return _COMMIT.match(revision) is not None
 
 

@@ -339,6 +339,49 @@ def test_a_full_disk_fails_commits_and_shards_whole(endpoint: LocalEndpoint, mon
     assert cas.post("/v1/shards", made.shard()).json == {"result": 1}
 
 
+def test_a_commit_id_is_a_commit_whatever_branches_are_called(endpoint: LocalEndpoint) -> None:
+    client = client_of(endpoint)
+    first = client.write(REPO, {"a.txt": "first"})
+    second = client.write(REPO, {"a.txt": "second"})
+    unknown = "ab" * 20
+    for name in (first, unknown, first.upper()):
+        for body, route in (({"startingPoint": second}, f"branch/{name}"), ({"tag": name}, "tag/main")):
+            answer = client.post(f"/api/models/{REPO}/{route}", body)
+            assert (answer.status, "commit id" in answer.json["error"]) == (400, True), (route, name)
+    # Git lets such names in, and takes them for commits itself.
+    for name in (first, unknown):
+        git("update-ref", f"refs/heads/{name}", second, folder=bare(endpoint))
+        git("update-ref", f"refs/tags/{name}", second, folder=bare(endpoint))
+    assert client.get(f"/{REPO}/resolve/{first}/a.txt").body == b"first"
+    assert client.get(f"/api/models/{REPO}/revision/{first}").json["sha"] == first
+    assert client.get(f"/api/models/{REPO}/revision/{unknown}").code == "RevisionNotFound"
+    assert client.get(f"/{REPO}/resolve/refs%2Fheads%2F{first}/a.txt").body == b"second"
+    # Of an abbreviated one a branch takes the place, as with git.
+    git("update-ref", f"refs/heads/{first[:10]}", second, folder=bare(endpoint))
+    assert client.get(f"/{REPO}/resolve/{first[:10]}/a.txt").body == b"second"
+    assert client.get(f"/{REPO}/resolve/{first[:11]}/a.txt").body == b"first"
+
+
+def test_unfinished_objects_of_a_killed_process_go(root: Path) -> None:
+    with local_endpoint(root, "acme", "xet_token") as endpoint:
+        client_of(endpoint).make_repo(REPO)
+        objects = bare(endpoint) / "objects"
+    (objects / "ab").mkdir(exist_ok=True)
+    old, new = objects / "tmp_objdir-incoming-old", objects / "incoming-new"
+    for folder in (old, new):
+        folder.mkdir()
+        (folder / "tmp_obj_x").write_bytes(b"x")
+    os.utime(old, (1, 1))
+    left = [objects / "tmp_object_git2_a1B2c3", objects / "ab" / "tmp_obj_x", objects / "pack" / "tmp_pack_x"]
+    for path in left:
+        path.write_bytes(b"half")
+    with local_endpoint(root, "acme", "xet_token") as endpoint:
+        assert client_of(endpoint).get(f"/api/models/{REPO}").status == 200
+        assert not [path for path in [*left, old] if path.exists()]
+        # A push that began a moment ago may be going on.
+        assert new.exists()
+
+
 # -- one process -------------------------------------------------------------------------------------------------------
 
 

@@ -78,18 +78,16 @@ class Repository:
     # -- revisions -----------------------------------------------------------------------------------------------------
 
     def resolve(self, revision: str) -> pygit2.Commit:
-        """The commit of a branch, tag, full reference, or full or unique abbreviated commit id.
+        """The commit of a full commit id, branch, tag, full reference, or unique abbreviated commit id, in this order.
 
         Raises
         ------
         RevisionNotFoundError
             There is no such revision.
         """
-        for name in (
-            f"refs/heads/{revision}",
-            f"refs/tags/{revision}",
-            revision if revision.startswith("refs/") else "",
-        ):
+        # Whatever has the form of a full id is one, as with git: clients keep for ever what they read at an id.
+        named = () if is_commit_id(revision) else (f"refs/heads/{revision}", f"refs/tags/{revision}")
+        for name in (*named, revision if revision.startswith("refs/") else ""):
             if name and self._exists(name):
                 with suppress(pygit2.GitError):  # a pushed tag may name something that is no commit
                     return self._git.references[name].peel(pygit2.Commit)
@@ -119,8 +117,7 @@ class Repository:
         AlreadyExistsError, RevisionNotFoundError, BadRequestError
             It is there, its start is not, or the name is not valid (beside the branches that are there).
         """
-        if not _BRANCH.match(name):
-            raise BadRequestError(f"{name!r} is not a valid branch name", status=400)
+        _check_name(name, "branch")
         with self._turn():
             commit = self.resolve(start or "main")
             self._create_reference(f"refs/heads/{name}", commit.id, f"branch {name!r}")
@@ -133,8 +130,7 @@ class Repository:
 
     def create_tag(self, name: str, revision: str, message: str | None, user: str) -> None:
         """Make a tag at a revision, annotated if it has a message; errors as in `create_branch`."""
-        if not _BRANCH.match(name):
-            raise BadRequestError(f"{name!r} is not a valid tag name", status=400)
+        _check_name(name, "tag")
         with self._turn():
             commit = self.resolve(revision)
             target = commit.id
@@ -456,6 +452,14 @@ def _first_parents(commit: pygit2.Commit) -> Iterator[pygit2.Commit]:
     while commit.parents:
         commit = commit.parents[0]
         yield commit
+
+
+def _check_name(name: str, what: str) -> None:
+    """Refuse names that no branch or tag can have, or that would be taken for a commit."""
+    if not _BRANCH.match(name):
+        raise BadRequestError(f"{name!r} is not a valid {what} name", status=400)
+    if is_commit_id(name.lower()):
+        raise BadRequestError(f"{name!r} has the form of a commit id, so it cannot name a {what}", status=400)
 
 
 def _path(prefix: str, found: Any) -> str | None:

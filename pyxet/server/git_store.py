@@ -33,6 +33,8 @@ pygit2.option(pygit2.enums.Option.SET_CACHE_OBJECT_LIMIT, pygit2.enums.ObjectTyp
 pygit2.option(pygit2.enums.Option.SET_CACHE_MAX_SIZE, 64 * 1024 * 1024)
 
 INITIAL_MESSAGE: Final = "initial commit"
+# Seconds after which nobody goes on with a push.
+_STALE: Final = 24 * 3600
 
 
 class GitStore:
@@ -267,8 +269,13 @@ def _missing(repo: RepoId) -> RepositoryNotFoundError:
 
 
 def _unlock(path: Path) -> None:
-    """Remove git's lock files that a killed process left: they would refuse every later change of what they lock."""
+    """Remove what a killed process left: locks, which would refuse later changes, and unfinished objects."""
     for left in [*path.glob("*.lock"), *(path / "refs").rglob("*.lock")]:
         left.unlink(missing_ok=True)
-    for left in (path / "objects").glob("*/tmp_*"):
-        left.unlink(missing_ok=True)
+    objects = path / "objects"
+    for left in [*objects.glob("tmp_*"), *objects.glob("*/tmp_*"), *objects.glob("incoming-*")]:
+        if not left.is_dir():
+            left.unlink(missing_ok=True)
+        elif left.stat().st_mtime < time.time() - _STALE:
+            # A push collects its objects in a folder, and may be going on.
+            shutil.rmtree(left, ignore_errors=True)
