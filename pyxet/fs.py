@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import io
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from types import MethodType
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 
 from fsspec.compression import compr
@@ -27,68 +28,81 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class _Blocking(Generic[P, T]):
+class _Face(Generic[P, T]):
+    """What is common to both kinds: a function of the class, so that ``fs.size`` is a bound method like any other.
+
+    Bound methods can be pickled, which process pools do with what they are given.
+    """
+
+    call: Callable[..., Any]
+    coroutine: str
+
+    def __init__(self, method: Callable[Concatenate[Any, P], Any]) -> None:
+        self.coroutine = method.__name__
+        self.call = functools.wraps(method)(self._made())
+        self.__doc__ = method.__doc__
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.call.__name__, self.call.__qualname__ = name, f"{owner.__qualname__}.{name}"
+        self.call.__module__ = owner.__module__
+
+    def _made(self) -> Callable[..., Any]:
+        raise NotImplementedError
+
+
+class _Blocking(_Face[P, T]):
     """A blocking method made from a coroutine function of `AsyncXetFileSystem`."""
 
     def __init__(self, method: Callable[Concatenate[Any, P], Coroutine[Any, Any, T]]) -> None:
-        self.method = method
-        self.__doc__ = method.__doc__
+        super().__init__(method)
+
+    def _made(self) -> Callable[..., T]:
+        # By name, so that what a subclass makes of the coroutine counts here as well.
+        name = self.coroutine
+
+        def call(fs: FileSystemBase, /, *args: Any, **kwargs: Any) -> T:
+            method: Callable[..., Coroutine[Any, Any, T]] = getattr(fs, name)
+            return fs.block_on(method, *args, **kwargs)
+
+        return call
 
     @overload
     def __get__(self, instance: None, owner: type) -> Callable[Concatenate[Any, P], T]: ...
     @overload
     def __get__(self, instance: FileSystemBase, owner: type) -> Callable[P, T]: ...
     def __get__(self, instance: FileSystemBase | None, owner: type) -> Callable[..., T]:
-        if instance is None:
-
-            def unbound(fs: FileSystemBase, /, *args: Any, **kwargs: Any) -> T:
-                return self.__get__(fs, owner)(*args, **kwargs)
-
-            return functools.wraps(self.method)(unbound)
-        # By name, so that what a subclass makes of the coroutine counts here as well.
-        method: Callable[..., Coroutine[Any, Any, T]] = getattr(instance, self.method.__name__)
-
-        @functools.wraps(method)
-        def call(*args: Any, **kwargs: Any) -> T:
-            return instance.block_on(method, *args, **kwargs)
-
-        return call
+        return self.call if instance is None else MethodType(self.call, instance)
 
 
-class _BlockingIterator(Generic[P, T]):
+class _BlockingIterator(_Face[P, T]):
     """A blocking generator method made from an asynchronous one; ``timeout`` is for each item."""
 
     def __init__(self, method: Callable[Concatenate[Any, P], AsyncIterator[T]]) -> None:
-        self.method = method
-        self.__doc__ = method.__doc__
+        super().__init__(method)
 
-    @overload
-    def __get__(self, instance: None, owner: type) -> Callable[Concatenate[Any, P], Iterator[T]]: ...
-    @overload
-    def __get__(self, instance: FileSystemBase, owner: type) -> Callable[P, Iterator[T]]: ...
-    def __get__(self, instance: FileSystemBase | None, owner: type) -> Callable[..., Iterator[T]]:
-        if instance is None:
+    def _made(self) -> Callable[..., Iterator[T]]:
+        name = self.coroutine
 
-            def unbound(fs: FileSystemBase, /, *args: Any, **kwargs: Any) -> Iterator[T]:
-                return self.__get__(fs, owner)(*args, **kwargs)
-
-            return functools.wraps(self.method)(unbound)
-        method: Callable[..., AsyncIterator[T]] = getattr(instance, self.method.__name__)
-
-        @functools.wraps(method)
-        def call(*args: Any, timeout: float | None = None, **kwargs: Any) -> Iterator[T]:
-            items = method(*args, **kwargs)
+        def call(fs: FileSystemBase, /, *args: Any, timeout: float | None = None, **kwargs: Any) -> Iterator[T]:
+            items: AsyncIterator[T] = getattr(fs, name)(*args, **kwargs)
 
             async def following() -> T:
                 return await anext(items)
 
             while True:
                 try:
-                    yield instance.block_on(following, timeout=timeout)
+                    yield fs.block_on(following, timeout=timeout)
                 except StopAsyncIteration:
                     return
 
         return call
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> Callable[Concatenate[Any, P], Iterator[T]]: ...
+    @overload
+    def __get__(self, instance: FileSystemBase, owner: type) -> Callable[P, Iterator[T]]: ...
+    def __get__(self, instance: FileSystemBase | None, owner: type) -> Callable[..., Iterator[T]]:
+        return self.call if instance is None else MethodType(self.call, instance)
 
 
 class XetFS(AsyncXetFileSystem):
