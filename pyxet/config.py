@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
+from pyxet._platform import after_fork, allowed_processors, machine_memory
 from pyxet.errors import AlreadyExistsError, ConfigError
 from pyxet.urls import endpoint_url
 
@@ -108,17 +109,14 @@ def _of_cgroup(controller: str, name: str, *old_names: str) -> list[str]:
 
 def default_memory() -> int:
     """Bytes of file content that may be in flight: a quarter of the cgroup's or machine's memory, 16 to 256 MiB."""
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 1024 * _MIB
     limits = _of_cgroup("memory", "memory.max", "memory.limit_in_bytes")
-    total = min([total, *(int(text) for text in limits if text.isdigit())])
+    total = min([machine_memory(), *(int(text) for text in limits if text.isdigit())])
     return max(_MIN_MEMORY, min(total // 4, 256 * _MIB))
 
 
 def usable_cores() -> int:
     """Processors this process may use: of the machine, by its affinity, and by the quota of its cgroup (rounded up)."""
-    cores = [os.cpu_count() or 1]
-    if hasattr(os, "sched_getaffinity"):
-        cores.append(len(os.sched_getaffinity(0)))
+    cores = [allowed_processors()]
     for text in _of_cgroup("cpu", "cpu.max", "cpu.cfs_quota_us", "cpu.cfs_period_us"):
         # No quota is "max", or -1 in version 1.
         quota, _, period = text.partition(" ")
@@ -175,7 +173,7 @@ def _after_fork() -> None:
     _login_lock = threading.Lock()
 
 
-os.register_at_fork(after_in_child=_after_fork)
+after_fork(_after_fork)
 
 
 def login(

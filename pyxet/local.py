@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from pyxet._platform import after_fork
 from pyxet.config import embedded_root
 from pyxet.errors import ConfigError
 
@@ -67,4 +68,4 @@ def _after_fork() -> None:
     _lock = threading.Lock()
 
 
-os.register_at_fork(after_in_child=_after_fork)
+after_fork(_after_fork)

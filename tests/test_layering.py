@@ -12,16 +12,17 @@ import pytest
 import pyxet
 
 PACKAGE = Path(pyxet.__file__).parent
-BASE = {"errors", "config", "urls", "types", "_version"}
+BASE = {"errors", "config", "urls", "types", "_version", "_platform"}
 ALLOWED: dict[str, set[str]] = {
     "_version": set(),
+    "_platform": set(),
     "types": set(),
     "errors": {"types"},
     "urls": {"errors", "types"},
-    "config": {"errors", "urls"},
+    "config": {"errors", "urls", "_platform"},
     "protocol": {"errors", "urls", "types", "protocol"},
     "_async": BASE | {"protocol", "_async", "local"},
-    "server": {"errors", "urls", "types", "_version", "protocol", "server"},
+    "server": {"errors", "urls", "types", "_version", "_platform", "protocol", "server"},
     "local": BASE | {"server"},
     "fs": BASE | {"_async"},
     "path": BASE | {"fs"},
@@ -34,7 +35,7 @@ ALLOWED: dict[str, set[str]] = {
     "testing": BASE | {"local"},
     "__init__": BASE | {"fs", "path", "parquet", "_async", "testing", "ingestion"},
     "__main__": {"cli"},
-    "cli": {"__init__", "cli", "local", "_version", "errors"},
+    "cli": {"__init__", "cli", "local", "_version", "_platform", "errors"},
 }
 # What these name under `if TYPE_CHECKING` is not imported when they run: types of the server, for annotations.
 TYPES_OF: dict[str, set[str]] = {"testing": {"server"}, "local": {"server"}}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
@@ -15,6 +14,7 @@ from pyxet._async.endpoint.hub import Hub
 from pyxet._async.http.transport import Transport
 from pyxet._async.tree.catalog import Catalog
 from pyxet._async.tree.revisions import Revisions
+from pyxet._platform import after_fork
 from pyxet.config import Credential, Limits, RetryPolicy, Timeouts
 from pyxet.types import RepoId
 
@@ -87,7 +87,7 @@ def _after_fork() -> None:
     _clients, _lock = {}, threading.Lock()
 
 
-os.register_at_fork(after_in_child=_after_fork)
+after_fork(_after_fork)
 
 
 def shared_client(settings: Settings) -> Client:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from pyxet._platform import signals_to
 from pyxet.cli.command import command
 from pyxet.cli.session import Session
 from pyxet.local import server
@@ -50,8 +51,13 @@ def serve(session: Session, root: str, host: str, port: int, user: str, token: s
 
 async def _serve(session: Session, root: Path, host: str, port: int, user: str, token: str) -> None:
     stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    with signals_to(asyncio.get_running_loop(), stop.set, signal.SIGINT, signal.SIGTERM):
+        await _serve_until(stop, session, root, host, port, user, token)
+
+
+async def _serve_until(
+    stop: asyncio.Event, session: Session, root: Path, host: str, port: int, user: str, token: str
+) -> None:
     running = server()
     runner = await running.start(root, user=user, token=token, address=(host, port))
     try:

@@ -102,6 +102,8 @@ class Session:
         import signal
         import warnings
 
+        from pyxet._platform import signals_to
+
         told = False
 
         async def guarded() -> T | None:
@@ -113,20 +115,15 @@ class Session:
                 told = True
                 task.cancel()
 
-            loop = asyncio.get_running_loop()
-            before = signal.getsignal(signal.SIGTERM)
-            loop.add_signal_handler(signal.SIGTERM, stop)
             try:
-                return await work()
+                with signals_to(asyncio.get_running_loop(), stop, signal.SIGTERM):
+                    return await work()
             except BaseException as error:
                 # A connection that is broken off while it sends is open until the other side has read what is on its way.
                 warnings.simplefilter("ignore", ResourceWarning)
                 if not (told and isinstance(error, asyncio.CancelledError)):
                     raise
                 return None
-            finally:
-                loop.remove_signal_handler(signal.SIGTERM)
-                signal.signal(signal.SIGTERM, before)
 
         result = asyncio.run(guarded())
         if told:

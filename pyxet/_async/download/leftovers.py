@@ -16,6 +16,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from pyxet._platform import after_fork
+
 # Longest file name, in bytes, less what is put around it: two dots, 16 digits, process and object, ".part.journal".
 _MAX_NAME: Final = 255 - 64
 _MAX_FOLDERS: Final = 1024
@@ -31,7 +33,7 @@ def _after_fork() -> None:
     _lock = threading.Lock()
 
 
-os.register_at_fork(after_in_child=_after_fork)
+after_fork(_after_fork)
 
 
 def prefix(name: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
 from bisect import bisect_right
 from collections import deque
@@ -15,6 +14,7 @@ from pyxet._async.download.reconstruct import WINDOW
 from pyxet._async.files.parquet_ahead import ColumnsAhead
 from pyxet._async.runtime.bridge import is_alive
 from pyxet._async.runtime.tasks import stopped
+from pyxet._platform import after_fork
 from pyxet.protocol.hashing import Buffer
 
 KIB: Final = 1024
@@ -69,7 +69,7 @@ class Allowance:
 
 
 ALLOWANCE: Final = Allowance()
-os.register_at_fork(after_in_child=ALLOWANCE.renew_lock)
+after_fork(ALLOWANCE.renew_lock)
 
 
 class _Stretch:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
 import time
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from typing import Final
 
 from pyxet._async.http.concurrency import Meter, Pace
 from pyxet._async.runtime.budget import REQUESTS, Budget
+from pyxet._platform import after_fork
 
 Origin = tuple[str, str]
 # Origins that are remembered when nothing is asked of them.
@@ -131,7 +131,7 @@ def _after_fork() -> None:
     _shared = _Shared()
 
 
-os.register_at_fork(after_in_child=_after_fork)
+after_fork(_after_fork)
 
 
 def pacer_of(origin: Origin) -> Pacer:

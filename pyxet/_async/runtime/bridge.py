@@ -8,7 +8,6 @@ every ending of the wait reaches the coroutine.
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, Generic, TypeVar
@@ -18,6 +17,7 @@ from fsspec.asyn import get_loop, sync
 from fsspec.exceptions import FSTimeoutError
 
 from pyxet._async.runtime.tasks import unwrap
+from pyxet._platform import after_fork
 
 T = TypeVar("T")
 # Seconds that a cancelled coroutine has to end before its caller goes on without it.
@@ -42,7 +42,7 @@ def _after_fork() -> None:
     _used.clear()
 
 
-os.register_at_fork(after_in_child=_after_fork)
+after_fork(_after_fork)
 
 
 class _Call(Generic[T]):

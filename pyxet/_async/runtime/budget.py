@@ -7,7 +7,6 @@ and a service's loop share one process, and its memory.
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 import threading
 from collections import deque
@@ -15,6 +14,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from weakref import WeakMethod
+
+from pyxet._platform import after_fork
 
 
 @dataclass(slots=True)
@@ -162,4 +163,4 @@ def _after_fork() -> None:
         budget.__init__()  # type: ignore[misc]  # the parent's holders and waiters do not exist here
 
 
-os.register_at_fork(after_in_child=_after_fork)
+after_fork(_after_fork)

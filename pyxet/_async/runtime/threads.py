@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
 from collections.abc import Callable
 from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
 
+from pyxet._platform import after_fork
 from pyxet.config import usable_cores
 
 T = TypeVar("T")
@@ -143,4 +143,4 @@ def _after_fork() -> None:
     _workers, _workers_lock = None, threading.Lock()
 
 
-os.register_at_fork(after_in_child=_after_fork)
+after_fork(_after_fork)

@@ -9,19 +9,16 @@ import asyncio
 import hashlib
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
 from pyxet._async.runtime.tasks import stopped
 from pyxet._async.runtime.threads import in_thread
-from pyxet._async.upload.packing import Chunk, Run
+from pyxet._async.upload.packing import Account, Chunk, Packer, Run
 from pyxet.protocol.chunking import Chunker
 from pyxet.protocol.constants import MAX_CHUNK, MIB
 from pyxet.protocol.dedup import FileAssembler
 from pyxet.protocol.hashing import Buffer, Hash, chunk_hash, is_eligible
 from pyxet.types import UploadedContent
-
-if TYPE_CHECKING:
-    from pyxet._async.upload.session import Uploader
 
 # Bytes that are handed to a worker thread at once.
 RUN: Final = 2 * MIB
@@ -34,13 +31,26 @@ _PACKED_AT_ONCE: Final = 3
 _SMALL_RUN: Final = MIB // 4
 
 
+class Session(Protocol):
+    """What a content needs of the upload that it is part of."""
+
+    account: Account
+    packer: Packer
+
+    def check(self) -> None:
+        """Raise if the session has ended or a part of it failed."""
+
+    def finish(self, assembler: FileAssembler, sha256: str) -> UploadedContent:
+        """Note that a file is complete."""
+
+
 class ContentWriter:
     """Stores content that comes in pieces, while it comes: runs are cut into chunks one after the other, as each continues
     the state of the last; those before are hashed and compressed meanwhile, and get their places in order.
     """
 
-    def __init__(self, uploader: Uploader, sha256: str | None) -> None:
-        self._uploader = uploader
+    def __init__(self, session: Session, sha256: str | None) -> None:
+        self._session = session
         self._lock = asyncio.Lock()
         self._chunker = Chunker()
         self._assembler = FileAssembler()
@@ -66,14 +76,14 @@ class ContentWriter:
         """
         view = memoryview(data).cast("B")
         for at in range(0, len(view), READ):
-            self._uploader.check()
+            self._session.check()
             piece = view[at : at + READ]
             # Not under the lock: those who need the memory may be waiting for what this writer holds already.
-            await self._uploader.account.take(len(piece))
+            await self._session.account.take(len(piece))
             try:
                 await self._lock.acquire()
             except BaseException:
-                self._uploader.account.give(len(piece))
+                self._session.account.give(len(piece))
                 raise
             try:
                 self.size += len(piece)
@@ -85,7 +95,7 @@ class ContentWriter:
                 self._waiting += piece
                 if done is not None:
                     done()
-                self._uploader.account.rest(len(piece))
+                self._session.account.rest(len(piece))
                 if len(self._waiting) >= RUN:
                     await self._run_waiting()
             finally:
@@ -100,30 +110,30 @@ class ContentWriter:
 
     async def close(self) -> UploadedContent:
         """End the content. It is safe to commit after the uploader's ``flush``."""
-        self._uploader.check()
+        self._session.check()
         async with self._lock:
             await self._run_waiting(last=True)
             await self._packed()
-        return self._uploader.finish(self._assembler, self._known_sha256 or self._sha256.hexdigest())
+        return self._session.finish(self._assembler, self._known_sha256 or self._sha256.hexdigest())
 
     async def discard(self) -> None:
         """Forget the content; chunks of it that were sent are not part of any file."""
         waiting, self._waiting = len(self._waiting), bytearray()
-        self._uploader.account.rest(-waiting)
-        self._uploader.account.give(waiting)
+        self._session.account.rest(-waiting)
+        self._session.account.give(waiting)
         await stopped(*self._packing)
         self._packing.clear()
 
     async def _run_waiting(self, *, last: bool = False) -> None:
         data, self._waiting = bytes(self._waiting), bytearray()
-        self._uploader.account.rest(-len(data))
+        self._session.account.rest(-len(data))
         await self._run(memoryview(data), last=last)
 
     async def _run(
         self, data: memoryview, *, last: bool = False, done: Callable[[], object] | None = None
     ) -> None:  # fmt: skip
         """Cut a run into chunks, and start packing it; its memory was taken."""
-        account = self._uploader.account
+        account = self._session.account
         try:
             pieces = await self._cut(data, last)
             await self._packed(_PACKED_AT_ONCE - 1)
@@ -139,7 +149,7 @@ class ContentWriter:
         self._packing.append(packing)
 
     async def _pack(self, pieces: Sequence[memoryview], first: bool, before: asyncio.Task[None] | None) -> None:
-        packer = self._uploader.packer
+        packer = self._session.packer
         chunks = await in_thread(_hashed, pieces)
         await packer.ask(_queries(chunks, first))
         runs = [Run(chunks, self._assembler)]
