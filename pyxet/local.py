@@ -50,7 +50,10 @@ def embedded(endpoint: str) -> LocalEndpoint:
     root = embedded_root(endpoint).resolve()
     with _lock:
         if root not in _running:
-            started: LocalEndpoint = server().LocalEndpoint(root, user=os.environ.get("XET_USER_NAME") or "local")
+            # Other users of the machine reach its port as well: they get nothing without the token.
+            started: LocalEndpoint = server().LocalEndpoint(
+                root, user=os.environ.get("XET_USER_NAME") or "local", anonymous=False
+            )
             started.start()
             _running[root] = started
             atexit.register(_close, started, os.getpid())

@@ -18,7 +18,11 @@ __all__ = ["LocalEndpoint", "local_endpoint"]
 
 
 def local_endpoint(
-    root: str | os.PathLike[str] | None = None, user: str = "test", token: str | None = None
+    root: str | os.PathLike[str] | None = None,
+    user: str = "test",
+    token: str | None = None,
+    *,
+    anonymous: bool = True,
 ) -> LocalEndpoint:
     """A local endpoint with ``.url``, ``.token``, ``.user`` and ``.root``; a context manager, sync and async.
 
@@ -28,13 +32,16 @@ def local_endpoint(
         Directory to serve; a temporary one, removed at the end, if ``None``.
     user, token:
         The account that may do everything; a random token if ``None``.
+    anonymous:
+        Whether those without a token read the public repositories, as on the Hub; otherwise they get nothing but what a
+        signed URL gives.
 
     Raises
     ------
     ConfigError
         On entry: the directory cannot be used. At once: the packages of the ``local`` extra are missing.
     """
-    endpoint: LocalEndpoint = server().LocalEndpoint(root, user, token)
+    endpoint: LocalEndpoint = server().LocalEndpoint(root, user, token, anonymous=anonymous)
     return endpoint
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
 import shlex
 import signal
@@ -42,14 +43,30 @@ from pyxet.local import server
     help="User who may do everything.",
 )
 @click.option("--token", metavar="TOKEN", envvar="XET_USER_TOKEN", help="That user's token; a random one if not given.")
-def serve(session: Session, root: str, host: str, port: int, user: str, token: str | None) -> None:
+@click.option(
+    "--anonymous/--no-anonymous",
+    default=True,
+    show_default=True,
+    help="Whether those without a token read the public repositories.",
+)
+def serve(
+    session: Session, root: str, host: str, port: int, user: str, token: str | None, anonymous: bool
+) -> None:  # fmt: skip
     """It runs until it is interrupted, or told to end by SIGTERM. The directory is made if it is not there. Its first
     lines say where it listens and how to try it; with --json one line of JSON does.
     """
-    asyncio.run(_serve(session, Path(root).absolute(), host, port, user, token or f"xet_{secrets.token_hex(16)}"))
+    token = token or f"xet_{secrets.token_hex(16)}"
+    # This process makes nothing but the store, which is for its user only.
+    before = os.umask(0o077)
+    try:
+        asyncio.run(_serve(session, Path(root).absolute(), (host, port), user, token, anonymous))
+    finally:
+        os.umask(before)
 
 
-async def _serve(session: Session, root: Path, host: str, port: int, user: str, token: str) -> None:
+async def _serve(
+    session: Session, root: Path, address: tuple[str, int], user: str, token: str, anonymous: bool
+) -> None:  # fmt: skip
     stop = asyncio.Event()
     with signals_to(asyncio.get_running_loop(), stop.set, signal.SIGINT, signal.SIGTERM):
         await _serve_until(stop, session, root, host, port, user, token)
@@ -59,7 +76,7 @@ async def _serve_until(
     stop: asyncio.Event, session: Session, root: Path, host: str, port: int, user: str, token: str
 ) -> None:
     running = server()
-    runner = await running.start(root, user=user, token=token, address=(host, port))
+    runner = await running.start(root, user=user, token=token, address=address, anonymous=anonymous)
     try:
         url = running.origin(runner)
         if session.json:

@@ -13,19 +13,22 @@ from typing import Final
 
 from aiohttp import web
 
-from pyxet.errors import ConfigError, RemoteError, XetError
+from pyxet.errors import AuthenticationError, ConfigError, RemoteError, XetError
 from pyxet.server import cas, hub_commit, hub_manage, hub_refs, hub_repos, hub_resolve, hub_tree
 from pyxet.server.content import ContentStore
 from pyxet.server.git_repository import moved_meanwhile
 from pyxet.server.git_store import GitStore
 from pyxet.server.object_store import is_disk_full
+from pyxet.server.privacy import make_root, own_umask
 from pyxet.server.state import (
     CHECKERS,
     CONTENT,
     MAIN_USER,
+    OPEN,
     REPOS,
     TOKENS,
     WORKERS,
+    bearer,
     error_response,
     in_worker,
     log,
@@ -45,7 +48,7 @@ _CHECKERS: Final = max(2, min(8, os.cpu_count() or 1))
 _held: set[int] = set()
 
 
-def create_app(root: Path, *, user: str, token: str) -> web.Application:
+def create_app(root: Path, *, user: str, token: str, anonymous: bool = True) -> web.Application:
     """The application over ``root``, which is made if needed and locked for this process. Blocks.
 
     Parameters
@@ -54,6 +57,8 @@ def create_app(root: Path, *, user: str, token: str) -> web.Application:
         Directory of the repositories and the store.
     user, token:
         The account that runs the endpoint and may write everywhere.
+    anonymous:
+        Whether those without a token read the public repositories; otherwise they get nothing but what a signed URL gives.
 
     Raises
     ------
@@ -63,11 +68,12 @@ def create_app(root: Path, *, user: str, token: str) -> web.Application:
     """
     if valid_repo("models", user, "x") is None:
         raise ConfigError(f"the user {user!r} cannot own repositories: letters, digits, '.', '_' and '-' make a name")
-    app = web.Application(client_max_size=_MAX_BODY, middlewares=[_errors])
+    app = web.Application(client_max_size=_MAX_BODY, middlewares=[_errors, _known_only])
     with ExitStack() as opened:
         try:
             opened.callback(_release, _lock(root))
             app[MAIN_USER] = user
+            app[OPEN] = anonymous
             app[TOKENS] = Tokens.open(root)
             app[TOKENS].add_account(token, Account(user, "write"))
             app[CONTENT] = ContentStore(root)
@@ -76,7 +82,7 @@ def create_app(root: Path, *, user: str, token: str) -> web.Application:
         except OSError as error:
             raise ConfigError(f"the directory {root} cannot be used: {error.strerror or error}") from error
         for key, size in ((WORKERS, _WORKERS), (CHECKERS, _CHECKERS)):
-            app[key] = ThreadPoolExecutor(size, thread_name_prefix="xet-endpoint")
+            app[key] = ThreadPoolExecutor(size, thread_name_prefix="xet-endpoint", initializer=own_umask)
             opened.callback(app[key].shutdown)
         for part in (cas, hub_repos, hub_manage, hub_refs, hub_tree, hub_commit, hub_resolve):
             part.add_routes(app)
@@ -98,7 +104,7 @@ def _lock(root: Path) -> int:
     """Hold the directory for this process; the system lets go of it however the process ends."""
     if root.exists() and not root.is_dir():
         raise ConfigError(f"{root} is not a directory")
-    root.mkdir(parents=True, exist_ok=True)
+    make_root(root)
     descriptor = os.open(root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -149,6 +155,18 @@ async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
             return error_response(503, moved_meanwhile(request.path).message)
         log.exception("%s %s failed", request.method, request.path)
         return error_response(500, f"the endpoint failed: {type(error).__name__}; its log says more")
+
+
+@web.middleware
+async def _known_only(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Nothing for those without a token, where the endpoint is not open to them: signed URLs are proof enough."""
+    if not request.app[OPEN] and not (cas.takes_signed_url(request) and bearer(request) is None):
+        token, tokens = bearer(request), request.app[TOKENS]
+        if token is None:
+            raise AuthenticationError("this endpoint answers nothing without a token", status=401)
+        if not tokens.is_known(token):
+            raise AuthenticationError("Invalid credentials in Authorization header", status=401)
+    return await handler(request)
 
 
 async def _is_gone(request: web.Request) -> bool:

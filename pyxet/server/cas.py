@@ -98,6 +98,11 @@ def add_routes(app: web.Application) -> None:
     app.router.add_post("/v1/telemetry", post_telemetry)
 
 
+def takes_signed_url(request: web.Request) -> bool:
+    """Whether the request is for bytes of a xorb, whose URL is checked instead of a token."""
+    return request.method == "GET" and request.match_info.handler is get_xorb
+
+
 async def post_xorb(request: web.Request) -> web.Response:
     """``POST /v1/xorbs/default/{hash}``: to a temporary file while it arrives, then checked and kept."""
     check_cas(request, "write")

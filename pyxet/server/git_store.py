@@ -42,7 +42,7 @@ class GitStore:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        root.mkdir(parents=True, exist_ok=True)
+        root.mkdir(mode=0o700, exist_ok=True)
         sync_folder(root.parent)
         self._locks: dict[RepoId, threading.Lock] = {}
         self._guard = threading.Lock()

@@ -6,6 +6,7 @@ connection of their thread, writers take turns.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import struct
 import threading
@@ -45,6 +46,8 @@ class Index:
         self._xorbs: OrderedDict[Hash, XorbInfo] = OrderedDict()
         self._cached_chunks = 0
         self._cache = threading.Lock()
+        # SQLite gives the files beside it the same mode.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         try:
             (version,) = self._connection().execute("PRAGMA user_version").fetchone()
             if version not in (0, _VERSION):

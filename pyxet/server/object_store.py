@@ -19,7 +19,8 @@ class ObjectStore:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._unfinished = root / "unfinished"
-        self._unfinished.mkdir(parents=True, exist_ok=True)
+        root.mkdir(mode=0o700, exist_ok=True)
+        self._unfinished.mkdir(mode=0o700, exist_ok=True)
         sync_folder(root.parent)
         self._folders: set[Path] = set()
         self._guard = threading.Lock()
@@ -58,7 +59,7 @@ class ObjectStore:
         """Make a folder durable before anything in it counts as stored, whoever made it."""
         with self._guard:
             if folder not in self._folders:
-                folder.mkdir(exist_ok=True)
+                folder.mkdir(mode=0o700, exist_ok=True)
                 sync_folder(self._root)
                 self._folders.add(folder)
 

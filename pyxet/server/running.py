@@ -8,8 +8,10 @@ import secrets
 import shutil
 import tempfile
 import threading
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -18,6 +20,7 @@ from aiohttp import web
 
 from pyxet.errors import ConfigError
 from pyxet.server.app import create_app
+from pyxet.server.privacy import own_umask
 from pyxet.server.state import TOKENS
 from pyxet.server.tokens import Account, Scope
 
@@ -33,6 +36,8 @@ class LocalEndpoint:
         Directory of the repositories; a temporary one, removed at the end, if ``None``.
     user, token:
         The account that may do everything; a random token if ``None``.
+    anonymous:
+        Whether those without a token read the public repositories; otherwise they get nothing but what a signed URL gives.
     host, port:
         Where to listen; port 0 takes a free one.
 
@@ -53,12 +58,14 @@ class LocalEndpoint:
         user: str = "test",
         token: str | None = None,
         *,
+        anonymous: bool = True,
         host: str = "127.0.0.1",
         port: int = 0,
     ) -> None:
         self.user = user
         self.token = token or f"xet_{secrets.token_hex(16)}"
         self._given_root = root
+        self._anonymous = anonymous
         self._address = (host, port)
         self._guard = threading.Lock()
         self._running: _Running | None = None
@@ -80,7 +87,10 @@ class LocalEndpoint:
             if self._closed:
                 raise RuntimeError("this local endpoint has ended")
             if self._running is None:
-                self._running = _Running(self._given_root, self.user, self.token, self._address)
+                serve = partial(
+                    start, user=self.user, token=self.token, address=self._address, anonymous=self._anonymous
+                )
+                self._running = _Running(self._given_root, serve)
             return self._running
 
     def add_token(self, user: str, scope: Scope = "write", expires: float | None = None) -> str:
@@ -123,16 +133,14 @@ class _Running:
     """The thread with its event loop, from start to end."""
 
     def __init__(
-        self, root: str | os.PathLike[str] | None, user: str, token: str, address: tuple[str, int]
+        self, root: str | os.PathLike[str] | None, serve: Callable[[Path], Awaitable[web.AppRunner]]
     ) -> None:  # fmt: skip
         self._scratch = Path(tempfile.mkdtemp(prefix="xet-endpoint-")) if root is None else None
         self.root = self._scratch or Path(root or "").absolute()
         self._loop = asyncio.new_event_loop()
         self._stop = asyncio.Event()
         self._started: Future[tuple[web.Application, str]] = Future()
-        self._thread = threading.Thread(
-            target=self._run, args=(user, token, address), name="xet-endpoint", daemon=True
-        )  # fmt: skip
+        self._thread = threading.Thread(target=self._run, args=(serve,), name="xet-endpoint", daemon=True)
         self._thread.start()
         try:
             self.app, self.url = self._started.result()
@@ -149,21 +157,21 @@ class _Running:
         if self._scratch is not None:
             shutil.rmtree(self._scratch, ignore_errors=True)
 
-    def _run(self, user: str, token: str, address: tuple[str, int]) -> None:
+    def _run(self, serve: Callable[[Path], Awaitable[web.AppRunner]]) -> None:
         # Not `asyncio.Runner`: it ends the loop's executor from another thread, and while the interpreter ends, which is
         # when an embedded endpoint is closed, no thread can be started any more.
         with ThreadPoolExecutor(thread_name_prefix="xet-endpoint") as pool:
             self._loop.set_default_executor(pool)
             try:
-                self._loop.run_until_complete(self._serve(user, token, address))
+                self._loop.run_until_complete(self._serve(serve))
             finally:
                 self._loop.run_until_complete(_cancel_others())
                 self._loop.run_until_complete(self._loop.shutdown_asyncgens())
                 self._loop.close()
 
-    async def _serve(self, user: str, token: str, address: tuple[str, int]) -> None:
+    async def _serve(self, serve: Callable[[Path], Awaitable[web.AppRunner]]) -> None:
         try:
-            runner = await start(self.root, user=user, token=token, address=address)
+            runner = await serve(self.root)
         except BaseException as error:  # noqa: BLE001  # it is raised in the thread that waits for the start
             self._started.set_exception(error)
             return
@@ -189,9 +197,14 @@ def origin(runner: web.AppRunner) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-async def start(root: Path, *, user: str, token: str, address: tuple[str, int]) -> web.AppRunner:
+async def start(
+    root: Path, *, user: str, token: str, address: tuple[str, int], anonymous: bool = True
+) -> web.AppRunner:  # fmt: skip
     """Start serving on the running loop, until `stop`. Raises `ConfigError`."""
-    app = await asyncio.to_thread(create_app, root, user=user, token=token)
+    create = partial(create_app, root, user=user, token=token, anonymous=anonymous)
+    # A thread of its own, as it is not to share the umask of others.
+    with ThreadPoolExecutor(1, thread_name_prefix="xet-endpoint", initializer=own_umask) as starting:
+        app = await asyncio.get_running_loop().run_in_executor(starting, create)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=2.0)
     await runner.setup()
     try:

@@ -36,6 +36,8 @@ WORKERS: Final = web.AppKey("workers", ThreadPoolExecutor)
 CHECKERS: Final = web.AppKey("checkers", ThreadPoolExecutor)
 # The user who runs the endpoint; every name that owns repositories and is not another account belongs to them.
 MAIN_USER: Final = web.AppKey("main_user", str)
+# Whether those without a token see the public repositories.
+OPEN: Final = web.AppKey("open", bool)
 # In Xet tokens of those who have no account; nobody can be called so.
 ANONYMOUS: Final = ""
 log: Final = logging.getLogger("pyxet.server")

@@ -14,7 +14,9 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final, Literal
 from urllib.parse import urlencode
@@ -82,6 +84,14 @@ class Tokens:
         if account.expires is not None and account.expires <= self._clock():
             raise AuthenticationError("this token has expired", status=401)
         return account
+
+    def is_known(self, token: str) -> bool:
+        """Whether it is the token of an account, or a Xet token, and has not ended."""
+        for check in (self.account, partial(self.check, scope="read")):
+            with suppress(AuthenticationError):
+                check(token)
+                return True
+        return False
 
     def mint(self, repo: str, scope: Scope, user: str) -> tuple[str, int]:
         """A Xet token for a repository, and when it ends (Unix seconds)."""

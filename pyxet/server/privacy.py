@@ -1,0 +1,57 @@
+"""An endpoint's directory is for the user who runs it: its folders have mode 0700, its files 0600."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import stat
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+# What an endpoint makes in its directory.
+_OURS: Final = frozenset({
+    "repos", "xorbs", "shards", "secret", "lock", "holder", "index.sqlite", "index.sqlite-wal", "index.sqlite-shm",
+})  # fmt: skip
+_CLONE_FS: Final = 0x200
+_OTHERS: Final = 0o077
+
+
+def make_root(root: Path) -> None:
+    """Make the directory of an endpoint, and close one that is there already to others.
+
+    A directory that holds other things as well keeps its own mode; then what the endpoint has made in it is closed.
+    """
+    root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    found = sorted(os.listdir(root))
+    if _OURS.issuperset(name.removesuffix(".new") for name in found):
+        _close(root)
+    for name in found:
+        path = root / name
+        # A folder that is closed already has been gone through before.
+        if name in _OURS and path.stat().st_mode & _OTHERS:
+            _close(path)
+            for place, folders, files in os.walk(path):
+                for inner in (*folders, *files):
+                    _close(Path(place, inner))
+
+
+def own_umask() -> None:
+    """Give the calling thread, where the system can do that, a umask under which all that it makes is private.
+
+    libgit2 takes the modes of what it makes from the umask, which the threads of a process share: changing that would
+    change what the rest of the program makes. On Linux a thread may stop sharing it. Elsewhere, and in containers that do
+    not allow this, files of git may have wider modes, and the closed folders above keep others out.
+    """
+    if sys.platform == "linux":
+        with suppress(OSError, AttributeError):
+            if ctypes.CDLL(None, use_errno=True).unshare(_CLONE_FS) == 0:
+                os.umask(_OTHERS)
+
+
+def _close(path: Path) -> None:
+    with suppress(PermissionError, FileNotFoundError):
+        found = path.lstat()
+        if found.st_mode & _OTHERS and not stat.S_ISLNK(found.st_mode):
+            path.chmod(stat.S_IMODE(found.st_mode) & ~_OTHERS)
