@@ -69,11 +69,17 @@ async def _serve(
 ) -> None:  # fmt: skip
     stop = asyncio.Event()
     with signals_to(asyncio.get_running_loop(), stop.set, signal.SIGINT, signal.SIGTERM):
-        await _serve_until(stop, session, root, host, port, user, token)
+        await _serve_until(stop, session, root, address, user, token, anonymous)
 
 
 async def _serve_until(
-    stop: asyncio.Event, session: Session, root: Path, host: str, port: int, user: str, token: str
+    stop: asyncio.Event,
+    session: Session,
+    root: Path,
+    address: tuple[str, int],
+    user: str,
+    token: str,
+    anonymous: bool,
 ) -> None:
     running = server()
     runner = await running.start(root, user=user, token=token, address=address, anonymous=anonymous)
