@@ -25,9 +25,13 @@
         │   ├── AlreadyExistsError (FileExistsError)
         │   └── EditConflictError                       one of our paths changed since ``parent_commit``
         ├── BadRequestError       (ValueError)
+        │   ├── FolderInTheWayError (IsADirectoryError) a file should be where a folder is
+        │   └── FileInTheWayError (NotADirectoryError)  a file should be below another file
         ├── RangeNotSatisfiableError
         ├── RateLimitedError
         └── ServerError
+
+`PyxetWarning` (a `UserWarning`) is what pyxet warns with: something that is probably not what the caller meant.
 
 Everything that means "it is not there" is also a ``FileNotFoundError``, and nothing else is: a time-out, a 429 or a
 401 never reads as absence.
@@ -49,6 +53,8 @@ __all__ = [
     "ConnectionFailedError",
     "EditConflictError",
     "EntryNotFoundError",
+    "FileInTheWayError",
+    "FolderInTheWayError",
     "FormatError",
     "GatedRepositoryError",
     "IngestError",
@@ -56,6 +62,7 @@ __all__ = [
     "NotFoundError",
     "NotSupportedError",
     "PartialCommitError",
+    "PyxetWarning",
     "RangeNotSatisfiableError",
     "RateLimitedError",
     "RemoteError",
@@ -71,6 +78,10 @@ __all__ = [
 
 class XetError(Exception):
     """Base of every error raised by pyxet."""
+
+
+class PyxetWarning(UserWarning):
+    """Something happened that is probably not what the caller meant, and that is no error."""
 
 
 class XetURLError(XetError, ValueError):
@@ -264,6 +275,14 @@ class EditConflictError(ConflictError):
 
 class BadRequestError(RemoteError, ValueError):
     """The endpoint did not accept the content of the request."""
+
+
+class FolderInTheWayError(BadRequestError, IsADirectoryError):
+    """A file should be written where there is a folder."""
+
+
+class FileInTheWayError(BadRequestError, NotADirectoryError):
+    """A file should be written below a path that is a file."""
 
 
 class RangeNotSatisfiableError(RemoteError):
