@@ -7,6 +7,7 @@ with pyxet.testing.local_endpoint() as endpoint:
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from pyxet.local import server
@@ -23,6 +24,8 @@ def local_endpoint(
     token: str | None = None,
     *,
     anonymous: bool = True,
+    public_url: str | None = None,
+    allowed_hosts: Iterable[str] = (),
 ) -> LocalEndpoint:
     """A local endpoint with ``.url``, ``.token``, ``.user`` and ``.root``; a context manager, sync and async.
 
@@ -35,13 +38,22 @@ def local_endpoint(
     anonymous:
         Whether those without a token read the public repositories, as on the Hub; otherwise they get nothing but what a
         signed URL gives.
+    public_url:
+        Where clients reach the endpoint if not at ``.url``, for instance through a proxy that ends TLS: absolute URLs in its
+        answers begin with it.
+    allowed_hosts:
+        Names or addresses that the endpoint answers to, beside loopback ones and that of ``public_url``. Requests that
+        were sent to any other host get 421.
 
     Raises
     ------
     ConfigError
-        On entry: the directory cannot be used. At once: the packages of the ``local`` extra are missing.
+        On entry: the directory cannot be used. At once: the packages of the ``local`` extra are missing, the URL or a host is
+        not valid.
     """
-    endpoint: LocalEndpoint = server().LocalEndpoint(root, user, token, anonymous=anonymous)
+    endpoint: LocalEndpoint = server().LocalEndpoint(
+        root, user, token, anonymous=anonymous, public_url=public_url, allowed_hosts=allowed_hosts
+    )
     return endpoint
 
 

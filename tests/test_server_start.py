@@ -98,7 +98,7 @@ def test_open_connections_do_not_hold_up_the_end() -> None:
         host, port = endpoint.url.removeprefix("http://").split(":")
         idle = socket.create_connection((host, int(port)), timeout=60)
         fresh = socket.create_connection((host, int(port)), timeout=60)
-        idle.sendall(b"GET /api/agent-harnesses HTTP/1.1\r\nHost: x\r\n\r\n")
+        idle.sendall(b"GET /api/agent-harnesses HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert idle.recv(12) == b"HTTP/1.1 200"
     with idle, fresh:
         for connection in (idle, fresh):

@@ -257,7 +257,7 @@ def test_a_client_that_goes_away_in_the_middle(root: Path) -> None:
             token = client.token if "xorbs" not in request else client.cas(REPO).token
             length = "" if body is None else "Content-Length: 1200000\r\n"
             with socket.create_connection(place) as connection:
-                head = f"{request} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n{length}\r\n"
+                head = f"{request} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n{length}\r\n"
                 connection.sendall(head.encode() + (body or b""))
                 if body is None:
                     assert connection.recv(10)

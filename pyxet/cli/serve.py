@@ -8,7 +8,10 @@ import secrets
 import shlex
 import signal
 import sys
+from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -16,6 +19,9 @@ from pyxet._platform import signals_to
 from pyxet.cli.command import command
 from pyxet.cli.session import Session
 from pyxet.local import server
+
+# The application runner of the server, which is imported by this command only.
+Start = Callable[[], Awaitable[Any]]
 
 
 @command(
@@ -49,48 +55,63 @@ from pyxet.local import server
     show_default=True,
     help="Whether those without a token read the public repositories.",
 )
+@click.option("--public-url", metavar="URL", help="Where clients reach it, if a proxy or another name is between.")
+@click.option(
+    "--allowed-host",
+    "allowed_hosts",
+    metavar="HOST",
+    multiple=True,
+    help="Name or address that clients may use for it, beside loopback ones. May be given several times.",
+)
 def serve(
-    session: Session, root: str, host: str, port: int, user: str, token: str | None, anonymous: bool
-) -> None:  # fmt: skip
+    session: Session,
+    root: str,
+    host: str,
+    port: int,
+    user: str,
+    token: str | None,
+    anonymous: bool,
+    public_url: str | None,
+    allowed_hosts: tuple[str, ...],
+) -> None:
     """It runs until it is interrupted, or told to end by SIGTERM. The directory is made if it is not there. Its first
     lines say where it listens and how to try it; with --json one line of JSON does.
     """
-    token = token or f"xet_{secrets.token_hex(16)}"
+    started = {"root": str(Path(root).absolute()), "user": user, "token": token or f"xet_{secrets.token_hex(16)}"}
+    start = partial(
+        server().start,
+        Path(started["root"]),
+        user=user,
+        token=started["token"],
+        address=(host, port),
+        anonymous=anonymous,
+        hosts=server().Hosts(public_url, allowed_hosts, host),
+    )
     # This process makes nothing but the store, which is for its user only.
     before = os.umask(0o077)
     try:
-        asyncio.run(_serve(session, Path(root).absolute(), (host, port), user, token, anonymous))
+        asyncio.run(_serve(session, start, started, public_url))
     finally:
         os.umask(before)
 
 
-async def _serve(
-    session: Session, root: Path, address: tuple[str, int], user: str, token: str, anonymous: bool
-) -> None:  # fmt: skip
+async def _serve(session: Session, start: Start, started: dict[str, str], public_url: str | None) -> None:
     stop = asyncio.Event()
     with signals_to(asyncio.get_running_loop(), stop.set, signal.SIGINT, signal.SIGTERM):
-        await _serve_until(stop, session, root, address, user, token, anonymous)
+        runner = await start()
+        try:
+            _tell(session, started | {"url": public_url or server().origin(runner)})
+            await stop.wait()
+        finally:
+            await server().stop(runner)
 
 
-async def _serve_until(
-    stop: asyncio.Event,
-    session: Session,
-    root: Path,
-    address: tuple[str, int],
-    user: str,
-    token: str,
-    anonymous: bool,
-) -> None:
-    running = server()
-    runner = await running.start(root, user=user, token=token, address=address, anonymous=anonymous)
-    try:
-        url = running.origin(runner)
-        if session.json:
-            session.data({"root": str(root), "url": url, "user": user, "token": token})
-        else:
-            session.line(f"serving {root} at {url} for user {user} with token {token}")
-            session.line(f"try it: XET_ENDPOINT={url} XET_USER_TOKEN={shlex.quote(token)} xet repo make {user}/hello")
-        sys.stdout.flush()
-        await stop.wait()
-    finally:
-        await running.stop(runner)
+def _tell(session: Session, started: dict[str, str]) -> None:
+    """The first lines of output."""
+    if session.json:
+        session.data({name: started[name] for name in ("root", "url", "user", "token")})
+    else:
+        root, url, user, token = (started[name] for name in ("root", "url", "user", "token"))
+        session.line(f"serving {root} at {url} for user {user} with token {token}")
+        session.line(f"try it: XET_ENDPOINT={url} XET_USER_TOKEN={shlex.quote(token)} xet repo make {user}/hello")
+    sys.stdout.flush()

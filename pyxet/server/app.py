@@ -18,6 +18,7 @@ from pyxet.server import cas, hub_commit, hub_manage, hub_refs, hub_repos, hub_r
 from pyxet.server.content import ContentStore
 from pyxet.server.git_repository import moved_meanwhile
 from pyxet.server.git_store import GitStore
+from pyxet.server.hosts import HOSTS, Hosts
 from pyxet.server.object_store import is_disk_full
 from pyxet.server.privacy import make_root, own_umask
 from pyxet.server.state import (
@@ -48,7 +49,9 @@ _CHECKERS: Final = max(2, min(8, os.cpu_count() or 1))
 _held: set[int] = set()
 
 
-def create_app(root: Path, *, user: str, token: str, anonymous: bool = True) -> web.Application:
+def create_app(
+    root: Path, *, user: str, token: str, anonymous: bool = True, hosts: Hosts | None = None
+) -> web.Application:
     """The application over ``root``, which is made if needed and locked for this process. Blocks.
 
     Parameters
@@ -59,6 +62,8 @@ def create_app(root: Path, *, user: str, token: str, anonymous: bool = True) -> 
         The account that runs the endpoint and may write everywhere.
     anonymous:
         Whether those without a token read the public repositories; otherwise they get nothing but what a signed URL gives.
+    hosts:
+        The names that it answers to; loopback names if ``None``.
 
     Raises
     ------
@@ -74,6 +79,7 @@ def create_app(root: Path, *, user: str, token: str, anonymous: bool = True) -> 
             opened.callback(_release, _lock(root))
             app[MAIN_USER] = user
             app[OPEN] = anonymous
+            app[HOSTS] = hosts or Hosts()
             app[TOKENS] = Tokens.open(root)
             app[TOKENS].add_account(token, Account(user, "write"))
             app[CONTENT] = ContentStore(root)
@@ -133,6 +139,7 @@ os.register_at_fork(after_in_child=_release_all)
 async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Typed errors as the answers that clients understand."""
     try:
+        request.app[HOSTS].check(request)
         return await handler(request)
     except RemoteError as error:
         if error.code in ("EntryNotFound", "RevisionNotFound") and await _is_gone(request):

@@ -49,6 +49,7 @@ from pyxet.protocol.shard import (
     xorb_entry_size,
 )
 from pyxet.server.content import ContentStore, byte_range
+from pyxet.server.hosts import absolute
 from pyxet.server.ingest import XorbUpload
 from pyxet.server.object_store import is_disk_full
 from pyxet.server.ranges import one_range, send_file_range
@@ -344,8 +345,8 @@ async def _reconstruction(
 
 
 def _signer(request: web.Request) -> Sign:
-    tokens, origin = request.app[TOKENS], str(request.url.origin())
-    return lambda name, spans: f"{origin}/v1/xorbs/default/{name}?{tokens.signed_query(name, spans)}"
+    tokens, base = request.app[TOKENS], absolute(request, "/v1/xorbs/default/")
+    return lambda name, spans: f"{base}{name}?{tokens.signed_query(name, spans)}"
 
 
 def _placed(content: ContentStore, runs: Mapping[Hash, list[tuple[int, int]]]) -> Runs:

@@ -10,6 +10,7 @@ from aiohttp import web
 
 from pyxet.protocol.messages import CommitAuthor, CommitInfo, CreateBranch, CreateTag, Ref, Refs, decode, encode
 from pyxet.server.git_repository import Repository
+from pyxet.server.hosts import next_page
 from pyxet.server.hub_repos import BRANCH, KIND, REPO, REV, timestamp
 from pyxet.server.state import in_worker, json_response, open_repo, query_number, writer_of
 
@@ -98,7 +99,7 @@ async def commits(request: web.Request) -> web.Response:
     headers = {}
     if len(found) > _PAGE:
         found = found[:_PAGE]
-        headers["Link"] = f'<{request.url.update_query(p=start + _PAGE, at=head)}>; rel="next"'
+        headers["Link"] = next_page(request, p=start + _PAGE, at=head)
     return json_response(encode(found), headers=headers)
 
 

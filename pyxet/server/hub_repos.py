@@ -29,6 +29,7 @@ from pyxet.protocol.messages import (
     encode,
 )
 from pyxet.server.git_repository import Repository
+from pyxet.server.hosts import absolute, next_page
 from pyxet.server.state import (
     CONTENT,
     MAIN_USER,
@@ -174,8 +175,7 @@ async def list_repos(request: web.Request) -> web.Response:
     headers = {}
     if len(found) > limit:
         found = found[:limit]
-        following = request.url.update_query(cursor=found[-1].id if by_name else start + limit)
-        headers["Link"] = f'<{following}>; rel="next"'
+        headers["Link"] = next_page(request, cursor=found[-1].id if by_name else start + limit)
     return json_response(encode(found), headers=headers)
 
 
@@ -196,7 +196,7 @@ async def repo_info(request: web.Request) -> web.Response:
 
 def web_url(request: web.Request, repo: RepoId) -> str:
     """The repository's page, as clients parse it."""
-    return f"{request.url.origin()}/{repo.path}"
+    return absolute(request, f"/{repo.path}")
 
 
 def timestamp(seconds: float) -> str:

@@ -11,6 +11,7 @@ from pyxet.protocol.messages import XetToken, encode
 from pyxet.server.content import PIECE, StoredContent
 from pyxet.server.git_objects import Entry
 from pyxet.server.git_repository import Repository
+from pyxet.server.hosts import absolute
 from pyxet.server.hub_repos import KIND, PATH, REPO, REV
 from pyxet.server.ranges import one_range
 from pyxet.server.state import (
@@ -43,7 +44,7 @@ async def xet_token(request: web.Request) -> web.Response:
     account = account_of(request)
     user = account.user if account else ANONYMOUS
     token, expires = request.app[TOKENS].mint(repo.id.path, scope, user)  # type: ignore[arg-type]  # the route admits two
-    url = str(request.url.origin())
+    url = absolute(request, "")
     headers = {"X-Xet-Access-Token": token, "X-Xet-Token-Expiration": str(expires), "X-Xet-Cas-Url": url}
     return json_response(encode(XetToken(access_token=token, exp=expires, cas_url=url)), headers=headers)
 
@@ -65,13 +66,10 @@ async def resolve(request: web.Request) -> web.StreamResponse:
         "Content-Type": "application/octet-stream",
     }
     if stored is not None:
-        origin = request.url.origin()
-        token = f"{origin}/api/{repo.id.kind}/{repo.id.full_name}/xet-read-token/{commit}"
+        token = absolute(request, f"/api/{repo.id.kind}/{repo.id.full_name}/xet-read-token/{commit}")
+        plan = absolute(request, f"/v1/reconstructions/{stored.xet_hash}")
         headers["X-Xet-Hash"] = stored.xet_hash
-        headers["Link"] = (
-            f'<{token}>; rel="xet-auth", '
-            f'<{origin}/v1/reconstructions/{stored.xet_hash}>; rel="xet-reconstruction-info"'
-        )  # fmt: skip
+        headers["Link"] = f'<{token}>; rel="xet-auth", <{plan}>; rel="xet-reconstruction-info"'
     if request.method == "HEAD":
         return web.Response(headers=headers | {"Content-Length": str(entry.size)})
     start, end, status = 0, entry.size, 200

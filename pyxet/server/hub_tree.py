@@ -12,6 +12,7 @@ from pyxet.protocol.messages import LastCommit, LfsInfo, PathsInfo, TreeEntry, d
 from pyxet.server.content import ContentStore
 from pyxet.server.git_objects import Entry
 from pyxet.server.git_repository import Repository
+from pyxet.server.hosts import next_page
 from pyxet.server.hub_repos import KIND, PATH, REPO, REV, timestamp
 from pyxet.server.state import CONTENT, in_worker, json_response, note_shown, open_repo
 
@@ -47,7 +48,7 @@ async def tree(request: web.Request) -> web.Response:
     commit, body, last = await in_worker(request, collect)
     headers = {"X-Repo-Commit": commit}
     if last is not None:
-        headers["Link"] = f'<{request.url.update_query(cursor=last, at=commit)}>; rel="next"'
+        headers["Link"] = next_page(request, cursor=last, at=commit)
     return json_response(body, headers=headers)
 
 

@@ -8,7 +8,7 @@ import secrets
 import shutil
 import tempfile
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
@@ -20,6 +20,7 @@ from aiohttp import web
 
 from pyxet.errors import ConfigError
 from pyxet.server.app import create_app
+from pyxet.server.hosts import Hosts
 from pyxet.server.privacy import own_umask
 from pyxet.server.state import TOKENS
 from pyxet.server.tokens import Account, Scope
@@ -40,6 +41,8 @@ class LocalEndpoint:
         Whether those without a token read the public repositories; otherwise they get nothing but what a signed URL gives.
     host, port:
         Where to listen; port 0 takes a free one.
+    public_url, allowed_hosts:
+        Where clients reach it, and the names that it answers to beside loopback ones: see `Hosts`.
 
     Attributes
     ----------
@@ -49,7 +52,7 @@ class LocalEndpoint:
     Raises
     ------
     ConfigError
-        At the start: the directory, the user's name or the port cannot be used.
+        The public URL or a host is not valid. At the start: the directory, the user's name or the port cannot be used.
     """
 
     def __init__(
@@ -61,12 +64,15 @@ class LocalEndpoint:
         anonymous: bool = True,
         host: str = "127.0.0.1",
         port: int = 0,
+        public_url: str | None = None,
+        allowed_hosts: Iterable[str] = (),
     ) -> None:
         self.user = user
         self.token = token or f"xet_{secrets.token_hex(16)}"
         self._given_root = root
         self._anonymous = anonymous
         self._address = (host, port)
+        self._hosts = Hosts(public_url, allowed_hosts, host)
         self._guard = threading.Lock()
         self._running: _Running | None = None
         self._closed = False
@@ -88,7 +94,12 @@ class LocalEndpoint:
                 raise RuntimeError("this local endpoint has ended")
             if self._running is None:
                 serve = partial(
-                    start, user=self.user, token=self.token, address=self._address, anonymous=self._anonymous
+                    start,
+                    user=self.user,
+                    token=self.token,
+                    address=self._address,
+                    anonymous=self._anonymous,
+                    hosts=self._hosts,
                 )
                 self._running = _Running(self._given_root, serve)
             return self._running
@@ -192,16 +203,23 @@ async def _cancel_others() -> None:
 
 
 def origin(runner: web.AppRunner) -> str:
-    """The URL at which a runner listens."""
+    """The URL at which a runner listens, seen from this machine."""
     host, port = runner.addresses[0][:2]
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 async def start(
-    root: Path, *, user: str, token: str, address: tuple[str, int], anonymous: bool = True
-) -> web.AppRunner:  # fmt: skip
+    root: Path,
+    *,
+    user: str,
+    token: str,
+    address: tuple[str, int],
+    anonymous: bool = True,
+    hosts: Hosts | None = None,
+) -> web.AppRunner:
     """Start serving on the running loop, until `stop`. Raises `ConfigError`."""
-    create = partial(create_app, root, user=user, token=token, anonymous=anonymous)
+    create = partial(create_app, root, user=user, token=token, anonymous=anonymous, hosts=hosts)
     # A thread of its own, as it is not to share the umask of others.
     with ThreadPoolExecutor(1, thread_name_prefix="xet-endpoint", initializer=own_umask) as starting:
         app = await asyncio.get_running_loop().run_in_executor(starting, create)
