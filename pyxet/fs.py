@@ -117,6 +117,7 @@ class XetFS(AsyncXetFileSystem):
     """
 
     info = _Blocking(AsyncXetFileSystem._info)
+    url = _Blocking(AsyncXetFileSystem._url)
     ls = _Blocking(AsyncXetFileSystem._ls)
     find = _Blocking(AsyncXetFileSystem._find)
     scan = _BlockingIterator(AsyncXetFileSystem._scan)

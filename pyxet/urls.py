@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from typing import Final, Literal, get_args
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from pyxet.errors import XetURLError
 from pyxet.types import RepoId, RepoKind
@@ -25,6 +25,11 @@ _KINDS: Final = frozenset(get_args(RepoKind))
 _FORM: Final = "xet://[endpoint:]owner/repo/branch/path"
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,95}\Z")
 _HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?\Z")
+# First parts that are hosts and no owners, as in early URLs of the first pyxet, which had no colon behind the endpoint.
+_IS_HOST = re.compile(
+    r"(?:(?:[\w-]+\.)*(?:huggingface\.co|hf\.co|[\w-]+\.com)|localhost|127\.0\.0\.1)\Z", re.IGNORECASE
+)
+_GONE: Final = "xethub.com"
 _COMMIT = re.compile(r"[0-9a-fA-F]{7,40}\Z")
 _FULL_COMMIT = re.compile(r"[0-9a-f]{40}\Z")
 _POINT_IN_TIME = re.compile(r"(?P<branch>.+)@\{(?P<when>[^{}]+)\}\Z")
@@ -91,6 +96,13 @@ class XetURL:
                     f"{url!r}: a colon is missing after the endpoint; expected xet://{endpoint}:{first}:owner/…"
                 )
             rest = first + slash + tail
+        elif _IS_HOST.match(first):
+            host, form = first.lower(), tail or "owner/repo/branch/path"
+            if host == _GONE:
+                hint = f"what was there moved to the Hugging Face Hub, the default endpoint: xet://{form}"
+            else:
+                hint = f"a colon belongs behind the endpoint: xet://{host}:{form}"
+            raise XetURLError(f"{url!r}: {first!r} is a host, not an owner; {hint}")
         parts = rest.split("/")
         kind: RepoKind = "models"
         if parts[0] in _KINDS:
@@ -180,6 +192,16 @@ def endpoint_url(endpoint: str) -> str:
         raise XetURLError(f"endpoint {endpoint!r}: expected host, host:port, http://… or https://…")
     host = text[1 : text.index("]")] if text.startswith("[") else text.partition(":")[0]
     return f"http://{text}" if host in ("localhost", "127.0.0.1", "::1") else f"https://{text}"
+
+
+def web_address(endpoint: str, url: XetURL, *, is_file: bool = False) -> str:
+    """Where an endpoint shows what a URL names: the content of a file, the page of anything else."""
+    if url.revision is None:
+        # An owner has one page for repositories of all kinds.
+        return f"{endpoint}/{url.repo_id.path if url.repo_id else url.owner or ''}".rstrip("/")
+    repo = replace(url, revision=None, path="").full_path
+    where = f"{'resolve' if is_file else 'tree'}/{quote(url.revision, safe='')}/{quote(url.path)}"
+    return f"{endpoint}/{repo}/{where}".rstrip("/")
 
 
 def endpoint_name(url: str) -> str:

@@ -78,6 +78,7 @@ METHODS = [
     "iter_log",
     "diff",
     "find_ref",
+    "url",
     "fork_repo",
     "duplicate_repo",
     "rename_repo",

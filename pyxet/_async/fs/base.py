@@ -268,6 +268,26 @@ class FileSystemBase(AsyncFileSystem, metaclass=_ConfiguredFromOutside):  # type
             return f"{SCHEME}://{path}"
         return f"{SCHEME}://{endpoint_name(self.endpoint)}:{path}"
 
+    @classmethod
+    def from_url(cls, url: str, **options: Any) -> Self:
+        """The file system for the endpoint that a URL names, or for the default one.
+
+        Parameters
+        ----------
+        url:
+            ``xet://[endpoint:]owner/repo/branch/path``, of which only the endpoint counts.
+        options:
+            Further arguments of the constructor.
+
+        Raises
+        ------
+        XetURLError
+            It is no such URL.
+        """
+        XetURL.parse(url)
+        found: Self = cls(**cls._get_kwargs_from_urls(url) | options)
+        return found
+
     @staticmethod
     def _get_kwargs_from_urls(path: str) -> dict[str, str]:
         """The endpoint that a URL names, as an argument of the constructor."""
@@ -383,11 +403,27 @@ class FileSystemBase(AsyncFileSystem, metaclass=_ConfiguredFromOutside):  # type
     def transaction(self, value: None) -> None:
         """fsspec's own constructor has nothing to set."""
 
-    def start_transaction(self, message: str | None = None, parent_commit: str | None = None) -> Transaction:
-        """Begin a transaction without a block; `end_transaction` commits it, `cancel_transaction` does not."""
-        transaction = Transaction(self, message, parent_commit)
+    def start_transaction(
+        self, message: str | None = None, parent_commit: str | None = None, *, commit_message: str | None = None
+    ) -> Transaction:
+        """Begin a transaction without a block; `end_transaction` commits it, `cancel_transaction` does not.
+
+        Parameters
+        ----------
+        message:
+            Message of the commit; the first pyxet's name of it, ``commit_message``, is understood as well.
+        parent_commit:
+            Commit since which none of the paths may have changed.
+        """
+        if message is not None and commit_message is not None:
+            raise TypeError("message and commit_message are two names of one argument; give one of them")
+        transaction = Transaction(self, message if commit_message is None else commit_message, parent_commit)
         transaction.start()
         return transaction
+
+    def set_commit_message(self, message: str) -> None:
+        """Set the message of the transaction that this thread has open."""
+        self._open_one().set_commit_message(message)
 
     def end_transaction(self) -> None:
         """Commit the transaction that this thread has open."""

@@ -17,7 +17,7 @@ from pyxet._async.runtime.tasks import run_all
 from pyxet.errors import EntryNotFoundError, NotFoundError, NotSupportedError, XetError, XetURLError
 from pyxet.protocol.messages import RepoInfo
 from pyxet.types import RepoId
-from pyxet.urls import XetURL, is_commit_id
+from pyxet.urls import XetURL, is_commit_id, web_address
 
 # What is at a path, and the view it was found in.
 Located: TypeAlias = tuple[View, Found]
@@ -137,6 +137,31 @@ class Listing(FileSystemBase):
             await self._ls_owner(url)
             return _folder_info(url.full_path, "owner")
         return _folder_info(url.full_path, "root")
+
+    @at_home
+    async def _url(self, /, path: str) -> str:
+        """The web address of what is at a path: of the content of a file, of the page of anything else.
+
+        Parameters
+        ----------
+        path:
+            A file, folder, branch, repository or owner.
+
+        Raises
+        ------
+        NotFoundError
+            There is nothing.
+        """
+        url = self.parse(path)
+        repo, revision = url.repo_id, url.revision
+        endpoint = (await self.connect()).endpoint
+        if repo is None or revision is None:
+            await self._info_above(url)
+            return web_address(endpoint, url)
+        view, top = await self._top(url, repo, revision)
+        # The endpoint knows no points in time.
+        shown = replace(url, revision=view.commit) if url.moment is not None else url
+        return web_address(endpoint, shown, is_file=not top.is_folder)
 
     @at_home
     async def _ls(

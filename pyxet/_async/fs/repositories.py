@@ -11,6 +11,7 @@ from pyxet._async.fs.staging import Staging
 from pyxet.errors import (
     AlreadyExistsError,
     ConfigError,
+    NotFoundError,
     NotSupportedError,
     RemoteError,
     RepositoryNotFoundError,
@@ -211,12 +212,44 @@ class Repositories(Staging):
         await client.hub.delete_branch(repo_id, name)
         client.revisions.forget(repo_id)
 
-    async def _branch_exists(self, repo: str, name: str) -> bool:
-        """Whether a repository, which must exist, has a branch."""
-        return name in await self._list_branches(repo)
+    async def _branch_exists(self, repo: str, name: str | None = None) -> bool:
+        """Whether a repository has a branch.
 
-    async def _branch_info(self, repo: str, name: str) -> Info:
-        """A branch: ``name`` (the path), ``branch`` and ``commit``. `RevisionNotFoundError` if there is none."""
+        Parameters
+        ----------
+        repo:
+            Path of the repository, or, without a name, of the branch: ``acme/titanic/main``.
+        name:
+            Name of the branch.
+
+        Raises
+        ------
+        RepositoryNotFoundError
+            There is no such repository. Where only a path is given that is an answer: no.
+        """
+        if name is not None:
+            return name in await self._list_branches(repo)
+        try:
+            await self._branch_info(repo)
+        except NotFoundError:
+            return False
+        return True
+
+    async def _branch_info(self, repo: str, name: str | None = None) -> Info:
+        """A branch: ``name`` (the path), ``branch`` and ``commit``.
+
+        Parameters
+        ----------
+        repo, name:
+            As for `_branch_exists`.
+
+        Raises
+        ------
+        RepositoryNotFoundError, RevisionNotFoundError
+            There is no such repository; it has no such branch.
+        """
+        if name is None:
+            repo, name = self._branch_of(repo)
         for info in await self._list_branches(repo, detail=True):
             if info["branch"] == name:
                 found: Info = info
@@ -263,8 +296,8 @@ class Repositories(Staging):
         Parameters
         ----------
         name:
-            Branch, tag, full reference (``refs/pr/1``), commit id, or point in time; of a branch and a tag of the same
-            name, the branch.
+            Branch, tag, reference (``refs/pr/1``, also without ``refs/``: ``heads/main``), commit id, or point in time.
+            Of a branch and a tag of the same name, the branch.
 
         Returns
         -------
@@ -280,13 +313,13 @@ class Repositories(Staging):
         url, repo_id = self._repo(repo)
         client = await self.connect()
         refs = await client.hub.refs(repo_id)
-        for kind, known in (("branch", refs.branches), ("tag", refs.tags)):
-            for ref in known:
-                if name in (ref.name, ref.ref):
-                    return _named(url, ref.name, kind, ref.target_commit, ref.ref)
-        for ref in (*refs.converts, *refs.pull_requests):
-            if name == ref.ref:
-                return _named(url, ref.ref, "ref", ref.target_commit, ref.ref)
+        named = [("branch", ref, ref.name) for ref in refs.branches] + [("tag", ref, ref.name) for ref in refs.tags]
+        named += [("ref", ref, ref.ref) for ref in (*refs.converts, *refs.pull_requests)]
+        # A branch may be called heads/main, so names go before references without their beginning.
+        for wanted in (name, f"refs/{name}"):
+            for kind, ref, short in named:
+                if wanted in (short, ref.ref):
+                    return _named(url, short, kind, ref.target_commit, ref.ref)
         commit = await client.revisions.commit_of(repo_id, name, 0.0)
         return _named(url, commit, "commit", commit, None)
 
@@ -295,6 +328,13 @@ class Repositories(Staging):
     async def _get_username(self) -> str:
         """The name of the token's user. `AuthenticationError` without a token that is accepted."""
         return (await (await self.connect()).hub.whoami()).name
+
+    def _branch_of(self, path: str) -> tuple[str, str]:
+        """The repository and the name of the branch that a path names."""
+        url = self.parse(path)
+        if url.level != "branch" or url.revision is None:
+            raise XetURLError(f"{path!r} is not the path of a branch; expected owner/repo/branch")
+        return replace(url, revision=None, endpoint=None).full_path, url.revision
 
     def _same_kind(self, repo: RepoId, path: str) -> tuple[XetURL, RepoId]:
         """Where a repository is to go: what it is does not change."""
