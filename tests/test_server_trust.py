@@ -265,7 +265,7 @@ def test_a_sha256_does_not_open_what_is_private(endpoint: LocalEndpoint, client:
     assert guest.commit("thief/repo", public.line("theirs.bin")).status == 200
 
 
-def test_a_xet_token_reads_what_its_user_may_see(endpoint: LocalEndpoint, client: RawClient) -> None:
+def test_a_xet_token_reads_the_content_of_its_repository(endpoint: LocalEndpoint, client: RawClient) -> None:
     client.make_repo("acme/hoard", visibility="private")
     secret = client.upload("acme/hoard", random.Random(6).randbytes(300_000))
     assert client.commit("acme/hoard", secret.line("key.bin")).status == 200
@@ -287,13 +287,26 @@ def test_a_xet_token_reads_what_its_user_may_see(endpoint: LocalEndpoint, client
         return found == {200}
 
     assert [reads(cas, secret) for cas in tokens] == [False] * 3
-    # What was uploaded in this session, with or without a commit.
-    assert [reads(cas, own) for cas in tokens] == [True, True, True]
+    # What was uploaded for it a moment ago, with or without a commit.
+    assert [reads(cas, own) for cas in tokens] == [True, False, False]
     assert reads(client.cas("acme/hoard", "read"), secret)
-    assert reads(client.cas(REPO, "read"), secret)
-    # Whoever has the content may upload it; then they may read it.
+    # Also whoever runs the endpoint uses the token of the repository.
+    assert not reads(client.cas(REPO, "read"), secret)
+    # Whoever has the content may upload it; then their repository has it, too.
     again = guest.upload("visitor/repo", secret.data)
-    assert [reads(cas, again) for cas in tokens] == [True, True, True]
+    assert [reads(cas, again) for cas in tokens] == [True, False, False]
+    assert guest.commit("visitor/repo", again.line("a.bin")).status == 200
+    # The token is the repository's by any name, and nobody's when that has gone or is closed.
+    token = guest.cas("visitor/repo", "read")
+    stranger = RawClient(endpoint).cas("visitor/repo", "read")
+    guest.post("/api/repos/move", {"fromRepo": "visitor/repo", "toRepo": "visitor/new", "type": "model"})
+    assert reads(token, again)
+    assert reads(stranger, again)
+    guest.call("PUT", "/api/models/visitor/new/settings", {"private": True})
+    assert reads(token, again)
+    assert not reads(stranger, again)
+    guest.call("DELETE", "/api/repos/delete", {"name": "new"})
+    assert not reads(token, again)
 
 
 def test_what_a_repository_shows_may_be_read(endpoint: LocalEndpoint, client: RawClient, stored: Content) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, TypeVar
 
 from aiohttp import web
@@ -22,7 +22,7 @@ from pyxet.errors import (
     XetError,
 )
 from pyxet.protocol.constants import MAX_SHARD_BYTES, MAX_XORB_BYTES_READ, MIB
-from pyxet.protocol.hashing import ZERO_HASH, Hash, hash_from_hex, hash_to_hex
+from pyxet.protocol.hashing import Hash, hash_from_hex, hash_to_hex
 from pyxet.protocol.messages import (
     BatchReconstruction,
     ReconstructionV1,
@@ -48,23 +48,21 @@ from pyxet.protocol.shard import (
     write_dedup_shard,
     xorb_entry_size,
 )
+from pyxet.protocol.xorb import XorbInfo
 from pyxet.server.content import ContentStore, byte_range
 from pyxet.server.hosts import absolute
 from pyxet.server.ingest import XorbUpload
 from pyxet.server.object_store import is_disk_full
 from pyxet.server.ranges import one_range, send_file_range
+from pyxet.server.rights import Rights
 from pyxet.server.state import (
     CHECKERS,
     CONTENT,
-    MAIN_USER,
     TOKENS,
-    check_cas,
     in_worker,
     json_response,
     log,
-    sees,
 )
-from pyxet.server.tokens import Claims
 
 _HASH: Final = "{hash:[0-9a-f]{64}}"
 _MAX_XORB_BODY: Final = MAX_XORB_BYTES_READ + MIB
@@ -106,17 +104,25 @@ def takes_signed_url(request: web.Request) -> bool:
 
 async def post_xorb(request: web.Request) -> web.Response:
     """``POST /v1/xorbs/default/{hash}``: to a temporary file while it arrives, then checked and kept."""
-    check_cas(request, "write")
+    rights = Rights(request, "write")
     if (request.content_length or 0) > _MAX_XORB_BODY:
         raise BadRequestError("a xorb has at most 64 MiB", status=413)
     content = request.app[CONTENT]
     upload = await in_worker(request, XorbUpload, content.xorbs)
     try:
         await _receive(request, upload)
-        inserted = await _checked(request, content.keep_xorb, upload, request.match_info["hash"])
+        inserted = await _checked(request, _keep_xorb, content, rights, upload, request.match_info["hash"])
     finally:
         await in_worker(request, upload.close)
     return json_response(encode(XorbInserted(was_inserted=inserted)))
+
+
+def _keep_xorb(content: ContentStore, rights: Rights, upload: XorbUpload, name: str) -> bool:
+    """Keep a xorb; whether it is new, as far as the user may know."""
+    value = hash_from_hex(name)
+    known = content.index.xorb_size(value) is not None and rights.may_use(value)
+    content.keep_xorb(upload, name, rights.user)
+    return not known
 
 
 async def _receive(request: web.Request, upload: XorbUpload) -> None:
@@ -159,20 +165,29 @@ async def get_xorb(request: web.Request) -> web.StreamResponse:
     """``GET /v1/xorbs/default/{hash}``: bytes that the URL is signed for. HEAD needs a token instead."""
     name = request.match_info["hash"]
     content = request.app[CONTENT]
-    start = end = 0
     if request.method == "HEAD":
-        check_cas(request, "read")
-    else:
-        start, end = _signed_range(request)
+        return await _head_xorb(request, name)
+    start, end = _signed_range(request)
     size = await in_worker(request, content.index.xorb_size, hash_from_hex(name))
     if size is None:
         raise EntryNotFoundError(f"xorb {name} is not stored", status=404)
-    if request.method == "HEAD":
-        return web.Response(headers={"Content-Length": str(size)})
     try:
         return await send_file_range(request, content.xorbs.path(name), start, end, size)
     except FileNotFoundError as error:
         raise EntryNotFoundError(f"xorb {name} is not stored any more", status=404) from error
+
+
+async def _head_xorb(request: web.Request, name: str) -> web.Response:
+    rights, index = Rights(request, "read"), request.app[CONTENT].index
+
+    def look() -> int | None:
+        value = hash_from_hex(name)
+        return index.xorb_size(value) if rights.may_use(value) else None
+
+    size = await in_worker(request, look)
+    if size is None:
+        raise EntryNotFoundError(f"xorb {name} is not stored", status=404)
+    return web.Response(headers={"Content-Length": str(size)})
 
 
 def _signed_range(request: web.Request) -> tuple[int, int]:
@@ -186,18 +201,18 @@ def _signed_range(request: web.Request) -> tuple[int, int]:
 
 async def post_shard_v1(request: web.Request) -> web.Response:
     """``POST /v1/shards``: 1 for something new, 0 for nothing."""
-    claims = check_cas(request, "write")
-    new = await _checked(request, request.app[CONTENT].add_shard, await _body(request), claims.repo)
+    rights = Rights(request, "write")
+    new = await _checked(request, _add_shard, request.app[CONTENT], rights, await _body(request))
     return json_response(encode(ShardResultV1(result=int(new))))
 
 
 async def post_shard_v2(request: web.Request) -> web.StreamResponse:
     """``POST /v2/shards``: NDJSON that ends with ``result`` or ``error``; lines on the way keep the connection alive."""
-    claims = check_cas(request, "write")
+    rights = Rights(request, "write")
     data = await _body(request)
     response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
     await response.prepare(request)
-    adding = asyncio.ensure_future(_checked(request, request.app[CONTENT].add_shard, data, claims.repo))
+    adding = asyncio.ensure_future(_checked(request, _add_shard, request.app[CONTENT], rights, data))
     try:
         while not adding.done():
             await response.write(encode(ShardEvent(type="validating", verified=0, total=1)) + b"\n")
@@ -218,28 +233,38 @@ async def post_shard_v2(request: web.Request) -> web.StreamResponse:
     return response
 
 
+def _add_shard(content: ContentStore, rights: Rights, data: bytes) -> bool:
+    return content.add_shard(data, rights.repo, rights.may_use)
+
+
 async def get_chunk(request: web.Request) -> web.Response:
     """``GET /v1/chunks/default/{hash}``: a keyed shard with the xorbs that were uploaded along with the chunk."""
-    check_cas(request, "read")
-    data = await _checked(request, _dedup_shard, request.app[CONTENT], hash_from_hex(request.match_info["hash"]))
+    rights = Rights(request, "read")
+    chunk = hash_from_hex(request.match_info["hash"])
+    data = await _checked(request, _dedup_shard, request.app[CONTENT], rights, chunk)
     if data is None:
         raise EntryNotFoundError("no such chunk is known", status=404)
     return web.Response(body=data, content_type="application/octet-stream")
 
 
-def _dedup_shard(content: ContentStore, chunk: Hash) -> bytes | None:
-    xorbs = content.index.xorbs_near(chunk)
-    if xorbs is None:
-        return None
+def _dedup_shard(content: ContentStore, rights: Rights, chunk: Hash) -> bytes | None:
+    """What the newest shard names that has the chunk in a xorb for this user, or ``None``."""
+    for named in content.index.xorbs_near(chunk):
+        xorbs = [content.stored(value) for value in named if rights.may_use(value)]
+        if any(item.hash == chunk for info in xorbs for item in info.chunks):
+            return _keyed_shard(content, xorbs)
+    return None
+
+
+def _keyed_shard(content: ContentStore, xorbs: Iterable[XorbInfo]) -> bytes:
     entries: list[XorbEntry] = []
     size = EMPTY_SHARD_SIZE + _FOOTER_SIZE
-    for value in xorbs:
-        info = content.stored(value)
+    for info in xorbs:
         size += xorb_entry_size(len(info.chunks))
         if size > MAX_SHARD_BYTES:
             break
         chunks = tuple(ShardChunk(item.hash, item.raw_length) for item in info.chunks)
-        entries.append(XorbEntry(value, chunks, info.size))
+        entries.append(XorbEntry(info.hash, chunks, info.size))
     now = int(time.time())
     return write_dedup_shard(entries, Footer(key=content.query_key, created=now, expires=now + _SHARD_LIFE))
 
@@ -256,7 +281,7 @@ async def get_reconstruction_v2(request: web.Request) -> web.Response:
 
 async def get_reconstructions(request: web.Request) -> web.Response:
     """``GET /v1/reconstructions?file_id=…&file_id=…``: whole files at once. Unknown ones are left out of the answer."""
-    readable = _readable(request, check_cas(request, "read"))
+    rights = Rights(request, "read")
     names = dict.fromkeys(request.query.getall("file_id", []))
     if len(names) > _MAX_BATCH:
         raise BadRequestError(f"at most {_MAX_BATCH:,} files at once", status=400)
@@ -267,7 +292,7 @@ async def get_reconstructions(request: web.Request) -> web.Response:
     content, sign = request.app[CONTENT], _signer(request)
 
     def plan() -> bytes:
-        found = {value: entry for value in values if (entry := content.file(value)) is not None and readable(entry)}
+        found = {value: entry for value in values if (entry := content.file(value)) and rights.may_read(entry)}
         runs = fetch_runs([term for entry in found.values() for term in entry.terms], max_raw=_MAX_RUN)
         return encode(
             BatchReconstruction(
@@ -310,7 +335,7 @@ def _plan_v2(skip: int, terms: list[Term], runs: Runs, sign: Sign) -> bytes:
 
 async def head_file(request: web.Request) -> web.Response:
     """``HEAD /v1/files/{hash}``: the size of a file in its length header."""
-    entry = await _file(request, check_cas(request, "read"))
+    entry = await _file(request)
     return web.Response(headers={"Content-Length": str(entry.size)})
 
 
@@ -325,7 +350,7 @@ async def _reconstruction(
     request: web.Request, form: Callable[[int, list[Term], Runs, Sign], bytes]
 ) -> web.Response:  # fmt: skip
     """The plan for the request's range, trimmed to the chunks that overlap it."""
-    entry = await _file(request, check_cas(request, "read"))
+    entry = await _file(request)
     start, end = 0, entry.size
     if "Range" in request.headers:
         first, last = one_range(request) or (None, None)
@@ -359,34 +384,17 @@ def _placed(content: ContentStore, runs: Mapping[Hash, list[tuple[int, int]]]) -
     }
 
 
-async def _file(request: web.Request, claims: Claims) -> FileEntry:
-    value = hash_from_hex(request.match_info["hash"])
-    readable = _readable(request, claims)
+async def _file(request: web.Request) -> FileEntry:
+    value, rights = hash_from_hex(request.match_info["hash"]), Rights(request, "read")
 
     def look() -> FileEntry | None:
         entry = request.app[CONTENT].file(value)
-        return entry if entry is not None and readable(entry) else None
+        return entry if entry is not None and rights.may_read(entry) else None
 
     entry = await in_worker(request, look)
     if entry is None:
         raise EntryNotFoundError(f"file {request.match_info['hash']} is not stored", status=404)
     return entry
-
-
-def _readable(request: web.Request, claims: Claims) -> Callable[[FileEntry], bool]:
-    """Whether files are for the bearer of a token: the repository it is for holds them, or one that its user sees.
-
-    The function blocks.
-    """
-    index, may_see = request.app[CONTENT].index, sees(request, claims.user)
-
-    def readable(file: FileEntry) -> bool:
-        if file.file_hash == ZERO_HASH or claims.user == request.app[MAIN_USER]:
-            return True
-        holders = index.holders_of_file(file)
-        return claims.repo in holders or any(map(may_see, holders))
-
-    return readable
 
 
 async def _checked(request: web.Request, function: Callable[..., T], *arguments: object) -> T:

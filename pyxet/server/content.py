@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -68,39 +68,56 @@ class ContentStore:
         found = self.index.file_of_content(sha256)
         return StoredContent(hash_to_hex(found[0]), sha256, found[1]) if found else None
 
-    def keep_xorb(self, upload: XorbUpload, name: str) -> bool:
-        """Check an uploaded xorb and keep it under its hash; ``False`` if it was there.
+    def keep_xorb(self, upload: XorbUpload, name: str, user: str) -> None:
+        """Check an uploaded xorb, keep it under its hash unless it is there, and remember who sent it.
 
         Raises
         ------
         BadRequestError, FormatError
             It is damaged, or its content has another hash.
         """
-        if self.index.xorb_size(hash_from_hex(name)) is not None:
-            return False
-        info = upload.finish(name)
-        # Two clients may compress the same chunks differently: what the index says must be about the bytes that stay.
-        with self._keeping:
-            if self.index.xorb_size(info.hash) is not None:
-                return False
-            self.xorbs.keep(upload.descriptor, upload.temporary, name)
-            self.index.add_xorb(info)
-        return True
+        # One that is there is checked all the same: whoever knows just its hash has not sent it.
+        info = upload.check(name)
+        if self.index.xorb_size(info.hash) is None:
+            upload.sync()
+            # Two clients may compress the same chunks differently: what the index says must be about the bytes that stay.
+            with self._keeping:
+                if self.index.xorb_size(info.hash) is None:
+                    self.xorbs.keep(upload.descriptor, upload.temporary, name)
+                    self.index.add_xorb(info)
+        self.index.add_sender(info.hash, user)
 
-    def add_shard(self, data: bytes, repo: str) -> bool:
-        """Check an uploaded shard against the stored xorbs and remember its files; ``False`` if nothing was new.
+    def add_shard(self, data: bytes, repo: str, may_use: Callable[[Hash], bool]) -> bool:
+        """Check an uploaded shard against the stored xorbs and remember its files.
 
         Parameters
         ----------
         repo:
             Path of the repository that the token is for: it holds the files' content from now on.
+        may_use:
+            Whether the shard may name a xorb.
+
+        Returns
+        -------
+        bool
+            Whether there was something new for the repository.
 
         Raises
         ------
         BadRequestError, FormatError
-            It is damaged, names xorbs or chunks that are not stored, or its hashes are not those of the content.
+            It is damaged, names xorbs or chunks that are not stored or not for whoever sent it, or its hashes are not those
+            of the content.
         """
         shard = parse_shard(data)
+        named = list(
+            dict.fromkeys(
+                [entry.xorb_hash for entry in shard.xorbs]
+                + [term.xorb_hash for file in shard.files for term in file.terms]
+            )
+        )
+        for value in named:
+            if not may_use(value):
+                raise _not_stored(value)
         for entry in shard.xorbs:
             self._check_xorb_entry(entry)
         fresh = []
@@ -109,19 +126,14 @@ class ContentStore:
             self._check_file(file)
             if known is None or (file.sha256 is not None and known.sha256 is None):
                 fresh.append(file)
-        if not fresh and not shard.xorbs:
-            self.index.add_holders(map(held_as, shard.files), repo)
-            return False
-        named = list(
-            dict.fromkeys(
-                [entry.xorb_hash for entry in shard.xorbs]
-                + [term.xorb_hash for file in shard.files for term in file.terms]
-            )
-        )
-        self.shards.put(hashlib.sha256(data).hexdigest(), data)
-        self.index.add_files(fresh, named, self._queryable(shard.files, named), repo=repo)
-        self.index.add_holders(map(held_as, shard.files), repo)
-        return True
+        new = any(repo not in self.index.holders(held_as(file)) for file in shard.files)
+        if fresh or shard.xorbs:
+            self.shards.put(hashlib.sha256(data).hexdigest(), data)
+            queryable = self._queryable(shard.files, named)
+        else:
+            queryable = set()
+        self.index.add_files(fresh, named, queryable, held=shard.files, repo=repo)
+        return new or bool(shard.xorbs)
 
     def read(self, name: str, start: int, end: int) -> Iterator[bytes]:
         """Bytes ``start`` to before ``end`` of a file, in pieces of about a mebibyte; `ServerError` if they are damaged."""
@@ -156,7 +168,7 @@ class ContentStore:
         """What a stored xorb holds; `BadRequestError` if it is not stored."""
         info = self.index.xorb(value)
         if info is None:
-            raise BadRequestError(f"xorb {hash_to_hex(value)} is not stored", status=400)
+            raise _not_stored(value)
         return info
 
     def _decode(self, term: Term) -> Iterator[bytes]:
@@ -218,6 +230,10 @@ class ContentStore:
             self.stored(file.terms[0].xorb_hash).chunks[file.terms[0].chunk_start].hash for file in files if file.terms
         }
         return first | {chunk.hash for value in named for chunk in self.stored(value).chunks if is_eligible(chunk.hash)}
+
+
+def _not_stored(xorb: Hash) -> BadRequestError:
+    return BadRequestError(f"xorb {hash_to_hex(xorb)} is not stored", status=400)
 
 
 class _ChunkLengths(dict[Hash, list[int]]):

@@ -10,8 +10,9 @@ import os
 import sqlite3
 import struct
 import threading
+import time
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -21,25 +22,45 @@ from pyxet.protocol.hashing import HASH_SIZE, Hash, hash_to_hex
 from pyxet.protocol.shard import FileEntry, parse_shard, write_upload_shard
 from pyxet.protocol.xorb import XorbChunk, XorbInfo
 
-_VERSION: Final = 1
+_VERSION: Final = 2
 _SCHEMA: Final = """
-CREATE TABLE IF NOT EXISTS xorbs (hash BLOB PRIMARY KEY, size INTEGER NOT NULL, chunks BLOB NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS files (hash BLOB PRIMARY KEY, size INTEGER NOT NULL, entry BLOB NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS contents (sha256 TEXT PRIMARY KEY, file BLOB NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS holders (sha256 TEXT, repo TEXT, PRIMARY KEY (sha256, repo)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS shards (id INTEGER PRIMARY KEY, xorbs BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS chunks (hash BLOB PRIMARY KEY, shard INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE xorbs (hash BLOB PRIMARY KEY, size INTEGER NOT NULL, chunks BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE files (hash BLOB PRIMARY KEY, size INTEGER NOT NULL, entry BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE contents (sha256 TEXT PRIMARY KEY, file BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE holders (sha256 TEXT, repo TEXT, until INTEGER, PRIMARY KEY (sha256, repo)) WITHOUT ROWID;
+CREATE TABLE xorb_holders (xorb BLOB, repo TEXT, PRIMARY KEY (xorb, repo)) WITHOUT ROWID;
+CREATE TABLE senders (xorb BLOB, user TEXT, PRIMARY KEY (xorb, user)) WITHOUT ROWID;
+CREATE TABLE shards (id INTEGER PRIMARY KEY, xorbs BLOB NOT NULL);
+CREATE TABLE chunks (hash BLOB, shard INTEGER, PRIMARY KEY (hash, shard)) WITHOUT ROWID;
 """
+# From the first format, in which a chunk was known of one shard only, and nobody noted who holds or sent a xorb.
+_FROM_1: Final = """
+ALTER TABLE holders ADD COLUMN until INTEGER;
+CREATE TABLE xorb_holders (xorb BLOB, repo TEXT, PRIMARY KEY (xorb, repo)) WITHOUT ROWID;
+CREATE TABLE senders (xorb BLOB, user TEXT, PRIMARY KEY (xorb, user)) WITHOUT ROWID;
+ALTER TABLE chunks RENAME TO chunks_1;
+CREATE TABLE chunks (hash BLOB, shard INTEGER, PRIMARY KEY (hash, shard)) WITHOUT ROWID;
+INSERT INTO chunks SELECT hash, shard FROM chunks_1;
+DROP TABLE chunks_1;
+"""
+# Seconds for which a repository holds what was uploaded for it and is not committed.
+GRACE: Final = 7 * 24 * 3600
+# Shards with a chunk that are looked at for one whose xorbs somebody may use, the newest first.
+_MAX_SHARDS: Final = 32
+# Values of one query.
+_MANY: Final = 500
+_HOLD: Final = "INSERT INTO holders VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET until = max(until, excluded.until)"
 # Of what is cached of xorbs, about 200 bytes a chunk.
 _MAX_CACHED_CHUNKS: Final = 256 * 1024
 _CHUNK = struct.Struct("<32sII")
 
 
 class Index:
-    """Tables of xorbs, files, contents by sha256, and chunks that queries may find."""
+    """Tables of xorbs, files, contents by sha256, chunks that queries may find, and of who holds or has sent what."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
         self._path = path
+        self._clock = clock
         self._local = threading.local()
         self._connections: list[sqlite3.Connection] = []
         self._writer = threading.Lock()
@@ -50,18 +71,28 @@ class Index:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         try:
             (version,) = self._connection().execute("PRAGMA user_version").fetchone()
-            if version not in (0, _VERSION):
+            if version not in (0, 1, _VERSION):
                 raise ConfigError(f"{path} was written by another version of pyxet (format {version}); use that one")
-            with self._write() as writer:
-                for statement in _SCHEMA.split(";\n"):
-                    writer.execute(statement)
-                writer.execute(f"PRAGMA user_version = {_VERSION}")
+            # What is as it should be is not written again: a full disk keeps nobody from reading.
+            if version != _VERSION:
+                self._create(version)
         except sqlite3.DatabaseError as error:
             self.close()
             raise ConfigError(f"{path} cannot be used: {error}") from error
         except BaseException:
             self.close()
             raise
+
+    def _create(self, version: int) -> None:
+        with self._write() as writer:
+            for statement in (_FROM_1 if version else _SCHEMA).split(";\n"):
+                writer.execute(statement)
+            if version:
+                for (entry,) in writer.execute("SELECT entry FROM files"):
+                    file = parse_shard(entry).files[0]
+                    for repo in self.holders_of_file(file):
+                        _hold_xorbs(writer, (term.xorb_hash for term in file.terms), repo)
+            writer.execute(f"PRAGMA user_version = {_VERSION}")
 
     def close(self) -> None:
         """Close all connections."""
@@ -99,52 +130,103 @@ class Index:
         row = self._connection().execute("SELECT size FROM xorbs WHERE hash = ?", (value,)).fetchone()
         return row[0] if row else None
 
+    def add_sender(self, xorb: Hash, user: str) -> None:
+        """Remember who sent a xorb, with all its bytes."""
+        if not self.is_sender(xorb, user):
+            with self._write() as writer:
+                writer.execute("INSERT OR IGNORE INTO senders VALUES (?, ?)", (xorb, user))
+
+    def is_sender(self, xorb: Hash, user: str) -> bool:
+        """Whether a user has sent a xorb."""
+        query = "SELECT 1 FROM senders WHERE xorb = ? AND user = ?"
+        return self._connection().execute(query, (xorb, user)).fetchone() is not None
+
     def add_files(
-        self, files: Iterable[FileEntry], xorbs: Iterable[Hash], queryable: Iterable[Hash], *, repo: str
+        self,
+        files: Iterable[FileEntry],
+        xorbs: Collection[Hash],
+        queryable: Iterable[Hash],
+        *,
+        held: Iterable[FileEntry],
+        repo: str,
     ) -> None:
         """Remember the files of one shard, all of them or none: with the xorbs a query for its chunks should tell.
 
-        ``repo`` is the path of the repository whose token brought the shard, see `holders`.
+        Parameters
+        ----------
+        files:
+            Those that are new; a shard without new ones adds no chunks.
+        held, repo:
+            All files of the shard, and the path of the repository that it came for: it holds them for a while, see `GRACE`.
         """
         with self._write() as writer:
-            cursor = writer.execute("INSERT INTO shards (xorbs) VALUES (?)", (b"".join(xorbs),))
-            shard = cursor.lastrowid
+            shard = None
             for file in files:
+                if shard is None:
+                    shard = _add_shard(writer, xorbs)
                 entry = write_upload_shard([file], [])
                 # One that tells the sha256 takes the place of one that does not.
                 verb = "IGNORE" if file.sha256 is None else "REPLACE"
                 writer.execute(f"INSERT OR {verb} INTO files VALUES (?, ?, ?)", (file.file_hash, file.size, entry))
                 if file.sha256 is not None:
                     writer.execute("INSERT OR IGNORE INTO contents VALUES (?, ?)", (file.sha256, file.file_hash))
-                writer.execute("INSERT OR IGNORE INTO holders VALUES (?, ?)", (held_as(file), repo))
-            writer.executemany("INSERT OR REPLACE INTO chunks VALUES (?, ?)", ((value, shard) for value in queryable))
+            chunks = list(queryable)
+            if chunks:
+                shard = shard or _add_shard(writer, xorbs)
+                writer.executemany("INSERT OR IGNORE INTO chunks VALUES (?, ?)", ((value, shard) for value in chunks))
+            until = int(self._clock()) + GRACE
+            writer.executemany(_HOLD, ((held_as(file), repo, until) for file in held))
+            _hold_xorbs(writer, xorbs, repo)
 
     def add_holders(self, contents: Iterable[str], repo: str) -> None:
-        """Remember that a repository holds contents, given by sha256 or as `held_as` says."""
-        rows = [(sha256, repo) for sha256 in contents if repo not in self.holders(sha256)]
-        if rows:
-            with self._write() as writer:
-                writer.executemany("INSERT OR IGNORE INTO holders VALUES (?, ?)", rows)
+        """Remember that a repository holds contents for good, given by sha256 or as `held_as` says."""
+        wanted = list(dict.fromkeys(contents))
+        known: dict[str, int | None] = {}
+        for at in range(0, len(wanted), _MANY):
+            part = wanted[at : at + _MANY]
+            query = f"SELECT sha256, until FROM holders WHERE repo = ? AND sha256 IN ({','.join('?' * len(part))})"
+            known.update(self._connection().execute(query, (repo, *part)))
+        rows = [sha256 for sha256 in wanted if known.get(sha256, 0) is not None]
+        if not rows:
+            return
+        with self._write() as writer:
+            writer.executemany(_HOLD, ((sha256, repo, None) for sha256 in rows))
+            for sha256 in rows:
+                if sha256 not in known and (file := self.file_of_content(sha256)) is not None:
+                    entry = self.file(file[0])
+                    _hold_xorbs(writer, {term.xorb_hash for term in entry.terms} if entry else (), repo)
 
     def holders(self, sha256: str) -> list[str]:
-        """Paths of the repositories that content was uploaded for or committed to."""
-        rows = self._connection().execute("SELECT repo FROM holders WHERE sha256 = ?", (sha256,))
-        return [repo for (repo,) in rows]
+        """Paths of the repositories that content was committed to, or uploaded for a short while ago."""
+        query = "SELECT repo FROM holders WHERE sha256 = ? AND (until IS NULL OR until > ?)"
+        return [repo for (repo,) in self._connection().execute(query, (sha256, int(self._clock())))]
 
     def holders_of_file(self, file: FileEntry) -> set[str]:
         """Paths of the repositories that hold a file, whatever they know it by."""
         names = {hash_to_hex(file.file_hash), held_as(file)}
         return {repo for name in names for repo in self.holders(name)}
 
+    def holders_of_xorb(self, xorb: Hash) -> list[str]:
+        """Paths of the repositories that hold files of a xorb, or that it was uploaded for."""
+        return [repo for (repo,) in self._connection().execute("SELECT repo FROM xorb_holders WHERE xorb = ?", (xorb,))]
+
     def copy_holder(self, repo: str, other: str) -> None:
         """Remember that another repository holds all that a first one does. This looks at all holders, as it is rare."""
         with self._write() as writer:
-            writer.execute("INSERT OR IGNORE INTO holders SELECT sha256, ? FROM holders WHERE repo = ?", (other, repo))
+            writer.execute(
+                "INSERT INTO holders SELECT sha256, ?, until FROM holders WHERE repo = ? "
+                "ON CONFLICT DO UPDATE SET until = max(until, excluded.until)",
+                (other, repo),
+            )
+            writer.execute(
+                "INSERT OR IGNORE INTO xorb_holders SELECT xorb, ? FROM xorb_holders WHERE repo = ?", (other, repo)
+            )
 
     def forget_holder(self, repo: str) -> None:
         """Forget what a repository held that is not there any more, or not by this name. As slow as `copy_holder`."""
         with self._write() as writer:
             writer.execute("DELETE FROM holders WHERE repo = ?", (repo,))
+            writer.execute("DELETE FROM xorb_holders WHERE repo = ?", (repo,))
 
     def file(self, value: Hash) -> FileEntry | None:
         """How a file is put together."""
@@ -162,14 +244,14 @@ class Index:
         )
         return (row[0], row[1]) if row else None
 
-    def xorbs_near(self, chunk: Hash) -> list[Hash] | None:
-        """The xorbs of the newest shard with this chunk, or ``None`` if queries do not know it."""
-        row = (
-            self._connection()
-            .execute("SELECT s.xorbs FROM chunks c JOIN shards s ON s.id = c.shard WHERE c.hash = ?", (chunk,))
-            .fetchone()
+    def xorbs_near(self, chunk: Hash) -> Iterator[list[Hash]]:
+        """The xorbs of each shard with this chunk, as far as queries know it, the newest first."""
+        rows = self._connection().execute(
+            "SELECT s.xorbs FROM chunks c JOIN shards s ON s.id = c.shard WHERE c.hash = ? ORDER BY s.id DESC LIMIT ?",
+            (chunk, _MAX_SHARDS),
         )
-        return [row[0][at : at + HASH_SIZE] for at in range(0, len(row[0]), HASH_SIZE)] if row else None
+        for (xorbs,) in rows.fetchall():
+            yield [xorbs[at : at + HASH_SIZE] for at in range(0, len(xorbs), HASH_SIZE)]
 
     def _connection(self) -> sqlite3.Connection:
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
@@ -198,6 +280,14 @@ class Index:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
                 raise
+
+
+def _add_shard(writer: sqlite3.Connection, xorbs: Iterable[Hash]) -> int | None:
+    return writer.execute("INSERT INTO shards (xorbs) VALUES (?)", (b"".join(xorbs),)).lastrowid
+
+
+def _hold_xorbs(writer: sqlite3.Connection, xorbs: Iterable[Hash], repo: str) -> None:
+    writer.executemany("INSERT OR IGNORE INTO xorb_holders VALUES (?, ?)", ((xorb, repo) for xorb in xorbs))
 
 
 def held_as(file: FileEntry) -> str:

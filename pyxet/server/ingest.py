@@ -46,8 +46,8 @@ class XorbUpload:
         """Begin to bring to the disk what is written so far."""
         os.fdatasync(self.descriptor)
 
-    def finish(self, name: str) -> XorbInfo:
-        """What has arrived, which is on disk then.
+    def check(self, name: str) -> XorbInfo:
+        """What has arrived.
 
         Raises
         ------
@@ -57,8 +57,11 @@ class XorbUpload:
         info = self._info()
         if hash_to_hex(info.hash) != name:
             raise BadRequestError(f"this xorb's hash is {hash_to_hex(info.hash)}, not {name}", status=400)
-        os.fsync(self.descriptor)
         return info
+
+    def sync(self) -> None:
+        """Bring all of it to the disk."""
+        os.fsync(self.descriptor)
 
     def close(self) -> None:
         """Remove the temporary file, unless it has got another name."""

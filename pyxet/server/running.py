@@ -221,8 +221,11 @@ async def start(
     """Start serving on the running loop, until `stop`. Raises `ConfigError`."""
     create = partial(create_app, root, user=user, token=token, anonymous=anonymous, hosts=hosts)
     # A thread of its own, as it is not to share the umask of others.
-    with ThreadPoolExecutor(1, thread_name_prefix="xet-endpoint", initializer=own_umask) as starting:
+    starting = ThreadPoolExecutor(1, thread_name_prefix="xet-endpoint", initializer=own_umask)
+    try:
         app = await asyncio.get_running_loop().run_in_executor(starting, create)
+    finally:
+        starting.shutdown(wait=False)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=2.0)
     await runner.setup()
     try:

@@ -163,10 +163,7 @@ def sees(request: web.Request, user: str) -> Callable[[str], bool]:
 
 def note_shown(request: web.Request, repo: Repository, contents: Iterable[str]) -> None:
     """What a repository shows to somebody, by sha256, it holds: pointers may have come with a git push. Blocks."""
-    account = account_of(request)
-    if account is None or account.user != request.app[MAIN_USER]:
-        # Who runs the endpoint reads everything anyway.
-        request.app[CONTENT].index.add_holders(contents, repo.id.path)
+    request.app[CONTENT].index.add_holders(contents, repo.id.path)
 
 
 def check_cas(request: web.Request, scope: Scope) -> Claims:

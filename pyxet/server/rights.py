@@ -1,0 +1,82 @@
+"""What the bearer of a Xet token may read and name.
+
+A token reads the content of its repository: what was committed there, and what was uploaded for it a short while ago.
+Chunk queries tell of, and shards may name, xorbs that a repository holds which the user may read, or that the user has sent.
+Of anything else they learn no more than of what is not stored.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Final
+
+from aiohttp import web
+
+from pyxet.errors import RepositoryNotFoundError
+from pyxet.protocol.hashing import ZERO_HASH, Hash
+from pyxet.protocol.shard import FileEntry
+from pyxet.server.state import CONTENT, MAIN_USER, REPOS, check_cas, sees
+from pyxet.server.tokens import Scope
+from pyxet.urls import XetURL
+
+
+class Rights:
+    """Those of the Xet token of one request, which covers ``scope``. All but the making of it blocks.
+
+    Raises
+    ------
+    AuthenticationError, AccessDeniedError
+        As `check_cas`.
+    """
+
+    def __init__(self, request: web.Request, scope: Scope) -> None:
+        claims = check_cas(request, scope)
+        self.user: Final = claims.user
+        self._claimed = claims.repo
+        self._repos = request.app[REPOS]
+        self._index = request.app[CONTENT].index
+        self._runs_it = claims.user == request.app[MAIN_USER]
+        self._sees = sees(request, claims.user)
+        self._seen: dict[str, bool] = {}
+
+    @property
+    def repo(self) -> str:
+        """Path of the token's repository, as it is called now.
+
+        Raises
+        ------
+        RepositoryNotFoundError
+            It is not there any more, or not for this user.
+        """
+        if self._repo is None:
+            raise RepositoryNotFoundError("the token's repository does not exist", status=404, code="RepoNotFound")
+        return self._repo
+
+    @cached_property
+    def _repo(self) -> str | None:
+        claimed = XetURL.parse(self._claimed).repo_id
+        try:
+            current = self._repos.current(claimed).path if claimed is not None else None
+        except RepositoryNotFoundError:
+            return None
+        # It may have become private, or another one of its name, since the token was given.
+        return current if current is not None and self._may_see(current) else None
+
+    def may_read(self, file: FileEntry) -> bool:
+        """Whether the token reads a file's content. Empty content is everybody's."""
+        return file.file_hash == ZERO_HASH or (
+            self._repo is not None and self._repo in self._index.holders_of_file(file)
+        )  # fmt: skip
+
+    def may_use(self, xorb: Hash) -> bool:
+        """Whether the user may know of a xorb, and name it: if it is stored, that is."""
+        return (
+            self._runs_it
+            or self._index.is_sender(xorb, self.user)
+            or any(map(self._may_see, self._index.holders_of_xorb(xorb)))
+        )
+
+    def _may_see(self, repo: str) -> bool:
+        if repo not in self._seen:
+            self._seen[repo] = self._sees(repo)
+        return self._seen[repo]
