@@ -31,7 +31,7 @@ from pyxet.server.content import EMPTY_SHA256, ContentStore
 from pyxet.server.git_objects import LfsPointer, check_path
 from pyxet.server.git_repository import Repository
 from pyxet.server.hub_repos import KIND, REPO, REV, web_url
-from pyxet.server.patterns import Ignored, LfsRules
+from pyxet.server.patterns import MAX_RULES, Ignored, LfsRules
 from pyxet.server.state import (
     CONTENT,
     MAIN_USER,
@@ -66,13 +66,15 @@ async def preupload(request: web.Request) -> web.Response:
 def _modes(repo: Repository, revision: str, asked: Preupload) -> list[PreuploadMode]:
     head = repo.resolve(revision)
 
-    def stored(path: str) -> str:
+    def rules_in(path: str, sent: str | None) -> bytes:
+        # What is about to be uploaded counts before what is there.
+        if sent is not None:
+            return sent.encode(errors="replace")
         entry = repo.entry(head, path)
-        return repo.blob(entry.oid).decode(errors="replace") if entry and not entry.is_folder else ""
+        return repo.blob(entry.oid) if entry and not entry.is_folder and entry.blob_size <= MAX_RULES else b""
 
-    # What is about to be uploaded counts before what is there.
-    rules = LfsRules(stored(".gitattributes") if asked.git_attributes is None else asked.git_attributes)
-    ignored = Ignored(stored(".gitignore") if asked.git_ignore is None else asked.git_ignore)
+    rules = LfsRules(rules_in(".gitattributes", asked.git_attributes))
+    ignored = Ignored(rules_in(".gitignore", asked.git_ignore))
     answer = []
     for file in asked.files:
         there = repo.entry(head, check_path(file.path))

@@ -1,92 +1,165 @@
-"""Patterns of ``.gitignore`` and ``.gitattributes`` (gitignore(5), gitattributes(5))."""
+"""The rules of ``.gitignore`` and ``.gitattributes`` (gitignore(5), gitattributes(5)), read as git reads them."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from functools import lru_cache
-from typing import Final
+from typing import Final, TypeAlias
 
-_PART = re.compile(
-    r"\\(?P<escaped>.)|\[(?P<negated>[!^]?)(?P<set>\]?[^\]]*)\]|(?P<stars>\*+)|(?P<any>\?)|(?P<plain>.)", re.S
-)
-# Long patterns of stars would take a foreign regular expression for ever.
-_MAX_PATTERN: Final = 500
+from pyxet.errors import BadRequestError
+from pyxet.server.wildmatch import MAX_PATTERN, Pattern
+
+# Larger files of rules are ignored, as git ignores those beyond its own bound.
+MAX_RULES: Final = 1024 * 1024
+# Steps of matching that one request may cost, some seconds of a worker. Usual rules and files take a thousandth of it.
+_MAX_STEPS: Final = 300_000_000
+_BLANK: Final = b" \t\r\n"
+_ATTRIBUTE = re.compile(rb"(?P<sign>[-!]?)(?P<name>[A-Za-z0-9_.][-A-Za-z0-9_.]*)(?:=(?P<value>.*))?\Z", re.S)
+_ESCAPE = re.compile(rb"\\(?:(?P<octal>[0-3][0-7]{2})|(?P<letter>[abfnrtv\\\"]))")
+_LETTERS: Final = {b"a": b"\a", b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
+# With an escape that is not known, a quotation mark is a character like any other.
+_QUOTED = re.compile(rb'"(?P<inside>(?:[^"\\]|\\(?:[0-3][0-7]{2}|[abfnrtv\\"]))*+)"', re.S)
+_MACRO: Final = b"[attr]"
+
+# What an attribute is set to: a value, or true, false, or taken back (``None``).
+Value: TypeAlias = bytes | bool | None
+Settings: TypeAlias = list[tuple[bytes, Value]]
 
 
 class Ignored:
     """The rules of a ``.gitignore``: the last pattern that matches decides, ``!`` takes a file back."""
 
-    def __init__(self, text: str) -> None:
-        self._rules = []
-        for line in text.splitlines():
-            pattern = line.rstrip() if not line.endswith("\\ ") else line
-            if pattern and not pattern.startswith("#"):
-                negated = pattern.startswith("!")
-                self._rules.append((_compiled(pattern[negated:], True), negated))
+    def __init__(self, text: bytes) -> None:
+        self._work = _Work()
+        self._rules: list[tuple[Pattern, bool]] = []
+        self._folders: dict[bytes, bool] = {}
+        for line in _lines(text):
+            if line.startswith(b"#"):
+                continue
+            pattern = _without_trailing_spaces(line.removesuffix(b"\r"))
+            negated = pattern.startswith(b"!")
+            if pattern[negated:]:
+                self._rules.append((Pattern(pattern[negated:]), negated))
 
     def __contains__(self, path: str) -> bool:
         """Whether a file is ignored; nothing below an ignored folder can be taken back."""
-        parts = path.split("/")
-        return any(self._decides("/".join(parts[: end + 1]), end < len(parts) - 1) for end in range(len(parts)))
+        if not self._rules:
+            return False
+        whole = _encoded(path)
+        ends = [match.start() for match in re.finditer(b"/", whole)]
+        return any(self._folder(whole[:end]) for end in ends) or self._decides(whole, False)
 
-    def _decides(self, path: str, is_folder: bool) -> bool:
-        subject = f"{path}/" if is_folder else path
-        return next((not negated for rule, negated in reversed(self._rules) if rule.match(subject)), False)
+    def _folder(self, path: bytes) -> bool:
+        if path not in self._folders:
+            self._folders[path] = self._decides(path, True)
+        return self._folders[path]
+
+    def _decides(self, path: bytes, is_folder: bool) -> bool:
+        for pattern, negated in reversed(self._rules):
+            self._work.note(pattern, path)
+            if (is_folder or not pattern.folders_only) and pattern.matches(path):
+                return not negated
+        return False
 
 
 class LfsRules:
     """What a ``.gitattributes`` says of ``filter=lfs``; the last line that matches and speaks of a filter decides."""
 
-    def __init__(self, text: str) -> None:
-        self._rules = []
-        for line in text.splitlines():
-            pattern, *settings = line.split()[:50] or [""]
-            said = next((s for s in reversed(settings) if s.lstrip("-!").partition("=")[0] == "filter"), None)
-            if pattern and not pattern.startswith("#") and said is not None:
-                self._rules.append((_compiled(pattern, False), said == "filter=lfs"))
+    def __init__(self, text: bytes) -> None:
+        self._work = _Work()
+        self._rules: list[tuple[Pattern, Settings]] = []
+        self._macros: dict[bytes, Settings] = {b"binary": [(b"diff", False), (b"merge", False), (b"text", False)]}
+        for line in _lines(text):
+            # Longer ones are ignored by git, too.
+            line = line.lstrip(_BLANK)
+            if not line or line.startswith(b"#") or len(line) > MAX_PATTERN:
+                continue
+            name, rest = _name(line)
+            settings = _settings(rest)
+            if settings is None:
+                continue
+            if name.startswith(_MACRO) and len(name) > len(_MACRO):
+                self._macros[name.removeprefix(_MACRO)] = settings
+            elif not name.startswith(b"!"):
+                self._rules.append((Pattern(name), settings))
 
     def lfs(self, path: str) -> bool | None:
         """Whether a file is LFS, or ``None`` where nothing is said."""
-        return next((lfs for rule, lfs in reversed(self._rules) if rule.match(path)), None)
+        whole = _encoded(path)
+        known: dict[bytes, Value] = {}
+        for pattern, settings in reversed(self._rules):
+            self._work.note(pattern, whole)
+            if not pattern.folders_only and pattern.matches(whole):
+                self._fill(known, settings)
+                if b"filter" in known:
+                    value = known[b"filter"]
+                    return None if value is None else value == b"lfs"
+        return None
+
+    def _fill(self, known: dict[bytes, Value], settings: Settings) -> None:
+        """Note what a line sets, the last word first; an attribute that is a macro brings others with it."""
+        waiting = list(settings)
+        while waiting:
+            name, value = waiting.pop()
+            if name not in known:
+                known[name] = value
+                if value is True:
+                    waiting += self._macros.get(name, [])
 
 
-@lru_cache(maxsize=1000)
-def _compiled(pattern: str, folders: bool) -> re.Pattern[str]:
-    """A pattern as a regular expression for whole paths; those of folders end in a slash if ``folders``."""
-    if len(pattern) > _MAX_PATTERN or pattern.count("*") > 30:
-        return re.compile(r"(?!)")
-    only_folders = pattern.endswith("/")
-    core = pattern.rstrip("/")
-    anchored = "/" in core
-    core = core.lstrip("/")
-    text = "".join(_translated(core)) if anchored else "(?:.*/)?" + "".join(_translated(core))
-    ending = "/" if only_folders else "/?"
-    try:
-        return re.compile(text + (ending if folders else "" if not only_folders else "(?!)") + r"\Z", re.S)
-    except re.error:
-        return re.compile(r"(?!)")
+class _Work:
+    """A bound for what the rules of one request may cost."""
+
+    def __init__(self) -> None:
+        self._steps = 0
+
+    def note(self, pattern: Pattern, path: bytes) -> None:
+        self._steps += pattern.cost(path)
+        if self._steps > _MAX_STEPS:
+            raise BadRequestError(
+                "the patterns of .gitattributes or .gitignore are too many for so many long paths; ask for fewer files at once",
+                status=400,
+            )
 
 
-def _translated(pattern: str) -> Iterator[str]:
-    at = 0
-    while at < len(pattern):
-        if pattern.startswith("**/", at) and (at == 0 or pattern[at - 1] == "/"):
-            yield "(?:.*/)?"
-            at += 3
-            continue
-        if pattern[at:] == "**" and at and pattern[at - 1] == "/":
-            yield ".+"
-            return
-        match = _PART.match(pattern, at)
-        assert match is not None, "the last alternative takes any character"
-        at = match.end()
-        if match["stars"]:
-            yield "[^/]*"
-        elif match["any"]:
-            yield "[^/]"
-        elif match["set"]:
-            inside = match["set"].replace("\\", "\\\\").replace("[", "\\[")
-            yield f"(?!/)[{'^' if match['negated'] else ''}{inside}]"
-        else:
-            yield re.escape(match["escaped"] or match[0])
+def _lines(text: bytes) -> Iterator[bytes]:
+    if len(text) <= MAX_RULES:
+        yield from text.removeprefix(b"\xef\xbb\xbf").split(b"\n")
+
+
+def _encoded(path: str) -> bytes:
+    return path.encode(errors="surrogatepass")
+
+
+def _without_trailing_spaces(line: bytes) -> bytes:
+    """Spaces at the end do not count unless a backslash is before them."""
+    stripped = line.rstrip(b" ")
+    slashes = len(stripped) - len(stripped.rstrip(b"\\"))
+    return stripped + b" " if slashes % 2 and len(stripped) < len(line) else stripped
+
+
+def _name(line: bytes) -> tuple[bytes, bytes]:
+    """The pattern of a line and what follows it. A pattern in quotes may hold blanks and escapes."""
+    quoted = _QUOTED.match(line)
+    if quoted:
+        return _ESCAPE.sub(_unescaped, quoted["inside"]), line[quoted.end() :]
+    name = re.split(rb"[ \t\r\n]", line, maxsplit=1)
+    return name[0], name[1] if len(name) > 1 else b""
+
+
+def _unescaped(match: re.Match[bytes]) -> bytes:
+    if match["octal"]:
+        return bytes([int(match["octal"], 8)])
+    return _LETTERS.get(match["letter"], match["letter"])
+
+
+def _settings(text: bytes) -> Settings | None:
+    """What a line says of attributes; ``None`` if one of them has no valid name, which makes git ignore the line."""
+    found: Settings = []
+    for word in re.findall(rb"[^ \t\r\n]+", text):
+        match = _ATTRIBUTE.match(word)
+        if match is None:
+            return None
+        sign, value = match["sign"], match["value"]
+        found.append((match["name"], {b"-": False, b"!": None}.get(sign, True if value is None else value)))
+    return found
