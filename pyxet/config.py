@@ -63,15 +63,21 @@ class Timeouts:
         From the sent request to the first byte of the answer.
     progress:
         Longest time in which a body moves no byte in either direction.
+    min_speed:
+        Lowest speed of an answer's body, in bytes per second: one that stays below it for ``progress`` seconds of
+        waiting counts as stalled. 0 accepts any speed.
     """
 
     connect: float = 10.0
     response: float = 120.0
     progress: float = 60.0
+    min_speed: float = 1024.0
 
     def __post_init__(self) -> None:
-        if min(self.connect, self.response, self.progress) <= 0:
+        if not min(self.connect, self.response, self.progress) > 0:
             raise ConfigError(f"{self}: time-outs must be positive")
+        if not self.min_speed >= 0:
+            raise ConfigError(f"{self}: min_speed is in bytes per second and must not be negative")
 
 
 def _of_cgroup(controller: str, name: str, *old_names: str) -> list[str]:

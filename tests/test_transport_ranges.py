@@ -111,7 +111,7 @@ async def test_redirects_that_are_not_meant_are_errors() -> None:
         with pytest.raises(RemoteError, match="302"):
             await it.client.hub.whoami()
         it.proxy.rule("GET /round", answer(302, Location="/round"))
-        with pytest.raises(ConnectionFailedError, match="redirects"):
+        with pytest.raises(FormatError, match="redirects"):
             await get(it.client.transport, "/round", redirect=True)
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import time
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
-from typing import Final
+from typing import Any, Final
 
 from pyxet._async.download.windows import Windows
 from pyxet._async.endpoint.hub import Hub, Scope
@@ -26,6 +27,7 @@ from pyxet.errors import (
     ServerError,
     XetError,
 )
+from pyxet.protocol.constants import MIB
 from pyxet.protocol.hashing import Hash, hash_to_hex
 from pyxet.protocol.messages import (
     BatchReconstruction,
@@ -50,6 +52,10 @@ _MAX_PLANS: Final = 256
 _NO_BATCHES: Final = frozenset({405, 414, 431, 501})
 # It may be a file that is missing as well as the route, and an endpoint that fails at a batch may still plan one file.
 _NO_ANSWER: Final = frozenset({400, 404, 422, 500})
+# Longest answers in bytes that make sense. A window of 16 MiB has two thousand terms and as many signed URLs at the most;
+# a shard that says where a chunk is need not be one of the largest there may be.
+_MAX_PLAN: Final = 4 * MIB
+_MAX_QUERY: Final = 16 * MIB
 _PlanKey = tuple[Hash, int, int]
 
 
@@ -107,7 +113,7 @@ class Cas:
         if not self._v1_plans:
             try:
                 answer = await self._call(
-                    "GET", f"/v2/reconstructions/{hash_to_hex(value)}", "read", what, headers=headers
+                    "GET", f"/v2/reconstructions/{hash_to_hex(value)}", "read", what, headers=headers, most=_MAX_PLAN
                 )
                 plan = plan_from_v2(decode(answer.body, ReconstructionV2, what="reconstruction"))
             except RemoteError as error:
@@ -115,7 +121,8 @@ class Cas:
                     raise
         if plan is None:
             # A 404 may have meant the file as well as the route; only if the older route knows the file, it was the route.
-            answer = await self._call("GET", f"/v1/reconstructions/{hash_to_hex(value)}", "read", what, headers=headers)
+            url = f"/v1/reconstructions/{hash_to_hex(value)}"
+            answer = await self._call("GET", url, "read", what, headers=headers, most=_MAX_PLAN)
             self._v1_plans = True
             plan = plan_from_v1(decode(answer.body, ReconstructionV1, what="reconstruction"))
         self._plans[value, start, end] = plan
@@ -139,7 +146,7 @@ class Cas:
         query = "&".join(f"file_id={hash_to_hex(value)}" for value in values)
         what = f"planning the download of {len(values)} files"
         try:
-            answer = await self._call("GET", f"/v1/reconstructions?{query}", "read", what)
+            answer = await self._call("GET", f"/v1/reconstructions?{query}", "read", what, most=_MAX_PLAN)
             return plans_from_batch(decode(answer.body, BatchReconstruction, what="reconstructions"))
         except FormatError:
             return None
@@ -169,9 +176,8 @@ class Cas:
     async def query_chunk(self, value: Hash) -> Shard | None:
         """A shard with this chunk, if the endpoint knows one. Failures count as "no": deduplication is a saving."""
         try:
-            answer = await self._call(
-                "GET", f"/v1/chunks/default/{hash_to_hex(value)}", "write", "asking for a chunk", retry=never
-            )
+            url = f"/v1/chunks/default/{hash_to_hex(value)}"
+            answer = await self._call("GET", url, "write", "asking for a chunk", retry=never, most=_MAX_QUERY)
             return await in_thread(parse_shard, answer.body)
         except (RemoteError, ConnectionFailedError, RequestTimeoutError, FormatError):
             return None
@@ -195,6 +201,8 @@ class Cas:
                     what,
                     body=Body((data,)),
                     check=lambda answer: _check_events(answer.body, what),
+                    most=_MAX_QUERY,
+                    reports=True,
                 )
             except RemoteError as error:
                 if not _is_missing_route(error):
@@ -212,24 +220,15 @@ class Cas:
         scope: Scope,
         what: str,
         *,
-        headers: dict[str, str] | None = None,
-        body: Body | None = None,
         retry: Callable[[BaseException], bool] = is_transient,
-        check: Callable[[Answer], object] = lambda answer: None,
+        **options: Any,
     ) -> Answer:
-        """A request with a token, which is renewed once if the CAS does not accept it."""
+        """A request with a token, which is renewed once if the CAS does not accept it; see `Transport.request`."""
 
         async def send(token: XetToken) -> Answer:
             url = token.cas_url.rstrip("/") + path
             return await self._transport.request(
-                method,
-                url,
-                what=what,
-                bearer=token.access_token,
-                headers=headers,
-                body=body,
-                retry=retry,
-                check=check,
+                method, url, what=what, bearer=token.access_token, retry=retry, **options
             )
 
         token = await self._token(scope)
@@ -265,8 +264,10 @@ def _is_missing_route(error: RemoteError) -> bool:
 
 def _check_events(body: bytes, what: str) -> None:
     """Accept the NDJSON of ``POST /v2/shards``, which must end with a result."""
-    events = [decode(line, ShardEvent, what=what) for line in body.splitlines() if line.strip()]
-    last = events[-1] if events else None
+    last: ShardEvent | None = None
+    for line in io.BytesIO(body):
+        if line.strip():
+            last = decode(line, ShardEvent, what=what)
     if last is None or last.type not in ("result", "error"):
         raise ServerError(f"{what}: the endpoint's answer ends before its result")
     if last.type == "error":

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Literal
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
+from pyxet._async.endpoint.listings import check_commit, check_name, checked_entries, pages
+from pyxet._async.http.addresses import web_address
 from pyxet._async.http.messages import Answer, Body
 from pyxet._async.http.transport import Transport, is_refused
 from pyxet.errors import AlreadyExistsError, ConflictError, FormatError, RevisionNotFoundError
+from pyxet.protocol.constants import MIB
 from pyxet.protocol.messages import (
     CommitAnswer,
     CommitInfo,
@@ -44,6 +47,9 @@ Scope = Literal["read", "write"]
 _MAX_PATHS = 500
 _MAX_PREUPLOAD = 256
 _MAX_DUPLICATES = 500
+# Longest answers in bytes that make sense: a page of a thousand entries, all branches and tags of a repository.
+_MAX_PAGE = 16 * MIB
+_MAX_REFS = 32 * MIB
 _NDJSON = "application/x-ndjson"
 
 
@@ -63,7 +69,9 @@ class Hub:
 
     async def whoami(self) -> WhoAmI:
         """The user of the token."""
-        answer = await self._transport.request("GET", "/api/whoami-v2", what="asking who the token belongs to")
+        answer = await self._transport.request(
+            "GET", "/api/whoami-v2", what="asking who the token belongs to", most=_MAX_PAGE
+        )
         return decode(answer.body, WhoAmI, what="whoami")
 
     async def create_repo(self, repo: RepoId, *, private: bool, exist_ok: bool = False) -> None:
@@ -114,7 +122,8 @@ class Hub:
         place = DuplicateTarget(type=target.singular, name=target.full_name)
         for at in range(0, len(files), _MAX_DUPLICATES):
             body = Body.json(DuplicateFiles(target=place, files=list(files[at : at + _MAX_DUPLICATES])))
-            answer = await self._request("POST", f"{_base(repo)}/lfs-files/duplicate", what=what, body=body)
+            url = f"{_base(repo)}/lfs-files/duplicate"
+            answer = await self._request("POST", url, what=what, body=body, most=_MAX_PAGE)
             failed |= {item.sha256: item.error for item in decode(answer.body, DuplicateFilesAnswer, what=what).failed}
         return failed
 
@@ -123,6 +132,7 @@ class Hub:
         what = f"listing {kind} of {owner}"
         async for answer in self._pages(f"/api/{kind}", what, {"author": owner, "limit": "1000"}):
             for info in decode(answer.body, list[RepoInfo], what=what):
+                check_name(info.id.rpartition("/")[2], what)
                 yield info
 
     async def repo_info(self, repo: RepoId, revision: str | None = None) -> RepoInfo:
@@ -131,12 +141,19 @@ class Hub:
         fields = [("expand", name) for name in ("sha", "lastModified", "createdAt", "private", "author")]
         where = f"{repo}/{revision}" if revision else str(repo)
         answer = await self._request("GET", path, what=f"looking up {where}", params=fields)
-        return decode(answer.body, RepoInfo, what=f"info of {where}")
+        info = decode(answer.body, RepoInfo, what=f"info of {where}")
+        check_commit(info.sha, f"looking up {where}")
+        return info
 
     async def refs(self, repo: RepoId) -> Refs:
         """Branches and tags."""
         what = f"listing branches of {repo}"
-        return decode((await self._request("GET", f"{_base(repo)}/refs", what=what)).body, Refs, what=what)
+        answer = await self._request("GET", f"{_base(repo)}/refs", what=what, most=_MAX_REFS)
+        refs = decode(answer.body, Refs, what=what)
+        for ref in (*refs.branches, *refs.tags):
+            check_name(ref.name, what)
+            check_commit(ref.target_commit, what)
+        return refs
 
     async def branch_head(self, repo: RepoId, branch: str) -> str:
         """The commit that a branch is at now. Raises `RevisionNotFoundError`."""
@@ -173,6 +190,7 @@ class Hub:
         what = f"reading the log of {repo}/{revision}"
         async for answer in self._pages(f"{_base(repo)}/commits/{_part(revision)}", what, {}):
             for info in decode(answer.body, list[CommitInfo], what=what):
+                check_commit(info.id, what)
                 yield _commit(info)
 
     async def tree(
@@ -183,7 +201,8 @@ class Hub:
         url = f"{_base(repo)}/tree/{_part(revision)}" + (f"/{_part(path)}" if path else "")
         query = {"recursive": _flag(recursive), "expand": _flag(expand)}
         async for answer in self._pages(url, what, query):
-            yield TreePage(decode(answer.body, list[TreeEntry], what=what), answer.headers.get("X-Repo-Commit"))
+            entries = checked_entries(decode(answer.body, list[TreeEntry], what=what), what, folder=path)
+            yield TreePage(entries, _commit_of(answer, what))
 
     async def paths_info(
         self, repo: RepoId, revision: str, paths: Sequence[str], *, expand: bool = False
@@ -197,11 +216,12 @@ class Hub:
             else f"looking up paths in {repo}/{revision}"
         )
         for at in range(0, len(paths), _MAX_PATHS):
-            body = Body.json(PathsInfo(paths=list(paths[at : at + _MAX_PATHS]), expand=expand))
+            asked = list(paths[at : at + _MAX_PATHS])
+            body = Body.json(PathsInfo(paths=asked, expand=expand))
             url = f"{_base(repo)}/paths-info/{_part(commit or revision)}"
-            answer = await self._request("POST", url, what=what, body=body)
-            entries += decode(answer.body, list[TreeEntry], what=what)
-            commit = answer.headers.get("X-Repo-Commit")
+            answer = await self._request("POST", url, what=what, body=body, most=_MAX_PAGE)
+            entries += checked_entries(decode(answer.body, list[TreeEntry], what=what), what, paths=asked)
+            commit = _commit_of(answer, what)
         return TreePage(entries, commit)
 
     async def preupload(self, repo: RepoId, branch: str, files: Sequence[PreuploadFile]) -> list[PreuploadMode]:
@@ -210,7 +230,8 @@ class Hub:
         what = f"preparing an upload to {repo}/{branch}"
         for at in range(0, len(files), _MAX_PREUPLOAD):
             body = Body.json(Preupload(files=list(files[at : at + _MAX_PREUPLOAD])))
-            answer = await self._request("POST", f"{_base(repo)}/preupload/{_part(branch)}", what=what, body=body)
+            url = f"{_base(repo)}/preupload/{_part(branch)}"
+            answer = await self._request("POST", url, what=what, body=body, most=_MAX_PAGE)
             modes += decode(answer.body, PreuploadAnswer, what=what).files
         return modes
 
@@ -219,14 +240,20 @@ class Hub:
         what = f"committing to {repo}/{branch}"
         url = f"{_base(repo)}/commit/{_part(branch)}"
         answer = await self._request("POST", url, what=what, body=Body(lines, _NDJSON), retry=is_refused)
-        return decode(answer.body, CommitAnswer, what=what)
+        made = decode(answer.body, CommitAnswer, what=what)
+        check_commit(made.commit_oid, what)
+        return made
 
     async def xet_token(self, repo: RepoId, revision: str, scope: Scope) -> XetToken:
         """A token for the CAS; those of buckets have no revision."""
         what = f"getting a {scope} token for {repo}"
         url = f"{_base(repo)}/xet-{scope}-token" + ("" if repo.kind == "buckets" else f"/{_part(revision)}")
         answer = await self._request("GET", url, what=what)
-        return decode(answer.body, XetToken, what=what)
+        token = decode(answer.body, XetToken, what=what)
+        web_address(token.cas_url, what=what)
+        if not token.access_token.isascii() or not token.access_token.isprintable():
+            raise FormatError(f"{what}: the token that came has a line break or another character that no token has")
+        return token
 
     def read_file(self, file: RemoteFile, start: int, end: int) -> AsyncGenerator[bytes, None]:
         """Bytes ``start`` to before ``end`` of a file over plain HTTP, as it was at its commit."""
@@ -247,23 +274,21 @@ class Hub:
                 raise
             raise AlreadyExistsError(f"{what}: it already exists", status=409) from error
 
-    async def _pages(self, url: str, what: str, query: dict[str, str]) -> AsyncIterator[Answer]:
-        """Pages of a listing, following ``Link`` headers on the endpoint. A page that fails raises: never part of it."""
-        following: str | None = url
-        params: dict[str, str] | None = query
-        while following:
-            answer = await self._request("GET", following, what=what, params=params)
-            yield answer
-            following, params = _next_page(answer), None
+    def _pages(self, url: str, what: str, query: dict[str, str]) -> AsyncGenerator[Answer, None]:
+        """Pages of a listing, see `pages`."""
+        first = f"{url}?{urlencode(query)}" if query else url
+
+        async def ask(page: str) -> Answer:
+            return await self._request("GET", page, what=what, most=_MAX_PAGE)
+
+        return pages(first, ask, what)
 
 
-def _next_page(answer: Answer) -> str | None:
-    link = answer.headers.get("Link", "")
-    for part in link.split(","):
-        target, _, relation = part.partition(";")
-        if 'rel="next"' in relation:
-            return target.strip().strip("<>")
-    return None
+def _commit_of(answer: Answer, what: str) -> str | None:
+    """The commit that an answer is about, where the endpoint tells it."""
+    commit = answer.headers.get("X-Repo-Commit")
+    check_commit(commit, what)
+    return commit
 
 
 def _commit(info: CommitInfo) -> Commit:
@@ -276,9 +301,11 @@ def _commit(info: CommitInfo) -> Commit:
 def parse_date(text: str) -> datetime:
     """A moment as the Hub writes it; `FormatError` if it is none."""
     try:
-        return datetime.fromisoformat(text)
+        moment = datetime.fromisoformat(text)
     except ValueError as error:
-        raise FormatError(f"{text!r} is not a date") from error
+        raise FormatError(f"{text[:80]!r} is not a date") from error
+    # Moments are compared, and one without a time zone would compare with no other.
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _base(repo: RepoId) -> str:

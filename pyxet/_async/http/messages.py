@@ -27,7 +27,8 @@ SLICE: Final = 1024 * 1024
 OVERLOADED: Final = frozenset({429, 503, 504})
 # "not now": the endpoint is busy with this resource.
 _BUSY: Final = frozenset({408, 423, 425})
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)\Z")
+# No file has more bytes than 19 digits tell.
+_CONTENT_RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19}|\*)\Z", re.ASCII | re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -79,15 +80,16 @@ def sliced(pieces: Iterable[bytes | bytearray | memoryview], largest: int = SLIC
 
 def skipped(status: int, headers: Mapping[str, str], at: int, end: int, *, total: int | None, what: str) -> int:
     """Bytes of an answer's body that come before what was asked for: an endpoint may send the whole resource."""
-    if headers.get("Content-Encoding", "identity") != "identity":
-        raise FormatError(f"{what}: the answer is encoded, which was not asked for")
+    check_encoding(headers, what)
     if status == 206:
-        match = _CONTENT_RANGE.match(headers.get("Content-Range", ""))
-        if match is not None:
-            if int(match[1]) != at:
-                raise FormatError(f"{what}: byte {int(match[1]):,} came, {at:,} was asked for")
-            if total is not None and match[3] != "*" and int(match[3]) != total:
-                raise IntegrityError(f"{what}: it has {int(match[3]):,} bytes, {total:,} were expected")
+        text = headers.get("Content-Range", "")
+        match = _CONTENT_RANGE.match(text)
+        if match is None or int(match[2]) < int(match[1]):
+            raise FormatError(f"{what}: the answer is a part, and its Content-Range {text[:100]!r} does not say which")
+        if int(match[1]) != at:
+            raise FormatError(f"{what}: byte {int(match[1]):,} came, {at:,} was asked for")
+        if total is not None and match[3] != "*" and int(match[3]) != total:
+            raise IntegrityError(f"{what}: it has {int(match[3]):,} bytes, {total:,} were expected")
         return 0
     length = headers.get("Content-Length")
     if length is not None and int(length) == end - at:
@@ -95,6 +97,45 @@ def skipped(status: int, headers: Mapping[str, str], at: int, end: int, *, total
     if length is not None and total is not None and int(length) != total:
         raise IntegrityError(f"{what}: it has {int(length):,} bytes, {total:,} were expected")
     return at
+
+
+def check_encoding(headers: Mapping[str, str], what: str) -> None:
+    """Refuse a compressed body: none was asked for, and nothing says what it would become."""
+    encoding = headers.get("Content-Encoding", "identity")
+    if encoding != "identity":
+        raise FormatError(f"{what}: the answer is encoded ({encoding[:40]}), which was not asked for")
+
+
+class SpeedCheck:
+    """Notices a body that comes too slowly: less than the least speed over a span of waiting.
+
+    Only time in which somebody waits for the body counts, so that one who takes his time is no fault of the endpoint.
+
+    Parameters
+    ----------
+    least:
+        Bytes per second.
+    span:
+        Seconds of waiting over which the speed is measured.
+    """
+
+    __slots__ = ("_least", "_moved", "_span", "_waited")
+
+    def __init__(self, least: float, span: float) -> None:
+        self._least = least
+        self._span = span
+        self._moved = 0
+        self._waited = 0.0
+
+    def is_too_slow(self, moved: int, waited: float) -> bool:
+        """Note bytes that came and the seconds of waiting for them; whether that is too slow now."""
+        self._moved += moved
+        self._waited += waited
+        if self._waited < self._span:
+            return False
+        slow = self._moved < self._least * self._waited
+        self._moved, self._waited = 0, 0.0
+        return slow
 
 
 def detail_of(data: bytes | bytearray) -> str | None:
@@ -120,7 +161,8 @@ def retry_after(text: str | None) -> float | None:
     except ValueError:
         try:
             seconds = parsedate_to_datetime(text).timestamp() - time.time()
-        except ValueError:
+        except (ValueError, OverflowError):
+            # Neither, or a moment that no clock shows.
             return None
     return max(0.0, seconds) if math.isfinite(seconds) else None
 

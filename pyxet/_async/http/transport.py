@@ -1,30 +1,34 @@
-"""HTTP: requests and their answers, with retries, time-outs and typed errors. With `sessions` all that knows aiohttp."""
+"""HTTP: requests and their answers, with retries, time-outs and typed errors.
+
+With `sessions` and `failures` all that knows aiohttp.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import os
+import math
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from typing import Final
-from urllib.parse import urljoin
 
 import aiohttp
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
 from yarl import URL
 
+from pyxet._async.http.addresses import web_address
 from pyxet._async.http.concurrency import piece_size
+from pyxet._async.http.failures import error_of, translated
 from pyxet._async.http.limiter import Origin, Visit, metered, pacer_of
 from pyxet._async.http.messages import (
     OVERLOADED,
     SLICE,
     Answer,
     Body,
-    detail_of,
+    SpeedCheck,
+    check_encoding,
     is_busy,
     is_transient,
-    retry_after,
     skipped,
     sliced,
 )
@@ -32,17 +36,25 @@ from pyxet._async.http.sessions import Sessions
 from pyxet._async.runtime.threads import in_thread
 from pyxet.config import Credential, Limits, RetryPolicy, Timeouts
 from pyxet.errors import (
+    ConfigError,
     ConnectionFailedError,
+    FormatError,
     RemoteError,
     RequestTimeoutError,
-    error_from_response,
 )
+from pyxet.protocol.constants import MIB
 
 _SMALL_BODY: Final = 64 * 1024
 # A body of so many slices at the most is summed up and sent without a thread.
 _FEW_SLICES: Final = 256
-_MAX_ERROR_BODY: Final = 64 * 1024
 _MAX_REDIRECTS: Final = 5
+# Bytes that must come between two breaks of a body for the first to be forgotten: what breaks off after each byte
+# would otherwise be continued for ever.
+_HEADWAY: Final = 64 * 1024
+# Longest answer in bytes, where nothing else is said.
+_MAX_ANSWER: Final = MIB
+# Longest time, in seconds, that an endpoint may take over an answer in which it reports what it is doing.
+_LONGEST_WORK: Final = 1800.0
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 # Those after which a request that changes something is still the same request.
 _SAME_REQUEST: Final = frozenset({307, 308})
@@ -55,10 +67,17 @@ Query = Mapping[str, str] | Sequence[tuple[str, str]]
 class StreamAnswer:
     """An answer whose body is still arriving. It is one of the process's requests until it is closed."""
 
-    __slots__ = ("_bandwidth", "_progress", "_response", "_visit", "headers", "status", "what")
+    __slots__ = ("_bandwidth", "_progress", "_response", "_speed", "_visit", "headers", "status", "what")
 
     def __init__(
-        self, response: aiohttp.ClientResponse, visit: Visit, what: str, *, progress: float, bandwidth: int | None
+        self,
+        response: aiohttp.ClientResponse,
+        visit: Visit,
+        what: str,
+        *,
+        progress: float,
+        speed: SpeedCheck,
+        bandwidth: int | None,
     ) -> None:
         self.status = response.status
         self.headers: Mapping[str, str] = response.headers
@@ -66,37 +85,57 @@ class StreamAnswer:
         self._response = response
         self._visit = visit
         self._progress = progress
+        self._speed = speed
         self._bandwidth = bandwidth
 
     async def piece(self) -> bytes:
         """The next piece of the body, as large as it arrived; empty at the end. One that breaks off or stalls raises."""
         content = self._response.content
+        loop = asyncio.get_running_loop()
+        waited = 0.0
         try:
             # What is there already needs no time-out; setting one for every piece would cost more than the piece.
             piece = content.read_nowait()
             while not piece and not content.at_eof():
+                began = loop.time()
                 async with asyncio.timeout(self._progress):
                     piece = await content.readany()
+                waited += loop.time() - began
+            if self._speed.is_too_slow(len(piece), waited):
+                raise TimeoutError
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             if isinstance(error, TimeoutError):
                 self._visit.refused()
-            raise _translated(error, self.what) from error
+            raise translated(error, self.what) from error
         if piece:
             self._visit.size += len(piece)
             if self._bandwidth is not None:
                 await metered(len(piece), self._bandwidth, spent=True)
         return piece
 
-    async def read(self) -> bytes:
-        """The whole body, or what is left of it."""
+    async def read(self, most: int) -> bytes:
+        """The whole body, or what is left of it.
+
+        Raises
+        ------
+        FormatError
+            It has more than ``most`` bytes, or it is compressed.
+        """
+        check_encoding(self.headers, self.what)
         pieces = []
-        while piece := await self.piece():
+        size = self._response.content_length or 0
+        came = 0
+        while size <= most and (piece := await self.piece()):
             pieces.append(piece)
+            came += len(piece)
+            size = max(size, came)
+        if size > most:
+            raise FormatError(f"{self.what}: the answer has more than {most // 1024:,} KiB, which makes no sense here")
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     async def error(self, longest_pause: float) -> RemoteError:
         """The answer as an error. All requests to its origin wait as long as it asks for, if that is not too long."""
-        error = await _error(self._response, self.what, self._progress)
+        error = await error_of(self._response, self.what, self._progress)
         if error.status in OVERLOADED:
             pause = error.retry_after or 0.0
             self._visit.refused(pause if pause <= longest_pause else 0.0)
@@ -152,6 +191,8 @@ class Transport:
         retry: Callable[[BaseException], bool] = is_transient,
         redirect: bool = False,
         check: Callable[[Answer], object] = lambda answer: None,
+        most: int = _MAX_ANSWER,
+        reports: bool = False,
     ) -> Answer:
         """Send a request and read the whole answer, trying again where that may help.
 
@@ -169,19 +210,32 @@ class Transport:
             Whether to follow redirects; a token or a body does not follow to another origin.
         check:
             Raises where an answer of success is an error all the same, so that it is tried again too.
+        most:
+            Longest answer in bytes that makes sense.
+        reports:
+            Whether the endpoint reports what it is doing in the answer: that has no lowest speed, and an end.
 
         Raises
         ------
         RemoteError, ConnectionFailedError, RequestTimeoutError
             The answer has a status of 300 or more, or there is none.
+        FormatError
+            The answer is too long, or redirects to where nobody can go.
         """
 
         async def once() -> Answer:
-            answer = await self._open(method, url, what, bearer, params, headers, body, redirect)
+            speed = SpeedCheck(0, math.inf) if reports else None
             try:
-                whole = Answer(answer.status, answer.headers, await answer.read())
-            finally:
-                answer.close()
+                async with asyncio.timeout(_LONGEST_WORK if reports else None):
+                    answer = await self._open(method, url, what, bearer, params, headers, body, redirect, speed)
+                    try:
+                        whole = Answer(answer.status, answer.headers, await answer.read(most))
+                    finally:
+                        answer.close()
+            except TimeoutError as error:
+                if isinstance(error, RequestTimeoutError):
+                    raise
+                raise RequestTimeoutError(f"{what}: not done after {_LONGEST_WORK:,.0f} s") from None
             check(whole)
             return whole
 
@@ -217,12 +271,13 @@ class Transport:
         FormatError
             The answer is not the range that was asked for.
         """
-        failures = 0
+        failures = headway = 0
         at = start
+        speed = self._speed()
         while at < end:
             try:
                 span = {"Range": f"bytes={at}-{end - 1}"}
-                answer = await self._open("GET", url, what, bearer, None, span, None, redirect)
+                answer = await self._open("GET", url, what, bearer, None, span, None, redirect, speed)
                 try:
                     skip = skipped(answer.status, answer.headers, at, end, total=total, what=what)
                     while at < end and (piece := await answer.piece()):
@@ -232,7 +287,9 @@ class Transport:
                             piece = piece[: end - at]
                         if piece:
                             at += len(piece)
-                            failures = 0
+                            headway += len(piece)
+                            if headway >= _HEADWAY:
+                                failures = headway = 0
                             yield piece
                 finally:
                     answer.close()
@@ -254,20 +311,21 @@ class Transport:
         headers: Mapping[str, str] | None,
         body: Body | None,
         redirect: bool,
+        speed: SpeedCheck | None = None,
     ) -> StreamAnswer:
         """Send a request once, and again to where it is redirected; the answer of success, to be closed."""
-        target = URL(self.endpoint + url if url.startswith("/") else url, encoded=True)
+        target = web_address(self.endpoint + url if url.startswith("/") else url, what=what)
         if params:
             target = target.extend_query(params)
         for _ in range(_MAX_REDIRECTS + 1):
-            answer = await self._send(method, target, what, bearer, headers, body)
+            answer = await self._send(method, target, what, bearer, headers, body, speed)
             if answer.status < 300:
                 return answer
             try:
                 known = _REDIRECTS if method in ("GET", "HEAD") else _SAME_REQUEST
                 if not (redirect and answer.status in known and "Location" in answer.headers):
                     raise await answer.error(self._retry.max_retry_after)
-                here, target = target, URL(urljoin(str(target), answer.headers["Location"]), encoded=True)
+                here, target = target, web_address(answer.headers["Location"], what=what, base=target)
                 if _origin(target) != _origin(here):
                     if body is not None:
                         # What is sent is for the endpoint, like the token.
@@ -275,7 +333,7 @@ class Transport:
                     bearer = ""
             finally:
                 answer.close()
-        raise ConnectionFailedError(f"{what}: more than {_MAX_REDIRECTS} redirects")
+        raise FormatError(f"{what}: more than {_MAX_REDIRECTS} redirects, the last one to {target.with_query(None)}")
 
     async def _send(
         self,
@@ -285,12 +343,15 @@ class Transport:
         bearer: str | None,
         headers: Mapping[str, str] | None,
         body: Body | None,
+        speed: SpeedCheck | None,
     ) -> StreamAnswer:
         """Send a request when it may be sent, and wait for its answer to begin."""
         origin = _origin(url)
         all_headers = dict(headers) if headers else {}
         token = self._credential.token if bearer is None and origin == self._origin else bearer
         if token:
+            if not token.isascii() or not token.isprintable():
+                raise ConfigError(f"{what}: the token has a line break or another character that no token has")
             all_headers["Authorization"] = f"Bearer {token}"
         # What is being done, by the first word: requests that do the same are expected to take the same time.
         visit = await pacer_of(origin).enter(f"{method} {what.partition(' ')[0]}", self._limits.concurrency)
@@ -323,12 +384,22 @@ class Transport:
             if isinstance(error, TimeoutError):
                 visit.refused()
             visit.leave()
-            raise _translated(error, what) from error
+            raise translated(error, what) from error
         except BaseException:
             visit.leave()
             raise
         visit.first_byte()
-        return StreamAnswer(response, visit, what, progress=self._timeouts.progress, bandwidth=self._limits.bandwidth)
+        return StreamAnswer(
+            response,
+            visit,
+            what,
+            progress=self._timeouts.progress,
+            speed=speed or self._speed(),
+            bandwidth=self._limits.bandwidth,
+        )
+
+    def _speed(self) -> SpeedCheck:
+        return SpeedCheck(self._timeouts.min_speed, self._timeouts.progress)
 
     async def _sending(self, body: Body, deadline: asyncio.Timeout) -> AsyncIterator[bytes]:
         """The body in slices of about a mebibyte; each one sent moves the deadline, so only a stall runs into it.
@@ -393,41 +464,3 @@ def _reschedule(deadline: asyncio.Timeout, when: float | None) -> bool:
 
 def _origin(url: URL) -> Origin:
     return url.scheme, url.raw_authority
-
-
-async def _error(response: aiohttp.ClientResponse, what: str, progress: float) -> RemoteError:
-    headers = response.headers
-    detail = headers.get("X-Error-Message")
-    if not detail:
-        data = bytearray()
-        try:
-            async with asyncio.timeout(progress):
-                while len(data) < _MAX_ERROR_BODY and (piece := await response.content.readany()):
-                    data += piece
-            detail = detail_of(data)
-        except (aiohttp.ClientError, TimeoutError, OSError):
-            detail = None
-    return error_from_response(
-        response.status,
-        what=what,
-        code=headers.get("X-Error-Code"),
-        detail=detail,
-        request_id=headers.get("X-Request-Id") or headers.get("X-Amzn-Trace-Id") or headers.get("X-Amz-Cf-Id"),
-        retry_after=retry_after(headers.get("Retry-After")),
-    )
-
-
-def _translated(error: Exception, what: str) -> ConnectionFailedError | RequestTimeoutError:
-    """Foreign errors as ours; the message names the host, never the query string with its signature."""
-    if isinstance(error, aiohttp.ConnectionTimeoutError):
-        return RequestTimeoutError(f"{what}: no connection in time")
-    if isinstance(error, TimeoutError):
-        return RequestTimeoutError(f"{what}: no answer or no progress in time")
-    if isinstance(error, aiohttp.ClientConnectorError):
-        reason = error.os_error
-        text = reason.strerror or str(reason)
-        if text.startswith("Connect call failed") and reason.errno:
-            # asyncio repeats the address instead of saying why.
-            text = os.strerror(reason.errno)
-        return ConnectionFailedError(f"{what}: cannot connect to {error.host}:{error.port} ({text})")
-    return ConnectionFailedError(f"{what}: the connection failed ({type(error).__name__})")

@@ -1,0 +1,121 @@
+"""Listings in pages, and what their entries may be: paths become local names, ids become parts of URLs and file names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from hashlib import blake2b
+from typing import Final
+
+from pyxet._async.http.messages import Answer
+from pyxet.errors import FormatError
+from pyxet.protocol.messages import TreeEntry
+
+# Pages have up to a thousand entries.
+_MAX_PAGES: Final = 100_000
+# Pages in a row that may have nothing on them, as where an endpoint filters after it has cut the pages.
+_MAX_EMPTY: Final = 16
+# What git itself refuses: parts that are empty or lead elsewhere, and its own folder.
+_NO_PATH = re.compile(r"(?:\A|/)(?:\.{0,2}|\.git)(?:/|\Z)|\0", re.IGNORECASE)
+_OBJECT = re.compile(r"(?:[0-9a-f]{40}|[0-9a-f]{64})\Z")
+_DIGEST = re.compile(r"[0-9a-f]{64}\Z")
+
+
+async def pages(first: str, ask: Callable[[str], Awaitable[Answer]], what: str) -> AsyncGenerator[Answer, None]:
+    """Pages of a listing, following ``Link`` headers; a page that fails raises, so there never is part of a listing.
+
+    Parameters
+    ----------
+    first:
+        The URL of the first page; ``ask`` gets it and the following ones.
+    what:
+        What is being done, for error messages.
+
+    Raises
+    ------
+    FormatError
+        The listing does not come to an end: it leads back to a page that was there, or has far too many.
+    """
+    seen: set[bytes] = set()
+    empty = 0
+    following: str | None = first
+    while following is not None:
+        mark = _digest(following.encode(errors="surrogateescape"))
+        if mark in seen or len(seen) > 2 * _MAX_PAGES:
+            raise _endless(what)
+        seen.add(mark)
+        answer = await ask(following)
+        if len(answer.body) > len("[]\n"):
+            empty = 0
+            # Cursors that differ may lead to the same page all the same.
+            mark = _digest(answer.body)
+            if mark in seen:
+                raise _endless(what)
+            seen.add(mark)
+        else:
+            empty += 1
+            if empty > _MAX_EMPTY:
+                raise _endless(what)
+        yield answer
+        following = _next_page(answer)
+
+
+def _digest(data: bytes) -> bytes:
+    return blake2b(data, digest_size=16).digest()
+
+
+def _endless(what: str) -> FormatError:
+    return FormatError(f"{what}: the endpoint's pages do not come to an end; none of them is used")
+
+
+def _next_page(answer: Answer) -> str | None:
+    for part in answer.headers.get("Link", "").split(","):
+        target, _, relation = part.partition(";")
+        if 'rel="next"' in relation:
+            return target.strip().strip("<>")
+    return None
+
+
+def checked_entries(
+    entries: list[TreeEntry], what: str, *, folder: str | None = None, paths: Iterable[str] = ()
+) -> list[TreeEntry]:
+    """The entries, if they are an answer to what was asked for.
+
+    Parameters
+    ----------
+    folder:
+        The folder that was listed, ``""`` for the top; ``None`` where it was single paths.
+    paths:
+        Those.
+
+    Raises
+    ------
+    FormatError
+        A path leads out of what was asked for, or is none; an id is none.
+    """
+    asked = frozenset(paths)
+    start = f"{folder}/" if folder else ""
+    for entry in entries:
+        path = entry.path
+        if _NO_PATH.search(path) or not (path.startswith(start) if folder is not None else path in asked):
+            raise FormatError(f"{what}: the endpoint names the path {path[:200]!r}, which does not belong there")
+        ids_are_good = entry.type == "directory" or _OBJECT.match(entry.oid)
+        if entry.xet_hash is not None:
+            ids_are_good = ids_are_good and _DIGEST.match(entry.xet_hash)
+        if entry.lfs is not None:
+            ids_are_good = ids_are_good and _DIGEST.match(entry.lfs.oid)
+        if not ids_are_good:
+            raise FormatError(f"{what}: the endpoint names no sensible hash for {path[:200]!r}")
+    return entries
+
+
+def check_name(name: str, what: str) -> None:
+    """Refuse names of repositories, branches and tags that would lead elsewhere as a part of a path."""
+    if name in ("", ".", "..") or not name.isprintable():
+        raise FormatError(f"{what}: the endpoint names {name[:100]!r}, which is no name")
+
+
+def check_commit(commit: str | None, what: str) -> None:
+    """Refuse what is no commit id; ``None`` where the endpoint does not tell it."""
+    if commit is not None and not _OBJECT.match(commit):
+        raise FormatError(f"{what}: the endpoint names the commit {commit[:80]!r}, which is none")
