@@ -74,7 +74,7 @@ class Timeouts:
     min_speed: float = 1024.0
 
     def __post_init__(self) -> None:
-        if not min(self.connect, self.response, self.progress) > 0:
+        if not all(seconds > 0 for seconds in (self.connect, self.response, self.progress)):
             raise ConfigError(f"{self}: time-outs must be positive")
         if not self.min_speed >= 0:
             raise ConfigError(f"{self}: min_speed is in bytes per second and must not be negative")

@@ -102,7 +102,7 @@ def test_content_in_memory_is_there_once() -> None:
     chunk = FileChunk(0, bytes(MIB), b"")
     tracemalloc.start()
     try:
-        target = _Target(10, size - 10)
+        target = _Target("a.bin", 10, size - 10)
         for at in range(0, size, MIB):
             target.take([chunk._replace(offset=at)], None)
         found = target.whole()

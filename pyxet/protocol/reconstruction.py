@@ -10,9 +10,10 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Final
 
 from pyxet.errors import FormatError
-from pyxet.protocol.constants import CHUNK_HEADER_SIZE, MAX_CHUNK, MAX_XORB_BYTES_READ, MAX_XORB_CHUNKS
+from pyxet.protocol.constants import CHUNK_HEADER_SIZE, MAX_CHUNK, MAX_XORB_BYTES_READ, MAX_XORB_CHUNKS, MIB
 from pyxet.protocol.hashing import Hash, hash_from_hex
 from pyxet.protocol.messages import (
     BatchReconstruction,
@@ -24,6 +25,14 @@ from pyxet.protocol.messages import (
 )
 from pyxet.protocol.shard import Term
 from pyxet.protocol.xorb import MAX_PAYLOAD
+
+# Chunks have 8 KiB at least, but for the last one of a file. Others may have cut their files in other ways.
+_LEAST_CHUNK: Final = 256
+
+
+def most_decoded(length: int) -> int:
+    """Bytes that the fetches for a range may have, encoded or decoded: a plan may fetch some that its terms do not use."""
+    return 2 * length + 2 * MIB
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +76,26 @@ class Plan:
     def raw_length(self) -> int:
         """Bytes that the terms decode to, the skipped ones included."""
         return sum(part.term.raw_length for part in self.terms)
+
+    def check_length(self, length: int) -> None:
+        """Refuse a plan that brings much more than the ``length`` bytes it was asked for, before any of that is fetched.
+
+        Raises
+        ------
+        FormatError
+            It has more content than whole chunks at both ends explain, fetches more than `most_decoded`, or is made of
+            far too many chunks.
+        """
+        raw = self.raw_length
+        if raw > length + 2 * MAX_CHUNK:
+            raise FormatError(f"reconstruction: a plan of {raw:,} bytes for a range of {length:,}")
+        most = most_decoded(length)
+        fetched = sum(fetch.byte_end - fetch.byte_start for fetch in {part.fetch for part in self.terms})
+        chunks = sum(part.term.chunk_end - part.term.chunk_start for part in self.terms)
+        if fetched > most or chunks > most // _LEAST_CHUNK:
+            raise FormatError(
+                f"reconstruction: a plan that fetches {fetched:,} bytes in {chunks:,} chunks for a range of {length:,}"
+            )
 
 
 def plan_from_v1(message: ReconstructionV1) -> Plan:

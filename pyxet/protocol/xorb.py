@@ -202,6 +202,19 @@ class DecodedChunk(NamedTuple):
     size: int
 
 
+class Room:
+    """Bytes that several decoders may produce together. A few hundred bytes decode to 128 KiB."""
+
+    def __init__(self, amount: int) -> None:
+        self._left = amount
+
+    def take(self, amount: int) -> None:
+        """Note what is about to be decoded; `FormatError` where that is too much."""
+        self._left -= amount
+        if self._left < 0:
+            raise FormatError("xorb: it decodes to much more than was asked for")
+
+
 class ChunkDecoder:
     """Decodes serialized chunks from pieces of any size, as they arrive from the network.
 
@@ -213,10 +226,13 @@ class ChunkDecoder:
     max_chunks:
         How many chunks the stream may hold. A few hundred bytes decode to 128 KiB, so who knows how many chunks were
         asked for should say it, rather than decode whatever comes.
+    room:
+        How much it may decode, with others that have the same room.
     """
 
-    def __init__(self, max_chunks: int | None = None) -> None:
+    def __init__(self, max_chunks: int | None = None, room: Room | None = None) -> None:
         self._left = max_chunks
+        self._room = room
         self._pending = bytearray()
         # Serialized bytes of the chunk in `_pending`, as far as they are known.
         self._needed = CHUNK_HEADER_SIZE
@@ -278,6 +294,8 @@ class ChunkDecoder:
             raise FormatError(error.what, offset=self._offset) from error
 
     def _decode(self, chunk: memoryview, header: ChunkHeader) -> DecodedChunk:
+        if self._room is not None:
+            self._room.take(header.raw_length)
         raw = _decode_payload(chunk, 0, header, self._offset)
         self._offset += len(chunk)
         if self._left is not None:

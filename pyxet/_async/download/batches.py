@@ -8,6 +8,7 @@ requests: a file that it does not bring, verified, is read on its own, and that 
 from __future__ import annotations
 
 import asyncio
+import errno
 import fcntl
 import itertools
 import os
@@ -451,13 +452,15 @@ def _place_one(target: Path, file: RemoteFile, content: bytes) -> None:
     download, and goes with the next one.
     """
     start = leftovers.prefix(target.name)
-    part = target.with_name(f"{start}{(file.xet_hash or '')[:16]}.{os.getpid()}-{id(content):x}.part")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+    part = target.with_name(leftovers.private_name(start, file.xet_hash or ""))
     try:
-        descriptor = os.open(part, flags, 0o666)
+        descriptor = leftovers.open_part(part, new=True)
     except FileNotFoundError:
+        leftovers.check_names(target)
         target.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(part, flags, 0o666)
+        descriptor = leftovers.open_part(part, new=True)
+    if descriptor is None:
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(part))
     try:
         # Locked, as it would be removed by whoever finishes a download of this name meanwhile.
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

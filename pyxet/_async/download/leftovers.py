@@ -6,10 +6,12 @@ listing it after each of ten thousand files would read it ten thousand times.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import os
 import re
+import stat
 import threading
 from collections import OrderedDict
 from contextlib import suppress
@@ -18,8 +20,9 @@ from typing import Final
 
 from pyxet._platform import after_fork
 
-# Longest file name, in bytes, less what is put around it: two dots, 16 digits, process and object, ".part.journal".
-_MAX_NAME: Final = 255 - 64
+# What is put around a file name, in bytes: two dots, 16 digits, process and number, ".part.journal".
+_AROUND: Final = 64
+_MAX_NAME: Final = 255 - _AROUND
 _MAX_FOLDERS: Final = 1024
 _PART = re.compile(r"(\..+\.)[0-9a-f]{16}(?:\.\d+-[0-9a-f]+)?\.part\Z", re.DOTALL)
 
@@ -34,6 +37,56 @@ def _after_fork() -> None:
 
 
 after_fork(_after_fork)
+
+
+def check_names(target: Path) -> None:
+    """Refuse a path that cannot be made, before anything is made for it.
+
+    Raises
+    ------
+    OSError
+        One of its names is too long for the folder that it would be in, or it is too long as a whole.
+    """
+    there = next((folder for folder in target.parents if folder.is_dir()), target.parent)
+    try:
+        longest, whole = os.pathconf(there, "PC_NAME_MAX"), os.pathconf(there, "PC_PATH_MAX")
+    except (AttributeError, ValueError, OSError):
+        longest, whole = 255, 4096
+    names = map(os.fsencode, target.parts[len(there.parts) :])
+    if any(len(name) > longest for name in names) or len(os.fsencode(target)) + _AROUND >= whole:
+        raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), str(target))
+
+
+def private_name(start: str, value: str) -> str:
+    """A name for an unfinished download that no other one has, and nobody can foresee."""
+    return f"{start}{value[:16]}.{os.getpid()}-{os.urandom(8).hex()}.part"
+
+
+def open_part(path: Path, *, append: bool = False, new: bool = False) -> int | None:
+    """Open an unfinished download or its journal, or make it; a descriptor, or ``None`` where it is not ours to write to.
+
+    What has the name may be a link that somebody made in a folder which others may write to: it would lead the content
+    of the download, or worse its emptying, to another file.
+
+    Parameters
+    ----------
+    append:
+        Whether each write goes to the end.
+    new:
+        Whether it must not be there yet.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        descriptor = os.open(path, flags | (os.O_APPEND if append else 0) | (os.O_EXCL if new else 0), 0o666)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.EEXIST):
+            return None
+        raise
+    found = os.fstat(descriptor)
+    if stat.S_ISREG(found.st_mode) and found.st_nlink <= 1:
+        return descriptor
+    os.close(descriptor)
+    return None
 
 
 def prefix(name: str) -> str:
@@ -78,7 +131,9 @@ def _listed(folder: Path) -> dict[str, set[Path]]:
 
 
 def _remove(part: Path) -> None:
-    descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    descriptor = open_part(part)
+    if descriptor is None:
+        return
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         part.unlink()

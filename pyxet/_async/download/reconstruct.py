@@ -11,7 +11,7 @@ import asyncio
 import hashlib
 import io
 import itertools
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
 from functools import partial
 from typing import Final
@@ -32,8 +32,8 @@ from pyxet.errors import (
 )
 from pyxet.protocol.constants import MIB
 from pyxet.protocol.hashing import Buffer, FileHasher, Hash, chunk_hash, hash_from_hex, hash_to_hex
-from pyxet.protocol.reconstruction import FetchRange, Plan, coalesce_ranges
-from pyxet.protocol.xorb import ChunkDecoder
+from pyxet.protocol.reconstruction import FetchRange, Plan, coalesce_ranges, most_decoded
+from pyxet.protocol.xorb import ChunkDecoder, Room
 from pyxet.types import RemoteFile
 
 WINDOW: Final = 16 * MIB
@@ -67,7 +67,7 @@ class Downloader:
         if end - start <= _RUN:
             async with aclosing(self.stream(file, start, end)) as pieces:
                 return b"".join([piece async for piece in pieces])
-        target = _Target(start, end)
+        target = _Target(file.full_path, start, end)
         try:
             if file.xet_hash is None:
                 async with aclosing(self.stream(file, start, end)) as pieces:
@@ -171,7 +171,9 @@ class Downloader:
             on_discard=Lease.release,
             ahead=lambda span: READ_MEMORY.has_room(span[1] - span[0], room),
         ) as results:
+            spans = _spans(start, end)
             async for lease in results:
+                _, reach = next(spans)
                 try:
                     lease.take()
                     fresh = [chunk for chunk in lease.chunks if chunk.end > position and chunk.offset < end]
@@ -179,13 +181,16 @@ class Downloader:
                         if chunk.offset != position and (number or position != start or chunk.offset > start):
                             raise IntegrityError(f"{file.full_path}: the plan leaves a gap at byte {position:,}")
                         position = chunk.end
+                    if position < reach:
+                        # At once: the rest of a file may be as long as the endpoint likes to say.
+                        raise IntegrityError(f"{file.full_path}: {position:,} bytes came, {end:,} were expected")
                     if lend:
                         lease.release()
                     if fresh:
                         yield fresh
                 finally:
                     lease.release()
-        if position < end or (end == file.size and position != end):
+        if end == file.size and position != end:
             raise IntegrityError(f"{file.full_path}: {position:,} bytes came, {end:,} were expected")
 
     async def _window(self, cas: Cas, value: Hash, start: int, end: int, verify: bool) -> list[FileChunk]:
@@ -193,8 +198,9 @@ class Downloader:
         for attempt in range(_MAX_PLANS):
             try:
                 plan = await cas.reconstruction(value, start, end)
+                plan.check_length(end - start)
                 try:
-                    return await self._execute(cas, plan, start, verify)
+                    return await self._execute(cas, plan, start, end - start, verify)
                 except UrlExpiredError as error:
                     cas.forget_plan(value, start, end, plan)
                     if attempt == _MAX_PLANS - 1:
@@ -208,13 +214,14 @@ class Downloader:
                 raise
         raise AssertionError("unreachable: the last attempt returns or raises")
 
-    async def _execute(self, cas: Cas, plan: Plan, start: int, verify: bool) -> list[FileChunk]:
+    async def _execute(self, cas: Cas, plan: Plan, start: int, length: int, verify: bool) -> list[FileChunk]:
         fetches = list(dict.fromkeys(part.fetch for part in plan.terms))
+        room = Room(most_decoded(length))
         decoded = dict(
             zip(
                 fetches,
                 await run_all(
-                    (partial(self._fetch, cas, fetch, verify) for fetch in fetches),
+                    (partial(self._fetch, cas, fetch, room, verify) for fetch in fetches),
                     limit=_RANGES_AT_ONCE,
                 ),
                 strict=True,
@@ -232,9 +239,9 @@ class Downloader:
                 offset += len(data)
         return chunks
 
-    async def _fetch(self, cas: Cas, fetch: FetchRange, verify: bool) -> list[tuple[Buffer, Hash]]:
+    async def _fetch(self, cas: Cas, fetch: FetchRange, room: Room, verify: bool) -> list[tuple[Buffer, Hash]]:
         """The chunks of one fetch, decoded while the next bytes arrive."""
-        decoder = ChunkDecoder(fetch.chunk_end - fetch.chunk_start)
+        decoder = ChunkDecoder(fetch.chunk_end - fetch.chunk_start, room)
         chunks: list[tuple[Buffer, Hash]] = []
         run: list[bytes] = []
         size = 0
@@ -299,10 +306,10 @@ class Downloader:
             raise IntegrityError(f"{file.full_path}: what came is not what its repository names ({expected})")
 
 
-def _spans(start: int, end: int) -> list[tuple[int, int]]:
+def _spans(start: int, end: int) -> Iterator[tuple[int, int]]:
     """A range in windows; they begin at multiples of their size, so that readers of one file share them."""
-    cuts = [start, *range((start // WINDOW + 1) * WINDOW, end, WINDOW), end]
-    return list(itertools.pairwise(cuts))
+    # Made as they are needed: an endpoint may say of a file that it has any number of bytes.
+    return itertools.pairwise(itertools.chain([start], range((start // WINDOW + 1) * WINDOW, end, WINDOW), [end]))
 
 
 def check_hash(file: RemoteFile, hasher: FileHasher) -> None:
@@ -331,13 +338,26 @@ class _Target:
     Pieces in a list, and then joined, would need twice the memory, and the pages of each half their first touch. Zeros
     fresh from the system are not touched before they are written to; `io.BytesIO` takes them without a copy, lets them
     be written to, and hands them out as the bytes they are without another one.
+
+    It is allocated when the first content is there: what an endpoint says of a file's size alone costs nothing.
     """
 
-    def __init__(self, start: int, end: int) -> None:
+    def __init__(self, name: str, start: int, end: int) -> None:
+        self._name = name
         self._start, self._end = start, end
-        self._bytes = io.BytesIO(bytes(end - start))
-        self._view = self._bytes.getbuffer()
+        self._bytes: io.BytesIO | None = None
+        self._view = memoryview(b"")
         self._at = 0
+
+    def _allocate(self) -> None:
+        size = self._end - self._start
+        try:
+            self._bytes = io.BytesIO(bytes(size))
+        except (MemoryError, OverflowError):
+            raise MemoryError(
+                f"{self._name}: {size:,} bytes do not fit into memory; read ranges or an open file, or download it"
+            ) from None
+        self._view = self._bytes.getbuffer()
 
     def take(self, chunks: Sequence[FileChunk], hasher: FileHasher | None) -> None:
         """Append the part of some chunks that lies in the range, and add all of them to the file's hash."""
@@ -346,7 +366,9 @@ class _Target:
         self.append([_cut(chunk, self._start, self._end) for chunk in chunks])
 
     def append(self, pieces: Sequence[Buffer]) -> None:
-        """Append pieces; `ValueError` if they do not fit."""
+        """Append pieces; `ValueError` if they do not fit, `MemoryError` if the whole content would not."""
+        if self._bytes is None:
+            self._allocate()
         for piece in pieces:
             self._view[self._at : self._at + len(piece)] = piece
             self._at += len(piece)
@@ -354,13 +376,15 @@ class _Target:
     def whole(self) -> bytes:
         """The content, once all of it is there."""
         assert self._at == self._end - self._start, "chunks cover the range, or an error was raised"
+        assert self._bytes is not None
         self._view.release()
         return self._bytes.getvalue()
 
     def close(self) -> None:
         """Let go of the memory, so that a traceback does not keep it."""
         self._view.release()
-        self._bytes.close()
+        if self._bytes is not None:
+            self._bytes.close()
 
 
 def _cut(chunk: FileChunk, start: int, end: int) -> Buffer:

@@ -21,6 +21,7 @@ from pyxet._async.download.reconstruct import Downloader, check_hash
 from pyxet._async.download.windows import FileChunk
 from pyxet._async.runtime.threads import to_end
 from pyxet.errors import FormatError, IntegrityError, NotSupportedError
+from pyxet.protocol.constants import MAX_CHUNK
 from pyxet.protocol.hashing import Buffer, FileHasher, Hash, chunk_hash
 from pyxet.types import RemoteFile
 
@@ -43,16 +44,22 @@ class _Part:
         self._name = leftovers.prefix(target.name)
         self._at = 0
         self._good = 0
-        name = f"{self._name}{(file.xet_hash or file.sha256 or file.blob_id)[:16]}"
-        if not self._open(target.with_name(f"{name}.part")):
-            # Another download of the same content to the same place: each has a file of its own, the last rename wins.
-            self._open(target.with_name(f"{name}.{os.getpid()}-{id(self):x}.part"))
+        value = file.xet_hash or file.sha256 or file.blob_id
+        if self._open(target.with_name(f"{self._name}{value[:16]}.part")):
+            return
+        # Another download of the same content to the same place, or a link: each has a file of its own, and the last
+        # rename wins.
+        if not self._open(target.with_name(leftovers.private_name(self._name, value)), new=True):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(self.path))
 
-    def _open(self, path: Path) -> bool:
+    def _open(self, path: Path, *, new: bool = False) -> bool:
         self.path = path
         self.journal = path.with_name(f"{path.name}.journal")
         while True:
-            self._data = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            data = leftovers.open_part(path, new=new)
+            if data is None:
+                return False
+            self._data = data
             try:
                 try:
                     fcntl.flock(self._data, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -60,7 +67,11 @@ class _Part:
                     os.close(self._data)
                     return False
                 if _same_file(self._data, path):
-                    self._records = os.open(self.journal, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
+                    records = leftovers.open_part(self.journal, append=True)
+                    if records is None:
+                        os.close(self._data)
+                        return False
+                    self._records = records
                     return True
                 # Its owner published or removed it before we had the lock; what is locked is not ours to touch.
                 os.close(self._data)
@@ -78,9 +89,9 @@ class _Part:
         leftovers.note(self.target.parent, self._name, self.path)
         self.close()
 
-    def records(self) -> list[tuple[Hash, int]]:
-        """What the journal says is there."""
-        journal = os.pread(self._records, os.fstat(self._records).st_size, 0)
+    def records(self, first: int) -> list[tuple[Hash, int]]:
+        """What the journal says is there: some records from the given one on, none after its end."""
+        journal = os.pread(self._records, _BATCH * _RECORD.size, first * _RECORD.size)
         whole = len(journal) // _RECORD.size * _RECORD.size
         return list(_RECORD.iter_unpack(journal[:whole]))
 
@@ -88,7 +99,7 @@ class _Part:
         """The records, in order after those checked before, whose chunks are there; up to the first that is not."""
         good = []
         for value, length in records:
-            if chunk_hash(os.pread(self._data, length, self._at)) != value:
+            if not 0 < length <= MAX_CHUNK or chunk_hash(os.pread(self._data, length, self._at)) != value:
                 break
             good.append((value, length))
             self._at += length
@@ -131,7 +142,7 @@ class _Part:
 
 def _same_file(descriptor: int, path: Path) -> bool:
     try:
-        return os.path.samestat(os.fstat(descriptor), path.stat())
+        return os.path.samestat(os.fstat(descriptor), path.lstat())
     except FileNotFoundError:
         return False
 
@@ -160,7 +171,7 @@ def _write_vector(descriptor: int, waiting: list[Buffer]) -> None:
 
 
 def check_target(target: Path) -> None:
-    """Refuse what a download must not replace: it gets its name by a rename, which would take away a device, too.
+    """Refuse names that cannot be, and what a download must not replace: its rename would take away a device, too.
 
     Raises
     ------
@@ -168,7 +179,10 @@ def check_target(target: Path) -> None:
         It is a folder.
     NotSupportedError
         It is a device, a pipe or a socket, or a link to one, as ``/dev/stdout`` is.
+    OSError
+        A name is too long.
     """
+    leftovers.check_names(target)
     try:
         mode = target.stat().st_mode
     except OSError:
@@ -234,9 +248,9 @@ async def _chunked(
 ) -> None:  # fmt: skip
     hasher = FileHasher()
     start = 0
-    records = await to_end(part.records)
-    for at in range(0, len(records), _BATCH):
-        batch = records[at : at + _BATCH]
+    count = 0
+    while batch := await to_end(part.records, count):
+        count += len(batch)
         good = await to_end(part.check, batch)
         hasher.update(good)
         start += sum(length for _, length in good)

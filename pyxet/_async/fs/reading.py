@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import uuid
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from contextlib import aclosing
@@ -18,6 +17,7 @@ from fsspec.implementations.local import LocalFileSystem, make_path_posix, trail
 from fsspec.utils import isfilelike, other_paths, stringify_path, tokenize
 
 from pyxet._async.changes.view import Found, Info, View
+from pyxet._async.download import leftovers
 from pyxet._async.download.batches import Placed, is_small
 from pyxet._async.download.ranges import DEFAULT_GAP
 from pyxet._async.download.reconstruct import Downloader
@@ -222,7 +222,7 @@ class Reading(Scanning):
             # Pending content: there is no hash of it by which a later download could go on.
             target = Path(stringify_path(lpath))
             await to_end(check_target, target)
-            unfinished = target.with_name(f".{target.name}.{uuid.uuid4().hex}.part")
+            unfinished = target.with_name(leftovers.private_name(leftovers.prefix(target.name), ""))
             try:
                 local = await to_end(_create, unfinished, undo=_close)
                 try:
@@ -450,7 +450,7 @@ def _close(file: IO[bytes]) -> None:
 
 def _create(path: Path) -> IO[bytes]:
     path.parent.mkdir(parents=True, exist_ok=True)
-    return path.open("wb")
+    return path.open("xb")
 
 
 def _check_inside(folder: Path, paths: Sequence[str]) -> None:

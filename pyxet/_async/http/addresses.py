@@ -13,6 +13,7 @@ from pyxet.errors import FormatError
 # Signed URLs have one or two kilobytes; no server takes request lines longer than this.
 _LONGEST: Final = 16 * 1024
 _PRINTABLE: Final = "".join(map(chr, range(0x21, 0x7F)))
+_USER = re.compile(r"//[^/]*@")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -43,8 +44,8 @@ def web_address(text: str, *, what: str, base: URL | None = None) -> URL:
     try:
         url = URL(urljoin(str(base), text) if base is not None else text, encoded=True)
         host, user = url.raw_host, url.raw_user
-    except ValueError as error:
-        raise _unusable(what, text, str(error)) from None
+    except ValueError:
+        raise _unusable(what, text, "it is malformed") from None
     if url.scheme not in ("http", "https") or not host:
         raise _unusable(what, text, "expected http:// or https:// and a host")
     if user is not None:
@@ -53,6 +54,6 @@ def web_address(text: str, *, what: str, base: URL | None = None) -> URL:
 
 
 def _unusable(what: str, text: str, reason: str) -> FormatError:
-    # Without the query: that is where a signature would be.
-    shown = _CONTROL.sub("?", text.partition("?")[0])[:100]
+    # Without what may be secret: a signature in the query, a password.
+    shown = _CONTROL.sub("?", _USER.sub("//…@", text.partition("?")[0]))[:100]
     return FormatError(f"{what}: the endpoint names the address {shown!r}, which cannot be used ({reason})")

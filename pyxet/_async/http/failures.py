@@ -12,6 +12,7 @@ from pyxet._async.http.messages import detail_of, retry_after
 from pyxet.errors import ConnectionFailedError, RemoteError, RequestTimeoutError, error_from_response
 
 _MAX_ERROR_BODY: Final = 64 * 1024
+_STALLED: Final = "no answer or no progress in time"
 
 
 async def error_of(response: aiohttp.ClientResponse, what: str, progress: float) -> RemoteError:
@@ -42,7 +43,7 @@ def translated(error: Exception, what: str) -> ConnectionFailedError | RequestTi
     if isinstance(error, aiohttp.ConnectionTimeoutError):
         return RequestTimeoutError(f"{what}: no connection in time")
     if isinstance(error, TimeoutError):
-        return RequestTimeoutError(f"{what}: no answer or no progress in time")
+        return RequestTimeoutError(f"{what}: {error if type(error) is TimeoutError and error.args else _STALLED}")
     if isinstance(error, aiohttp.ClientConnectorError):
         reason = error.os_error
         text = reason.strerror or str(reason)

@@ -127,15 +127,16 @@ class SpeedCheck:
         self._moved = 0
         self._waited = 0.0
 
-    def is_too_slow(self, moved: int, waited: float) -> bool:
-        """Note bytes that came and the seconds of waiting for them; whether that is too slow now."""
+    def note(self, moved: int, waited: float) -> None:
+        """Note bytes that came and the seconds of waiting for them; `TimeoutError` if that is too slow now."""
         self._moved += moved
         self._waited += waited
         if self._waited < self._span:
-            return False
-        slow = self._moved < self._least * self._waited
-        self._moved, self._waited = 0, 0.0
-        return slow
+            return
+        moved, self._moved = self._moved, 0
+        waited, self._waited = self._waited, 0.0
+        if moved < self._least * waited:
+            raise TimeoutError(f"{moved:,} bytes came in {waited:.0f} s, fewer than {self._least:,.0f} bytes a second")
 
 
 def detail_of(data: bytes | bytearray) -> str | None:

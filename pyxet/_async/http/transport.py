@@ -101,8 +101,7 @@ class StreamAnswer:
                 async with asyncio.timeout(self._progress):
                     piece = await content.readany()
                 waited += loop.time() - began
-            if self._speed.is_too_slow(len(piece), waited):
-                raise TimeoutError
+            self._speed.note(len(piece), waited)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             if isinstance(error, TimeoutError):
                 self._visit.refused()
