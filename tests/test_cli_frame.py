@@ -9,8 +9,6 @@ import re
 import shlex
 import signal
 import socket
-import subprocess
-import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -113,20 +111,6 @@ def test_completion_is_installed(cli: Cli, shell: str) -> None:
     # The user's own shell, and nothing twice.
     assert shell in cli("--install-completion").err
     assert {path: path.read_text() for path in home.rglob("*") if path.is_file()} == first
-
-
-def test_bash_completes_commands_and_options(cli: Cli) -> None:
-    cli.variables |= {"XDG_DATA_HOME": "", "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    cli("--install-completion", "bash")
-    script = """
-source ~/.bashrc
-COMP_WORDS=(xet wh); COMP_CWORD=1; COMPREPLY=(); _xet_completion xet; echo "${COMPREPLY[@]}"
-COMP_WORDS=(xet ls --rec); COMP_CWORD=2; COMPREPLY=(); _xet_completion xet; echo "${COMPREPLY[@]}"
-"""
-    done = subprocess.run(
-        ["bash", "--norc", "-c", script], env=cli.environment, capture_output=True, text=True, check=True
-    )
-    assert done.stdout.split("\n") == ["whoami", "--recursive", ""]
 
 
 @pytest.mark.parametrize("shell", ["tcsh", ""])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from pyxet.cli import candidates
 from pyxet.cli.command import command, group
 from pyxet.cli.formats import moment
 from pyxet.cli.names import branch_of, repository
@@ -20,8 +21,8 @@ branch = group("branch")
         "xet branch make acme/titanic main@{1.day.ago} as-of-yesterday",
     ],
 )
-@click.argument("repo")
-@click.argument("source")
+@click.argument("repo", shell_complete=candidates.repository)
+@click.argument("source", shell_complete=candidates.revision)
 @click.argument("name")
 def make(session: Session, repo: str, source: str, name: str) -> None:
     """Make a branch that starts at SOURCE: a branch, a tag, a commit or a point in time."""
@@ -32,7 +33,7 @@ def make(session: Session, repo: str, source: str, name: str) -> None:
 
 
 @command("ls", parent=branch, json=True, examples=["xet branch ls acme/titanic", "xet branch ls acme/titanic --json"])
-@click.argument("repo")
+@click.argument("repo", shell_complete=candidates.repository)
 def ls(session: Session, repo: str) -> None:
     """List the branches of a repository, with the commits that they are at."""
     repository(repo)
@@ -44,8 +45,8 @@ def ls(session: Session, repo: str) -> None:
 
 
 @command("info", parent=branch, json=True, examples=["xet branch info acme/titanic main"])
-@click.argument("repo")
-@click.argument("name", required=False)
+@click.argument("repo", shell_complete=candidates.repository)
+@click.argument("name", required=False, shell_complete=candidates.revision)
 def info(session: Session, repo: str, name: str | None) -> None:
     """Show a branch: the commit it is at, and when, by whom and why that was made. REPO/NAME will do, too."""
     repo, name = branch_of(repo, name)
@@ -65,8 +66,8 @@ def info(session: Session, repo: str, name: str | None) -> None:
 
 
 @command("del", parent=branch, examples=["xet branch del acme/titanic experiment-1 --yes"])
-@click.argument("repo")
-@click.argument("name", required=False)
+@click.argument("repo", shell_complete=candidates.repository)
+@click.argument("name", required=False, shell_complete=candidates.revision)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def delete(session: Session, repo: str, name: str | None, yes: bool) -> None:
     """Delete a branch. Commits that are on no other branch are lost. REPO/NAME will do, too."""

@@ -11,6 +11,7 @@ from typing import IO, TYPE_CHECKING
 
 import click
 
+from pyxet.cli import candidates
 from pyxet.cli.command import command
 from pyxet.cli.formats import parse_size
 from pyxet.cli.session import CommandError, Session
@@ -48,7 +49,7 @@ def _limit(_: click.Context, __: click.Parameter, text: str | None) -> int | Non
         "xet cat acme/titanic/main/a.txt acme/titanic/main/b.txt --limit 10K",
     ],
 )
-@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...", shell_complete=candidates.remote_path)
 @click.option("--limit", metavar="N", callback=_limit, help="At most N bytes of each file; also like 10K, 1.5M.")
 @click.option(
     "--range", "span", metavar="A-B", callback=_range,
@@ -78,7 +79,7 @@ def cat(
     "head",
     examples=["xet head acme/titanic/main/titanic.csv", "xet head acme/titanic/v1/titanic.csv -n 3"],
 )
-@click.argument("path")
+@click.argument("path", shell_complete=candidates.remote_path)
 @click.option(
     "-n", "--lines", "lines", metavar="N", default=10, show_default=True, type=click.IntRange(0), help="How many lines."
 )

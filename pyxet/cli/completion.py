@@ -5,20 +5,14 @@ from __future__ import annotations
 import os
 import shlex
 from pathlib import Path
-from typing import Final
 
 import click
-from click.shell_completion import get_completion_class
 
 from pyxet.cli.session import CommandError, Session
-
-_VARIABLE: Final = "_XET_COMPLETE"
-# zsh has completion only once it is asked for.
-_ZSH_START: Final = "(( $+functions[compdef] )) || { autoload -Uz compinit && compinit }\n"
-SHELLS: Final = ("bash", "zsh", "fish")
+from pyxet.cli.shells import SCRIPTS
 
 
-def install(session: Session, app: click.Command, shell: str | None) -> None:
+def install(session: Session, shell: str | None) -> None:
     """Write the completion script of a shell where the shell finds it. Doing it again changes nothing.
 
     Parameters
@@ -27,22 +21,19 @@ def install(session: Session, app: click.Command, shell: str | None) -> None:
         ``bash``, ``zsh`` or ``fish``; the user's own if ``None``.
     """
     shell = shell or Path(os.environ.get("SHELL", "")).name
-    kind = get_completion_class(shell) if shell in SHELLS else None
-    if kind is None:
+    if shell not in SCRIPTS:
         raise click.UsageError(f"there is no completion for {shell or 'an unknown shell'}: name bash, zsh or fish")
-    source = kind(app, {}, "xet", _VARIABLE).source()
     script = _folder("XDG_DATA_HOME", ".local/share") / "xet" / f"completion.{shell}"
     started_by: Path | None = None
     if shell == "fish":
         script = _folder("XDG_CONFIG_HOME", ".config") / "fish" / "completions" / "xet.fish"
     elif shell == "zsh":
-        source = _ZSH_START + source
         started_by = _folder("ZDOTDIR", "") / ".zshrc"
     else:
         started_by = Path.home() / ".bashrc"
     try:
         script.parent.mkdir(parents=True, exist_ok=True)
-        script.write_text(source)
+        script.write_text(SCRIPTS[shell])
         if started_by is not None:
             _add_line(started_by, f"source {shlex.quote(str(script))}  # completion of xet")
     except OSError as error:

@@ -8,6 +8,7 @@ from typing import IO
 
 import click
 
+from pyxet.cli import candidates
 from pyxet.cli.command import command
 from pyxet.cli.session import CommandError, Session
 from pyxet.cli.transfer import Item, Transfer
@@ -28,7 +29,7 @@ from pyxet.cli.transfer_xet import XetEnd
         "xet cp acme/titanic/main/titanic.csv - | head",
     ],
 )
-@click.argument("paths", nargs=-1, required=True, metavar="SRC... DST")
+@click.argument("paths", nargs=-1, required=True, metavar="SRC... DST", shell_complete=candidates.any_path)
 @click.option("-r", "--recursive", is_flag=True, help="Copy folders with all that is in them.")
 @transfer_options
 def cp(

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from pyxet.cli import candidates
 from pyxet.cli.command import command
 from pyxet.cli.entries import as_typed
 from pyxet.cli.formats import human_size
@@ -19,7 +20,7 @@ from pyxet.cli.session import Session
     json=True,
     examples=["xet du -h acme/titanic/main", "xet du acme/titanic/main --max-depth 1", "xet du -h acme --max-depth 0"],
 )
-@click.argument("path")
+@click.argument("path", shell_complete=candidates.remote_path)
 @click.option("-h", "--human-readable", "human", is_flag=True, help="Sizes like 2.4 MiB; else in bytes.")
 @click.option("--max-depth", "depth", metavar="N", type=click.IntRange(0), help="Only folders up to N levels deep.")
 def du(session: Session, path: str, human: bool, depth: int | None) -> None:

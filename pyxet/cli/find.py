@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from pyxet.cli import candidates
 from pyxet.cli.command import command
 from pyxet.cli.entries import as_typed, for_json
 from pyxet.cli.formats import parse_size
@@ -37,7 +38,7 @@ def _size_test(_: click.Context, __: click.Parameter, text: str | None) -> Calla
         "xet find acme/titanic/v1/data --type d",
     ],
 )
-@click.argument("path")
+@click.argument("path", shell_complete=candidates.remote_path)
 @click.option("--name", "pattern", metavar="GLOB", help="Only what has such a name: the last part of its path.")
 @click.option("--type", "kind", type=click.Choice(["f", "d"]), help="Only files, or only folders.")
 @click.option(

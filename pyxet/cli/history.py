@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 import pyxet
+from pyxet.cli import candidates
 from pyxet.cli.command import command
 from pyxet.cli.formats import human_size, moment
 from pyxet.cli.names import repository
@@ -33,7 +34,7 @@ _MARKS: Final = {"added": ("+", "green"), "removed": ("-", "red"), "changed": ("
         "xet log acme/titanic/main@{2026-11-01}",
     ],
 )
-@click.argument("path")
+@click.argument("path", shell_complete=candidates.remote_path)
 @click.option("-n", "count", metavar="N", type=click.IntRange(1), help="The newest N; all if not given.")
 def log(session: Session, path: str, count: int | None) -> None:
     """Newest first, each as soon as it is found. Of a file or folder only those commits that changed it; for that the
@@ -62,9 +63,9 @@ def log(session: Session, path: str, count: int | None) -> None:
         "xet diff acme/titanic main@{1.week.ago} main",
     ],
 )
-@click.argument("repo")
-@click.argument("old", metavar="A")
-@click.argument("new", metavar="B")
+@click.argument("repo", shell_complete=candidates.repository)
+@click.argument("old", metavar="A", shell_complete=candidates.revision)
+@click.argument("new", metavar="B", shell_complete=candidates.revision)
 def diff(session: Session, repo: str, old: str, new: str) -> None:
     """What has to happen to A to get B: + added, - removed, ~ changed, with sizes; each as soon as it is found. A and
     B are branches, tags, commits or points in time. A renamed file is removed and added.

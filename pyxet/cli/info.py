@@ -6,6 +6,7 @@ from datetime import datetime
 
 import click
 
+from pyxet.cli import candidates
 from pyxet.cli.command import command
 from pyxet.cli.entries import for_json
 from pyxet.cli.formats import human_size
@@ -22,7 +23,7 @@ def _named(name: str) -> click.Command:
     """The command, by one of its two names."""
 
     @command(name, json=True, examples=[line.format(f"xet {name}") for line in _EXAMPLES])
-    @click.argument("path")
+    @click.argument("path", shell_complete=candidates.remote_path)
     def show(session: Session, path: str) -> None:
         """Of a file: size, hashes, the commit it was looked up in, and when it last changed. Of a branch, the commit
         it is at. Of a repository, whether it is private, and its dates.

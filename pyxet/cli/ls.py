@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pyxet.cli import candidates
 from pyxet.cli.command import command
 from pyxet.cli.entries import below, for_json, is_folder
 from pyxet.cli.formats import human_size, moment
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
         "xet ls -r datasets/acme/corpus/v1 --json",
     ],
 )
-@click.argument("path", default="")
+@click.argument("path", default="", shell_complete=candidates.remote_path)
 @click.option("-l", "--long", "detailed", is_flag=True, help="With size, date, and whether a repository is private.")
 @click.option("-r", "--recursive", is_flag=True, help="All files below the path.")
 def ls(session: Session, path: str, detailed: bool, recursive: bool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from pyxet.cli import candidates
 from pyxet.cli.command import command
 from pyxet.cli.formats import human_size
 from pyxet.cli.paths import place, writable
@@ -23,8 +24,8 @@ from pyxet.cli.transfer_xet import XetEnd
         "xet mv acme/titanic/main/data acme/titanic/main/archive/ -m 'Out of the way'",
     ],
 )
-@click.argument("source", metavar="SRC")
-@click.argument("target", metavar="DST")
+@click.argument("source", metavar="SRC", shell_complete=candidates.remote_path)
+@click.argument("target", metavar="DST", shell_complete=candidates.remote_path)
 @message_option
 def mv(session: Session, source: str, target: str, message: str | None) -> None:
     """Both are in repositories. Names and slashes mean what they mean to xet cp -r. No content moves inside one

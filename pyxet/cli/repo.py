@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from pyxet import XetURL
+from pyxet.cli import candidates
 from pyxet.cli.command import command, group
 from pyxet.cli.formats import moment, printable
 from pyxet.cli.names import named_like, own, repository
@@ -49,7 +50,7 @@ def _visibility(function: Callable[..., None]) -> Callable[..., None]:
     json=True,
     examples=["xet repo make acme/titanic", "xet repo make corpus --private --type dataset"],
 )
-@click.argument("name", metavar="REPO")
+@click.argument("name", metavar="REPO", shell_complete=candidates.repository)
 @_visibility
 @_kind
 def make(session: Session, name: str, private: bool | None, kind: str | None) -> None:
@@ -68,7 +69,7 @@ def make(session: Session, name: str, private: bool | None, kind: str | None) ->
     json=True,
     examples=["xet repo ls", "xet repo ls acme", "xet repo ls acme --type dataset --json"],
 )
-@click.argument("owner", required=False)
+@click.argument("owner", required=False, shell_complete=candidates.owner)
 @_kind
 def ls(session: Session, owner: str | None, kind: str | None) -> None:
     """List repositories that you may see: an owner's, or your own and those of your organizations. They are of one
@@ -93,7 +94,7 @@ def ls(session: Session, owner: str | None, kind: str | None) -> None:
 
 
 @command("info", parent=repo, json=True, examples=["xet repo info acme/titanic", "xet repo info acme/titanic --json"])
-@click.argument("name", metavar="REPO")
+@click.argument("name", metavar="REPO", shell_complete=candidates.repository)
 def info(session: Session, name: str) -> None:
     """Show a repository: who sees it, its branches and tags, when it was made and last changed."""
     repository(name)
@@ -116,7 +117,7 @@ def info(session: Session, name: str) -> None:
     json=True,
     examples=["xet repo rename acme/titanic passengers", "xet repo rename acme/titanic museum/titanic"],
 )
-@click.argument("name", metavar="REPO")
+@click.argument("name", metavar="REPO", shell_complete=candidates.repository)
 @click.argument("new")
 def rename(session: Session, name: str, new: str) -> None:
     """Give a repository another name, or another owner. The old name leads to it until another one gets that."""
@@ -132,7 +133,7 @@ def rename(session: Session, name: str, new: str) -> None:
     json=True,
     examples=["xet repo fork museum/titanic", "xet repo fork museum/titanic acme/my-titanic"],
 )
-@click.argument("source", metavar="SRC")
+@click.argument("source", metavar="SRC", shell_complete=candidates.repository)
 @click.argument("destination", metavar="[DST]", required=False)
 @_visibility
 def fork(session: Session, source: str, destination: str | None, private: bool | None) -> None:
@@ -148,7 +149,7 @@ def fork(session: Session, source: str, destination: str | None, private: bool |
     json=True,
     examples=["xet repo duplicate acme/titanic acme/titanic-2", "xet repo duplicate museum/titanic --private"],
 )
-@click.argument("source", metavar="SRC")
+@click.argument("source", metavar="SRC", shell_complete=candidates.repository)
 @click.argument("destination", metavar="[DST]", required=False)
 @_visibility
 def duplicate(session: Session, source: str, destination: str | None, private: bool | None) -> None:
@@ -159,7 +160,7 @@ def duplicate(session: Session, source: str, destination: str | None, private: b
 
 
 @command("set", parent=repo, examples=["xet repo set acme/titanic --private", "xet repo set acme/titanic --public"])
-@click.argument("name", metavar="REPO")
+@click.argument("name", metavar="REPO", shell_complete=candidates.repository)
 @_visibility
 def change(session: Session, name: str, private: bool | None) -> None:
     """Change who sees a repository."""
@@ -171,7 +172,7 @@ def change(session: Session, name: str, private: bool | None) -> None:
 
 
 @command("del", parent=repo, examples=["xet repo del acme/titanic", "xet repo del acme/titanic --yes"])
-@click.argument("name", metavar="REPO")
+@click.argument("name", metavar="REPO", shell_complete=candidates.repository)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def delete(session: Session, name: str, yes: bool) -> None:
     """Delete a repository with its branches and history. You are asked to type its name."""

@@ -7,6 +7,7 @@ from contextlib import aclosing
 
 import click
 
+from pyxet.cli import candidates
 from pyxet.cli.command import command
 from pyxet.cli.formats import human_size
 from pyxet.cli.paths import remote, writable
@@ -26,7 +27,7 @@ from pyxet.cli.transfer_xet import XetEnd
         "xet rm 'acme/titanic/main/logs/*.txt'",
     ],
 )
-@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...", shell_complete=candidates.remote_path)
 @click.option("-r", "--recursive", is_flag=True, help="Remove folders with all that is in them.")
 @message_option
 def rm(session: Session, paths: tuple[str, ...], recursive: bool, message: str | None) -> None:

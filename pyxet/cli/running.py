@@ -47,7 +47,7 @@ def _install_completion(context: click.Context, _: click.Parameter, value: str |
     if value is not None and not context.resilient_parsing:
         from pyxet.cli.completion import install
 
-        install(context.ensure_object(Session), context.command, value or None)
+        install(context.ensure_object(Session), value or None)
         context.exit()
 
 
@@ -56,7 +56,7 @@ _VERSION = click.Option(
 )
 _COMPLETION = click.Option(
     ["--install-completion"], is_flag=False, flag_value="", metavar="[bash|zsh|fish]", expose_value=False,
-    callback=_install_completion, help="Make the shell complete commands and options; your shell if none is named.",
+    callback=_install_completion, help="Make the shell complete commands, options and paths; your shell if none is named.",
 )  # fmt: skip
 app = LateGroup("xet", _HELP, [_COMPLETION, _VERSION])
 
@@ -70,6 +70,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
         Without the name of the program; those of this process if ``None``.
     """
     session = Session()
+    if (request := os.environ.get("_XET_COMPLETE")) is not None:
+        from pyxet.cli.shells import answer
+
+        return answer(app, session, request)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # A name that the terminal's encoding lacks is no reason to fail.

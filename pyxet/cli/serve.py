@@ -16,6 +16,7 @@ from typing import Any
 import click
 
 from pyxet._platform import signals_to
+from pyxet.cli import candidates
 from pyxet.cli.command import command
 from pyxet.cli.session import Session
 from pyxet.local import server
@@ -30,7 +31,13 @@ Start = Callable[[], Awaitable[Any]]
     connects=False,
     examples=["xet serve --root ./store --user acme", "xet serve --root ./store --port 0 --token secret"],
 )
-@click.option("--root", metavar="DIR", required=True, help="Directory of repositories and content.")
+@click.option(
+    "--root",
+    metavar="DIR",
+    required=True,
+    shell_complete=candidates.local_path,
+    help="Directory of repositories and content.",
+)
 @click.option("--host", metavar="HOST", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(
     "--port",

@@ -9,6 +9,7 @@ from typing import Literal
 
 import click
 
+from pyxet.cli import candidates
 from pyxet.cli.command import command
 from pyxet.cli.session import CommandError, Session
 from pyxet.cli.transfer import Item, Transfer
@@ -42,8 +43,8 @@ class _There:
         "xet sync s3://bucket/shards acme/corpus/main/shards --dry-run",
     ],
 )
-@click.argument("source", metavar="SRC")
-@click.argument("target", metavar="DST")
+@click.argument("source", metavar="SRC", shell_complete=candidates.any_path)
+@click.argument("target", metavar="DST", shell_complete=candidates.any_path)
 @click.option("--delete", is_flag=True, help="Delete files of DST that SRC does not have.")
 @click.option("--checksum", is_flag=True, help="Compare the content of files of the same size by its hash.")
 @click.option("--use-mtime", is_flag=True, help="Of files of the same size, copy those that changed later than DST's.")

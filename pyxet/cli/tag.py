@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from pyxet.cli import candidates
 from pyxet.cli.command import command, group
 from pyxet.cli.names import branch_of, repository
 from pyxet.cli.session import Session
@@ -16,9 +17,9 @@ tag = group("tag")
     parent=tag,
     examples=["xet tag make acme/titanic v1", "xet tag make acme/titanic v0.9 main@{2026-11-01} -m 'as published'"],
 )
-@click.argument("repo")
+@click.argument("repo", shell_complete=candidates.repository)
 @click.argument("name")
-@click.argument("revision", default="main")
+@click.argument("revision", default="main", shell_complete=candidates.revision)
 @click.option("-m", "--message", metavar="MSG", help="What the tag is for.")
 def make(session: Session, repo: str, name: str, revision: str, message: str | None) -> None:
     """Give a name to REVISION: a branch as it is now, a tag, a commit or a point in time; main if it is left out."""
@@ -29,7 +30,7 @@ def make(session: Session, repo: str, name: str, revision: str, message: str | N
 
 
 @command("ls", parent=tag, json=True, examples=["xet tag ls acme/titanic", "xet tag ls acme/titanic --json"])
-@click.argument("repo")
+@click.argument("repo", shell_complete=candidates.repository)
 def ls(session: Session, repo: str) -> None:
     """List the tags of a repository, with their commits."""
     repository(repo)
@@ -41,8 +42,8 @@ def ls(session: Session, repo: str) -> None:
 
 
 @command("del", parent=tag, examples=["xet tag del acme/titanic v0.9 --yes"])
-@click.argument("repo")
-@click.argument("name", required=False)
+@click.argument("repo", shell_complete=candidates.repository)
+@click.argument("name", required=False, shell_complete=candidates.revision)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def delete(session: Session, repo: str, name: str | None, yes: bool) -> None:
     """Delete a tag; its commit stays where branches have it. REPO/NAME will do, too."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from pyxet.cli import candidates
 from pyxet.cli.command import command
 from pyxet.cli.paths import remote
 from pyxet.cli.session import Session
@@ -17,7 +18,7 @@ from pyxet.cli.session import Session
     "tree",
     examples=["xet tree acme/titanic/main", "xet tree acme/titanic -L 2"],
 )
-@click.argument("path")
+@click.argument("path", shell_complete=candidates.remote_path)
 @click.option("-L", "--level", "depth", metavar="N", type=click.IntRange(1), help="How many levels deep.")
 def tree(session: Session, path: str, depth: int | None) -> None:
     """Below a repository, its branches with what is in them."""

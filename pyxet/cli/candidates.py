@@ -1,0 +1,144 @@
+"""What completion offers for arguments: local names, then repositories, branches and paths in them.
+
+Each function is the ``shell_complete`` of a `click` argument. Nothing here raises: where an endpoint does not answer in
+time, or not at all, it offers nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+
+import click
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+    from pyxet import XetFS
+
+Level: TypeAlias = Literal["owner", "repo", "path"]
+Complete: TypeAlias = "Callable[[click.Context, click.Parameter, str], list[CompletionItem]]"
+
+# How a candidate is treated: a final name that may need quotes; one that goes on, so that no blank follows it; the names of
+# files of this machine, which the shell finds itself if it can.
+FINAL: Final = "path"
+OPEN: Final = "open"
+LOCAL: Final = "local"
+
+# Seconds that somebody who pressed the key waits for an endpoint.
+_PATIENCE: Final = 5.0
+_PARTS = re.compile(r"((?:fsspec\+)?xet://)?([^/]*:)?(.*)", re.DOTALL)
+_DEPTHS: Final = {"root": 0, "owner": 1, "repo": 2, "branch": 3, "path": 4}
+_KINDS: Final = ("datasets", "models", "spaces")
+
+
+def remote_path(context: click.Context, _: click.Parameter, text: str) -> list[CompletionItem]:
+    """Paths in repositories."""
+    return list(_remote(context, text, "path"))
+
+
+def repository(context: click.Context, _: click.Parameter, text: str) -> list[CompletionItem]:
+    """Repositories."""
+    return list(_remote(context, text, "repo"))
+
+
+def owner(context: click.Context, _: click.Parameter, text: str) -> list[CompletionItem]:
+    """Owners of repositories."""
+    return list(_remote(context, text, "owner"))
+
+
+def local_path(_: click.Context, __: click.Parameter, text: str) -> list[CompletionItem]:
+    """Names of this machine."""
+    return [_item(text, LOCAL)]
+
+
+def any_path(context: click.Context, parameter: click.Parameter, text: str) -> list[CompletionItem]:
+    """Names of this machine, then paths in repositories, unless the path could only be one of this machine."""
+    if text.startswith(("xet://", "fsspec+xet://")):
+        return remote_path(context, parameter, text)
+    first, slash, _ = text.partition("/")
+    if text.startswith(("/", "~", ".")) or (slash and os.path.lexists(first)):
+        return [_item(text, LOCAL)]
+    return [_item(text, LOCAL), *remote_path(context, parameter, text)]
+
+
+def revision(context: click.Context, _: click.Parameter, text: str) -> list[CompletionItem]:
+    """Branches and tags of the repository that an argument before names."""
+    repo = next((context.params[name] for name in ("repo", "name") if context.params.get(name)), None)
+    if not isinstance(repo, str):
+        return []
+
+    def names(fs: XetFS) -> list[str]:
+        return [*fs.list_branches(repo, timeout=_PATIENCE), *fs.list_tags(repo, timeout=_PATIENCE)]  # type: ignore[call-arg]
+
+    return [_item(name, FINAL) for name in dict.fromkeys(_asked(context, repo, names)) if name.startswith(text)]
+
+
+def local_names(text: str) -> Iterator[CompletionItem]:
+    """Files and folders of this machine whose path begins like a text; ``~`` stays what it is."""
+    folder, slash, begin = text.rpartition("/")
+    try:
+        with os.scandir(os.path.expanduser(folder + slash) or ".") as entries:
+            found = sorted((entry.name, entry.is_dir()) for entry in entries)
+    except (OSError, ValueError):
+        return
+    for name, is_folder in found:
+        if name.startswith(begin) and (begin.startswith(".") or not name.startswith(".")):
+            yield _item(f"{folder}{slash}{name}{'/' if is_folder else ''}", OPEN if is_folder else FINAL)
+
+
+def _remote(context: click.Context, text: str, deepest: Level) -> Iterator[CompletionItem]:
+    """What is directly below the part of a path that is complete."""
+    import pyxet
+
+    match = _PARTS.match(text)
+    assert match is not None
+    start = (match[1] or "") + (match[2] or "")
+    folder, slash, begin = match[3].rpartition("/")
+    try:
+        level = pyxet.XetURL.parse(start + folder).level
+    except pyxet.XetError:
+        return
+    # How deep what is found is; folders have folders.
+    depth = min(_DEPTHS[level] + 1, _DEPTHS["branch"])
+    last = _DEPTHS[deepest]
+    if depth > last:
+        return
+    if level == "root" and begin and not folder:
+        for kind in _KINDS:
+            if kind.startswith(begin):
+                yield _item(f"{start}{kind}/", OPEN)
+
+    def listing(fs: XetFS) -> list[dict[str, Any]]:
+        infos: list[dict[str, Any]] = fs.ls(start + folder, timeout=_PATIENCE)
+        if level == "repo":
+            tags: list[dict[str, Any]] = fs.list_tags(start + folder, detail=True, timeout=_PATIENCE)  # type: ignore[call-arg]
+            infos = infos + tags
+        return infos
+
+    for info in _asked(context, start + folder, listing):
+        name = info["name"].rpartition("/")[2]
+        goes_on = info["type"] == "directory" and depth < last
+        if name.startswith(begin):
+            yield _item(f"{start}{folder}{slash}{name}{'/' if goes_on else ''}", OPEN if goes_on else FINAL)
+
+
+def _asked(context: click.Context, path: str, question: Callable[[XetFS], list[Any]]) -> list[Any]:
+    """What an endpoint answers, if it does."""
+    import pyxet
+    from pyxet.cli.session import Session
+
+    try:
+        options = context.ensure_object(Session).options(path)
+        # A key that is pressed again is another try.
+        return question(pyxet.XetFS(**options, retry=pyxet.RetryPolicy(attempts=1)))
+    except Exception:  # noqa: BLE001  # nobody who pressed the key wants to read why
+        return []
+
+
+def _item(value: str, kind: str) -> CompletionItem:
+    from click.shell_completion import CompletionItem
+
+    return CompletionItem(value, type=kind)
