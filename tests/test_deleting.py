@@ -17,7 +17,7 @@ def test_one_file_is_deleted_by_its_name_though_it_could_be_a_pattern(xet: pyxet
     with pytest.raises(pyxet.EntryNotFoundError):
         xet.rm_file(f"{main}/a[1].txt")
     with pytest.raises(IsADirectoryError):
-        xet.rm([f"{main}/d"], recursive=True, assume_literal=True)
+        xet.rm([f"{main}/d"], assume_literal=True)
     xet.rm([f"{main}/a1.txt", f"{main}/d/x"], assume_literal=True)
     assert xet.find(main) == []
 
@@ -42,5 +42,5 @@ def test_the_name_of_one_file_to_delete_is_no_pattern(xet: pyxet.XetFS, main: st
 
 def test_what_is_not_there_cannot_be_expanded(xet: pyxet.XetFS, main: str) -> None:
     for call in (xet.rm, xet.cat):
-        with pytest.raises(NotFoundError, match=f"there is nothing at {main}/gone"):
+        with pytest.raises(NotFoundError, match="has no 'gone'"):
             call(f"{main}/gone", recursive=True)

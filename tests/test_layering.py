@@ -12,11 +12,13 @@ import pytest
 import pyxet
 
 PACKAGE = Path(pyxet.__file__).parent
-BASE = {"errors", "config", "urls", "types", "_version", "_platform"}
+BASE = {"errors", "config", "urls", "types", "_version", "_platform", "local_tree", "choosing"}
 ALLOWED: dict[str, set[str]] = {
     "_version": set(),
     "_platform": set(),
     "types": set(),
+    "local_tree": set(),
+    "choosing": set(),
     "errors": {"types"},
     "urls": {"errors", "types"},
     "config": {"errors", "urls", "_platform"},
@@ -35,7 +37,7 @@ ALLOWED: dict[str, set[str]] = {
     "testing": BASE | {"local"},
     "__init__": BASE | {"fs", "path", "parquet", "_async", "testing", "ingestion"},
     "__main__": {"cli"},
-    "cli": {"__init__", "cli", "local", "_version", "_platform", "errors"},
+    "cli": {"__init__", "cli", "local", "_version", "_platform", "errors", "local_tree", "choosing"},
 }
 # What these name under `if TYPE_CHECKING` is not imported when they run: types of the server, for annotations.
 TYPES_OF: dict[str, set[str]] = {"testing": {"server"}, "local": {"server"}}

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
+import socket
+import threading
 from pathlib import Path
 
 import pytest
 
-from pyxet._async.upload.local_files import LocalFiles
+from pyxet._async.upload.local_files import LocalFiles, _peeked
 
 
 def some(folder: Path, count: int) -> list[Path]:
@@ -45,21 +48,33 @@ async def test_who_reads_for_all_gives_up(tmp_path: Path, turns: int) -> None:
     assert tasks[0].cancelled()
 
 
-async def test_who_waits_gives_up(tmp_path: Path) -> None:
-    pipe = tmp_path / "pipe"
-    os.mkfifo(pipe)
-    local, paths = LocalFiles(small=10), some(tmp_path, 1)
-    tasks = [asyncio.create_task(local.peek(path)) for path in (pipe, *paths)]
-    # It can be opened once the worker thread is there.
-    while True:
-        try:
-            writer = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
-            break
-        except OSError:
-            await asyncio.sleep(0)
+async def test_who_waits_gives_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reading, go_on = threading.Event(), threading.Event()
+
+    def slow_disk(sources: list[Path], small: int) -> list[object]:
+        reading.set()
+        go_on.wait()
+        return _peeked(sources, small)
+
+    monkeypatch.setattr("pyxet._async.upload.local_files._peeked", slow_disk)
+    local, paths = LocalFiles(small=10), some(tmp_path, 2)
+    tasks = [asyncio.create_task(local.peek(path)) for path in paths]
+    while not reading.is_set():
+        await asyncio.sleep(0)
     for task in tasks:
         task.cancel()
     await asyncio.wait(tasks)
     assert all(task.cancelled() for task in tasks)
-    # Let the worker thread go.
-    os.close(writer)
+    go_on.set()
+
+
+@pytest.mark.parametrize("kind", ["pipe", "socket", "device"])
+async def test_what_never_ends_is_refused_by_name(tmp_path: Path, kind: str) -> None:
+    path = Path("/dev/zero") if kind == "device" else tmp_path / "special"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "socket":
+        with socket.socket(socket.AF_UNIX) as server:
+            server.bind(str(path))
+    with pytest.raises(shutil.SpecialFileError, match=f"{path}.* is a .*{kind}"):
+        await LocalFiles(small=10).peek(path)

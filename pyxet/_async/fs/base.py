@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import asdict
@@ -28,6 +27,7 @@ from pyxet._async.changes.transaction import (
 )
 from pyxet._async.changes.view import View
 from pyxet._async.client import Client, Settings, shared_client
+from pyxet._async.fs.names import before_magic
 from pyxet._async.runtime.bridge import blocking_call, get_loop
 from pyxet._async.runtime.threads import in_thread
 from pyxet.config import Credential, Limits, RetryPolicy, Timeouts
@@ -41,8 +41,6 @@ B = TypeVar("B", bound="FileSystemBase")
 
 DEFAULT_EXPIRY: Final = 1.0
 _PREFIXES: Final = (f"{SCHEME}://", f"fsspec+{SCHEME}://")
-_MAGIC: Final = re.compile(r"[*?[]")
-_UNFINISHED: Final = re.compile(r"[^/:]*\Z")
 
 
 def at_home(
@@ -322,9 +320,7 @@ class FileSystemBase(AsyncFileSystem, metaclass=_ConfiguredFromOutside):  # type
         if isinstance(path, (list, tuple)):
             return [self.own(item) for item in path]
         text: str = stringify_path(path)
-        magic = _MAGIC.search(text)
-        # The part with the magic goes, but not an endpoint in front of it: xet://host:*/titanic
-        self.parse(text if magic is None else _UNFINISHED.sub("", text[: magic.start()]))
+        self.parse(before_magic(text))
         return self._strip_protocol(path)
 
     def parse_file(self, path: str | os.PathLike[str]) -> tuple[XetURL, RepoId, str]:

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import os
+from collections.abc import Sequence
 from contextlib import aclosing
 from functools import partial
-from glob import has_magic
 from typing import Any, Literal
 
 from fsspec.implementations.local import trailing_sep
-from fsspec.utils import other_paths, stringify_path
+from fsspec.utils import stringify_path
 
 from pyxet._async.changes.changeset import ChangeSet, Pending, folders_of
 from pyxet._async.changes.edits import Edits
 from pyxet._async.changes.view import Found, View
 from pyxet._async.fs.base import at_home
 from pyxet._async.fs.editing import Editing
+from pyxet._async.fs.names import check_distinct, target_names, warn_nothing_done
 from pyxet._async.runtime.tasks import run_all
-from pyxet.errors import NotFoundError
+from pyxet.errors import AlreadyExistsError, NotFoundError, XetURLError
 from pyxet.types import RemoteFile
 
 
@@ -28,11 +30,18 @@ class Copying(Editing):
     async def _cp_file(
         self, /, path1: str, path2: str, message: str | None = None, parent_commit: str | None = None, **kwargs: Any
     ) -> None:  # fmt: skip
-        """Copy a file; its content stays where it is, if the endpoint can share it. A folder is nothing to make."""
-        url = self.parse(path1)
-        if not url.path or await self._isdir(path1):
-            return
+        """Copy a file; its content stays where it is, if the endpoint can share it.
+
+        Raises
+        ------
+        NotFoundError
+            There is nothing at ``path1``.
+        IsADirectoryError
+            It is a folder, which `_copy` copies with ``recursive``.
+        """
         view, found = await self.find_one(*self.parse_file(path1))
+        if found.is_folder:
+            raise IsADirectoryError(errno.EISDIR, "it is a folder; copy it with cp(…, recursive=True)", path1)
         async with self.edits(message, parent_commit) as edits:
             await self._copy_one(edits, view, found, path2)
 
@@ -48,18 +57,41 @@ class Copying(Editing):
         batch_size: int | None = None,
         message: str | None = None,
         parent_commit: str | None = None,
+        assume_literal: bool = False,
         **kwargs: Any,
     ) -> None:
         """Copy files and folders, with fsspec's rules for names and trailing slashes: one commit for each branch.
 
         Parameters
         ----------
+        path1:
+            Names, or patterns where there is nothing of the name. A folder without ``recursive`` is left out, with a
+            warning.
+        path2:
+            A file or folder; or a list of names, one for each of the list ``path1``.
         on_error:
-            ``ignore`` leaves out what is not there; the default of a recursive copy.
+            ``ignore`` leaves out what is not there.
+        assume_literal:
+            No path is a pattern, also if there is nothing of the name.
+
+        Raises
+        ------
+        NotFoundError
+            There is nothing at a path.
+        IsADirectoryError
+            A path in a list is a folder, and ``recursive`` is not set.
+        XetURLError
+            Two files would get one name.
         """
-        ignore = (on_error or ("ignore" if recursive else "raise")) == "ignore"
         async with self.edits(message, parent_commit) as edits:
-            await self._copy_within(edits, path1, path2, recursive, maxdepth, ignore=ignore)
+            pairs = await self._copy_names(
+                path1, path2, recursive, maxdepth, literal=assume_literal, ignore=on_error == "ignore"
+            )
+            if not pairs and isinstance(path1, (str, os.PathLike)) and on_error != "ignore":
+                warn_nothing_done("copied", stringify_path(path1))
+            # What somebody else deletes after the listing is not there to be copied.
+            ignore = on_error == "ignore" or (on_error is None and recursive)
+            await self._copy_within(edits, pairs, ignore=ignore)
 
     @at_home
     async def _mv(
@@ -71,36 +103,47 @@ class Copying(Editing):
         maxdepth: int | None = None,
         message: str | None = None,
         parent_commit: str | None = None,
+        assume_literal: bool = False,
         **kwargs: Any,
     ) -> None:
-        """Move files and folders in one commit for each branch; content stays where it is, as in a copy."""
-        if not isinstance(path1, list) and self._strip_protocol(path1) == self._strip_protocol(path2):
+        """Move files and folders in one commit for each branch; content stays where it is, as in a copy.
+
+        Parameters
+        ----------
+        path1, path2, assume_literal:
+            As in `_copy`. Into a folder that is there, others are moved with their own names.
+        recursive:
+            Folders are moved with all that is in them, whether or not it is set.
+
+        Raises
+        ------
+        NotFoundError
+            There is nothing at a path.
+        AlreadyExistsError, NotADirectoryError
+            There is a folder, or a file, where a folder should be moved.
+        XetURLError
+            A folder should be moved into itself, or two files would get one name.
+        """
+        if isinstance(path1, (str, os.PathLike)) and self._strip_protocol(path1) == self._strip_protocol(path2):
+            await self._info(stringify_path(path1))
             return
         async with self.edits(message, parent_commit) as edits:
             for path in path1 if isinstance(path1, (list, tuple)) else [path1]:
                 # What is deleted has to be what was copied: the branch as it is now, not as it was a moment ago.
                 if self.parse(path).revision is not None:
                     await self._target(edits, path)
-            await self._copy_within(edits, path1, path2, recursive, maxdepth, ignore=False, move=True)
+            pairs = await self._copy_names(path1, path2, True, maxdepth, literal=assume_literal, move=True)
+            await self._copy_within(edits, pairs, ignore=False, move=True)
 
     @at_home
     async def _mv_file(self, /, path1: str, path2: str, **kwargs: Any) -> None:
-        """Move one file, see `_mv`."""
-        await self._mv(path1, path2, **kwargs)
+        """Move one file or folder, see `_mv`; its name is no pattern."""
+        await self._mv(path1, path2, assume_literal=True, **kwargs)
 
     async def _copy_within(
-        self,
-        edits: Edits,
-        path1: Any,
-        path2: Any,
-        recursive: bool,
-        maxdepth: int | None,
-        *,
-        ignore: bool,
-        move: bool = False,
+        self, edits: Edits, pairs: Sequence[tuple[str, str]], *, ignore: bool, move: bool = False
     ) -> None:
-        """Copy as `_copy` says; then delete the sources if they ``move``."""
-        pairs = await self._copy_names(path1, path2, recursive, maxdepth)
+        """Copy files, and delete them then if they ``move``."""
         found = await self.find_all([source for source, _ in pairs if self.parse(source).path])
         copied: dict[str, str] = {}
         jobs = []
@@ -112,6 +155,7 @@ class Copying(Editing):
             if not item.is_folder:
                 jobs.append(partial(self._copy_one, edits, view, item, target))
                 copied[source] = self._strip_protocol(target)
+        check_distinct(copied.items())
         # A source may be the target of another one, as when two files swap their names.
         gone = copied.keys() - copied.values() if move else set()
         folders = {folder for target in copied.values() for folder in folders_of(target)}
@@ -122,15 +166,32 @@ class Copying(Editing):
         await self._delete_files(edits, sorted(gone - in_the_way))
 
     async def _copy_names(
-        self, path1: Any, path2: Any, recursive: bool, maxdepth: int | None
-    ) -> list[tuple[str, str]]:  # fmt: skip
+        self,
+        path1: Any,
+        path2: Any,
+        recursive: bool,
+        maxdepth: int | None,
+        *,
+        literal: bool,
+        ignore: bool = False,
+        move: bool = False,
+    ) -> list[tuple[str, str]]:
+        """What is copied, and the names of the copies.
+
+        Folders are among them, too, and are nothing to copy. There are none where fsspec's rules leave out all.
+        """
         # Both, before any request.
         sources, targets = self.own(path1), self.own(path2)
-        if isinstance(path1, list) and isinstance(path2, list):
-            return list(zip(sources, targets, strict=True))
         single = isinstance(path1, (str, os.PathLike))
+        if not single and not isinstance(targets, str):
+            return await self._with_folders(list(zip(sources, targets, strict=True)), recursive=recursive)
+        # Each of several that are moved keeps what is in it together.
+        whole = move and not single
+        expansion = await self._expand(path1, recursive and not whole, maxdepth, literal=literal)
+        if not ignore:
+            expansion.raise_missing()
+        paths = expansion.names
         text = stringify_path(path1) if single else ""
-        paths = await self._expand_path(path1, recursive=recursive, maxdepth=maxdepth)
         if single and (not recursive or maxdepth is not None):
             found = await self.find_all([path for path in paths if self.parse(path).path])
             paths = [
@@ -141,10 +202,42 @@ class Copying(Editing):
         into_folder = isinstance(path2, (str, os.PathLike)) and (
             trailing_sep(stringify_path(path2)) or await self._isdir(stringify_path(path2))
         )
-        exists = single and (
-            (has_magic(text) and len(paths) == 1) or (not has_magic(text) and into_folder and not trailing_sep(text))
-        )
-        return list(zip(paths, other_paths(paths, targets, exists=exists, flatten=not single), strict=True))
+        names = target_names(
+            paths, targets, single=single, is_pattern=expansion.is_pattern, into_folder=into_folder,
+            has_slash=trailing_sep(text),
+        )  # fmt: skip
+        pairs = list(zip(paths, names, strict=True))
+        if move:
+            await self._check_moves(pairs, merge=trailing_sep(text))
+        if whole:
+            return await self._with_folders(pairs, recursive=True)
+        if not single and not recursive:
+            # Folders that patterns match are left out, as they are of one pattern.
+            await self._with_folders([pair for pair in pairs if pair[0] in expansion.literals], recursive=False)
+        return pairs
+
+    async def _check_moves(self, pairs: Sequence[tuple[str, str]], *, merge: bool) -> None:
+        """Refuse to move folders into themselves, or to where there is a file or, unless they ``merge``, a folder."""
+        found = await self.find_all([source for source, _ in pairs if self.parse(source).path])
+        folders = {
+            source: target
+            for source, target in pairs
+            if (there := found.get(source)) is not None
+            and not isinstance(there, NotFoundError)
+            and there[1].is_folder
+            and source != target
+        }
+        goals = await self.find_all([target for target in folders.values() if self.parse(target).path])
+        for source, target in folders.items():
+            goal = goals.get(target)
+            if target.startswith(f"{source}/"):
+                raise XetURLError(f"{source} cannot be moved into itself, to {target}")
+            if goal is None or isinstance(goal, NotFoundError):
+                continue
+            if not goal[1].is_folder:
+                raise NotADirectoryError(errno.ENOTDIR, f"{source} is a folder, and there is a file", target)
+            if not merge:
+                raise AlreadyExistsError(f"{source} is not moved to {target}: there is a folder", status=409)
 
     async def _copy_one(self, edits: Edits, view: View, found: Found, path: str) -> None:
         changes, inside = await self._target(edits, path)

@@ -7,13 +7,13 @@ import os
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
-from glob import has_magic
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from fsspec.callbacks import DEFAULT_CALLBACK, Callback
-from fsspec.implementations.local import LocalFileSystem, make_path_posix, trailing_sep
-from fsspec.utils import isfilelike, other_paths, stringify_path
+from fsspec.implementations.local import trailing_sep
+from fsspec.utils import isfilelike, stringify_path
 
 from pyxet._async.changes.changeset import ChangeSet, Guard, PendingWriter
 from pyxet._async.changes.edits import Edits
@@ -22,10 +22,21 @@ from pyxet._async.changes.transaction import check_not_inherited
 from pyxet._async.changes.view import View
 from pyxet._async.files.write import AsyncXetWriteFile
 from pyxet._async.fs.base import at_home, is_url
+from pyxet._async.fs.local_names import LocalExpansion, expand_local, folders_replaced
+from pyxet._async.fs.names import check_distinct, has_magic, target_names, warn_nothing_done
 from pyxet._async.fs.reading import Reading
 from pyxet._async.runtime.tasks import run_all
 from pyxet._async.runtime.threads import in_thread
-from pyxet.errors import AlreadyExistsError, EditConflictError, NotFoundError, NotSupportedError
+from pyxet.choosing import chooser
+from pyxet.errors import (
+    AlreadyExistsError,
+    EditConflictError,
+    NotFoundError,
+    NotSupportedError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+from pyxet.urls import XetURL
 
 WriteMode = Literal["overwrite", "create"]
 # Folders without files that a file system remembers to have made.
@@ -115,9 +126,9 @@ class Editing(Reading):
         if_match: str | None = None,
         **kwargs: Any,
     ) -> None:
-        """Upload a local file or a file object; a folder is nothing to make. See `_pipe_file`."""
+        """Upload a local file or a file object. See `_pipe_file`; a folder raises `IsADirectoryError`."""
         if not isfilelike(lpath) and await in_thread(os.path.isdir, lpath):
-            return
+            raise IsADirectoryError(errno.EISDIR, "it is a folder; upload it with put(…, recursive=True)", str(lpath))
         async with self.edits(message, parent_commit) as edits:
             changes, inside = await self._target(edits, rpath)
             guard = await self._guard(changes, rpath, inside, mode == "create", if_match)
@@ -135,19 +146,41 @@ class Editing(Reading):
         maxdepth: int | None = None,
         message: str | None = None,
         parent_commit: str | None = None,
+        include: Sequence[str] | str | None = None,
+        exclude: Sequence[str] | str | None = None,
+        follow_links: bool = True,
         **kwargs: Any,
     ) -> None:
         """Upload files and folders, with fsspec's rules for names and trailing slashes: one commit for each branch.
 
+        ``.git`` in a folder is left out, with a warning.
+
         Parameters
         ----------
+        lpath:
+            Local names, or patterns where there is nothing of the name. A folder without ``recursive`` is left out, with
+            a warning.
+        rpath:
+            A file or folder; or a list of names, one for each of the list ``lpath``.
+        include, exclude:
+            Patterns of the files of folders that are uploaded, and of those that are not: ``*.csv`` is about names of
+            files and folders, ``data/*.csv`` about paths in the folder.
+        follow_links:
+            Whether folders that links lead to are uploaded as well. Links to files always are the files.
         callback:
             Counts files; what it branches off for each file counts bytes.
+
+        Raises
+        ------
+        FileNotFoundError
+            There is nothing of a local name.
+        XetURLError
+            A name is not UTF-8, or two files would get one name.
+        shutil.SpecialFileError
+            One is a pipe, a socket or a device.
         """
-        if isinstance(lpath, list) and isinstance(rpath, list):
-            pairs = list(zip(lpath, rpath, strict=True))
-        else:
-            pairs = await self._remote_names(lpath, rpath, recursive, maxdepth)
+        find = partial(expand_local, maxdepth=maxdepth, follow_links=follow_links, chosen=chooser(include, exclude))
+        pairs = await self._remote_names(lpath, rpath, recursive, find)
         callback = Callback.as_callback(callback)
         callback.set_size(len(pairs))
         async with self.edits(message, parent_commit) as edits:
@@ -164,27 +197,39 @@ class Editing(Reading):
             await run_all((job(*pair) for pair in pairs), limit=self.limits.concurrency)
 
     async def _remote_names(
-        self, lpath: Any, rpath: Any, recursive: bool, maxdepth: int | None
-    ) -> list[tuple[str, str]]:  # fmt: skip
+        self, lpath: Any, rpath: Any, recursive: bool, find: Callable[..., LocalExpansion]
+    ) -> list[tuple[Any, str]]:  # fmt: skip
         """Which local files to upload, and under which names."""
+        if isinstance(lpath, (list, tuple)) and isinstance(rpath, (list, tuple)):
+            pairs = list(zip(lpath, rpath, strict=True))
+            if recursive:
+                pairs = await in_thread(folders_replaced, pairs, find)
+            check_distinct((source, self._strip_protocol(target)) for source, target in pairs)
+            return pairs
         single = isinstance(lpath, (str, os.PathLike))
-        lpath = make_path_posix(stringify_path(lpath)) if single else [stringify_path(path) for path in lpath]
-        disk = LocalFileSystem()
-        lpaths: list[str] = await in_thread(lambda: disk.expand_path(lpath, recursive=recursive, maxdepth=maxdepth))
-        folders = await in_thread(lambda: {path for path in lpaths if os.path.isdir(path)})
-        if single and (not recursive or maxdepth is not None):
-            lpaths = [path for path in lpaths if not trailing_sep(path) and path not in folders]
+        text = stringify_path(lpath) if single else ""
+        expansion = await in_thread(partial(find, [lpath] if single else lpath, recursive=recursive))
+        expansion.raise_missing()
+        lpaths, folders = expansion.names, expansion.folders
+        if single and (not recursive or expansion.maxdepth is not None):
+            lpaths = [path for path in lpaths if path not in folders]
         if not lpaths:
+            if single:
+                warn_nothing_done("uploaded", text)
             return []
         into_folder = isinstance(rpath, (str, os.PathLike)) and (
             trailing_sep(stringify_path(rpath)) or await self._isdir(stringify_path(rpath))
         )
-        exists = single and (
-            (has_magic(lpath) and len(lpaths) == 1)
-            or (not has_magic(lpath) and into_folder and not trailing_sep(lpath))
+        rpaths = target_names(
+            lpaths, self._strip_protocol(rpath), single=single, is_pattern=expansion.is_pattern,
+            into_folder=into_folder, has_slash=trailing_sep(text),
         )  # fmt: skip
-        rpaths = other_paths(lpaths, self.own(rpath), exists=exists, flatten=not single)
-        return [(local, remote) for local, remote in zip(lpaths, rpaths, strict=True) if local not in folders]
+        found = [pair for pair in zip(lpaths, rpaths, strict=True) if expansion.is_wanted(pair[0])]
+        expansion.check_readable(path for path, _ in found)
+        for _, target in found:
+            self.parse(target)
+        check_distinct(found)
+        return found
 
     # -- deletions, folders --------------------------------------------------------------------------------------------
 
@@ -205,8 +250,10 @@ class Editing(Reading):
 
         Parameters
         ----------
+        path:
+            Names, or patterns where there is nothing of the name.
         assume_literal:
-            Paths are the names of files, also where they could be patterns.
+            No path is a pattern, also if there is nothing of the name.
 
         Raises
         ------
@@ -217,16 +264,14 @@ class Editing(Reading):
         NotSupportedError
             A path is a branch or a repository.
         """
-        given = path if isinstance(path, (list, tuple)) else [path]
-        for item in given:
-            if assume_literal or not has_magic(stringify_path(item)):
+        for item in path if isinstance(path, (list, tuple)) else [path]:
+            if assume_literal or not has_magic(self._strip_protocol(item)):
                 self._refuse_above_files(item)
-        if assume_literal:
-            paths = self.own(list(given))
-        else:
-            paths = await self._expand_path(path, recursive=recursive, maxdepth=maxdepth)
-        names = [name for name in paths if self.parse(name).path]
-        files = await self._files_at(names, recursive=recursive and not assume_literal)
+        expansion = await self._expand(path, recursive=recursive, maxdepth=maxdepth, literal=assume_literal)
+        expansion.raise_missing()
+        for name in expansion.names:
+            self._refuse_above_files(name)
+        files = await self._files_at(expansion.names, recursive=recursive)
         async with self.edits(message, parent_commit) as edits:
             await self._delete_files(edits, files)
 
@@ -244,19 +289,34 @@ class Editing(Reading):
 
     @at_home
     async def _mkdir(self, /, path: str, create_parents: bool = True, **kwargs: Any) -> None:
-        """Nothing to make: git has no empty folders. A file at the path is an error.
+        """Nothing to make: git has no empty folders. The repository and the branch must be there.
 
         A folder that is named by its URL is empty for `_ls` of this file system from now on: DuckDB, which gives URLs,
         makes folders and looks whether they are empty. One that is named by its path is not there, as fsspec has it of
         file systems without empty folders.
+
+        Raises
+        ------
+        RepositoryNotFoundError, RevisionNotFoundError
+            There is no such repository or branch; `_make_repo` and `_make_branch` make them.
+        FileExistsError, NotADirectoryError
+            There is a file at the path, or above it.
         """
         url = self.parse(path)
         if not url.path:
+            await self._check_branch(url)
             return
         # With the folders above it, so that the many folders of a partitioned table are one question.
         parts = url.full_path.split("/")
         above = ["/".join(parts[:count]) for count in range(len(parts) - url.path.count("/"), len(parts))]
-        found = (await self.find_all([*above, url.full_path]))[url.full_path]
+        there = await self.find_all([*above, url.full_path])
+        for name in above:
+            folder = there[name]
+            if not isinstance(folder, NotFoundError) and not folder[1].is_folder:
+                raise NotADirectoryError(errno.ENOTDIR, f"{name} is a file", path)
+        found = there[url.full_path]
+        if isinstance(found, (RepositoryNotFoundError, RevisionNotFoundError)):
+            await self._check_branch(url)
         if not isinstance(found, NotFoundError):
             if not found[1].is_folder:
                 raise FileExistsError(errno.EEXIST, "there is a file of this name", path)
@@ -266,12 +326,22 @@ class Editing(Reading):
             while len(self.made_folders) > _MAX_MADE:
                 del self.made_folders[next(iter(self.made_folders))]
 
+    async def _check_branch(self, url: XetURL) -> None:
+        """Raise where there is no such branch, which says how to make it, or nothing that branches could be in."""
+        if url.repo_id is not None and url.revision is not None:
+            await (await self.connect()).revisions.head(url.repo_id, url.revision)
+        else:
+            await self._info_above(url)
+
     async def _makedirs(self, path: str, exist_ok: bool = False) -> None:
         """Like `_mkdir`."""
         await self._mkdir(path)
 
     async def _rmdir(self, path: str) -> None:
         """Nothing to remove: a folder without files is not there. One with files is an error."""
+        if is_url(path) and self.made_folders.pop(self.parse(path).full_path, "") is None:
+            # See `_mkdir`.
+            return
         if await self._isdir(path):
             raise OSError(errno.ENOTEMPTY, "the folder is not empty; delete it with rm(…, recursive=True)", path)
         raise FileNotFoundError(errno.ENOENT, "there is no such folder", path)

@@ -8,13 +8,12 @@ import os
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from contextlib import aclosing
-from glob import has_magic
 from pathlib import Path
 from typing import IO, Any, Final, Literal
 
 from fsspec.callbacks import DEFAULT_CALLBACK, Callback
 from fsspec.implementations.local import LocalFileSystem, make_path_posix, trailing_sep
-from fsspec.utils import isfilelike, other_paths, stringify_path, tokenize
+from fsspec.utils import isfilelike, stringify_path, tokenize
 
 from pyxet._async.changes.view import Found, Info, View
 from pyxet._async.download import leftovers
@@ -26,6 +25,7 @@ from pyxet._async.files.read import AsyncXetReadFile, Fetch
 from pyxet._async.files.readahead import Content
 from pyxet._async.fs.base import at_home
 from pyxet._async.fs.listing import Located
+from pyxet._async.fs.names import check_distinct, target_names, warn_nothing_done
 from pyxet._async.fs.scanning import Scanning
 from pyxet._async.runtime.tasks import run_all, run_each
 from pyxet._async.runtime.threads import in_thread, to_end
@@ -73,24 +73,33 @@ class Reading(Scanning):
         on_error: OnError = "raise",
         start: int | None = None,
         end: int | None = None,
+        assume_literal: bool = False,
         **kwargs: Any,
     ) -> Any:
         """Contents of files: bytes for one path, a dictionary for a list, a pattern or a recursive read.
 
         Parameters
         ----------
+        path:
+            Names, or patterns where there is nothing of the name.
         on_error:
             ``raise``, ``omit`` the path, or ``return`` the error in its place.
         start, end:
             As in `_cat_file`, for each file.
+        assume_literal:
+            No path is a pattern, also if there is nothing of the name.
         """
-        paths = await self._expand_path(path, recursive=recursive)
-        alone = isinstance(path, (str, os.PathLike)) and paths == [self._strip_protocol(path)]
+        expansion = await self._expand(path, recursive=recursive, literal=assume_literal)
+        paths = sorted([*expansion.names, *expansion.missing])
+        alone = isinstance(path, (str, os.PathLike)) and not expansion.is_pattern and len(paths) == 1
         # Folders that a pattern or the recursion brought are no files to read; one that was asked for is an error.
-        asked = {self._strip_protocol(name) for name in ([path] if isinstance(path, (str, os.PathLike)) else path)}
-        asked = set() if recursive else asked
-        found = await self.find_each(paths)
-        names = [name for name in paths if name in asked or not self._above_files(name, found[name])]
+        asked = set() if recursive else expansion.literals
+        found = await self.find_each(expansion.names) | expansion.missing
+        names = [
+            name
+            for name in paths
+            if name in asked or name in expansion.missing or not self._above_files(name, found[name])
+        ]
 
         def job(name: str) -> Callable[[], Awaitable[bytes]]:
             async def read() -> bytes:
@@ -160,7 +169,7 @@ class Reading(Scanning):
         if not len(paths) == len(starts) == len(ends):
             raise ValueError(f"{len(paths)} paths, {len(starts)} starts and {len(ends)} ends do not belong together")
         gap = DEFAULT_GAP if max_gap is None else max_gap
-        found = await self.find_each(list(dict.fromkeys(paths)))
+        found = await self._find_unescaped(paths)
         members: defaultdict[str, list[int]] = defaultdict(list)
         for index, path in enumerate(paths):
             members[path].append(index)
@@ -243,22 +252,26 @@ class Reading(Scanning):
         recursive: bool = False,
         callback: Callback = DEFAULT_CALLBACK,
         maxdepth: int | None = None,
+        assume_literal: bool = False,
         **kwargs: Any,
     ) -> None:
         """Download files and folders, with fsspec's rules for names and trailing slashes.
 
         Parameters
         ----------
+        rpath:
+            Names, or patterns where there is nothing of the name. A folder without ``recursive`` is left out, with a
+            warning.
+        assume_literal:
+            No path is a pattern, also if there is nothing of the name.
         callback:
             Counts files; what it branches off for each file counts bytes.
         """
         callback = Callback.as_callback(callback)
-        if isinstance(lpath, list) and isinstance(rpath, list):
-            rpaths, lpaths = self.own(rpath), [stringify_path(path) for path in lpath]
-        else:
-            rpaths, lpaths = await self._local_names(rpath, lpath, recursive, maxdepth)
-        found = await self.find_all([path for path in rpaths if self.parse(path).path])
-        callback.set_size(len(lpaths))
+        pairs = await self._local_names(rpath, lpath, recursive, maxdepth, literal=assume_literal)
+        found = await self.find_all([path for path, _ in pairs if self.parse(path).path])
+        check_distinct(pair for pair in pairs if pair[0] in found and not _is_folder(found[pair[0]]))
+        callback.set_size(len(pairs))
 
         def job(remote: str, target: str) -> Callable[[], Awaitable[None]]:
             async def get() -> None:
@@ -275,7 +288,7 @@ class Reading(Scanning):
 
         small: list[Placed] = []
         others: list[Callable[[], Awaitable[None]]] = []
-        for pair in zip(rpaths, lpaths, strict=True):
+        for pair in pairs:
             file = _small(found.get(pair[0]))
             if file is None or isfilelike(pair[1]):
                 others.append(job(*pair))
@@ -287,33 +300,41 @@ class Reading(Scanning):
         )
 
     async def _local_names(
-        self, rpath: Any, lpath: Any, recursive: bool, maxdepth: int | None
-    ) -> tuple[list[str], list[str]]:
+        self, rpath: Any, lpath: Any, recursive: bool, maxdepth: int | None, *, literal: bool
+    ) -> list[tuple[str, Any]]:  # fmt: skip
         """What to download, and under which local names."""
+        if isinstance(lpath, (list, tuple)) and isinstance(rpath, (list, tuple)):
+            pairs = [
+                (remote, local if isfilelike(local) else stringify_path(local))
+                for remote, local in zip(self.own(rpath), lpath, strict=True)
+            ]
+            return await self._with_folders(pairs, recursive=True) if recursive else pairs
         single = isinstance(rpath, (str, os.PathLike))
         text = stringify_path(rpath) if single else ""
-        rpaths = await self._expand_path(rpath, recursive=recursive, maxdepth=maxdepth)
+        expansion = await self._expand(rpath, recursive=recursive, maxdepth=maxdepth, literal=literal)
+        expansion.raise_missing()
+        rpaths = expansion.names
         if single and (not recursive or maxdepth is not None):
             # A pattern that is not recursive brings files only, and a folder is not downloaded; one must be there, though.
             found = await self.find_all([path for path in rpaths if self.parse(path).path])
-            if not found and not has_magic(text):
+            if not found and not expansion.is_pattern:
                 await self._info(text)
             rpaths = [path for path in rpaths if path in found and not _is_folder(found[path])]
             if not rpaths:
-                return [], []
-        if not isinstance(lpath, list):
+                warn_nothing_done("downloaded", text)
+                return []
+        if not isinstance(lpath, (list, tuple)):
             lpath = await in_thread(make_path_posix, stringify_path(lpath))
         into_folder = isinstance(lpath, str) and (
             trailing_sep(lpath) or await in_thread(LocalFileSystem().isdir, lpath)
         )
-        exists = single and (
-            (has_magic(text) and len(rpaths) == 1)
-            or (not has_magic(text) and into_folder and not trailing_sep(text))
+        lpaths = target_names(
+            rpaths, lpath, single=single, is_pattern=expansion.is_pattern, into_folder=into_folder,
+            has_slash=trailing_sep(text),
         )  # fmt: skip
-        lpaths: list[str] = other_paths(rpaths, lpath, exists=exists, flatten=not single)
         if isinstance(lpath, str):
             await in_thread(_check_inside, Path(lpath), lpaths)
-        return rpaths, lpaths
+        return list(zip(rpaths, lpaths, strict=True))
 
     # -- open files ----------------------------------------------------------------------------------------------------
 

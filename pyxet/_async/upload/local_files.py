@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from pyxet._async.runtime.threads import in_thread
+from pyxet.local_tree import not_readable, special
 
 # Files that a worker thread reads in one go; few, as a slow disk answers several threads better than one.
 _GROUP: Final = 8
@@ -75,7 +76,12 @@ def _peeked(sources: Sequence[Path], small: int) -> list[Peeked | OSError]:
     found: list[Peeked | OSError] = []
     for source in sources:
         try:
-            size = source.stat().st_size
+            known = source.stat()
+            what = special(known)
+            if what is not None:
+                # Reading it might never end.
+                raise not_readable(str(source), what)
+            size = known.st_size
             found.append((size, source.read_bytes() if size <= small else None))
         except OSError as error:
             found.append(error)

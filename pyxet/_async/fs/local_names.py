@@ -1,0 +1,161 @@
+"""Which local files a given name means: the naming rule of `names` for the local side of an upload."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import warnings
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from fsspec.implementations.local import LocalFileSystem, trailing_sep
+from fsspec.utils import glob_translate, isfilelike, stringify_path
+
+from pyxet._async.fs.names import Expansion, has_magic, unescaped
+from pyxet.errors import PyxetWarning
+from pyxet.local_tree import LocalEntry, not_readable, special, walk
+
+
+@dataclass(slots=True, kw_only=True)
+class LocalExpansion(Expansion):
+    """An `Expansion` of local names.
+
+    Attributes
+    ----------
+    maxdepth, chosen:
+        As in `expand_local`.
+    folders:
+        Those of ``names`` that are folders.
+    short:
+        Of what is below a folder, or matches a pattern: the path from there on, which ``include`` and ``exclude`` are
+        about. Others are known by the last part of their name.
+    specials:
+        Those of ``names`` that are no files to read, and what they are.
+    """
+
+    maxdepth: int | None
+    chosen: Callable[[str], bool]
+    folders: set[str] = field(default_factory=set)
+    short: dict[str, str] = field(default_factory=dict)
+    specials: dict[str, str] = field(default_factory=dict)
+
+    def is_wanted(self, name: str) -> bool:
+        """Whether it is a file, and one that ``chosen`` allows."""
+        return name not in self.folders and self.chosen(self.short.get(name) or name.rpartition("/")[2])
+
+    def check_readable(self, names: Iterable[str]) -> None:
+        """Raise `shutil.SpecialFileError` where one of some files would never end."""
+        for name in names:
+            if name in self.specials:
+                raise not_readable(name, self.specials[name])
+
+
+def expand_local(
+    given: Iterable[Any], *, recursive: bool, maxdepth: int | None, follow_links: bool, chosen: Callable[[str], bool]
+) -> LocalExpansion:
+    """What local paths mean; blocking. See `Searching._expand`, which does the same for paths in repositories.
+
+    Parameters
+    ----------
+    recursive, maxdepth:
+        Include what is below folders, so many levels deep.
+    follow_links:
+        Whether folders that links lead to are among what is below others.
+    chosen:
+        Tells which names are wanted; no warning is given about others.
+    """
+    if maxdepth is not None and maxdepth < 1:
+        raise ValueError("maxdepth must be at least 1")
+    result = LocalExpansion(maxdepth=maxdepth, chosen=chosen)
+    texts = [stringify_path(path) for path in given]
+    warned: set[str] = set()
+
+    def left_out(path: str, why: str) -> None:
+        if path not in warned and chosen(path.rpartition("/")[2]):
+            warned.add(path)
+            warnings.warn(f"{path!a} is left out: {why}", PyxetWarning, stacklevel=2)
+
+    def below(top: str, depth: int | None) -> list[LocalEntry]:
+        return list(walk(top, left_out, follow_links=follow_links, maxdepth=depth))
+
+    def add(entry: LocalEntry, short: str) -> None:
+        result.short.setdefault(entry.path, short)
+        _add(result, entry.path, entry.found)
+
+    for text in texts:
+        name = LocalFileSystem._strip_protocol(text)
+        real = name if os.path.lexists(name) or not has_magic(name) else unescaped(name)
+        if real is not None:
+            if not os.path.lexists(real):
+                result.missing[name] = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), real)
+                continue
+            result.literals.add(real)
+            _add(result, real, _stat(real))
+            if recursive and real in result.folders:
+                for entry in below(real, maxdepth):
+                    add(entry, entry.name)
+            continue
+        result.is_pattern = len(texts) == 1
+        matched = _matching(name, trailing_sep(text), maxdepth, below)
+        if not matched:
+            result.missing[name] = FileNotFoundError(
+                errno.ENOENT, "there is no such file, and as a pattern it matches nothing", name
+            )
+        for entry in matched:
+            add(entry, entry.name)
+            if recursive and entry.is_folder and maxdepth != 1:
+                for inside in below(entry.path, maxdepth - 1 if maxdepth is not None else None):
+                    add(inside, f"{entry.name}/{inside.name}")
+    result.names = sorted({*result.literals, *result.short})
+    return result
+
+
+def folders_replaced(pairs: Iterable[tuple[Any, str]], find: Callable[..., LocalExpansion]) -> list[tuple[Any, str]]:
+    """Local names and those of their copies, with the files of folders in place of the folders; blocking."""
+    result: list[tuple[Any, str]] = []
+    for source, target in pairs:
+        if isfilelike(source) or not os.path.isdir(source):
+            result.append((source, target))
+            continue
+        expansion = find([source], recursive=True)
+        wanted = [name for name in expansion.names if expansion.is_wanted(name)]
+        expansion.check_readable(wanted)
+        result += [(name, f"{str(target).rstrip('/')}/{expansion.short[name]}") for name in wanted]
+    return result
+
+
+def _matching(
+    pattern: str, has_slash: bool, maxdepth: int | None, below: Callable[[str, int | None], list[LocalEntry]]
+) -> list[LocalEntry]:
+    """What matches a pattern, as `fsspec` has it."""
+    fixed = re.split(r"[*?[]", pattern, maxsplit=1)[0].rpartition("/")[0]
+    depth: int | None = pattern.count("/") - fixed.count("/")
+    if "**" in pattern:
+        stars = pattern[pattern.find("**") :].count("/") + 1
+        depth = None if maxdepth is None or depth is None else depth - stars + maxdepth
+    if not os.path.isdir(fixed or "/"):
+        return []
+    as_folder = has_slash or pattern.endswith("/**")
+    matches = re.compile(glob_translate(pattern + ("/" if has_slash else ""))).match
+    return [
+        entry
+        for entry in below(fixed or "/", depth)
+        if matches(f"{entry.path}/" if as_folder and entry.is_folder else entry.path)
+    ]
+
+
+def _stat(path: str) -> os.stat_result | None:
+    try:
+        return os.stat(path)
+    except FileNotFoundError:
+        return None
+
+
+def _add(result: LocalExpansion, path: str, found: os.stat_result | None) -> None:
+    entry = LocalEntry(path, "", found)
+    if entry.is_folder:
+        result.folders.add(path)
+    elif found is not None and (what := special(found)) is not None:
+        result.specials[path] = what

@@ -1,0 +1,34 @@
+"""Which files of a folder are transferred: ``include`` and ``exclude``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from fnmatch import fnmatchcase
+
+
+def chooser(include: Sequence[str] | str | None, exclude: Sequence[str] | str | None) -> Callable[[str], bool]:
+    """Whether a name is to be transferred: one of ``include`` matches, if there are any, and none of ``exclude``.
+
+    A pattern without a slash matches any part of a name, so that it may name a folder; one with a slash matches a whole
+    name, or the path of a folder that it lies in.
+    """
+    wanted, unwanted = _patterns(include), _patterns(exclude)
+
+    def chosen(name: str) -> bool:
+        return (not wanted or _matches(name, wanted)) and not _matches(name, unwanted)
+
+    return chosen
+
+
+def _patterns(given: Sequence[str] | str | None) -> Sequence[str]:
+    return [given] if isinstance(given, str) else given or ()
+
+
+def _matches(name: str, patterns: Sequence[str]) -> bool:
+    parts = name.split("/")
+    paths = ["/".join(parts[: count + 1]) for count in range(len(parts))]
+    for pattern in patterns:
+        wanted = pattern.strip("/")
+        if any(fnmatchcase(found, wanted) for found in (paths if "/" in wanted else parts)):
+            return True
+    return False
