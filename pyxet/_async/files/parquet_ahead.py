@@ -109,6 +109,11 @@ class ColumnsAhead:
             self._look(self._content, start, found)
         return found
 
+    @property
+    def knows_layout(self) -> bool:
+        """Whether it is known where the columns are."""
+        return self._layout is not None
+
     def has(self, start: int, end: int) -> bool:
         """Whether the bytes were fetched ahead, or are on their way."""
         return self._piece(start, end) is not None

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import io
+import operator
+import os
+import threading
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Self, SupportsIndex, TypeVar
 
 from fsspec.asyn import AbstractAsyncStreamedFile
 from fsspec.caching import BaseCache
 from fsspec.spec import AbstractBufferedFile
 
 from pyxet._async.changes.view import Info
+from pyxet._async.files.cursor import Cursor, Steps
 from pyxet._async.files.readahead import ReadAhead
 from pyxet._async.runtime.bridge import blocking_call
 from pyxet.errors import TransactionError
@@ -21,9 +26,8 @@ if TYPE_CHECKING:
 
 # What fsspec believes to be the size of a block, in bytes.
 _BLOCK: Final = 2 * 1024 * 1024
-# What ``readline`` on a binary file asks for at once, in bytes.
-_LINE_BLOCK: Final = 64 * 1024
 
+T = TypeVar("T")
 Fetch = Callable[[int, int], Awaitable[bytes]]
 
 
@@ -33,23 +37,81 @@ class _AheadCache(BaseCache):  # type: ignore[misc]  # fsspec is not typed
     name = "xet"
 
     def __init__(self, ahead: ReadAhead, loop: asyncio.AbstractEventLoop, size: int) -> None:
-        super().__init__(_BLOCK, None, size)
+        # fsspec's own caching file systems take the fetcher, to put a cache of theirs in this one's place.
+        super().__init__(_BLOCK, _AheadFetcher(ahead, loop, size), size)
+        self._ahead = ahead
+
+
+class _AheadFetcher:
+    """Gets bytes by way of a `ReadAhead`, for blocking callers."""
+
+    def __init__(self, ahead: ReadAhead, loop: asyncio.AbstractEventLoop, size: int) -> None:
         self._ahead = ahead
         self._loop = loop
+        self._size = size
 
-    def _fetch(self, start: int | None, stop: int | None) -> bytes:
-        start, stop = start or 0, self.size if stop is None else min(stop, self.size)
-        if start >= stop:
-            return b""
+    def __call__(self, start: int, stop: int) -> bytes:
+        stop = min(stop, self._size)
         held = self._ahead.held(start, stop)
         return held if held is not None else blocking_call(self._loop, self._ahead.read, start, stop)
 
-    def close(self) -> None:
-        self._ahead.abandon()
+
+class _Readable(AbstractBufferedFile):  # type: ignore[misc]  # fsspec is not typed
+    """What blocking and asynchronous files have in common: their `Cursor`, and what files for reading refuse."""
+
+    size: int
+    _cursor: Cursor
+
+    @property
+    def loc(self) -> int:
+        """The position, as fsspec's files name it."""
+        return self._cursor.at
+
+    @loc.setter
+    def loc(self, at: int) -> None:
+        self._cursor.at = at
+
+    @property
+    def name(self) -> str:
+        """The path."""
+        return str(self.path)
+
+    def readable(self) -> bool:
+        self._check_open()
+        return True
+
+    def seekable(self) -> bool:
+        self._check_open()
+        return True
+
+    def writable(self) -> bool:
+        self._check_open()
+        return False
+
+    def tell(self) -> int:
+        """The position, in bytes from the start."""
+        self._check_open()
+        return self._cursor.at
+
+    def seek(self, loc: SupportsIndex, whence: int = 0) -> int:
+        """Go to an offset from the start (0), the position (1) or the end (2), and tell the position."""
+        self._check_open()
+        return self._cursor.seek(loc, whence)
+
+    def write(self, data: Any) -> NoReturn:
+        self._check_open()
+        raise io.UnsupportedOperation("the file is open for reading; open it with 'wb' to write")
+
+    def detach(self) -> NoReturn:
+        raise io.UnsupportedOperation("there is no raw stream beneath the file")
+
+    def _check_open(self) -> None:
+        if self.closed:
+            raise ValueError("I/O operation on closed file")
 
 
-class XetReadFile(AbstractBufferedFile):  # type: ignore[misc]  # fsspec is not typed
-    """A file that is open for reading, blocking.
+class XetReadFile(_Readable):
+    """A file that is open for reading, blocking: it reads as an `io.BufferedReader` does.
 
     Parameters
     ----------
@@ -81,30 +143,108 @@ class XetReadFile(AbstractBufferedFile):  # type: ignore[misc]  # fsspec is not 
         self._loop = loop
         self._pinned = pinned
         self._details = info
+        self._cursor = Cursor(info["size"])
+        # Threads may share a file as they may share one of Python's own: no two reads bring the same bytes.
+        self._lock, self._pid = threading.RLock(), os.getpid()
         super().__init__(
             fs, path, "rb", block_size or "default", cache_type=cache_type or "none", cache_options=cache_options,
             size=info["size"],
         )  # fmt: skip
+        self._ahead: ReadAhead | None = None
         if cache_type is None:
-            self.cache = _AheadCache(ReadAhead(fetch, self.size, read_ahead, info.get("xet_hash")), loop, self.size)
+            self._ahead = ReadAhead(fetch, self.size, read_ahead, info.get("xet_hash"))
+            self.cache = _AheadCache(self._ahead, loop, self.size)
 
     def _fetch_range(self, start: int, end: int) -> bytes:
         return blocking_call(self._loop, self._fetch, start, min(end, self.size))  # type: ignore[arg-type]  # they are coroutines
 
-    def readuntil(self, char: bytes = b"\n", blocks: int | None = None) -> bytes:
-        """Up to and including the next ``char``, or to the end."""
-        return bytes(super().readuntil(char, blocks or _LINE_BLOCK))
+    def read(self, length: SupportsIndex | None = -1) -> bytes:
+        """``length`` bytes, fewer only at the end of the file; all that is left if it is negative or ``None``."""
+        with self._alone():
+            self._check_open()
+            here = self._cursor.here(length)
+            return self._done(self._cursor.take(length)) if here is None else here
 
     def readall(self) -> bytes:
         """All that is left."""
-        return bytes(self.read())
+        return self.read()
+
+    def read1(self, size: SupportsIndex | None = -1) -> bytes:
+        """Up to ``size`` bytes, by one fetch at most."""
+        return self._done(self._cursor.some(size))
+
+    def peek(self, size: SupportsIndex | None = 0) -> bytes:
+        """What comes next, without moving on: at least ``size`` bytes unless the file ends before."""
+        return self._done(self._cursor.peek(size))
+
+    def readinto(self, b: Any) -> int:
+        """Fill a buffer; fewer bytes only at the end of the file. Returns how many."""
+        return _fill(b, self.read)
+
+    def readinto1(self, b: Any) -> int:
+        """Put into a buffer what one fetch brings. Returns the number of bytes."""
+        return _fill(b, self.read1)
+
+    def readline(self, size: SupportsIndex | None = -1) -> bytes:
+        """Up to and including the next newline, or to the end, or ``size`` bytes if that is not negative."""
+        return self.readuntil(b"\n", limit=size)
+
+    def readlines(self, hint: SupportsIndex | None = -1) -> list[bytes]:
+        """The lines that are left; with a positive ``hint`` only until they have so many bytes together."""
+        most = operator.index(hint) if hint is not None else -1
+        lines, total = [], 0
+        while (most <= 0 or total < most) and (line := self.readline()):
+            lines.append(line)
+            total += len(line)
+        return lines
+
+    def readuntil(self, char: bytes = b"\n", blocks: int | None = None, limit: SupportsIndex | None = -1) -> bytes:
+        """Up to and including the next ``char``, or to the end, or ``limit`` bytes if that is not negative."""
+        return self._done(self._cursor.until(char, limit))
+
+    def __iter__(self) -> Self:
+        self._check_open()
+        return self
+
+    def __next__(self) -> bytes:
+        with self._alone():
+            self._check_open()
+            line = self._cursor.line() or self.readline()
+        if not line:
+            raise StopIteration
+        return line
+
+    def __enter__(self) -> Self:
+        self._check_open()
+        return self
 
     def close(self) -> None:
         """Let go of what was read ahead."""
-        # fsspec's own did not close caches before its version 2026.7.
-        if isinstance(self.cache, _AheadCache):
-            self.cache.close()
+        self._let_go()
         super().close()
+
+    def _done(self, steps: Steps[T]) -> T:
+        """Carry out what a cursor does, with the ranges that it asks for."""
+        with self._alone():
+            self._check_open()
+            try:
+                wanted = next(steps)
+                while True:
+                    wanted = steps.send(bytes(self.cache._fetch(*wanted)))
+            except StopIteration as end:
+                found: T = end.value
+                return found
+
+    def _alone(self) -> threading.RLock:
+        if self._pid != os.getpid():
+            # A thread of the parent may have held it at the moment of the fork.
+            self._lock, self._pid = threading.RLock(), os.getpid()
+        return self._lock
+
+    def _let_go(self) -> None:
+        ahead = getattr(self, "_ahead", None)
+        if ahead is not None:
+            ahead.abandon()
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self._pinned is None:
@@ -113,9 +253,7 @@ class XetReadFile(AbstractBufferedFile):  # type: ignore[misc]  # fsspec is not 
         return _reopen, (self.fs, self._pinned, self.blocksize, self.loc, None if cache == "xet" else cache)
 
     def __del__(self) -> None:
-        cache = getattr(self, "cache", None)
-        if isinstance(cache, _AheadCache):
-            cache.close()
+        self._let_go()
 
 
 def _reopen(fs: Any, path: str, block_size: int, position: int, cache_type: str | None) -> Any:
@@ -124,11 +262,22 @@ def _reopen(fs: Any, path: str, block_size: int, position: int, cache_type: str 
     return file
 
 
-class AsyncXetReadFile(AbstractAsyncStreamedFile):  # type: ignore[misc]  # fsspec is not typed
-    """A file that is open for reading, asynchronous: ``read`` and ``close`` are awaited, ``seek`` and ``tell`` are not."""
+def _fill(buffer: Any, read: Callable[[int], bytes]) -> int:
+    target = memoryview(buffer).cast("B")
+    data = read(target.nbytes)
+    target[: len(data)] = data
+    return len(data)
+
+
+class AsyncXetReadFile(_Readable, AbstractAsyncStreamedFile):  # type: ignore[misc]  # fsspec is not typed
+    """A file that is open for reading, asynchronous.
+
+    It reads as an `io.BufferedReader` does, awaited; ``seek`` and ``tell`` are not. ``async for`` gives its lines.
+    """
 
     def __init__(self, fs: AsyncXetFileSystem, path: str, info: Info, *, fetch: Fetch, read_ahead: int) -> None:
         self._details = info
+        self._cursor = Cursor(info["size"])
         super().__init__(fs, path, "rb", cache_type="none", size=info["size"])
         self._ahead = ReadAhead(fetch, self.size, read_ahead, info.get("xet_hash"))
 
@@ -136,10 +285,83 @@ class AsyncXetReadFile(AbstractAsyncStreamedFile):  # type: ignore[misc]  # fssp
         held = self._ahead.held(start, end)
         return held if held is not None else await self._ahead.read(start, end)
 
+    async def read(self, length: SupportsIndex | None = -1) -> bytes:
+        """``length`` bytes, fewer only at the end of the file; all that is left if it is negative or ``None``."""
+        return await self._done(self._cursor.take(length))
+
+    async def readall(self) -> bytes:
+        """All that is left."""
+        return await self.read()
+
+    async def read1(self, size: SupportsIndex | None = -1) -> bytes:
+        """Up to ``size`` bytes, by one fetch at most."""
+        return await self._done(self._cursor.some(size))
+
+    async def peek(self, size: SupportsIndex | None = 0) -> bytes:
+        """What comes next, without moving on: at least ``size`` bytes unless the file ends before."""
+        return await self._done(self._cursor.peek(size))
+
+    async def readinto(self, b: Any) -> int:
+        """Fill a buffer; fewer bytes only at the end of the file. Returns how many."""
+        data = await self.read(memoryview(b).nbytes)
+        return _fill(b, lambda _: data)
+
+    async def readinto1(self, b: Any) -> int:
+        """Put into a buffer what one fetch brings. Returns the number of bytes."""
+        data = await self.read1(memoryview(b).nbytes)
+        return _fill(b, lambda _: data)
+
+    async def readline(self, size: SupportsIndex | None = -1) -> bytes:
+        """Up to and including the next newline, or to the end, or ``size`` bytes if that is not negative."""
+        return await self.readuntil(b"\n", limit=size)
+
+    async def readlines(self, hint: SupportsIndex | None = -1) -> list[bytes]:
+        """The lines that are left; with a positive ``hint`` only until they have so many bytes together."""
+        most = operator.index(hint) if hint is not None else -1
+        lines, total = [], 0
+        while (most <= 0 or total < most) and (line := await self.readline()):
+            lines.append(line)
+            total += len(line)
+        return lines
+
+    async def readuntil(
+        self, char: bytes = b"\n", blocks: int | None = None, limit: SupportsIndex | None = -1
+    ) -> bytes:  # fmt: skip
+        """Up to and including the next ``char``, or to the end, or ``limit`` bytes if that is not negative."""
+        return await self._done(self._cursor.until(char, limit))
+
+    def __iter__(self) -> NoReturn:
+        raise TypeError("an asynchronous file: use `async for`")
+
+    def __enter__(self) -> NoReturn:
+        raise TypeError("an asynchronous file: use `async with`")
+
+    def __aiter__(self) -> Self:
+        self._check_open()
+        return self
+
+    async def __anext__(self) -> bytes:
+        self._check_open()
+        line = self._cursor.line() or await self.readline()
+        if not line:
+            raise StopAsyncIteration
+        return line
+
     async def close(self) -> None:
         """Let go of what was read ahead."""
         self.closed = True
         await self._ahead.aclose()
+
+    async def _done(self, steps: Steps[T]) -> T:
+        """Carry out what a cursor does, with the ranges that it asks for."""
+        self._check_open()
+        try:
+            wanted = next(steps)
+            while True:
+                wanted = steps.send(await self._fetch_range(*wanted))
+        except StopIteration as end:
+            found: T = end.value
+            return found
 
     def __del__(self) -> None:
         if not self.closed:

@@ -27,6 +27,9 @@ _MAX_WINDOW: Final = WINDOW // 2
 # Windows of that size that are on their way while the one before them is being read. Smaller ones go one by one: until
 # they have grown, nobody knows how far the reader will go.
 _MAX_AHEAD: Final = 2
+# About a chunk: who skips no more than that reads on, as what is between would be fetched all the same; and so much of
+# what was read is kept beside the windows, for those who look twice.
+_NEAR: Final = 64 * KIB
 
 Fetch = Callable[[int, int], Awaitable[bytes]]
 
@@ -77,7 +80,7 @@ class _Stretch:
 
     def __init__(self, start: int, pieces: Sequence[Buffer] = ()) -> None:
         self.start = start
-        self._pieces = pieces
+        self.pieces = pieces
         # Offsets after each piece.
         self._ends = list(accumulate(map(len, pieces), initial=start))[1:]
         self.end = self._ends[-1] if pieces else start
@@ -85,8 +88,8 @@ class _Stretch:
     def cut(self, start: int, end: int) -> list[Buffer]:
         """The part that lies between two offsets, the first of which is in here."""
         found: list[Buffer] = []
-        for number in range(bisect_right(self._ends, start), len(self._pieces)):
-            piece, last = self._pieces[number], self._ends[number]
+        for number in range(bisect_right(self._ends, start), len(self.pieces)):
+            piece, last = self.pieces[number], self._ends[number]
             first = last - len(piece)
             if first >= end:
                 break
@@ -137,13 +140,15 @@ class ReadAhead:
         end = min(end, self._size)
         if start >= end:
             return b""
-        sequential = start == self._position and not self._columns.has(start, end)
+        sequential = self._goes_on(start) and not self._columns.has(start, end)
         if not sequential and not (self._buffer.start <= start and end <= self._buffer.end):
             await self._drop_ahead()
             if self._size > _FIRST_WINDOW:
                 self._window = _FIRST_WINDOW
                 self._let_go()
                 found = await self._columns.read(start, end)
+                if len(found) <= _NEAR:
+                    self._buffer = _Stretch(start, [found])
                 self._position = end
                 return found
         pieces: list[Buffer] = []
@@ -173,9 +178,19 @@ class ReadAhead:
             if is_alive(task.get_loop()):
                 task.get_loop().call_soon_threadsafe(task.cancel)
 
+    def _goes_on(self, start: int) -> bool:
+        """Whether a read begins where the last one ended, soon after, or a little before in what is still here.
+
+        Readers of columns skip what they do not want, however near it is.
+        """
+        skipped = start - self._position
+        if skipped == 0 or self._position < 0 or self._columns.knows_layout:
+            return skipped == 0
+        return 0 < skipped <= _NEAR or (-_NEAR <= skipped < 0 and self._buffer.start <= start < self._buffer.end)
+
     def _wants_more(self, start: int, end: int) -> bool:
         """Whether a read is one of a sequence, and more should be on its way: at first only past the middle of what is here."""
-        if start != self._position or self._last() >= self._size:
+        if not self._goes_on(start) or self._last() >= self._size:
             return False
         if self._held >= (1 + _MAX_AHEAD) * _MAX_WINDOW:
             return len(self._ahead) < _MAX_AHEAD
@@ -187,17 +202,25 @@ class ReadAhead:
 
     async def _refill(self, at: int, end: int) -> None:
         """Have the buffer begin at ``at``: from the read-ahead if it starts there, else by a fetch with a larger window."""
-        if self._ahead and self._ahead[0][0] == at:
+        if self._ahead and self._ahead[0][0] <= at < self._ahead[0][1]:
             task = self._ahead[0][2]
             if task.get_loop() is asyncio.get_running_loop():
                 self._ahead.popleft()
-                self._buffer = await task
+                self._go_on_with(await task)
                 return
         await self._drop_ahead()
         wanted = self._grown()
         if self._size <= _FIRST_WINDOW:
             at, end = 0, self._size
-        self._buffer = await self._get(at, max(end, self._end_of_window(at, wanted)))
+        self._go_on_with(await self._get(at, max(end, self._end_of_window(at, wanted))))
+
+    def _go_on_with(self, window: _Stretch) -> None:
+        """Take the next window, and the end of what came before it: who looks back a little needs no request."""
+        before = self._buffer
+        start = max(before.start, before.end - _NEAR)
+        if start < before.end == window.start:
+            window = _Stretch(start, [b"".join(before.cut(start, before.end)), *window.pieces])
+        self._buffer = window
 
     def _start_ahead(self) -> bool:
         wanted = self._grown()

@@ -13,7 +13,7 @@ import sys
 import threading
 import warnings
 from types import FrameType, TracebackType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from fsspec.asyn import AbstractAsyncStreamedFile
 from fsspec.core import OpenFile
@@ -312,6 +312,9 @@ class AsyncXetWriteFile(AbstractAsyncStreamedFile):  # type: ignore[misc]  # fss
     def expect(self, error: BaseException | None) -> None:
         """Take an exception that is being handled for none of this file's: ``close`` publishes all the same."""
         self._error_at_open = error
+
+    def __enter__(self) -> NoReturn:
+        raise TypeError("an asynchronous file: use `async with`")
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -1,0 +1,152 @@
+"""Where an open file stands, and what reads of all kinds are made of: whole ones, lines, peeks, small ones.
+
+It does no I/O, so that blocking and asynchronous files share it. An operation is a generator: it yields the range that it
+has to have, is sent its bytes, and returns the result. The position moves when an operation is complete, so one that
+failed can be made again.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Generator
+from typing import Final, SupportsIndex, TypeVar
+
+T = TypeVar("T")
+Steps = Generator[tuple[int, int], bytes, T]
+
+# What a search for the end of a line asks for at once, in bytes: about a chunk, as less would move the same bytes.
+BLOCK: Final = 64 * 1024
+# Reads that are no larger are cut from a block as well, once one of them goes on where another ended.
+_SMALL: Final = 4 * 1024
+
+
+class Cursor:
+    """A position in a content, and the block around it from which lines were cut last.
+
+    Parameters
+    ----------
+    size:
+        Bytes of the content.
+
+    Attributes
+    ----------
+    at:
+        The position, in bytes from the start.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.at = 0
+        self._size = size
+        self._block = b""
+        self._start = 0
+        # Where the last read ended.
+        self._ended = -1
+
+    def seek(self, offset: SupportsIndex, whence: int = 0) -> int:
+        """Go to an offset from the start (0), the position (1) or the end (2); `ValueError` if that is before the start."""
+        base = {0: 0, 1: self.at, 2: self._size}.get(whence)
+        if base is None:
+            raise ValueError(f"whence is {whence!r}; expected 0, 1 or 2")
+        at = base + operator.index(offset)
+        if at < 0:
+            raise ValueError(f"cannot seek to {at}, which is before the start of the file")
+        self.at = at
+        return at
+
+    def here(self, size: SupportsIndex | None) -> bytes | None:
+        """So many bytes, if all of them are in the block."""
+        count, begin = _count(size), self.at - self._start
+        if begin < 0 or not 0 < count <= len(self._block) - begin:
+            return None
+        self._ended = self.at = self.at + count
+        return self._block[begin : begin + count]
+
+    def line(self) -> bytes | None:
+        """The next line, if all of it is in the block."""
+        here = self.at - self._start
+        if here < 0:
+            return None
+        end = self._block.find(b"\n", here) + 1
+        if not end:
+            return None
+        self.at = self._start + end
+        return self._block[here:end]
+
+    def until(self, mark: bytes = b"\n", limit: SupportsIndex | None = -1) -> Steps[bytes]:
+        """Up to and including a mark, or to the end, or ``limit`` bytes if that is not negative."""
+        most = _count(limit)
+        last = self._size if most < 0 else min(self._size, self.at + most)
+        at, found = self.at, bytearray()
+        while at < last:
+            if not self._is_here(at):
+                yield from self._load(at)
+                if not self._is_here(at):
+                    break
+            begin = at - self._start
+            searched = max(0, len(found) - len(mark) + 1)
+            found += self._block[begin : begin + last - at]
+            end = found.find(mark, searched)
+            if end >= 0:
+                del found[end + len(mark) :]
+                break
+            at = self.at + len(found)
+        self.at += len(found)
+        return bytes(found)
+
+    def take(self, size: SupportsIndex | None = -1) -> Steps[bytes]:
+        """So many bytes, fewer at the end; all that is left if ``size`` is negative."""
+        count = _count(size)
+        end = self._size if count < 0 else min(self._size, self.at + count)
+        if end <= self.at:
+            return b""
+        data = self._held(self.at, end)
+        if self.at + len(data) < end:
+            # On from the end of the block, whatever was read of it: whoever reads ahead sees one sequence.
+            start = self.at + len(data)
+            if self.at == self._ended and 0 <= count <= _SMALL:
+                yield from self._load(start)
+                rest = self._held(start, end)
+            else:
+                rest = yield start, end
+            data = data + rest if data else rest
+        self._ended = self.at = self.at + len(data)
+        return data
+
+    def some(self, size: SupportsIndex | None = -1) -> Steps[bytes]:
+        """What is here, up to ``size`` bytes, or what one fetch brings."""
+        count = _count(size)
+        if count < 0:
+            count = BLOCK
+        here = self._held(self.at, self.at + count)
+        return (yield from self.take(len(here) or count))
+
+    def peek(self, size: SupportsIndex | None = 0) -> Steps[bytes]:
+        """At least so many bytes, or all that is left, without moving on; more if there are more here."""
+        end = min(self._size, self.at + max(1, _count(size)))
+        if self.at < end and not self._is_here(self.at):
+            yield from self._load(self.at)
+        here = self._held(self.at, self._size)
+        if self.at + len(here) < end:
+            start = self.at + len(here)
+            more = yield start, min(self._size, max(end, start + BLOCK))
+            here += more
+            self._start, self._block = self.at, here
+        return here
+
+    def forget(self) -> None:
+        """Let go of the block."""
+        self._block = b""
+
+    def _is_here(self, at: int) -> bool:
+        return self._start <= at < self._start + len(self._block)
+
+    def _held(self, start: int, end: int) -> bytes:
+        """What is here of a range, from its start on."""
+        return self._block[start - self._start : end - self._start] if self._is_here(start) else b""
+
+    def _load(self, at: int) -> Steps[None]:
+        self._start, self._block = at, (yield at, min(self._size, at + BLOCK))
+
+
+def _count(size: SupportsIndex | None) -> int:
+    return -1 if size is None else operator.index(size)
