@@ -201,7 +201,8 @@ class Hub:
         url = f"{_base(repo)}/tree/{_part(revision)}" + (f"/{_part(path)}" if path else "")
         query = {"recursive": _flag(recursive), "expand": _flag(expand)}
         async for answer in self._pages(url, what, query):
-            entries = checked_entries(decode(answer.body, list[TreeEntry], what=what), what, folder=path)
+            entries = decode(answer.body, list[TreeEntry], what=what)
+            entries = checked_entries(entries, what, folder=path, deep=recursive)
             yield TreePage(entries, _commit_of(answer, what))
 
     async def paths_info(

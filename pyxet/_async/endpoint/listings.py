@@ -77,7 +77,7 @@ def _next_page(answer: Answer) -> str | None:
 
 
 def checked_entries(
-    entries: list[TreeEntry], what: str, *, folder: str | None = None, paths: Iterable[str] = ()
+    entries: list[TreeEntry], what: str, *, folder: str | None = None, deep: bool = False, paths: Iterable[str] = ()
 ) -> list[TreeEntry]:
     """The entries, if they are an answer to what was asked for.
 
@@ -85,8 +85,10 @@ def checked_entries(
     ----------
     folder:
         The folder that was listed, ``""`` for the top; ``None`` where it was single paths.
+    deep:
+        Whether all below the folder was listed.
     paths:
-        Those.
+        The single paths.
 
     Raises
     ------
@@ -95,9 +97,15 @@ def checked_entries(
     """
     asked = frozenset(paths)
     start = f"{folder}/" if folder else ""
+
+    def belongs(path: str) -> bool:
+        if folder is None:
+            return path in asked
+        return path.startswith(start) and (deep or "/" not in path[len(start) :])
+
     for entry in entries:
         path = entry.path
-        if _NO_PATH.search(path) or not (path.startswith(start) if folder is not None else path in asked):
+        if not belongs(path) or _NO_PATH.search(path):
             raise FormatError(f"{what}: the endpoint names the path {path[:200]!r}, which does not belong there")
         ids_are_good = entry.type == "directory" or _OBJECT.match(entry.oid)
         if entry.xet_hash is not None:
