@@ -24,7 +24,7 @@ from pyxet._async.runtime.threads import in_thread
 from pyxet._async.upload.content import ContentWriter
 from pyxet._async.upload.local_files import LocalFiles
 from pyxet._async.upload.session import Uploader
-from pyxet.errors import BadRequestError, FormatError, TransactionError
+from pyxet.errors import FileInTheWayError, FolderInTheWayError, FormatError, TransactionError
 from pyxet.protocol.hashing import Buffer
 from pyxet.protocol.messages import PreuploadFile, PreuploadMode, TreeEntry
 from pyxet.types import FilePointer, RemoteFile, RepoId, Totals, UploadedContent
@@ -246,7 +246,8 @@ class ChangeSet:
         self._check_open()
         clash = next((folder for folder in folders_of(path) if self.files.get(folder) is not None), None)
         if clash is not None or self.has_files_below(path):
-            raise BadRequestError(f"{self.path}/{clash or path} would be a file and a folder in one commit")
+            kind = FileInTheWayError if clash is not None else FolderInTheWayError
+            raise kind(f"{self.path}/{clash or path} would be a file and a folder in one commit", status=400)
         self._forget_small(path)
         self._set(path, pending)
         if guard is not None:
@@ -335,8 +336,8 @@ class ChangeSet:
 
         Raises
         ------
-        BadRequestError
-            A file would take the place of a folder that still has others.
+        FolderInTheWayError, FileInTheWayError
+            A file would take the place of a folder that still has others, or be below another file.
         """
         await self._seal()
         await self._drop_unchanged()
@@ -447,16 +448,19 @@ class ChangeSet:
         if not paths or self.parent_commit is not None:
             return
         # The branch as it is now, not as it was when we began: what others wrote since then is ours to write over.
-        for path, entry in (await self.entries(self.branch, paths)).items():
-            pending = self.files[path]
+        above = {folder for path in paths for folder in folders_of(path)}
+        for path, entry in (await self.entries(self.branch, [*paths, *sorted(above)])).items():
+            if path in above and entry.type == "file" and path not in self.files:
+                raise FileInTheWayError(f"{self.path}/{path} is a file, so that nothing can be below it", status=400)
+            pending = self.files.get(path)
             if pending is None:
                 continue
             if entry.type == "file":
                 if await self.is_same(pending, entry):
                     self._unset(path)
             elif not self._below.get(path):
-                raise BadRequestError(
-                    f"{self.path}/{path} is a folder; delete what is in it to put a file in its place"
+                raise FolderInTheWayError(
+                    f"{self.path}/{path} is a folder; delete what is in it to put a file in its place", status=400
                 )
 
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, TypeAlias
 
-from pyxet._async.changes.changeset import ChangeSet, Pending
+from pyxet._async.changes.changeset import ChangeSet, Pending, folders_of
 from pyxet._async.endpoint.hub import parse_date
 from pyxet._async.tree.catalog import Catalog, missing_entry
-from pyxet.errors import EntryNotFoundError
+from pyxet.errors import EntryNotFoundError, FileInTheWayError, FolderInTheWayError
 from pyxet.protocol.messages import TreeEntry
 from pyxet.types import RemoteFile, RepoId, UploadedContent
 
@@ -94,6 +94,27 @@ class View:
             if entry.type == "file" or await self._survives(path):
                 found[path] = self.stored(entry)
         return found
+
+    async def check_place(self, path: str, *, may_exist: bool = True) -> None:
+        """Raise where a file could not be written, because of what is at its path or above it.
+
+        Parameters
+        ----------
+        may_exist:
+            If off, what is at the path itself is somebody else's question.
+
+        Raises
+        ------
+        FolderInTheWayError, FileInTheWayError
+            There is a folder; there is a file that would have to be a folder.
+        """
+        folders = folders_of(path)
+        found = await self.lookup_all([*folders, path])
+        for folder in folders:
+            if folder in found and not found[folder].is_folder:
+                raise FileInTheWayError(f"{path!r} cannot be written: {folder!r} is a file", status=400)
+        if may_exist and path in found and found[path].is_folder:
+            raise FolderInTheWayError(f"{path!r} cannot be written: it is a folder", status=400)
 
     async def children(self, path: str, *, refresh: bool = False) -> list[Found]:
         """What is directly in a folder, by path; `EntryNotFoundError` if there is no such folder."""

@@ -362,7 +362,14 @@ class Editing(Reading):
         parent_commit: str | None = None,
         if_match: str | None = None,
     ) -> Writing:
-        """Begin to write a file; ``xb`` raises if it exists, ``ab`` begins with its content."""
+        """Begin to write a file; ``xb`` raises if it exists, ``ab`` begins with its content.
+
+        Raises
+        ------
+        FolderInTheWayError, FileInTheWayError
+            There is a folder at the path; something above it is a file. They are an `IsADirectoryError` and a
+            `NotADirectoryError`.
+        """
         transaction = self.open_transaction()
         if transaction is None:
             check_not_inherited(self.endpoint, self._credential)
@@ -371,6 +378,10 @@ class Editing(Reading):
         own = await self.new_edits(parent_commit) if transaction is None else None
         try:
             changes, inside = await self._target(own or transaction.edits, path)  # type: ignore[union-attr]  # one of the two
+            # Not at the end, when all of it has been sent.
+            await View((await self.connect()).catalog, changes.repo, changes.base, changes).check_place(
+                inside, may_exist=mode != "xb"
+            )
             guard = await self._guard(changes, path, inside, mode == "xb", if_match)
             writer = changes.writer(inside, guard)
             if mode == "ab":
