@@ -37,6 +37,7 @@ from pyxet._async.runtime.budget import READ_MEMORY
 from pyxet.config import Limits, Timeouts
 from pyxet.errors import (
     AccessDeniedError,
+    BadRequestError,
     ConnectionFailedError,
     FormatError,
     IntegrityError,
@@ -138,9 +139,9 @@ async def test_a_range_that_fails_leaves_the_others() -> None:
     async with world() as it:
         data = content(5, 8 * MIB)
         file = await it.store(data)
-        it.proxy.rule(PLAN, answer(403), times=1)
+        it.proxy.rule(PLAN, answer(400), times=1)
         found = await Downloader(it.client).read_ranges(file, [(0, 10), (7 * MIB, 7 * MIB + 10)], max_gap=0)
-        assert sum(isinstance(item, AccessDeniedError) for item in found) == 1
+        assert sum(isinstance(item, BadRequestError) for item in found) == 1
         assert sum(item in (data[:10], data[7 * MIB : 7 * MIB + 10]) for item in found) == 1
 
 
@@ -210,12 +211,12 @@ async def test_a_failed_read_is_not_shared_with_what_it_overlaps_in_part() -> No
     async with world() as it:
         data = content(10, 4 * MIB)
         file = await it.store(data)
-        it.proxy.rule(PLAN, answer(403), times=1)
+        it.proxy.rule(PLAN, answer(400), times=1)
         reader = Downloader(it.client)
         first, second = await asyncio.gather(
             reader.read(file, 0, 2 * MIB), reader.read(file, MIB, 3 * MIB), return_exceptions=True
         )
-        assert isinstance(first, AccessDeniedError)
+        assert isinstance(first, BadRequestError)
         assert second == data[MIB : 3 * MIB]
 
 

@@ -122,7 +122,7 @@ async def test_an_endpoint_that_refuses_is_not_asked_once_more_for_each_file(
         it.proxy.seen.clear()
         assert {type(item) for item in await read(it, files)} == {kind}
         assert it.proxy.count(PLAN) == 0
-        assert it.proxy.count(BATCH) == (1 if status == 403 else FAST.attempts)
+        assert it.proxy.count(BATCH) == (2 if status == 403 else FAST.attempts)
 
 
 # -- errors stay with their files --------------------------------------------------------------------------------------

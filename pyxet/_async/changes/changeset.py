@@ -20,6 +20,7 @@ from pyxet._async.changes.sharing import share
 from pyxet._async.changes.spool import Spool, Spooled
 from pyxet._async.client import Client
 from pyxet._async.download.reconstruct import Downloader
+from pyxet._async.download.verifier import Verifier
 from pyxet._async.runtime.threads import in_thread
 from pyxet._async.upload.content import ContentWriter
 from pyxet._async.upload.local_files import LocalFiles
@@ -301,20 +302,37 @@ class ChangeSet:
         """Whether a pending file makes this a folder."""
         return self._alive.get(folder, 0) > 0
 
-    async def read(self, path: str, pending: Pending, start: int, end: int) -> bytes:
-        """Bytes of a pending file. `TransactionError` if it never came to be more than that."""
+    def stored(self, path: str, pending: Pending) -> RemoteFile | None:
+        """The stored file that has a pending file's content; ``None`` where the content is here."""
+        match pending.content:
+            case RemoteFile() as file:
+                return file
+            case UploadedContent() as stored:
+                return RemoteFile(self.repo, self.base, path, stored.size, "", stored.sha256, stored.xet_hash)
+            case _:
+                return None
+
+    async def read(
+        self, path: str, pending: Pending, start: int, end: int, verifier: Verifier | None = None
+    ) -> bytes:  # fmt: skip
+        """Bytes of a pending file, noted by a verifier where they are stored.
+
+        Raises
+        ------
+        TransactionError
+            It never came to be more than pending.
+        """
         self._check_discarded()
         match pending.content:
             case bytes():
                 return pending.content[start:end]
             case Spooled():
                 return (await in_thread(self.spool.read, pending.content))[start:end]
-            case RemoteFile():
-                return await Downloader(self.client).read(pending.content, start, end)
-            case UploadedContent() as stored:
+            case UploadedContent():
                 await self._uploader.flush()
-                file = RemoteFile(self.repo, self.base, path, stored.size, "", stored.sha256, stored.xet_hash)
-                return await Downloader(self.client).read(file, start, end)
+        file = self.stored(path, pending)
+        assert file is not None
+        return await Downloader(self.client).read(file, start, end, verifier)
 
     async def is_same(self, pending: Pending, entry: TreeEntry) -> bool:
         """Whether a file of a commit has a pending file's content."""

@@ -209,6 +209,13 @@ class View:
         file = RemoteFile(self.repo, self.commit, entry.path, size, entry.oid, sha256, entry.xet_hash)
         return Found(entry.path, file, modified)
 
+    def stored_content(self, found: Found) -> RemoteFile | None:
+        """The stored file that content is read from; ``None`` for what is pending in memory or in the spool."""
+        if isinstance(found.content, Pending):
+            assert self.changes is not None
+            return self.changes.stored(found.path, found.content)
+        return found.content
+
     def missing(self, path: str) -> EntryNotFoundError:
         """The error for a path with nothing there."""
         return missing_entry(self.repo, self._revision, path)

@@ -3,36 +3,44 @@
 A file is read in windows. Each window gets a plan of its own, trimmed to it, so that what is in flight is bounded
 whatever the size of the file, and so that windows of one file and of several run beside each other. A chunk that
 crosses the end of a window belongs to the window it starts in; the next one drops it.
+
+What is read in one go and is the whole file is verified. What is read in pieces is, too, where the pieces share a
+`Verifier`. Of other ranges, every header and length is checked: the protocol has nothing that would tell more.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import io
 import itertools
 from collections.abc import AsyncGenerator, Iterator, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, contextmanager
 from functools import partial
 from typing import Final
+from urllib.parse import urlsplit
 
 from pyxet._async.client import Client
+from pyxet._async.download.verifier import Verifier
 from pyxet._async.download.windows import FileChunk, Lease
 from pyxet._async.endpoint.cas import Cas, UrlExpiredError
+from pyxet._async.http.messages import is_transient
 from pyxet._async.runtime.budget import READ_MEMORY
 from pyxet._async.runtime.tasks import ordered_window, run_all, run_each, stopped
 from pyxet._async.runtime.threads import in_thread, to_end
 from pyxet.errors import (
     AccessDeniedError,
+    ConnectionFailedError,
     EntryNotFoundError,
     FormatError,
     IntegrityError,
     NotFoundError,
     RangeNotSatisfiableError,
+    RequestTimeoutError,
+    XetError,
 )
 from pyxet.protocol.constants import MIB
 from pyxet.protocol.hashing import Buffer, FileHasher, Hash, chunk_hash, hash_from_hex, hash_to_hex
-from pyxet.protocol.reconstruction import FetchRange, Plan, coalesce_ranges, most_decoded
+from pyxet.protocol.reconstruction import CoalescedRange, FetchRange, Plan, coalesce_ranges, most_decoded
 from pyxet.protocol.xorb import ChunkDecoder, Room
 from pyxet.types import RemoteFile
 
@@ -42,10 +50,14 @@ WINDOW: Final = 16 * MIB
 _WINDOWS_AT_ONCE: Final = 3
 # Bytes that are handed to a worker thread at once.
 _RUN: Final = 2 * MIB
-# New plans for one window whose URLs are refused, before that is taken for an answer.
+# Plans for one window whose URLs are refused, before that is taken for an answer.
 _MAX_PLANS: Final = 3
+# Failures that another plan helps against only if it names other places.
+_UNREACHABLE: Final = (ConnectionFailedError, RequestTimeoutError)
 # Requests in flight for the ranges of one file; the process-wide limit lies above it.
 _RANGES_AT_ONCE: Final = 16
+# Bytes of the pieces in which a file that is not in Xet is verified. They begin at multiples of it.
+_PLAIN_PIECE: Final = 64 * 1024
 
 
 class Downloader:
@@ -55,8 +67,16 @@ class Downloader:
         self._client = client
         self._memory = client.limits.memory // 2
 
-    async def read(self, file: RemoteFile, start: int = 0, end: int | None = None) -> bytes:
-        """Bytes ``start`` to before ``end``; a whole file is verified.
+    async def read(
+        self, file: RemoteFile, start: int = 0, end: int | None = None, verifier: Verifier | None = None
+    ) -> bytes:
+        """Bytes ``start`` to before ``end``.
+
+        Parameters
+        ----------
+        verifier:
+            Takes note of what is read, for a file that is read in pieces. Without one, a whole file is verified, and read
+            a second time before it is said to be damaged.
 
         Raises
         ------
@@ -64,41 +84,56 @@ class Downloader:
             The content does not have the file's hash or length.
         """
         end = file.size if end is None else min(end, file.size)
+        if verifier is None and (start, end) == (0, file.size):
+            try:
+                return await self._read(file, start, end, Verifier(file))
+            except (IntegrityError, FormatError):
+                # It was forgotten how to get it. What is damaged on the way once need not be so the next time.
+                verifier = Verifier(file)
+        return await self._read(file, start, end, verifier)
+
+    async def _read(self, file: RemoteFile, start: int, end: int, verifier: Verifier | None) -> bytes:
         if end - start <= _RUN:
-            async with aclosing(self.stream(file, start, end)) as pieces:
+            async with aclosing(self.stream(file, start, end, verifier)) as pieces:
                 return b"".join([piece async for piece in pieces])
         target = _Target(file.full_path, start, end)
         try:
             if file.xet_hash is None:
-                async with aclosing(self.stream(file, start, end)) as pieces:
+                async with aclosing(self.stream(file, start, end, verifier)) as pieces:
                     async for piece in pieces:
                         await to_end(target.append, [piece])
             else:
-                whole = (start, end) == (0, file.size)
-                hasher = FileHasher()
-                async with aclosing(self.chunks(file, start, end, verify=whole)) as runs:
-                    async for run in runs:
-                        await to_end(target.take, run, hasher if whole else None)
-                if whole:
-                    check_hash(file, hasher)
+                with self._forgetting_damage(file):
+                    async with aclosing(self.chunks(file, start, end, verify=verifier is not None)) as runs:
+                        async for run in runs:
+                            await to_end(target.take, run, verifier)
             return target.whole()
         finally:
             target.close()
 
-    async def pieces(self, file: RemoteFile, start: int, end: int) -> list[Buffer]:
-        """Bytes ``start`` to before ``end`` in pieces, without the copy that makes them one; a whole file is verified."""
-        async with aclosing(self.stream(file, start, end)) as pieces:
+    async def pieces(
+        self, file: RemoteFile, start: int, end: int, verifier: Verifier | None = None
+    ) -> list[Buffer]:  # fmt: skip
+        """Bytes ``start`` to before ``end`` in pieces, without the copy that makes them one. See `stream`."""
+        async with aclosing(self.stream(file, start, end, verifier)) as pieces:
             return [piece async for piece in pieces]
 
     async def read_ranges(
         self, file: RemoteFile, ranges: Sequence[tuple[int, int]], *, max_gap: int
     ) -> list[bytes | Exception]:
-        """Byte ranges (start, end) of one file; those nearer than ``max_gap`` bytes to each other are read as one."""
+        """Byte ranges (start, end) of one file; those nearer than ``max_gap`` bytes to each other are read as one.
+
+        Where the ranges together are the whole file, it is verified; if it is damaged, that is the result of all of them.
+        """
         merged = coalesce_ranges(ranges, max_gap=max_gap, max_size=WINDOW)
-        contents = await run_each(
-            (partial(self.read, file, item.start, item.end) for item in merged),
+        verifier = Verifier(file) if len(merged) > 1 and _covers(merged, file.size) else None
+        contents: list[bytes | Exception] = await run_each(
+            (partial(self.read, file, item.start, item.end, verifier) for item in merged),
             limit=_RANGES_AT_ONCE,
         )
+        damage = next((item for item in contents if isinstance(item, IntegrityError)), None)
+        if verifier is not None and damage is not None:
+            contents = [damage] * len(contents)
         results: list[bytes | Exception] = [b""] * len(ranges)
         for item, content in zip(merged, contents, strict=True):
             for member in item.members:
@@ -109,29 +144,45 @@ class Downloader:
                     results[member] = content[start - item.start : end - item.start]
         return results
 
-    async def stream(self, file: RemoteFile, start: int = 0, end: int | None = None) -> AsyncGenerator[Buffer, None]:
+    async def stream(
+        self, file: RemoteFile, start: int = 0, end: int | None = None, verifier: Verifier | None = None
+    ) -> AsyncGenerator[Buffer, None]:
         """Bytes ``start`` to before ``end`` in order, in pieces; a whole file is verified at its end.
 
         Between two pieces the consumer may do what it likes, other requests and reads included.
+
+        Parameters
+        ----------
+        verifier:
+            Takes note of what is read, for a file that is read in several ranges.
         """
         end = file.size if end is None else min(end, file.size)
         if start >= end:
             return
-        whole = start == 0 and end == file.size
+        if verifier is None and (start, end) == (0, file.size):
+            verifier = Verifier(file)
         if file.xet_hash is None:
-            async with aclosing(self._plain(file, start, end, whole)) as plain:
+            async with aclosing(self._plain(file, start, end, verifier)) as plain:
                 async for data in plain:
                     yield data
             return
-        hasher = FileHasher()
-        async with aclosing(self.chunks(file, start, end, verify=whole, lend=True)) as runs:
-            async for run in runs:
-                if whole:
-                    hasher.update((chunk.hash, len(chunk.data)) for chunk in run)
-                for chunk in run:
-                    yield _cut(chunk, start, end)
-        if whole:
-            check_hash(file, hasher)
+        with self._forgetting_damage(file):
+            async with aclosing(self.chunks(file, start, end, verify=verifier is not None, lend=True)) as runs:
+                async for run in runs:
+                    if verifier is not None:
+                        verifier.add(run)
+                    for chunk in run:
+                        yield _cut(chunk, start, end)
+
+    @contextmanager
+    def _forgetting_damage(self, file: RemoteFile) -> Iterator[None]:
+        """Plans that brought something else than the file are not used again."""
+        try:
+            yield
+        except (IntegrityError, FormatError):
+            assert file.xet_hash is not None
+            self._client.cas(file.repo).forget_plans(hash_from_hex(file.xet_hash))
+            raise
 
     async def chunks(
         self, file: RemoteFile, start: int, end: int, *, verify: bool, lend: bool = False
@@ -194,24 +245,33 @@ class Downloader:
             raise IntegrityError(f"{file.full_path}: {position:,} bytes came, {end:,} were expected")
 
     async def _window(self, cas: Cas, value: Hash, start: int, end: int, verify: bool) -> list[FileChunk]:
-        name = hash_to_hex(value)
+        """The chunks of a window. What a plan that fails leads to is looked for once more with another plan."""
+        failed: Plan | None = None
+        failure: XetError | None = None
         for attempt in range(_MAX_PLANS):
             try:
                 plan = await cas.reconstruction(value, start, end)
+            except FormatError:
+                if attempt == _MAX_PLANS - 1 or isinstance(failure, FormatError):
+                    raise
+                failure = FormatError("the plan makes no sense")
+                continue
+            except (NotFoundError, RangeNotSatisfiableError) as error:
+                raise _unreadable(value, error) from error
+            if isinstance(failure, _UNREACHABLE) and failed is not None and _places(plan) == _places(failed):
+                raise failure
+            try:
+                if plan.raw_length - plan.skip < end - start:
+                    raise IntegrityError(f"content {hash_to_hex(value)} is shorter than its repository says")
                 plan.check_length(end - start)
-                try:
-                    return await self._execute(cas, plan, start, end - start, verify)
-                except UrlExpiredError as error:
-                    cas.forget_plan(value, start, end, plan)
-                    if attempt == _MAX_PLANS - 1:
-                        raise AccessDeniedError(f"reading {name}: {error}", status=403) from error
-            except RangeNotSatisfiableError as error:
-                raise IntegrityError(f"content {name} is shorter than its repository says") from error
-            except NotFoundError as error:
-                # The repository names the content, so the path is there, whatever became of the content.
-                if type(error) in (NotFoundError, EntryNotFoundError):
-                    raise IntegrityError(f"content {name} is not stored: {error}") from error
-                raise
+                return await self._execute(cas, plan, start, end - start, verify)
+            except XetError as error:
+                cas.forget_plan(value, start, end, plan)
+                # A refused URL may have come to its end a second time; other failures are not that common.
+                last = _MAX_PLANS - 1 if isinstance(error, UrlExpiredError) else 1
+                if attempt >= last or (is_transient(error) and not isinstance(error, _UNREACHABLE)):
+                    raise _unreadable(value, error) from error
+                failed, failure = plan, error
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     async def _execute(self, cas: Cas, plan: Plan, start: int, length: int, verify: bool) -> list[FileChunk]:
@@ -269,17 +329,18 @@ class Downloader:
             raise FormatError(f"xorb: {len(chunks)} chunks came, {fetch.chunk_end - fetch.chunk_start} were announced")
         return chunks
 
-    async def _plain(self, file: RemoteFile, start: int, end: int, whole: bool) -> AsyncGenerator[bytes, None]:
+    async def _plain(
+        self, file: RemoteFile, start: int, end: int, verifier: Verifier | None
+    ) -> AsyncGenerator[Buffer, None]:  # fmt: skip
         """A file that is not in Xet, over plain HTTP, in windows: no request is open while the consumer has its turn."""
-        digest = hashlib.sha256() if file.sha256 else hashlib.sha1(f"blob {file.size}\0".encode())
 
-        async def window(span: tuple[int, int]) -> tuple[bytes, int]:
+        async def window(span: tuple[int, int]) -> tuple[int, bytes, int]:
             amount = span[1] - span[0]
             await READ_MEMORY.acquire(amount, self._memory)
             try:
                 async with aclosing(self._client.hub.read_file(file, *span)) as pieces:
                     found = [piece async for piece in pieces]
-                return await in_thread(b"".join, found), amount
+                return span[0], await in_thread(b"".join, found), amount
             except RangeNotSatisfiableError as error:
                 READ_MEMORY.release(amount)
                 raise IntegrityError(f"{file.full_path} is shorter than its repository says") from error
@@ -287,29 +348,67 @@ class Downloader:
                 READ_MEMORY.release(amount)
                 raise
 
+        first, last = start, end
+        if verifier is not None:
+            first, last = start // _PLAIN_PIECE * _PLAIN_PIECE, min(file.size, -(-end // _PLAIN_PIECE) * _PLAIN_PIECE)
         async with ordered_window(
-            _spans(start, end),
+            _spans(first, last),
             window,
             limit=_WINDOWS_AT_ONCE,
-            on_discard=lambda result: READ_MEMORY.release(result[1]),
+            on_discard=lambda result: READ_MEMORY.release(result[2]),
             ahead=lambda span: READ_MEMORY.has_room(span[1] - span[0], self._memory // 2),
         ) as results:
-            async for data, amount in results:
+            async for offset, data, amount in results:
                 try:
-                    if whole:
-                        await in_thread(digest.update, data)
+                    if verifier is not None:
+                        await in_thread(_note_plain, verifier, offset, data)
                 finally:
                     READ_MEMORY.release(amount)
-                yield data
-        expected = file.sha256 or file.blob_id
-        if whole and digest.hexdigest() != expected:
-            raise IntegrityError(f"{file.full_path}: what came is not what its repository names ({expected})")
+                yield _cut(FileChunk(offset, data, b""), start, end)
 
 
 def _spans(start: int, end: int) -> Iterator[tuple[int, int]]:
     """A range in windows; they begin at multiples of their size, so that readers of one file share them."""
     # Made as they are needed: an endpoint may say of a file that it has any number of bytes.
     return itertools.pairwise(itertools.chain([start], range((start // WINDOW + 1) * WINDOW, end, WINDOW), [end]))
+
+
+def _places(plan: Plan) -> set[tuple[str, str]]:
+    """Hosts and paths that a plan names; what a URL says beyond that is its signature."""
+    return {(url.netloc, url.path) for url in (urlsplit(part.fetch.url) for part in plan.terms)}
+
+
+def _unreadable(value: Hash, error: XetError) -> XetError:
+    """What it means for a reader that the content with a hash cannot be got, or is not what was announced."""
+    name = hash_to_hex(value)
+    if isinstance(error, UrlExpiredError):
+        return AccessDeniedError(f"reading content {name}: {error}", status=403)
+    if isinstance(error, RangeNotSatisfiableError):
+        return IntegrityError(f"content {name} is shorter than its repository says")
+    # The repository names the content, so the path is there, whatever became of the content.
+    if type(error) in (NotFoundError, EntryNotFoundError):
+        return IntegrityError(f"content {name} is not stored: {error}")
+    return IntegrityError(f"content {name} is damaged: {error}") if isinstance(error, FormatError) else error
+
+
+def _covers(merged: Sequence[CoalescedRange], size: int) -> bool:
+    """Whether ranges in order, none of which lies in another, are a whole file."""
+    at = 0
+    for item in merged:
+        if item.start > at:
+            return False
+        at = max(at, item.end)
+    return at >= size
+
+
+def _note_plain(verifier: Verifier, offset: int, data: bytes) -> None:
+    """Show a window of a file that is not in Xet to its verifier, in pieces."""
+    view = memoryview(data)
+    verifier.add(
+        FileChunk(offset + at, piece, chunk_hash(piece))
+        for at in range(0, len(data), _PLAIN_PIECE)
+        for piece in (view[at : at + _PLAIN_PIECE],)
+    )
 
 
 def check_hash(file: RemoteFile, hasher: FileHasher) -> None:
@@ -359,10 +458,10 @@ class _Target:
             ) from None
         self._view = self._bytes.getbuffer()
 
-    def take(self, chunks: Sequence[FileChunk], hasher: FileHasher | None) -> None:
-        """Append the part of some chunks that lies in the range, and add all of them to the file's hash."""
-        if hasher is not None:
-            hasher.update([(chunk.hash, len(chunk.data)) for chunk in chunks])
+    def take(self, chunks: Sequence[FileChunk], verifier: Verifier | None) -> None:
+        """Append the part of some chunks that lies in the range, and show all of them to the verifier."""
+        if verifier is not None:
+            verifier.add(chunks)
         self.append([_cut(chunk, self._start, self._end) for chunk in chunks])
 
     def append(self, pieces: Sequence[Buffer]) -> None:

@@ -56,6 +56,10 @@ _NO_ANSWER: Final = frozenset({400, 404, 422, 500})
 # a shard that says where a chunk is need not be one of the largest there may be.
 _MAX_PLAN: Final = 4 * MIB
 _MAX_QUERY: Final = 16 * MIB
+# The token is not accepted.
+_REFUSED: Final = (AuthenticationError, AccessDeniedError)
+# There may be no CAS where the token says.
+_LOST: Final = (ConnectionFailedError, RequestTimeoutError, NotFoundError)
 _PlanKey = tuple[Hash, int, int]
 
 
@@ -106,14 +110,38 @@ class Cas:
             # Another loop's thread may be at it too; here and below.
             self._plans.pop(key, None)
 
+    def forget_plans(self, value: Hash) -> None:
+        """Drop all plans of a file, as what they brought is not its content."""
+        for key in [key for key in list(self._plans) if key[0] == value]:
+            self._plans.pop(key, None)
+
     async def _plan(self, value: Hash, start: int, end: int) -> Plan:
+        try:
+            plan = await self._ask_for_plan(value, start, end)
+        except (NotFoundError, FormatError) as error:
+            # Another server may answer like this where the CAS was.
+            if type(error) not in (NotFoundError, FormatError) or not await self._has_moved("read"):
+                raise
+            plan = await self._ask_for_plan(value, start, end)
+        self._plans[value, start, end] = plan
+        while len(self._plans) > _MAX_PLANS:
+            self._plans.popitem(last=False)
+        return plan
+
+    async def _ask_for_plan(self, value: Hash, start: int, end: int) -> Plan:
         headers = {"Range": f"bytes={start}-{end - 1}"}
         what = f"planning the download of {hash_to_hex(value)[:16]}…"
         plan: Plan | None = None
         if not self._v1_plans:
             try:
                 answer = await self._call(
-                    "GET", f"/v2/reconstructions/{hash_to_hex(value)}", "read", what, headers=headers, most=_MAX_PLAN
+                    "GET",
+                    f"/v2/reconstructions/{hash_to_hex(value)}",
+                    "read",
+                    what,
+                    headers=headers,
+                    most=_MAX_PLAN,
+                    missing=True,
                 )
                 plan = plan_from_v2(decode(answer.body, ReconstructionV2, what="reconstruction"))
             except RemoteError as error:
@@ -122,12 +150,9 @@ class Cas:
         if plan is None:
             # A 404 may have meant the file as well as the route; only if the older route knows the file, it was the route.
             url = f"/v1/reconstructions/{hash_to_hex(value)}"
-            answer = await self._call("GET", url, "read", what, headers=headers, most=_MAX_PLAN)
+            answer = await self._call("GET", url, "read", what, headers=headers, most=_MAX_PLAN, missing=True)
             self._v1_plans = True
             plan = plan_from_v1(decode(answer.body, ReconstructionV1, what="reconstruction"))
-        self._plans[value, start, end] = plan
-        while len(self._plans) > _MAX_PLANS:
-            self._plans.popitem(last=False)
         return plan
 
     async def reconstructions(self, values: Sequence[Hash]) -> dict[Hash, Plan | FormatError] | None:
@@ -146,7 +171,7 @@ class Cas:
         query = "&".join(f"file_id={hash_to_hex(value)}" for value in values)
         what = f"planning the download of {len(values)} files"
         try:
-            answer = await self._call("GET", f"/v1/reconstructions?{query}", "read", what, most=_MAX_PLAN)
+            answer = await self._call("GET", f"/v1/reconstructions?{query}", "read", what, most=_MAX_PLAN, missing=True)
             return plans_from_batch(decode(answer.body, BatchReconstruction, what="reconstructions"))
         except FormatError:
             return None
@@ -177,7 +202,9 @@ class Cas:
         """A shard with this chunk, if the endpoint knows one. Failures count as "no": deduplication is a saving."""
         try:
             url = f"/v1/chunks/default/{hash_to_hex(value)}"
-            answer = await self._call("GET", url, "write", "asking for a chunk", retry=never, most=_MAX_QUERY)
+            answer = await self._call(
+                "GET", url, "write", "asking for a chunk", retry=never, most=_MAX_QUERY, missing=True
+            )
             return await in_thread(parse_shard, answer.body)
         except (RemoteError, ConnectionFailedError, RequestTimeoutError, FormatError):
             return None
@@ -203,6 +230,7 @@ class Cas:
                     check=lambda answer: _check_events(answer.body, what),
                     most=_MAX_QUERY,
                     reports=True,
+                    missing=True,
                 )
             except RemoteError as error:
                 if not _is_missing_route(error):
@@ -221,23 +249,52 @@ class Cas:
         what: str,
         *,
         retry: Callable[[BaseException], bool] = is_transient,
+        missing: bool = False,
         **options: Any,
     ) -> Answer:
-        """A request with a token, which is renewed once if the CAS does not accept it; see `Transport.request`."""
+        """A request with a token. Where it may be the token's fault that it fails, once more with a new token.
+
+        Parameters
+        ----------
+        missing:
+            Whether 404 says something about what was asked for; otherwise it may be that the CAS is somewhere else.
+        options:
+            See `Transport.request`.
+        """
 
         async def send(token: XetToken) -> Answer:
             url = token.cas_url.rstrip("/") + path
-            return await self._transport.request(
-                method, url, what=what, bearer=token.access_token, retry=retry, **options
-            )
+            try:
+                return await self._transport.request(
+                    method, url, what=what, bearer=token.access_token, retry=retry, **options
+                )
+            except (*_REFUSED, *_LOST) as error:
+                if not missing or not isinstance(error, NotFoundError):
+                    self._forget_token(scope, token)
+                raise
 
         token = await self._token(scope)
         try:
             return await send(token)
-        except AuthenticationError:
-            if self._tokens.get(scope) is token:
-                self._tokens.pop(scope, None)
-        return await send(await self._token(scope))
+        except _REFUSED:
+            renewed = await self._token(scope)
+        except _LOST as error:
+            if missing and isinstance(error, NotFoundError):
+                raise
+            renewed = await self._token(scope)
+            if renewed.cas_url == token.cas_url:
+                raise
+        return await send(renewed)
+
+    def _forget_token(self, scope: Scope, token: XetToken) -> None:
+        if self._tokens.get(scope) is token:
+            self._tokens.pop(scope, None)
+
+    async def _has_moved(self, scope: Scope) -> bool:
+        """Whether the Hub says by now that the CAS is somewhere else."""
+        token = await self._token(scope)
+        self._forget_token(scope, token)
+        return (await self._token(scope)).cas_url != token.cas_url
 
     async def _token(self, scope: Scope) -> XetToken:
         token = self._tokens.get(scope)

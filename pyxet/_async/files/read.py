@@ -155,6 +155,19 @@ class XetReadFile(_Readable):
             self._ahead = ReadAhead(fetch, self.size, read_ahead, info.get("xet_hash"))
             self.cache = _AheadCache(self._ahead, loop, self.size)
 
+    @property
+    def cache(self) -> Any:
+        """What reads go through. Whatever is put here gets its bytes from the version that was opened."""
+        return self._cache
+
+    @cache.setter
+    def cache(self, cache: Any) -> None:
+        # fsspec's block cache would ask the file system for several ranges, which has a newer version by then perhaps, knows
+        # nothing of what else was read and so cannot verify it, and returns errors as if they were content.
+        if getattr(cache, "multi_fetcher", None) is not None:
+            cache.multi_fetcher = None
+        self._cache = cache
+
     def _fetch_range(self, start: int, end: int) -> bytes:
         return blocking_call(self._loop, self._fetch, start, min(end, self.size))  # type: ignore[arg-type]  # they are coroutines
 

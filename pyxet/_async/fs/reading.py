@@ -21,6 +21,7 @@ from pyxet._async.download.batches import Placed, is_small
 from pyxet._async.download.ranges import DEFAULT_GAP
 from pyxet._async.download.reconstruct import Downloader
 from pyxet._async.download.to_file import check_target, download_to
+from pyxet._async.download.verifier import Verifier
 from pyxet._async.files.read import AsyncXetReadFile, Fetch
 from pyxet._async.files.readahead import Content
 from pyxet._async.fs.base import at_home
@@ -340,20 +341,25 @@ class Reading(Scanning):
 
     @at_home
     async def open_for_reading(self, path: str) -> tuple[Info, str | None, Fetch]:
-        """What is at a path, the path with the commit in it (if it is in one), and a function that reads that version."""
+        """What is at a path, the path with the commit in it (if it is in one), and a function that reads that version.
+
+        What is read with it is verified as soon as all of the file has been read, in whatever pieces.
+        """
         url, repo, revision = self.parse_file(path)
         view, found = await self.find_one(url, repo, revision, sure=True)
         file = _file(path, found)
         transaction = self.open_transaction()
+        stored = view.stored_content(file)
+        verifier = Verifier(stored) if stored is not None else None
 
         async def fetch(start: int, end: int) -> bytes:
             if transaction is not None and not isinstance(file.content, RemoteFile):
-                return await transaction.at_home(self._content, view, file, start, end)
-            return await self._content(view, file, start, end)
+                return await transaction.at_home(self._content, view, file, start, end, verifier)
+            return await self._content(view, file, start, end, verifier)
 
         async def pieces(start: int, end: int) -> Sequence[Buffer]:
             if isinstance(file.content, RemoteFile) and not is_small(file.content, start, end):
-                return await Downloader(await self.connect()).pieces(file.content, start, end)
+                return await Downloader(await self.connect()).pieces(file.content, start, end, verifier)
             return [await fetch(start, end)]
 
         pinned = f"{repo.path}/{view.commit}/{url.path}" if isinstance(file.content, RemoteFile) else None
@@ -388,16 +394,20 @@ class Reading(Scanning):
 
     # -- the content of what was found ---------------------------------------------------------------------------------
 
-    async def _content(self, view: View, file: Found, start: int, end: int) -> bytes:
-        """Bytes ``start`` to before ``end`` of a file."""
+    async def _content(
+        self, view: View, file: Found, start: int, end: int, verifier: Verifier | None = None
+    ) -> bytes:  # fmt: skip
+        """Bytes ``start`` to before ``end`` of a file; a verifier takes note of what is not the whole file."""
+        if (start, end) == (0, file.size):
+            verifier = None
         if isinstance(file.content, RemoteFile):
             client = await self.connect()
             if is_small(file.content, start, end):
                 return await client.small.read(file.content, Downloader(client).read)
-            return await Downloader(client).read(file.content, start, end)
+            return await Downloader(client).read(file.content, start, end, verifier)
         assert view.changes is not None
         assert file.content is not None
-        return await view.changes.read(file.path, file.content, start, end)
+        return await view.changes.read(file.path, file.content, start, end, verifier)
 
     async def pieces(self, view: View, file: Found) -> AsyncGenerator[Buffer, None]:
         """The whole content of a file, in order."""

@@ -1,0 +1,124 @@
+"""Whether what was read of a file is its content, though it was read in pieces.
+
+The hash of a file covers all of it, so a piece alone proves nothing. A verifier takes note of every piece that is read
+of one file, in whatever order, and compares the hash as soon as all pieces have come. A piece that comes a second time
+must be the same as the first time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterable
+from typing import Final
+
+from pyxet._async.download.windows import FileChunk
+from pyxet.errors import IntegrityError
+from pyxet.protocol.hashing import FileHasher, Hash, hash_to_hex
+from pyxet.types import RemoteFile
+
+# Chunks whose hashes are kept to compare what is read again: 16 GiB of content, in 6 MiB of memory.
+_MAX_KEPT: Final = 256 * 1024
+# Chunks that were read before those in front of them: 1 GiB of content, in about 4 MiB of memory.
+_MAX_AHEAD: Final = 16 * 1024
+# Bytes of a hash that are kept to compare a chunk with itself.
+_KEPT_HASH: Final = 16
+
+
+class Verifier:
+    """What was read of one version of one file.
+
+    Chunks are the file's own where it is in Xet; of other files they are any pieces that always begin and end at the same
+    offsets. The hash of other files can only be computed in order: what is read ahead of a gap has to be read again.
+
+    Parameters
+    ----------
+    file:
+        What its content should be.
+    """
+
+    def __init__(self, file: RemoteFile) -> None:
+        self._file = file
+        self._lock = threading.Lock()
+        self._chunks = FileHasher() if file.xet_hash is not None else None
+        self._bytes = hashlib.sha256() if file.sha256 else hashlib.sha1(b"blob %d\0" % file.size)
+        # Everything before this offset is part of the hash.
+        self._end = 0
+        # Of the last chunks before it, in order: where each begins, and the beginning of its hash.
+        self._starts = array("Q")
+        self._hashes = bytearray()
+        # Chunks behind a gap: hash and length by offset.
+        self._ahead: dict[int, tuple[Hash, int]] = {}
+        self._verified = False
+        self._failure: str | None = None
+
+    def add(self, chunks: Iterable[FileChunk]) -> None:
+        """Take note of chunks with their hashes.
+
+        Raises
+        ------
+        IntegrityError
+            All of the file has been read by now, and does not have the file's hash; or a chunk is another than when it
+            was read before. From then on, every call raises it.
+        """
+        with self._lock:
+            if self._failure is not None:
+                raise IntegrityError(self._failure)
+            for chunk in chunks:
+                if chunk.offset < self._end:
+                    self._compare(chunk)
+                elif chunk.offset == self._end:
+                    if chunk.offset in self._ahead:
+                        self._keep(chunk)
+                        del self._ahead[chunk.offset]
+                    if self._chunks is None:
+                        self._bytes.update(chunk.data)
+                    self._append(chunk.hash, len(chunk.data))
+                elif self._chunks is not None:
+                    self._keep(chunk)
+            while self._end in self._ahead:
+                self._append(*self._ahead.pop(self._end))
+            if not self._verified and self._end >= self._file.size:
+                self._check()
+
+    def _append(self, value: Hash, length: int) -> None:
+        if self._chunks is not None:
+            self._chunks.update([(value, length)])
+        self._starts.append(self._end)
+        self._hashes += value[:_KEPT_HASH]
+        self._end += length
+        if len(self._starts) > _MAX_KEPT:
+            del self._starts[: _MAX_KEPT // 2]
+            del self._hashes[: _MAX_KEPT // 2 * _KEPT_HASH]
+
+    def _keep(self, chunk: FileChunk) -> None:
+        known = self._ahead.setdefault(chunk.offset, (chunk.hash, len(chunk.data)))
+        if known[0] != chunk.hash:
+            self._fail(f"the chunk at byte {chunk.offset:,} is another than when it was read before")
+        if len(self._ahead) > _MAX_AHEAD:
+            del self._ahead[next(iter(self._ahead))]
+
+    def _compare(self, chunk: FileChunk) -> None:
+        if self._starts and chunk.offset < self._starts[0]:
+            # Too long ago.
+            return
+        place = bisect_left(self._starts, chunk.offset)
+        kept = self._hashes[place * _KEPT_HASH : (place + 1) * _KEPT_HASH]
+        if place == len(self._starts) or self._starts[place] != chunk.offset or kept != chunk.hash[:_KEPT_HASH]:
+            self._fail(f"the chunk at byte {chunk.offset:,} is another than when it was read before")
+
+    def _check(self) -> None:
+        file = self._file
+        if self._end > file.size:
+            self._fail(f"{self._end:,} bytes came, {file.size:,} were expected")
+        found = hash_to_hex(self._chunks.digest()) if self._chunks is not None else self._bytes.hexdigest()
+        expected = file.xet_hash or file.sha256 or file.blob_id
+        if found != expected:
+            self._fail(f"what was read has the hash {found}, the repository names {expected}")
+        self._verified = True
+
+    def _fail(self, reason: str) -> None:
+        self._failure = f"{self._file.full_path}: {reason}; what was read of it is not its content, open it again"
+        raise IntegrityError(self._failure)
