@@ -7,6 +7,7 @@ import asyncio
 from pyxet._async.changes.changeset import ChangeSet
 from pyxet._async.changes.commit import Committer
 from pyxet._async.client import Client
+from pyxet._async.runtime.tasks import finish
 from pyxet.errors import PartialCommitError, TransactionError
 from pyxet.types import Commit, RepoId, Totals
 
@@ -128,16 +129,7 @@ class Edits:
         self._ended_with, changes, self._changes = self.totals, list(self._changes.values()), {}
         if not changes:
             return
-        discarding = asyncio.create_task(_discard(changes))
-        cancelled: asyncio.CancelledError | None = None
-        while not discarding.done():
-            try:
-                await asyncio.wait([discarding])
-            except asyncio.CancelledError as error:
-                cancelled = error
-        discarding.result()
-        if cancelled is not None:
-            raise cancelled
+        await finish(_discard(changes))
 
 
 async def _discard(changes: list[ChangeSet]) -> None:

@@ -16,7 +16,7 @@ from weakref import WeakSet
 from fsspec.asyn import get_loop, sync
 from fsspec.exceptions import FSTimeoutError
 
-from pyxet._async.runtime.tasks import unwrap
+from pyxet._async.runtime.tasks import outlast, unwrap
 from pyxet._platform import after_fork
 
 T = TypeVar("T")
@@ -151,24 +151,24 @@ async def on_loop(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any
         task.add_done_callback(lambda _: _tell(here, ended))
 
     loop.call_soon_threadsafe(start)
-    cancelled: asyncio.CancelledError | None = None
-    while not ended.done():
+    try:
+        await asyncio.wait([ended])
+    except asyncio.CancelledError:
+        loop.call_soon_threadsafe(lambda: started[0].cancel())
+        grace = here.call_later(_GRACE, _end, ended)
         try:
-            await asyncio.wait([ended], timeout=_GRACE if cancelled else None)
-        except asyncio.CancelledError as error:
-            cancelled = error
-            loop.call_soon_threadsafe(lambda: started[0].cancel())
-        else:
-            break
-    if cancelled is not None:
-        raise cancelled
+            await outlast(ended)
+        finally:
+            grace.cancel()
+        raise
     return started[0].result()
 
 
 def _tell(loop: asyncio.AbstractEventLoop, ended: asyncio.Future[None]) -> None:
-    def tell() -> None:
-        if not ended.done():
-            ended.set_result(None)
-
     if not loop.is_closed():
-        loop.call_soon_threadsafe(tell)
+        loop.call_soon_threadsafe(_end, ended)
+
+
+def _end(ended: asyncio.Future[None]) -> None:
+    if not ended.done():
+        ended.set_result(None)

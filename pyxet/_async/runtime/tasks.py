@@ -9,6 +9,8 @@ from contextlib import asynccontextmanager
 from itertools import islice
 from typing import Any, Generic, TypeVar
 
+import anyio
+
 T = TypeVar("T")
 X = TypeVar("X")
 K = TypeVar("K", bound=Hashable)
@@ -56,21 +58,52 @@ class _Flight(Generic[T]):
         return self.task.result()
 
 
+async def outlast(*futures: asyncio.Future[Any]) -> None:
+    """Wait until futures are done, even if the caller is cancelled meanwhile; the cancellation is raised at the end.
+
+    A cancelled anyio scope cancels a task again in each round of the loop until it has ended, so waiting longer than that
+    takes a shielded scope: without it the wait would keep a core busy.
+    """
+    if all(future.done() for future in futures):
+        return
+    try:
+        await asyncio.wait(futures)
+        return
+    except asyncio.CancelledError as error:
+        cancelled = error
+    try:
+        with anyio.CancelScope(shield=True):
+            while not all(future.done() for future in futures):
+                try:
+                    await asyncio.wait(futures)
+                except asyncio.CancelledError as error:
+                    cancelled = error
+        raise cancelled
+    finally:
+        # Its traceback holds this frame.
+        del cancelled
+
+
+async def finish(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Carry out a coroutine to its end, even if the caller is cancelled meanwhile; the cancellation is raised at the end.
+
+    For closing and discarding, which a cancellation of the caller must not leave half done.
+    """
+    task = asyncio.create_task(coroutine)
+    await outlast(task)
+    return task.result()
+
+
 async def stopped(*tasks: asyncio.Task[Any]) -> None:
     """Cancel tasks and wait until they have ended, however they end."""
     for task in tasks:
         task.cancel()
-    cancelled: asyncio.CancelledError | None = None
-    while any(not task.done() for task in tasks):
-        try:
-            await asyncio.wait(tasks)
-        except asyncio.CancelledError as error:
-            cancelled = error
-    for task in tasks:
-        if not task.cancelled():
-            task.exception()
-    if cancelled is not None:
-        raise cancelled
+    try:
+        await outlast(*tasks)
+    finally:
+        for task in tasks:
+            if not task.cancelled():
+                task.exception()
 
 
 def unwrap(error: BaseException) -> BaseException:

@@ -9,6 +9,7 @@ from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
 
+from pyxet._async.runtime.tasks import outlast
 from pyxet._platform import after_fork
 from pyxet.config import usable_cores
 
@@ -119,23 +120,17 @@ async def to_end(
     caller goes to ``undo``.
     """
     job = _submit(function, arguments)
-    cancelled: asyncio.CancelledError | None = None
-    while True:
-        try:
-            result = await asyncio.shield(job.future)
-        except asyncio.CancelledError as error:
-            cancelled = error
-            if job.claim():
-                raise
-        except BaseException:
-            if cancelled is not None:
-                raise cancelled from None
-            raise
-        else:
-            if cancelled is not None:
-                undo(result)
-                raise cancelled
-            return result
+    try:
+        await asyncio.wait([job.future])
+    except asyncio.CancelledError:
+        if not job.claim():
+            try:
+                await outlast(job.future)
+            finally:
+                if job.future.exception() is None:
+                    undo(job.future.result())
+        raise
+    return job.future.result()
 
 
 def _after_fork() -> None:
