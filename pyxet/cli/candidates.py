@@ -7,7 +7,6 @@ time, or not at all, it offers nothing.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
@@ -29,7 +28,6 @@ LOCAL: Final = "local"
 
 # Seconds that somebody who pressed the key waits for an endpoint.
 _PATIENCE: Final = 5.0
-_PARTS = re.compile(r"((?:fsspec\+)?xet://)?([^/]*:)?(.*)", re.DOTALL)
 _DEPTHS: Final = {"root": 0, "owner": 1, "repo": 2, "branch": 3, "path": 4}
 _KINDS: Final = ("datasets", "models", "spaces")
 
@@ -92,11 +90,10 @@ def local_names(text: str) -> Iterator[CompletionItem]:
 def _remote(context: click.Context, text: str, deepest: Level) -> Iterator[CompletionItem]:
     """What is directly below the part of a path that is complete."""
     import pyxet
+    from pyxet.cli.paths import beginning
 
-    match = _PARTS.match(text)
-    assert match is not None
-    start = (match[1] or "") + (match[2] or "")
-    folder, slash, begin = match[3].rpartition("/")
+    start = beginning(text)
+    folder, slash, begin = text[len(start) :].rpartition("/")
     try:
         level = pyxet.XetURL.parse(start + folder).level
     except pyxet.XetError:

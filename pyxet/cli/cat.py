@@ -13,6 +13,7 @@ import click
 
 from pyxet.cli import candidates
 from pyxet.cli.command import command
+from pyxet.cli.entries import anchor, meant
 from pyxet.cli.formats import parse_size
 from pyxet.cli.session import CommandError, Session
 
@@ -58,13 +59,14 @@ def _limit(_: click.Context, __: click.Parameter, text: str | None) -> int | Non
 def cat(
     session: Session, paths: tuple[str, ...], limit: int | None, span: tuple[int | None, int | None] | None
 ) -> None:
-    """The files one after another, as they are. All of them are looked up first, so that nothing is written where one
-    is missing. Whole files are verified by their hash as they come.
+    """The files one after another, as they are; patterns, in quotes, stand for the files that they match. All of them are looked up
+    first, so that nothing is written where one is missing. Whole files are verified by their hash as they come.
     """
-    fs = session.fs(*paths)
+    fs = session.fs(*map(anchor, paths))
     out = _output()
-    sizes = [_size(fs, path) for path in paths]
-    for path, size in zip(paths, sizes, strict=True):
+    names = [name for path in paths for name in meant(fs, path, folders=False)]
+    sizes = [_size(fs, name) for name in names]
+    for path, size in zip(names, sizes, strict=True):
         start, end = (0, size) if span is None else _bounds(path, size, *span)
         end = end if limit is None else min(end, start + limit)
         if (start, end) == (0, size):
@@ -72,7 +74,8 @@ def cat(
         else:
             for piece in _pieces(fs, path, start, end):
                 out.write(piece)
-    out.flush()
+        # Whoever reads has what there is while the next file is on its way.
+        out.flush()
 
 
 @command(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Concatenate, Final, ParamSpec
 
 import click
@@ -150,6 +151,14 @@ class Unhandled(Exception):  # noqa: N818  # it is no error of its own
     """Carries an exception, its cause, past `click.Command.main`, which would end the process its own way."""
 
 
+@contextmanager
+def _unhandled() -> Iterator[None]:
+    try:
+        yield
+    except (BrokenPipeError, EOFError, KeyboardInterrupt) as error:
+        raise Unhandled from error
+
+
 class LateGroup(_Suggesting):
     """The top: commands are imported when they are used, and listed from their table."""
 
@@ -159,11 +168,14 @@ class LateGroup(_Suggesting):
             invoke_without_command=True, callback=_missing,
         )  # fmt: skip
 
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        # Where --help and --version write.
+        with _unhandled():
+            return super().make_context(*args, **kwargs)
+
     def invoke(self, ctx: click.Context) -> Any:
-        try:
+        with _unhandled():
             return super().invoke(ctx)
-        except (BrokenPipeError, EOFError, KeyboardInterrupt) as error:
-            raise Unhandled from error
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return [*COMMANDS]

@@ -3,53 +3,73 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import Any
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
 from pyxet.cli import candidates
 from pyxet.cli.command import command
-from pyxet.cli.entries import as_typed
+from pyxet.cli.entries import anchor, as_typed, everything, meant
 from pyxet.cli.formats import human_size
 from pyxet.cli.paths import remote
 from pyxet.cli.session import Session
+
+if TYPE_CHECKING:
+    from pyxet import XetFS
 
 
 @command(
     "du",
     json=True,
-    examples=["xet du -h acme/titanic/main", "xet du acme/titanic/main --max-depth 1", "xet du -h acme --max-depth 0"],
+    examples=[
+        "xet du -h acme/titanic/main",
+        "xet du acme/titanic/main --max-depth 1",
+        "xet du -h acme --max-depth 0",
+        "xet du -h 'acme/titanic/main/data/*' --max-depth 0",
+    ],
 )
 @click.argument("path", shell_complete=candidates.remote_path)
 @click.option("-h", "--human-readable", "human", is_flag=True, help="Sizes like 2.4 MiB; else in bytes.")
 @click.option("--max-depth", "depth", metavar="N", type=click.IntRange(0), help="Only folders up to N levels deep.")
 def du(session: Session, path: str, human: bool, depth: int | None) -> None:
-    """Each folder counts all below it; the last line is the path itself. Content that files share counts each time,
-    though it is stored once.
+    """Each folder counts all below it; the last line is the path itself. PATH may be a pattern, in quotes. Content that
+    files share counts each time, though it is stored once.
     """
+    fs = session.fs(anchor(path))
+    found = [sums for top in meant(fs, path) for sums in _sums(fs, top, depth)]
+    if session.json:
+        session.data([{"name": sums.name, "size": sums.size, "files": sums.files} for sums in found])
+    else:
+        session.table(
+            [[human_size(sums.size) if human else str(sums.size), sums.typed or "/"] for sums in found], right=[0]
+        )
+
+
+class _Sums(NamedTuple):
+    """What is in a folder, with all below it."""
+
+    name: str
+    typed: str
+    size: int
+    files: int
+
+
+def _sums(fs: XetFS, path: str, depth: int | None) -> list[_Sums]:
+    """What is in each folder below a path, and at the path itself, which comes last."""
     url = remote(path)
-    fs = session.fs(path)
-    fs.info(path)
-    found: dict[str, Any] = fs.find(path, detail=True)
     top = url.full_path
     sizes: defaultdict[str, int] = defaultdict(int, {top: 0})
     counts: defaultdict[str, int] = defaultdict(int)
-    for name, info in found.items():
-        for folder in _above(name, top):
-            sizes[folder] += info["size"]
-            counts[folder] += 1
+    for page in everything(fs, path):
+        for info in page:
+            for folder in _above(info["name"], top):
+                sizes[folder] += info["size"]
+                counts[folder] += 1
     levels = top.count("/") + 1 if top else 0
     kept = [name for name in sizes if depth is None or name == top or name.count("/") + 1 - levels <= depth]
     # What is in a folder before the folder.
     kept.sort(key=lambda name: [*name.split("/"), "\U0010ffff"])
-    if session.json:
-        session.data([{"name": name, "size": sizes[name], "files": counts[name]} for name in kept])
-    else:
-        rows = [
-            [human_size(sizes[name]) if human else str(sizes[name]), as_typed({"name": name}, url, path) or "/"]
-            for name in kept
-        ]
-        session.table(rows, right=[0])
+    return [_Sums(name, as_typed({"name": name}, url, path), sizes[name], counts[name]) for name in kept]
 
 
 def _above(name: str, top: str) -> list[str]:

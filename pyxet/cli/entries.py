@@ -2,12 +2,96 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias
 
+import pyxet
 from pyxet import XetURL
+from pyxet.cli.paths import beginning, remote
+from pyxet.cli.transfer_ends import fixed_part, has_magic
 
-Info = Mapping[str, Any]
+if TYPE_CHECKING:
+    from pyxet import XetFS
+
+Info: TypeAlias = Mapping[str, Any]
+
+
+def anchor(typed: str) -> str:
+    """The folder of a pattern that is no pattern itself; a path without one as it is."""
+    if not has_magic(typed):
+        return typed
+    start = beginning(typed)
+    return start + fixed_part(typed[len(start) :])
+
+
+def meant(fs: XetFS, typed: str, *, folders: bool = True) -> list[str]:
+    """The path itself, or what it matches where it is a pattern and not the name of something, beginning as it was typed.
+
+    Parameters
+    ----------
+    folders:
+        Whether a pattern matches those, too.
+
+    Raises
+    ------
+    EntryNotFoundError
+        Nothing matches. That the path itself is not there is found out by whoever uses it.
+    """
+    if not has_magic(typed):
+        return [typed]
+    try:
+        if fs.exists(typed):
+            return [typed]
+    except pyxet.XetURLError:
+        # No name of an owner or a repository, so it can only be a pattern.
+        pass
+    found: list[str] = fs.glob(typed, withdirs=folders)
+    if not found:
+        raise pyxet.EntryNotFoundError(f"nothing matches {typed}", status=404)
+    return [beginning(typed) + name for name in found]
+
+
+def everything(fs: XetFS, path: str, *, folders: bool = False, dates: bool = False) -> Iterator[list[dict[str, Any]]]:
+    """All files below a path, page by page as they are found.
+
+    Parameters
+    ----------
+    folders:
+        Include the path and the folders below it, each before what is in it.
+    dates:
+        Tell when files last changed.
+
+    Raises
+    ------
+    NotFoundError
+        There is nothing at the path.
+    """
+    url, top = remote(path), fs.info(path)
+    if folders and url.full_path and top["type"] != "file":
+        yield [top]
+    if url.level not in ("branch", "path"):
+        for info in fs.ls(path):
+            yield from everything(fs, beginning(path) + info["name"], folders=folders, dates=dates)
+        return
+    seen = {url.full_path}
+    for page in fs.scan(path, dates=dates):
+        found: list[dict[str, Any]] = []
+        for info in page:
+            if folders and top["type"] != "file":
+                found += _new_folders(info, seen)
+            found.append(info)
+        yield found
+
+
+def _new_folders(info: Info, seen: set[str]) -> list[dict[str, Any]]:
+    """The folders of a file that no file before was in, from the top down."""
+    new: list[dict[str, Any]] = []
+    folder: str = info["name"].rpartition("/")[0]
+    while folder not in seen:
+        seen.add(folder)
+        new.append({"name": folder, "size": 0, "type": "directory", "kind": "directory", "commit": info["commit"]})
+        folder = folder.rpartition("/")[0]
+    return new[::-1]
 
 
 def below(info: Info, top: XetURL) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -10,10 +10,11 @@ import click
 
 from pyxet.cli import candidates
 from pyxet.cli.command import command
-from pyxet.cli.entries import as_typed, for_json
+from pyxet.cli.entries import anchor, as_typed, everything, for_json, meant
 from pyxet.cli.formats import parse_size
 from pyxet.cli.paths import remote
 from pyxet.cli.session import Session
+from pyxet.cli.streams import write_array
 
 
 def _size_test(_: click.Context, __: click.Parameter, text: str | None) -> Callable[[int], bool] | None:
@@ -36,6 +37,7 @@ def _size_test(_: click.Context, __: click.Parameter, text: str | None) -> Calla
         "xet find acme/titanic/main",
         "xet find acme/titanic/main --name '*.csv' --size +1M",
         "xet find acme/titanic/v1/data --type d",
+        "xet find 'acme/titanic/main/part-*' --size +1G",
     ],
 )
 @click.argument("path", shell_complete=candidates.remote_path)
@@ -51,20 +53,27 @@ def _size_test(_: click.Context, __: click.Parameter, text: str | None) -> Calla
 def find(
     session: Session, path: str, pattern: str | None, kind: str | None, fits: Callable[[int], bool] | None
 ) -> None:
-    """Paths are written so that other commands take them, one on a line. Sizes are in bytes, or like 10K, 1.5M, 2G."""
-    url = remote(path)
-    fs = session.fs(path)
-    fs.info(path)
-    found: dict[str, Any] = fs.find(path, withdirs=True, detail=True)
-    kept = [
-        info
-        for info in found.values()
-        if (kind is None or (info["type"] == "file") == (kind == "f"))
-        and (pattern is None or fnmatchcase(info["name"].rpartition("/")[2], pattern))
-        and (fits is None or (info["type"] == "file" and fits(info["size"])))
-    ]
+    """Paths are written so that other commands take them, one on a line, as they are found. PATH may be a pattern, in
+    quotes. Sizes are in bytes, or like 10K, 1.5M, 2G.
+    """
+    fs = session.fs(anchor(path))
+
+    def fitting(page: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return [
+            info
+            for info in page
+            if (kind is None or (info["type"] == "file") == (kind == "f"))
+            and (pattern is None or fnmatchcase(info["name"].rpartition("/")[2], pattern))
+            and (fits is None or (info["type"] == "file" and fits(info["size"])))
+        ]
+
+    def found() -> Iterator[tuple[str, list[dict[str, Any]]]]:
+        for top in meant(fs, path):
+            for page in everything(fs, top, folders=True):
+                yield top, fitting(page)
+
     if session.json:
-        session.data([for_json(info) for info in kept])
-    else:
-        for info in kept:
-            session.line(as_typed(info, url, path))
+        write_array(for_json(info) for _, page in found() for info in page)
+        return
+    for top, page in found():
+        session.lines(as_typed(info, remote(top), top) for info in page)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from pyxet.cli import candidates
 from pyxet.cli.command import command
-from pyxet.cli.entries import below, for_json, is_folder
+from pyxet.cli.entries import anchor, below, everything, for_json, is_folder, meant
 from pyxet.cli.formats import human_size, moment
-from pyxet.cli.paths import remote
+from pyxet.cli.paths import beginning, remote
 from pyxet.cli.session import Session
+from pyxet.cli.streams import write_array
 
 if TYPE_CHECKING:
     from pyxet import XetFS, XetURL
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
         "xet ls acme/titanic",
         "xet ls -l acme/titanic/main/data",
         "xet ls acme/titanic/main@{5.minutes.ago}",
+        "xet ls 'acme/titanic/main/data/*.csv'",
         "xet ls -r datasets/acme/corpus/v1 --json",
     ],
 )
@@ -34,31 +36,39 @@ if TYPE_CHECKING:
 @click.option("-r", "--recursive", is_flag=True, help="All files below the path.")
 def ls(session: Session, path: str, detailed: bool, recursive: bool) -> None:
     """Without a path, the repositories of the token's user and organizations; of an owner, its repositories; of a
-    repository, its branches; else what is in a folder. Folders end with a slash.
+    repository, its branches; else what is in a folder. Of a pattern in quotes, what matches. Folders end with a slash.
     """
-    url = remote(path)
-    fs = session.fs(path)
-    infos = list(_entries(fs, path, detailed=detailed, recursive=recursive))
+    url = remote(anchor(path))
+    fs = session.fs(anchor(path))
+    pages = _pages(fs, path, dates=detailed, recursive=recursive)
     if session.json:
-        session.data([for_json(info) for info in infos])
-    elif detailed:
-        session.table([[*_columns(info), _name(session, info, url)] for info in infos], right=[0])
-    else:
-        for info in infos:
-            session.line(_name(session, info, url))
+        write_array(for_json(info) for page in pages for info in page)
+        return
+    for page in pages:
+        names = [_name(session, info, url) for info in page]
+        if detailed:
+            session.table([[*_columns(info), name] for info, name in zip(page, names, strict=True)], right=[0])
+        else:
+            session.lines(names)
 
 
-def _entries(fs: XetFS, path: str, *, detailed: bool, recursive: bool) -> Iterable[Mapping[str, Any]]:
+def _pages(fs: XetFS, path: str, *, dates: bool, recursive: bool) -> Iterator[Sequence[Mapping[str, Any]]]:
+    """What is to be listed, as it is found."""
     if recursive:
-        # What is not there holds no files; that is no answer to somebody who asks for it by name.
-        fs.info(path)
-        found: dict[str, Any] = fs.find(path, detail=True, expand=detailed)
-        return found.values()
-    if remote(path).level != "root":
-        listed: list[dict[str, Any]] = fs.ls(path, expand=detailed)
-        return listed
-    owners: list[str] = fs.ls(path, detail=False)
-    return [info for owner in owners for info in fs.ls(owner)]
+        for name in meant(fs, path):
+            yield from everything(fs, name, dates=dates)
+        return
+    names = meant(fs, path)
+    if names != [path]:
+        wanted = {remote(name).full_path for name in names}
+        # Their folders are listed: that is one request for many, and tells dates as well.
+        for folder in dict.fromkeys(name.rpartition("/")[0] for name in names):
+            yield [info for info in fs.ls(folder or beginning(path), expand=dates) if info["name"] in wanted]
+    elif remote(path).level != "root":
+        yield fs.ls(path, expand=dates)
+    else:
+        for owner in fs.ls(path, detail=False):
+            yield fs.ls(beginning(path) + owner)
 
 
 def _name(session: Session, info: Mapping[str, Any], url: XetURL) -> str:

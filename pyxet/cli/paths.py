@@ -40,6 +40,16 @@ class Place:
         return self.path.endswith("/")
 
 
+_BEGINNING = re.compile(r"(?:(?:fsspec\+)?xet://)?(?:[^/]*:)?")
+
+
+def beginning(path: str) -> str:
+    """The scheme and the endpoint that a path was typed with, up to where the owner is."""
+    match = _BEGINNING.match(path)
+    assert match is not None
+    return match[0]
+
+
 def remote(path: str) -> XetURL:
     """A path that can only be in a repository. Raises `XetURLError`."""
     return XetURL.parse(path)

@@ -74,6 +74,13 @@ def run(arguments: Sequence[str] | None = None) -> int:
         from pyxet.cli.shells import answer
 
         return answer(app, session, request)
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        if getattr(sys, name) is None:
+            # Started without it, as with >&-. Nothing that is opened later, such as a connection, may become it.
+            os.dup2(nothing := os.open(os.devnull, os.O_WRONLY), number)
+            if nothing != number:
+                os.close(nothing)
+            setattr(sys, name, open(number, "w", closefd=False))  # noqa: SIM115  # as long as the process is
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # A name that the terminal's encoding lacks is no reason to fail.

@@ -136,10 +136,14 @@ class Session:
         """One line of a result."""
         click.echo(printable(text) if sys.stdout.isatty() else text)
 
+    def lines(self, texts: Iterable[str]) -> None:
+        """Lines of a result that are there together: they are written at once."""
+        if found := "\n".join(printable(text) if sys.stdout.isatty() else text for text in texts):
+            click.echo(found)
+
     def table(self, rows: Iterable[Sequence[str]], right: Iterable[int] = ()) -> None:
         """Lines of aligned columns; those with the numbers ``right`` are aligned to the right."""
-        for text in columns(rows, right):
-            self.line(text)
+        self.lines(columns(rows, right))
 
     def data(self, value: Any) -> None:
         """A result as JSON, one line; dates are in ISO 8601."""

@@ -13,14 +13,13 @@ from pyxet.cli.formats import jsonable
 
 
 def write_array(items: Iterable[Any]) -> None:
-    """Dataclasses as one JSON array, an item on a line, each as soon as it is there.
+    """Dataclasses or dictionaries as one JSON array, an item on a line, each as soon as it is there.
 
     Where finding them fails the array stays without its end, so that nobody takes it for all of them.
     """
     count = 0
     for item in items:
-        click.echo(
-            ("," if count else "[") + "\n" + json.dumps(asdict(item), default=jsonable, ensure_ascii=False), nl=False
-        )
+        value = item if isinstance(item, dict) else asdict(item)
+        click.echo(("," if count else "[") + "\n" + json.dumps(value, default=jsonable, ensure_ascii=False), nl=False)
         count += 1
     click.echo("\n]" if count else "[]")
