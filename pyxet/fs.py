@@ -16,13 +16,16 @@ from fsspec.compression import compr
 from fsspec.core import get_compression
 from fsspec.utils import stringify_path
 
+from pyxet._async.changes.guards import Conditions, IfMatch
 from pyxet._async.files.read import XetReadFile
 from pyxet._async.files.wrappers import CompressedWriter, XetTextFile, ZippedMember
 from pyxet._async.files.write import XetWriteFile
 from pyxet._async.fs.base import FileSystemBase, is_url
-from pyxet._async.fs.editing import write_mode
+from pyxet._async.fs.editing import WriteMode
 from pyxet._async.fs.filesystem import AsyncXetFileSystem
+from pyxet._async.fs.opening import check_reading, write_mode
 from pyxet.errors import XetURLError
+from pyxet.options import public
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -84,14 +87,16 @@ class _BlockingIterator(_Face[P, T]):
         name = self.coroutine
 
         def call(fs: FileSystemBase, /, *args: Any, timeout: float | None = None, **kwargs: Any) -> Iterator[T]:
-            items: AsyncIterator[T] = getattr(fs, name)(*args, **kwargs)
+            # Wrong arguments show at once, not with the first item.
+            return following(fs, getattr(fs, name)(*args, **kwargs), timeout)
 
-            async def following() -> T:
+        def following(fs: FileSystemBase, items: AsyncIterator[T], timeout: float | None) -> Iterator[T]:
+            async def one() -> T:
                 return await anext(items)
 
             while True:
                 try:
-                    yield fs.block_on(following, timeout=timeout)
+                    yield fs.block_on(one, timeout=timeout)
                 except StopAsyncIteration:
                     return
 
@@ -103,6 +108,16 @@ class _BlockingIterator(_Face[P, T]):
     def __get__(self, instance: FileSystemBase, owner: type) -> Callable[P, Iterator[T]]: ...
     def __get__(self, instance: FileSystemBase | None, owner: type) -> Callable[..., Iterator[T]]:
         return self.call if instance is None else MethodType(self.call, instance)
+
+
+class _Alias:
+    """Another name of a method, as fsspec has them."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, instance: object, owner: type) -> Any:
+        return getattr(owner if instance is None else instance, self._name)
 
 
 class XetFS(AsyncXetFileSystem):
@@ -185,6 +200,73 @@ class XetFS(AsyncXetFileSystem):
     diff = _BlockingIterator(AsyncXetFileSystem._diff)
     get_username = _Blocking(AsyncXetFileSystem._get_username)
 
+    cp = _Alias("copy")
+    move = rename = _Alias("mv")
+    delete = _Alias("rm")
+    upload = _Alias("put")
+    download = _Alias("get")
+    write_bytes = _Alias("pipe_file")
+    read_bytes = _Alias("cat_file")
+    makedir = _Alias("mkdir")
+    mkdirs = _Alias("makedirs")
+    listdir = _Alias("ls")
+    stat = _Alias("info")
+    disk_usage = _Alias("du")
+
+    @public()
+    def read_text(
+        self,
+        path: str,
+        encoding: str | None = None,
+        errors: str | None = None,
+        newline: str | None = None,
+        compression: str | None = None,
+        block_size: int | None = None,
+        cache_type: str | None = None,
+        cache_options: dict[str, Any] | None = None,
+    ) -> str:
+        """The content of a file as text, see `open`."""
+        with self.open(
+            path, "r", block_size, cache_options, compression, cache_type=cache_type,
+            encoding=encoding, errors=errors, newline=newline,
+        ) as file:  # fmt: skip
+            text: str = file.read()
+        return text
+
+    @public()
+    def write_text(
+        self,
+        path: str,
+        value: str,
+        encoding: str | None = None,
+        errors: str | None = None,
+        newline: str | None = None,
+        mode: WriteMode = "overwrite",
+        compression: str | None = None,
+        message: str | None = None,
+        parent_commit: str | None = None,
+        if_match: IfMatch | None = None,
+    ) -> int:
+        """Write a file from text; the number of characters.
+
+        Parameters
+        ----------
+        value:
+            The content.
+        encoding, errors, newline, compression:
+            As in `open`.
+        mode, message, parent_commit, if_match:
+            As in `pipe_file`.
+        """
+        create = Conditions.asked(mode, if_match).create
+        with self.open(
+            path, "x" if create else "w", compression=compression, encoding=encoding, errors=errors, newline=newline,
+            message=message, parent_commit=parent_commit, if_match=if_match,
+        ) as file:  # fmt: skip
+            written: int = file.write(value)
+        return written
+
+    @public("size")
     def open(
         self,
         path: str,
@@ -192,7 +274,14 @@ class XetFS(AsyncXetFileSystem):
         block_size: int | None = None,
         cache_options: dict[str, Any] | None = None,
         compression: str | None = None,
-        **kwargs: Any,
+        cache_type: str | None = None,
+        encoding: str | None = None,
+        errors: str | None = None,
+        newline: str | None = None,
+        autocommit: bool = True,
+        message: str | None = None,
+        parent_commit: str | None = None,
+        if_match: IfMatch | None = None,
     ) -> Any:
         """Open a file.
 
@@ -206,21 +295,29 @@ class XetFS(AsyncXetFileSystem):
             Name of a codec, or ``infer`` from the path.
         encoding, errors, newline:
             For text, as in `io.TextIOWrapper`.
+        autocommit:
+            For writing, whether ``close`` publishes the file; otherwise its ``commit`` does.
         message, parent_commit, if_match:
-            For writing outside a transaction: the commit's message, a commit since which the path must not have changed,
-            and the ``blob_id`` of the version to replace.
+            For writing, as in `pipe_file`.
 
         Raises
         ------
+        TypeError
+            An option is unknown, or of no meaning in this mode.
         NotFoundError, AlreadyExistsError, EditConflictError
             The file to read is not there; the file to make exists, or is another version.
         """
-        text = {name: kwargs.pop(name) for name in ("encoding", "errors", "newline") if name in kwargs}
+        if "b" in mode and (encoding, errors, newline) != (None, None, None):
+            raise ValueError("encoding, errors and newline are for text; open the file without 'b' in its mode")
+        text: dict[str, Any] = {"encoding": encoding, "errors": errors, "newline": newline}
         binary = mode if "b" in mode else mode.replace("t", "") + "b"
         name = get_compression(path, compression)
         # There is a codec for "none" as well, which we leave out.
         codec = compr[name] if name is not None else None
-        file = self._open(path, binary, block_size=block_size, cache_options=cache_options, hold=False, **kwargs)
+        file = self._open(
+            path, binary, block_size, autocommit, cache_options, cache_type, hold=False,
+            message=message, parent_commit=parent_commit, if_match=if_match,
+        )  # fmt: skip
         outermost: Any = file
         if codec is not None:
             if isinstance(file, XetWriteFile):
@@ -236,6 +333,7 @@ class XetFS(AsyncXetFileSystem):
             outermost = io.TextIOWrapper(outermost, **text)
         return outermost
 
+    @public("size")
     def _open(
         self,
         path: str,
@@ -245,19 +343,24 @@ class XetFS(AsyncXetFileSystem):
         cache_options: dict[str, Any] | None = None,
         cache_type: str | None = None,
         hold: bool = True,
-        **kwargs: Any,
+        message: str | None = None,
+        parent_commit: str | None = None,
+        if_match: IfMatch | None = None,
     ) -> XetReadFile | XetWriteFile:
         """A binary file without wrappers, see `open`."""
         loop = self.loop
         name = self._strip_protocol(path)
         if mode == "rb":
-            kwargs.pop("size", None)
+            check_reading(message=message, parent_commit=parent_commit, if_match=if_match)
             info, pinned, fetch = self.block_on(self.open_for_reading, path)
             return XetReadFile(
                 self, name, info, pinned=pinned, fetch=fetch, loop=loop, read_ahead=self.limits.memory // 4,
-                block_size=block_size, cache_type=cache_type, cache_options=cache_options,
+                block_size=block_size or self.reading.block_size, cache_type=cache_type or self.reading.cache_type,
+                cache_options=cache_options or self.reading.cache_options,
             )  # fmt: skip
-        writing = self.block_on(self.open_for_writing, path, write_mode(mode), **kwargs)
+        writing = self.block_on(
+            self.open_for_writing, path, write_mode(mode), message, parent_commit, if_match
+        )  # fmt: skip
         file = XetWriteFile(self, name, mode, writing, loop=loop, autocommit=autocommit)
         if hold:
             file.join_transaction(file)

@@ -12,13 +12,14 @@ import pytest
 import pyxet
 
 PACKAGE = Path(pyxet.__file__).parent
-BASE = {"errors", "config", "urls", "types", "_version", "_platform", "local_tree", "choosing"}
+BASE = {"errors", "options", "config", "urls", "types", "_version", "_platform", "local_tree", "choosing"}
 ALLOWED: dict[str, set[str]] = {
     "_version": set(),
     "_platform": set(),
     "types": set(),
     "local_tree": set(),
     "choosing": set(),
+    "options": set(),
     "errors": {"types"},
     "urls": {"errors", "types"},
     "config": {"errors", "urls", "_platform"},

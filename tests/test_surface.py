@@ -26,9 +26,9 @@ from pyxet.testing import LocalEndpoint
 # Coroutines that are parts of others; their names begin with an underscore for the usual reason.
 HELPERS = {
     "_check_branch", "_check_moves", "_content", "_copy_content", "_copy_names", "_copy_one", "_copy_within", "_delete_files", "_expand", "_files_at", "_find_named",
-    "_find_unescaped", "_found_below", "_get_one",
-    "_guard", "_history", "_identified", "_info_above", "_listed", "_local_names", "_ls_inside", "_ls_owner", "_open_to_read", "_own_names",
-    "_pinned", "_process_limits", "_read_ahead_of_walk", "_remote_names", "_start", "_target", "_top", "_touching", "_type",
+    "_find_unescaped", "_found_below", "_found_with", "_get_one",
+    "_history", "_identified", "_info_above", "_listed", "_local_names", "_ls_inside", "_ls_owner", "_open_to_read", "_own_names",
+    "_pinned", "_places", "_process_limits", "_read_ahead_of_walk", "_remote_names", "_start", "_target", "_top", "_touching", "_type",
     "_walk_on", "_with_folders", "_write_existing",
 }  # fmt: skip
 # The list, word for word.
@@ -95,7 +95,8 @@ def coroutines(kind: type) -> dict[str, Any]:
     found = {}
     for name in dir(kind):
         method = inspect.getattr_static(kind, name)
-        if inspect.iscoroutinefunction(method) or inspect.isasyncgenfunction(method):
+        inner = inspect.unwrap(method)
+        if inspect.iscoroutinefunction(inner) or inspect.isasyncgenfunction(inner):
             found[name] = method
     return found
 

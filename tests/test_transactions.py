@@ -223,18 +223,23 @@ def test_parent_commit_of_a_transaction(xet: pyxet.XetFS, other: pyxet.XetFS, ma
     assert xet.cat(main, recursive=True) == {f"{main}/a.txt": b"ours", f"{main}/b.txt": b"theirs"}
 
 
-def test_parent_commit_of_a_call_inside_is_refused(xet: pyxet.XetFS, main: str) -> None:
+def test_parent_commit_of_a_call_inside_guards_its_paths(xet: pyxet.XetFS, other: pyxet.XetFS, main: str) -> None:
     parent = xet.info(main)["commit"]
     with xet.transaction:
-        for call in (
-            lambda: xet.pipe(f"{main}/a", b"a", parent_commit=parent),
-            lambda: xet.open(f"{main}/a", "wb", parent_commit=parent),
-        ):
-            with pytest.raises(TransactionError, match="whole transaction"):
-                call()
-    with xet.transaction(parent_commit=parent):
         xet.pipe(f"{main}/a", b"a", parent_commit=parent)
-    assert xet.find(main) == [f"{main}/a"]
+        xet.pipe(f"{main}/b", b"b")
+        other.pipe(f"{main}/b", b"theirs")
+    assert xet.cat(main, recursive=True) == {f"{main}/a": b"a", f"{main}/b": b"b"}
+    for write in (
+        lambda: xet.pipe(f"{main}/a", b"ours", parent_commit=parent),
+        lambda: xet.open(f"{main}/a", "wb", parent_commit=parent).close(),
+    ):
+        with pytest.raises(EditConflictError, match=rf"changed since {parent[:10]}: a$"), xet.transaction:
+            write()
+    parent = other.info(main)["commit"]
+    with xet.transaction(parent_commit=parent):
+        xet.pipe(f"{main}/a", b"again", parent_commit=parent)
+    assert xet.cat(f"{main}/a") == b"again"
 
 
 # -- how much it holds -------------------------------------------------------------------------------------------------

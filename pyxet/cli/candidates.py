@@ -109,7 +109,7 @@ def _remote(context: click.Context, text: str, deepest: Level) -> Iterator[Compl
                 yield _item(f"{start}{kind}/", OPEN)
 
     def listing(fs: XetFS) -> list[dict[str, Any]]:
-        infos: list[dict[str, Any]] = fs.ls(start + folder, timeout=_PATIENCE)
+        infos: list[dict[str, Any]] = fs.ls(start + folder, timeout=_PATIENCE)  # type: ignore[call-arg]
         if level == "repo":
             tags: list[dict[str, Any]] = fs.list_tags(start + folder, detail=True, timeout=_PATIENCE)  # type: ignore[call-arg]
             infos = infos + tags

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final, overload
 
+from pyxet._async.changes.buffers import as_bytes
+from pyxet._async.changes.guards import Guard
 from pyxet._async.changes.sharing import share
 from pyxet._async.changes.spool import Spool, Spooled
 from pyxet._async.client import Client
@@ -58,14 +60,6 @@ class Pending:
 
     size: int
     content: bytes | Spooled | UploadedContent | RemoteFile
-
-
-@dataclass(frozen=True, slots=True)
-class Guard:
-    """What must be true of a path when the commit is made."""
-
-    blob_id: str | None = None
-    absent: bool = False
 
 
 class ChangeSet:
@@ -176,8 +170,10 @@ class ChangeSet:
         writer = self.writer(path, guard, sha256)
         try:
             while data := await in_thread(source.read, _PIECE):
-                await writer.write(data)
-                progress(len(data))
+                # A file in text mode gives no bytes.
+                piece = as_bytes(data)
+                await writer.write(piece)
+                progress(len(piece))
             await writer.close()
         except BaseException:
             await writer.discard()
@@ -187,35 +183,36 @@ class ChangeSet:
         """Write a file from content that comes in pieces."""
         return PendingWriter(self, path, guard, sha256)
 
-    async def copy(self, path: str, source: RemoteFile | Pending) -> None:
+    async def copy(self, path: str, source: RemoteFile | Pending, guard: Guard | None = None) -> None:
         """Write a file with the content of another one; nothing moves but small files in commits.
 
         A file of another repository must be Xet content, see `share`.
         """
         if isinstance(source, Pending):
             if isinstance(source.content, bytes):
-                await self.write(path, source.content)
+                await self.write(path, source.content, guard)
             else:
-                self._put(path, source, None)
+                self._put(path, source, guard)
         elif source.sha256 is not None:
-            self._put(path, Pending(source.size, source), None)
+            self._put(path, Pending(source.size, source), guard)
         else:
             data = await Downloader(self.client).read(source)
             [spooled] = await self._spooled([data])
-            self._put(path, Pending(len(data), spooled), None)
+            self._put(path, Pending(len(data), spooled), guard)
 
-    async def delete(self, paths: Collection[str]) -> None:
+    async def delete(self, paths: Collection[str], guards: Mapping[str, Guard] | None = None) -> None:
         """Delete files that are there, pending or in the commit beneath."""
         unsure = [path for path in paths if path in self.files]
         beneath = await self.client.catalog.entries(self.repo, self.base, unsure) if unsure else {}
         self._check_open()
         for path in paths:
             self._forget_small(path)
-            self.guards.pop(path, None)
             if path not in self.files or (path in beneath and beneath[path].type == "file"):
                 self._set(path, None)
+                self._add_guard(path, (guards or {}).get(path))
             else:
                 self._unset(path)
+                self.guards.pop(path, None)
 
     async def put_small(self, path: str, data: bytes, guard: Guard | None) -> None:
         """Keep small content until the endpoint says how to store it."""
@@ -229,7 +226,7 @@ class ChangeSet:
         """Name stored content."""
         self._put(path, Pending(content.size, content), guard)
 
-    async def adopt(self, pointers: Sequence[FilePointer]) -> None:
+    async def adopt(self, pointers: Sequence[FilePointer], guards: Mapping[str, Guard] | None = None) -> None:
         """Write files whose content was staged, perhaps by another process."""
         carried = {pointer.path: pointer.data for pointer in pointers if pointer.data is not None}
         spooled = dict(zip(carried, await self._spooled(list(carried.values())), strict=True))
@@ -237,7 +234,7 @@ class ChangeSet:
             content: Spooled | UploadedContent | None = spooled.get(pointer.path)
             if content is None:
                 content = UploadedContent(pointer.size, pointer.sha256, pointer.xet_hash or "")
-            self._put(pointer.path, Pending(pointer.size, content), None)
+            self._put(pointer.path, Pending(pointer.size, content), (guards or {}).get(pointer.path))
 
     def content_writer(self, sha256: str | None) -> ContentWriter:
         """A writer into this branch's uploader."""
@@ -245,14 +242,20 @@ class ChangeSet:
 
     def _put(self, path: str, pending: Pending, guard: Guard | None) -> None:
         self._check_open()
+        if guard is not None and self.files.get(path) is not None:
+            guard.check_pending(f"{self.path}/{path}")
         clash = next((folder for folder in folders_of(path) if self.files.get(folder) is not None), None)
         if clash is not None or self.has_files_below(path):
             kind = FileInTheWayError if clash is not None else FolderInTheWayError
             raise kind(f"{self.path}/{clash or path} would be a file and a folder in one commit", status=400)
         self._forget_small(path)
         self._set(path, pending)
+        self._add_guard(path, guard)
+
+    def _add_guard(self, path: str, guard: Guard | None) -> None:
         if guard is not None:
-            self.guards[path] = guard
+            before = self.guards.get(path)
+            self.guards[path] = guard if before is None else before.merged(guard)
 
     def _check_open(self) -> None:
         if self._sealed:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import random
+from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime
@@ -196,7 +197,7 @@ class Committer:
         if not self._is_guarded:
             return
         changes, parent = self._changes, self._changes.parent_commit
-        paths = list(changes.files if parent is not None else changes.guards)
+        paths = list({**dict.fromkeys(changes.files), **dict.fromkeys(changes.guards)} if parent else changes.guards)
         now = await changes.entries(head, paths)
         for path, guard in changes.guards.items():
             entry = now.get(path)
@@ -206,12 +207,20 @@ class Committer:
                 raise EditConflictError(
                     f"{changes.path}/{path} is not the version {guard.blob_id} any more", status=412
                 )  # fmt: skip
-        if parent is not None and parent != head:
-            then = await changes.entries(parent, paths)
-            changed = sorted(path for path in paths if _oid(then.get(path)) != _oid(now.get(path)))
+        since: defaultdict[str, list[str]] = defaultdict(list)
+        if parent is not None:
+            since[parent] += changes.files
+        for path, guard in changes.guards.items():
+            for commit in guard.since - {parent}:
+                since[commit].append(path)
+        for commit, ours in since.items():
+            if commit == head:
+                continue
+            then = await changes.entries(commit, ours)
+            changed = sorted(path for path in ours if _oid(then.get(path)) != _oid(now.get(path)))
             if changed:
                 raise EditConflictError(
-                    f"{changes.path}: changed since {parent[:10]}: {', '.join(changed[:5])}"
+                    f"{changes.path}: changed since {commit[:10]}: {', '.join(changed[:5])}"
                     + (f" and {len(changed) - 5} more" if len(changed) > 5 else ""),
                     status=412,
                 )

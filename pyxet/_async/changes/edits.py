@@ -40,6 +40,12 @@ class Edits:
         """What is pending over all branches, or was at the end."""
         return sum((changes.totals for changes in list(self._changes.values())), self._ended_with)
 
+    def since(self, parent_commit: str | None) -> frozenset[str]:
+        """What a call's ``parent_commit`` adds to that of all these edits."""
+        if parent_commit is None or parent_commit == self._parent_commit:
+            return frozenset()
+        return frozenset((parent_commit,))
+
     def check_parent(self, parent_commit: str | None) -> None:
         """Raise `TransactionError` if a call asks for another ``parent_commit`` than the transaction it is in has."""
         if parent_commit not in (None, self._parent_commit):

@@ -28,7 +28,7 @@ class Writing:
     transaction:
         The transaction it belongs to, if any.
     message:
-        Message of its own commit.
+        Message of its own commit, or of its transaction's where that has none.
     """
 
     def __init__(
@@ -86,6 +86,7 @@ class Writing:
             await self._writer.close()
             self.done = True
             if self.transaction is not None:
+                self.transaction.note_message(self._message)
                 self.transaction.release(self)
             if self._edits is not None:
                 await self._edits.commit(self._message)

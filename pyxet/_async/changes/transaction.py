@@ -24,10 +24,12 @@ from weakref import WeakValueDictionary
 
 from pyxet._async.changes.edits import Edits
 from pyxet._async.changes.file_write import Writing, start_on
+from pyxet._async.changes.guards import check_parent_commit
 from pyxet._async.changes.layers import Closable, Wrappers, close_layers
 from pyxet._async.runtime.bridge import blocking_call, on_loop
 from pyxet.config import Credential
 from pyxet.errors import TransactionError
+from pyxet.options import public
 from pyxet.types import Commit, Totals
 
 if TYPE_CHECKING:
@@ -143,8 +145,11 @@ class Transaction:
     def __init__(
         self, fs: AsyncXetFileSystem, message: str | None = None, parent_commit: str | None = None
     ) -> None:  # fmt: skip
+        check_parent_commit(parent_commit)
         self._owner = fs
         self._message = message
+        # Messages of calls and files, for a commit that has none of its own.
+        self._noted: dict[str, None] = {}
         self._parent_commit = parent_commit
         self._state = "new"
         self._pid = os.getpid()
@@ -155,6 +160,7 @@ class Transaction:
         self._files: dict[Writing, tuple[Closable, Held]] = {}
         self.id = uuid.uuid4().hex
 
+    @public()
     def __call__(self, message: str | None = None, parent_commit: str | None = None) -> Transaction:
         """A new transaction with a message, and a commit since which none of its paths may have changed."""
         return Transaction(self._owner, message, parent_commit)
@@ -247,6 +253,11 @@ class Transaction:
         """Set the message of the commit."""
         self._message = message
 
+    def note_message(self, message: str | None) -> None:
+        """The message that a call in the transaction was given: it is part of the commit's if that has none of its own."""
+        if message is not None and (text := message.strip()):
+            self._noted[text] = None
+
     def __enter__(self) -> Self:
         self.start()
         return self
@@ -324,7 +335,7 @@ class Transaction:
                 self._end()
 
     async def _commit(self, edits: Edits) -> None:
-        await edits.commit(self._message)
+        await edits.commit(self._message or "\n\n".join(self._noted))
 
     async def _discard(self, edits: Edits) -> None:
         """Let go of what is not committed; nothing is left of it afterwards."""

@@ -19,6 +19,7 @@ from fsspec.asyn import AbstractAsyncStreamedFile
 from fsspec.core import OpenFile
 from fsspec.spec import AbstractBufferedFile
 
+from pyxet._async.changes.buffers import as_bytes
 from pyxet._async.changes.file_write import Writing
 from pyxet._async.changes.layers import close_layers
 from pyxet._async.runtime.bridge import blocking_call
@@ -93,7 +94,7 @@ class XetWriteFile(AbstractBufferedFile):  # type: ignore[misc]  # fsspec is not
         TransactionError
             Its transaction has ended, or this process is a fork of the one that opened it.
         """
-        view = memoryview(data).cast("B")
+        view = as_bytes(data)
         if self._ends_quietly:
             return len(view)
         # Before the lock, which a thread of the parent may have held at the moment of the fork.
@@ -268,7 +269,7 @@ class AsyncXetWriteFile(AbstractAsyncStreamedFile):  # type: ignore[misc]  # fss
         """Take bytes; waits while earlier ones are on their way."""
         if self.closed:
             raise ValueError("I/O operation on closed file")
-        view = memoryview(data).cast("B")
+        view = as_bytes(data)
         await self._writing.write(view)
         self.loc += len(view)
         return len(view)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import wraps
 from types import TracebackType
 from typing import Any, Concatenate, Final, ParamSpec, Self, TypeVar
@@ -17,6 +18,7 @@ from fsspec.utils import stringify_path
 
 from pyxet import config, local
 from pyxet._async.changes.edits import Edits
+from pyxet._async.changes.guards import check_parent_commit
 from pyxet._async.changes.transaction import (
     Transaction,
     bound_transaction,
@@ -32,6 +34,7 @@ from pyxet._async.runtime.bridge import blocking_call, get_loop
 from pyxet._async.runtime.threads import in_thread
 from pyxet.config import Credential, Limits, RetryPolicy, Timeouts
 from pyxet.errors import ConfigError, NotSupportedError, TransactionError, XetURLError
+from pyxet.options import public, refuse
 from pyxet.types import RepoId
 from pyxet.urls import SCHEME, XetURL, endpoint_name, endpoint_url, quote_revision
 
@@ -40,6 +43,8 @@ T = TypeVar("T")
 B = TypeVar("B", bound="FileSystemBase")
 
 DEFAULT_EXPIRY: Final = 1.0
+# What fsspec and its users give to any file system, and what changes nothing here.
+_IGNORED: Final = frozenset({"skip_instance_cache", "max_paths", "batch_size", "auto_mkdir"})
 _PREFIXES: Final = (f"{SCHEME}://", f"fsspec+{SCHEME}://")
 
 
@@ -95,6 +100,15 @@ class _ConfiguredFromOutside(type(AsyncFileSystem)):  # type: ignore[misc]  # fs
         return made if transaction is None else transaction.insider(made)
 
 
+@dataclass(frozen=True, slots=True)
+class ReadingDefaults:
+    """How files are opened for reading where nothing else is said, see `XetFS.open`."""
+
+    block_size: int | None = None
+    cache_type: str | None = None
+    cache_options: dict[str, Any] | None = None
+
+
 class FileSystemBase(AsyncFileSystem, metaclass=_ConfiguredFromOutside):  # type: ignore[misc]  # fsspec is not typed
     """See `AsyncXetFileSystem`."""
 
@@ -114,15 +128,24 @@ class FileSystemBase(AsyncFileSystem, metaclass=_ConfiguredFromOutside):  # type
         limits: Limits | Mapping[str, Any] | None = None,
         retry: RetryPolicy | Mapping[str, Any] | None = None,
         timeouts: Timeouts | Mapping[str, Any] | None = None,
+        use_listings_cache: bool = True,
+        block_size: int | None = None,
+        cache_type: str | None = None,
+        cache_options: dict[str, Any] | None = None,
         asynchronous: bool = False,
         loop: asyncio.AbstractEventLoop | None = None,
         **storage_options: Any,
     ) -> None:
         # Set by `bound_to`; an option, so that copies (zarr makes one by way of JSON) are bound as well.
         self._transaction_id: str | None = storage_options.pop("transaction_id", None)
+        if unknown := storage_options.keys() - _IGNORED:
+            refuse(type(self).__name__, sorted(unknown), _OPTIONS)
         super().__init__(asynchronous=asynchronous, loop=loop, **storage_options)
         self.endpoint = config.resolve_endpoint(endpoint)
         self.max_age = DEFAULT_EXPIRY if listings_expiry_time is None else listings_expiry_time
+        if not use_listings_cache:
+            self.max_age = 0.0
+        self.reading: Final = ReadingDefaults(block_size, cache_type, cache_options)
         self._given_loop = loop
         # Folders that were made here by their URLs, and were not there: git has none without files.
         self.made_folders: dict[str, None] = {}
@@ -148,6 +171,7 @@ class FileSystemBase(AsyncFileSystem, metaclass=_ConfiguredFromOutside):  # type
             raise TypeError("a file system with a loop of its own cannot be pickled: loops stay in their process")
         return _rebuilt, (type(self), self.storage_args, self.storage_options, self.endpoint)
 
+    @public()
     def to_dict(self, *, include_password: bool = True) -> dict[str, Any]:
         """Class and options, for `from_dict` and as JSON; without the token unless ``include_password``."""
         options = {
@@ -259,6 +283,7 @@ class FileSystemBase(AsyncFileSystem, metaclass=_ConfiguredFromOutside):  # type
             parts[at] = quote_revision(unquote(parts[at]))
         return "/".join(parts)
 
+    @public()
     def unstrip_protocol(self, name: str) -> str:
         """The URL of a path, with the endpoint unless it is the default one."""
         path = self._strip_protocol(name)
@@ -352,11 +377,15 @@ class FileSystemBase(AsyncFileSystem, metaclass=_ConfiguredFromOutside):  # type
 
     @asynccontextmanager
     async def edits(self, message: str | None = None, parent_commit: str | None = None) -> AsyncIterator[Edits]:
-        """The edits of the caller's transaction, or edits that are committed at the end of the block."""
+        """The edits of the caller's transaction, or edits that are committed at the end of the block.
+
+        In a transaction ``parent_commit`` is for the caller to turn into guards of its paths, see `Edits.since`.
+        """
+        check_parent_commit(parent_commit)
         transaction = self.open_transaction()
         if transaction is not None:
-            transaction.edits.check_parent(parent_commit)
             yield transaction.edits
+            transaction.note_message(message)
             return
         check_not_inherited(self.endpoint, self._credential)
         own = await self.new_edits(parent_commit)
@@ -399,32 +428,32 @@ class FileSystemBase(AsyncFileSystem, metaclass=_ConfiguredFromOutside):  # type
     def transaction(self, value: None) -> None:
         """fsspec's own constructor has nothing to set."""
 
-    def start_transaction(
-        self, message: str | None = None, parent_commit: str | None = None, *, commit_message: str | None = None
-    ) -> Transaction:
+    @public()
+    def start_transaction(self, message: str | None = None, parent_commit: str | None = None) -> Transaction:
         """Begin a transaction without a block; `end_transaction` commits it, `cancel_transaction` does not.
 
         Parameters
         ----------
         message:
-            Message of the commit; the first pyxet's name of it, ``commit_message``, is understood as well.
+            Message of the commit; ``commit_message`` is understood as well.
         parent_commit:
             Commit since which none of the paths may have changed.
         """
-        if message is not None and commit_message is not None:
-            raise TypeError("message and commit_message are two names of one argument; give one of them")
-        transaction = Transaction(self, message if commit_message is None else commit_message, parent_commit)
+        transaction = Transaction(self, message, parent_commit)
         transaction.start()
         return transaction
 
+    @public()
     def set_commit_message(self, message: str) -> None:
         """Set the message of the transaction that this thread has open."""
         self._open_one().set_commit_message(message)
 
+    @public()
     def end_transaction(self) -> None:
         """Commit the transaction that this thread has open."""
         self._open_one().complete()
 
+    @public()
     def cancel_transaction(self) -> None:
         """Throw away the transaction that this thread has open."""
         self._open_one().complete(commit=False)
@@ -435,6 +464,7 @@ class FileSystemBase(AsyncFileSystem, metaclass=_ConfiguredFromOutside):  # type
             raise TransactionError("no transaction is open here; begin one with fs.transaction or fs.start_transaction")
         return transaction
 
+    @public()
     def invalidate_cache(self, path: str | None = None) -> None:
         """Forget which commits branches are at: of one repository, or of all. What commits hold does not change."""
         if self._credential is None:
@@ -443,6 +473,13 @@ class FileSystemBase(AsyncFileSystem, metaclass=_ConfiguredFromOutside):  # type
         client.revisions.forget(self.parse(path).repo_id if path else None)
         if path is None:
             client.catalog.forget()
+
+
+_OPTIONS: Final = [
+    name
+    for name, parameter in inspect.signature(FileSystemBase.__init__).parameters.items()
+    if name != "self" and parameter.kind is not parameter.VAR_KEYWORD
+]
 
 
 def is_url(path: Any) -> bool:

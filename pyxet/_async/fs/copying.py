@@ -12,25 +12,41 @@ from typing import Any, Literal
 from fsspec.implementations.local import trailing_sep
 from fsspec.utils import stringify_path
 
-from pyxet._async.changes.changeset import ChangeSet, Pending, folders_of
+from pyxet._async.changes.changeset import Pending, folders_of
 from pyxet._async.changes.edits import Edits
+from pyxet._async.changes.guards import NO_CONDITIONS, Conditions, IfMatch
 from pyxet._async.changes.view import Found, View
 from pyxet._async.fs.base import at_home
-from pyxet._async.fs.editing import Editing
+from pyxet._async.fs.editing import Editing, WriteMode
+from pyxet._async.fs.guarding import Place
 from pyxet._async.fs.names import check_distinct, target_names, warn_nothing_done
 from pyxet._async.runtime.tasks import run_all
 from pyxet.errors import AlreadyExistsError, NotFoundError, XetURLError
+from pyxet.options import public
 from pyxet.types import RemoteFile
 
 
 class Copying(Editing):
     """See `AsyncXetFileSystem`."""
 
+    @public()
     @at_home
     async def _cp_file(
-        self, /, path1: str, path2: str, message: str | None = None, parent_commit: str | None = None, **kwargs: Any
-    ) -> None:  # fmt: skip
+        self,
+        /,
+        path1: str,
+        path2: str,
+        mode: WriteMode = "overwrite",
+        message: str | None = None,
+        parent_commit: str | None = None,
+        if_match: IfMatch | None = None,
+    ) -> None:
         """Copy a file; its content stays where it is, if the endpoint can share it.
+
+        Parameters
+        ----------
+        mode, message, parent_commit, if_match:
+            As in `_pipe_file`, of the path that is written.
 
         Raises
         ------
@@ -39,12 +55,15 @@ class Copying(Editing):
         IsADirectoryError
             It is a folder, which `_copy` copies with ``recursive``.
         """
+        conditions = Conditions.asked(mode, if_match)
         view, found = await self.find_one(*self.parse_file(path1))
         if found.is_folder:
             raise IsADirectoryError(errno.EISDIR, "it is a folder; copy it with cp(…, recursive=True)", path1)
         async with self.edits(message, parent_commit) as edits:
-            await self._copy_one(edits, view, found, path2)
+            [place] = await self._places(edits, [path2], conditions, parent_commit)
+            await self._copy_one(place, view, found)
 
+    @public()
     @at_home
     async def _copy(
         self,
@@ -55,10 +74,11 @@ class Copying(Editing):
         on_error: Literal["raise", "ignore"] | None = None,
         maxdepth: int | None = None,
         batch_size: int | None = None,
+        mode: WriteMode = "overwrite",
         message: str | None = None,
         parent_commit: str | None = None,
+        if_match: IfMatch | None = None,
         assume_literal: bool = False,
-        **kwargs: Any,
     ) -> None:
         """Copy files and folders, with fsspec's rules for names and trailing slashes: one commit for each branch.
 
@@ -71,6 +91,10 @@ class Copying(Editing):
             A file or folder; or a list of names, one for each of the list ``path1``.
         on_error:
             ``ignore`` leaves out what is not there.
+        batch_size:
+            For fsspec's sake; it changes nothing, as `Limits` bound what is in flight.
+        mode, message, parent_commit, if_match:
+            As in `_put`, of the paths that are written.
         assume_literal:
             No path is a pattern, also if there is nothing of the name.
 
@@ -82,7 +106,10 @@ class Copying(Editing):
             A path in a list is a folder, and ``recursive`` is not set.
         XetURLError
             Two files would get one name.
+        AlreadyExistsError, EditConflictError
+            A file exists, is not the version expected, or changed since ``parent_commit``.
         """
+        conditions = Conditions.asked(mode, if_match)
         async with self.edits(message, parent_commit) as edits:
             pairs = await self._copy_names(
                 path1, path2, recursive, maxdepth, literal=assume_literal, ignore=on_error == "ignore"
@@ -91,8 +118,9 @@ class Copying(Editing):
                 warn_nothing_done("copied", stringify_path(path1))
             # What somebody else deletes after the listing is not there to be copied.
             ignore = on_error == "ignore" or (on_error is None and recursive)
-            await self._copy_within(edits, pairs, ignore=ignore)
+            await self._copy_within(edits, pairs, conditions, parent_commit, ignore=ignore)
 
+    @public()
     @at_home
     async def _mv(
         self,
@@ -101,10 +129,12 @@ class Copying(Editing):
         path2: Any,
         recursive: bool = False,
         maxdepth: int | None = None,
+        batch_size: int | None = None,
+        mode: WriteMode = "overwrite",
         message: str | None = None,
         parent_commit: str | None = None,
+        if_match: IfMatch | None = None,
         assume_literal: bool = False,
-        **kwargs: Any,
     ) -> None:
         """Move files and folders in one commit for each branch; content stays where it is, as in a copy.
 
@@ -114,6 +144,12 @@ class Copying(Editing):
             As in `_copy`. Into a folder that is there, others are moved with their own names.
         recursive:
             Folders are moved with all that is in them, whether or not it is set.
+        batch_size:
+            For fsspec's sake; it changes nothing, as `Limits` bound what is in flight.
+        mode, message, if_match:
+            As in `_put`, of the paths that are written.
+        parent_commit:
+            A full commit id: a change since to one of the paths, new or old, is a conflict.
 
         Raises
         ------
@@ -123,7 +159,10 @@ class Copying(Editing):
             There is a folder, or a file, where a folder should be moved.
         XetURLError
             A folder should be moved into itself, or two files would get one name.
+        EditConflictError
+            A file is not the version expected, or changed since ``parent_commit``.
         """
+        conditions = Conditions.asked(mode, if_match)
         if isinstance(path1, (str, os.PathLike)) and self._strip_protocol(path1) == self._strip_protocol(path2):
             await self._info(stringify_path(path1))
             return
@@ -133,37 +172,61 @@ class Copying(Editing):
                 if self.parse(path).revision is not None:
                     await self._target(edits, path)
             pairs = await self._copy_names(path1, path2, True, maxdepth, literal=assume_literal, move=True)
-            await self._copy_within(edits, pairs, ignore=False, move=True)
+            await self._copy_within(edits, pairs, conditions, parent_commit, ignore=False, move=True)
 
+    @public()
     @at_home
-    async def _mv_file(self, /, path1: str, path2: str, **kwargs: Any) -> None:
+    async def _mv_file(
+        self,
+        /,
+        path1: str,
+        path2: str,
+        mode: WriteMode = "overwrite",
+        message: str | None = None,
+        parent_commit: str | None = None,
+        if_match: IfMatch | None = None,
+    ) -> None:
         """Move one file or folder, see `_mv`; its name is no pattern."""
-        await self._mv(path1, path2, assume_literal=True, **kwargs)
+        await self._mv(
+            path1, path2, mode=mode, message=message, parent_commit=parent_commit, if_match=if_match,
+            assume_literal=True,
+        )  # fmt: skip
 
     async def _copy_within(
-        self, edits: Edits, pairs: Sequence[tuple[str, str]], *, ignore: bool, move: bool = False
+        self,
+        edits: Edits,
+        pairs: Sequence[tuple[str, str]],
+        conditions: Conditions,
+        parent_commit: str | None,
+        *,
+        ignore: bool,
+        move: bool = False,
     ) -> None:
         """Copy files, and delete them then if they ``move``."""
         found = await self.find_all([source for source, _ in pairs if self.parse(source).path])
         copied: dict[str, str] = {}
-        jobs = []
+        contents: list[tuple[View, Found]] = []
+        written: list[str] = []
         for source, target in pairs:
             there = found.get(source)
             if there is None or (ignore and isinstance(there, NotFoundError)):
                 continue
             view, item = self.expect(there)
             if not item.is_folder:
-                jobs.append(partial(self._copy_one, edits, view, item, target))
+                contents.append((view, item))
                 copied[source] = self._strip_protocol(target)
+                written.append(target)
         check_distinct(copied.items())
         # A source may be the target of another one, as when two files swap their names.
         gone = copied.keys() - copied.values() if move else set()
         folders = {folder for target in copied.values() for folder in folders_of(target)}
         targets = set(copied.values())
+        places = await self._places(edits, written, conditions, parent_commit)
+        jobs = [partial(self._copy_one, place, *content) for place, content in zip(places, contents, strict=True)]
         in_the_way = {name for name in gone if name in folders or not targets.isdisjoint(folders_of(name))}
-        await self._delete_files(edits, sorted(in_the_way))
+        await self._delete_files(edits, sorted(in_the_way), NO_CONDITIONS, parent_commit)
         await run_all(jobs, limit=self.limits.concurrency)
-        await self._delete_files(edits, sorted(gone - in_the_way))
+        await self._delete_files(edits, sorted(gone - in_the_way), NO_CONDITIONS, parent_commit)
 
     async def _copy_names(
         self,
@@ -239,9 +302,9 @@ class Copying(Editing):
             if not merge:
                 raise AlreadyExistsError(f"{source} is not moved to {target}: there is a folder", status=409)
 
-    async def _copy_one(self, edits: Edits, view: View, found: Found, path: str) -> None:
-        changes, inside = await self._target(edits, path)
-        await self._copy_content(changes, inside, view, found)
+    async def _copy_one(self, place: Place, view: View, found: Found) -> None:
+        changes, inside = place.changes, place.path
+        await self._copy_content(place, view, found)
         if not isinstance(found.content, Pending):
             beneath = changes.repo == view.repo and changes.base == view.commit
             changes.origins[inside] = found.path if beneath else None
@@ -249,16 +312,17 @@ class Copying(Editing):
             origin = view.changes.origins[found.path]
             changes.origins[inside] = origin if view.changes is changes else None
 
-    async def _copy_content(self, changes: ChangeSet, inside: str, view: View, found: Found) -> None:
+    async def _copy_content(self, place: Place, view: View, found: Found) -> None:
+        changes, inside = place.changes, place.path
         content = found.content
         assert content is not None
         if isinstance(content, Pending) and isinstance(content.content, RemoteFile):
             content = content.content
         stored = isinstance(content, RemoteFile) and content.sha256 is not None and content.xet_hash is not None
         if stored or (changes.repo == view.repo and view.changes in (None, changes)):
-            await changes.copy(inside, content)
+            await changes.copy(inside, content, place.guard)
             return
-        writer = changes.writer(inside)
+        writer = changes.writer(inside, place.guard)
         try:
             async with aclosing(self.pieces(view, found)) as pieces:
                 async for piece in pieces:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -15,27 +14,26 @@ from fsspec.callbacks import DEFAULT_CALLBACK, Callback
 from fsspec.implementations.local import trailing_sep
 from fsspec.utils import isfilelike, stringify_path
 
-from pyxet._async.changes.changeset import ChangeSet, Guard, PendingWriter
+from pyxet._async.changes.buffers import as_bytes
+from pyxet._async.changes.changeset import ChangeSet
 from pyxet._async.changes.edits import Edits
-from pyxet._async.changes.file_write import Writing
-from pyxet._async.changes.transaction import check_not_inherited
-from pyxet._async.changes.view import View
-from pyxet._async.files.write import AsyncXetWriteFile
+from pyxet._async.changes.guards import NO_CONDITIONS, Conditions, Guard, IfMatch
 from pyxet._async.fs.base import at_home, is_url
+from pyxet._async.fs.guarding import Place
 from pyxet._async.fs.local_names import LocalExpansion, expand_local, folders_replaced
 from pyxet._async.fs.names import check_distinct, has_magic, target_names, warn_nothing_done
-from pyxet._async.fs.reading import Reading
+from pyxet._async.fs.opening import Opening
 from pyxet._async.runtime.tasks import run_all
 from pyxet._async.runtime.threads import in_thread
 from pyxet.choosing import chooser
 from pyxet.errors import (
-    AlreadyExistsError,
-    EditConflictError,
     NotFoundError,
     NotSupportedError,
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
+from pyxet.options import public
+from pyxet.protocol.hashing import Buffer
 from pyxet.urls import XetURL
 
 WriteMode = Literal["overwrite", "create"]
@@ -43,33 +41,35 @@ WriteMode = Literal["overwrite", "create"]
 _MAX_MADE = 10_000
 
 
-class Editing(Reading):
+class Editing(Opening):
     """See `AsyncXetFileSystem`."""
 
     # -- bytes ---------------------------------------------------------------------------------------------------------
 
+    @public()
     @at_home
     async def _pipe_file(
         self,
         /,
         path: str,
-        value: bytes | bytearray | memoryview,
+        value: Buffer,
         mode: WriteMode = "overwrite",
         message: str | None = None,
         parent_commit: str | None = None,
-        if_match: str | None = None,
-        **kwargs: Any,
+        if_match: IfMatch | None = None,
     ) -> None:
         """Write a file from bytes.
 
         Parameters
         ----------
+        value:
+            Bytes, or any other contiguous buffer, such as a numpy array: its bytes are the content.
         mode:
             ``create`` raises if the file exists.
         message:
-            Commit message; one that tells the path if ``None``. A transaction has its own.
+            Commit message; one that tells the path if ``None``. In a transaction it is used if that has none of its own.
         parent_commit:
-            A full commit id: a change to the path since is a conflict. In a transaction it is the transaction's.
+            A full commit id: a change to the path since is a conflict.
         if_match:
             ``info(path)["blob_id"]`` of the version to replace: another version is a conflict.
 
@@ -79,40 +79,56 @@ class Editing(Reading):
             The file exists, or is not the version expected.
         RevisionNotFoundError
             There is no such branch.
+        TypeError
+            The value is no buffer: a string, a list, ``None``.
         """
+        data, conditions = as_bytes(value), Conditions.asked(mode, if_match)
         async with self.edits(message, parent_commit) as edits:
-            changes, inside = await self._target(edits, path)
-            guard = await self._guard(changes, path, inside, mode == "create", if_match)
-            await changes.write(inside, value, guard)
+            [place] = await self._places(edits, [path], conditions, parent_commit)
+            await place.changes.write(place.path, data, place.guard)
 
+    @public()
     @at_home
     async def _pipe(
         self,
         /,
-        path: str | Mapping[str, bytes],
-        value: bytes | None = None,
+        path: str | Mapping[str, Buffer],
+        value: Buffer | None = None,
         batch_size: int | None = None,
+        mode: WriteMode = "overwrite",
         message: str | None = None,
         parent_commit: str | None = None,
-        **kwargs: Any,
+        if_match: IfMatch | None = None,
     ) -> None:
-        """Write files from bytes: one path and a value, or a dictionary of them. See `_pipe_file`."""
-        if isinstance(path, (str, os.PathLike)):
-            await self._pipe_file(path, value or b"", message=message, parent_commit=parent_commit, **kwargs)
+        """Write files from bytes: one path and a value, or a dictionary of them. See `_pipe_file`.
+
+        Parameters
+        ----------
+        batch_size:
+            For fsspec's sake; it changes nothing, as `Limits` bound what is in flight.
+        mode:
+            ``create`` raises if one of the files exists.
+        if_match:
+            The version to replace, or a mapping of paths to those.
+        """
+        if not isinstance(path, Mapping):
+            # What is no buffer raises there, and so does ``None``.
+            await self._pipe_file(path, value, mode, message, parent_commit, if_match)  # type: ignore[arg-type]
             return
+        if value is not None:
+            raise TypeError("pipe takes a path and a value, or a mapping of paths to values, not both")
+        contents, conditions = [as_bytes(content) for content in path.values()], Conditions.asked(mode, if_match)
         async with self.edits(message, parent_commit) as edits:
-            jobs = (self._pipe_job(edits, name, content) for name, content in path.items())
+            places = await self._places(edits, list(path), conditions, parent_commit)
+            jobs = (
+                partial(place.changes.write, place.path, content, place.guard)
+                for place, content in zip(places, contents, strict=True)
+            )
             await run_all(jobs, limit=self.limits.concurrency)
-
-    def _pipe_job(self, edits: Edits, path: str, content: bytes) -> Callable[[], Awaitable[None]]:
-        async def write() -> None:
-            changes, inside = await self._target(edits, path)
-            await changes.write(inside, content)
-
-        return write
 
     # -- local files ---------------------------------------------------------------------------------------------------
 
+    @public()
     @at_home
     async def _put_file(
         self,
@@ -123,17 +139,17 @@ class Editing(Reading):
         mode: WriteMode = "overwrite",
         message: str | None = None,
         parent_commit: str | None = None,
-        if_match: str | None = None,
-        **kwargs: Any,
+        if_match: IfMatch | None = None,
     ) -> None:
         """Upload a local file or a file object. See `_pipe_file`; a folder raises `IsADirectoryError`."""
+        conditions = Conditions.asked(mode, if_match)
         if not isfilelike(lpath) and await in_thread(os.path.isdir, lpath):
             raise IsADirectoryError(errno.EISDIR, "it is a folder; upload it with put(…, recursive=True)", str(lpath))
         async with self.edits(message, parent_commit) as edits:
-            changes, inside = await self._target(edits, rpath)
-            guard = await self._guard(changes, rpath, inside, mode == "create", if_match)
-            await _put_one(changes, inside, lpath, Callback.as_callback(callback), guard)
+            [place] = await self._places(edits, [rpath], conditions, parent_commit)
+            await _put_one(place, lpath, Callback.as_callback(callback))
 
+    @public()
     @at_home
     async def _put(
         self,
@@ -144,12 +160,13 @@ class Editing(Reading):
         callback: Callback = DEFAULT_CALLBACK,
         batch_size: int | None = None,
         maxdepth: int | None = None,
+        mode: WriteMode = "overwrite",
         message: str | None = None,
         parent_commit: str | None = None,
+        if_match: IfMatch | None = None,
         include: Sequence[str] | str | None = None,
         exclude: Sequence[str] | str | None = None,
         follow_links: bool = True,
-        **kwargs: Any,
     ) -> None:
         """Upload files and folders, with fsspec's rules for names and trailing slashes: one commit for each branch.
 
@@ -169,6 +186,14 @@ class Editing(Reading):
             Whether folders that links lead to are uploaded as well. Links to files always are the files.
         callback:
             Counts files; what it branches off for each file counts bytes.
+        batch_size:
+            For fsspec's sake; it changes nothing, as `Limits` bound what is in flight.
+        mode:
+            ``create`` raises if one of the files exists.
+        message, parent_commit:
+            As in `_pipe_file`.
+        if_match:
+            The version to replace, or a mapping of paths in the branch to those.
 
         Raises
         ------
@@ -178,23 +203,27 @@ class Editing(Reading):
             A name is not UTF-8, or two files would get one name.
         shutil.SpecialFileError
             One is a pipe, a socket or a device.
+        AlreadyExistsError, EditConflictError
+            A file exists, is not the version expected, or changed since ``parent_commit``.
         """
+        conditions = Conditions.asked(mode, if_match)
         find = partial(expand_local, maxdepth=maxdepth, follow_links=follow_links, chosen=chooser(include, exclude))
         pairs = await self._remote_names(lpath, rpath, recursive, find)
         callback = Callback.as_callback(callback)
         callback.set_size(len(pairs))
         async with self.edits(message, parent_commit) as edits:
+            places = await self._places(edits, [target for _, target in pairs], conditions, parent_commit)
 
-            def job(source: Any, target: str) -> Callable[[], Awaitable[None]]:
+            def job(source: Any, target: str, place: Place) -> Callable[[], Awaitable[None]]:
                 async def put() -> None:
-                    changes, inside = await self._target(edits, target)
                     with callback.branched(source, target) as child:
-                        await _put_one(changes, inside, source, child, None)
+                        await _put_one(place, source, child)
                     callback.relative_update(1)
 
                 return put
 
-            await run_all((job(*pair) for pair in pairs), limit=self.limits.concurrency)
+            jobs = (job(*pair, place) for pair, place in zip(pairs, places, strict=True))
+            await run_all(jobs, limit=self.limits.concurrency)
 
     async def _remote_names(
         self, lpath: Any, rpath: Any, recursive: bool, find: Callable[..., LocalExpansion]
@@ -233,6 +262,7 @@ class Editing(Reading):
 
     # -- deletions, folders --------------------------------------------------------------------------------------------
 
+    @public()
     @at_home
     async def _rm(
         self,
@@ -244,7 +274,7 @@ class Editing(Reading):
         assume_literal: bool = False,
         message: str | None = None,
         parent_commit: str | None = None,
-        **kwargs: Any,
+        if_match: IfMatch | None = None,
     ) -> None:
         """Delete files, and folders if ``recursive``: one commit for each branch.
 
@@ -252,8 +282,14 @@ class Editing(Reading):
         ----------
         path:
             Names, or patterns where there is nothing of the name.
+        batch_size:
+            For fsspec's sake; it changes nothing, as deletions are one request.
         assume_literal:
             No path is a pattern, also if there is nothing of the name.
+        message, parent_commit:
+            As in `_pipe_file`.
+        if_match:
+            The version to delete, or a mapping of paths to those.
 
         Raises
         ------
@@ -264,6 +300,7 @@ class Editing(Reading):
         NotSupportedError
             A path is a branch or a repository.
         """
+        conditions = Conditions.asked(if_match=if_match)
         for item in path if isinstance(path, (list, tuple)) else [path]:
             if assume_literal or not has_magic(self._strip_protocol(item)):
                 self._refuse_above_files(item)
@@ -273,22 +310,30 @@ class Editing(Reading):
             self._refuse_above_files(name)
         files = await self._files_at(expansion.names, recursive=recursive)
         async with self.edits(message, parent_commit) as edits:
-            await self._delete_files(edits, files)
+            await self._delete_files(edits, files, conditions, parent_commit)
 
+    @public()
     @at_home
     async def _rm_file(
-        self, /, path: str, message: str | None = None, parent_commit: str | None = None, **kwargs: Any
-    ) -> None:  # fmt: skip
+        self,
+        /,
+        path: str,
+        message: str | None = None,
+        parent_commit: str | None = None,
+        if_match: IfMatch | None = None,
+    ) -> None:
         """Delete one file, see `_rm`; its name is no pattern."""
+        conditions = Conditions.asked(if_match=if_match)
         self._refuse_above_files(path)
         _, found = await self.find_one(*self.parse_file(path))
         if found.is_folder:
             raise IsADirectoryError(errno.EISDIR, "it is a folder; delete it with rm(…, recursive=True)", path)
         async with self.edits(message, parent_commit) as edits:
-            await self._delete_files(edits, [path])
+            await self._delete_files(edits, [path], conditions, parent_commit)
 
+    @public()
     @at_home
-    async def _mkdir(self, /, path: str, create_parents: bool = True, **kwargs: Any) -> None:
+    async def _mkdir(self, /, path: str, create_parents: bool = True) -> None:
         """Nothing to make: git has no empty folders. The repository and the branch must be there.
 
         A folder that is named by its URL is empty for `_ls` of this file system from now on: DuckDB, which gives URLs,
@@ -333,10 +378,20 @@ class Editing(Reading):
         else:
             await self._info_above(url)
 
+    @public()
     async def _makedirs(self, path: str, exist_ok: bool = False) -> None:
-        """Like `_mkdir`."""
+        """Like `_mkdir`, for a folder and those above it.
+
+        Raises
+        ------
+        FileExistsError
+            There is a file of this name; or a folder, and ``exist_ok`` is off.
+        """
+        if not exist_ok and await self._exists(path):
+            raise FileExistsError(errno.EEXIST, "it exists already", path)
         await self._mkdir(path)
 
+    @public()
     async def _rmdir(self, path: str) -> None:
         """Nothing to remove: a folder without files is not there. One with files is an error."""
         if is_url(path) and self.made_folders.pop(self.parse(path).full_path, "") is None:
@@ -346,104 +401,32 @@ class Editing(Reading):
             raise OSError(errno.ENOTEMPTY, "the folder is not empty; delete it with rm(…, recursive=True)", path)
         raise FileNotFoundError(errno.ENOENT, "there is no such folder", path)
 
-    async def _touch(self, /, path: str, truncate: bool = True, **kwargs: Any) -> None:
-        """Make an empty file, or empty an existing one unless ``truncate`` is off."""
-        if truncate or not await self._exists(path):
-            await self._pipe_file(path, b"", **kwargs)
-
-    # -- open files ----------------------------------------------------------------------------------------------------
-
-    @at_home
-    async def open_for_writing(
+    @public()
+    async def _touch(
         self,
+        /,
         path: str,
-        mode: Literal["wb", "xb", "ab"],
+        truncate: bool = True,
+        mode: WriteMode = "overwrite",
         message: str | None = None,
         parent_commit: str | None = None,
-        if_match: str | None = None,
-    ) -> Writing:
-        """Begin to write a file; ``xb`` raises if it exists, ``ab`` begins with its content.
-
-        Raises
-        ------
-        FolderInTheWayError, FileInTheWayError
-            There is a folder at the path; something above it is a file. They are an `IsADirectoryError` and a
-            `NotADirectoryError`.
-        """
-        transaction = self.open_transaction()
-        if transaction is None:
-            check_not_inherited(self.endpoint, self._credential)
-        else:
-            transaction.edits.check_parent(parent_commit)
-        own = await self.new_edits(parent_commit) if transaction is None else None
-        try:
-            changes, inside = await self._target(own or transaction.edits, path)  # type: ignore[union-attr]  # one of the two
-            # Not at the end, when all of it has been sent.
-            await View((await self.connect()).catalog, changes.repo, changes.base, changes).check_place(
-                inside, may_exist=mode != "xb"
-            )
-            guard = await self._guard(changes, path, inside, mode == "xb", if_match)
-            writer = changes.writer(inside, guard)
-            if mode == "ab":
-                await self._write_existing(path, writer)
-        except BaseException:
-            if own is not None:
-                await own.discard()
-            raise
-        return Writing(writer, edits=own, transaction=transaction, message=message)
-
-    async def open_async(self, /, path: str, mode: str = "rb", **kwargs: Any) -> Any:
-        """Open a file for awaiting its ``read`` or ``write`` and its ``close``, or for ``async with``.
+        if_match: IfMatch | None = None,
+    ) -> None:
+        """Make an empty file, or empty an existing one unless ``truncate`` is off.
 
         Parameters
         ----------
-        mode:
-            ``rb``, ``wb``, ``xb`` or ``ab``.
-        message, parent_commit, if_match:
-            For writing, as in `_pipe_file`.
+        mode, message, parent_commit, if_match:
+            As in `_pipe_file`. The first and the last count also where an existing file stays as it is.
         """
-        if "b" not in mode or kwargs.pop("compression", None):
-            raise ValueError("asynchronous files are binary and not compressed: mode 'rb', 'wb', 'xb' or 'ab'")
-        if mode == "rb":
-            return await self._open_to_read(path)
-        writing = await self.open_for_writing(path, write_mode(mode), **kwargs)
-        file = AsyncXetWriteFile(self, self._strip_protocol(path), mode, writing)
-        if writing.transaction is not None:
-            writing.transaction.hold(writing, file, file)
-        return file
-
-    async def _write_existing(self, path: str, writer: PendingWriter) -> None:
-        try:
-            view, found = await self.find_one(*self.parse_file(path))
-        except NotFoundError:
-            return
-        async with aclosing(self.pieces(view, found)) as pieces:
-            async for piece in pieces:
-                await writer.write(piece)
+        if truncate or mode == "create" or not await self._exists(path):
+            await self._pipe_file(path, b"", mode, message, parent_commit, if_match)
+        elif if_match is not None:
+            conditions = Conditions.asked(mode, if_match)
+            async with self.edits() as edits:
+                await self._places(edits, [path], conditions)
 
     # -- details -------------------------------------------------------------------------------------------------------
-
-    async def _target(self, edits: Edits, path: str) -> tuple[ChangeSet, str]:
-        url, repo, revision = self.parse_file(path)
-        return await edits.on(repo, revision), url.path
-
-    async def _guard(
-        self, changes: ChangeSet, path: str, inside: str, create: bool, if_match: str | None
-    ) -> Guard | None:  # fmt: skip
-        """What has to be true of the path at the commit, checked once now: the sooner a conflict shows, the better."""
-        if not create and if_match is None:
-            return None
-        view = View((await self.connect()).catalog, changes.repo, changes.base, changes)
-        found = await view.lookup(inside)
-        if create:
-            if found is not None:
-                raise AlreadyExistsError(f"{path} exists already", status=409)
-            # Deleted in this transaction: then it is there at the commit, and rightly so.
-            return None if changes.deletes(inside) else Guard(absent=True)
-        blob_id = getattr(found.content, "blob_id", None) if found else None
-        if blob_id != if_match:
-            raise EditConflictError(f"{path} is not the version {if_match} but {blob_id or 'not there'}", status=412)
-        return Guard(blob_id=if_match)
 
     async def _files_at(self, paths: Sequence[str], *, recursive: bool = False) -> list[str]:
         """Those of some paths that are files. What is not there raises; so does a folder unless ``recursive``."""
@@ -456,14 +439,21 @@ class Editing(Reading):
                 raise IsADirectoryError(errno.EISDIR, "it is a folder; delete it with rm(…, recursive=True)", name)
         return files
 
-    async def _delete_files(self, edits: Edits, paths: Iterable[str]) -> None:
-        """Delete files that are there."""
-        grouped: defaultdict[ChangeSet, list[str]] = defaultdict(list)
-        for path in paths:
-            changes, inside = await self._target(edits, path)
-            grouped[changes].append(inside)
-        for changes, inside_paths in grouped.items():
-            await changes.delete(inside_paths)
+    async def _delete_files(
+        self,
+        edits: Edits,
+        paths: Sequence[str],
+        conditions: Conditions = NO_CONDITIONS,
+        parent_commit: str | None = None,
+        *,
+        some: bool = False,
+    ) -> None:
+        """Delete files that are there. See `_places`."""
+        grouped: defaultdict[ChangeSet, dict[str, Guard | None]] = defaultdict(dict)
+        for place in await self._places(edits, paths, conditions, parent_commit, some=some):
+            grouped[place.changes][place.path] = place.guard
+        for changes, guards in grouped.items():
+            await changes.delete(guards, {path: guard for path, guard in guards.items() if guard is not None})
 
     def _refuse_above_files(self, path: Any) -> None:
         url = self.parse(path)
@@ -472,18 +462,10 @@ class Editing(Reading):
             raise NotSupportedError(f"{str(path)!r} is {what.get(url.level, 'not a file')}")
 
 
-async def _put_one(
-    changes: ChangeSet, inside: str, source: Any, callback: Callback, guard: Guard | None
-) -> None:  # fmt: skip
+async def _put_one(place: Place, source: Any, callback: Callback) -> None:
+    changes, progress = place.changes, callback.relative_update
     if not isfilelike(source):
         local = Path(stringify_path(source))
-        await changes.upload(inside, local, callback.relative_update, guard, sized=callback.set_size)
+        await changes.upload(place.path, local, progress, place.guard, sized=callback.set_size)
         return
-    await changes.upload_object(inside, source, callback.relative_update, guard)
-
-
-def write_mode(mode: str) -> Literal["wb", "xb", "ab"]:
-    """The mode of a file that is opened for writing; `ValueError` for others."""
-    if mode not in ("wb", "xb", "ab"):
-        raise ValueError(f"mode {mode!r}: expected 'rb', 'wb', 'xb' or 'ab'")
-    return mode  # type: ignore[return-value]  # one of the three
+    await changes.upload_object(place.path, source, progress, place.guard)

@@ -10,6 +10,7 @@ from fsspec.spec import AbstractFileSystem
 
 from pyxet._async.fs.history import History
 from pyxet.errors import NotSupportedError
+from pyxet.options import public
 
 
 class AsyncXetFileSystem(History):
@@ -28,6 +29,10 @@ class AsyncXetFileSystem(History):
         of ``xet login`` or the Hub's own token file has for this endpoint.
     listings_expiry_time:
         Seconds for which the commit of a branch is taken to be its newest; 0 looks each time.
+    use_listings_cache:
+        If off, the same as ``listings_expiry_time=0``.
+    block_size, cache_type, cache_options:
+        For files that are opened for reading without them, see `XetFS.open`.
     limits, retry, timeouts:
         Bounds of memory and concurrency, how failed requests are tried again, and how long to wait; mappings, as JSON and
         YAML have them, will do.
@@ -38,6 +43,8 @@ class AsyncXetFileSystem(History):
 
     Raises
     ------
+    TypeError
+        An option is unknown: it is named together with the nearest right one.
     XetURLError, ConfigError
         The endpoint or the stored credential makes no sense.
     """
@@ -54,10 +61,18 @@ def _refuse_inherited() -> None:
     """Blocking methods that fsspec makes from other blocking methods find none here: their ``exists`` would be false."""
     for name in dir(AbstractFileSystem):
         coroutine = "open_async" if name == "open" else f"_{name}"
-        method = getattr(AsyncXetFileSystem, coroutine, None)
+        method = inspect.unwrap(getattr(AsyncXetFileSystem, coroutine, lambda: None))
         awaited = inspect.iscoroutinefunction(method) or inspect.isasyncgenfunction(method)
         if awaited and getattr(AsyncXetFileSystem, name) is getattr(AbstractFileSystem, name):
             setattr(AsyncXetFileSystem, name, _only_awaited(name, coroutine))
 
 
+def _check_inherited() -> None:
+    """What fsspec makes of other methods and passes no options on refuses unknown ones as ours do."""
+    for name, method in inspect.getmembers(AbstractFileSystem, inspect.isfunction):
+        if not name.startswith("_") and getattr(AsyncXetFileSystem, name) is method:
+            setattr(AsyncXetFileSystem, name, public()(method))
+
+
 _refuse_inherited()
+_check_inherited()

@@ -13,6 +13,7 @@ from pyxet._async.fs.repositories import Repositories
 from pyxet._async.runtime.tasks import run_all
 from pyxet._async.tree.diff import Comparison
 from pyxet.errors import NotFoundError, XetURLError
+from pyxet.options import public
 from pyxet.types import Commit, PathChange
 from pyxet.urls import XetURL
 
@@ -23,6 +24,7 @@ _LOOKUPS: Final = (1, 1, 2, 4, 8, 16)
 class History(Repositories):
     """See `AsyncXetFileSystem`."""
 
+    @public()
     async def _iter_log(self, path: str) -> AsyncGenerator[Commit, None]:
         """Commits as they are found, newest first: of a branch (of ``main`` for a repository), or those that changed a path.
 
@@ -36,6 +38,7 @@ class History(Repositories):
             async for commit in commits:
                 yield commit
 
+    @public()
     async def _log(self, path: str, limit: int | None = None) -> list[Commit]:
         """Commits like those of `_iter_log`, in a list.
 
@@ -53,6 +56,7 @@ class History(Repositories):
             # Not one more than is asked for: to find it, all of a long history may have to be looked at.
             return await _next(commits, sys.maxsize if limit is None else limit)
 
+    @public()
     async def _diff(self, repo: str, old: str, new: str) -> AsyncIterator[PathChange]:
         """Files that differ between two revisions, by path, as they are found. A renamed file is removed and added.
 
@@ -74,6 +78,7 @@ class History(Repositories):
             async for change in changes:
                 yield change
 
+    @public()
     async def _modified(self, path: str) -> datetime:
         """When a path last changed (now, if it is pending); of a branch or repository, when its newest commit was made."""
         if self.parse(path).path:
@@ -85,6 +90,7 @@ class History(Repositories):
             return commit.date
         raise NotFoundError(f"{path} has no commits", status=404)
 
+    @public()
     async def _created(self, path: str) -> datetime:
         """When what is at a path came to be: of a repository its making, else the oldest commit that touched it."""
         url = self.parse(path)

@@ -15,6 +15,7 @@ from pyxet._async.endpoint.hub import parse_date
 from pyxet._async.fs.base import FileSystemBase, at_home, is_url
 from pyxet._async.runtime.tasks import run_all
 from pyxet.errors import EntryNotFoundError, NotFoundError, NotSupportedError, XetError, XetURLError
+from pyxet.options import public
 from pyxet.protocol.messages import RepoInfo
 from pyxet.types import RepoId
 from pyxet.urls import XetURL, is_commit_id, web_address
@@ -26,14 +27,17 @@ Located: TypeAlias = tuple[View, Found]
 class Listing(FileSystemBase):
     """See `AsyncXetFileSystem`."""
 
+    @public()
     @at_home
-    async def _info(self, /, path: str, expand: bool = False, **kwargs: Any) -> Info:
+    async def _info(self, /, path: str, expand: bool = False, refresh: bool = False) -> Info:
         """What is at a path.
 
         Parameters
         ----------
         expand:
             Also tell ``last_modified``, which is dear for the endpoint.
+        refresh:
+            Look at the branch again, however recently it was looked at.
 
         Returns
         -------
@@ -48,6 +52,8 @@ class Listing(FileSystemBase):
         """
         url = self.parse(path)
         repo, revision = url.repo_id, url.revision
+        if refresh and repo is not None:
+            (await self.connect()).revisions.forget(repo)
         if repo is None or revision is None:
             return await self._info_above(url)
         if not url.path:
@@ -138,6 +144,7 @@ class Listing(FileSystemBase):
             return _folder_info(url.full_path, "owner")
         return _folder_info(url.full_path, "root")
 
+    @public()
     @at_home
     async def _url(self, /, path: str) -> str:
         """The web address of what is at a path: of the content of a file, of the page of anything else.
@@ -163,10 +170,9 @@ class Listing(FileSystemBase):
         shown = replace(url, revision=view.commit) if url.moment is not None else url
         return web_address(endpoint, shown, is_file=not top.is_folder)
 
+    @public()
     @at_home
-    async def _ls(
-        self, /, path: str, detail: bool = True, refresh: bool = False, expand: bool = False, **kwargs: Any
-    ) -> list[Any]:
+    async def _ls(self, /, path: str, detail: bool = True, refresh: bool = False, expand: bool = False) -> list[Any]:
         """What is directly in a folder: files and folders, the branches of a repository, the repositories of an owner.
 
         Parameters
@@ -236,26 +242,31 @@ class Listing(FileSystemBase):
         """What is at a path inside a branch, or at its top."""
         return await self.find_one(url, repo, revision) if url.path else (await self.view(repo, revision), Found(""))
 
-    async def _exists(self, /, path: str, **kwargs: Any) -> bool:
-        """Whether something is at a path. Errors other than "not found" are raised."""
+    @public()
+    async def _exists(self, /, path: str, refresh: bool = False) -> bool:
+        """Whether something is at a path. Errors other than "not found" are raised. See `_info`."""
         try:
-            await self._info(path)
+            await self._info(path, refresh=refresh)
         except NotFoundError:
             return False
         return True
 
-    async def _lexists(self, /, path: str, **kwargs: Any) -> bool:
+    @public()
+    async def _lexists(self, /, path: str, refresh: bool = False) -> bool:
         """Like `_exists`: there are no links."""
-        return await self._exists(path)
+        return await self._exists(path, refresh=refresh)
 
+    @public()
     async def _isfile(self, path: str) -> bool:
         """Whether a file is at a path. Errors other than "not found" are raised."""
         return await self._type(path) == "file"
 
+    @public()
     async def _isdir(self, path: str) -> bool:
         """Whether a folder, branch, repository or owner is at a path. Errors other than "not found" are raised."""
         return await self._type(path) == "directory"
 
+    @public()
     async def _isdir_or_branch(self, path: str) -> bool:
         """The first pyxet's name of `_isdir`."""
         return await self._isdir(path)
@@ -267,13 +278,15 @@ class Listing(FileSystemBase):
             return None
         return kind
 
+    @public()
     async def _size(self, path: str) -> int:
         """Bytes of a file."""
         size: int = (await self._info(path))["size"]
         return size
 
+    @public()
     @at_home
-    async def _sizes(self, /, paths: Sequence[str], **kwargs: Any) -> list[int]:
+    async def _sizes(self, /, paths: Sequence[str]) -> list[int]:
         """Bytes of several files."""
         found = await self.find_all(paths)
         return [self.expect(found[path])[1].size for path in paths]

@@ -31,6 +31,7 @@ from pyxet._async.fs.scanning import Scanning
 from pyxet._async.runtime.tasks import run_all, run_each
 from pyxet._async.runtime.threads import in_thread, to_end
 from pyxet.errors import XetURLError
+from pyxet.options import public
 from pyxet.protocol.hashing import Buffer
 from pyxet.types import RemoteFile
 
@@ -44,8 +45,9 @@ class Reading(Scanning):
 
     # -- into memory ---------------------------------------------------------------------------------------------------
 
+    @public()
     @at_home
-    async def _cat_file(self, /, path: str, start: int | None = None, end: int | None = None, **kwargs: Any) -> bytes:
+    async def _cat_file(self, /, path: str, start: int | None = None, end: int | None = None) -> bytes:
         """Content of a file, or bytes ``start`` to before ``end`` of it; negative numbers count from its end.
 
         Raises
@@ -65,6 +67,7 @@ class Reading(Scanning):
             return await client.ranges.read(file.content, first, last, Downloader(client).read)
         return await self._content(view, file, first, last)
 
+    @public("batch_size")
     @at_home
     async def _cat(
         self,
@@ -75,7 +78,6 @@ class Reading(Scanning):
         start: int | None = None,
         end: int | None = None,
         assume_literal: bool = False,
-        **kwargs: Any,
     ) -> Any:
         """Contents of files: bytes for one path, a dictionary for a list, a pattern or a recursive read.
 
@@ -140,6 +142,7 @@ class Reading(Scanning):
         """Whether a path is a folder, or a branch or what is above one."""
         return not self.parse(path).path or (not isinstance(there, Exception) and there[1].is_folder)
 
+    @public()
     @at_home
     async def _cat_ranges(
         self,
@@ -150,7 +153,6 @@ class Reading(Scanning):
         max_gap: int | None = None,
         batch_size: int | None = None,
         on_error: OnError = "return",
-        **kwargs: Any,
     ) -> list[Any]:
         """Byte ranges of files, in the order in which they are asked for.
 
@@ -199,15 +201,26 @@ class Reading(Scanning):
 
     # -- into local files ----------------------------------------------------------------------------------------------
 
+    @public()
     @at_home
     async def _get_file(
-        self, /, rpath: str, lpath: Any, callback: Callback = DEFAULT_CALLBACK, **kwargs: Any
+        self, /, rpath: str, lpath: Any = None, callback: Callback = DEFAULT_CALLBACK, outfile: Any = None
     ) -> None:  # fmt: skip
         """Download a file to a local path or into a file object; a folder is made locally.
 
         The local name appears with all of the content or not at all; what a cancelled or killed download has got is used
         by the next one.
+
+        Parameters
+        ----------
+        lpath, outfile:
+            Where to: a local path or a binary file object, by either name; one of them.
+        callback:
+            Counts bytes.
         """
+        if (lpath is None) == (outfile is None):
+            raise TypeError("get_file needs one place to write to: lpath, or outfile")
+        lpath = outfile if lpath is None else lpath
         url = self.parse(rpath)
         if url.repo_id is None or url.revision is None or not url.path:
             await self._info(rpath)
@@ -244,6 +257,7 @@ class Reading(Scanning):
                 await to_end(lambda: unfinished.unlink(missing_ok=True))
                 raise
 
+    @public("batch_size")
     @at_home
     async def _get(
         self,
@@ -254,7 +268,6 @@ class Reading(Scanning):
         callback: Callback = DEFAULT_CALLBACK,
         maxdepth: int | None = None,
         assume_literal: bool = False,
-        **kwargs: Any,
     ) -> None:
         """Download files and folders, with fsspec's rules for names and trailing slashes.
 
@@ -371,12 +384,14 @@ class Reading(Scanning):
 
     # -- versions ------------------------------------------------------------------------------------------------------
 
+    @public()
     async def _ukey(self, path: str) -> str:
         """A key of the version of a file; another version has another."""
         info = await self._identified(path)
         key: str = tokenize(*(info.get(field) for field in ("name", "blob_id", "xet_hash", "size", "type")))
         return key
 
+    @public()
     async def _checksum(self, path: str) -> int:
         """A number of the content of a file; the same content has the same number."""
         info = await self._identified(path)

@@ -18,6 +18,7 @@ from pyxet.errors import (
     RevisionNotFoundError,
     XetURLError,
 )
+from pyxet.options import public
 from pyxet.protocol.messages import Ref, RepoSettings
 from pyxet.types import RepoId
 from pyxet.urls import XetURL
@@ -35,6 +36,7 @@ class Repositories(Staging):
 
     # -- repositories --------------------------------------------------------------------------------------------------
 
+    @public()
     async def _make_repo(self, repo: str, private: bool = False, exist_ok: bool = False) -> None:
         """Make a repository with an empty branch ``main``.
 
@@ -48,6 +50,7 @@ class Repositories(Staging):
         await client.hub.create_repo(repo_id, private=private, exist_ok=exist_ok)
         client.revisions.forget(repo_id)
 
+    @public()
     async def _delete_repo(self, repo: str) -> None:
         """Delete a repository with all its branches and history."""
         _, repo_id = self._repo(repo)
@@ -55,6 +58,7 @@ class Repositories(Staging):
         await client.hub.delete_repo(repo_id)
         client.revisions.forget(repo_id)
 
+    @public()
     async def _duplicate_repo(self, repo: str, destination: str, private: bool | None = None) -> Info:
         """Make a repository with all branches, tags, commits and content of another one. The content is not stored twice.
 
@@ -97,6 +101,7 @@ class Repositories(Staging):
             "files_pending": answer.files_copy_pending,
         }  # fmt: skip
 
+    @public()
     async def _fork_repo(self, repo: str, destination: str | None = None) -> Info:
         """A copy of a repository to work on: in the account of the token's user and under its own name, unless said.
 
@@ -108,6 +113,7 @@ class Repositories(Staging):
             destination = replace(old, owner=await self._get_username()).path
         return await self._duplicate_repo(repo, destination)
 
+    @public()
     async def _rename_repo(self, repo: str, destination: str) -> None:
         """Give a repository another name or owner. The old name leads to it until another repository gets that.
 
@@ -125,6 +131,7 @@ class Repositories(Staging):
         for name in (old, new):
             client.revisions.forget(name)
 
+    @public()
     async def _set_repo_attr(self, repo: str, name: str, value: Any) -> None:
         """Change a setting of a repository.
 
@@ -150,6 +157,7 @@ class Repositories(Staging):
             name, value = "visibility", "private" if value else "public"
         await (await self.connect()).hub.change_settings(repo_id, RepoSettings(**{name: value}))
 
+    @public()
     async def _list_repos(self, owner: str | None = None, detail: bool = False) -> list[Any]:
         """Repositories of an owner (``acme``, ``datasets/acme``); of the token's user and organizations without one.
 
@@ -167,11 +175,13 @@ class Repositories(Staging):
             found += await self._ls(name, detail=detail)
         return found
 
+    @public()
     async def _is_repo(self, path: str) -> bool:
         """Whether a path is that of a repository which exists."""
         url = self.parse(path)
         return url.level == "repo" and await self._exists(path)
 
+    @public()
     async def _repo_info(self, repo: str) -> Info:
         """A repository: ``name``, ``private``, ``created``, ``last_modified``, and ``commit`` of its main branch."""
         url, repo_id = self._repo(repo)
@@ -179,12 +189,14 @@ class Repositories(Staging):
 
     # -- branches ------------------------------------------------------------------------------------------------------
 
+    @public()
     async def _list_branches(self, repo: str, detail: bool = False) -> list[Any]:
         """Names of a repository's branches, or dictionaries with ``name`` (the path), ``branch`` and ``commit``."""
         url, repo_id = self._repo(repo)
         refs = await (await self.connect()).hub.refs(repo_id)
         return [_branch(url, ref) for ref in refs.branches] if detail else [ref.name for ref in refs.branches]
 
+    @public()
     async def _make_branch(self, repo: str, source: str, name: str) -> None:
         """Make a branch.
 
@@ -205,6 +217,7 @@ class Repositories(Staging):
         await client.hub.create_branch(repo_id, name, await self._start(repo_id, source))
         client.revisions.forget(repo_id)
 
+    @public()
     async def _delete_branch(self, repo: str, name: str) -> None:
         """Delete a branch."""
         _, repo_id = self._repo(repo)
@@ -212,6 +225,7 @@ class Repositories(Staging):
         await client.hub.delete_branch(repo_id, name)
         client.revisions.forget(repo_id)
 
+    @public()
     async def _branch_exists(self, repo: str, name: str | None = None) -> bool:
         """Whether a repository has a branch.
 
@@ -235,6 +249,7 @@ class Repositories(Staging):
             return False
         return True
 
+    @public()
     async def _branch_info(self, repo: str, name: str | None = None) -> Info:
         """A branch: ``name`` (the path), ``branch`` and ``commit``.
 
@@ -258,6 +273,7 @@ class Repositories(Staging):
 
     # -- tags ----------------------------------------------------------------------------------------------------------
 
+    @public()
     async def _list_tags(self, repo: str, detail: bool = False) -> list[Any]:
         """Names of a repository's tags, or dictionaries with ``name`` (the path), ``tag`` and ``commit``."""
         url, repo_id = self._repo(repo)
@@ -269,6 +285,7 @@ class Repositories(Staging):
             for ref in tags
         ]
 
+    @public()
     async def _make_tag(self, repo: str, name: str, revision: str = "main", message: str | None = None) -> None:
         """Make a tag at a revision. Raises `AlreadyExistsError`, `RevisionNotFoundError`."""
         _, repo_id = self._repo(repo)
@@ -276,6 +293,7 @@ class Repositories(Staging):
         await client.hub.create_tag(repo_id, name, await self._start(repo_id, revision), message)
         client.revisions.forget(repo_id)
 
+    @public()
     async def _delete_tag(self, repo: str, name: str) -> None:
         """Delete a tag."""
         _, repo_id = self._repo(repo)
@@ -290,6 +308,7 @@ class Repositories(Staging):
 
     # -- references ----------------------------------------------------------------------------------------------------
 
+    @public()
     async def _find_ref(self, repo: str, name: str) -> Info:
         """The branch, tag or commit that a name stands for.
 
@@ -325,6 +344,7 @@ class Repositories(Staging):
 
     # -- account -------------------------------------------------------------------------------------------------------
 
+    @public()
     async def _get_username(self) -> str:
         """The name of the token's user. `AuthenticationError` without a token that is accepted."""
         return (await (await self.connect()).hub.whoami()).name

@@ -10,12 +10,14 @@ from pyxet._async.endpoint.hub import Hub
 from pyxet._async.fs.base import at_home
 from pyxet._async.fs.searching import Searching
 from pyxet.errors import XetURLError
+from pyxet.options import public
 from pyxet.urls import XetURL
 
 
 class Scanning(Searching):
     """See `AsyncXetFileSystem`."""
 
+    @public()
     async def _scan(self, path: str, dates: bool = False) -> AsyncIterator[list[Info]]:
         """All files below a path of a branch, page by page: the first ones come before all are known.
 

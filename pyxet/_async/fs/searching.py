@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import aclosing
 from typing import Any
@@ -19,12 +20,14 @@ from pyxet._async.fs.listing import Listing, Located, branch_info
 from pyxet._async.fs.names import Expansion, could_exist, has_magic, listed_below, unescaped
 from pyxet._async.tree.catalog import MAX_ENTRIES
 from pyxet.errors import NotFoundError, XetURLError
+from pyxet.options import public
 from pyxet.urls import XetURL
 
 
 class Searching(Listing):
     """See `AsyncXetFileSystem`."""
 
+    @public()
     @at_home
     async def _find(
         self,
@@ -34,7 +37,8 @@ class Searching(Listing):
         withdirs: bool = False,
         detail: bool = False,
         expand: bool = False,
-        **kwargs: Any,
+        prefix: str = "",
+        refresh: bool = False,
     ) -> Any:
         """All files below a path, in the order of their names.
 
@@ -48,14 +52,34 @@ class Searching(Listing):
             A dictionary of names and infos, or a list of names.
         expand:
             Also tell ``last_modified`` of what is inside of folders, which is dear for the endpoint.
+        prefix:
+            Only what begins with this, from the path's next part on: ``2026-11/a``. Folders that cannot have any are not
+            looked at.
+        refresh:
+            Look at the branch again, however recently it was looked at.
         """
         if maxdepth is not None and maxdepth < 1:
             raise ValueError("maxdepth must be at least 1")
-        found = await self._found_below(self.parse(path), maxdepth, withdirs, expand)
+        if refresh:
+            (await self.connect()).revisions.forget(self.parse(path).repo_id)
+        found = await self._found_with(path, prefix or "", maxdepth, withdirs, expand)
         real = unescaped(stringify_path(path)) if not found else None
         if real is not None:
-            found = await self._found_below(self.parse(real), maxdepth, withdirs, expand)
+            found = await self._found_with(real, prefix or "", maxdepth, withdirs, expand)
         return dict(sorted(found.items())) if detail else sorted(found)
+
+    async def _found_with(
+        self, path: str, prefix: str, maxdepth: int | None, withdirs: bool, expand: bool
+    ) -> dict[str, Info]:
+        top = self.parse(path).full_path
+        folder, slash, _ = prefix.rpartition("/")
+        inner, beginning = f"{top}/{folder}".strip("/") if slash else top, f"{top}/{prefix}" if top else prefix
+        if maxdepth is not None:
+            maxdepth -= prefix.count("/")
+            if maxdepth < 1:
+                return {}
+        found = await self._found_below(self.parse(inner), maxdepth, withdirs, expand)
+        return {name: info for name, info in found.items() if name.startswith(beginning)} if prefix else found
 
     async def _found_below(
         self, url: XetURL, maxdepth: int | None, withdirs: bool, expand: bool = False
@@ -94,6 +118,7 @@ class Searching(Listing):
                     found[info["name"]] = info
         return found
 
+    @public()
     async def _walk(
         self,
         /,
@@ -102,7 +127,7 @@ class Searching(Listing):
         topdown: bool = True,
         on_error: str | Callable[[Exception], object] = "omit",
         detail: bool = False,
-        **kwargs: Any,
+        refresh: bool = False,
     ) -> AsyncIterator[tuple[str, Any, Any]]:
         """Folders with what they hold: tuples of path, folders and files.
 
@@ -113,9 +138,15 @@ class Searching(Listing):
         on_error:
             What to do where the path does not exist: ``omit`` yields it empty, ``raise`` raises, a function is called.
             Other errors always raise: a walk is whole.
+        detail:
+            Dictionaries of names and infos, or lists of names.
+        refresh:
+            Look at the branch again, however recently it was looked at.
         """
         if maxdepth is not None and maxdepth < 1:
             raise ValueError("maxdepth must be at least 1")
+        if refresh:
+            (await self.connect()).revisions.forget(self.parse(path).repo_id)
         name = self._strip_protocol(path)
         url = self.parse(path)
         try:
@@ -183,8 +214,19 @@ class Searching(Listing):
             # A file.
             return
 
+    @public()
     @at_home
-    async def _glob(self, /, path: str, maxdepth: int | None = None, **kwargs: Any) -> Any:
+    async def _glob(
+        self,
+        /,
+        path: str,
+        maxdepth: int | None = None,
+        detail: bool = False,
+        withdirs: bool = True,
+        expand: bool = False,
+        prefix: str = "",
+        refresh: bool = False,
+    ) -> Any:
         """Paths that match a pattern, in the order of their names.
 
         Parameters
@@ -193,12 +235,28 @@ class Searching(Listing):
             Pattern with ``*``, ``?``, ``[…]`` inside parts, and ``**`` for any number of parts.
         maxdepth:
             How many folders deep ``**`` goes.
-        detail, withdirs:
+        detail, withdirs, expand:
             As in `_find`; folders are included unless ``withdirs`` is off.
+        prefix:
+            Only what begins with this, from the part on that has the first magic character.
+        refresh:
+            Look at branches again, however recently they were looked at.
         """
+        if refresh:
+            (await self.connect()).revisions.forget(None)
         end = "/" if stringify_path(path).endswith("/") else ""
-        return await super()._glob(self.own(path) + end, maxdepth, **kwargs)
+        pattern = self.own(path) + end
+        further = {"expand": True} if expand and has_magic(pattern) else {}
+        found = await super()._glob(pattern, maxdepth, detail=detail, withdirs=withdirs, **further)
+        if not prefix:
+            return found
+        plain = re.split(r"[*?[]", pattern, maxsplit=1)[0]
+        beginning = plain[: plain.rfind("/") + 1] + prefix
+        if detail:
+            return {name: info for name, info in found.items() if name.startswith(beginning)}
+        return [name for name in found if name.startswith(beginning)]
 
+    @public()
     async def _expand_path(
         self, path: Any, recursive: bool = False, maxdepth: int | None = None, assume_literal: bool = False
     ) -> list[str]:
@@ -325,11 +383,18 @@ class Searching(Listing):
                 raise IsADirectoryError(errno.EISDIR, "it is a folder; give recursive=True for what is in it", source)
         return result
 
+    @public()
     async def _du(
-        self, /, path: str, total: bool = True, maxdepth: int | None = None, withdirs: bool = False, **kwargs: Any
+        self,
+        /,
+        path: str,
+        total: bool = True,
+        maxdepth: int | None = None,
+        withdirs: bool = False,
+        refresh: bool = False,
     ) -> Any:
         """Bytes of the files below a path: their sum, or each of them. Content that files share counts each time."""
-        found = await self._find(path, maxdepth=maxdepth, withdirs=withdirs, detail=True)
+        found = await self._find(path, maxdepth=maxdepth, withdirs=withdirs, detail=True, refresh=refresh)
         sizes = {name: info["size"] for name, info in found.items()}
         return sum(sizes.values()) if total else sizes
 

@@ -9,6 +9,7 @@ import hashlib
 import os
 import re
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import IO, Final, TypeAlias, TypeVar
@@ -16,13 +17,17 @@ from typing import IO, Final, TypeAlias, TypeVar
 from fsspec.callbacks import DEFAULT_CALLBACK, Callback
 from fsspec.utils import isfilelike, stringify_path
 
+from pyxet._async.changes.buffers import as_bytes
 from pyxet._async.changes.changeset import ChangeSet, Pending, PendingWriter
+from pyxet._async.changes.guards import Conditions, IfMatch, check_written
 from pyxet._async.changes.spool import Spooled
 from pyxet._async.fs.base import at_home
 from pyxet._async.fs.copying import Copying
+from pyxet._async.fs.editing import WriteMode
 from pyxet._async.runtime.tasks import run_all
 from pyxet._async.runtime.threads import in_thread
 from pyxet.errors import BadRequestError, ConfigError, IntegrityError, XetURLError
+from pyxet.options import public
 from pyxet.types import Commit, FilePointer, RepoId, UploadedContent
 
 T = TypeVar("T")
@@ -58,16 +63,16 @@ class Stage:
                 raise ConfigError(f"sha256={sha256!r}: expected 64 hexadecimal digits in lower case")
             self._claimed[path] = sha256
         changes, progress = self._changes, callback.relative_update
-        if isinstance(source, (bytes, bytearray, memoryview)):
-            data = memoryview(source).cast("B")
-            callback.set_size(len(data))
-            await changes.write(path, data, sha256=sha256)
-            progress(len(data))
+        if isinstance(source, (str, os.PathLike)):
+            local = Path(stringify_path(source))
+            await changes.upload(path, local, progress, sized=callback.set_size, sha256=sha256)
         elif isfilelike(source):
             await changes.upload_object(path, source, progress, sha256=sha256)  # type: ignore[arg-type]  # it has read
         else:
-            local = Path(stringify_path(source))
-            await changes.upload(path, local, progress, sized=callback.set_size, sha256=sha256)
+            data = as_bytes(source)
+            callback.set_size(len(data))
+            await changes.write(path, data, sha256=sha256)
+            progress(len(data))
 
     def writer(self, path: str) -> PendingWriter:
         """Take the content of a path in the repository as it comes, in pieces."""
@@ -123,6 +128,7 @@ class Staging(Copying):
         client.revisions.drop(repo, branch)
         return Stage(ChangeSet(client, repo, branch, base, None), self.endpoint)
 
+    @public()
     async def _stage(
         self,
         /,
@@ -165,6 +171,7 @@ class Staging(Copying):
         finally:
             await stage.discard()
 
+    @public()
     async def _stage_many(
         self,
         /,
@@ -221,6 +228,7 @@ class Staging(Copying):
             await stage.discard()
         return [pointers[url.path] for url, _, _ in targets.values()]
 
+    @public()
     @at_home
     async def _commit(
         self,
@@ -230,6 +238,8 @@ class Staging(Copying):
         delete: Iterable[str] = (),
         message: str | None = None,
         parent_commit: str | None = None,
+        mode: WriteMode = "overwrite",
+        if_match: IfMatch | None = None,
     ) -> Commit | None:
         """Make one commit of staged files and deletions, or add them to the open transaction.
 
@@ -247,7 +257,11 @@ class Staging(Copying):
         message:
             Commit message; one that tells what it does if ``None``. A transaction has its own.
         parent_commit:
-            A full commit id: a change to one of the paths since is a conflict. In a transaction it is the transaction's.
+            A full commit id: a change to one of the paths since is a conflict.
+        mode:
+            ``create`` raises if one of the staged files exists.
+        if_match:
+            The version to replace or delete, or a mapping of paths to those.
 
         Returns
         -------
@@ -260,8 +274,8 @@ class Staging(Copying):
             A pointer or a deletion is of another endpoint, repository or branch.
         NotFoundError, IsADirectoryError
             A file to delete is not there, or is a folder.
-        EditConflictError
-            A path changed since ``parent_commit``.
+        AlreadyExistsError, EditConflictError
+            A path exists, is not the version expected, or changed since ``parent_commit``.
         BadRequestError
             A path is there twice, or would be a file and a folder; the endpoint does not have the content.
         RevisionNotFoundError
@@ -270,13 +284,25 @@ class Staging(Copying):
         url = self.parse(branch)
         if url.level != "branch" or url.repo_id is None or url.revision is None:
             raise XetURLError(f"{branch!r} is not the path of a branch; expected owner/repo/branch")
+        conditions = Conditions.asked(mode, if_match)
         doomed = [self._in_branch(path, url.full_path) for path in delete]
         transaction = self.open_transaction()
         async with self.edits(message, parent_commit) as edits:
             changes = await edits.on(url.repo_id, url.revision)
-            await self._delete_files(edits, await self._files_at(doomed))
+            named = conditions.named(self._normal).difference(doomed)
+            # What is deleted is there, so ``create`` is not about it.
+            await self._delete_files(
+                edits, await self._files_at(doomed), replace(conditions, create=False), parent_commit, some=True
+            )
             taken = {path.removeprefix(f"{url.full_path}/") for path in doomed}
-            await _adopt(changes, self.endpoint, pointers, taken)
+            source = iter(pointers)
+            while some := await in_thread(lambda: list(islice(source, _POINTERS_AT_ONCE))):
+                _check(some, self.endpoint, changes.path, taken)
+                paths = [pointer.full_path for pointer in some]
+                places = await self._places(edits, paths, conditions, parent_commit, some=True)
+                named.difference_update(paths)
+                await changes.adopt(some, {place.path: place.guard for place in places if place.guard is not None})
+            check_written(named)
         return edits.made[0][1] if transaction is None and edits.made else None
 
     def _in_branch(self, path: str, branch: str) -> str:
@@ -286,19 +312,16 @@ class Staging(Copying):
         return url.full_path
 
 
-async def _adopt(changes: ChangeSet, endpoint: str, pointers: Iterable[FilePointer], taken: set[str]) -> None:
-    """Add pointers to the changes of a branch; ``taken`` are paths of it that the commit is about already."""
-    source = iter(pointers)
-    while some := await in_thread(lambda: list(islice(source, _POINTERS_AT_ONCE))):
-        for pointer in some:
-            _check(pointer, endpoint, changes.path)
-            if pointer.path in taken:
-                raise BadRequestError(f"{pointer.full_path} is twice in one commit")
-            taken.add(pointer.path)
-        await changes.adopt(some)
+def _check(pointers: Iterable[FilePointer], endpoint: str, branch: str, taken: set[str]) -> None:
+    """Refuse pointers of elsewhere; ``taken`` are paths of the branch that the commit is about already."""
+    for pointer in pointers:
+        _check_one(pointer, endpoint, branch)
+        if pointer.path in taken:
+            raise BadRequestError(f"{pointer.full_path} is twice in one commit")
+        taken.add(pointer.path)
 
 
-def _check(pointer: FilePointer, endpoint: str, branch: str) -> None:
+def _check_one(pointer: FilePointer, endpoint: str, branch: str) -> None:
     if not isinstance(pointer, FilePointer):
         raise TypeError(f"{pointer!r} is not a FilePointer: commit takes what stage returned")
     if pointer.endpoint != endpoint:

@@ -1,0 +1,155 @@
+"""What a caller asks of paths before they are written: conditions that a commit checks.
+
+A `Guard` is what must be true of one path. `Conditions` are those of a call, which may write any number of paths.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Final, Self, TypeAlias
+
+from pyxet.errors import AlreadyExistsError, ConfigError, EditConflictError
+
+# One version for all paths of a call, or one for each path.
+IfMatch: TypeAlias = str | Mapping[str, str]
+
+_COMMIT: Final = re.compile(r"[0-9a-fA-F]{40}(?:[0-9a-fA-F]{24})?\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """What must be true of a path when the commit is made.
+
+    Attributes
+    ----------
+    blob_id:
+        The version that is there.
+    absent:
+        Nothing is there.
+    since:
+        Full ids of commits since which it has not changed.
+    """
+
+    blob_id: str | None = None
+    absent: bool = False
+    since: frozenset[str] = field(default_factory=frozenset)
+
+    def merged(self, later: Guard) -> Guard:
+        """The guard of a path that was guarded before: what the first one asked for stays, as its write is still pending."""
+        return Guard(self.blob_id or later.blob_id, self.absent or later.absent, self.since | later.since)
+
+    def check_pending(self, path: str) -> None:
+        """Raise if a path may not be written over what is pending there, which came after the guard was made.
+
+        Raises
+        ------
+        AlreadyExistsError, EditConflictError
+            The guard expects nothing there, or another version.
+        """
+        if self.absent:
+            raise AlreadyExistsError(f"{path} was created meanwhile in the same transaction or call", status=409)
+        if self.blob_id is not None:
+            raise EditConflictError(
+                f"{path} was written meanwhile in the same transaction or call, so it is not the version "
+                f"{self.blob_id} any more",
+                status=412,
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """What a call asks of the paths that it writes.
+
+    Attributes
+    ----------
+    create:
+        There is nothing at any of them.
+    if_match:
+        The version of all of them, or of some by path.
+    since:
+        Full ids of commits since which none of them changed; the condition of a whole transaction is not among them.
+    """
+
+    create: bool = False
+    if_match: IfMatch | None = None
+    since: frozenset[str] = field(default_factory=frozenset)
+
+    @classmethod
+    def asked(cls, mode: str = "overwrite", if_match: IfMatch | None = None) -> Self:
+        """From the arguments of a public method.
+
+        Raises
+        ------
+        ValueError
+            The mode is neither ``overwrite`` nor ``create``, or contradicts ``if_match``.
+        TypeError
+            ``if_match`` is neither a ``blob_id`` nor a mapping of paths to them.
+        """
+        if mode not in ("overwrite", "create"):
+            raise ConfigError(f"mode={mode!r}: expected 'overwrite' or 'create'")
+        versions = if_match.values() if isinstance(if_match, Mapping) else () if if_match is None else (if_match,)
+        for version in versions:
+            if not isinstance(version, str):
+                raise TypeError(
+                    f"if_match: expected info(path)['blob_id'], or a mapping of paths to those, not {version!r}"
+                )
+            if not version:
+                raise ConfigError("if_match is empty: expected info(path)['blob_id'], the version to replace")
+        if mode == "create" and if_match is not None:
+            raise ConfigError("mode='create' and if_match contradict each other: a new file replaces no version")
+        return cls(mode == "create", if_match)
+
+    @property
+    def need_look(self) -> bool:
+        """Whether what is at the paths has to be looked at before they are written."""
+        return self.create or self.if_match is not None
+
+    def versions(self, names: Iterable[str], normal: Callable[[str], str]) -> dict[str, str]:
+        """The version that is expected of each path; paths without one are left out.
+
+        Parameters
+        ----------
+        names:
+            Paths of the call in their normal form.
+        normal:
+            Brings a path as users write it into its normal form.
+        """
+        if self.if_match is None:
+            return {}
+        if isinstance(self.if_match, str):
+            return dict.fromkeys(names, self.if_match)
+        expected = {normal(name): version for name, version in self.if_match.items()}
+        return {name: expected[name] for name in names if name in expected}
+
+    def named(self, normal: Callable[[str], str]) -> set[str]:
+        """The paths, in their normal form, that ``if_match`` names."""
+        return {normal(name) for name in self.if_match} if isinstance(self.if_match, Mapping) else set()
+
+
+def check_written(named: Collection[str]) -> None:
+    """Raise `ConfigError` for paths that ``if_match`` names and a call does not write: misspelt, they would guard nothing."""
+    if named:
+        raise ConfigError(f"if_match names {min(named)!r}, which this call does not write")
+
+
+NO_CONDITIONS: Final = Conditions()
+
+
+def check_parent_commit(parent_commit: str | None) -> None:
+    """Raise unless this is a full commit id or ``None``: a branch's name would always equal itself, and guard nothing.
+
+    Raises
+    ------
+    TypeError, ConfigError
+        It is no string; it is not a full commit id.
+    """
+    if parent_commit is None:
+        return
+    if not isinstance(parent_commit, str):
+        raise TypeError(f"parent_commit: expected a full commit id, not {parent_commit!r}")
+    if not _COMMIT.match(parent_commit):
+        raise ConfigError(
+            f"parent_commit={parent_commit!r} is not a full commit id; take info(branch)['commit'] or log(branch)[0].id"
+        )

@@ -1,0 +1,116 @@
+"""The part of the file system that says where a call writes, and what must be true of those paths at the commit."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from pyxet._async.changes.changeset import ChangeSet, Pending
+from pyxet._async.changes.edits import Edits
+from pyxet._async.changes.guards import Conditions, Guard, check_written
+from pyxet._async.changes.view import Found, View
+from pyxet._async.fs.reading import Reading
+from pyxet.errors import AlreadyExistsError, EditConflictError
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A path that is about to be written.
+
+    Attributes
+    ----------
+    changes:
+        The changes of its branch.
+    path:
+        Path in the repository.
+    guard:
+        What must be true of it at the commit.
+    """
+
+    changes: ChangeSet
+    path: str
+    guard: Guard | None
+
+
+class Guarding(Reading):
+    """See `AsyncXetFileSystem`."""
+
+    async def _target(self, edits: Edits, path: str) -> tuple[ChangeSet, str]:
+        url, repo, revision = self.parse_file(path)
+        return await edits.on(repo, revision), url.path
+
+    def _normal(self, path: str) -> str:
+        return self.parse(path).full_path
+
+    async def _places(
+        self,
+        edits: Edits,
+        paths: Sequence[str],
+        conditions: Conditions,
+        parent_commit: str | None = None,
+        *,
+        some: bool = False,
+    ) -> list[Place]:
+        """Where some paths are written. Conditions are checked once now: the sooner a conflict shows, the better.
+
+        Parameters
+        ----------
+        paths:
+            As users write them.
+        parent_commit:
+            The one that the call was given; what the edits as a whole are guarded by need not be said again.
+        some:
+            These are not all paths of the call, so that a version may be expected of others.
+
+        Raises
+        ------
+        AlreadyExistsError, EditConflictError
+            There is something at a path that is to be made, or another version than expected.
+        ConfigError
+            A version is expected of a path that is not among these.
+        """
+        conditions = replace(conditions, since=edits.since(parent_commit))
+        targets = [await self._target(edits, path) for path in paths]
+        if not conditions.need_look:
+            always = Guard(since=conditions.since) if conditions.since else None
+            return [Place(changes, inside, always) for changes, inside in targets]
+        names = [self._normal(path) for path in paths]
+        versions = conditions.versions(names, self._normal)
+        if not some:
+            check_written(conditions.named(self._normal) - set(names))
+        wanted: defaultdict[ChangeSet, dict[str, None]] = defaultdict(dict)
+        for name, (changes, inside) in zip(names, targets, strict=True):
+            if conditions.create or name in versions:
+                wanted[changes][inside] = None
+        catalog = (await self.connect()).catalog
+        found = {
+            changes: await View(catalog, changes.repo, changes.base, changes).lookup_all(list(inside))
+            for changes, inside in wanted.items()
+        }
+        places = []
+        for name, (changes, inside) in zip(names, targets, strict=True):
+            there = found[changes].get(inside) if changes in found else None
+            guard = _guard(conditions, name, versions.get(name), there, deleted=changes.deletes(inside))
+            places.append(Place(changes, inside, guard))
+        return places
+
+
+def _guard(
+    conditions: Conditions, path: str, version: str | None, there: Found | None, *, deleted: bool
+) -> Guard | None:  # fmt: skip
+    """The guard of one path; ``there`` is what is at it now, and ``deleted`` whether it was deleted in these edits."""
+    if conditions.create:
+        if there is not None:
+            raise AlreadyExistsError(f"{path} exists already", status=409)
+        # What was deleted in this transaction is there at the commit, and rightly so.
+        return Guard(absent=not deleted, since=conditions.since)
+    if version is not None:
+        blob_id = getattr(there.content, "blob_id", None) if there is not None else None
+        if blob_id != version:
+            state = "not there" if there is None else "a folder" if there.is_folder else f"at version {blob_id}"
+            if there is not None and isinstance(there.content, Pending):
+                state = "written in this transaction already"
+            raise EditConflictError(f"{path} is not the version {version}: it is {state}", status=412)
+        return Guard(blob_id=version, since=conditions.since)
+    return Guard(since=conditions.since) if conditions.since else None

@@ -1,0 +1,116 @@
+"""The part of the file system that opens files to be written; and, for awaiting, to be read."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from typing import Any, Literal
+
+from pyxet._async.changes.changeset import PendingWriter
+from pyxet._async.changes.edits import Edits
+from pyxet._async.changes.file_write import Writing
+from pyxet._async.changes.guards import Conditions, IfMatch, check_parent_commit
+from pyxet._async.changes.transaction import check_not_inherited
+from pyxet._async.changes.view import View
+from pyxet._async.files.write import AsyncXetWriteFile
+from pyxet._async.fs.base import at_home
+from pyxet._async.fs.guarding import Guarding
+from pyxet.errors import NotFoundError
+from pyxet.options import public
+
+
+class Opening(Guarding):
+    """See `AsyncXetFileSystem`."""
+
+    @at_home
+    async def open_for_writing(
+        self,
+        path: str,
+        mode: Literal["wb", "xb", "ab"],
+        message: str | None = None,
+        parent_commit: str | None = None,
+        if_match: IfMatch | None = None,
+    ) -> Writing:
+        """Begin to write a file; ``xb`` raises if it exists, ``ab`` begins with its content.
+
+        Raises
+        ------
+        FolderInTheWayError, FileInTheWayError
+            There is a folder at the path; something above it is a file. They are an `IsADirectoryError` and a
+            `NotADirectoryError`.
+        """
+        conditions = Conditions.asked("create" if mode == "xb" else "overwrite", if_match)
+        check_parent_commit(parent_commit)
+        transaction = self.open_transaction()
+        if transaction is None:
+            check_not_inherited(self.endpoint, self._credential)
+        own = await self.new_edits(parent_commit) if transaction is None else None
+        try:
+            edits: Edits = own or transaction.edits  # type: ignore[union-attr]  # one of the two
+            changes, inside = await self._target(edits, path)
+            # Not at the end, when all of it has been sent.
+            await View((await self.connect()).catalog, changes.repo, changes.base, changes).check_place(
+                inside, may_exist=mode != "xb"
+            )
+            [place] = await self._places(edits, [path], conditions, parent_commit)
+            writer = place.changes.writer(place.path, place.guard)
+            if mode == "ab":
+                await self._write_existing(path, writer)
+        except BaseException:
+            if own is not None:
+                await own.discard()
+            raise
+        return Writing(writer, edits=own, transaction=transaction, message=message)
+
+    @public()
+    async def open_async(
+        self,
+        /,
+        path: str,
+        mode: str = "rb",
+        compression: str | None = None,
+        message: str | None = None,
+        parent_commit: str | None = None,
+        if_match: IfMatch | None = None,
+    ) -> Any:
+        """Open a file for awaiting its ``read`` or ``write`` and its ``close``, or for ``async with``.
+
+        Parameters
+        ----------
+        mode:
+            ``rb``, ``wb``, ``xb`` or ``ab``.
+        message, parent_commit, if_match:
+            For writing, as in `_pipe_file`.
+        """
+        if "b" not in mode or compression is not None:
+            raise ValueError("asynchronous files are binary and not compressed: mode 'rb', 'wb', 'xb' or 'ab'")
+        if mode == "rb":
+            check_reading(message=message, parent_commit=parent_commit, if_match=if_match)
+            return await self._open_to_read(path)
+        writing = await self.open_for_writing(path, write_mode(mode), message, parent_commit, if_match)
+        file = AsyncXetWriteFile(self, self._strip_protocol(path), mode, writing)
+        if writing.transaction is not None:
+            writing.transaction.hold(writing, file, file)
+        return file
+
+    async def _write_existing(self, path: str, writer: PendingWriter) -> None:
+        try:
+            view, found = await self.find_one(*self.parse_file(path))
+        except NotFoundError:
+            return
+        async with aclosing(self.pieces(view, found)) as pieces:
+            async for piece in pieces:
+                await writer.write(piece)
+
+
+def check_reading(**options: object) -> None:
+    """Raise `TypeError` for options of writing that were given with a mode for reading."""
+    given = [name for name, value in options.items() if value is not None]
+    if given:
+        raise TypeError(f"{', '.join(given)}: of no meaning in a file that is opened for reading")
+
+
+def write_mode(mode: str) -> Literal["wb", "xb", "ab"]:
+    """The mode of a file that is opened for writing; `ValueError` for others."""
+    if mode not in ("wb", "xb", "ab"):
+        raise ValueError(f"mode {mode!r}: expected 'rb', 'wb', 'xb' or 'ab'")
+    return mode  # type: ignore[return-value]  # one of the three
