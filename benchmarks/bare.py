@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+from warming import import_pandas
 
 from pyxet.protocol.chunking import chunk_ends
 from pyxet.protocol.compression import StreamCompressor
@@ -38,8 +39,6 @@ class Bare:
 
     def warm(self, job: Job) -> None:
         if job["warm"] == "pandas":
-            from worker import import_pandas
-
             import_pandas(job)
         elif job["action"] == "get_xorbs":
             self._run(job, lambda session: self._find_xorbs(session, job))

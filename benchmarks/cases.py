@@ -15,7 +15,7 @@ from datasets import MIB, make_file, make_inserted, make_parquet, make_small_fil
 from pairing import Side
 from prepare import load, prepare
 from serving import Server
-from worker import WARM_FILE, WARM_REPO
+from warming import WARM_FILE, WARM_REPO
 
 REPO = "bench/data"
 _LATENCY = 0.02
@@ -115,14 +115,16 @@ class Case:
     sources: tuple[Path, ...] = ()
 
 
-def _sides(bench: Bench, job: dict[str, Any], setup: dict[str, Any], peer_action: str | None = None) -> dict[str, Side]:
+def _sides(
+    bench: Bench, job: dict[str, Any], setup: dict[str, Any], peer_action: str | None = None
+) -> tuple[Side, Side, Side]:
     """The same job for both sides and the ceiling, on the lean server."""
     peer = job | {"action": peer_action} if peer_action else job
-    return {
-        "ours": Side(job | {"side": "pyxet"}, bench.lean, setup),
-        "theirs": Side(peer | {"side": "peer"}, bench.lean, setup),
-        "ceiling": Side(job | {"side": "bare"}, bench.lean, setup),
-    }
+    return (
+        Side(job | {"side": "pyxet"}, bench.lean, setup),
+        Side(peer | {"side": "peer"}, bench.lean, setup),
+        Side(job | {"side": "bare"}, bench.lean, setup),
+    )
 
 
 def _hashes(*manifests: Path) -> dict[str, str]:
@@ -151,7 +153,7 @@ def upload(kind: str) -> Callable[[Bench], AbstractContextManager[Case]]:
     def case(bench: Bench) -> Iterator[Case]:
         path = bench.file(kind, bench.sizes.big)
         yield Case(
-            **_sides(bench, upload_job([path], kind), bench.setup()), content=bench.sizes.big, sources=(path,)
+            *_sides(bench, upload_job([path], kind), bench.setup()), content=bench.sizes.big, sources=(path,)
         )  # fmt: skip
 
     return case
@@ -162,7 +164,7 @@ def upload_several(kind: str) -> Callable[[Bench], AbstractContextManager[Case]]
     def case(bench: Bench) -> Iterator[Case]:
         paths = [bench.file(kind, bench.sizes.part, seed) for seed in range(11, 15)]
         sides = _sides(bench, upload_job(paths, kind), bench.setup())
-        yield Case(**sides, content=4 * bench.sizes.part, sources=tuple(paths))
+        yield Case(*sides, content=4 * bench.sizes.part, sources=tuple(paths))
 
     return case
 
@@ -171,18 +173,15 @@ def upload_several(kind: str) -> Callable[[Bench], AbstractContextManager[Case]]
 def upload_folder(bench: Bench) -> Iterator[Case]:
     folder = make_small_files(bench.sources, bench.sizes.folder, SMALL)
     job = {"action": "upload_folder", "warm": "upload", "repo": REPO, "folder": str(folder)}
-    sides = {
-        name: Side(job | {"side": side}, bench.fresh_local)
-        for name, side in (("ours", "pyxet"), ("theirs", "peer"), ("ceiling", "bare"))
-    }
-    yield Case(**sides, content=bench.sizes.folder * SMALL, sources=(folder,))
+    ours, theirs, ceiling = (Side(job | {"side": side}, bench.fresh_local) for side in ("pyxet", "peer", "bare"))
+    yield Case(ours, theirs, ceiling, content=bench.sizes.folder * SMALL, sources=(folder,))
 
 
 @contextmanager
 def upload_again(bench: Bench) -> Iterator[Case]:
     path = bench.file("random", bench.sizes.big)
     sides = _sides(bench, upload_job([path], "random"), bench.setup(known=(bench.manifest(path),)))
-    yield Case(**sides | {"ceiling": None}, content=bench.sizes.big, sources=(path,))
+    yield Case(sides[0], sides[1], None, content=bench.sizes.big, sources=(path,))
 
 
 @contextmanager
@@ -190,7 +189,7 @@ def upload_inserted(bench: Bench) -> Iterator[Case]:
     original = bench.file("random", bench.sizes.big)
     path = make_inserted(bench.sources, original, MIB)
     sides = _sides(bench, upload_job([path], "random"), bench.setup(known=(bench.manifest(original),)))
-    yield Case(**sides | {"ceiling": None}, content=bench.sizes.big + MIB, sources=(path,))
+    yield Case(sides[0], sides[1], None, content=bench.sizes.big + MIB, sources=(path,))
 
 
 # -- downloads and reads -----------------------------------------------------------------------------------------------
@@ -215,7 +214,7 @@ def download(kind: str, action: str = "download") -> Callable[[Bench], AbstractC
         path = bench.file(kind, bench.sizes.big)
         manifest = bench.manifest(path)
         sides = _sides(bench, download_job(path, manifest, action), bench.setup(manifest))
-        yield Case(**sides, content=bench.sizes.big, sources=xorb_files(manifest))
+        yield Case(*sides, content=bench.sizes.big, sources=xorb_files(manifest))
 
     return case
 
@@ -233,7 +232,7 @@ def ranges(peer_action: str) -> Callable[[Bench], AbstractContextManager[Case]]:
             ranges.append((source.choice(files).name, start, start + 64 * 1024))
         job = {"action": "ranges", "warm": "", "repo": REPO, "ranges": ranges, "hashes": _hashes(manifest)}
         sides = _sides(bench, job, bench.setup(manifest, latency=_LATENCY), peer_action)
-        yield Case(**sides, content=sizes.ranges * 64 * 1024, sources=(*xorb_files(manifest), *files))
+        yield Case(*sides, content=sizes.ranges * 64 * 1024, sources=(*xorb_files(manifest), *files))
 
     return case
 
@@ -247,7 +246,7 @@ def sparse(bench: Bench) -> Iterator[Case]:
     ranges = [(file.name, number * step, number * step + 100) for number in range(sizes.sparse)]
     job = {"action": "ranges", "warm": "", "repo": REPO, "ranges": ranges, "hashes": _hashes(manifest)}
     sides = _sides(bench, job, bench.setup(manifest))
-    yield Case(**sides, content=sizes.sparse * 100, sources=(*xorb_files(manifest), file))
+    yield Case(*sides, content=sizes.sparse * 100, sources=(*xorb_files(manifest), file))
 
 
 def _table(bench: Bench, extra: int = 0) -> tuple[Path, Path]:
@@ -263,7 +262,7 @@ def parquet(bench: Bench) -> Iterator[Case]:
         "rows": bench.sizes.table_rows, "local": str(path),
     }  # fmt: skip
     sides = _sides(bench, job, bench.setup(manifest, latency=_LATENCY))
-    yield Case(**sides, content=path.stat().st_size * 2 // 50, sources=(*xorb_files(manifest), path))
+    yield Case(*sides, content=path.stat().st_size * 2 // 50, sources=(*xorb_files(manifest), path))
 
 
 @contextmanager
@@ -272,7 +271,7 @@ def footer(bench: Bench) -> Iterator[Case]:
     other = bench.manifest(second)
     job = {"action": "footers", "warm": "pandas", "repo": REPO, "paths": [path.name, second.name]}
     sides = _sides(bench, job, bench.setup(manifest, other, latency=_LATENCY))
-    yield Case(**sides | {"ceiling": None}, content=0)
+    yield Case(sides[0], sides[1], None, content=0)
 
 
 @contextmanager
@@ -285,7 +284,7 @@ def read_many(bench: Bench) -> Iterator[Case]:
         "size": SMALL, "hashes": _hashes(manifest),
     }  # fmt: skip
     sides = _sides(bench, job, bench.setup(manifest, latency=_LATENCY))
-    yield Case(**sides, content=len(files) * SMALL, sources=(*xorb_files(manifest), folder))
+    yield Case(*sides, content=len(files) * SMALL, sources=(*xorb_files(manifest), folder))
 
 
 # -- the local endpoint ------------------------------------------------------------------------------------------------
@@ -309,11 +308,10 @@ def find(bench: Bench) -> Iterator[Case]:
         server.fill(REPO, manifest)
         server.commit(REPO, lines)
         job = {"action": "find", "warm": "", "repo": REPO, "count": bench.sizes.find}
-        sides = {
-            name: Side(job | {"side": side}, lambda: nullcontext(server))
-            for name, side in (("ours", "pyxet"), ("theirs", "peer"), ("ceiling", "bare"))
-        }
-        yield Case(**sides, content=0)
+        ours, theirs, ceiling = (
+            Side(job | {"side": side}, lambda: nullcontext(server)) for side in ("pyxet", "peer", "bare")
+        )
+        yield Case(ours, theirs, ceiling, content=0)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ _PER_FOLDER = 1000
 _LARGE = 50
 
 
-class GeneratedFileSystem(AbstractFileSystem):
+class GeneratedFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no types
     """Files of random bytes that are made when they are read, the same ones each time."""
 
     protocol = "generated"

@@ -27,7 +27,7 @@ from watching import MB, Endpoint, Memory, busy, endpoint
 import pyxet
 
 
-class Progress(Callback):
+class Progress(Callback):  # type: ignore[misc]  # fsspec has no types
     """A line every ten seconds, and when the last content was stored: what comes after it is the commit."""
 
     printed = 0.0

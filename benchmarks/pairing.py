@@ -107,8 +107,8 @@ def run_side(side: Side, folder: Path) -> Run:
         }
         answer = _converse(job, environment, lambda: server.control("reset"))
         counters = server.control("counters")
-    measured = [answer.pop(name) for name in ("seconds", "cpu", "rss")]
-    return Run(*measured, counters["requests"], counters["sent"], counters["received"], counters["cpu"], answer)
+    seconds, cpu, rss = (answer.pop(name) for name in ("seconds", "cpu", "rss"))
+    return Run(seconds, cpu, rss, counters["requests"], counters["sent"], counters["received"], counters["cpu"], answer)
 
 
 def _converse(job: Mapping[str, Any], environment: dict[str, str], ready: Callable[[], object]) -> dict[str, Any]:

@@ -86,7 +86,8 @@ def page(lines: dict[str, str], rows: Sequence[Row], growth: Sequence[Growth], p
     if partial:
         names = ", ".join(f"`{name}`" for name in partial)
         text += [f"The last run measured only {names}; the other lines are of earlier runs, as their dates say.", ""]
-    missing = [row.name for row in (*rows, *growth) if row.name not in lines]
+    every: tuple[Row | Growth, ...] = (*rows, *growth)
+    missing = [row.name for row in every if row.name not in lines]
     if missing:
         text += [f"Not measured yet: {', '.join(f'`{name}`' for name in missing)}.", ""]
     text += [_NOTES, "", *_head(_PAIRED), *(lines[row.name] for row in rows if row.name in lines), ""]

@@ -15,13 +15,14 @@ from pathlib import Path
 
 import report
 from cases import QUICK, Bench, Sizes
-from growth import GROWTH, run_growth
+from growth import GROWTH, Growth, run_growth
 from pairing import check_space, read_once, run_pairs
 from rows import ROWS, Row
 
 _RESULTS = Path(__file__).with_name("RESULTS.md")
 _GIB = 1 << 30
 _PAIRS = 5
+ALL: tuple[Row | Growth, ...] = (*ROWS, *GROWTH)
 _NEEDED = {True: 2 * _GIB, False: 30 * _GIB}
 
 
@@ -39,7 +40,7 @@ def arguments() -> argparse.Namespace:
         help="folder of the content, kept for the next run",
     )
     chosen = parser.parse_args()
-    known = [row.name for row in (*ROWS, *GROWTH)]
+    known = [row.name for row in ALL]
     if unknown := [name for name in chosen.only if name not in known]:
         parser.error(f"no such rows: {', '.join(unknown)}; --list names them")
     return chosen
@@ -68,7 +69,7 @@ def measure(row: Row, bench: Bench) -> str:
 def main() -> None:
     chosen = arguments()
     if chosen.list:
-        for row in (*ROWS, *GROWTH):
+        for row in ALL:
             print(f"{row.name:18} {row.title(Sizes())}")
         return
     chosen.data.mkdir(parents=True, exist_ok=True)
@@ -83,7 +84,7 @@ def main() -> None:
     failed: list[str] = []
     with ExitStack() as stack:
         bench = Bench(sizes, chosen.data, pairs, stack)
-        for row in (*ROWS, *GROWTH):
+        for row in ALL:
             if chosen.only and row.name not in chosen.only:
                 continue
             print(f"{row.name}: {row.title(sizes)}", flush=True)

@@ -18,9 +18,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from warming import WARM_FILE, WARM_REPO, import_pandas
+
 Job = dict[str, Any]
-WARM_REPO = "bench/warm"
-WARM_FILE = "warm.bin"
 _PIECE = 4 * 1024 * 1024
 
 
@@ -168,21 +168,23 @@ class Peer:
         """hf_xet's own ordered stream, with the metadata and token that it needs."""
         from hf_xet import XetFileInfo
         from huggingface_hub import get_hf_file_metadata, hf_hub_url
-        from huggingface_hub.utils import build_hf_headers
+        from huggingface_hub.utils._headers import build_hf_headers
         from huggingface_hub.utils._xet import get_xet_session, refresh_xet_connection_info, xet_headers_without_auth
 
         headers = build_hf_headers()
         metadata = get_hf_file_metadata(hf_hub_url(job["repo"], job["path"]))
-        info = refresh_xet_connection_info(file_data=metadata.xet_file_data, headers=headers)
+        data = metadata.xet_file_data
+        assert data is not None, "the file is not in Xet"
+        info = refresh_xet_connection_info(file_data=data, headers=headers)
         group = get_xet_session().new_download_stream_group(
             endpoint=info.endpoint,
             token=info.access_token,
             token_expiry_unix_secs=info.expiration_unix_epoch,
-            token_refresh_url=metadata.xet_file_data.refresh_route,
+            token_refresh_url=data.refresh_route,
             token_refresh_headers=headers,
             custom_headers=xet_headers_without_auth(headers),
         )
-        yield from group.download_stream(XetFileInfo(metadata.xet_file_data.file_hash, metadata.size))
+        yield from group.download_stream(XetFileInfo(data.file_hash, metadata.size))
 
     def ranges(self, job: Job) -> None:
         found = self.fs.cat_ranges(
@@ -235,15 +237,6 @@ def footers(fs: Any, paths: list[str], job: Job) -> dict[str, float]:
         with urllib.request.urlopen(f"{job['url']}/control/counters") as answer:
             told.append(sum(json.load(answer)["requests"].values()))
     return {"cold": told[1], "warm": told[2] - told[1]}
-
-
-def import_pandas(job: Job) -> None:
-    """Load what reading a Parquet file loads, with a small one."""
-    import pandas as pd
-
-    path = f"{job['out']}/warm.parquet"
-    pd.DataFrame({"a": [1.0]}).to_parquet(path)
-    pd.read_parquet(path)
 
 
 def check_lengths(found: list[bytes], job: Job) -> None:

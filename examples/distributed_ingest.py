@@ -15,6 +15,7 @@ import random
 import tempfile
 import time
 from pathlib import Path
+from typing import Literal
 
 from fsspec.callbacks import TqdmCallback
 
@@ -31,7 +32,9 @@ def make_folder(folder: Path, files: int) -> None:
         path.write_bytes(source.randbytes(5_000_000 if number % 500 == 0 else source.randrange(500, 4000)))
 
 
-def copy(source: str, destination: str, engine: str, journal: Path | None, fs: pyxet.XetFS | None) -> None:
+def copy(
+    source: str, destination: str, engine: Literal["local", "dask", "ray"], journal: Path | None, fs: pyxet.XetFS | None
+) -> None:
     started = time.perf_counter()
     try:
         report = pyxet.ingest(source, destination, engine=engine, fs=fs, journal=journal, callback=progress())
