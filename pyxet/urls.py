@@ -77,6 +77,8 @@ class XetURL:
         XetURLError
             A part is wrong; the message names it and the form that was expected.
         """
+        if not url.isascii():
+            _check_text(url)
         scheme, separator, rest = url.partition("://")
         if not separator:
             rest = url
@@ -228,6 +230,14 @@ def is_commit_id(revision: str) -> bool:
 def may_be_commit(revision: str) -> bool:
     """Whether it could be a full or abbreviated commit id (a branch named like an abbreviated one wins)."""
     return _COMMIT.match(revision) is not None
+
+
+def _check_text(url: str) -> None:
+    try:
+        url.encode()
+    except UnicodeEncodeError:
+        # Local names that are no UTF-8 have surrogates for the bytes that make no characters.
+        raise XetURLError(f"{url!a}: a name is not UTF-8; give the file another name") from None
 
 
 def _check_name(url: str, what: str, name: str | None) -> None:

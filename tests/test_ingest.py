@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import sys
 from pathlib import Path
@@ -106,13 +107,35 @@ def test_links(xet: XetFS, main: str, tmp_path: Path) -> None:
     (source / "to a folder").symlink_to(source / "folder")
     (source / "to nothing").symlink_to(source / "nothing")
     os.mkfifo(source / "pipe")
-    report = pyxet.ingest(source, main, fs=xet, on_error="skip")
-    assert sorted(xet.find(main)) == [f"{main}/file", f"{main}/to a file"]
+    (source / "folder" / "inside").write_bytes(b"inside")
+    (source / "folder" / "back").symlink_to(source)
+    (source / ".git").mkdir()
+    (source / ".git" / "HEAD").write_bytes(b"ref: refs/heads/main")
+    with pytest.warns(pyxet.PyxetWarning) as told:
+        report = pyxet.ingest(source, main, fs=xet, on_error="skip")
+    left_out = {str(warning.message).partition(" is left out")[0] for warning in told}
+    assert left_out == {f"'{source}/{name}'" for name in (".git", "folder/back", "to a folder/back")}
+    files = ["file", "folder/inside", "to a file", "to a folder/inside"]
+    assert sorted(xet.find(main)) == [f"{main}/{name}" for name in files]
     failures = {failure.path: failure.error for failure in report.failures}
+    assert failures.keys() == {"to nothing", "pipe"}
+    with pytest.warns(pyxet.PyxetWarning, match="git"):
+        report = pyxet.ingest(source, f"{main}/again", fs=xet, on_error="skip", follow_links=False)
+    assert sorted(xet.find(f"{main}/again")) == [f"{main}/again/{name}" for name in files[:3]]
+    failures = {failure.path: failure.error for failure in report.failures if failure.path != "folder/back"}
     assert failures.keys() == {"to a folder", "to nothing", "pipe"}
     assert "link to a folder" in failures["to a folder"]
     assert "not a regular file" in failures["pipe"]
-    assert report.failed == 3
+    assert report.failed == 4
+
+
+def test_the_source_is_a_name(xet: XetFS, main: str, tmp_path: Path) -> None:
+    for name in ("data[1]", "data1"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / name).write_bytes(name.encode())
+    pyxet.ingest(tmp_path / "data[1]", f"{main}/known", fs=xet)
+    pyxet.ingest(glob.escape(f"{tmp_path}/data[1]"), f"{main}/escaped", fs=xet)
+    assert xet.find(main) == [f"{main}/{place}/data[1]" for place in ("escaped", "known")]
 
 
 def test_what_is_known_is_saved(xet: XetFS, main: str, tmp_path: Path) -> None:
@@ -178,9 +201,10 @@ def test_the_page(shared_endpoint: LocalEndpoint, tmp_path: Path, monkeypatch: p
 
 
 def test_names_that_a_repository_cannot_have(xet: XetFS, main: str, notes: Path) -> None:
-    source = SourceFileSystem({"tree/a": 10, "tree/.git/config": 10}, str(notes))
-    report = pyxet.ingest("tree", main, source_fs=source, fs=xet, on_error="skip")
-    assert [failure.path for failure in report.failures] == [".git/config"]
+    source = SourceFileSystem({"tree/a": 10, "tree/b\0": 10, "tree/.git/config": 10}, str(notes))
+    with pytest.warns(pyxet.PyxetWarning, match=r"tree/\.git' is left out"):
+        report = pyxet.ingest("tree", main, source_fs=source, fs=xet, on_error="skip")
+    assert [failure.path for failure in report.failures] == ["b\0"]
     assert "XetURLError" in report.failures[0].error
     assert xet.find(main) == [f"{main}/a"]
 

@@ -8,12 +8,13 @@ from typing import IO
 
 import click
 
+from pyxet.choosing import chooser
 from pyxet.cli import candidates
 from pyxet.cli.command import command
 from pyxet.cli.session import CommandError, Session
 from pyxet.cli.transfer import Item, Transfer
 from pyxet.cli.transfer_ends import End, Entry, joined
-from pyxet.cli.transfer_names import Source, chooser, sources
+from pyxet.cli.transfer_names import Source, sources
 from pyxet.cli.transfer_options import transfer_options
 from pyxet.cli.transfer_xet import XetEnd
 
@@ -55,6 +56,7 @@ def cp(
     transfer = Transfer(
         session, verb="copying", message=message, parallel=parallel, dry_run=dry_run, show=not no_progress
     )
+    chosen = chooser(include, exclude)
     if "-" in paths:
         if len(paths) != 2 or paths[0] == paths[1]:
             raise click.UsageError("- goes with one other path, which is a file of a repository")
@@ -62,9 +64,8 @@ def cp(
         if paths[1] == "-":
             return
     else:
-        chosen = chooser(include, exclude)
         session.run(lambda: _copy(transfer, paths, chosen, recursive=recursive))
-    transfer.report("copied")
+    transfer.report("copied", chosen)
 
 
 async def _copy(

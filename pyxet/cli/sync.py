@@ -9,12 +9,12 @@ from typing import Literal
 
 import click
 
+from pyxet.choosing import chooser
 from pyxet.cli import candidates
 from pyxet.cli.command import command
 from pyxet.cli.session import CommandError, Session
 from pyxet.cli.transfer import Item, Transfer
 from pyxet.cli.transfer_ends import End, Entry, joined
-from pyxet.cli.transfer_names import chooser
 from pyxet.cli.transfer_options import transfer_options
 from pyxet.cli.transfer_xet import XetEnd
 
@@ -77,7 +77,7 @@ def sync(
     chosen = chooser(include, exclude)
     syncing = _Sync(transfer, chosen, delete=delete, checksum=checksum, dates=use_mtime)
     session.run(lambda: syncing.run(source, target))
-    transfer.report("copied")
+    transfer.report("copied", chosen)
 
 
 class _Sync:

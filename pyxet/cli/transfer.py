@@ -85,6 +85,7 @@ class Transfer:
         self._message = message
         self._parallel = parallel
         self._systems: list[tuple[dict[str, Any], AsyncXetFileSystem]] = []
+        self._local_sources: list[LocalEnd] = []
         self._transaction: Transaction | None = None
 
     # -- ends ----------------------------------------------------------------------------------------------------------
@@ -102,7 +103,10 @@ class Transfer:
                 options = self.session.options(*([path] if several else [str(url) for url in urls]))
                 found.append(XetEnd(path, where.url, self._system(options)))
             elif where.kind == "local":
-                found.append(LocalEnd(where.path, self.threads))
+                local = LocalEnd(where.path, self.threads)
+                found.append(local)
+                if len(found) < len(typed):
+                    self._local_sources.append(local)
             elif where.kind == "other":
                 found.append(await other_end(path, self.threads))
             else:
@@ -261,8 +265,14 @@ class Transfer:
 
     # -- the end -------------------------------------------------------------------------------------------------------
 
-    def report(self, verb: str) -> None:
-        """Tell what was done: JSON on standard output, or a line on standard error."""
+    def report(self, verb: str, chosen: Callable[[str], bool]) -> None:
+        """Tell what was done: JSON on standard output, or a line on standard error; and what was left out of local folders
+        though it was ``chosen``.
+        """
+        for end in self._local_sources:
+            for path, why in end.left_out.items():
+                if chosen(path.rpartition("/")[2]):
+                    self.session.warn(f"{path} is left out: {why}")
         progress = self.progress
         totals = self._transaction.totals if self._transaction is not None else None
         commits = self._transaction.commits if self._transaction is not None else ()

@@ -12,6 +12,7 @@ from typing import Final
 from pyxet.cli.session import CommandError
 from pyxet.cli.transfer_ends import End, Entry, Known, hasher
 from pyxet.cli.transfer_threads import Threads
+from pyxet.local_tree import walk
 
 # Files that are listed at once, and bytes that are read at once.
 _PAGE: Final = 500
@@ -26,6 +27,8 @@ class LocalEnd(End):
     def __init__(self, typed: str, threads: Threads) -> None:
         super().__init__(typed, typed.rstrip("/") or ("/" if typed.startswith("/") else "."))
         self._threads = threads
+        # Paths that were left out of a listing, and why.
+        self.left_out: dict[str, str] = {}
 
     async def kind_of(self, path: str) -> Known | None:
         return await self._threads.run(_kind, path)
@@ -37,7 +40,7 @@ class LocalEnd(End):
         return await self._threads.run(_entry, path, os.path.basename(path), False)
 
     async def scan(self, path: str, *, dates: bool = False) -> AsyncIterator[list[Entry]]:
-        async for page in self._threads.each(_walk(path)):
+        async for page in self._threads.each(_pages(path, self.left_out)):
             yield page
 
     async def glob(self, pattern: str) -> list[tuple[str, Known]]:
@@ -73,39 +76,19 @@ def _entry(path: str, name: str, linked: bool, known: os.stat_result | None = No
     )
 
 
-def _walk(top: str) -> Iterator[list[Entry]]:
-    """All files below a folder, those of linked folders too, by name inside each folder.
-
-    A link to a folder that it lies in would never end, and is left out.
-    """
+def _pages(top: str, left_out: dict[str, str]) -> Iterator[list[Entry]]:
+    """All files below a folder, by name inside each folder."""
     page: list[Entry] = []
-    waiting: list[tuple[str, str, bool, frozenset[tuple[int, int]]]] = [("", top, False, frozenset())]
-    while waiting:
-        name, folder, linked, above = waiting.pop()
-        here = os.stat(folder)
-        if (here.st_dev, here.st_ino) in above:
+    for item in walk(top, left_out.setdefault):
+        if item.is_folder:
             continue
-        above |= {(here.st_dev, here.st_ino)}
-        with os.scandir(folder) as found:
-            inside = sorted(found, key=lambda item: item.name)
-        folders = []
-        for item in inside:
-            below = f"{name}/{item.name}" if name else item.name
-            through = linked or item.is_symlink()
-            try:
-                if item.is_dir():
-                    folders.append((below, item.path, through, above))
-                    continue
-                page.append(_entry(item.path, below, linked, item.stat()))
-            except OSError as error:
-                if error.errno not in (errno.ENOENT, errno.ELOOP):
-                    raise
-                # A link to nothing; whether that matters is for those to say who want the file.
-                page.append(Entry(item.path, below, 0, special=True))
-            if len(page) >= _PAGE:
-                yield page
-                page = []
-        waiting += reversed(folders)
+        if item.found is None:
+            page.append(Entry(item.path, item.name, 0, special=True))
+        else:
+            page.append(_entry(item.path, item.name, item.linked, item.found))
+        if len(page) >= _PAGE:
+            yield page
+            page = []
     yield page
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 
 from pyxet.cli.session import CommandError
 from pyxet.cli.transfer_ends import End, Known, fixed_part, has_magic, joined
@@ -76,29 +75,6 @@ async def _matching(end: End, target: str, *, recursive: bool) -> list[Source]:
     # What is in a folder that matches as well comes with the folder.
     folders = {f"{source.path}/" for source in found if source.kind == "folder"}
     return [source for source in found if not any(source.path.startswith(folder) for folder in folders)]
-
-
-def chooser(include: Sequence[str], exclude: Sequence[str]) -> Callable[[str], bool]:
-    """Whether a name is to be transferred: one of ``include`` matches, if there are any, and none of ``exclude``.
-
-    A pattern without a slash matches any part of a name, so that it may name a folder; one with a slash matches a whole
-    name, or the path of a folder that it lies in.
-    """
-
-    def chosen(name: str) -> bool:
-        return (not include or _matches(name, include)) and not _matches(name, exclude)
-
-    return chosen
-
-
-def _matches(name: str, patterns: Sequence[str]) -> bool:
-    parts = name.split("/")
-    paths = ["/".join(parts[: count + 1]) for count in range(len(parts))]
-    for pattern in patterns:
-        wanted = pattern.strip("/")
-        if any(fnmatchcase(found, wanted) for found in (paths if "/" in wanted else parts)):
-            return True
-    return False
 
 
 def check_parts(name: str, path: str) -> None:

@@ -53,6 +53,7 @@ def ingest(
     batch_bytes: int = _BATCH_BYTES,
     journal: str | os.PathLike[str] | None = None,
     callback: Callback = DEFAULT_CALLBACK,
+    follow_links: bool = True,
 ) -> IngestReport:
     """Copy a tree from any file system that fsspec knows into a branch: workers store the content, this process commits.
 
@@ -91,6 +92,8 @@ def ingest(
         The file that says what is stored; by default one in the user's folder for state, named by source and destination.
     callback:
         Counts bytes, from what is listed so far.
+    follow_links:
+        Whether local folders that links lead to are copied as well; if off, they are reported as failures.
 
     Raises
     ------
@@ -122,7 +125,7 @@ def ingest(
     repo, branch = url.repo_id, url.revision
     if repo is None or branch is None:
         raise XetURLError(f"{destination!r} is not in a branch; expected owner/repo/branch or a folder below it")
-    tree = Source(stringify_path(source), source_options or {}, source_fs)
+    tree = Source(stringify_path(source), source_options or {}, source_fs, follow_links=follow_links)
     copier = Copier(tree.fs, _for_workers(fs, engine), url)
     chosen = engine_of(engine, copier, fs, client)
     _look(fs, repo, branch)

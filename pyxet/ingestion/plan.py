@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import posixpath
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from fsspec import AbstractFileSystem
 from fsspec.core import url_to_fs
+from fsspec.implementations.local import LocalFileSystem
 
-from pyxet.errors import ConfigError
+from pyxet._async.fs.names import unescaped
+from pyxet.errors import ConfigError, PyxetWarning
+from pyxet.local_tree import IS_GIT, IS_LOOP
 from pyxet.types import IngestFailure
 
 # What file systems say of a file that changes when its content does. All that are there count.
@@ -62,6 +67,8 @@ class Source:
         Storage options for the URL.
     fs:
         The file system that it is in.
+    follow_links:
+        Whether local folders that links lead to are copied as well.
 
     Raises
     ------
@@ -69,7 +76,9 @@ class Source:
         The URL is none that fsspec knows.
     """
 
-    def __init__(self, url: str, options: Mapping[str, Any], fs: AbstractFileSystem | None) -> None:
+    def __init__(
+        self, url: str, options: Mapping[str, Any], fs: AbstractFileSystem | None, *, follow_links: bool = True
+    ) -> None:  # fmt: skip
         if fs is not None and options:
             raise ConfigError("give source_options or source_fs, not both")
         if fs is None:
@@ -84,6 +93,8 @@ class Source:
         self.fs: AbstractFileSystem = fs
         self._root: str = root.rstrip("/")
         self._is_written_as_folder = url.endswith("/")
+        # Elsewhere nothing tells whether a link leads back to where it is.
+        self._follow_links = follow_links and isinstance(fs, LocalFileSystem)
 
     @property
     def name(self) -> str:
@@ -91,8 +102,8 @@ class Source:
         return str(self.fs.unstrip_protocol(self._root))
 
     def files(self) -> Iterator[SourceFile | IngestFailure]:
-        """Its files, a folder at a time, and what is there but cannot be copied: links to folders, sockets, names that a
-        branch cannot have.
+        """Its files, a folder at a time, and what is there but cannot be copied: links to folders that are not followed,
+        sockets, names that a branch cannot have. ``.git`` is left out, with a warning.
 
         Raises
         ------
@@ -103,7 +114,7 @@ class Source:
         """
         # What was listed earlier in this process may have changed.
         self.fs.invalidate_cache()
-        top = self.fs.info(self._root)
+        top = self._top()
         if top["type"] != "directory":
             if not self._is_folder_as_well():
                 yield _taken(posixpath.basename(self._root), self._root, top)
@@ -112,15 +123,23 @@ class Source:
                 raise ConfigError(
                     f"{self.name} is a file and a folder; with a slash at its end, {self.name}/, it is the folder"
                 )
-        waiting = [self._root]
+        waiting: list[tuple[str, frozenset[str]]] = [(self._root, frozenset())]
         while waiting:
-            folder = waiting.pop()
+            folder, above = waiting.pop()
+            if self._follow_links:
+                real = os.path.realpath(folder)
+                if real in above:
+                    _warn_left_out(folder, IS_LOOP)
+                    continue
+                above |= {real}
             folders = []
             entries = [(str(entry["name"]).rstrip("/"), entry) for entry in self.fs.ls(folder, detail=True)]
             below = {path for path, entry in entries if entry["type"] == "directory"}
             for path, entry in entries:
                 name = path[len(self._root) :].lstrip("/")
-                if path == folder:
+                if name.rpartition("/")[2].lower() == ".git":
+                    _warn_left_out(path, IS_GIT)
+                elif path == folder:
                     # An object store's mark that there is a folder, unless it is one of keys like ``folder//name``.
                     if "DIRECTORY" in (entry.get("StorageClass"), entry.get("storageClass")):
                         yield IngestFailure(f"{name}//", "ValueError: keys with // in them are no paths")
@@ -134,11 +153,13 @@ class Source:
                     yield IngestFailure(shown, "ValueError: its name is not in UTF-8")
                 elif entry["type"] == "file":
                     yield _taken(name, path, entry)
+                elif (special := self._special(name, path)) is not None:
+                    yield special
                 else:
-                    yield self._special(name, path)
+                    folders.append(path)
             # Caches of listings would end up with all of the tree.
             self.fs.invalidate_cache(folder)
-            waiting += reversed(folders)
+            waiting += [(path, above) for path in reversed(folders)]
 
     def _is_folder_as_well(self) -> bool:
         """Whether there is anything below the name of a file, as there may be in an object store."""
@@ -147,16 +168,34 @@ class Source:
             return False
         return any(str(entry["name"]).rstrip("/") != self._root for entry in self.fs.ls(self._root, detail=True))
 
-    def _special(self, name: str, path: str) -> SourceFile | IngestFailure:
-        """What is neither a file nor a folder; a link to a file is that file."""
+    def _top(self) -> Mapping[str, Any]:
+        """What the source itself is. Its name may be escaped, as for calls that take patterns."""
+        try:
+            return dict(self.fs.info(self._root))
+        except FileNotFoundError:
+            real = unescaped(self._root)
+            if real is None:
+                raise
+            top = dict(self.fs.info(real))
+            self._root = real
+            return top
+
+    def _special(self, name: str, path: str) -> SourceFile | IngestFailure | None:
+        """What is neither a file nor a folder; a link to a file is that file, one to a folder to be followed ``None``."""
         try:
             entry = self.fs.info(path)
         except FileNotFoundError:
             return IngestFailure(name, "FileNotFoundError: a link to nothing")
         if entry["type"] == "file":
             return _taken(name, path, entry)
+        if entry["type"] == "directory" and self._follow_links:
+            return None
         what = "a link to a folder, which is not followed" if entry["type"] == "directory" else "not a regular file"
         return IngestFailure(name, f"ValueError: {what}")
+
+
+def _warn_left_out(path: str, why: str) -> None:
+    warnings.warn(f"{path!a} is left out: {why}", PyxetWarning, stacklevel=2)
 
 
 def _is_text(name: str) -> bool:
