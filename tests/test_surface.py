@@ -25,11 +25,12 @@ from pyxet.testing import LocalEndpoint
 
 # Coroutines that are parts of others; their names begin with an underscore for the usual reason.
 HELPERS = {
+    "_begin",
     "_check_branch", "_check_moves", "_content", "_copy_content", "_copy_names", "_copy_one", "_copy_within", "_delete_files", "_expand", "_files_at", "_find_named",
     "_find_unescaped", "_found_below", "_found_with", "_get_one",
     "_history", "_identified", "_info_above", "_listed", "_local_names", "_ls_inside", "_ls_owner", "_open_to_read", "_own_names",
     "_pinned", "_places", "_process_limits", "_read_ahead_of_walk", "_remote_names", "_start", "_target", "_top", "_touching", "_type",
-    "_walk_on", "_with_folders", "_write_existing",
+    "_walk_on", "_with_folders",
 }  # fmt: skip
 # The list, word for word.
 WANTED = [

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, Final, overload
 
 from pyxet._async.changes.buffers import as_bytes
-from pyxet._async.changes.guards import Guard
+from pyxet._async.changes.guards import Guard, Watch
 from pyxet._async.changes.sharing import share
 from pyxet._async.changes.spool import Spool, Spooled
 from pyxet._async.client import Client
@@ -100,6 +100,8 @@ class ChangeSet:
         # Of each folder: the paths of ``files`` below it, and how many of them are not deletions.
         self._below: defaultdict[str, dict[str, None]] = defaultdict(dict)
         self._alive: defaultdict[str, int] = defaultdict(int)
+        # Who builds on what is at a path now.
+        self._watches: defaultdict[str, list[Watch]] = defaultdict(list)
         self._small: dict[str, bytes] = {}
         self._small_bytes = 0
         self._settling = asyncio.Lock()
@@ -179,6 +181,12 @@ class ChangeSet:
             await writer.discard()
             raise
 
+    def watch(self, path: str) -> Watch:
+        """Tells whether a path is written or deleted from now on."""
+        watch = Watch()
+        self._watches[path].append(watch)
+        return watch
+
     def writer(self, path: str, guard: Guard | None = None, sha256: str | None = None) -> PendingWriter:
         """Write a file from content that comes in pieces."""
         return PendingWriter(self, path, guard, sha256)
@@ -207,6 +215,7 @@ class ChangeSet:
         self._check_open()
         for path in paths:
             self._forget_small(path)
+            self._tell_watches(path)
             if path not in self.files or (path in beneath and beneath[path].type == "file"):
                 self._set(path, None)
                 self._add_guard(path, (guards or {}).get(path))
@@ -249,6 +258,7 @@ class ChangeSet:
             kind = FileInTheWayError if clash is not None else FolderInTheWayError
             raise kind(f"{self.path}/{clash or path} would be a file and a folder in one commit", status=400)
         self._forget_small(path)
+        self._tell_watches(path)
         self._set(path, pending)
         self._add_guard(path, guard)
 
@@ -256,6 +266,10 @@ class ChangeSet:
         if guard is not None:
             before = self.guards.get(path)
             self.guards[path] = guard if before is None else before.merged(guard)
+
+    def _tell_watches(self, path: str) -> None:
+        for watch in self._watches.pop(path, ()):
+            watch.changed = True
 
     def _check_open(self) -> None:
         if self._sealed:
@@ -369,6 +383,11 @@ class ChangeSet:
         """Take no more changes, and store all content."""
         await self._seal()
         await self._uploader.flush()
+
+    async def flush(self) -> None:
+        """Have what was uploaded so far be readable; after the end it is, or never will be."""
+        if not self._discarded:
+            await self._uploader.flush()
 
     async def _seal(self) -> None:
         self._sealed = True
@@ -495,6 +514,7 @@ class PendingWriter:
         self._sha256 = sha256
         self._small = bytearray()
         self._content: ContentWriter | None = None
+        self._stored: UploadedContent | None = None
         self.size = 0
 
     async def write(self, data: Buffer) -> None:
@@ -511,11 +531,31 @@ class PendingWriter:
 
     async def close(self) -> None:
         """The file is complete and pending."""
-        if self._content is None:
+        await self.complete()
+        await self.put()
+
+    async def complete(self) -> None:
+        """Nothing more comes."""
+        if self._content is not None and self._stored is None:
+            self._stored = await self._content.close()
+
+    async def put(self) -> None:
+        """The complete file is pending. Until then nobody else can have written to its path unnoticed."""
+        if self._stored is None:
             await self._changes.put_small(self._path, bytes(self._small), self._guard)
         else:
-            content = await self._content.close()
-            self._changes.put_stored(self._path, content, self._guard)
+            self._changes.put_stored(self._path, self._stored, self._guard)
+
+    async def read(self, start: int, end: int) -> bytes:
+        """Bytes of the complete file, also after its changes have ended."""
+        if self._stored is None:
+            return bytes(self._small[start:end])
+        await self._changes.flush()
+        file = RemoteFile(
+            self._changes.repo, self._changes.base, self._path, self._stored.size, "", self._stored.sha256,
+            self._stored.xet_hash,
+        )  # fmt: skip
+        return await Downloader(self._changes.client).read(file, start, end)
 
     async def discard(self) -> None:
         """Forget the file."""

@@ -4,16 +4,91 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
 
 from pyxet._async.changes.changeset import PendingWriter
 from pyxet._async.changes.edits import Edits
+from pyxet._async.changes.guards import Watch
 from pyxet._async.runtime.bridge import on_loop
+from pyxet.errors import AlreadyExistsError, EditConflictError
 from pyxet.protocol.hashing import Buffer
 
 if TYPE_CHECKING:
     from pyxet._async.changes.transaction import Transaction
+
+
+# How often a file that is appended to is read again, as others are faster. One of those who append at a time succeeds.
+_APPENDS: Final = 100
+# Pieces in which what was appended is put behind other content, in bytes.
+_PIECE: Final = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A file to append to, as it was found.
+
+    Attributes
+    ----------
+    writer:
+        Has its content.
+    edits:
+        The edits of this file alone, or ``None`` in a transaction.
+    exists:
+        Whether there was one.
+    watch:
+        Tells whether the path is written meanwhile in the same transaction.
+    """
+
+    writer: PendingWriter
+    edits: Edits | None
+    exists: bool
+    watch: Watch
+
+
+class Appending:
+    """What a file that is appended to builds on; if somebody else is faster, it builds on what that one wrote.
+
+    Parameters
+    ----------
+    begun:
+        The file as it was opened.
+    begin:
+        Reads it again, as it is now.
+    """
+
+    def __init__(self, begun: Begun, begin: Callable[[], Awaitable[Begun]]) -> None:
+        self._begin = begin
+        self._begun = begun
+        self._start = begun.writer.size
+
+    @property
+    def is_outdated(self) -> bool:
+        """Whether somebody wrote to the path in the same transaction since it was read."""
+        return self._begun.watch.changed
+
+    @property
+    def is_nothing(self) -> bool:
+        """Whether the file is as it was found."""
+        return self._begun.exists and self._begun.writer.size == self._start
+
+    async def again(self) -> Begun:
+        """Put what was appended, which is complete, behind the content that there is now."""
+        old, start = self._begun.writer, self._start
+        begun = await self._begin()
+        try:
+            first = begun.writer.size
+            for at in range(start, old.size, _PIECE):
+                await begun.writer.write(await old.read(at, min(old.size, at + _PIECE)))
+            await begun.writer.complete()
+        except BaseException:
+            await begun.writer.discard()
+            if begun.edits is not None:
+                await begun.edits.discard()
+            raise
+        self._begun, self._start = begun, first
+        return begun
 
 
 class Writing:
@@ -29,6 +104,8 @@ class Writing:
         The transaction it belongs to, if any.
     message:
         Message of its own commit, or of its transaction's where that has none.
+    appending:
+        Given if the content begins with what was there, so that an append is not lost which somebody else makes meanwhile.
     """
 
     def __init__(
@@ -38,7 +115,9 @@ class Writing:
         edits: Edits | None = None,
         transaction: Transaction | None = None,
         message: str | None = None,
+        appending: Appending | None = None,
     ) -> None:
+        self._appending = appending
         self._writer = writer
         self._edits = edits
         self.transaction = transaction
@@ -83,13 +162,40 @@ class Writing:
         async with self._turn:
             if self.done:
                 return
-            await self._writer.close()
+            await self._writer.complete()
+            unchanged = self._appending is not None and self._appending.is_nothing
+            while self._appending is not None and self._appending.is_outdated and not unchanged:
+                await self._append_again(self._appending)
+            if not unchanged:
+                await self._writer.put()
             self.done = True
             if self.transaction is not None:
                 self.transaction.note_message(self._message)
                 self.transaction.release(self)
             if self._edits is not None:
-                await self._edits.commit(self._message)
+                await self._commit(self._edits)
+
+    async def _commit(self, edits: Edits) -> None:
+        """Make the commit of this file. What was appended is put behind the content of whoever was faster."""
+        for left in reversed(range(_APPENDS)):
+            try:
+                await edits.commit(self._message)
+            except (EditConflictError, AlreadyExistsError):
+                if self._appending is None or not left:
+                    raise
+            else:
+                return
+            edits = await self._append_again(self._appending) or edits
+            try:
+                await self._writer.put()
+            except BaseException:
+                await edits.discard()
+                raise
+
+    async def _append_again(self, appending: Appending) -> Edits | None:
+        begun = await appending.again()
+        self._writer, self._edits = begun.writer, begun.edits
+        return begun.edits
 
     async def discard(self) -> None:
         """Forget the content."""

@@ -58,6 +58,13 @@ class Guard:
             )
 
 
+@dataclass(slots=True)
+class Watch:
+    """Whether what is pending at a path has changed since somebody read it."""
+
+    changed: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Conditions:
     """What a call asks of the paths that it writes.

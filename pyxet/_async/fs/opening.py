@@ -5,17 +5,16 @@ from __future__ import annotations
 from contextlib import aclosing
 from typing import Any, Literal
 
-from pyxet._async.changes.changeset import PendingWriter
 from pyxet._async.changes.edits import Edits
-from pyxet._async.changes.file_write import Writing
-from pyxet._async.changes.guards import Conditions, IfMatch, check_parent_commit
-from pyxet._async.changes.transaction import check_not_inherited
-from pyxet._async.changes.view import View
+from pyxet._async.changes.file_write import Appending, Begun, Writing
+from pyxet._async.changes.guards import Conditions, Guard, IfMatch, Watch, check_parent_commit
+from pyxet._async.changes.transaction import Transaction, check_not_inherited
+from pyxet._async.changes.view import Found, View
 from pyxet._async.files.write import AsyncXetWriteFile
 from pyxet._async.fs.base import at_home
-from pyxet._async.fs.guarding import Guarding
-from pyxet.errors import NotFoundError
+from pyxet._async.fs.guarding import Guarding, Place
 from pyxet.options import public
+from pyxet.types import RemoteFile
 
 
 class Opening(Guarding):
@@ -43,23 +42,50 @@ class Opening(Guarding):
         transaction = self.open_transaction()
         if transaction is None:
             check_not_inherited(self.endpoint, self._credential)
+
+        async def begin() -> Begun:
+            return await self._begin(transaction, path, mode, conditions, parent_commit)
+
+        begun = await begin()
+        # Who names a version or a commit wants to know of any other.
+        again = mode == "ab" and if_match is None and parent_commit is None
+        appending = Appending(begun, begin) if again else None
+        return Writing(begun.writer, edits=begun.edits, transaction=transaction, message=message, appending=appending)
+
+    async def _begin(
+        self,
+        transaction: Transaction | None,
+        path: str,
+        mode: Literal["wb", "xb", "ab"],
+        conditions: Conditions,
+        parent_commit: str | None,
+    ) -> Begun:
+        """A writer for a file, with the content that is there now for ``ab``."""
         own = await self.new_edits(parent_commit) if transaction is None else None
         try:
             edits: Edits = own or transaction.edits  # type: ignore[union-attr]  # one of the two
             changes, inside = await self._target(edits, path)
             # Not at the end, when all of it has been sent.
-            await View((await self.connect()).catalog, changes.repo, changes.base, changes).check_place(
-                inside, may_exist=mode != "xb"
-            )
+            view = View((await self.connect()).catalog, changes.repo, changes.base, changes)
+            await view.check_place(inside, may_exist=mode != "xb")
             [place] = await self._places(edits, [path], conditions, parent_commit)
-            writer = place.changes.writer(place.path, place.guard)
-            if mode == "ab":
-                await self._write_existing(path, writer)
+            watch = changes.watch(inside) if mode == "ab" else Watch()
+            found = await view.lookup(inside) if mode == "ab" else None
+            guard = _guard_of_append(place, found) if mode == "ab" else place.guard
+            writer = changes.writer(inside, guard)
+            try:
+                if found is not None:
+                    async with aclosing(self.pieces(view, found)) as pieces:
+                        async for piece in pieces:
+                            await writer.write(piece)
+            except BaseException:
+                await writer.discard()
+                raise
         except BaseException:
             if own is not None:
                 await own.discard()
             raise
-        return Writing(writer, edits=own, transaction=transaction, message=message)
+        return Begun(writer, own, found is not None, watch)
 
     @public()
     async def open_async(
@@ -92,14 +118,15 @@ class Opening(Guarding):
             writing.transaction.hold(writing, file, file)
         return file
 
-    async def _write_existing(self, path: str, writer: PendingWriter) -> None:
-        try:
-            view, found = await self.find_one(*self.parse_file(path))
-        except NotFoundError:
-            return
-        async with aclosing(self.pieces(view, found)) as pieces:
-            async for piece in pieces:
-                await writer.write(piece)
+
+def _guard_of_append(place: Place, found: Found | None) -> Guard | None:
+    """What is appended to must be at the commit what was read; what is pending is watched instead."""
+    since = place.guard.since if place.guard is not None else frozenset()
+    if found is None:
+        return Guard(absent=not place.changes.deletes(place.path), since=since)
+    if isinstance(found.content, RemoteFile):
+        return Guard(blob_id=found.content.blob_id, since=since)
+    return place.guard
 
 
 def check_reading(**options: object) -> None:
