@@ -198,7 +198,7 @@ class Totals:
         Bytes of the content that was uploaded. What goes inside the commit, as small text files do, is not in it, nor
         is what was copied inside a repository.
     deduplicated:
-        Bytes of it that were stored already, or twice in it.
+        Bytes of it that were stored already, by an upload that was interrupted as well, or twice in it.
     sent:
         Bytes that were sent for the rest, compressed.
     """

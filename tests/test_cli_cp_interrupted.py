@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from _cli import Cli
-from _faults import UPLOAD, XORB, FaultProxy, gated
+from _faults import SHARD, UPLOAD, XORB, FaultProxy, gated
 from _proxied import proxied
 
 import pyxet
@@ -53,9 +53,32 @@ async def test_on_the_way_up(
         (cli.folder / "d" / f"{name}.bin").write_bytes(os.urandom(3 * MIB))
     proxy.rule(waiting, gated())
     told = await interrupted(proxy, cli, number, "cp", "-r", "d", main)
-    assert told.splitlines() == ["xet cp: interrupted"]
+    first, second = told.splitlines()
+    assert first == "xet cp: interrupted"
+    assert f"xet log {main}" in second
+    assert "the same command goes on from there" in second
     xet.invalidate_cache()
     assert await xet._log(main) == before
+
+
+async def test_the_next_one_counts_what_was_there(through: tuple[FaultProxy, Cli], xet: pyxet.XetFS, main: str) -> None:
+    proxy, cli = through
+    (cli.folder / "big.bin").write_bytes(random.Random(7).randbytes(3 * MIB))
+    # All of it is stored, and the endpoint has not been told yet of what it is part of.
+    proxy.rule(SHARD, gated())
+    await interrupted(proxy, cli, signal.SIGINT, "cp", "big.bin", f"{main}/big.bin")
+    proxy.clear()
+    done = cli("cp", "big.bin", f"{main}/again.bin", "--json").json
+    assert (done["deduplicated"], done["sent"]) == (3 * MIB, 0)
+
+
+async def test_before_anything_was_sent(through: tuple[FaultProxy, Cli], xet: pyxet.XetFS, main: str) -> None:
+    proxy, cli = through
+    (cli.folder / "big.bin").write_bytes(os.urandom(80 * MIB))
+    # The first xorb is full while most of the file is still to be read.
+    proxy.rule(UPLOAD, gated())
+    told = await interrupted(proxy, cli, signal.SIGINT, "cp", "big.bin", f"{main}/big.bin")
+    assert "nothing was committed; the same command goes on from there" in told
 
 
 @pytest.mark.parametrize("number", SIGNALS)
@@ -112,8 +135,9 @@ async def test_whatever_waits_for_an_answer(
     proxy, cli = through
     proxy.rule(r"\w+ /", gated())
     told = await interrupted(proxy, cli, number, *(part.format(main) for part in arguments))
-    assert told.endswith(": interrupted\n")
-    assert len(told.splitlines()) == 1
+    first, *more = told.splitlines()
+    assert first.endswith(": interrupted")
+    assert ["the same command goes on" in line for line in more] == [True] * (arguments[0] == "cp")
 
 
 @pytest.mark.parametrize("number", SIGNALS)

@@ -101,6 +101,27 @@ def test_progress_on_a_terminal(
     assert coloured is not plain
 
 
+@pytest.mark.parametrize("width", [20, 40, 60, 80])
+def test_progress_on_a_narrow_terminal(cli: Cli, shared_endpoint: LocalEndpoint, main: str, width: int) -> None:
+    """A line that is broken could not be drawn over: what there is no room for is left out, not the numbers."""
+    (cli.folder / "x.bin").write_bytes(os.urandom(2 * MIB))
+    with proxied(shared_endpoint) as (proxy, _):
+        proxy.rule(UPLOAD, gated())
+        cli.variables |= {"XET_ENDPOINT": proxy.url, "TERM": "xterm", "COLUMNS": str(width), "NO_COLOR": "1"}
+        ours, theirs = pty.openpty()
+        with cli.start("cp", "x.bin", main, stderr=theirs) as process:
+            os.close(theirs)
+            seen = b""
+            while b"2.0/2.0 MiB" not in seen:
+                seen += os.read(ours, 4096)
+            proxy.open_gate()
+            process.wait(60)
+        os.close(ours)
+    drawn = [re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", line) for line in re.split(r"[\r\n]+", seen.decode())]
+    assert max(map(len, drawn)) <= width
+    assert not any("…" in line for line in drawn)
+
+
 def test_no_progress_where_it_is_not_wanted(cli: Cli, xet: pyxet.XetFS, main: str) -> None:
     (cli.folder / "x.bin").write_bytes(os.urandom(MIB))
     for option in ("--no-progress", "--quiet"):

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 # Seconds between two looks at the counts.
 _EVERY: Final = 0.2
+# Columns of the terminal from which on a part of the line is shown.
+_WIDTHS: Final = {"verb": 32, "time": 40, "speed": 56, "bar": 76, "files": 104, "saved": 128}
 
 
 class Progress:
@@ -51,7 +53,7 @@ class Progress:
 
     async def __aenter__(self) -> Self:
         if self._wanted:
-            self._display = _display()
+            self._display = _display(self._verb)
             self._display.start()
             self._showing = asyncio.create_task(self._show())
         return self
@@ -102,19 +104,21 @@ class Progress:
     # -- on a terminal -------------------------------------------------------------------------------------------------
 
     async def _show(self) -> None:
-        assert self._display is not None
-        task = self._display.add_task(self._verb, total=None, speed="", files="", saved="")
         while True:
-            total = self.found_bytes if self._complete else None
-            # Not known before something has moved for a while.
-            speed = int(self._display.tasks[0].speed or 0)
-            self._display.update(
-                task, description=self._verb, completed=min(max(self.moved_bytes, self.bytes), self.found_bytes), total=total,
-                speed=f"{human_size(speed)}/s" if speed else "",
-                files=f"{self.files:,}/{self.found_files:,}{'' if self._complete else '+'} files",
-                saved=self._saved(),
-            )  # fmt: skip
+            self._update()
             await asyncio.sleep(_EVERY)
+
+    def _update(self) -> None:
+        display = self._display
+        assert display is not None
+        total = self.found_bytes if self._complete else None
+        # Not known before something has moved for a while.
+        speed = int(display.tasks[0].speed or 0)
+        display.update(
+            display.tasks[0].id, description=self._verb, completed=min(max(self.moved_bytes, self.bytes), self.found_bytes),
+            total=total, speed=f"{human_size(speed)}/s" if speed else "",
+            files=f"{self.files:,}/{self.found_files:,}{'' if self._complete else '+'} files", saved=self._saved(),
+        )  # fmt: skip
 
     def _saved(self) -> str:
         saved = self.deduplicated()
@@ -163,24 +167,26 @@ def files_callback(progress: Progress) -> Any:
     return _Files(progress)
 
 
-def _display() -> Display:
+def _display(verb: str) -> Display:
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        DownloadColumn,
-        TextColumn,
-        TimeRemainingColumn,
-    )
+    from rich.progress import BarColumn, DownloadColumn, ProgressColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Display
 
-    return Display(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        DownloadColumn(binary_units=True),
-        TextColumn("{task.fields[speed]}"),
-        TimeRemainingColumn(compact=True),
-        TextColumn("{task.fields[files]}"),
-        TextColumn("{task.fields[saved]}"),
-        console=Console(stderr=True),
-        transient=True,
-    )
+    console = Console(stderr=True)
+    # What there is room for: a line that is broken cannot be drawn over. The narrowest says how much is done.
+    columns: list[ProgressColumn] = [DownloadColumn(binary_units=True)]
+    if console.width >= _WIDTHS["verb"]:
+        columns.insert(0, TextColumn("{task.description}"))
+    if console.width >= _WIDTHS["time"]:
+        columns.append(TimeRemainingColumn(compact=True))
+    if console.width >= _WIDTHS["speed"]:
+        columns.insert(-1, TextColumn("{task.fields[speed]}"))
+    if console.width >= _WIDTHS["bar"]:
+        columns.insert(1, BarColumn(bar_width=24))
+    if console.width >= _WIDTHS["files"]:
+        columns.append(TextColumn("{task.fields[files]}"))
+    if console.width >= _WIDTHS["saved"]:
+        columns.append(TextColumn("{task.fields[saved]}"))
+    display = Display(*columns, console=console, transient=True)
+    display.add_task(verb, total=None, speed="", files="", saved="")
+    return display

@@ -127,7 +127,7 @@ def explained(error: BaseException, session: Session) -> tuple[int, list[str]]:
         return FAILED, [f"{session.command}: the input ended before the answer"]
     code = next((code for kind, code in _CODES if isinstance(error, kind)), FAILED)
     if code == INTERRUPTED:
-        return code, [f"{session.command}: interrupted"]
+        return code, [f"{session.command}: interrupted", *([session.interrupted] if session.interrupted else [])]
     hint = error.hint if isinstance(error, CommandError) else None
     if hint is None:
         hint = next((hint for kind, hint in _HINTS if isinstance(error, kind)), None)

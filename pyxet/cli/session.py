@@ -44,6 +44,8 @@ class Session:
         The common options.
     command:
         The command that runs, for messages: ``xet branch make``.
+    interrupted:
+        What to say beside "interrupted": what was done, and how to go on.
     """
 
     def __init__(self) -> None:
@@ -53,6 +55,7 @@ class Session:
         self.json = False
         self.debug = False
         self.command = "xet"
+        self.interrupted: str | None = None
         self._tells = False
 
     # -- file systems --------------------------------------------------------------------------------------------------

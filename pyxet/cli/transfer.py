@@ -34,6 +34,12 @@ _WINDOW: Final = 4000
 _AT_ONCE: Final = 16
 # Files that go to the file system together.
 _BATCH: Final = 256
+# What is said of an interrupted transfer out of a repository, and of one into a branch.
+_GOES_ON: Final = "the same command goes on from there: what the endpoint has by now is not stored again"
+_ON_INTERRUPT: Final = (
+    "what was copied stays; the same command goes on from there with the file it was at, xet sync leaves out the others",
+    f"nothing was committed; {_GOES_ON}",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,12 +141,18 @@ class Transfer:
             if isinstance(target, XetEnd):
                 await target.check_writable()
             await stack.enter_async_context(self.progress)
+            if not self.dry_run:
+                self.session.interrupted = _ON_INTERRUPT[isinstance(target, XetEnd)]
             if isinstance(target, XetEnd) and not self.dry_run:
                 transaction = target.fs.transaction(message=self._message)
                 self._transaction = await stack.enter_async_context(transaction)
                 self.progress.deduplicated = lambda: transaction.totals.deduplicated
             await work()
             self.progress.committing()
+            if self._transaction is not None:
+                # The rest of the content, then the commit, which the endpoint may make though nobody waits for its answer.
+                told = f"xet log {target.typed} shows whether the commit was made; if not, {_GOES_ON}"
+                self.session.interrupted = told
 
     async def reading(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Do work that writes into no branch, and shows no progress."""

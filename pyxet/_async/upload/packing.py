@@ -259,6 +259,9 @@ class Packer:
             self.places.seal(number, xorb.info.hash)
             if await self._cas.upload_xorb(xorb):
                 self._stats.sent += xorb.info.size
+            else:
+                # An upload that was interrupted had stored it, and not lived to tell of its chunks.
+                self._stats.deduplicated += sum(chunk.raw_length for chunk in xorb.info.chunks)
             self._stats.xorbs += 1
             chunks = tuple(ShardChunk(chunk.hash, chunk.raw_length) for chunk in xorb.info.chunks)
             self._stored.append(XorbEntry(xorb.info.hash, chunks))
