@@ -7,6 +7,7 @@ file also is what a port has to look at.
 from __future__ import annotations
 
 import asyncio
+import atexit
 import os
 import signal
 import threading
@@ -38,6 +39,12 @@ def _run_hooks() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_run_hooks)
+
+
+def at_exit(function: Callable[..., object], *arguments: object) -> None:
+    """Call a function when the program ends, while worker threads still take work: `atexit` calls when they do not."""
+    register: Callable[..., object] = getattr(threading, "_register_atexit", atexit.register)
+    register(function, *arguments)
 
 
 def lock_descriptor(descriptor: int) -> bool:

@@ -1,23 +1,29 @@
-"""The embedded local endpoint: the one place that imports the server, and only when it is needed."""
+"""Embedded local endpoints: the one place that imports the server, and only when it is needed.
+
+The processes of a user share a directory. The first one that uses it serves it; others find that process by what it leaves
+beside its lock, and one of them goes on when it has ended. Nobody who uses the directory has to know which one it is.
+"""
 
 from __future__ import annotations
 
-import atexit
 import os
 import threading
+import time
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from pyxet._platform import after_fork
+from pyxet._platform import after_fork, at_exit
 from pyxet.config import embedded_root
 from pyxet.errors import ConfigError
 
 if TYPE_CHECKING:
+    from pyxet.server.holding import Holder
     from pyxet.server.running import LocalEndpoint
 
-_running: dict[Path, LocalEndpoint] = {}
-_lock = threading.Lock()
+# Seconds that whoever holds a directory has to say where it serves it, and between two looks.
+PATIENCE: Final = 30.0
+PAUSE: Final = 0.05
 
 
 def server() -> ModuleType:
@@ -37,27 +43,70 @@ def server() -> ModuleType:
     return pyxet.server.running
 
 
-def embedded(endpoint: str) -> LocalEndpoint:
-    """The endpoint of this process for ``local`` or ``file:///dir``, started on first use, with a token of its own.
+# Who serves directories, as was found last, and those that this process serves itself.
+_known: dict[Path, Holder] = {}
+_own: set[Path] = set()
+_lock = threading.Lock()
 
-    After a fork the child goes on with the endpoints that its parent runs, and ends only those that it started itself.
+
+def find(endpoint: str) -> Holder | None:
+    """Who serves ``local`` or ``file:///dir`` now: this process, if nobody did. Blocks for a moment.
+
+    Returns
+    -------
+    Holder or None
+        ``None`` while another process holds the directory and has not said yet, or does not say any more, where it
+        serves it.
 
     Raises
     ------
     ConfigError
-        The directory cannot be used, another process serves it, or the packages of the ``local`` extra are missing.
+        The directory cannot be used, or the packages of the ``local`` extra are missing.
     """
+    from pyxet.server.holding import Holder, InUseError, is_held, published
+
     root = embedded_root(endpoint).resolve()
     with _lock:
-        if root not in _running:
-            # Other users of the machine reach its port as well: they get nothing without the token.
-            started: LocalEndpoint = server().LocalEndpoint(
-                root, user=os.environ.get("XET_USER_NAME") or "local", anonymous=False
-            )
+        if root in _own:
+            return _known[root]
+        holder = published(root)
+        if holder is not None and is_held(root):
+            if _known.get(root) != holder:
+                _known[root] = holder
+            return _known[root]
+        user = os.environ.get("XET_USER_NAME") or "local"
+        # Other users of the machine reach its port as well: they get nothing without the token.
+        started: LocalEndpoint = server().LocalEndpoint(root, user=user, anonymous=False)
+        try:
             started.start()
-            _running[root] = started
-            atexit.register(_close, started, os.getpid())
-        return _running[root]
+        except InUseError:
+            return None
+        at_exit(_close, started, os.getpid())
+        _known[root] = Holder(root, started.url, started.user, started.token)
+        _own.add(root)
+        return _known[root]
+
+
+def embedded(endpoint: str) -> Holder:
+    """Like `find`, for those who can wait for the process that is about to serve it.
+
+    Raises
+    ------
+    ConfigError
+        As in `find`; or that process does not say where it serves the directory.
+    """
+    until = time.monotonic() + PATIENCE
+    while (found := find(endpoint)) is None:
+        if time.monotonic() > until:
+            raise silent(endpoint)
+        time.sleep(PAUSE)
+    return found
+
+
+def silent(endpoint: str) -> ConfigError:
+    """The error for a directory whose holder does not say where it serves it."""
+    root = embedded_root(endpoint).resolve()
+    return ConfigError(f"another process holds {root} and does not say at which URL it serves it; end that process")
 
 
 def _close(endpoint: LocalEndpoint, owner: int) -> None:
@@ -66,9 +115,11 @@ def _close(endpoint: LocalEndpoint, owner: int) -> None:
 
 
 def _after_fork() -> None:
-    # Another thread may have held the old one at the moment of the fork.
+    # Another thread may have held the lock at the moment of the fork. The child goes on with its parent's endpoints as with
+    # those of any other process.
     global _lock
     _lock = threading.Lock()
+    _own.clear()
 
 
 after_fork(_after_fork)

@@ -15,7 +15,6 @@ from fsspec import AbstractFileSystem
 from fsspec.callbacks import DEFAULT_CALLBACK, Callback
 from fsspec.utils import stringify_path
 
-from pyxet import config
 from pyxet._async.http.messages import is_transient
 from pyxet.errors import BadRequestError, ConfigError, IngestError, XetError, XetURLError
 from pyxet.fs import XetFS
@@ -126,7 +125,7 @@ def ingest(
     if repo is None or branch is None:
         raise XetURLError(f"{destination!r} is not in a branch; expected owner/repo/branch or a folder below it")
     tree = Source(stringify_path(source), source_options or {}, source_fs, follow_links=follow_links)
-    copier = Copier(tree.fs, _for_workers(fs, engine), url)
+    copier = Copier(tree.fs, fs, url)
     chosen = engine_of(engine, copier, fs, client)
     _look(fs, repo, branch)
     about = {"source": tree.name, "destination": url.full_path, "endpoint": fs.endpoint}
@@ -152,15 +151,6 @@ def _look(fs: XetFS, repo: RepoId, branch: str) -> None:
         await (await fs.connect()).revisions.head(repo, branch)
 
     fs.block_on(look)
-
-
-def _for_workers(fs: XetFS, engine: EngineName) -> XetFS:
-    """The file system as workers need it: an endpoint that this process embeds is a server on a port for them."""
-    if engine == "local" or not config.is_embedded(fs.endpoint):
-        return fs
-    credential = fs.credential
-    options = {name: value for name, value in fs.storage_options.items() if name not in ("endpoint", "user", "token")}
-    return XetFS(credential.endpoint, credential.user, credential.token, **options)
 
 
 @dataclass(slots=True)
@@ -254,10 +244,8 @@ class _Run:
         return [Batch(files[:middle]), Batch(files[middle:])]
 
     def _note(self, copied: Copied) -> None:
-        # Workers may know the endpoint by another name, see `_for_workers`.
-        stored = [(file, replace(pointer, endpoint=self._fs.endpoint)) for file, pointer in copied.stored]
-        self._journal.add(stored)
-        for file, pointer in stored:
+        self._journal.add(copied.stored)
+        for file, pointer in copied.stored:
             self._files += 1
             self._bytes += pointer.size
             self._stored += pointer.stored_bytes

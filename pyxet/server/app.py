@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,9 +17,10 @@ from pyxet.server import cas, hub_commit, hub_manage, hub_refs, hub_repos, hub_r
 from pyxet.server.content import ContentStore
 from pyxet.server.git_repository import moved_meanwhile
 from pyxet.server.git_store import GitStore
+from pyxet.server.holding import hold, release, withdraw
 from pyxet.server.hosts import HOSTS, Hosts
 from pyxet.server.object_store import is_disk_full
-from pyxet.server.privacy import make_root, own_umask
+from pyxet.server.privacy import own_umask
 from pyxet.server.state import (
     CHECKERS,
     CONTENT,
@@ -44,9 +44,6 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _MAX_BODY: Final = 512 * 1024 * 1024
 _WORKERS: Final = 8
 _CHECKERS: Final = max(2, min(8, os.cpu_count() or 1))
-
-# Lock files of this process. A forked child must not go on holding them after its parent has ended.
-_held: set[int] = set()
 
 
 def create_app(
@@ -76,7 +73,8 @@ def create_app(
     app = web.Application(client_max_size=_MAX_BODY, middlewares=[_errors, _known_only])
     with ExitStack() as opened:
         try:
-            opened.callback(_release, _lock(root))
+            opened.callback(release, hold(root))
+            opened.callback(withdraw, root)
             app[MAIN_USER] = user
             app[OPEN] = anonymous
             app[HOSTS] = hosts or Hosts()
@@ -106,35 +104,6 @@ def create_app(
     return app
 
 
-def _lock(root: Path) -> int:
-    """Hold the directory for this process; the system lets go of it however the process ends."""
-    if root.exists() and not root.is_dir():
-        raise ConfigError(f"{root} is not a directory")
-    make_root(root)
-    descriptor = os.open(root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(descriptor)
-        raise ConfigError(f"another endpoint serves {root}; connect to its URL instead") from error
-    _held.add(descriptor)
-    return descriptor
-
-
-def _release(descriptor: int) -> None:
-    if descriptor in _held:
-        _held.remove(descriptor)
-        os.close(descriptor)
-
-
-def _release_all() -> None:
-    for descriptor in list(_held):
-        _release(descriptor)
-
-
-os.register_at_fork(after_in_child=_release_all)
-
-
 @web.middleware
 async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Typed errors as the answers that clients understand."""
@@ -158,6 +127,8 @@ async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     except Exception as error:  # noqa: BLE001  # whatever it is, clients get JSON and the log a traceback
         if is_disk_full(error):
             return error_response(507, "the endpoint's disk is full; nothing was stored")
+        if _is_ending(error):
+            return error_response(503, "the process that serves this is ending; try again")
         if await _is_gone(request):
             return error_response(503, moved_meanwhile(request.path).message)
         log.exception("%s %s failed", request.method, request.path)
@@ -174,6 +145,11 @@ async def _known_only(request: web.Request, handler: Handler) -> web.StreamRespo
         if not tokens.is_known(token):
             raise AuthenticationError("Invalid credentials in Authorization header", status=401)
     return await handler(request)
+
+
+def _is_ending(error: Exception) -> bool:
+    """Whether work was refused as the program ends, which may be while requests come in."""
+    return isinstance(error, RuntimeError) and "cannot schedule new futures" in str(error)
 
 
 async def _is_gone(request: web.Request) -> bool:

@@ -20,7 +20,9 @@ from aiohttp import web
 
 from pyxet.errors import ConfigError
 from pyxet.server.app import create_app
+from pyxet.server.holding import Holder, publish
 from pyxet.server.hosts import Hosts
+from pyxet.server.inherited import close_in_children, has_stopped, sockets
 from pyxet.server.privacy import own_umask
 from pyxet.server.state import TOKENS
 from pyxet.server.tokens import Account, Scope
@@ -234,23 +236,23 @@ async def start(
         await runner.cleanup()
         reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
         raise ConfigError(f"cannot listen on {address[0]}:{address[1]}: {reason}") from error
+    close_in_children(runner)
+    await asyncio.to_thread(publish, Holder(root, origin(runner), user, token))
     return runner
 
 
 async def stop(runner: web.AppRunner) -> None:
     """End what `start` began: requests that run have a moment to finish, idle connections are closed."""
     loop = asyncio.get_running_loop()
-    for site in runner.sites:
-        # A connection that is accepted in the round in which asyncio's server closes is refused by it and left open. So first
-        # none is accepted any more, and what was just now becomes known to the server, which takes some rounds.
-        server = site._server
-        if isinstance(server, asyncio.Server):
-            for listening in server.sockets:
-                # Loops without readers, as of Windows, accept in another way.
-                with suppress(NotImplementedError):
-                    loop.remove_reader(listening.fileno())
+    # A connection that is accepted in the round in which asyncio's server closes is refused by it and left open. So first
+    # none is accepted any more, and what was just now becomes known to the server, which takes some rounds.
+    for listening in sockets(runner):
+        # Loops without readers, as of Windows, accept in another way.
+        with suppress(NotImplementedError):
+            loop.remove_reader(listening)
     for _ in range(5):
         await asyncio.sleep(0)
     for site in list(runner.sites):
         await site.stop()
     await runner.cleanup()
+    has_stopped(runner)

@@ -62,22 +62,19 @@ class Held(Closable, Protocol):
     def expect(self, error: BaseException | None) -> None: ...
 
 
-def current_transaction(endpoint: str, credential: Credential | None) -> Transaction | None:
-    """The transaction that the running thread or task has open for an endpoint and user, if any.
-
-    An embedded endpoint that the caller has not used yet is known by its name, and has no credential.
-    """
-    return next((found for found in _here() if found.active and found.covers(endpoint, credential)), None)
+def current_transaction(credential: Credential) -> Transaction | None:
+    """The transaction that the running thread or task has open for an endpoint and user, if any."""
+    return next((found for found in _here() if found.active and found.covers(credential)), None)
 
 
-def check_not_inherited(endpoint: str, credential: Credential | None) -> None:
+def check_not_inherited(credential: Credential) -> None:
     """Raise `TransactionError` in a fork made inside a transaction: what it writes would be commits of their own."""
     if _too_late.get():
         raise TransactionError(
             "this file system was made in a transaction that has ended, and a thread of a library would write with it; "
             "make another one with pyxet.XetFS()"
         )
-    if any(found.is_inherited and found.covers(endpoint, credential) for found in _here()):
+    if any(found.is_inherited and found.covers(credential) for found in _here()):
         raise TransactionError(
             "this process was forked inside a transaction, which stays with its parent; begin one here to write"
         )
@@ -197,10 +194,8 @@ class Transaction:
         """How much it holds so far, or held when it ended: files, and bytes of content, deduplicated and sent."""
         return self._edits.totals if self._edits is not None else Totals()
 
-    def covers(self, endpoint: str, credential: Credential | None) -> bool:
-        """Whether a file system of this endpoint and credential takes part, where the transaction is open."""
-        if credential is None:
-            return self._owner.endpoint == endpoint
+    def covers(self, credential: Credential) -> bool:
+        """Whether a file system with this credential takes part, where the transaction is open."""
         return _same_account(self.credential, credential)
 
     @property
@@ -350,7 +345,7 @@ class Transaction:
             raise TransactionError(
                 "transactions do not nest; this one is active already" if self.active else "this transaction has ended"
             )
-        if current_transaction(self._owner.endpoint, self.credential) is not None:
+        if current_transaction(self.credential) is not None:
             raise TransactionError("transactions do not nest; end the one that this thread or task has open first")
         self._loop = loop
         self._state = "active"

@@ -16,7 +16,7 @@ from urllib.parse import unquote
 from fsspec.asyn import AsyncFileSystem
 from fsspec.utils import stringify_path
 
-from pyxet import config, local
+from pyxet import config
 from pyxet._async.changes.edits import Edits
 from pyxet._async.changes.guards import check_parent_commit
 from pyxet._async.changes.transaction import (
@@ -31,7 +31,6 @@ from pyxet._async.changes.view import View
 from pyxet._async.client import Client, Settings, shared_client
 from pyxet._async.fs.names import before_magic
 from pyxet._async.runtime.bridge import blocking_call, get_loop
-from pyxet._async.runtime.threads import in_thread
 from pyxet.config import Credential, Limits, RetryPolicy, Timeouts
 from pyxet.errors import ConfigError, NotSupportedError, TransactionError, XetURLError
 from pyxet.options import public, refuse
@@ -150,8 +149,9 @@ class FileSystemBase(AsyncFileSystem, metaclass=_ConfiguredFromOutside):  # type
         # Folders that were made here by their URLs, and were not there: git has none without files.
         self.made_folders: dict[str, None] = {}
         self._made_in: str | None = None
-        self._credential = (
-            None
+        # Who serves an embedded directory is looked up by requests, as it may be another process each time.
+        self.credential: Credential = (
+            Credential(config.embedded_root(self.endpoint).resolve().as_uri())
             if config.is_embedded(self.endpoint)
             else config.resolve_credential(self.endpoint, user=user, token=token)
         )
@@ -192,18 +192,8 @@ class FileSystemBase(AsyncFileSystem, metaclass=_ConfiguredFromOutside):  # type
         """The endpoint, as an identity across processes."""
         return f"{SCHEME}:{self.endpoint}"
 
-    @property
-    def credential(self) -> Credential:
-        """Endpoint and user of this file system. Starts the embedded endpoint if it is one and does not run yet."""
-        if self._credential is None:
-            running = local.embedded(self.endpoint)
-            self._credential = Credential(running.url, running.user, running.token)
-        return self._credential
-
     async def connect(self) -> Client:
         """The client for the endpoint."""
-        if self._credential is None:
-            await in_thread(lambda: self.credential)
         return self._client()
 
     def _client(self) -> Client:
@@ -361,7 +351,7 @@ class FileSystemBase(AsyncFileSystem, metaclass=_ConfiguredFromOutside):  # type
         """The transaction that this call takes part in: the one the file system is bound to, or the caller's."""
         if self._transaction_id is not None:
             return bound_transaction(self._transaction_id)
-        return current_transaction(self.endpoint, self._credential)
+        return current_transaction(self.credential)
 
     async def view(self, repo: RepoId, revision: str) -> View:
         """A revision as this caller sees it."""
@@ -387,7 +377,7 @@ class FileSystemBase(AsyncFileSystem, metaclass=_ConfiguredFromOutside):  # type
             yield transaction.edits
             transaction.note_message(message)
             return
-        check_not_inherited(self.endpoint, self._credential)
+        check_not_inherited(self.credential)
         own = await self.new_edits(parent_commit)
         try:
             yield own
@@ -400,7 +390,7 @@ class FileSystemBase(AsyncFileSystem, metaclass=_ConfiguredFromOutside):  # type
         options = self.storage_options | {"transaction_id": transaction.id, "skip_instance_cache": True}
         bound = type(self)(*self.storage_args, **options)
         # Not what the environment says by now.
-        bound.endpoint, bound._credential = self.endpoint, self._credential
+        bound.endpoint, bound.credential = self.endpoint, self.credential
         return bound
 
     @property
@@ -467,8 +457,6 @@ class FileSystemBase(AsyncFileSystem, metaclass=_ConfiguredFromOutside):  # type
     @public()
     def invalidate_cache(self, path: str | None = None) -> None:
         """Forget which commits branches are at: of one repository, or of all. What commits hold does not change."""
-        if self._credential is None:
-            return
         client = self._client()
         client.revisions.forget(self.parse(path).repo_id if path else None)
         if path is None:

@@ -14,6 +14,7 @@ from pyxet._async.changes.view import Found, Info, View
 from pyxet._async.endpoint.hub import parse_date
 from pyxet._async.fs.base import FileSystemBase, at_home, is_url
 from pyxet._async.runtime.tasks import run_all
+from pyxet.config import is_embedded
 from pyxet.errors import EntryNotFoundError, NotFoundError, NotSupportedError, XetError, XetURLError
 from pyxet.options import public
 from pyxet.protocol.messages import RepoInfo
@@ -161,7 +162,7 @@ class Listing(FileSystemBase):
         """
         url = self.parse(path)
         repo, revision = url.repo_id, url.revision
-        endpoint = (await self.connect()).endpoint
+        endpoint = (await (await self.connect()).transport.place.here()).endpoint
         if repo is None or revision is None:
             await self._info_above(url)
             return web_address(endpoint, url)
@@ -233,7 +234,7 @@ class Listing(FileSystemBase):
 
     async def _own_names(self) -> list[str]:
         """Names of the token's user and organizations; none without a token."""
-        if self.credential.token is None:
+        if self.credential.token is None and not is_embedded(self.endpoint):
             return []
         who = await (await self.connect()).hub.whoami()
         return [who.name, *(org.name for org in who.orgs)]

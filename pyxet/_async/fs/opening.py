@@ -41,7 +41,7 @@ class Opening(Guarding):
         check_parent_commit(parent_commit)
         transaction = self.open_transaction()
         if transaction is None:
-            check_not_inherited(self.endpoint, self._credential)
+            check_not_inherited(self.credential)
 
         async def begin() -> Begun:
             return await self._begin(transaction, path, mode, conditions, parent_commit)

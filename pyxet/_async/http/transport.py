@@ -32,10 +32,12 @@ from pyxet._async.http.messages import (
     skipped,
     sliced,
 )
+from pyxet._async.http.place import place_of
 from pyxet._async.http.sessions import Sessions
 from pyxet._async.runtime.threads import in_thread
 from pyxet.config import Credential, Limits, RetryPolicy, Timeouts
 from pyxet.errors import (
+    AuthenticationError,
     ConfigError,
     ConnectionFailedError,
     FormatError,
@@ -165,8 +167,7 @@ class Transport:
         self, endpoint: str, credential: Credential, *, limits: Limits, retry: RetryPolicy, timeouts: Timeouts
     ) -> None:
         self.endpoint = endpoint
-        self._origin = _origin(URL(endpoint, encoded=True))
-        self._credential = credential
+        self.place = place_of(credential)
         self._limits = limits
         self._retry = retry
         self._timeouts = timeouts
@@ -312,20 +313,49 @@ class Transport:
         redirect: bool,
         speed: SpeedCheck | None = None,
     ) -> StreamAnswer:
+        """Send a request once, to wherever the endpoint is by now; the answer of success, to be closed."""
+        here = await self.place.here()
+        while True:
+            try:
+                return await self._open_at(here, method, url, what, bearer, params, headers, body, redirect, speed)
+            except (ConnectionFailedError, AuthenticationError) as error:
+                gone = isinstance(error.__cause__, aiohttp.ClientConnectorError)
+                if not gone and not isinstance(error, AuthenticationError):
+                    raise
+                # Nobody listens any more, or somebody else does: the request was certainly not carried out.
+                moved = await self.place.moved(here, gone=gone)
+                if moved is None:
+                    raise
+                here = moved
+
+    async def _open_at(
+        self,
+        here: Credential,
+        method: str,
+        url: str,
+        what: str,
+        bearer: str | None,
+        params: Query | None,
+        headers: Mapping[str, str] | None,
+        body: Body | None,
+        redirect: bool,
+        speed: SpeedCheck | None,
+    ) -> StreamAnswer:
         """Send a request once, and again to where it is redirected; the answer of success, to be closed."""
-        target = web_address(self.endpoint + url if url.startswith("/") else url, what=what)
+        target = web_address(here.endpoint + url if url.startswith("/") else url, what=what)
+        target = self.place.current(target, here)
         if params:
             target = target.extend_query(params)
         for _ in range(_MAX_REDIRECTS + 1):
-            answer = await self._send(method, target, what, bearer, headers, body, speed)
+            answer = await self._send(here, method, target, what, bearer, headers, body, speed)
             if answer.status < 300:
                 return answer
             try:
                 known = _REDIRECTS if method in ("GET", "HEAD") else _SAME_REQUEST
                 if not (redirect and answer.status in known and "Location" in answer.headers):
                     raise await answer.error(self._retry.max_retry_after)
-                here, target = target, web_address(answer.headers["Location"], what=what, base=target)
-                if _origin(target) != _origin(here):
+                before, target = target, web_address(answer.headers["Location"], what=what, base=target)
+                if _origin(target) != _origin(before):
                     if body is not None:
                         # What is sent is for the endpoint, like the token.
                         raise await answer.error(self._retry.max_retry_after)
@@ -336,6 +366,7 @@ class Transport:
 
     async def _send(
         self,
+        here: Credential,
         method: str,
         url: URL,
         what: str,
@@ -347,7 +378,7 @@ class Transport:
         """Send a request when it may be sent, and wait for its answer to begin."""
         origin = _origin(url)
         all_headers = dict(headers) if headers else {}
-        token = self._credential.token if bearer is None and origin == self._origin else bearer
+        token = here.token if bearer is None and origin == _origin(URL(here.endpoint, encoded=True)) else bearer
         if token:
             if not token.isascii() or not token.isprintable():
                 raise ConfigError(f"{what}: the token has a line break or another character that no token has")

@@ -1,0 +1,51 @@
+"""What a forked child must not keep of an endpoint: its sockets. While any process has one open, clients wait for an answer.
+
+The child has no thread that would answer, and may outlive its parent.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+
+from aiohttp import web
+
+from pyxet._platform import after_fork
+
+_runners: set[web.AppRunner] = set()
+
+
+def close_in_children(runner: web.AppRunner) -> None:
+    """Have forked children close the sockets that a runner listens on, and those of its connections."""
+    _runners.add(runner)
+
+
+def has_stopped(runner: web.AppRunner) -> None:
+    """There is nothing to close any more."""
+    _runners.discard(runner)
+
+
+def sockets(runner: web.AppRunner) -> Iterator[int]:
+    """Descriptors of what a runner listens on."""
+    for site in runner.sites:
+        for listening in getattr(site._server, "sockets", None) or ():
+            yield listening.fileno()
+
+
+def _close_all() -> None:
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for runner in list(_runners):
+        connections = runner.server.connections if runner.server is not None else ()
+        transports = [getattr(connection, "transport", None) for connection in connections]
+        found = [transport.get_extra_info("socket") for transport in transports if transport is not None]
+        descriptors = [*sockets(runner), *(connection.fileno() for connection in found if connection is not None)]
+        for descriptor in descriptors:
+            # The number stays taken: the socket objects are still there, and will close whatever it stands for.
+            if descriptor >= 0:
+                with suppress(OSError):
+                    os.dup2(nowhere, descriptor, inheritable=False)
+    os.close(nowhere)
+
+
+after_fork(_close_all)
