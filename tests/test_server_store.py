@@ -382,6 +382,40 @@ def test_unfinished_objects_of_a_killed_process_go(root: Path) -> None:
         assert new.exists()
 
 
+def test_a_full_disk_keeps_no_store_from_starting(root: Path) -> None:
+    """Reading goes on, writing says why it does not; when there is room again, it does."""
+    made = Content.of(BINARY)
+    with local_endpoint(root, "acme", "t") as endpoint:
+        client_of(endpoint).make_repo(REPO)
+        client_of(endpoint).upload(REPO, BINARY)
+        assert client_of(endpoint).commit(REPO, made.line("big.bin"), regular("a.txt", "a")).status == 200
+    code = f"""
+import json, resource, sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from _raw_client import Content, RawClient, regular
+from pyxet.testing import local_endpoint
+hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+# No file may grow, so for the process the disk is full.
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+with local_endpoint({str(root)!r}, "acme", "t") as endpoint:
+    client = RawClient(endpoint, "t")
+    print(client.get("/acme/kept/resolve/main/a.txt").body.decode())
+    print(len(client.get("/acme/kept/resolve/main/big.bin").body), len(client.get("/api/models/acme/kept/tree/main").json))
+    print(client.cas("acme/kept", "read").get("/v2/reconstructions/{made.name}").status)
+    new = Content.of(b"new" * 10000)
+    write = lambda: [
+        client.commit("acme/kept", regular("b.txt", "b")).status,
+        client.cas("acme/kept").post(f"/v1/xorbs/default/{{new.xorb_name}}", new.xorb_bytes).status,
+        client.cas("acme/kept").post("/v1/shards", new.shard()).status,
+    ]
+    print(write()[:2])
+    resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+    print(write())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout == f"a\n{len(BINARY)} 2\n200\n[507, 507]\n[200, 200, 200]\n", done.stderr
+
+
 # -- one process -------------------------------------------------------------------------------------------------------
 
 

@@ -6,6 +6,8 @@ connection of their thread, writers take turns.
 
 from __future__ import annotations
 
+import errno
+import logging
 import os
 import sqlite3
 import struct
@@ -52,6 +54,7 @@ _MANY: Final = 500
 _HOLD: Final = "INSERT INTO holders VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET until = max(until, excluded.until)"
 # Of what is cached of xorbs, about 200 bytes a chunk.
 _MAX_CACHED_CHUNKS: Final = 256 * 1024
+_log: Final = logging.getLogger("pyxet.server")
 _CHUNK = struct.Struct("<32sII")
 
 
@@ -64,6 +67,8 @@ class Index:
         self._local = threading.local()
         self._connections: list[sqlite3.Connection] = []
         self._writer = threading.Lock()
+        # Nobody can write, so it is read as a file that does not change.
+        self._immutable = False
         self._xorbs: OrderedDict[Hash, XorbInfo] = OrderedDict()
         self._cached_chunks = 0
         self._cache = threading.Lock()
@@ -255,22 +260,55 @@ class Index:
 
     def _connection(self) -> sqlite3.Connection:
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
-        if connection is None:
-            connection = sqlite3.connect(self._path, isolation_level=None, timeout=60, check_same_thread=False)
-            try:
-                connection.execute("PRAGMA journal_mode = WAL")
-                connection.execute("PRAGMA synchronous = FULL")
-            except BaseException:
-                connection.close()
-                raise
-            self._local.connection = connection
-            self._connections.append(connection)
+        if connection is None or (self._local.immutable and not self._immutable):
+            connection = self._open()
         return connection
+
+    def _open(self) -> sqlite3.Connection:
+        """A connection of this thread: for reading only, if the disk has no room for what SQLite needs for more."""
+        if not self._immutable:
+            try:
+                return self._keep(self._open_for_writing(), immutable=False)
+            except sqlite3.OperationalError as error:
+                # In the log beside the database is what a killed process had committed; with it there is room enough.
+                log = self._path.with_name(f"{self._path.name}-wal")
+                if not _may_be_full(error) or (log.exists() and log.stat().st_size):
+                    raise
+                _log.warning("%s is open for reading only: %s; the disk may be full", self._path, error)
+                self._immutable = True
+        uri = f"{self._path.absolute().as_uri()}?immutable=1"
+        return self._keep(sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False), immutable=True)
+
+    def _open_for_writing(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._path, isolation_level=None, timeout=60, check_same_thread=False)
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _keep(self, connection: sqlite3.Connection, *, immutable: bool) -> sqlite3.Connection:
+        self._local.connection, self._local.immutable = connection, immutable
+        self._connections.append(connection)
+        return connection
+
+    def _writable(self) -> None:
+        """See whether there is room again, where there was none."""
+        try:
+            connection = self._open_for_writing()
+        except sqlite3.OperationalError as error:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path)) from error
+        self._keep(connection, immutable=False)
+        self._immutable = False
 
     @contextmanager
     def _write(self) -> Iterator[sqlite3.Connection]:
-        connection = self._connection()
         with self._writer:
+            if self._immutable:
+                self._writable()
+            connection = self._connection()
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield connection
@@ -288,6 +326,11 @@ def _add_shard(writer: sqlite3.Connection, xorbs: Iterable[Hash]) -> int | None:
 
 def _hold_xorbs(writer: sqlite3.Connection, xorbs: Iterable[Hash], repo: str) -> None:
     writer.executemany("INSERT OR IGNORE INTO xorb_holders VALUES (?, ?)", ((xorb, repo) for xorb in xorbs))
+
+
+def _may_be_full(error: sqlite3.OperationalError) -> bool:
+    """Whether a full disk may be why a database was not opened: SQLite just says that writing failed."""
+    return error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN)
 
 
 def held_as(file: FileEntry) -> str:

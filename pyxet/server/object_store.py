@@ -66,10 +66,10 @@ class ObjectStore:
 
 def is_disk_full(error: BaseException) -> bool:
     """Whether the disk, or a quota of it, is full: as the system says it, SQLite, or libgit2, which has only words for it."""
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return True
     text = str(error).lower()
-    return any(words in text for words in ("no space left on device", "quota exceeded", "disk is full"))
+    return any(words in text for words in ("no space left on device", "quota exceeded", "disk is full", "file too large"))
 
 
 def write_all(descriptor: int, data: bytes | bytearray | memoryview) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
@@ -22,6 +23,7 @@ from pyxet.errors import (
 from pyxet.server.content import ContentStore
 from pyxet.server.git_repository import Repository
 from pyxet.server.git_store import GitStore
+from pyxet.server.object_store import is_disk_full
 from pyxet.server.tokens import Account, Claims, Scope, Tokens
 from pyxet.types import RepoId
 from pyxet.urls import XetURL
@@ -163,7 +165,12 @@ def sees(request: web.Request, user: str) -> Callable[[str], bool]:
 
 def note_shown(request: web.Request, repo: Repository, contents: Iterable[str]) -> None:
     """What a repository shows to somebody, by sha256, it holds: pointers may have come with a git push. Blocks."""
-    request.app[CONTENT].index.add_holders(contents, repo.id.path)
+    try:
+        request.app[CONTENT].index.add_holders(contents, repo.id.path)
+    except (OSError, sqlite3.OperationalError) as error:
+        # It is about reading: with a full disk there is still what the index knows.
+        if not is_disk_full(error):
+            raise
 
 
 def check_cas(request: web.Request, scope: Scope) -> Claims:
