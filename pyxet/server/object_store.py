@@ -69,7 +69,9 @@ def is_disk_full(error: BaseException) -> bool:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return True
     text = str(error).lower()
-    return any(words in text for words in ("no space left on device", "quota exceeded", "disk is full", "file too large"))
+    return any(
+        words in text for words in ("no space left on device", "quota exceeded", "disk is full", "file too large")
+    )
 
 
 def write_all(descriptor: int, data: bytes | bytearray | memoryview) -> None:
