@@ -23,6 +23,7 @@ from pyxet._async.files.write import XetWriteFile
 from pyxet._async.fs.base import FileSystemBase, is_url
 from pyxet._async.fs.editing import WriteMode
 from pyxet._async.fs.filesystem import AsyncXetFileSystem
+from pyxet._async.fs.mapping import XetMap
 from pyxet._async.fs.opening import check_reading, write_mode
 from pyxet.errors import XetURLError
 from pyxet.options import public
@@ -267,6 +268,25 @@ class XetFS(AsyncXetFileSystem):
         return written
 
     @public("size")
+    def get_mapper(
+        self, root: str = "", check: bool = False, create: bool = False, missing_exceptions: Any = None
+    ) -> XetMap:
+        """The files below a folder as a mapping of their paths to their contents.
+
+        Parameters
+        ----------
+        root:
+            The folder; keys are paths below it, and no key is a pattern.
+        check:
+            Write a file and delete it, to see whether that is possible.
+        create:
+            Make the folder, for which git has nothing to make.
+        missing_exceptions:
+            Types of errors that mean that there is no such key, in place of `FileNotFoundError`, `IsADirectoryError` and
+            `NotADirectoryError`.
+        """
+        return XetMap(root, self, check=check, create=create, missing_exceptions=missing_exceptions)
+
     def open(
         self,
         path: str,

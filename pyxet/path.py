@@ -267,7 +267,7 @@ class XetPath(UPath):
         if not self.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, "it is no folder", str(self))
         if recursive:
-            self.fs.rm(glob.escape(self.path), recursive=True)
+            self.fs.rm(self.path, recursive=True, assume_literal=True)
         else:
             self.fs.rmdir(self.path)
 

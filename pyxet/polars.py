@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import reduce
-from glob import has_magic
 from itertools import islice
 from typing import Any, Final, TypeAlias, TypeVar
 
@@ -22,6 +21,7 @@ from fsspec.utils import stringify_path
 
 from pyxet.errors import NotFoundError, XetURLError
 from pyxet.fs import XetFS, file_system_of
+from pyxet.patterns import has_magic, unescaped
 
 try:
     import polars as pl
@@ -112,9 +112,12 @@ def _files(
     found: dict[str, Any] = {}
     for url in urls:
         text = stringify_path(url)
-        below: dict[str, Any] = fs.glob(text, detail=True) if has_magic(text) else fs.find(text, detail=True)
+        below = _below(fs, text)
+        is_pattern = has_magic(text) and not below
+        if is_pattern:
+            below = fs.glob(text, detail=True)
         # What is named is read, whatever its name; of a folder the Parquet files.
-        named = has_magic(text) or fs.own(text) in below
+        named = is_pattern or not {fs.own(text), fs.own(unescaped(text) or text)}.isdisjoint(below)
         files = {
             name: info
             for name, info in below.items()
@@ -128,6 +131,17 @@ def _files(
         # It takes part on the threads that read.
         return transaction.fs, list(found)
     return fs, [replace(fs.parse(name), revision=info["commit"]).full_path for name, info in found.items()]
+
+
+def _below(fs: XetFS, path: str) -> dict[str, Any]:
+    """The files at a path and below it; none for what is no name, as patterns are that begin above the files."""
+    try:
+        found: dict[str, Any] = fs.find(path, detail=True)
+    except XetURLError:
+        if has_magic(path):
+            return {}
+        raise
+    return found
 
 
 # -- content -----------------------------------------------------------------------------------------------------------

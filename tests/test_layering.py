@@ -12,13 +12,13 @@ import pytest
 import pyxet
 
 PACKAGE = Path(pyxet.__file__).parent
-BASE = {"errors", "options", "config", "urls", "types", "_version", "_platform", "local_tree", "choosing"}
+BASE = {"errors", "options", "config", "urls", "types", "_version", "_platform", "local_tree", "patterns"}
 ALLOWED: dict[str, set[str]] = {
     "_version": set(),
     "_platform": set(),
     "types": set(),
     "local_tree": set(),
-    "choosing": set(),
+    "patterns": set(),
     "options": set(),
     "errors": {"types"},
     "urls": {"errors", "types"},
@@ -38,7 +38,7 @@ ALLOWED: dict[str, set[str]] = {
     "testing": BASE | {"local"},
     "__init__": BASE | {"fs", "path", "parquet", "_async", "testing", "ingestion"},
     "__main__": {"cli"},
-    "cli": {"__init__", "cli", "local", "_version", "_platform", "errors", "local_tree", "choosing"},
+    "cli": {"__init__", "cli", "local", "_version", "_platform", "errors", "local_tree", "patterns"},
 }
 # What these name under `if TYPE_CHECKING` is not imported when they run: types of the server, for annotations.
 TYPES_OF: dict[str, set[str]] = {"testing": {"server"}, "local": {"server"}}

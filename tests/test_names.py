@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import glob
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import pytest
+from _cli import Cli
 
 import pyxet
+from pyxet.path import XetPath
 
 # Each could be a pattern; the second name of a pair is what it would match.
 NAMES = [
@@ -242,3 +246,99 @@ def test_two_files_of_one_name_are_not_left_to_luck(xet: pyxet.XetFS, main: str,
             call()
     assert xet.find(main) == names
     assert not (tmp_path / "new").exists()
+
+
+# -- mappings ----------------------------------------------------------------------------------------------------------
+
+
+def test_keys_of_a_mapping_are_names(xet: pyxet.XetFS, full: str) -> None:
+    mapping = xet.get_mapper(full)
+    assert dict(mapping) == FILES
+    assert mapping.getitems(list(FILES)) == FILES
+    for lost in ("a*b.txt", "data[12].csv", "*"):
+        assert lost not in mapping
+        assert mapping.get(lost) is None
+        for call, key in ((mapping.__getitem__, lost), (mapping.getitems, ["xy", lost]), (mapping.pop, lost)):
+            with pytest.raises(KeyError):
+                call(key)
+        with pytest.raises(KeyError):
+            del mapping[lost]
+        with pytest.raises(FileNotFoundError):
+            mapping.delitems(["xy", lost])
+        assert mapping.getitems(["xy", lost], on_error="omit") == {"xy": b"xy"}
+        assert isinstance(mapping.getitems([lost], on_error="return")[lost], KeyError)
+    assert dict(mapping) == FILES
+    del mapping["a?b.txt"]
+    mapping.delitems(["data[1].csv", "x*"])
+    mapping["n?w"] = b"new"
+    mapping.setitems({"[ab]": b"1", "a": b"2"})
+    gone = {"a?b.txt", "data[1].csv", "x*"}
+    assert dict(pickle.loads(pickle.dumps(mapping))) == {
+        name: content for name, content in FILES.items() if name not in gone
+    } | {"n?w": b"new", "[ab]": b"1", "a": b"2"}
+    before = len(xet.log(full))
+    mapping.clear()
+    assert len(xet.log(full)) == before + 1
+    assert len(mapping) == 0
+    mapping.clear()
+
+
+def test_mappings_by_url_read_what_is_there(xet: pyxet.XetFS, full: str) -> None:
+    options = {"endpoint": xet.endpoint, "user": xet.credential.user, "token": xet.credential.token}
+    mapping = fsspec.get_mapper(f"xet://{full}", **options)
+    assert {key: mapping[key] for key in mapping} == FILES
+    assert mapping.getitems(list(FILES)) == FILES
+    del mapping["a?b.txt"]
+    mapping.delitems(["data[1].csv"])
+    assert set(mapping) == FILES.keys() - {"a?b.txt", "data[1].csv"}
+
+
+def test_a_failure_is_no_missing_key(xet: pyxet.XetFS, repo: str) -> None:
+    """That a token may not write does not mean that there is no such key."""
+    stranger = pyxet.XetFS(xet.endpoint, "acme", "wrong")
+    mapping = stranger.get_mapper(f"{repo}/main")
+    for call in (
+        lambda: mapping["x"],
+        lambda: mapping.getitems(["x"]),
+        mapping.clear,
+        lambda: mapping.__delitem__("x"),
+        lambda: mapping.delitems(["x"]),
+    ):
+        with pytest.raises(PermissionError):
+            call()
+
+
+# -- the command, paths, polars ----------------------------------------------------------------------------------------
+
+
+def test_names_of_the_command(cli: Cli, fresh: pyxet.XetFS, main: str, tmp_path: Path) -> None:
+    for name, content in FILES.items():
+        fresh.pipe_file(f"{main}/{name}", content)
+    for spelling in (str, glob.escape):
+        given = f"{main}/{spelling('data[1].csv')}"
+        assert cli("cat", given).out == "data[1].csv"
+        assert cli("du", given).out.split()[0] == "11"
+        assert cli("find", given).lines == [f"{main}/data[1].csv"]
+        cli("cp", given, f"{tmp_path}/got.csv")
+        assert (tmp_path / "got.csv").read_bytes() == b"data[1].csv"
+        cli("cp", f"{tmp_path}/got.csv", f"{main}/{'1' if spelling is str else '2'}[x].csv")
+    cli("mv", f"{main}/{glob.escape('data[1].csv')}", f"{main}/moved?.csv")
+    cli("rm", f"{main}/{glob.escape('a?b.txt')}", f"{main}/x*")
+    gone = {"data[1].csv", "a?b.txt", "x*"}
+    assert left(fresh, main).keys() == (FILES.keys() - gone) | {"moved?.csv", "1[x].csv", "2[x].csv"}
+
+
+def test_names_of_paths(xet: pyxet.XetFS, full: str) -> None:
+    here = XetPath(f"xet://{full}", endpoint=xet.endpoint, user=xet.credential.user, token=xet.credential.token)
+    assert (here / "a?b.txt").read_bytes() == b"a?b.txt"
+    for lost in ("a*b.txt", "[x]*"):
+        with pytest.raises(FileNotFoundError):
+            (here / lost).unlink()
+        with pytest.raises(FileNotFoundError):
+            (here / lost).rename(here / "y")
+    (here / "data[1].csv").rename(here / "data[2].csv")
+    (here / "a?b.txt").unlink()
+    (here / "e[x]").rmdir()
+    (here / "x*").copy(here / "x?")
+    expected = FILES.keys() - {"data[1].csv", "a?b.txt", "e[x]/f"}
+    assert left(xet, full).keys() == expected | {"data[2].csv", "x?"}

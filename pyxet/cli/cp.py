@@ -8,7 +8,6 @@ from typing import IO
 
 import click
 
-from pyxet.choosing import chooser
 from pyxet.cli import candidates
 from pyxet.cli.command import command
 from pyxet.cli.session import CommandError, Session
@@ -17,6 +16,7 @@ from pyxet.cli.transfer_ends import End, Entry, joined
 from pyxet.cli.transfer_names import Source, sources
 from pyxet.cli.transfer_options import transfer_options
 from pyxet.cli.transfer_xet import XetEnd
+from pyxet.patterns import chooser
 
 
 @command(

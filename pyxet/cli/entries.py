@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import pyxet
 from pyxet import XetURL
 from pyxet.cli.paths import beginning, remote
-from pyxet.cli.transfer_ends import fixed_part, has_magic
+from pyxet.cli.transfer_ends import fixed_part
+from pyxet.patterns import has_magic
 
 if TYPE_CHECKING:
     from pyxet import XetFS

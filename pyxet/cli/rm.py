@@ -13,9 +13,10 @@ from pyxet.cli.formats import human_size
 from pyxet.cli.paths import remote, writable
 from pyxet.cli.session import CommandError, Session
 from pyxet.cli.transfer import commits_made, counted
-from pyxet.cli.transfer_ends import Entry, Known, has_magic
+from pyxet.cli.transfer_ends import Entry, Known
 from pyxet.cli.transfer_options import message as message_option
 from pyxet.cli.transfer_xet import XetEnd
+from pyxet.patterns import has_magic
 
 
 @command(

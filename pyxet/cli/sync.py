@@ -9,7 +9,6 @@ from typing import Literal
 
 import click
 
-from pyxet.choosing import chooser
 from pyxet.cli import candidates
 from pyxet.cli.command import command
 from pyxet.cli.session import CommandError, Session
@@ -17,6 +16,7 @@ from pyxet.cli.transfer import Item, Transfer
 from pyxet.cli.transfer_ends import End, Entry, joined
 from pyxet.cli.transfer_options import transfer_options
 from pyxet.cli.transfer_xet import XetEnd
+from pyxet.patterns import chooser
 
 # Files that are deleted at once.
 _PAGE = 500

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from pyxet.patterns import MAGIC
+
 if TYPE_CHECKING:
     from hashlib import _Hash
 
 Known: TypeAlias = Literal["file", "folder"]
-
-_MAGIC = re.compile(r"[*?[]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,14 +135,9 @@ def hasher(like: Entry, size: int) -> _Hash:
     return hashlib.sha1(b"blob %d\0" % size)
 
 
-def has_magic(path: str) -> bool:
-    """Whether a path could be a pattern."""
-    return _MAGIC.search(path) is not None
-
-
 def fixed_part(pattern: str) -> str:
     """The folder of a pattern that is no pattern itself."""
-    found = _MAGIC.search(pattern)
+    found = MAGIC.search(pattern)
     return pattern[: found.start() if found else None].rpartition("/")[0]
 
 

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pyxet.cli.session import CommandError
-from pyxet.cli.transfer_ends import End, Known, fixed_part, has_magic, joined
+from pyxet.cli.transfer_ends import End, Known, fixed_part, joined
+from pyxet.patterns import has_magic, unescaped
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,9 @@ async def sources(given: Sequence[End], target: End, *, recursive: bool) -> list
     found: list[Source] = []
     for end in given:
         kind = await end.kind_of(end.path)
+        real = unescaped(end.path) if kind is None else None
+        if real is not None and (kind := await end.kind_of(real)) is not None:
+            end.path = real
         if kind is None and has_magic(end.path):
             found += await _matching(end, target.path, recursive=recursive)
             continue

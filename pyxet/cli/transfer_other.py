@@ -15,8 +15,9 @@ from typing import Any, Final, TypeVar
 import click
 
 from pyxet.cli.session import CommandError
-from pyxet.cli.transfer_ends import Entry, Known, StreamEnd, has_magic
+from pyxet.cli.transfer_ends import Entry, Known, StreamEnd
 from pyxet.cli.transfer_threads import Threads
+from pyxet.patterns import has_magic
 
 T = TypeVar("T")
 

@@ -13,9 +13,9 @@ from fsspec import AbstractFileSystem
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
-from pyxet._async.fs.names import unescaped
 from pyxet.errors import ConfigError, PyxetWarning
 from pyxet.local_tree import IS_GIT, IS_LOOP
+from pyxet.patterns import unescaped
 from pyxet.types import IngestFailure
 
 # What file systems say of a file that changes when its content does. All that are there count.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import glob
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -264,6 +265,15 @@ def test_folders_patterns_and_lists(at: Tool) -> None:
         assert scan_parquet(source).select(pl.len()).collect().item() == count
     assert "k" not in scan_parquet(f"{at.url}/f", hive_partitioning=False).collect_schema()
     assert scan_parquet(f"{at.main}/f", filesystem=at.fs, batch_size=3).collect().height == 40
+
+
+def test_a_name_that_is_there_is_no_pattern(at: Tool) -> None:
+    for name, rows in (("data[1].parquet", 3), ("data1.parquet", 5)):
+        pyxet.to_parquet(FRAME[:rows], f"{at.main}/{name}", filesystem=at.fs)
+    for source, count in (
+        ("data[1].parquet", 3), (glob.escape("data[1].parquet"), 3), ("data1.parquet", 5), ("data[12].parquet", 5)
+    ):  # fmt: skip
+        assert scan_parquet(f"{at.url}/{source}").select(pl.len()).collect().item() == count
 
 
 def test_what_cannot_be_scanned(at: Tool) -> None:

@@ -21,11 +21,10 @@ from pyxet._async.changes.guards import NO_CONDITIONS, Conditions, Guard, IfMatc
 from pyxet._async.fs.base import at_home, is_url
 from pyxet._async.fs.guarding import Place
 from pyxet._async.fs.local_names import LocalExpansion, expand_local, folders_replaced
-from pyxet._async.fs.names import check_distinct, has_magic, target_names, warn_nothing_done
+from pyxet._async.fs.names import check_distinct, target_names, warn_nothing_done
 from pyxet._async.fs.opening import Opening
 from pyxet._async.runtime.tasks import run_all
 from pyxet._async.runtime.threads import in_thread
-from pyxet.choosing import chooser
 from pyxet.errors import (
     NotFoundError,
     NotSupportedError,
@@ -33,6 +32,7 @@ from pyxet.errors import (
     RevisionNotFoundError,
 )
 from pyxet.options import public
+from pyxet.patterns import chooser, has_magic
 from pyxet.protocol.hashing import Buffer
 from pyxet.urls import XetURL
 

@@ -13,9 +13,10 @@ from typing import Any
 from fsspec.implementations.local import LocalFileSystem, trailing_sep
 from fsspec.utils import glob_translate, isfilelike, stringify_path
 
-from pyxet._async.fs.names import Expansion, has_magic, unescaped
+from pyxet._async.fs.names import Expansion
 from pyxet.errors import PyxetWarning
 from pyxet.local_tree import LocalEntry, not_readable, special, walk
+from pyxet.patterns import has_magic, unescaped
 
 
 @dataclass(slots=True, kw_only=True)

@@ -15,11 +15,10 @@ from typing import Final
 from fsspec.utils import other_paths
 
 from pyxet.errors import PyxetWarning, XetURLError
+from pyxet.patterns import MAGIC, has_magic
 from pyxet.urls import XetURL
 
-_MAGIC: Final = re.compile(r"[*?[]")
 _UNFINISHED: Final = re.compile(r"[^/:]*\Z")
-_ESCAPED: Final = re.compile(r"\[([*?[])\]")
 
 
 @dataclass(slots=True)
@@ -50,24 +49,12 @@ class Expansion:
             raise next(iter(self.missing.values()))
 
 
-def has_magic(name: str) -> bool:
-    """Whether a name could be a pattern."""
-    return _MAGIC.search(name) is not None
-
-
 def before_magic(text: str) -> str:
     """A path or URL without its first part that has magic and all behind it; an endpoint in front of it stays."""
     rest = text.partition("://")[2] or text
     host = rest.partition("/")[0].rfind(":") + 1
-    found = _MAGIC.search(text, len(text) - len(rest) + host)
+    found = MAGIC.search(text, len(text) - len(rest) + host)
     return text if found is None else _UNFINISHED.sub("", text[: found.start()])
-
-
-def unescaped(pattern: str) -> str | None:
-    """The name that `glob.escape` made this pattern of; ``None`` if it is another pattern, or none."""
-    if not _ESCAPED.search(pattern) or has_magic(_ESCAPED.sub("", pattern)):
-        return None
-    return _ESCAPED.sub(r"\1", pattern)
 
 
 def could_exist(url: XetURL) -> bool:

@@ -17,10 +17,11 @@ from fsspec.utils import stringify_path
 from pyxet._async.changes.view import Found, Info, View
 from pyxet._async.fs.base import at_home
 from pyxet._async.fs.listing import Listing, Located, branch_info
-from pyxet._async.fs.names import Expansion, could_exist, has_magic, listed_below, unescaped
+from pyxet._async.fs.names import Expansion, could_exist, listed_below
 from pyxet._async.tree.catalog import MAX_ENTRIES
 from pyxet.errors import NotFoundError, XetURLError
 from pyxet.options import public
+from pyxet.patterns import has_magic, unescaped
 from pyxet.urls import XetURL
 
 

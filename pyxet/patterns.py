@@ -1,9 +1,26 @@
-"""Which files of a folder are transferred: ``include`` and ``exclude``."""
+"""Patterns: which names could be some, what `glob.escape` made of names, and which files patterns choose."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
+from typing import Final
+
+MAGIC: Final = re.compile(r"[*?[]")
+_ESCAPED: Final = re.compile(r"\[([*?[])\]")
+
+
+def has_magic(name: str) -> bool:
+    """Whether a name could be a pattern."""
+    return MAGIC.search(name) is not None
+
+
+def unescaped(pattern: str) -> str | None:
+    """The name that `glob.escape` made this pattern of; ``None`` if it is another pattern, or none."""
+    if not _ESCAPED.search(pattern) or has_magic(_ESCAPED.sub("", pattern)):
+        return None
+    return _ESCAPED.sub(r"\1", pattern)
 
 
 def chooser(include: Sequence[str] | str | None, exclude: Sequence[str] | str | None) -> Callable[[str], bool]:

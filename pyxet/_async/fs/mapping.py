@@ -1,0 +1,77 @@
+"""Files below a folder as a mapping: what ``fs.get_mapper`` gives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from fsspec.mapping import FSMap, maybe_convert
+
+
+class XetMap(FSMap):  # type: ignore[misc]  # fsspec is not typed
+    """fsspec's mapping, whose keys are names: none is a pattern, and no failure reads as a missing key.
+
+    Parameters
+    ----------
+    root:
+        The folder; keys are paths below it.
+    fs:
+        A blocking `XetFS`.
+    check, create, missing_exceptions:
+        As in `fsspec.mapping.FSMap`.
+    """
+
+    def __getitem__(self, key: str, default: Any = None) -> Any:
+        try:
+            return self.fs.cat_file(self._key_to_str(key))
+        except self.missing_exceptions as error:
+            if default is not None:
+                return default
+            raise KeyError(key) from error
+
+    def getitems(self, keys: Iterable[str], on_error: str = "raise") -> dict[str, Any]:
+        """The contents of many files together.
+
+        Parameters
+        ----------
+        on_error:
+            ``raise`` a `KeyError` where something is missing, ``omit`` the key, or ``return`` the `KeyError` in its place.
+        """
+        names = {key: self._key_to_str(key) for key in keys}
+        found = self.fs.cat(list(names.values()), on_error="return", assume_literal=True)
+        contents = {}
+        for key, name in names.items():
+            content = found[name]
+            if isinstance(content, self.missing_exceptions):
+                if on_error == "raise":
+                    raise KeyError(key) from content
+                content = KeyError(key)
+            elif isinstance(content, Exception) and on_error == "raise":
+                raise content
+            if on_error == "return" or not isinstance(content, Exception):
+                contents[key] = content
+        return contents
+
+    def setitems(self, values_dict: Mapping[str, Any]) -> None:
+        """Write many files in one commit."""
+        self.fs.pipe({self._key_to_str(key): maybe_convert(value) for key, value in values_dict.items()})
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self.fs.pipe_file(self._key_to_str(key), maybe_convert(value))
+
+    def delitems(self, keys: Iterable[str]) -> None:
+        """Delete many files in one commit. Raises `NotFoundError` where one is not there."""
+        self.fs.rm([self._key_to_str(key) for key in keys], assume_literal=True)
+
+    def __delitem__(self, key: str) -> None:
+        try:
+            self.fs.rm_file(self._key_to_str(key))
+        except self.missing_exceptions as error:
+            raise KeyError(key) from error
+
+    def clear(self) -> None:
+        """Delete all files in one commit."""
+        self.fs.rm(self.fs.find(self.root), assume_literal=True)
+
+    def __reduce__(self) -> Any:
+        return type(self), (self.root, self.fs, False, False, self.missing_exceptions)
