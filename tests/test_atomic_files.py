@@ -1,6 +1,6 @@
 """Outside of a transaction a file is one commit, at its close, and one whose block raises publishes nothing."""
 
-# ruff: noqa: PT012  # what has to raise, or to warn, is the end of a block
+# ruff: noqa: PT012, PT031  # what has to raise, or to warn, is the end of a block
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from _history import commits
 from _proxied import asynchronous
 
 import pyxet
+from pyxet.errors import PyxetWarning
 from pyxet.testing import LocalEndpoint
 
 pytestmark = pytest.mark.usefixtures("nothing_left_behind")
@@ -61,8 +62,9 @@ def test_commit_and_discard_by_hand(xet: pyxet.XetFS, main: str) -> None:
         elif name == "dropped":
             file.discard()
             file.commit()
-    del file
-    gc.collect()
+    with pytest.warns(PyxetWarning, match="forgotten' was written and never committed after its close"):
+        del file
+        gc.collect()
     assert xet.find(main) == [f"{main}/kept"]
 
 
@@ -80,7 +82,8 @@ async def test_asynchronous_files(shared_endpoint: LocalEndpoint, main: str) -> 
                 await file.write(BINARY)
                 raise Broken
             finally:
-                await file.close()
+                with pytest.warns(PyxetWarning, match="bad' is discarded, as it was closed while Broken"):
+                    await file.close()
         try:
             raise KeyError
         except KeyError:
@@ -167,7 +170,8 @@ def in_finally(xet: pyxet.XetFS, path: str, url: str, options: dict[str, str]) -
         file.write("half")
         raise Broken
     finally:
-        file.close()
+        with pytest.warns(PyxetWarning, match="file' is discarded, as it was closed while Broken"):
+            file.close()
 
 
 def in_a_handler(xet: pyxet.XetFS, path: str, url: str, options: dict[str, str]) -> None:

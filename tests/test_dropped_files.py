@@ -19,7 +19,7 @@ from _proxied import asynchronous
 from _settled import let_go
 
 import pyxet
-from pyxet.errors import TransactionError
+from pyxet.errors import PyxetWarning, TransactionError
 from pyxet.testing import LocalEndpoint
 
 pytestmark = pytest.mark.usefixtures("nothing_left_behind")
@@ -55,7 +55,7 @@ def test_a_dropped_handle_warns_and_publishes_nothing(
     network = request.getfixturevalue("quiet_network")
     if cycle:
         files.append(files)
-    with pytest.warns(ResourceWarning, match="nothing is published") as warned:
+    with pytest.warns(PyxetWarning, match="nothing of it is published") as warned:
         del files
         gc.collect()
     assert len(warned) == 1
@@ -68,7 +68,7 @@ async def test_a_dropped_asynchronous_handle(shared_endpoint: LocalEndpoint, mai
     async with asynchronous(shared_endpoint) as fs:
         file = await fs.open_async(f"{main}/a", "wb")
         await file.write(os.urandom(3 * MIB))
-        with pytest.warns(ResourceWarning, match="nothing is published"):
+        with pytest.warns(PyxetWarning, match="nothing of it is published"):
             del file
             gc.collect()
         await let_go()
@@ -102,6 +102,11 @@ import fsspec, pyxet
 
 # How long things take is nothing to complain of here.
 logging.getLogger("asyncio").setLevel(logging.ERROR)
+logged = []
+log = logging.getLogger("pyxet.writes")
+log.propagate = False
+log.addHandler(logging.Handler())
+log.handlers[0].emit = lambda record: logged.append(f"{record.levelname}: {record.getMessage()}")
 url, path, how = sys.argv[1:]
 fs = pyxet.XetFS()
 options = {"user": fs.get_username()}
@@ -175,8 +180,9 @@ for kind in kinds:
                 late = "ValueError"
             del file
         gc.collect()
-    print(json.dumps([kind, said, [f"{item.category.__name__}: {item.message}" for item in warned], late]))
+    print(json.dumps([kind, said, [f"{item.category.__name__}: {item.message}" for item in warned], late, logged]))
     said.clear()
+    logged.clear()
 """
 
 
@@ -193,12 +199,189 @@ def test_layers_of_what_is_thrown_away_end_quietly(
     assert (done.stderr, done.returncode) == ("", 0)
     found = [json.loads(line) for line in done.stdout.splitlines()]
     assert len(found) >= 25
-    for kind, said, warned, late in found:
+    lost = f"'{main}/a' was written and never closed: nothing of it is published"
+    for kind, said, warned, late, logged in found:
         assert said == [], kind
         if how.startswith("drop"):
-            assert warned == [f"ResourceWarning: unclosed file '{main}/a': nothing is published"], kind
+            assert (warned, logged) == ([f"PyxetWarning: {lost}"], [f"ERROR: {lost}"]), kind
         else:
             assert late == "ValueError", kind
         if how in ("transaction", "block_beneath"):
-            assert warned == [], kind
+            assert (warned, logged) == ([], []), kind
     assert not xet.exists(f"{main}/a")
+
+
+# -- who is told -------------------------------------------------------------------------------------------------------
+
+SCRIPTS = {
+    "global": """
+        kept = fs.open(path, "w")
+        kept.write("half")
+    """,
+    "cycle": """
+        file = fs.open(path, "wb")
+        file.cycle = [file]
+        del file
+    """,
+    "without commit": """
+        file = fs.open(path, "wb", autocommit=False)
+        file.close()
+    """,
+    "thread": """
+        import threading
+        def work():
+            fs.open(path, "w").write("half")
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+    """,
+    "thread that goes on": """
+        import threading
+        started = threading.Event()
+        def work():
+            file = fs.open(path, "w")
+            started.set()
+            threading.Event().wait()
+        threading.Thread(target=work, daemon=True).start()
+        started.wait()
+    """,
+    "pool": """
+        from concurrent.futures import ThreadPoolExecutor
+        ThreadPoolExecutor(1).submit(lambda: fs.open(path, "w").write("half")).result()
+    """,
+    "process": """
+        import multiprocessing
+        def work():
+            globals()["kept"] = fs.open(path, "w")
+        process = multiprocessing.get_context("fork").Process(target=work)
+        process.start()
+        process.join()
+    """,
+    "asynchronous": """
+        import asyncio
+        async def work():
+            async with pyxet.AsyncXetFileSystem(asynchronous=True) as afs:
+                file = await afs.open_async(path, "wb")
+                await file.write(b"half")
+        asyncio.run(work())
+    """,
+    "pandas": """
+        import pandas as pd
+        pd.DataFrame({"a": [1]}).to_csv(fs.open(path, "w"))
+    """,
+    "output replaced": """
+        # As notebooks do it.
+        import io, sys
+        class Cell(io.StringIO):
+            def write(self, text):
+                return sys.__stderr__.write(text)
+        sys.stderr = Cell()
+        fs.open(path, "w").write("half")
+    """,
+    "exit": """
+        import sys
+        kept = fs.open(path, "w")
+        sys.exit(0)
+    """,
+    "error": """
+        kept = fs.open(path, "w")
+        raise SystemExit(0) from KeyError()
+    """,
+    "log": """
+        import logging, sys
+        logging.basicConfig(stream=sys.stderr)
+        kept = fs.open(path, "w")
+    """,
+}
+
+
+def run(script: str, path: str, endpoint: LocalEndpoint, home: Path) -> str:
+    lines = script.splitlines()
+    whole = "import sys, pyxet\nfs, path = pyxet.XetFS(), sys.argv[1]\n" + "\n".join(line[8:] for line in lines)
+    done = subprocess.run(
+        [sys.executable, "-c", whole, path],
+        capture_output=True, text=True, check=False,
+        env={"PATH": os.environ["PATH"], "HOME": str(home), "XET_ENDPOINT": endpoint.url,
+             "XET_USER_NAME": endpoint.user, "XET_USER_TOKEN": endpoint.token},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stderr
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_everybody_is_told(
+    shared_endpoint: LocalEndpoint, xet: pyxet.XetFS, main: str, tmp_path: Path, name: str
+) -> None:
+    said = run(SCRIPTS[name], f"{main}/a", shared_endpoint, tmp_path)
+    how = "committed after its close" if name == "without commit" else "closed"
+    lost = f"'{main}/a' was written and never {how}: nothing of it is published"
+    lines = [line for line in said.splitlines() if lost in line]
+    assert len(lines) == 2, said
+    assert any("PyxetWarning" in line for line in lines), said
+    assert any(line in (lost, f"ERROR:pyxet.writes:{lost}") for line in lines), said
+    assert "Traceback" not in said
+    assert "Exception ignored" not in said
+    assert xet.find(main) == []
+
+
+ENDED = {
+    "closed": """
+        file = fs.open(path, "w")
+        file.close()
+    """,
+    "closed at exit": """
+        import atexit
+        file = fs.open(path, "w")
+        atexit.register(file.close)
+    """,
+    "closed by the parent of a fork": """
+        import os
+        file = fs.open(path, "w")
+        child = os.fork()
+        if child:
+            os.waitpid(child, 0)
+            file.close()
+    """,
+    "in a transaction": """
+        with fs.transaction:
+            file = fs.open(path, "w")
+    """,
+}
+
+
+@pytest.mark.parametrize("name", ENDED)
+def test_nobody_is_told_of_what_is_published(
+    shared_endpoint: LocalEndpoint, xet: pyxet.XetFS, main: str, tmp_path: Path, name: str
+) -> None:
+    assert run(ENDED[name], f"{main}/a", shared_endpoint, tmp_path) == ""
+    assert xet.find(main) == [f"{main}/a"]
+
+
+TRANSACTIONS = {
+    "at exit": """
+        fs.start_transaction("x")
+        file = fs.open(path, "w")
+        fs.pipe_file(path + "b", b"x")
+    """,
+    "of a thread": """
+        import gc, threading
+        def work():
+            fs.start_transaction("x")
+            fs.pipe_file(path, b"x")
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+        gc.collect()
+    """,
+}
+
+
+@pytest.mark.parametrize("name", TRANSACTIONS)
+def test_transactions_that_nobody_ends(
+    shared_endpoint: LocalEndpoint, xet: pyxet.XetFS, main: str, tmp_path: Path, name: str
+) -> None:
+    said = run(TRANSACTIONS[name], f"{main}/a", shared_endpoint, tmp_path)
+    assert said.count("was never ended: nothing that was written in it is published") == 2, said
+    assert "PyxetWarning" in said
+    assert "Exception ignored" not in said
+    assert xet.find(main) == []

@@ -22,7 +22,7 @@ from _threads import on_thread
 
 import pyxet
 from pyxet._async.runtime.budget import WRITE_MEMORY
-from pyxet.errors import TransactionError
+from pyxet.errors import PyxetWarning, TransactionError
 from pyxet.testing import LocalEndpoint
 
 pytestmark = pytest.mark.usefixtures("nothing_left_behind")
@@ -185,7 +185,7 @@ def test_an_abandoned_one_is_let_go(xet: pyxet.XetFS, main: str) -> None:
         file.write(os.urandom(3 * MIB))
         assert WRITE_MEMORY.in_use > 0
 
-    with pytest.warns(ResourceWarning, match=r"never ended|unclosed file"):
+    with pytest.warns(PyxetWarning, match="never ended"):
         on_thread(begin)
         gc.collect()
     check_budgets()

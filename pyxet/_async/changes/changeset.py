@@ -515,6 +515,7 @@ class PendingWriter:
         self._small = bytearray()
         self._content: ContentWriter | None = None
         self._stored: UploadedContent | None = None
+        self.path = f"{changes.path}/{path}"
         self.size = 0
 
     async def write(self, data: Buffer) -> None:

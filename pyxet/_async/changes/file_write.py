@@ -12,7 +12,7 @@ from pyxet._async.changes.changeset import PendingWriter
 from pyxet._async.changes.edits import Edits
 from pyxet._async.changes.guards import Watch
 from pyxet._async.runtime.bridge import on_loop
-from pyxet.errors import AlreadyExistsError, EditConflictError
+from pyxet.errors import AlreadyExistsError, EditConflictError, IntegrityError
 from pyxet.protocol.hashing import Buffer
 
 if TYPE_CHECKING:
@@ -127,6 +127,8 @@ class Writing:
         # One piece after the other, and the end after all of them, whoever writes them.
         self._turn = asyncio.Lock()
         self.done = False
+        self._incomplete = False
+        self._reported = False
 
     @property
     def size(self) -> int:
@@ -138,11 +140,22 @@ class Writing:
         """Whether this process is a fork of the one that opened the file, to which the file belongs."""
         return self._pid != os.getpid()
 
+    def note_loss(self) -> bool:
+        """Whether the content is lost if nothing more happens, and nobody was told before. That of a transaction is its own."""
+        lost = not (self.done or self.is_inherited or self._reported or self.transaction is not None)
+        self._reported = self._reported or lost
+        return lost
+
     async def write(self, data: Buffer) -> None:
         """Take a piece. `TransactionError` if the transaction has ended, `ValueError` if the file has."""
         if self.transaction is not None:
             self.transaction.check()
-        await self._at_home(self._write, data)
+        try:
+            await self._at_home(self._write, data)
+        except BaseException:
+            # Perhaps a part of it is there, and nobody knows which. Whoever goes on all the same would publish a hole.
+            self._incomplete = True
+            raise
 
     async def _write(self, data: Buffer) -> None:
         async with self._turn:
@@ -151,9 +164,19 @@ class Writing:
             await self._writer.write(data)
 
     async def publish(self) -> None:
-        """The content is complete: add it to the transaction, or make the commit of this file alone."""
+        """The content is complete: add it to the transaction, or make the commit of this file alone.
+
+        Raises
+        ------
+        IntegrityError
+            A write failed or was cancelled, so that nobody knows what of it is there.
+        """
         if self.done:
             return
+        if self._incomplete:
+            raise IntegrityError(
+                f"{self._writer.path!r} is not published: an earlier write to it failed; write it again"
+            )
         if self.transaction is not None:
             self.transaction.check()
         await self._at_home(self._publish)

@@ -13,7 +13,6 @@ import os
 import sys
 import threading
 import uuid
-import warnings
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -26,6 +25,7 @@ from pyxet._async.changes.edits import Edits
 from pyxet._async.changes.file_write import Writing, start_on
 from pyxet._async.changes.guards import check_parent_commit
 from pyxet._async.changes.layers import Closable, Wrappers, close_layers
+from pyxet._async.changes.losses import report, watch
 from pyxet._async.runtime.bridge import blocking_call, on_loop
 from pyxet.config import Credential
 from pyxet.errors import TransactionError
@@ -155,6 +155,7 @@ class Transaction:
         self._bound: AsyncXetFileSystem | None = None
         self._insiders: dict[tuple[type, str], Any] = {}
         self._files: dict[Writing, tuple[Closable, Held]] = {}
+        self._reported = False
         self.id = uuid.uuid4().hex
 
     @public()
@@ -167,10 +168,18 @@ class Transaction:
 
     def __del__(self) -> None:
         if getattr(self, "_state", "") == "active" and not self.is_inherited:
-            self._state = "ended"
-            if self._edits is not None and self._loop is not None:
-                start_on(self._loop, self._edits.discard)
-            warnings.warn(f"{self!r} was never ended: nothing is published", ResourceWarning, source=self, stacklevel=2)
+            try:
+                self.report_lost()
+            finally:
+                self._state = "ended"
+                if self._edits is not None and self._loop is not None:
+                    start_on(self._loop, self._edits.discard)
+
+    def report_lost(self) -> None:
+        """Say that what was written in it is lost, if it is: nobody ended it."""
+        if self.active and not self._reported:
+            self._reported = True
+            report(f"{self!r} was never ended: nothing that was written in it is published", self)
 
     # -- what it is ----------------------------------------------------------------------------------------------------
 
@@ -350,6 +359,7 @@ class Transaction:
         self._loop = loop
         self._state = "active"
         _by_id[self.id] = self
+        watch(self)
         _open_here.set((*(found.id for found in _here() if found.active), self.id))
         _begun.transactions = [*(found for found in _begun.transactions if found.active), self]
 

@@ -2,26 +2,26 @@
 
 A file uploads while it is written, and is published by its ``close`` (outside a transaction) or with the transaction's
 commit; one whose block raises is discarded, also where only ``close`` is reached, as under text and compression wrappers:
-`sys.exception` tells. What the layers above a discarded file still write is taken and forgotten, and they are closed:
+see `pyxet._async.files.ending`. What the layers above a discarded file still write is taken and forgotten, and they are closed:
 their own end, whenever they are collected, is quiet.
 """
 
 from __future__ import annotations
 
 import io
-import sys
+import logging
 import threading
-import warnings
-from types import FrameType, TracebackType
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from fsspec.asyn import AbstractAsyncStreamedFile
-from fsspec.core import OpenFile
 from fsspec.spec import AbstractBufferedFile
 
 from pyxet._async.changes.buffers import as_bytes
 from pyxet._async.changes.file_write import Writing
 from pyxet._async.changes.layers import close_layers
+from pyxet._async.changes.losses import report, watch
+from pyxet._async.files.ending import Opening
 from pyxet._async.runtime.bridge import blocking_call
 from pyxet.errors import TransactionError
 
@@ -70,10 +70,11 @@ class XetWriteFile(AbstractBufferedFile):  # type: ignore[misc]  # fsspec is not
         self._waiting = bytearray()
         # Threads may share a file as they may share one of Python's own: each write is whole, and the end comes after it.
         self._lock = threading.RLock()
-        self._error_at_open = sys.exception()
+        self._opening = Opening()
         # Discarded, and there may be layers above that write all the same when they end.
         self._ends_quietly = False
         self.closed = False
+        watch(self)
 
     def join_transaction(self, outermost: Any) -> None:
         """Let the transaction, if there is one, hold the file by its outermost wrapper."""
@@ -82,7 +83,7 @@ class XetWriteFile(AbstractBufferedFile):  # type: ignore[misc]  # fsspec is not
 
     def expect(self, error: BaseException | None) -> None:
         """Take an exception that is being handled for none of this file's: ``close`` publishes all the same."""
-        self._error_at_open = error
+        self._opening.expect(error)
 
     def write(self, data: Any) -> int:
         """Take bytes; the content goes up while it is written.
@@ -120,7 +121,11 @@ class XetWriteFile(AbstractBufferedFile):  # type: ignore[misc]  # fsspec is not
             raise ValueError("I/O operation on closed file")
 
     def close(self) -> None:
-        """Complete the file: published now, or with its transaction; discarded if an exception is on its way out."""
+        """Complete the file: published now, or with its transaction; discarded if its block raised.
+
+        Outside of a ``with`` statement, any exception that is being handled and was not when the file was opened counts
+        as that, with a `PyxetWarning`; ends of iterations and of queues do not.
+        """
         if self.closed:
             return
         if self._ends_quietly:
@@ -128,9 +133,11 @@ class XetWriteFile(AbstractBufferedFile):  # type: ignore[misc]  # fsspec is not
             self.closed = True
             self.settle()
             return
-        error = sys.exception()
-        if error is not None and (error is not self._error_at_open or _raised_in_block(self)):
+        published, error = self._opening.judge()
+        if not published:
             self.discard()
+            if error is not None:
+                _report_discarded(self.path, error)
             return
         try:
             self._check_process()
@@ -182,7 +189,7 @@ class XetWriteFile(AbstractBufferedFile):  # type: ignore[misc]  # fsspec is not
         self._ends_quietly = False
 
     def _forget(self) -> None:
-        self._error_at_open = None
+        self._opening.forget()
         self._waiting.clear()
 
     def _check_process(self) -> None:
@@ -209,17 +216,23 @@ class XetWriteFile(AbstractBufferedFile):  # type: ignore[misc]  # fsspec is not
             return
         self._ends_quietly = True
         try:
-            if not self._writing.is_inherited:
-                warnings.warn(
-                    f"unclosed file {self.path!r}: nothing is published", ResourceWarning, source=source, stacklevel=2
-                )
+            self.report_lost(source)
         finally:
             self._forget()
             self._writing.abandon()
 
+    def report_lost(self, source: object = None) -> None:
+        """Say that the content is lost, if it is: nobody closed the file, or committed it after that."""
+        if self._writing.note_loss():
+            how = "closed" if not self.closed else "committed after its close"
+            report(f"{self.path!r} was written and never {how}: nothing of it is published", source)
+
     def __del__(self) -> None:
         try:
-            self._dealloc_warn(self)
+            if not self.closed:
+                self._dealloc_warn(self)
+            elif not self.autocommit:
+                self.report_lost(self)
         finally:
             if not self.closed or not self.autocommit:
                 # Closed, and neither committed nor discarded since; or collected before what wraps it.
@@ -237,19 +250,13 @@ class XetWriteFile(AbstractBufferedFile):  # type: ignore[misc]  # fsspec is not
             blocking_call(self._loop, self._writing.write, data)
 
 
-def _raised_in_block(file: XetWriteFile) -> bool:
-    """Whether an `OpenFile` of fsspec closes the file since its block raised, which `OpenFile.__exit__` keeps to itself.
-
-    In an ``except`` clause the block may raise again what was being handled when the file was opened.
-    """
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
-        if frame.f_code is OpenFile.__exit__.__code__:
-            local = frame.f_locals
-            if any(opened is file for opened in local["self"].fobjects):
-                return any(argument is not None for argument in local.get("args", ()))
-        frame = frame.f_back
-    return False
+def _report_discarded(path: str, error: BaseException) -> None:
+    kind = type(error).__name__
+    report(
+        f"{path!r} is discarded, as it was closed while {kind} was being handled: its content may be incomplete. To "
+        "publish it, write it in a `with` block, or close it after the except clause",
+        level=logging.WARNING,
+    )
 
 
 class AsyncXetWriteFile(AbstractAsyncStreamedFile):  # type: ignore[misc]  # fsspec is not typed
@@ -262,8 +269,9 @@ class AsyncXetWriteFile(AbstractAsyncStreamedFile):  # type: ignore[misc]  # fss
         self.autocommit = True
         self.loc = writing.size
         self._writing = writing
-        self._error_at_open = sys.exception()
+        self._opening = Opening()
         self.closed = False
+        watch(self)
 
     async def write(self, data: Any) -> int:
         """Take bytes; waits while earlier ones are on their way."""
@@ -278,12 +286,14 @@ class AsyncXetWriteFile(AbstractAsyncStreamedFile):  # type: ignore[misc]  # fss
         """Nothing: what is written becomes visible when the file is published."""
 
     async def close(self) -> None:
-        """Complete the file: published now, or with its transaction; discarded if an exception is on its way out."""
+        """Complete the file: published now, or with its transaction; discarded as by `XetWriteFile.close`."""
         if self.closed:
             return
-        error = sys.exception()
-        if error is not None and error is not self._error_at_open:
+        published, error = self._opening.judge()
+        if not published:
             await self.discard()
+            if error is not None:
+                _report_discarded(self.path, error)
             return
         try:
             await self._writing.publish()
@@ -305,14 +315,19 @@ class AsyncXetWriteFile(AbstractAsyncStreamedFile):  # type: ignore[misc]  # fss
     def drop(self) -> None:
         """Be closed, whatever becomes of the content."""
         self.closed = True
-        self._error_at_open = None
+        self._opening.forget()
 
     def settle(self) -> None:
         """Nothing: there are no layers above."""
 
     def expect(self, error: BaseException | None) -> None:
         """Take an exception that is being handled for none of this file's: ``close`` publishes all the same."""
-        self._error_at_open = error
+        self._opening.expect(error)
+
+    def report_lost(self, source: object = None) -> None:
+        """Say that the content is lost, if it is: nobody closed the file."""
+        if not self.closed and self._writing.note_loss():
+            report(f"{self.path!r} was written and never closed: nothing of it is published", source)
 
     def __enter__(self) -> NoReturn:
         raise TypeError("an asynchronous file: use `async with`")
@@ -327,9 +342,7 @@ class AsyncXetWriteFile(AbstractAsyncStreamedFile):  # type: ignore[misc]  # fss
     def __del__(self) -> None:
         if not self.closed:
             try:
-                warnings.warn(
-                    f"unclosed file {self.path!r}: nothing is published", ResourceWarning, source=self, stacklevel=2
-                )
+                self.report_lost(self)
             finally:
                 self.abandon()
 

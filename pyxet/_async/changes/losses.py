@@ -1,0 +1,83 @@
+"""What is lost because nobody ended it: files and transactions that are dropped, or open when the interpreter exits.
+
+The only one who could be told by an exception is gone, so it is said where people look: a `PyxetWarning`, which Python
+shows by default, and a line in the log. Nothing here waits or makes requests, as it may run while objects are collected.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import sys
+import tracemalloc
+import warnings
+from types import FrameType
+from typing import Final, Protocol
+from weakref import WeakSet
+
+from pyxet.errors import PyxetWarning
+
+_log: Final = logging.getLogger("pyxet.writes")
+# Frames of these are no place that a user knows.
+_INSIDE: Final = frozenset({"pyxet", "fsspec", "contextlib"})
+
+
+class Unended(Protocol):
+    """What is lost unless somebody ends it."""
+
+    def report_lost(self) -> None:
+        """Say so if it is not ended, once; nothing else may happen to it."""
+
+
+def report(message: str, source: object = None, *, level: int = logging.ERROR) -> None:
+    """Warn and log that something is not published; ``source`` is what it is about."""
+    _log.log(level, message)
+    if not tracemalloc.is_tracing():
+        # Python would only say how to find out where it was made.
+        source = None
+    warnings.warn(message, PyxetWarning, stacklevel=_depth_of_user(), source=source)
+
+
+def watch(unended: Unended) -> None:
+    """Have something report itself at the exit of the interpreter, if it still lives and has not ended by then."""
+    _watched.add(unended)
+    if _at_exit_in.get("pid") != os.getpid():
+        _at_exit_in["pid"] = os.getpid()
+        _report_at_exit_of_worker()
+
+
+def user_frame() -> FrameType | None:
+    """The innermost frame of the running thread that is neither ours nor fsspec's."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _INSIDE:
+        frame = frame.f_back
+    return frame
+
+
+def _depth_of_user() -> int:
+    """The stack level of `user_frame`, as seen by the caller."""
+    found = user_frame()
+    frame, depth = sys._getframe(1), 1
+    while found is not None and frame is not found and frame.f_back is not None:
+        frame, depth = frame.f_back, depth + 1
+    return depth
+
+
+_watched: WeakSet[Unended] = WeakSet()
+_at_exit_in: Final = {"pid": os.getpid()}
+
+
+@atexit.register
+def _report_all() -> None:
+    for unended in list(_watched):
+        unended.report_lost()
+
+
+def _report_at_exit_of_worker() -> None:
+    """Processes of `multiprocessing` do not run what `atexit` knows."""
+    processes = sys.modules.get("multiprocessing.process")
+    if processes is not None and processes.parent_process() is not None:
+        from multiprocessing.util import Finalize
+
+        Finalize(None, _report_all, exitpriority=0)

@@ -1,0 +1,154 @@
+"""What ``close`` of a file that is written means: the end of the content, or that its block failed.
+
+A block that raises publishes nothing, also where only ``close`` is reached, as under text and compression, pandas,
+pyarrow and `contextlib.closing`. In this order:
+
+1. If a ``with`` statement is ending on the way to us, what it was told counts: ``__exit__(None, None, None)`` publishes,
+   also inside of an ``except`` clause, and an exception discards.
+2. An exception that is being handled, and was when the file was opened, is nothing to the file: it publishes.
+3. The end of an iteration or of a queue is an end like any other: it publishes.
+4. Any other exception discards. Here an ``except`` clause cannot be told from a ``finally`` on the way out, so this is
+   the one case that is worth a warning.
+"""
+
+from __future__ import annotations
+
+import dis
+import inspect
+import sys
+from collections.abc import Iterator
+from types import FrameType
+from typing import Any, Final
+
+_EXITS: Final = frozenset({"__exit__", "__aexit__"})
+# By name, so that nothing is imported to know them; what their modules are called inside does not matter.
+_ENDS: Final = frozenset({
+    ("queue", "Empty"), ("_queue", "Empty"), ("queue", "ShutDown"), ("_queue", "ShutDown"),
+    ("asyncio", "QueueEmpty"), ("asyncio", "QueueShutDown"),
+    ("anyio", "EndOfStream"), ("trio", "EndOfChannel"),
+})  # fmt: skip
+_MISSING: Final = object()
+
+
+class Opening:
+    """What was going on when a file was opened."""
+
+    def __init__(self) -> None:
+        self._error = sys.exception()
+        self._exits = sum(1 for frame in _stack() if _told(frame) is not None)
+
+    def expect(self, error: BaseException | None) -> None:
+        """Take an exception that is being handled for none of the file's."""
+        self._error, self._exits = error, sys.maxsize
+
+    def forget(self) -> None:
+        """Hold no exception, and what its traceback holds, any longer."""
+        self._error = None
+
+    def judge(self) -> tuple[bool, BaseException | None]:
+        """Whether a file that is closed now is published; and the exception that discards it, if that deserves a warning."""
+        told = self._told_by_block()
+        if told is not None:
+            return not told, None
+        error = self._failure()
+        return error is None, error
+
+    def _told_by_block(self) -> bool | None:
+        """Whether the block that is ending around us raised; ``None`` if none is, or an exception came after its end."""
+        error = sys.exception()
+        handler = _handler(error)
+        frames = list(_stack())
+        exits = [frame for frame in frames if _told(frame) is not None]
+        if len(exits) > self._exits:
+            for frame in frames:
+                told = _told(frame)
+                if told is not None and frame is not handler:
+                    return told
+                if frame is handler:
+                    # A generator of `contextlib`: the block's exception is thrown into it.
+                    back = frame.f_back
+                    if back is None or not (_told(back) and any(given is error for given in _arguments(back))):
+                        break
+        return _told_by_statement(frames, error) if error is not None and self._exits < sys.maxsize else None
+
+    def _failure(self) -> BaseException | None:
+        """The exception that is being handled, if it is one that a block of ours may have raised."""
+        error = sys.exception()
+        frames = list(_stack())
+        while error is not None and not self._was_there(error):
+            if not ends_iteration(error):
+                return error
+            # In an ``except`` clause, perhaps, whose queue is emptied: then that one's exception counts.
+            error = error.__context__ if _handler(error.__context__) in frames else None
+        return None
+
+    def _was_there(self, error: BaseException) -> bool:
+        seen: set[int] = set()
+        known = self._error
+        while known is not None and id(known) not in seen:
+            if known is error:
+                return True
+            seen.add(id(known))
+            known = known.__context__
+        return False
+
+
+def ends_iteration(error: BaseException) -> bool:
+    """Whether an exception only says that there are no more items."""
+    if isinstance(error, BaseExceptionGroup):
+        return all(ends_iteration(inner) for inner in error.exceptions)
+    if isinstance(error, StopIteration | StopAsyncIteration):
+        return True
+    return any((kind.__module__.partition(".")[0], kind.__name__) in _ENDS for kind in type(error).__mro__)
+
+
+def _stack() -> Iterator[FrameType]:
+    """The frames of the running thread outside of this module, innermost first."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        if frame.f_globals.get("__name__") != __name__:
+            yield frame
+        frame = frame.f_back
+
+
+def _handler(error: BaseException | None) -> FrameType | None:
+    """The frame that handles an exception: the last one that it came to."""
+    return error.__traceback__.tb_frame if error is not None and error.__traceback__ is not None else None
+
+
+def _arguments(frame: FrameType) -> tuple[Any, ...]:
+    """What a method was called with after ``self``, or stands in its place by now."""
+    code = frame.f_code
+    local = frame.f_locals
+    found = [local.get(name, _MISSING) for name in code.co_varnames[1 : code.co_argcount]]
+    if code.co_flags & inspect.CO_VARARGS:
+        found += local.get(code.co_varnames[code.co_argcount + code.co_kwonlyargcount], ())
+    return tuple(found)
+
+
+def _told(frame: FrameType) -> bool | None:
+    """Whether the ``__exit__`` that a frame runs was told of an exception; ``None`` if it runs none."""
+    if frame.f_code.co_name not in _EXITS:
+        return None
+    arguments = _arguments(frame)
+    if len(arguments) != 3 or _MISSING in arguments:
+        return None
+    return any(argument is not None for argument in arguments)
+
+
+def _told_by_statement(frames: list[FrameType], error: BaseException) -> bool | None:
+    """Like `_told`, for an ``__exit__`` that is not written in Python: the statement that calls it tells.
+
+    Only the frame that called us may have called that one, with nothing but C code between.
+    """
+    outside = next((frame for frame in frames if not frame.f_globals.get("__name__", "").startswith("pyxet.")), None)
+    if outside is None:
+        return None
+    before = [item for item in dis.get_instructions(outside.f_code) if item.offset <= outside.f_lasti]
+    if before[-1:] and before[-1].opname == "WITH_EXCEPT_START":
+        return True
+    if not before or not before[-1].opname.startswith("CALL"):
+        return None
+    arguments = [item for item in before[:-1] if item.opname not in ("PRECALL", "CACHE", "EXTENDED_ARG", "NOP")][-3:]
+    nothing = all(item.opname.startswith("LOAD_CONST") and item.argval is None for item in arguments)
+    return False if nothing and len(arguments) == 3 else None
