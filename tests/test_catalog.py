@@ -12,20 +12,37 @@ LOOK = r"POST /api/.*/paths-info/"
 NEVER = 1000.0
 
 
-def test_what_is_not_there_is_asked_for_once(shared_endpoint: LocalEndpoint, main: str) -> None:
+def test_what_is_not_there_is_asked_for_once_in_a_call(shared_endpoint: LocalEndpoint, main: str) -> None:
     with proxied(shared_endpoint, listings_expiry_time=NEVER) as (proxy, fs):
         fs.pipe_file(f"{main}/folder/here", b"x")
-        for _ in range(3):
+        proxy.seen.clear()
+        for count in range(1, 4):
             assert not fs.exists(f"{main}/folder/gone")
-            assert not fs.isfile(f"{main}/gone")
-        assert proxy.count(LOOK) == 2 + 1
+            assert not fs.isfile(f"{main}/gone/deeper/file")
+            assert proxy.count(LOOK) == 2 * count
+        proxy.seen.clear()
+        for _ in range(3):
+            assert fs.isdir(f"{main}/folder")
+            assert fs.isfile(f"{main}/folder/here")
+        assert proxy.count(LOOK) == 2
+
+
+def test_what_is_not_in_a_commit_is_asked_for_once(shared_endpoint: LocalEndpoint, repo: str, main: str) -> None:
+    with proxied(shared_endpoint, listings_expiry_time=NEVER) as (proxy, fs):
+        fs.pipe_file(f"{main}/folder/here", b"x")
+        commit = f"{repo}/{fs.info(main)['commit']}"
+        proxy.seen.clear()
+        for _ in range(3):
+            assert not fs.exists(f"{commit}/folder/gone")
+            assert not fs.isfile(f"{commit}/gone")
+        assert proxy.count(LOOK) == 2
         # Nothing can be in a folder that is not there; what is in one that is there has to be asked for.
-        assert not fs.exists(f"{main}/gone/deeper/file")
-        assert proxy.count(LOOK) == 3
-        assert fs.isdir(f"{main}/folder")
-        assert fs.isfile(f"{main}/folder/here")
-        assert not fs.exists(f"{main}/folder/gone/file")
-        assert proxy.count(LOOK) == 3 + 2
+        assert not fs.exists(f"{commit}/gone/deeper/file")
+        assert proxy.count(LOOK) == 2
+        assert fs.isdir(f"{commit}/folder")
+        assert fs.isfile(f"{commit}/folder/here")
+        assert not fs.exists(f"{commit}/folder/gone/file")
+        assert len(proxy.seen) == proxy.count(LOOK) == 2 + 2
 
 
 def test_our_own_commit_is_another_one(shared_endpoint: LocalEndpoint, main: str) -> None:

@@ -14,7 +14,7 @@ from _proxied import proxied
 
 import pyxet
 from pyxet import NotFoundError, ServerError
-from pyxet._async.tree import catalog, revisions
+from pyxet._async.tree import moments, revisions
 from pyxet.testing import LocalEndpoint
 
 CONTENT = [random.Random(seed).randbytes(300_000) for seed in range(3)]
@@ -33,7 +33,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     found = Clock()
-    for module in (revisions, catalog):
+    for module in (revisions, moments):
         monkeypatch.setattr(module, "time", found)
     return found
 

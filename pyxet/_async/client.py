@@ -38,7 +38,7 @@ class Client:
             self.endpoint, self.credential, limits=self.limits, retry=self.retry, timeouts=timeouts
         )
         self.hub = Hub(self.transport)
-        self.revisions = Revisions(self.hub)
+        self.revisions = Revisions(self.hub, self._others)
         self.catalog = Catalog(self.hub, self.revisions)
         self._user = self.credential.user
         self._entered: WeakKeyDictionary[asyncio.AbstractEventLoop, int] = WeakKeyDictionary()
@@ -50,6 +50,12 @@ class Client:
         """The CAS as a repository's tokens open it."""
         found = self._cas.get(repo)
         return found if found is not None else self._cas.setdefault(repo, Cas(self.transport, self.hub, repo))
+
+    def _others(self) -> list[Revisions]:
+        """What clients with other credentials or settings know of the same endpoint."""
+        with _lock:
+            clients = list(_clients.values())
+        return [client.revisions for client in clients if client.endpoint == self.endpoint and client is not self]
 
     async def user(self) -> str:
         """The name of the credential's user."""

@@ -112,7 +112,7 @@ class Edits:
             commit = await committer.commit()
         except BaseException as error:
             # Whether it was made is not sure, so what the branch is at is not known any more.
-            revisions.forget(changes.repo)
+            revisions.note_change(changes.repo)
             if not self.made or not isinstance(error, Exception):
                 raise
             raise PartialCommitError(

@@ -74,6 +74,10 @@ class View:
         self.changes = changes
         self._catalog = catalog
 
+    def at(self, commit: str) -> View:
+        """The same with another commit beneath."""
+        return View(self._catalog, self.repo, commit, self.changes, revision=self._revision)
+
     async def lookup(self, path: str) -> Found | None:
         """What is at a path, if anything."""
         return (await self.lookup_all([path])).get(path)

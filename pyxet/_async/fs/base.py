@@ -31,6 +31,7 @@ from pyxet._async.changes.view import View
 from pyxet._async.client import Client, Settings, shared_client
 from pyxet._async.fs.names import before_magic
 from pyxet._async.runtime.bridge import blocking_call, get_loop
+from pyxet._async.tree import moments
 from pyxet.config import Credential, Limits, RetryPolicy, Timeouts
 from pyxet.errors import ConfigError, NotSupportedError, TransactionError, XetURLError
 from pyxet.options import public, refuse
@@ -50,14 +51,18 @@ _PREFIXES: Final = (f"{SCHEME}://", f"fsspec+{SCHEME}://")
 def at_home(
     method: Callable[Concatenate[B, P], Coroutine[Any, Any, T]],
 ) -> Callable[Concatenate[B, P], Coroutine[Any, Any, T]]:
-    """Carry a call that takes part in a transaction to the loop where the transaction's state lives."""
+    """Carry a call that takes part in a transaction to the loop where the transaction's state lives.
+
+    What the call says is not there has been asked for since it began here.
+    """
 
     @wraps(method)
     async def call(self: B, /, *args: P.args, **kwargs: P.kwargs) -> T:
         transaction = self.open_transaction()
-        if transaction is None:
-            return await method(self, *args, **kwargs)
-        return await transaction.at_home(method, self, *args, **kwargs)
+        with moments.call():
+            if transaction is None:
+                return await method(self, *args, **kwargs)
+            return await transaction.at_home(method, self, *args, **kwargs)
 
     return call
 
@@ -360,6 +365,24 @@ class FileSystemBase(AsyncFileSystem, metaclass=_ConfiguredFromOutside):  # type
         changes = transaction.edits.pending(repo, revision) if transaction else None
         commit = changes.base if changes else await client.revisions.commit_of(repo, revision, self.max_age)
         return View(client.catalog, repo, commit, changes, revision=revision)
+
+    def base(self, repo: RepoId, revision: str) -> str | None:
+        """The commit beneath the changes that the caller's transaction has for a branch; ``None`` if there are none."""
+        transaction = self.open_transaction()
+        changes = transaction.edits.pending(repo, revision) if transaction else None
+        return changes.base if changes else None
+
+    async def newer_view(self, view: View, revision: str) -> View | None:
+        """The same revision as it is now, if a view is of an older commit.
+
+        It is for who is about to say that nothing is there. Asks which commit the revision is at, unless that was asked for
+        since the call began.
+        """
+        revisions = (await self.connect()).revisions
+        if revisions.is_current(view.repo, revision, view.commit):
+            return None
+        commit = await revisions.commit_now(view.repo, revision)
+        return view.at(commit) if commit != view.commit else None
 
     async def new_edits(self, parent_commit: str | None = None) -> Edits:
         """Edits that nobody has made anything of yet."""

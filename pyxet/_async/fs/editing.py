@@ -354,7 +354,7 @@ class Editing(Opening):
         # With the folders above it, so that the many folders of a partitioned table are one question.
         parts = url.full_path.split("/")
         above = ["/".join(parts[:count]) for count in range(len(parts) - url.path.count("/"), len(parts))]
-        there = await self.find_all([*above, url.full_path])
+        there = await self.find_all([*above, url.full_path], revalidate=False)
         for name in above:
             folder = there[name]
             if not isinstance(folder, NotFoundError) and not folder[1].is_folder:

@@ -72,8 +72,8 @@ class History(Repositories):
         """
         _, repo_id = self._repo(repo)
         client = await self.connect()
-        before = await client.revisions.commit_of(repo_id, old, self.max_age)
-        after = await client.revisions.commit_of(repo_id, new, self.max_age)
+        before = await client.revisions.commit_now(repo_id, old)
+        after = await client.revisions.commit_now(repo_id, new) if new != old else before
         async with aclosing(Comparison(client.hub, repo_id, before, after).changes()) as changes:
             async for change in changes:
                 yield change
@@ -111,7 +111,7 @@ class History(Repositories):
         if url.repo_id is None:
             raise XetURLError(f"{url} is not in a repository; expected owner/repo/branch")
         client = await self.connect()
-        commit = await client.revisions.commit_of(url.repo_id, url.revision or "main", self.max_age)
+        commit = await client.revisions.commit_now(url.repo_id, url.revision or "main")
         async for found in client.hub.commits(url.repo_id, commit):
             yield found
 

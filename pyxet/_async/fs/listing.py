@@ -14,12 +14,14 @@ from pyxet._async.changes.view import Found, Info, View
 from pyxet._async.endpoint.hub import parse_date
 from pyxet._async.fs.base import FileSystemBase, at_home, is_url
 from pyxet._async.runtime.tasks import run_all
+from pyxet._async.tree import moments
+from pyxet._async.tree.catalog import missing_entry
 from pyxet.config import is_embedded
 from pyxet.errors import EntryNotFoundError, NotFoundError, NotSupportedError, XetError, XetURLError
 from pyxet.options import public
 from pyxet.protocol.messages import RepoInfo
 from pyxet.types import RepoId
-from pyxet.urls import XetURL, is_commit_id, web_address
+from pyxet.urls import XetURL, web_address
 
 # What is at a path, and the view it was found in.
 Located: TypeAlias = tuple[View, Found]
@@ -65,33 +67,45 @@ class Listing(FileSystemBase):
             info["last_modified"] = dated.modified
         return info
 
-    async def find_one(
-        self, url: XetURL, repo: RepoId, revision: str, *, sure: bool = False
-    ) -> tuple[View, Found]:  # fmt: skip
-        """What is at a path inside a branch; `EntryNotFoundError` if there is nothing.
+    async def find_one(self, url: XetURL, repo: RepoId, revision: str) -> Located:
+        """What is at a path inside a branch; `EntryNotFoundError` if there is nothing now."""
+        found = await self._look(repo, revision, [url.path])
+        if url.path not in found:
+            raise missing_entry(repo, revision, url.path)
+        return found[url.path]
 
-        With ``sure``, what is not in a commit that was asked for earlier is looked for in the one of now: somebody else may
-        have committed it, and told its name to this process.
-        """
+    async def _look(
+        self, repo: RepoId, revision: str, paths: Sequence[str], *, revalidate: bool = True
+    ) -> dict[str, Located]:  # fmt: skip
+        """What is at some paths inside a branch. Those that are left out have nothing at them now, if ``revalidate``."""
         client = await self.connect()
         transaction = self.open_transaction()
-        if transaction is None or transaction.edits.pending(repo, revision) is None:
-            # One request tells both the commit and the entry.
-            earlier = client.revisions.cached(repo, revision, self.max_age)
-            commit, entry = await client.catalog.entry_at(repo, revision, url.path, self.max_age)
-            if entry is None and sure and commit == earlier and not is_commit_id(revision):
-                commit, entry = await client.catalog.entry_at(repo, revision, url.path, 0.0)
+        changes = transaction.edits.pending(repo, revision) if transaction is not None else None
+        if changes is None:
+            commit, entries = await client.catalog.entries_at(
+                repo, revision, paths, self.max_age, revalidate=revalidate
+            )
             view = View(client.catalog, repo, commit, revision=revision)
-            found = view.stored(entry) if entry is not None else None
-        else:
-            view = await self.view(repo, revision)
-            found = await view.lookup(url.path)
-        if found is None:
-            raise view.missing(url.path)
-        return view, found
+            return {path: (view, view.stored(entries[path])) for path in paths if path in entries}
+        view = View(client.catalog, repo, changes.base, changes, revision=revision)
+        found: dict[str, Located] = {path: (view, there) for path, there in (await view.lookup_all(paths)).items()}
+        # What others have committed since the changes began; what we delete is not there, whatever they did.
+        missing = [path for path in paths if path not in found and not changes.deletes(path)]
+        newer = await self.newer_view(view, revision) if missing and revalidate else None
+        if newer is not None:
+            found |= {path: (newer, there) for path, there in (await newer.lookup_all(missing)).items()}
+        return found
 
-    async def find_all(self, paths: Sequence[str]) -> dict[str, Located | NotFoundError]:
+    async def find_all(
+        self, paths: Sequence[str], *, revalidate: bool = True
+    ) -> dict[str, Located | NotFoundError]:  # fmt: skip
         """What is at many paths inside branches, with few requests; an error where there is nothing.
+
+        Parameters
+        ----------
+        revalidate:
+            Whether what is not there is so now, and not only in a commit that branches are known to have been at a moment
+            ago. For callers to whom it makes no difference.
 
         Raises
         ------
@@ -99,13 +113,13 @@ class Listing(FileSystemBase):
             Any other error than that there is nothing.
         """
         results: dict[str, Located | NotFoundError] = {}
-        for path, there in (await self.find_each(paths)).items():
+        for path, there in (await self.find_each(paths, revalidate=revalidate)).items():
             if isinstance(there, Exception) and not isinstance(there, NotFoundError):
                 raise there
             results[path] = there
         return results
 
-    async def find_each(self, paths: Sequence[str]) -> dict[str, Located | Exception]:
+    async def find_each(self, paths: Sequence[str], *, revalidate: bool = True) -> dict[str, Located | Exception]:
         """Like `find_all`, but every error is the result of the paths that it is about."""
         results: dict[str, Located | Exception] = {}
         grouped: defaultdict[tuple[RepoId, str], dict[str, str]] = defaultdict(dict)
@@ -120,14 +134,13 @@ class Listing(FileSystemBase):
         def job(repo: RepoId, revision: str, group: dict[str, str]) -> Callable[[], Awaitable[None]]:
             async def look() -> None:
                 try:
-                    view = await self.view(repo, revision)
-                    found = await view.lookup_all(list(dict.fromkeys(group.values())))
+                    inside = list(dict.fromkeys(group.values()))
+                    found = await self._look(repo, revision, inside, revalidate=revalidate)
                 except XetError as error:
                     results.update(dict.fromkeys(group, error))
                     return
-                for path, inside in group.items():
-                    there = found.get(inside)
-                    results[path] = (view, there) if there is not None else view.missing(inside)
+                for path, name in group.items():
+                    results[path] = found.get(name) or missing_entry(repo, revision, name)
 
             return look
 
@@ -199,8 +212,14 @@ class Listing(FileSystemBase):
                 infos = []
             else:
                 infos = await self._ls_inside(view, url, expand=expand)
+                if not infos and (newer := await self.newer_view(view, revision)) is not None:
+                    infos = await self._ls_inside(newer, url, expand=expand)
         elif repo is not None:
-            refs = await (await self.connect()).hub.refs(repo)
+            client = await self.connect()
+            asked = moments.now()
+            refs = await client.hub.refs(repo)
+            for ref in refs.branches:
+                client.revisions.note(repo, ref.name, ref.target_commit, asked)
             infos = [branch_info(branch_path(url, ref.name), ref.target_commit) for ref in refs.branches]
         elif url.owner is not None:
             infos = await self._ls_owner(url)

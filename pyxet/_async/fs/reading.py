@@ -359,7 +359,7 @@ class Reading(Scanning):
         What is read with it is verified as soon as all of the file has been read, in whatever pieces.
         """
         url, repo, revision = self.parse_file(path)
-        view, found = await self.find_one(url, repo, revision, sure=True)
+        view, found = await self.find_one(url, repo, revision)
         file = _file(path, found)
         transaction = self.open_transaction()
         stored = view.stored_content(file)

@@ -48,7 +48,7 @@ class Repositories(Staging):
         _, repo_id = self._repo(repo)
         client = await self.connect()
         await client.hub.create_repo(repo_id, private=private, exist_ok=exist_ok)
-        client.revisions.forget(repo_id)
+        client.revisions.note_change(repo_id)
 
     @public()
     async def _delete_repo(self, repo: str) -> None:
@@ -56,7 +56,7 @@ class Repositories(Staging):
         _, repo_id = self._repo(repo)
         client = await self.connect()
         await client.hub.delete_repo(repo_id)
-        client.revisions.forget(repo_id)
+        client.revisions.note_change(repo_id)
 
     @public()
     async def _duplicate_repo(self, repo: str, destination: str, private: bool | None = None) -> Info:
@@ -95,7 +95,7 @@ class Repositories(Staging):
             # Either there is no such repository, which the next line says, or no such route.
             await client.hub.repo_info(old)
             raise NotSupportedError(f"{self.endpoint} cannot duplicate repositories") from error
-        client.revisions.forget(new)
+        client.revisions.note_change(new)
         return {
             "name": url.full_path, "size": 0, "type": "directory", "kind": "repo",
             "files_pending": answer.files_copy_pending,
@@ -129,7 +129,7 @@ class Repositories(Staging):
         client = await self.connect()
         await client.hub.move_repo(old, new)
         for name in (old, new):
-            client.revisions.forget(name)
+            client.revisions.note_change(name)
 
     @public()
     async def _set_repo_attr(self, repo: str, name: str, value: Any) -> None:
@@ -215,7 +215,7 @@ class Repositories(Staging):
         _, repo_id = self._repo(repo)
         client = await self.connect()
         await client.hub.create_branch(repo_id, name, await self._start(repo_id, source))
-        client.revisions.forget(repo_id)
+        client.revisions.note_change(repo_id)
 
     @public()
     async def _delete_branch(self, repo: str, name: str) -> None:
@@ -223,7 +223,7 @@ class Repositories(Staging):
         _, repo_id = self._repo(repo)
         client = await self.connect()
         await client.hub.delete_branch(repo_id, name)
-        client.revisions.forget(repo_id)
+        client.revisions.note_change(repo_id)
 
     @public()
     async def _branch_exists(self, repo: str, name: str | None = None) -> bool:
@@ -291,7 +291,7 @@ class Repositories(Staging):
         _, repo_id = self._repo(repo)
         client = await self.connect()
         await client.hub.create_tag(repo_id, name, await self._start(repo_id, revision), message)
-        client.revisions.forget(repo_id)
+        client.revisions.note_change(repo_id)
 
     @public()
     async def _delete_tag(self, repo: str, name: str) -> None:
@@ -299,7 +299,7 @@ class Repositories(Staging):
         _, repo_id = self._repo(repo)
         client = await self.connect()
         await client.hub.delete_tag(repo_id, name)
-        client.revisions.forget(repo_id)
+        client.revisions.note_change(repo_id)
 
     async def _start(self, repo: RepoId, revision: str) -> str:
         """A revision by a name that the endpoint knows: it does not know points in time."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
+from functools import partial
 
 from pyxet._async.changes.view import Found, Info, View
 from pyxet._async.endpoint.hub import Hub
@@ -56,7 +57,8 @@ class Scanning(Searching):
         assert url.repo_id is not None
         assert url.revision is not None
         view, top = await self._top(url, url.repo_id, url.revision)
-        return _pages((await self.connect()).hub, url, view, top, dates)
+        newer = partial(self.newer_view, revision=url.revision)
+        return _pages((await self.connect()).hub, url, view, top, dates, newer)
 
     @at_home
     async def next_page(self, pages: AsyncGenerator[list[Info], None]) -> list[Info] | None:
@@ -64,15 +66,27 @@ class Scanning(Searching):
         return await anext(pages, None)
 
 
-async def _pages(hub: Hub, url: XetURL, view: View, top: Found, dates: bool) -> AsyncGenerator[list[Info], None]:
+async def _pages(
+    hub: Hub,
+    url: XetURL,
+    view: View,
+    top: Found,
+    dates: bool,
+    newer: Callable[[View], Awaitable[View | None]],
+) -> AsyncGenerator[list[Info], None]:
     dates = dates and view.changes is None
     if not top.is_folder:
         dated = await view.modified(url.path) if dates else None
         yield [view.info(url.branch_path, dated or top)]
         return
-    async with aclosing(_dated(hub, url, view) if dates else view.below(url.path)) as batches:
-        async for batch in batches:
-            yield [view.info(url.branch_path, item) for item in batch if not item.is_folder]
+    viewed: View | None = view
+    while viewed is not None:
+        count = 0
+        async with aclosing(_dated(hub, url, viewed) if dates else viewed.below(url.path)) as batches:
+            async for batch in batches:
+                count += len(batch)
+                yield [viewed.info(url.branch_path, item) for item in batch if not item.is_folder]
+        viewed = None if count else await newer(viewed)
 
 
 async def _dated(hub: Hub, url: XetURL, view: View) -> AsyncGenerator[list[Found], None]:

@@ -8,21 +8,24 @@ from __future__ import annotations
 import errno
 import os
 import re
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import aclosing
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import aclosing, suppress
+from functools import partial
+from typing import Any, TypeVar
 
 from fsspec.utils import stringify_path
 
 from pyxet._async.changes.view import Found, Info, View
 from pyxet._async.fs.base import at_home
 from pyxet._async.fs.listing import Listing, Located, branch_info
-from pyxet._async.fs.names import Expansion, could_exist, listed_below
+from pyxet._async.fs.names import Expansion, before_magic, could_exist, listed_below
 from pyxet._async.tree.catalog import MAX_ENTRIES
 from pyxet.errors import NotFoundError, XetURLError
 from pyxet.options import public
 from pyxet.patterns import has_magic, unescaped
 from pyxet.urls import XetURL
+
+T = TypeVar("T")
 
 
 class Searching(Listing):
@@ -61,16 +64,36 @@ class Searching(Listing):
         """
         if maxdepth is not None and maxdepth < 1:
             raise ValueError("maxdepth must be at least 1")
-        if refresh:
-            (await self.connect()).revisions.forget(self.parse(path).repo_id)
-        found = await self._found_with(path, prefix or "", maxdepth, withdirs, expand)
+        search = partial(self._found_with, prefix or "", maxdepth, withdirs, expand)
+        found = await self._searched(self.parse(path), partial(search, path), refresh)
         real = unescaped(stringify_path(path)) if not found else None
         if real is not None:
-            found = await self._found_with(real, prefix or "", maxdepth, withdirs, expand)
+            found = await self._searched(self.parse(real), partial(search, real), refresh)
         return dict(sorted(found.items())) if detail else sorted(found)
 
+    async def _searched(self, url: XetURL, search: Callable[[bool], Awaitable[T]], refresh: bool) -> T:
+        """What a search at a URL finds. If it is nothing, and the branch has moved meanwhile, it begins once more.
+
+        Parameters
+        ----------
+        search:
+            It is told whether to look at the branch again.
+        """
+        repo, revision = url.repo_id, url.revision
+        if refresh or repo is None or revision is None:
+            return await search(refresh)
+        revisions = (await self.connect()).revisions
+        earlier = self.base(repo, revision) or revisions.cached(repo, revision, self.max_age)
+        found = await search(False)
+        if found or earlier is None or revisions.is_current(repo, revision, earlier):
+            return found
+        with suppress(NotFoundError):
+            if await revisions.commit_now(repo, revision) != earlier:
+                found = await search(True)
+        return found
+
     async def _found_with(
-        self, path: str, prefix: str, maxdepth: int | None, withdirs: bool, expand: bool
+        self, prefix: str, maxdepth: int | None, withdirs: bool, expand: bool, path: str, refresh: bool
     ) -> dict[str, Info]:
         top = self.parse(path).full_path
         folder, slash, _ = prefix.rpartition("/")
@@ -79,11 +102,11 @@ class Searching(Listing):
             maxdepth -= prefix.count("/")
             if maxdepth < 1:
                 return {}
-        found = await self._found_below(self.parse(inner), maxdepth, withdirs, expand)
+        found = await self._found_below(self.parse(inner), maxdepth, withdirs, expand, refresh)
         return {name: info for name, info in found.items() if name.startswith(beginning)} if prefix else found
 
     async def _found_below(
-        self, url: XetURL, maxdepth: int | None, withdirs: bool, expand: bool = False
+        self, url: XetURL, maxdepth: int | None, withdirs: bool, expand: bool, refresh: bool
     ) -> dict[str, Info]:
         # fsspec: what is not there holds no files. That is the answer to the first question only: once something is there,
         # a listing that fails, with whatever error, is no listing.
@@ -101,12 +124,17 @@ class Searching(Listing):
                     found[info["name"]] = info
                 if maxdepth is None or maxdepth > 1:
                     inner = None if maxdepth is None else maxdepth - 1
-                    found |= await self._found_below(XetURL.parse(info["name"]), inner, withdirs, expand)
+                    found |= await self._found_below(XetURL.parse(info["name"]), inner, withdirs, expand, refresh)
             return found
         try:
             view, top = await self._top(url, repo, revision)
         except NotFoundError:
             return {}
+        if refresh and (newer := await self.newer_view(view, revision)) is not None:
+            view, looked = newer, await newer.lookup(url.path)
+            if looked is None:
+                return {}
+            top = looked
         if withdirs or not top.is_folder:
             info = view.info(url.branch_path, top) if url.path else branch_info(url.branch_path, view.commit)
             found[info["name"]] = info
@@ -160,6 +188,8 @@ class Searching(Listing):
                 on_error(error)
             yield (name, {}, {}) if detail else (name, [], [])
             return
+        if view is not None and not listing and (newer := await self.newer_view(view, url.revision or "")) is not None:
+            view, listing = newer, await self._listed(url, newer)
         if view is not None and maxdepth is None:
             await self._read_ahead_of_walk(url, view)
         async for item in self._walk_on(name, listing, view, maxdepth, topdown, detail):
@@ -243,11 +273,22 @@ class Searching(Listing):
         refresh:
             Look at branches again, however recently they were looked at.
         """
-        if refresh:
-            (await self.connect()).revisions.forget(None)
-        end = "/" if stringify_path(path).endswith("/") else ""
-        pattern = self.own(path) + end
-        further = {"expand": True} if expand and has_magic(pattern) else {}
+        pattern = self.own(path) + ("/" if stringify_path(path).endswith("/") else "")
+        search = partial(self._globbed, pattern, maxdepth, detail, withdirs, expand, prefix)
+        return await self._searched(self.parse(before_magic(pattern)), search, refresh)
+
+    async def _globbed(
+        self,
+        pattern: str,
+        maxdepth: int | None,
+        detail: bool,
+        withdirs: bool,
+        expand: bool,
+        prefix: str,
+        refresh: bool,
+    ) -> Any:
+        # What is no pattern is looked up, which is always sure.
+        further = {"expand": expand, "refresh": refresh} if has_magic(pattern) else {}
         found = await super()._glob(pattern, maxdepth, detail=detail, withdirs=withdirs, **further)
         if not prefix:
             return found

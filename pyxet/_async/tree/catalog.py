@@ -7,13 +7,13 @@ bound memory. Failures are not remembered.
 from __future__ import annotations
 
 import threading
-import time
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Final
 
-from pyxet._async.endpoint.hub import Hub
+from pyxet._async.endpoint.hub import Hub, TreePage
+from pyxet._async.tree import moments
 from pyxet._async.tree.lookups import Lookups
 from pyxet._async.tree.revisions import Revisions
 from pyxet.errors import EntryNotFoundError
@@ -43,39 +43,57 @@ class Catalog:
         self._dated: OrderedDict[tuple[RepoId, str], dict[str, TreeEntry]] = OrderedDict()
         self._folders: OrderedDict[Key, dict[str, TreeEntry]] = OrderedDict()
         self._in_folders = 0
+        # Whether the endpoint says which commit it looked at, as far as is known.
+        self._tells_commit = True
 
-    async def entry_at(
-        self, repo: RepoId, revision: str, path: str, max_age: float
-    ) -> tuple[str, TreeEntry | None]:  # fmt: skip
-        """The commit of a revision and what is at a path in it, with one request where the endpoint allows it."""
+    async def entries_at(
+        self, repo: RepoId, revision: str, paths: Sequence[str], max_age: float, *, revalidate: bool = True
+    ) -> tuple[str, dict[str, TreeEntry]]:  # fmt: skip
+        """The commit of a revision and what is at some paths in it, with one request where the endpoint allows it.
+
+        Parameters
+        ----------
+        max_age:
+            Seconds for which the revision's commit is good.
+        revalidate:
+            Whether what is not in an older commit is looked for in that of now, so that a path that is left out has nothing
+            at it now.
+        """
         commit = self._revisions.cached(repo, revision, max_age)
-        if commit is None and self._revisions.is_simple(revision) and not may_be_commit(revision):
-            asked = time.monotonic()
-            page = await self._lookups.look(repo, revision, path)
+        known = self._remembered(repo, commit, paths) if commit is not None else {}
+        found = {path: entry for path, entry in known.items() if entry is not None}
+        if commit is not None and len(found if revalidate else known) == len(paths):
+            return commit, found
+        if commit is not None and self._revisions.is_current(repo, revision, commit):
+            return commit, await self.entries(repo, commit, paths)
+        if self._tells_commit and self._revisions.is_simple(revision) and not may_be_commit(revision):
+            # Asking the revision rather than its commit costs the same, and tells what it is at, too.
+            lacking = [path for path in paths if path not in found]
+            asked = moments.now()
+            page = await self._look(repo, revision, lacking)
             if page.commit is not None:
                 self._revisions.note(repo, revision, page.commit, asked)
-                self._remember(repo, page.commit, page.entries, [path])
-                return page.commit, next((entry for entry in page.entries if entry.path == path), None)
+                self._remember(repo, page.commit, page.entries, lacking)
+                if found and page.commit != commit:
+                    # It has moved: what was found is from another commit than the rest.
+                    return page.commit, await self.entries(repo, page.commit, paths)
+                return page.commit, found | {entry.path: entry for entry in page.entries}
+            self._tells_commit = False
         if commit is None:
             commit = await self._revisions.commit_of(repo, revision, max_age)
-        return commit, (await self.entries(repo, commit, [path])).get(path)
+        found = await self.entries(repo, commit, paths)
+        if revalidate and len(found) < len(paths) and not self._revisions.is_current(repo, revision, commit):
+            earlier, commit = commit, await self._revisions.commit_now(repo, revision)
+            found = found if commit == earlier else await self.entries(repo, commit, paths)
+        return commit, found
 
     async def entries(self, repo: RepoId, commit: str, paths: Sequence[str]) -> dict[str, TreeEntry]:
         """What is at some paths of a commit; those with nothing there are left out."""
-        found: dict[str, TreeEntry] = {}
-        unknown: list[str] = []
-        with self._lock:
-            for path in paths:
-                known, entry = self._known(repo, commit, path)
-                if entry is not None:
-                    found[path] = entry
-                elif not known:
-                    unknown.append(path)
+        known = self._remembered(repo, commit, paths)
+        found = {path: entry for path, entry in known.items() if entry is not None}
+        unknown = [path for path in paths if path not in known]
         if unknown:
-            if len(unknown) == 1:
-                page = await self._lookups.look(repo, commit, unknown[0])
-            else:
-                page = await self._hub.paths_info(repo, commit, unknown)
+            page = await self._look(repo, commit, unknown)
             self._remember(repo, commit, page.entries, unknown)
             found.update((entry.path, entry) for entry in page.entries)
         return found
@@ -185,6 +203,17 @@ class Catalog:
             yield path
         for name in self._folders.get((repo, commit, path), ()):
             yield from self._files_in(repo, commit, name)
+
+    async def _look(self, repo: RepoId, revision: str, paths: Sequence[str]) -> TreePage:
+        if len(paths) == 1:
+            return await self._lookups.look(repo, revision, paths[0])
+        return await self._hub.paths_info(repo, revision, paths)
+
+    def _remembered(self, repo: RepoId, commit: str, paths: Sequence[str]) -> dict[str, TreeEntry | None]:
+        """What is remembered to be at some paths of a commit, ``None`` for nothing; the others are left out."""
+        with self._lock:
+            looked = {path: self._known(repo, commit, path) for path in paths}
+        return {path: entry for path, (known, entry) in looked.items() if known}
 
     def _known(self, repo: RepoId, commit: str, path: str) -> tuple[bool, TreeEntry | None]:
         """Whether it is remembered what is at a path, and what."""

@@ -1,18 +1,24 @@
 """Which commit a revision is: branches, tags, abbreviated ids and points in time.
 
-A branch's commit is good for as long as the caller says (``listings_expiry_time``); our own commits replace it at once.
-Failures are not remembered.
+A branch's commit is good for as long as the caller says (``listings_expiry_time``); our own commits replace it at once,
+those of other credentials for the same endpoint have it asked for again. Failures are not remembered.
 """
 
 from __future__ import annotations
 
+import asyncio
 import re
 import threading
 import time
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Final, NamedTuple
 
 from pyxet._async.endpoint.hub import Hub, missing_branch
+from pyxet._async.runtime.tasks import SingleFlight
+from pyxet._async.tree import moments
+from pyxet._async.tree.moments import Moment
 from pyxet.errors import NotSupportedError, RevisionNotFoundError, XetURLError
 from pyxet.types import RepoId
 from pyxet.urls import PointInTime, is_commit_id, may_be_commit, point_in_time
@@ -35,38 +41,61 @@ class _Known(NamedTuple):
     """
 
     commit: str
-    since: float
+    since: Moment
     heard: float
 
 
-_NOTHING: Final = _Known("", 0.0, 0.0)
+_NOTHING: Final = _Known("", Moment(0.0, 0), 0.0)
 
 
 class Mark(NamedTuple):
     """A moment, and when a revision had last been heard of then."""
 
-    moment: float
+    moment: Moment
     heard: float
 
 
-class Revisions:
-    """Commits of the revisions of one client's repositories."""
+class _Asking:
+    """A question for the commit of a revision, and when it was sent, if it has been."""
 
-    def __init__(self, hub: Hub) -> None:
+    since: Moment | None = None
+
+
+class Revisions:
+    """Commits of the revisions of one client's repositories.
+
+    Parameters
+    ----------
+    others:
+        Those of other clients for the same endpoint. What they commit is news here, too, and the other way round.
+    """
+
+    def __init__(self, hub: Hub, others: Callable[[], Iterable[Revisions]] = tuple) -> None:
         self._hub = hub
+        self._others = others
         # The loops of several threads share one client.
         self._lock = threading.Lock()
         self._known: dict[tuple[RepoId, str], _Known] = {}
         # When what was known of a repository (of all: ``None``) was forgotten.
         self._forgotten: dict[RepoId | None, float] = {}
         self._branches: set[tuple[RepoId, str]] = set()
+        # The last question on each loop that has no answer yet, and who waits for it.
+        self._asking: dict[tuple[asyncio.AbstractEventLoop, RepoId, str], _Asking] = {}
+        self._flights: SingleFlight[_Asking, str] = SingleFlight()
 
     def cached(self, repo: RepoId, revision: str, max_age: float) -> str | None:
         """The commit, if it is known and not older than ``max_age`` seconds."""
         if is_commit_id(revision):
             return revision
         known = self._known.get((repo, revision), _NOTHING)
-        return known.commit if known.commit and time.monotonic() - known.since < max_age else None
+        return known.commit if known.commit and time.monotonic() - known.since.time < max_age else None
+
+    def is_current(self, repo: RepoId, revision: str, commit: str) -> bool:
+        """Whether a revision is at a commit for sure: it was asked for since this call began, or never changes."""
+        if is_commit_id(revision) or (may_be_commit(revision) and commit.startswith(revision.lower())):
+            return True
+        known = self._known.get((repo, revision), _NOTHING)
+        return known.commit == commit and known.since.is_of_this_call
 
     @staticmethod
     def is_simple(revision: str) -> bool:
@@ -82,11 +111,33 @@ class Revisions:
             There is no such revision, or no such repository.
         """
         commit = self.cached(repo, revision, max_age)
-        if commit is None:
-            asked = time.monotonic()
-            moment = point_in_time(revision)
-            commit = await (self._commit_at(repo, moment) if moment else self._looked_up(repo, revision))
-            self.note(repo, revision, commit, asked)
+        return commit if commit is not None else await self.commit_now(repo, revision)
+
+    async def commit_now(self, repo: RepoId, revision: str) -> str:
+        """The commit of a revision, asked for since the call began that this is part of. Raises like `commit_of`."""
+        if is_commit_id(revision):
+            return revision
+        known = self._known.get((repo, revision), _NOTHING)
+        if known.commit and known.since.is_of_this_call:
+            return known.commit
+        key = (asyncio.get_running_loop(), repo, revision)
+        asking = self._asking.get(key)
+        if asking is None or not (asking.since is None or asking.since.is_of_this_call):
+            asking = self._asking[key] = _Asking()
+        try:
+            return await self._flights.run(asking, partial(self._ask, repo, revision, asking))
+        finally:
+            # A place refers to its loop, so it must not outlive its flight.
+            if self._asking.get(key) is asking:
+                del self._asking[key]
+
+    async def _ask(self, repo: RepoId, revision: str, asking: _Asking) -> str:
+        # All that is asked for in this turn of the loop has the same answer.
+        await asyncio.sleep(0)
+        since = asking.since = moments.now()
+        moment = point_in_time(revision)
+        commit = await (self._commit_at(repo, moment) if moment else self._looked_up(repo, revision))
+        self.note(repo, revision, commit, since)
         return commit
 
     async def _looked_up(self, repo: RepoId, revision: str) -> str:
@@ -102,15 +153,15 @@ class Revisions:
             raise missing
         return commit
 
-    def note(self, repo: RepoId, revision: str, commit: str, asked: float) -> None:
+    def note(self, repo: RepoId, revision: str, commit: str, asked: Moment) -> None:
         """Remember the commit of a revision, as the answer was to a question asked at a moment.
 
         It is dropped if something newer is known by now, or if what was known has been forgotten meanwhile: it may be from
         before a commit of ours.
         """
         with self._lock:
-            if asked >= self._last_heard(repo, revision):
-                self._known[repo, revision] = _Known(commit, asked, asked)
+            if asked.time >= self._last_heard(repo, revision):
+                self._known[repo, revision] = _Known(commit, asked, asked.time)
 
     def _last_heard(self, repo: RepoId, revision: str) -> float:
         """When the revision's commit was last asked for, made or forgotten, as far as it was told here."""
@@ -122,7 +173,7 @@ class Revisions:
 
     def mark(self, repo: RepoId, branch: str) -> Mark:
         """What `note_own` wants to know of the time before a commit was sent."""
-        return Mark(time.monotonic(), self._last_heard(repo, branch))
+        return Mark(moments.now(), self._last_heard(repo, branch))
 
     def note_own(self, repo: RepoId, branch: str, commit: str, before: Mark) -> None:
         """Remember a commit of ours. It is as old as its request: others may have made another one before the answer came.
@@ -133,6 +184,13 @@ class Revisions:
         with self._lock:
             is_newest = self._last_heard(repo, branch) == before.heard
             self._known[repo, branch] = _Known(commit if is_newest else "", before.moment, time.monotonic())
+        for other in self._others():
+            other._drop(repo, branch)
+
+    def note_change(self, repo: RepoId) -> None:
+        """Forget the commits of a repository, here and in other clients: we have changed its branches or tags."""
+        for revisions in (self, *self._others()):
+            revisions.forget(repo)
 
     def forget(self, repo: RepoId | None = None) -> None:
         """Forget the commits of one repository, or of all."""
@@ -143,7 +201,11 @@ class Revisions:
             self._branches = {key for key in self._branches if repo not in (None, key[0])}
 
     def drop(self, repo: RepoId, branch: str) -> None:
-        """Forget which commit a branch is at, and nothing else."""
+        """Forget which commit a branch is at, and nothing else; here and in other clients."""
+        for revisions in (self, *self._others()):
+            revisions._drop(repo, branch)
+
+    def _drop(self, repo: RepoId, branch: str) -> None:
         with self._lock:
             self._known[repo, branch] = _NOTHING._replace(heard=time.monotonic())
 
@@ -164,7 +226,7 @@ class Revisions:
                 return await self.commit_of(repo, branch, 0.0)
             except RevisionNotFoundError:
                 self.forget(repo)
-        asked = time.monotonic()
+        asked = moments.now()
         refs = await self._hub.refs(repo)
         for ref in refs.branches:
             if ref.name == branch:
