@@ -36,6 +36,7 @@ from pyxet.protocol.messages import (
 )
 from pyxet.protocol.reconstruction import fetch_runs
 from pyxet.protocol.shard import Term
+from pyxet.secrets import Secret
 
 STORE = web.AppKey("STORE", Store)
 ORIGIN = web.AppKey("ORIGIN", list)
@@ -307,7 +308,7 @@ def _plan(request: web.Request, version: int) -> web.Response:
     wire = _wire(terms)
     fetches = {hash_to_hex(xorb): _fetches(request, xorb, found) for xorb, found in runs.items()}
     if version == 2:
-        xorbs = {name: [WireFetchV2(url=url, ranges=ranges)] for name, (url, ranges) in fetches.items()}
+        xorbs = {name: [WireFetchV2(url=Secret(url), ranges=ranges)] for name, (url, ranges) in fetches.items()}
         return _json(encode(ReconstructionV2(offset_into_first_range=skip, terms=wire, xorbs=xorbs)))
     return _json(encode(ReconstructionV1(offset_into_first_range=skip, terms=wire, fetch_info=_fetch_info(fetches))))
 
@@ -332,7 +333,7 @@ def _wire(terms: list[Term]) -> list[WireTerm]:
 
 def _fetch_info(fetches: dict[str, tuple[str, list[WireFetchRange]]]) -> dict[str, list[WireFetchV1]]:
     return {
-        name: [WireFetchV1(range=part.chunks, url=url, url_range=part.bytes) for part in ranges]
+        name: [WireFetchV1(range=part.chunks, url=Secret(url), url_range=part.bytes) for part in ranges]
         for name, (url, ranges) in fetches.items()
     }
 

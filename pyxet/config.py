@@ -15,6 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 from pyxet._platform import after_fork, allowed_processors, machine_memory
 from pyxet.errors import AlreadyExistsError, ConfigError
+from pyxet.secrets import Secret
 from pyxet.urls import endpoint_url
 
 DEFAULT_ENDPOINT: Final = "https://huggingface.co"
@@ -161,11 +162,11 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """A user and token, bound to one endpoint. The token never shows in ``repr``."""
+    """A user and token, bound to one endpoint."""
 
     endpoint: str
     user: str | None = None
-    token: str | None = field(default=None, repr=False)
+    token: Secret | None = None
 
 
 _logins: dict[str, Credential] = {}
@@ -225,7 +226,7 @@ def login(
             raise AlreadyExistsError(f"a login for {endpoint} is saved already")
         _save_logins({**saved, endpoint: {"user": user, "token": token}})
     with _login_lock:
-        _logins[endpoint] = Credential(endpoint, user, token)
+        _logins[endpoint] = Credential(endpoint, user, Secret(token))
         if host is not None:
             _login_host = endpoint
 
@@ -309,7 +310,7 @@ def resolve_credential(endpoint: str, *, user: str | None = None, token: str | N
     writes, the Hub's own token file.
     """
     if token is not None:
-        return Credential(endpoint, user, token or None)
+        return Credential(endpoint, user, Secret(token) if token else None)
     with _login_lock:
         stored = _logins.get(endpoint)
     found = stored or _from_environment(endpoint) or _from_login_file(endpoint) or _from_hub_file(endpoint)
@@ -321,7 +322,8 @@ def resolve_credential(endpoint: str, *, user: str | None = None, token: str | N
 def surroundings() -> str:
     """A digest of all that endpoints and credentials are taken from: it changes when any of that does."""
     with _login_lock:
-        parts: list[object] = [sorted((end, found.user, found.token) for end, found in _logins.items()), _login_host]
+        logins = [(end, found.user, found.token.reveal() if found.token else None) for end, found in _logins.items()]
+        parts: list[object] = [sorted(logins, key=lambda login: login[0]), _login_host]
     parts += [os.environ.get(name) for name in _VARIABLES]
     for path in (login_file(), _hub_file()):
         try:
@@ -363,10 +365,10 @@ def _hub_endpoint() -> str:
 def _from_environment(endpoint: str) -> Credential | None:
     token = os.environ.get("XET_USER_TOKEN")
     if token and endpoint == (_endpoint_of("XET_ENDPOINT") or _hub_endpoint()):
-        return Credential(endpoint, os.environ.get("XET_USER_NAME"), token)
+        return Credential(endpoint, os.environ.get("XET_USER_NAME"), Secret(token))
     token = os.environ.get("HF_TOKEN")
     if token and endpoint == _hub_endpoint():
-        return Credential(endpoint, None, token)
+        return Credential(endpoint, None, Secret(token))
     return None
 
 
@@ -409,7 +411,7 @@ def _from_login_file(endpoint: str) -> Credential | None:
     entry = _saved_logins().get(endpoint)
     if not isinstance(entry, Mapping) or not isinstance(entry.get("token"), str):
         return None
-    return Credential(endpoint, entry.get("user"), entry["token"])
+    return Credential(endpoint, entry.get("user"), Secret(entry["token"]))
 
 
 def _hub_file() -> Path:
@@ -424,4 +426,4 @@ def _from_hub_file(endpoint: str) -> Credential | None:
         token = _hub_file().read_text().strip()
     except OSError:
         return None
-    return Credential(endpoint, None, token) if token else None
+    return Credential(endpoint, None, Secret(token)) if token else None

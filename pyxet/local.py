@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 from pyxet._platform import after_fork, at_exit
 from pyxet.config import embedded_root
 from pyxet.errors import ConfigError
+from pyxet.secrets import Secret
 
 if TYPE_CHECKING:
     from pyxet.server.holding import Holder
@@ -82,7 +83,7 @@ def find(endpoint: str) -> Holder | None:
         except InUseError:
             return None
         at_exit(_close, started, os.getpid())
-        _known[root] = Holder(root, started.url, started.user, started.token)
+        _known[root] = Holder(root, started.url, started.user, Secret(started.token))
         _own.add(root)
         return _known[root]
 

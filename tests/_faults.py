@@ -25,6 +25,7 @@ from pyxet._async.http.transport import Transport
 from pyxet._async.runtime.budget import READ_MEMORY, REQUESTS, WRITE_MEMORY
 from pyxet._async.upload.session import Uploader
 from pyxet.config import Credential, Limits, RetryPolicy, Timeouts
+from pyxet.secrets import Secret
 from pyxet.server.running import stop
 from pyxet.testing import LocalEndpoint, local_endpoint
 from pyxet.types import RemoteFile, RepoId
@@ -319,13 +320,18 @@ async def world(
     endpoint = shared_endpoint()
     with FaultProxy(endpoint.url) as proxy:
         settings = Settings(
-            Credential(proxy.url, endpoint.user, endpoint.token), limits or Limits(), retry, timeouts or Timeouts()
+            Credential(proxy.url, endpoint.user, Secret(endpoint.token)),
+            limits or Limits(),
+            retry,
+            timeouts or Timeouts(),
         )
         client = Client(settings)
         repo = RepoId("models", endpoint.user, f"repo{next(_numbers)}")
         # Not through what is being tested: its time-outs may be very short.
         maker = Client(
-            Settings(Credential(endpoint.url, endpoint.user, endpoint.token), Limits(), RetryPolicy(), Timeouts())
+            Settings(
+                Credential(endpoint.url, endpoint.user, Secret(endpoint.token)), Limits(), RetryPolicy(), Timeouts()
+            )
         )
         await maker.hub.create_repo(repo, private=False)
         await maker.transport.aclose()

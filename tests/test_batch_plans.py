@@ -17,6 +17,7 @@ from pyxet.protocol.messages import BatchReconstruction, WireFetchV1, WireRange,
 from pyxet.protocol.reconstruction import FetchRange, Plan, fetch_runs, plans_from_batch
 from pyxet.protocol.shard import Term
 from pyxet.protocol.xorb import XorbBuilder, encode_chunk
+from pyxet.secrets import Secret
 
 
 def wire(start: int, end: int) -> WireRange:
@@ -31,13 +32,13 @@ def test_plans_of_a_batch_share_fetches() -> None:
             files[1]: [WireTerm(hash=xorb, unpacked_length=20, range=wire(1, 3))],
             files[2]: [],
         },
-        fetch_info={xorb: [WireFetchV1(range=wire(0, 3), url="u", url_range=wire(0, 99))]},
+        fetch_info={xorb: [WireFetchV1(range=wire(0, 3), url=Secret("u"), url_range=wire(0, 99))]},
     )
     plans = plans_from_batch(message)
     first, second, third = (plans[hash_from_hex(name)] for name in files)
     assert isinstance(first, Plan)
     assert isinstance(second, Plan)
-    assert first.terms[0].fetch == second.terms[0].fetch == FetchRange("u", 0, 3, 0, 100)
+    assert first.terms[0].fetch == second.terms[0].fetch == FetchRange(Secret("u"), 0, 3, 0, 100)
     assert (first.raw_length, second.raw_length, third) == (10, 20, Plan(0, ()))
 
 
@@ -52,8 +53,8 @@ def test_what_makes_no_sense_in_a_batch_is_the_error_of_its_files() -> None:
             files[3]: [WireTerm(hash=good, unpacked_length=0, range=wire(0, 1))],
         },
         fetch_info={
-            good: [WireFetchV1(range=wire(0, 1), url="u", url_range=wire(0, 50))],
-            bad: [WireFetchV1(range=wire(3, 1), url="u", url_range=wire(0, 50))],
+            good: [WireFetchV1(range=wire(0, 1), url=Secret("u"), url_range=wire(0, 50))],
+            bad: [WireFetchV1(range=wire(3, 1), url=Secret("u"), url_range=wire(0, 50))],
         },
     )
     plans = [plans_from_batch(message)[hash_from_hex(name)] for name in files]
@@ -75,7 +76,7 @@ def test_what_chunks_decode_to_is_known_before_they_are_decoded() -> None:
     builder.add(encode_chunk(data, chunk_hash(data)))
     builder.add(encode_chunk(data, chunk_hash(data)))
     body = b"".join(builder.build().slices)
-    fetch = FetchRange("", 0, 2, 0, len(body))
+    fetch = FetchRange(Secret(""), 0, 2, 0, len(body))
     assert len(_decoded(body, fetch, 200_000)) == 2
     with pytest.raises(FormatError):
         _decoded(body, fetch, 199_999)
@@ -89,7 +90,8 @@ async def ask(it: World, query: str) -> tuple[int, Any]:
     async with (
         aiohttp.ClientSession() as session,
         session.get(
-            f"{it.endpoint.url}/v1/reconstructions{query}", headers={"Authorization": f"Bearer {token.access_token}"}
+            f"{it.endpoint.url}/v1/reconstructions{query}",
+            headers={"Authorization": f"Bearer {token.access_token.reveal()}"},
         ) as response,
     ):
         return response.status, await response.json()

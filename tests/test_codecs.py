@@ -18,6 +18,7 @@ from pyxet.protocol.messages import ReconstructionV1, ReconstructionV2, decode, 
 from pyxet.protocol.reconstruction import FetchRange, Plan, PlanTerm, plan_from_v1, plan_from_v2
 from pyxet.protocol.shard import FileEntry, Footer, Shard, ShardChunk, Term, XorbEntry, parse_shard
 from pyxet.protocol.xorb import ChunkDecoder, ChunkHeader, XorbBuilder, encode_chunk, parse_xorb, read_footer
+from pyxet.secrets import Secret
 
 PIECES = [content("text", 5, 300), content("random", 5, 90), b"z"]
 _BUILDER = XorbBuilder()
@@ -32,7 +33,7 @@ XORBS = (XorbEntry(b"x" * 32, (ShardChunk(b"a" * 32, 4), ShardChunk(b"b" * 32, 6
 TAIL = Footer(bytes(32), 1, 2)
 
 NAME = hash_to_hex(b"x" * 32)
-PLAN = Plan(3, (PlanTerm(Term(b"x" * 32, 1, 3, 50), FetchRange("u", 1, 3, 10, 100)),))
+PLAN = Plan(3, (PlanTerm(Term(b"x" * 32, 1, 3, 50), FetchRange(Secret("u"), 1, 3, 10, 100)),))
 _TERMS = [{"hash": NAME, "unpacked_length": 50, "range": {"start": 1, "end": 3}}]
 V1 = {"offset_into_first_range": 3, "terms": _TERMS}
 V1["fetch_info"] = {NAME: [{"url": "u", "range": {"start": 1, "end": 3}, "url_range": {"start": 10, "end": 99}}]}

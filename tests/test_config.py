@@ -27,6 +27,7 @@ from pyxet.config import (
     usable_cores,
 )
 from pyxet.errors import ConfigError, XetURLError
+from pyxet.secrets import Secret
 
 MIB = 1024 * 1024
 VARIABLES = ("XET_ENDPOINT", "HF_ENDPOINT", "XET_USER_NAME", "XET_USER_TOKEN", "HF_TOKEN", "HF_TOKEN_PATH", "HF_HOME")
@@ -85,32 +86,32 @@ def test_a_folder_of_any_name_is_the_one_that_is_served(folder: str) -> None:
 
 def test_an_argument_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", "env")
-    assert resolve_credential(DEFAULT_ENDPOINT, token="arg") == Credential(DEFAULT_ENDPOINT, None, "arg")
+    assert resolve_credential(DEFAULT_ENDPOINT, token="arg") == Credential(DEFAULT_ENDPOINT, None, Secret("arg"))
     assert resolve_credential(DEFAULT_ENDPOINT, token="").token is None
-    assert resolve_credential(DEFAULT_ENDPOINT, user="me") == Credential(DEFAULT_ENDPOINT, "me", "env")
+    assert resolve_credential(DEFAULT_ENDPOINT, user="me") == Credential(DEFAULT_ENDPOINT, "me", Secret("env"))
 
 
 def test_hub_tokens_are_for_the_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     token_file = tmp_path / "token"
     token_file.write_text("from-file\n")
     monkeypatch.setenv("HF_TOKEN_PATH", str(token_file))
-    assert resolve_credential(DEFAULT_ENDPOINT).token == "from-file"
+    assert resolve_credential(DEFAULT_ENDPOINT).token == Secret("from-file")
     assert resolve_credential("https://other.example").token is None
     monkeypatch.setenv("HF_TOKEN", "from-env")
-    assert resolve_credential(DEFAULT_ENDPOINT).token == "from-env"
+    assert resolve_credential(DEFAULT_ENDPOINT).token == Secret("from-env")
     assert resolve_credential("https://other.example").token is None
     monkeypatch.setenv("HF_ENDPOINT", "https://other.example")
     assert resolve_credential(DEFAULT_ENDPOINT).token is None
-    assert resolve_credential("https://other.example").token == "from-env"
+    assert resolve_credential("https://other.example").token == Secret("from-env")
 
 
 def test_places_of_the_hubs_token_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for folder in (tmp_path / "huggingface", tmp_path / "home"):
         folder.mkdir()
         (folder / "token").write_text(folder.name)
-    assert resolve_credential(DEFAULT_ENDPOINT).token == "huggingface"
+    assert resolve_credential(DEFAULT_ENDPOINT).token == Secret("huggingface")
     monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
-    assert resolve_credential(DEFAULT_ENDPOINT).token == "home"
+    assert resolve_credential(DEFAULT_ENDPOINT).token == Secret("home")
     (tmp_path / "home" / "token").write_text("  \n")
     assert resolve_credential(DEFAULT_ENDPOINT).token is None
 
@@ -118,26 +119,26 @@ def test_places_of_the_hubs_token_file(monkeypatch: pytest.MonkeyPatch, tmp_path
 def test_xet_tokens_are_for_their_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XET_USER_NAME", "me")
     monkeypatch.setenv("XET_USER_TOKEN", "xet")
-    assert resolve_credential(DEFAULT_ENDPOINT) == Credential(DEFAULT_ENDPOINT, "me", "xet")
+    assert resolve_credential(DEFAULT_ENDPOINT) == Credential(DEFAULT_ENDPOINT, "me", Secret("xet"))
     monkeypatch.setenv("XET_ENDPOINT", "localhost:1")
     assert resolve_credential(DEFAULT_ENDPOINT).token is None
-    assert resolve_credential("http://localhost:1").token == "xet"
+    assert resolve_credential("http://localhost:1").token == Secret("xet")
     monkeypatch.setenv("HF_TOKEN", "hub")
-    assert resolve_credential(DEFAULT_ENDPOINT).token == "hub"
-    assert resolve_credential("http://localhost:1").token == "xet"
+    assert resolve_credential(DEFAULT_ENDPOINT).token == Secret("hub")
+    assert resolve_credential("http://localhost:1").token == Secret("xet")
 
 
 def test_logins_are_for_their_host(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", "hub")
     login("me", "mine", "me@example.com", host="localhost:1")
     login("you", "yours", host="LOCALHOST:2")
-    assert resolve_credential("http://localhost:1") == Credential("http://localhost:1", "me", "mine")
-    assert resolve_credential("http://localhost:2").token == "yours"
-    assert resolve_credential(DEFAULT_ENDPOINT).token == "hub"
+    assert resolve_credential("http://localhost:1") == Credential("http://localhost:1", "me", Secret("mine"))
+    assert resolve_credential("http://localhost:2").token == Secret("yours")
+    assert resolve_credential(DEFAULT_ENDPOINT).token == Secret("hub")
     logout("localhost:1")
     assert resolve_credential("http://localhost:1").token is None
     login("me", "default", host=None)
-    assert resolve_credential("http://localhost:2").token == "default"
+    assert resolve_credential("http://localhost:2").token == Secret("default")
     logout()
     assert resolve_credential("http://localhost:2").token is None
 
@@ -152,7 +153,7 @@ def test_the_login_file() -> None:
     path = login_file()
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({"http://localhost:1": {"user": "me", "token": "kept"}, "http://localhost:2": "odd"}))
-    assert resolve_credential("http://localhost:1") == Credential("http://localhost:1", "me", "kept")
+    assert resolve_credential("http://localhost:1") == Credential("http://localhost:1", "me", Secret("kept"))
     assert resolve_credential("http://localhost:2").token is None
     assert resolve_credential("http://localhost:3").token is None
     path.write_text("[]")
@@ -163,10 +164,10 @@ def test_the_login_file() -> None:
 
 
 def test_tokens_do_not_show() -> None:
-    credential = Credential(DEFAULT_ENDPOINT, "me", "secret")
-    assert "secret" not in repr(credential)
-    assert "secret" not in str(credential)
-    assert pickle.loads(pickle.dumps(credential)) == credential
+    credential = Credential(DEFAULT_ENDPOINT, "me", Secret("hunter2"))
+    assert "hunter2" not in repr(credential)
+    assert "hunter2" not in str(credential)
+    assert b"hunter2" not in pickle.dumps(credential)
 
 
 # -- limits ------------------------------------------------------------------------------------------------------------

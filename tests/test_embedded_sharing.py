@@ -22,6 +22,7 @@ import pyxet
 from pyxet import local
 from pyxet.errors import ConfigError
 from pyxet.local import embedded
+from pyxet.secrets import Secret
 from pyxet.server.holding import Holder, hold, publish, published, release
 from pyxet.testing import local_endpoint
 
@@ -102,7 +103,7 @@ def test_another_process_uses_what_one_serves(root: Path) -> None:
 def test_what_the_holder_leaves_is_for_its_user_and_goes_with_it(root: Path) -> None:
     with local_endpoint(root) as endpoint:
         assert stat.S_IMODE((root / "holder").stat().st_mode) == 0o600
-        assert published(root) == Holder(root, endpoint.url, endpoint.user, endpoint.token)
+        assert published(root) == Holder(root, endpoint.url, endpoint.user, Secret(endpoint.token))
         assert endpoint.token not in repr(published(root))
         # Also one that was started for others to connect to.
         assert embedded(root.as_uri()).url == endpoint.url
@@ -115,7 +116,7 @@ def test_what_a_killed_holder_left_is_not_believed(root: Path) -> None:
     """Whoever listens there now gets no token and is not asked for content."""
     with socket.create_server(("127.0.0.1", 0)) as stranger:
         os.close(hold(root))
-        publish(Holder(root, f"http://127.0.0.1:{stranger.getsockname()[1]}", "local", "xet_old", 1))
+        publish(Holder(root, f"http://127.0.0.1:{stranger.getsockname()[1]}", "local", Secret("xet_old"), 1))
         fs = pyxet.XetFS(endpoint=root.as_uri())
         fs.make_repo("local/r")
         stranger.setblocking(False)

@@ -142,14 +142,16 @@ def test_the_expiry_time_is_an_option(
         assert bool(proxy.seen) is not stale
 
 
-def test_own_changes_are_seen_at_once(through: tuple[FaultProxy, pyxet.XetFS], repo: str, main: str) -> None:
+def test_own_changes_are_seen_at_once(
+    shared_endpoint: LocalEndpoint, through: tuple[FaultProxy, pyxet.XetFS], repo: str, main: str
+) -> None:
     _, fs = through
     for number in (0, 1):
         fs.pipe_file(f"{main}/x", CONTENT[number])
         assert version(fs, f"{main}/x") == number
         # Through another instance as well, with the same endpoint and user.
         assert (
-            version(pyxet.XetFS(fs.endpoint, fs.credential.user, fs.credential.token, retry=fs._retry), f"{main}/x")
+            version(pyxet.XetFS(fs.endpoint, fs.credential.user, shared_endpoint.token, retry=fs._retry), f"{main}/x")
             == number
         )
     fs.make_tag(repo, "t")

@@ -12,20 +12,21 @@ import pytest
 import pyxet
 
 PACKAGE = Path(pyxet.__file__).parent
-BASE = {"errors", "options", "config", "urls", "types", "_version", "_platform", "local_tree", "patterns"}
+BASE = {"secrets", "errors", "options", "config", "urls", "types", "_version", "_platform", "local_tree", "patterns"}
 ALLOWED: dict[str, set[str]] = {
     "_version": set(),
     "_platform": set(),
+    "secrets": set(),
     "types": set(),
     "local_tree": set(),
     "patterns": set(),
     "options": set(),
     "errors": {"types"},
     "urls": {"errors", "types"},
-    "config": {"errors", "urls", "_platform"},
-    "protocol": {"errors", "urls", "types", "protocol"},
+    "config": {"secrets", "errors", "urls", "_platform"},
+    "protocol": {"secrets", "errors", "urls", "types", "protocol"},
     "_async": BASE | {"protocol", "_async", "local"},
-    "server": {"errors", "urls", "types", "_version", "_platform", "protocol", "server"},
+    "server": {"secrets", "errors", "urls", "types", "_version", "_platform", "protocol", "server"},
     "local": BASE | {"server"},
     "fs": BASE | {"_async"},
     "path": BASE | {"fs"},

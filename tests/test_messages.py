@@ -29,6 +29,7 @@ from pyxet.protocol.messages import (
     decode,
     encode,
 )
+from pyxet.secrets import Secret
 
 KINDS: list[Any] = [
     kind
@@ -108,7 +109,7 @@ def test_names_on_the_wire() -> None:
         "files": [{"path": "p", "size": 3}]
     }
     assert json.loads(encode(ShardEvent(type="result"))) == {"type": "result"}
-    assert json.loads(encode(XetToken(access_token="t", exp=5, cas_url="u"))) == {
+    assert json.loads(encode(XetToken(access_token=Secret("t"), exp=5, cas_url="u"))) == {
         "accessToken": "t", "exp": 5, "casUrl": "u",
     }  # fmt: skip
 

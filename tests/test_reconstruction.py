@@ -23,6 +23,7 @@ from pyxet.protocol.messages import (
 )
 from pyxet.protocol.reconstruction import coalesce_ranges, fetch_runs, plan_from_v1, plan_from_v2, trim_terms
 from pyxet.protocol.shard import Term
+from pyxet.secrets import Secret
 
 A, B = b"a" * 32, b"b" * 32
 LENGTHS = {A: [10, 20, 30, 40], B: [5, 5, 5]}
@@ -66,12 +67,12 @@ def wire(
         ReconstructionV1(
             offset_into_first_range=skip,
             terms=[term],
-            fetch_info={name: [WireFetchV1(range=chunks, url="u", url_range=span)]},
+            fetch_info={name: [WireFetchV1(range=chunks, url=Secret("u"), url_range=span)]},
         ),
         ReconstructionV2(
             offset_into_first_range=skip,
             terms=[term],
-            xorbs={name: [WireFetchV2(url="u", ranges=[WireFetchRange(chunks=chunks, bytes=span)])]},
+            xorbs={name: [WireFetchV2(url=Secret("u"), ranges=[WireFetchRange(chunks=chunks, bytes=span)])]},
         ),
     )
 
@@ -139,7 +140,7 @@ def test_each_term_finds_a_fetch_that_holds_it(
     message = ReconstructionV2(
         offset_into_first_range=0,
         terms=[WireTerm(hash=name, unpacked_length=5, range=WireRange(start=s, end=s + n)) for s, n in terms],
-        xorbs={name: [WireFetchV2(url=f"u{index}", ranges=ranges[index::urls]) for index in range(urls)]},
+        xorbs={name: [WireFetchV2(url=Secret(f"u{index}"), ranges=ranges[index::urls]) for index in range(urls)]},
     )
     if any(not any(s <= start and start + n <= s + count for s, count in fetches) for start, n in terms):
         with pytest.raises(FormatError, match="no URL"):
@@ -150,7 +151,7 @@ def test_each_term_finds_a_fetch_that_holds_it(
         fetch = part.fetch
         assert fetch.chunk_start <= start
         assert start + count <= fetch.chunk_end
-        assert (fetch.chunk_start, fetch.chunk_end - fetch.chunk_start) in fetches[int(fetch.url[1:]) :: urls]
+        assert (fetch.chunk_start, fetch.chunk_end - fetch.chunk_start) in fetches[int(fetch.url.reveal()[1:]) :: urls]
 
 
 @pytest.mark.parametrize(

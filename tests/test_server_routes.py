@@ -168,7 +168,7 @@ def test_reconstructions(client: RawClient, start: int, end: int) -> None:
     )
     for plan in (first, second):
         [part] = plan.terms
-        fetched = cas.get(part.fetch.url, Range=f"bytes={part.fetch.byte_start}-{part.fetch.byte_end - 1}")
+        fetched = cas.get(part.fetch.url.reveal(), Range=f"bytes={part.fetch.byte_start}-{part.fetch.byte_end - 1}")
         decoder = ChunkDecoder()
         content = b"".join(bytes(chunk.data) for chunk in decoder.feed(fetched.body))
         decoder.finish()

@@ -92,6 +92,10 @@ METHODS = [
 ]
 
 
+def token_of(fs: pyxet.XetFS) -> str | None:
+    return fs.credential.token.reveal() if fs.credential.token else None
+
+
 def coroutines(kind: type) -> dict[str, Any]:
     found = {}
     for name in dir(kind):
@@ -267,12 +271,12 @@ def test_mappings(xet: XetFS, main: str) -> None:
     del mapping["c"]
     mapping.delitems(["d"])
     assert dict(mapping) == {"a/b": b"1"}
-    access = {"user": xet.credential.user, "token": xet.credential.token}
+    access = {"user": xet.credential.user, "token": token_of(xet)}
     assert dict(fsspec.get_mapper(xet.unstrip_protocol(f"{main}/m"), **access)) == {"a/b": b"1"}
 
 
 def test_functions_of_fsspec(xet: XetFS, main: str) -> None:
-    access = {"user": xet.credential.user, "token": xet.credential.token}
+    access = {"user": xet.credential.user, "token": token_of(xet)}
     root = xet.unstrip_protocol(main)
     with fsspec.open(f"{root}/a.txt", "wt", **access) as file:
         file.write("text")
@@ -348,7 +352,7 @@ def test_endpoints_and_credentials_by_rank(
     assert (XetFS().endpoint, XetFS().credential.token) == (url, None)
     monkeypatch.setenv("XET_USER_TOKEN", token)
     assert XetFS().get_username() == "acme"
-    assert XetFS("https://hub.example").credential.token == token
+    assert token_of(XetFS("https://hub.example")) == token
     # A login goes before variables, an argument before a login.
     monkeypatch.setenv("XET_USER_TOKEN", "wrong")
     with pytest.raises(AuthenticationError) as caught:
@@ -381,9 +385,9 @@ def test_cached_instances_follow_the_environment(monkeypatch: pytest.MonkeyPatch
     assert two.endpoint == "https://one.example"
     pyxet.login("me", "t", host="https://one.example")
     assert XetFS() is not two
-    assert XetFS().credential.token == "t"
+    assert token_of(XetFS()) == "t"
     pyxet.login("me", "u", host="https://one.example")
-    assert XetFS().credential.token == "u"
+    assert token_of(XetFS()) == "u"
     pyxet.logout()
     monkeypatch.delenv("XET_ENDPOINT")
     assert XetFS() is one

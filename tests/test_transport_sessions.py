@@ -18,6 +18,7 @@ from pyxet._async.http import sessions
 from pyxet._async.http.concurrency import START
 from pyxet._async.http.transport import Transport
 from pyxet.config import Credential, Limits, Timeouts
+from pyxet.secrets import Secret
 
 # -- sessions ----------------------------------------------------------------------------------------------------------
 
@@ -55,7 +56,7 @@ async def test_cancelled_requests_leave_nothing() -> None:
 
 def test_a_session_for_each_loop_that_ends_with_it() -> None:
     endpoint = shared_endpoint()
-    credential = Credential(endpoint.url, endpoint.user, endpoint.token)
+    credential = Credential(endpoint.url, endpoint.user, Secret(endpoint.token))
     transport = Transport(endpoint.url, credential, limits=Limits(), retry=FAST, timeouts=Timeouts())
     # No "unclosed session" at the collection: warnings are errors.
     for _ in range(2):
@@ -69,8 +70,9 @@ PROGRAM = """
 import asyncio, os, sys, threading
 from pyxet._async.http.transport import Transport
 from pyxet.config import Credential, Limits, RetryPolicy, Timeouts
+from pyxet.secrets import Secret
 url, token = sys.argv[1:]
-transport = Transport(url, Credential(url, "test", token), limits=Limits(), retry=RetryPolicy(), timeouts=Timeouts())
+transport = Transport(url, Credential(url, "test", Secret(token)), limits=Limits(), retry=RetryPolicy(), timeouts=Timeouts())
 loop = asyncio.new_event_loop()
 ask = lambda: transport.request("GET", "/api/whoami-v2", what="asking")
 """

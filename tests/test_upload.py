@@ -30,6 +30,7 @@ from pyxet.config import Credential, Limits, RetryPolicy, Timeouts
 from pyxet.errors import AccessDeniedError, ConflictError, ServerError, TransactionError
 from pyxet.protocol.hashing import chunk_hash, file_hash
 from pyxet.protocol.shard import FileEntry, ShardChunk, Term, XorbEntry, parse_shard
+from pyxet.secrets import Secret
 from pyxet.types import RemoteFile, UploadedContent
 
 SMALL = Limits(memory=16 * MIB)
@@ -405,7 +406,7 @@ async def test_idle_sessions_give_way() -> None:
 
 async def test_sessions_of_loops_that_stand_still_do_not_block_others() -> None:
     endpoint = shared_endpoint()
-    credential = Credential(endpoint.url, endpoint.user, endpoint.token)
+    credential = Credential(endpoint.url, endpoint.user, Secret(endpoint.token))
     async with world(limits=SMALL) as it:
         loop = asyncio.new_event_loop()
         client = Client(Settings(credential, SMALL, RetryPolicy(), Timeouts()))

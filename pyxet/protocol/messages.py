@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 import msgspec
 
 from pyxet.errors import FormatError
+from pyxet.secrets import Secret
 
 T = TypeVar("T")
 # Sizes in bytes, offsets, counts and times in Unix seconds: what is negative or beyond a file's reach is garbage.
@@ -35,7 +36,7 @@ def decode(data: bytes | bytearray | memoryview, kind: type[T], *, what: str) ->
         The document is not JSON or does not have the fields of ``kind``; ``what`` names the document.
     """
     try:
-        return msgspec.json.decode(data, type=kind)
+        return msgspec.json.decode(data, type=kind, dec_hook=_hide)
     except RecursionError:
         raise FormatError(f"{what}: nested too deeply") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -44,7 +45,19 @@ def decode(data: bytes | bytearray | memoryview, kind: type[T], *, what: str) ->
 
 def encode(message: Any) -> bytes:
     """Encode a struct, or a list or dict of them, as JSON."""
-    return msgspec.json.encode(message)
+    return msgspec.json.encode(message, enc_hook=_reveal)
+
+
+def _hide(kind: type, value: Any) -> Any:
+    if kind is Secret and isinstance(value, str):
+        return Secret(value)
+    raise msgspec.ValidationError(f"Expected `str`, got `{type(value).__name__}`")
+
+
+def _reveal(value: Any) -> Any:
+    if isinstance(value, Secret):
+        return value.reveal()
+    raise NotImplementedError(f"{type(value).__name__} is no message")
 
 
 # -- Hub: account and repositories -------------------------------------------------------------------------------------
@@ -319,7 +332,7 @@ class CommitAnswer(HubStruct):
 class XetToken(HubStruct):
     """Answer of the token routes: ``exp`` is in Unix seconds, ``cas_url`` has no trailing slash."""
 
-    access_token: str
+    access_token: Secret
     exp: Count
     cas_url: str
 
@@ -342,7 +355,7 @@ class WireTerm(CasStruct):
 
 class WireFetchV1(CasStruct):
     range: WireRange
-    url: str
+    url: Secret
     url_range: WireRange
 
 
@@ -368,7 +381,7 @@ class WireFetchRange(CasStruct):
 
 
 class WireFetchV2(CasStruct):
-    url: str
+    url: Secret
     ranges: list[WireFetchRange]
 
 

@@ -25,6 +25,7 @@ from pyxet.protocol.messages import (
 )
 from pyxet.protocol.shard import Term
 from pyxet.protocol.xorb import MAX_PAYLOAD
+from pyxet.secrets import Secret
 
 # Chunks have 8 KiB at least, but for the last one of a file. Others may have cut their files in other ways.
 _LEAST_CHUNK: Final = 256
@@ -42,7 +43,7 @@ class FetchRange:
     The byte range, ``byte_start`` to before ``byte_end``, is one of the serialized xorb.
     """
 
-    url: str
+    url: Secret
     chunk_start: int
     chunk_end: int
     byte_start: int
@@ -148,7 +149,7 @@ def _fetches_v1(entries: Sequence[WireFetchV1]) -> list[FetchRange]:
     return [_fetch(entry.url, entry.range, entry.url_range) for entry in entries]
 
 
-def _fetch(url: str, chunks: WireRange, span: WireRange) -> FetchRange:
+def _fetch(url: Secret, chunks: WireRange, span: WireRange) -> FetchRange:
     if not 0 <= chunks.start < chunks.end <= MAX_XORB_CHUNKS:
         raise FormatError(f"reconstruction: chunks {chunks.start:,} to {chunks.end:,} make no range")
     if not 0 <= span.start <= span.end < MAX_XORB_BYTES_READ:

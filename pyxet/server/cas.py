@@ -49,6 +49,7 @@ from pyxet.protocol.shard import (
     xorb_entry_size,
 )
 from pyxet.protocol.xorb import XorbInfo
+from pyxet.secrets import Secret
 from pyxet.server.content import ContentStore, byte_range
 from pyxet.server.hosts import absolute
 from pyxet.server.ingest import XorbUpload
@@ -313,7 +314,7 @@ def _plan_v1(skip: int, terms: list[Term], runs: Runs, sign: Sign) -> bytes:
 def _fetch_info(runs: Runs, sign: Sign) -> dict[str, list[WireFetchV1]]:
     return {
         hash_to_hex(value): [
-            WireFetchV1(range=chunks, url=sign(hash_to_hex(value), [span]), url_range=_inclusive(span))
+            WireFetchV1(range=chunks, url=Secret(sign(hash_to_hex(value), [span])), url_range=_inclusive(span))
             for chunks, span in found
         ]
         for value, found in runs.items()
@@ -324,7 +325,7 @@ def _plan_v2(skip: int, terms: list[Term], runs: Runs, sign: Sign) -> bytes:
     xorbs = {
         hash_to_hex(value): [
             WireFetchV2(
-                url=sign(hash_to_hex(value), [span for _, span in found]),
+                url=Secret(sign(hash_to_hex(value), [span for _, span in found])),
                 ranges=[WireFetchRange(chunks=chunks, bytes=_inclusive(span)) for chunks, span in found],
             )
         ]

@@ -17,6 +17,7 @@ from typing import Final
 
 from pyxet._platform import after_fork, lock_descriptor
 from pyxet.errors import ConfigError
+from pyxet.secrets import Secret
 from pyxet.server.privacy import make_root
 
 _LOCK: Final = "lock"
@@ -51,7 +52,7 @@ class Holder:
     root: Path
     url: str
     user: str
-    token: str = field(repr=False)
+    token: Secret
     pid: int = field(default_factory=os.getpid)
 
 
@@ -103,7 +104,8 @@ def publish(holder: Holder) -> None:
     """Leave word of who serves a directory that this process holds. Without it the others just do not find us."""
     path = holder.root / _HOLDER
     unfinished = path.with_name(f"{_HOLDER}.new")
-    told = {name: value for name, value in asdict(holder).items() if name != "root"}
+    told = asdict(holder) | {"token": holder.token.reveal()}
+    del told["root"]
     try:
         unfinished.unlink(missing_ok=True)
         with open(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
@@ -131,7 +133,7 @@ def published(root: Path) -> Holder | None:
     """
     try:
         told = json.loads((root / _HOLDER).read_text())
-        return Holder(root, str(told["url"]), str(told["user"]), str(told["token"]), int(told["pid"]))
+        return Holder(root, str(told["url"]), str(told["user"]), Secret(str(told["token"])), int(told["pid"]))
     except PermissionError as error:
         raise ConfigError(f"{root} is another user's: {error.strerror}; connect to the URL of its endpoint") from error
     except (OSError, ValueError, TypeError, KeyError):

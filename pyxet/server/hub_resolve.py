@@ -8,6 +8,7 @@ from aiohttp import web
 
 from pyxet.errors import EntryNotFoundError
 from pyxet.protocol.messages import XetToken, encode
+from pyxet.secrets import Secret
 from pyxet.server.content import PIECE, StoredContent
 from pyxet.server.git_objects import Entry
 from pyxet.server.git_repository import Repository
@@ -46,7 +47,7 @@ async def xet_token(request: web.Request) -> web.Response:
     token, expires = request.app[TOKENS].mint(repo.id.path, scope, user)  # type: ignore[arg-type]  # the route admits two
     url = absolute(request, "")
     headers = {"X-Xet-Access-Token": token, "X-Xet-Token-Expiration": str(expires), "X-Xet-Cas-Url": url}
-    return json_response(encode(XetToken(access_token=token, exp=expires, cas_url=url)), headers=headers)
+    return json_response(encode(XetToken(access_token=Secret(token), exp=expires, cas_url=url)), headers=headers)
 
 
 async def resolve(request: web.Request) -> web.StreamResponse:

@@ -19,6 +19,7 @@ from typing import Self
 from aiohttp import web
 
 from pyxet.errors import ConfigError
+from pyxet.secrets import Secret
 from pyxet.server.app import create_app
 from pyxet.server.holding import Holder, publish
 from pyxet.server.hosts import Hosts
@@ -237,7 +238,7 @@ async def start(
         reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
         raise ConfigError(f"cannot listen on {address[0]}:{address[1]}: {reason}") from error
     close_in_children(runner)
-    await asyncio.to_thread(publish, Holder(root, origin(runner), user, token))
+    await asyncio.to_thread(publish, Holder(root, origin(runner), user, Secret(token)))
     return runner
 
 

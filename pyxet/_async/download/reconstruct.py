@@ -375,7 +375,7 @@ def _spans(start: int, end: int) -> Iterator[tuple[int, int]]:
 
 def _places(plan: Plan) -> set[tuple[str, str]]:
     """Hosts and paths that a plan names; what a URL says beyond that is its signature."""
-    return {(url.netloc, url.path) for url in (urlsplit(part.fetch.url) for part in plan.terms)}
+    return {(url.netloc, url.path) for url in (urlsplit(part.fetch.url.reveal()) for part in plan.terms)}
 
 
 def _unreadable(value: Hash, error: XetError) -> XetError:

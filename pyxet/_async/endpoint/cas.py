@@ -189,7 +189,7 @@ class Cas:
     async def fetch(self, fetch: FetchRange) -> AsyncGenerator[bytes, None]:
         """The bytes of a fetch range. Raises `UrlExpiredError` where the URL is refused."""
         pieces = self._transport.ranged(
-            fetch.url, fetch.byte_start, fetch.byte_end, what="reading a xorb", bearer="", redirect=True
+            fetch.url.reveal(), fetch.byte_start, fetch.byte_end, what="reading a xorb", bearer="", redirect=True
         )
         try:
             async with aclosing(pieces):
@@ -266,7 +266,7 @@ class Cas:
             url = token.cas_url.rstrip("/") + path
             try:
                 return await self._transport.request(
-                    method, url, what=what, bearer=token.access_token, retry=retry, **options
+                    method, url, what=what, bearer=token.access_token.reveal(), retry=retry, **options
                 )
             except (*_REFUSED, *_LOST) as error:
                 if not missing or not isinstance(error, NotFoundError):

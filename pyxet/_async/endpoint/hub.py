@@ -252,7 +252,8 @@ class Hub:
         answer = await self._request("GET", url, what=what)
         token = decode(answer.body, XetToken, what=what)
         web_address(token.cas_url, what=what)
-        if not token.access_token.isascii() or not token.access_token.isprintable():
+        text = token.access_token.reveal()
+        if not text.isascii() or not text.isprintable():
             raise FormatError(f"{what}: the token that came has a line break or another character that no token has")
         return token
 

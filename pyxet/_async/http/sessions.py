@@ -12,7 +12,7 @@ import atexit
 import base64
 import os
 import ssl
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -26,13 +26,18 @@ from yarl import URL
 from pyxet._async.http.limiter import Origin
 from pyxet._async.runtime.threads import in_thread
 from pyxet._version import __version__
+from pyxet.secrets import Secret
 
 
 class Proxy(NamedTuple):
     """Where requests go instead, if anywhere, and what a proxy with a password wants to see."""
 
     url: URL | None
-    headers: Mapping[str, str] | None
+    authorization: Secret | None
+
+    def headers(self) -> dict[str, str] | None:
+        """What goes to the proxy with each request, or each tunnel."""
+        return {"Proxy-Authorization": self.authorization.reveal()} if self.authorization else None
 
 
 @dataclass(frozen=True)
@@ -63,11 +68,11 @@ class Session:
             found = getproxies_environment()
             value = None if proxy_bypass_environment(host) else found.get(scheme) or found.get("all")
             target = URL(value) if value else None
-            headers = None
+            authorization = None
             if target is not None and target.user is not None:
                 basic = base64.b64encode(f"{target.user}:{target.password or ''}".encode()).decode()
-                target, headers = target.with_user(None), {"Proxy-Authorization": f"Basic {basic}"}
-            self.proxies[origin] = Proxy(target, headers)
+                target, authorization = target.with_user(None), Secret(f"Basic {basic}")
+            self.proxies[origin] = Proxy(target, authorization)
         return self.proxies[origin]
 
 

@@ -378,7 +378,8 @@ class Transport:
         """Send a request when it may be sent, and wait for its answer to begin."""
         origin = _origin(url)
         all_headers = dict(headers) if headers else {}
-        token = here.token if bearer is None and origin == _origin(URL(here.endpoint, encoded=True)) else bearer
+        own = here.token if bearer is None and origin == _origin(URL(here.endpoint, encoded=True)) else None
+        token = own.reveal() if own else bearer
         if token:
             if not token.isascii() or not token.isprintable():
                 raise ConfigError(f"{what}: the token has a line break or another character that no token has")
@@ -398,9 +399,10 @@ class Transport:
                 # Only now: while this request waited, the loop's connections may have been closed.
                 session = await self.sessions.here()
                 proxy = session.proxy(origin)
-                if proxy.headers is not None and url.scheme == "http":
+                proxy_headers = proxy.headers()
+                if proxy_headers is not None and url.scheme == "http":
                     # Only a tunnel has headers of its own.
-                    all_headers.update(proxy.headers)
+                    all_headers.update(proxy_headers)
                 response = await session.http.request(
                     method,
                     url,
@@ -408,7 +410,7 @@ class Transport:
                     data=data,
                     allow_redirects=False,
                     proxy=proxy.url,
-                    proxy_headers=proxy.headers,
+                    proxy_headers=proxy_headers,
                 )
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             if isinstance(error, TimeoutError):
