@@ -136,7 +136,7 @@ local, other = found[0], embedded(f"file://{sys.argv[1]}/some/dir")
 assert other is embedded(f"file://{sys.argv[1]}/some/../some/dir/") and other is not local
 assert local.token != other.token
 def whoami(endpoint):
-    request = urllib.request.Request(endpoint.url + "/api/whoami-v2", headers={"Authorization": f"Bearer {endpoint.token}"})
+    request = urllib.request.Request(endpoint.url + "/api/whoami-v2", headers={"Authorization": f"Bearer {endpoint.token.reveal()}"})
     with urllib.request.urlopen(request) as answer:
         return answer.read().decode()
 for endpoint in (local, other):
@@ -177,7 +177,7 @@ print(len(fs.cat("local/x/main/a")))
 
 
 def test_the_token_of_an_embedded_endpoint_belongs_to_its_process(tmp_path: Path) -> None:
-    code = 'import sys; from pyxet.local import embedded; print(embedded(f"file://{sys.argv[1]}").token)'
+    code = 'import sys; from pyxet.local import embedded; print(embedded(f"file://{sys.argv[1]}").token.reveal())'
     assert run(code, tmp_path) != run(code, tmp_path)
 
 
