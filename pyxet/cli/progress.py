@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -45,6 +46,8 @@ class Progress:
         self._wanted = wanted and sys.stderr.isatty()
         self._display: Display | None = None
         self._showing: asyncio.Task[None] | None = None
+        self._watching: threading.Thread | None = None
+        self._ended = threading.Event()
 
     @property
     def seconds(self) -> float:
@@ -63,6 +66,22 @@ class Progress:
             self._showing.cancel()
             with suppress(asyncio.CancelledError):
                 await self._showing
+        if self._display is not None:
+            self._display.stop()
+
+    def __enter__(self) -> Self:
+        """Like ``async with``, for what blocks: a thread looks at the counts."""
+        if self._wanted:
+            self._display = _display(self._verb)
+            self._display.start()
+            self._watching = threading.Thread(target=self._watch, daemon=True)
+            self._watching.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        if self._watching is not None:
+            self._watching.join()
         if self._display is not None:
             self._display.stop()
 
@@ -108,6 +127,11 @@ class Progress:
             self._update()
             await asyncio.sleep(_EVERY)
 
+    def _watch(self) -> None:
+        self._update()
+        while not self._ended.wait(_EVERY):
+            self._update()
+
     def _update(self) -> None:
         display = self._display
         assert display is not None
@@ -117,8 +141,13 @@ class Progress:
         display.update(
             display.tasks[0].id, description=self._verb, completed=min(max(self.moved_bytes, self.bytes), self.found_bytes),
             total=total, speed=f"{human_size(speed)}/s" if speed else "",
-            files=f"{self.files:,}/{self.found_files:,}{'' if self._complete else '+'} files", saved=self._saved(),
+            files=self._files(), saved=self._saved(),
         )  # fmt: skip
+
+    def _files(self) -> str:
+        if not self.found_files:
+            return ""
+        return f"{self.files:,}/{self.found_files:,}{'' if self._complete else '+'} files"
 
     def _saved(self) -> str:
         saved = self.deduplicated()
@@ -160,6 +189,20 @@ class _Files(_Callback):
 
     def branched(self, path_1: object, path_2: object, **_: object) -> _Callback:
         return _Callback(self._progress)
+
+
+class _Listed(_Callback):
+    """For a method that lists what there is itself, and tells how much that is so far."""
+
+    def set_size(self, size: int) -> None:
+        """So many bytes are to be transferred, as far as is known."""
+        self._progress.found_bytes = size
+        self._progress.all_found()
+
+
+def listed_callback(progress: Progress) -> Any:
+    """A callback of fsspec's for methods that tell sizes as they find them."""
+    return _Listed(progress)
 
 
 def files_callback(progress: Progress) -> Any:
