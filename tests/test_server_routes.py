@@ -121,7 +121,7 @@ def test_revisions_in_all_their_forms(client: RawClient) -> None:
     for revision in ("main", "feature%2Fone", "feature%2fone", "refs%2Fheads%2Fmain", "v%251", head, head[:8]):
         assert client.get(f"{API}/revision/{revision}").json["sha"] == head, revision
         assert client.get(f"/{REPO}/resolve/{revision}/README.md").body == b"# read me\n"
-    assert client.get(f"{API}/xet-write-token/None?create_pr=1").status == 200
+    assert client.get(f"{API}/xet-write-token/None").status == 200
     assert client.call("DELETE", f"{API}/branch/feature%2Fone").status == 200
 
 

@@ -368,7 +368,8 @@ def test_a_commit_names_known_content(client: RawClient, stored: Content) -> Non
 
 BAD_PATHS = [
     "", "/", "/a", "a//b", "a/", ".", "..", "a/../b", "a/./b", "../../x", ".git", ".git/config", "a/.GIT/x", "sub/.git",
-    ".git.", ".git ", ".g\u200cit", "git~1", "a\\b", "nul\0", "a" * 256, "\ud800",
+    ".git.", ".git ", ".g\u200cit", "git~1", "a\\.git\\b", ".git\\x", "..\\x", "a\\..", "nul\0", "a" * 256, "\ud800",
+    "/".join("d" * 256), "/".join(["d" * 250] * 17),
 ]  # fmt: skip
 
 

@@ -14,6 +14,8 @@ from aiohttp import web
 
 from pyxet.errors import AuthenticationError, ConfigError, RemoteError, XetError
 from pyxet.server import cas, hub_commit, hub_manage, hub_refs, hub_repos, hub_resolve, hub_tree
+from pyxet.server.bodies import HELD, Held, with_late_continue
+from pyxet.server.connections import CONNECTIONS, Connections
 from pyxet.server.content import ContentStore
 from pyxet.server.git_repository import moved_meanwhile
 from pyxet.server.git_store import GitStore
@@ -40,8 +42,6 @@ from pyxet.server.tokens import Account, Tokens
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-# Commits carry regular files in base64, about 100 MiB of them.
-_MAX_BODY: Final = 512 * 1024 * 1024
 _WORKERS: Final = 8
 _CHECKERS: Final = max(2, min(8, os.cpu_count() or 1))
 
@@ -70,7 +70,7 @@ def create_app(
     """
     if valid_repo("models", user, "x") is None:
         raise ConfigError(f"the user {user!r} cannot own repositories: letters, digits, '.', '_' and '-' make a name")
-    app = web.Application(client_max_size=_MAX_BODY, middlewares=[_errors, _known_only])
+    app = web.Application(middlewares=[_errors, _known_only])
     with ExitStack() as opened:
         try:
             opened.callback(release, hold(root))
@@ -78,6 +78,8 @@ def create_app(
             app[MAIN_USER] = user
             app[OPEN] = anonymous
             app[HOSTS] = hosts or Hosts()
+            app[CONNECTIONS] = Connections()
+            app[HELD] = Held()
             app[TOKENS] = Tokens.open(root)
             app[TOKENS].add_account(token, Account(user, "write"))
             app[CONTENT] = ContentStore(root)
@@ -88,6 +90,7 @@ def create_app(
         for key, size in ((WORKERS, _WORKERS), (CHECKERS, _CHECKERS)):
             app[key] = ThreadPoolExecutor(size, thread_name_prefix="xet-endpoint", initializer=own_umask)
             opened.callback(app[key].shutdown)
+        app.router.add_route = with_late_continue(app.router.add_route)  # type: ignore[method-assign]  # all routes at once
         for part in (cas, hub_repos, hub_manage, hub_refs, hub_tree, hub_commit, hub_resolve):
             part.add_routes(app)
         closing = opened.pop_all()
@@ -108,8 +111,9 @@ def create_app(
 async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Typed errors as the answers that clients understand."""
     try:
-        request.app[HOSTS].check(request)
-        return await handler(request)
+        with request.app[CONNECTIONS].answering(request):
+            request.app[HOSTS].check(request)
+            return await handler(request)
     except RemoteError as error:
         if error.code in ("EntryNotFound", "RevisionNotFound") and await _is_gone(request):
             error = moved_meanwhile(request.path)

@@ -50,6 +50,7 @@ from pyxet.protocol.shard import (
 )
 from pyxet.protocol.xorb import XorbInfo
 from pyxet.secrets import Secret
+from pyxet.server.bodies import MAX_ANONYMOUS, pieces, read_body
 from pyxet.server.content import ContentStore, byte_range
 from pyxet.server.hosts import absolute
 from pyxet.server.ingest import XorbUpload
@@ -106,8 +107,6 @@ def takes_signed_url(request: web.Request) -> bool:
 async def post_xorb(request: web.Request) -> web.Response:
     """``POST /v1/xorbs/default/{hash}``: to a temporary file while it arrives, then checked and kept."""
     rights = Rights(request, "write")
-    if (request.content_length or 0) > _MAX_XORB_BODY:
-        raise BadRequestError("a xorb has at most 64 MiB", status=413)
     content = request.app[CONTENT]
     upload = await in_worker(request, XorbUpload, content.xorbs)
     try:
@@ -133,14 +132,12 @@ async def _receive(request: web.Request, upload: XorbUpload) -> None:
     length = 0
     writing = flushing = _done()
     try:
-        async for data in request.content.iter_any():
+        async for data in pieces(request, _MAX_XORB_BODY):
             waiting.append(data)
             length += len(data)
             if length < _BATCH:
                 continue
             size += length
-            if size > _MAX_XORB_BODY:
-                raise BadRequestError("a xorb has at most 64 MiB", status=413)
             await writing
             writing = asyncio.ensure_future(_checked(request, upload.write, waiting))
             waiting, length = [], 0
@@ -203,14 +200,14 @@ def _signed_range(request: web.Request) -> tuple[int, int]:
 async def post_shard_v1(request: web.Request) -> web.Response:
     """``POST /v1/shards``: 1 for something new, 0 for nothing."""
     rights = Rights(request, "write")
-    new = await _checked(request, _add_shard, request.app[CONTENT], rights, await _body(request))
+    new = await _checked(request, _add_shard, request.app[CONTENT], rights, await read_body(request, MAX_SHARD_BYTES))
     return json_response(encode(ShardResultV1(result=int(new))))
 
 
 async def post_shard_v2(request: web.Request) -> web.StreamResponse:
     """``POST /v2/shards``: NDJSON that ends with ``result`` or ``error``; lines on the way keep the connection alive."""
     rights = Rights(request, "write")
-    data = await _body(request)
+    data = await read_body(request, MAX_SHARD_BYTES)
     response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
     await response.prepare(request)
     adding = asyncio.ensure_future(_checked(request, _add_shard, request.app[CONTENT], rights, data))
@@ -342,7 +339,7 @@ async def head_file(request: web.Request) -> web.Response:
 
 async def post_telemetry(request: web.Request) -> web.Response:
     """``POST /v1/telemetry``: accepted and forgotten."""
-    async for _ in request.content.iter_any():
+    async for _ in pieces(request, MAX_ANONYMOUS):
         pass
     return web.Response()
 
@@ -401,15 +398,6 @@ async def _file(request: web.Request) -> FileEntry:
 async def _checked(request: web.Request, function: Callable[..., T], *arguments: object) -> T:
     """Run a long check, a few of which run at a time."""
     return await asyncio.get_running_loop().run_in_executor(request.app[CHECKERS], function, *arguments)
-
-
-async def _body(request: web.Request) -> bytes:
-    data = bytearray()
-    async for piece in request.content.iter_any():
-        data += piece
-        if len(data) > MAX_SHARD_BYTES:
-            raise BadRequestError("a shard has at most 64 MiB", status=413)
-    return bytes(data)
 
 
 def _wire(terms: Sequence[Term]) -> list[WireTerm]:

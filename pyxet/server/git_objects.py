@@ -23,6 +23,8 @@ _POINTER = re.compile(
 MAX_POINTER: Final = 200
 # File systems end here, and a repository that cannot be checked out is of no use to anybody.
 _MAX_NAME: Final = 255
+_MAX_PATH: Final = 4095
+_MAX_DEPTH: Final = 255
 # Characters that HFS+ ignores in names: with them ``.git`` hides from a plain comparison (git's fsck knows them too).
 _IGNORED = re.compile("[\u200c-\u200f\u202a-\u202e\u206a-\u206f\ufeff]")
 
@@ -81,13 +83,29 @@ def check_path(path: str) -> str:
         parts = [part.encode() for part in path.split("/")]
     except UnicodeEncodeError as error:
         raise BadRequestError(f"{path!r} is not a valid path in a repository: it is not Unicode", status=400) from error
+    if len(parts) > _MAX_DEPTH or sum(map(len, parts)) + len(parts) - 1 > _MAX_PATH:
+        raise BadRequestError(
+            f"{path[:40]!r}…: a path has at most {_MAX_DEPTH} parts and {_MAX_PATH:,} bytes", status=400
+        )  # fmt: skip
     for part, encoded in zip(path.split("/"), parts, strict=True):
-        plain = _IGNORED.sub("", part).rstrip(". ").lower()
-        if part in ("", ".", "..") or plain in (".git", "git~1") or "\0" in part or "\\" in part:
+        # A backslash is a character like any other, but on Windows it will separate folders.
+        if part in ("", ".") or "\0" in part or any(map(_is_trap, part.split("\\"))):
             raise BadRequestError(f"{path!r} is not a valid path in a repository", status=400)
         if len(encoded) > _MAX_NAME:
             raise BadRequestError(f"{path!r}: a name has at most {_MAX_NAME} bytes", status=400)
     return path
+
+
+def _is_trap(name: str) -> bool:
+    """Whether a name leads out of the folder, or into git's own, in a checkout."""
+    return name == ".." or _IGNORED.sub("", name).rstrip(". ").lower() in (".git", "git~1")
+
+
+def check_message(text: str) -> str:
+    """A message that git can store; `BadRequestError` for one that contains a null character."""
+    if "\0" in text:
+        raise BadRequestError("a message cannot contain null characters", status=400)
+    return text
 
 
 @dataclass(slots=True)

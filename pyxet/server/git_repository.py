@@ -33,6 +33,7 @@ from pyxet.server.git_objects import (
     Entry,
     FolderEdits,
     LfsPointer,
+    check_message,
     check_path,
     signature,
 )
@@ -135,7 +136,9 @@ class Repository:
             commit = self.resolve(revision)
             target = commit.id
             if message and not self._exists(f"refs/tags/{name}"):
-                self._git.create_tag(name, target, pygit2.enums.ObjectType.COMMIT, signature(user), message)
+                self._git.create_tag(
+                    name, target, pygit2.enums.ObjectType.COMMIT, signature(user), check_message(message)
+                )
             else:
                 self._create_reference(f"refs/tags/{name}", target, f"tag {name!r}")
 
@@ -212,7 +215,7 @@ class Repository:
 
     def names(self, commit: pygit2.Commit) -> Iterator[str]:
         """Paths of all files, without a look at what they hold."""
-        yield from self._names(commit.tree, "")
+        yield from self._names(commit.tree)
 
     def blob(self, oid: str) -> bytes:
         """Content of a blob."""
@@ -287,7 +290,7 @@ class Repository:
                 author = signature(user)
                 try:
                     made = self._git.create_commit(
-                        f"refs/heads/{branch}", author, author, message, tree, [head.id]
+                        f"refs/heads/{branch}", author, author, check_message(message), tree, [head.id]
                     )  # fmt: skip
                 except (pygit2.GitError, OSError):
                     if attempt == _ATTEMPTS - 1 or self._head(branch).id == head.id:
@@ -301,7 +304,7 @@ class Repository:
         with self._turn():
             head = self._head(branch)
             author = signature(user)
-            made = self._git.create_commit(None, author, author, message, head.tree_id, [])
+            made = self._git.create_commit(None, author, author, check_message(message), head.tree_id, [])
             self._git.references[f"refs/heads/{branch}"].set_target(made)
 
     # -- below ---------------------------------------------------------------------------------------------------------
@@ -336,31 +339,35 @@ class Repository:
         return None if found is None else str(found.id)
 
     def _walk(self, tree: Any, prefix: str, recursive: bool, after: list[str] | None) -> Iterator[Entry]:
-        start = 0
-        if after is not None:
-            name, *below = after
-            start = _position(tree, name)
-            passed = tree[start]
-            if recursive and passed.filemode == FOLDER:
-                yield from self._walk(passed, f"{prefix}{name}/", recursive, below or None)
-            start += 1
-        for found in (tree[index] for index in range(start, len(tree))):
-            path = _path(prefix, found)
-            if path is None or found.filemode == SUBMODULE:
+        # Not by recursion: a tree that was pushed may be deeper than the interpreter's stack.
+        waiting = [_members(tree, prefix)]
+        for name in after or []:
+            at = _position(tree, name)
+            waiting[-1] = _members(tree, prefix, at + 1)
+            tree, prefix = tree[at], f"{prefix}{name}/"
+            if not recursive or tree.filemode != FOLDER:
+                break
+            waiting.append(_members(tree, prefix))
+        while waiting:
+            found = next(waiting[-1], None)
+            if found is None:
+                waiting.pop()
                 continue
-            yield self._entry(path, found)
-            if recursive and found.filemode == FOLDER:
-                yield from self._walk(found, f"{path}/", recursive, None)
+            path, member = found
+            yield self._entry(path, member)
+            if recursive and member.filemode == FOLDER:
+                waiting.append(_members(member, f"{path}/"))
 
-    def _names(self, tree: Any, prefix: str) -> Iterator[str]:
-        for found in tree:
-            path = _path(prefix, found)
-            if path is None or found.filemode == SUBMODULE:
-                continue
-            if found.filemode == FOLDER:
-                yield from self._names(found, f"{path}/")
+    def _names(self, tree: Any) -> Iterator[str]:
+        waiting = [_members(tree, "")]
+        while waiting:
+            found = next(waiting[-1], None)
+            if found is None:
+                waiting.pop()
+            elif found[1].filemode == FOLDER:
+                waiting.append(_members(found[1], f"{found[0]}/"))
             else:
-                yield path
+                yield found[0]
 
     def _entry(self, path: str, found: Any) -> Entry:
         if found.filemode == FOLDER:
@@ -462,12 +469,13 @@ def _check_name(name: str, what: str) -> None:
         raise BadRequestError(f"{name!r} has the form of a commit id, so it cannot name a {what}", status=400)
 
 
-def _path(prefix: str, found: Any) -> str | None:
-    """The path of a tree's entry; ``None`` if its name is not UTF-8."""
-    try:
-        return f"{prefix}{found.raw_name.decode()}"
-    except UnicodeDecodeError:
-        return None
+def _members(tree: Any, prefix: str, start: int = 0) -> Iterator[tuple[str, Any]]:
+    """Paths and objects of a tree's entries, without submodules and names that are not UTF-8."""
+    for found in (tree[index] for index in range(start, len(tree))):
+        with suppress(UnicodeDecodeError):
+            path = f"{prefix}{found.raw_name.decode()}"
+            if found.filemode != SUBMODULE:
+                yield path, found
 
 
 def _position(tree: Any, name: str) -> int:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import base64
 import binascii
 import codecs
+import mmap
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from typing import Final
+from typing import Final, TypeAlias
 
 from aiohttp import web
 
@@ -27,6 +28,7 @@ from pyxet.protocol.messages import (
     decode,
     encode,
 )
+from pyxet.server.bodies import read_message, spooled
 from pyxet.server.content import EMPTY_SHA256, ContentStore
 from pyxet.server.git_objects import LfsPointer, check_path
 from pyxet.server.git_repository import Repository
@@ -43,9 +45,13 @@ from pyxet.server.state import (
 )
 from pyxet.server.tokens import Account
 
+Body: TypeAlias = bytes | mmap.mmap
 MAX_REGULAR: Final = 1024 * 1024
 # Lines of a commit whose blobs are worth a pack.
 _MANY: Final = 32
+# Bytes of a commit, which carries regular files in base64, and of one line of it.
+_MAX_COMMIT: Final = 512 * 1024 * 1024
+_MAX_LINE: Final = 64 * 1024 * 1024
 
 
 def add_routes(app: web.Application) -> None:
@@ -58,7 +64,7 @@ def add_routes(app: web.Application) -> None:
 async def preupload(request: web.Request) -> web.Response:
     """``POST …/preupload/{rev}``: ``.gitattributes`` decides first, then size, then whether the sample is text."""
     repo = await open_repo(request, write=True)
-    asked = decode(await request.read(), Preupload, what="preupload")
+    asked = await read_message(request, Preupload, what="preupload")
     modes = await in_worker(request, _modes, repo, request.match_info["rev"], asked)
     return json_response(encode(PreuploadAnswer(files=modes)))
 
@@ -120,9 +126,10 @@ async def commit(request: web.Request) -> web.Response:
     repo = await open_repo(request, write=True)
     account = writer_of(request)
     branch = request.match_info["rev"].removeprefix("refs/heads/")
-    body = await request.read()
-    known = _known_contents(request, account, request.app[CONTENT], repo)
-    made = await in_worker(request, _commit, repo, request.app[CONTENT], known, branch, body, account.user)
+    content = request.app[CONTENT]
+    known = _known_contents(request, account, content, repo)
+    async with spooled(request, _MAX_COMMIT, content.xorbs.scratch) as body:
+        made = await in_worker(request, _commit, repo, content, known, branch, body, account.user)
     url = f"{web_url(request, repo.id)}/commit/{made}"
     return json_response(encode(CommitAnswer(commit_oid=made, commit_url=url)))
 
@@ -143,7 +150,7 @@ def _known_contents(
 
 
 def _commit(
-    repo: Repository, content: ContentStore, known: Callable[[str], bool], branch: str, body: bytes, user: str
+    repo: Repository, content: ContentStore, known: Callable[[str], bool], branch: str, body: Body, user: str
 ) -> str:
     header: CommitHeader | None = None
     changes: dict[str, str | None] = {}
@@ -155,8 +162,7 @@ def _commit(
         return _pointer(content, known, path, oid, size)
 
     # A few blobs are cheapest as files of their own, many in a pack.
-    many = body.count(b"\n") > _MANY
-    with repo.storing() if many else nullcontext(repo.store) as store:
+    with repo.storing() if _many_lines(body) else nullcontext(repo.store) as store:
         for number, line in enumerate(_lines(body), 1):
             outer = decode(line, CommitLine, what=f"commit line {number}")
             if outer.key not in COMMIT_KEYS:
@@ -188,13 +194,26 @@ def _commit(
     return repo.commit(branch, changes, folders, message=message, user=user, parent=header.parent_commit)
 
 
-def _lines(body: bytes) -> Iterator[memoryview]:
+def _many_lines(body: Body) -> bool:
+    at = -1
+    for _ in range(_MANY + 1):
+        at = body.find(b"\n", at + 1)
+        if at < 0:
+            return False
+    return True
+
+
+def _lines(body: Body) -> Iterator[memoryview]:
     """The lines of NDJSON without a copy of them all."""
     view = memoryview(body)
     at = 0
     while at < len(body):
         end = body.find(b"\n", at)
         end = len(body) if end < 0 else end
+        if end - at > _MAX_LINE:
+            raise BadRequestError(
+                f"a line of a commit has at most {_MAX_LINE:,} bytes; larger files are LFS files", status=413
+            )
         if body[at : min(end, at + 100)].strip():
             yield view[at:end]
         at = end + 1

@@ -14,9 +14,9 @@ from pyxet.protocol.messages import (
     DuplicateRepo,
     MoveRepo,
     RepoSettings,
-    decode,
     encode,
 )
+from pyxet.server.bodies import read_message
 from pyxet.server.hub_repos import KIND, REPO, named_repo, web_url
 from pyxet.server.state import CONTENT, MAIN_USER, REPOS, in_worker, json_response, open_repo, writer_of
 from pyxet.types import RepoId
@@ -33,7 +33,8 @@ def add_routes(app: web.Application) -> None:
 
 async def move_repo(request: web.Request) -> web.Response:
     """``POST /api/repos/move``: the old name redirects from then on; 409 if there is a repository of the new name."""
-    wanted = decode(await request.read(), MoveRepo, what="move repository")
+    writer_of(request)
+    wanted = await read_message(request, MoveRepo, what="move repository")
     repo, new = _named(wanted.type, wanted.from_repo), _named(wanted.type, wanted.to_repo)
     writer_of(request, repo.owner)
     writer_of(request, new.owner)
@@ -56,7 +57,7 @@ async def move_repo(request: web.Request) -> web.Response:
 async def change_settings(request: web.Request) -> web.Response:
     """``PUT …/settings``: who sees the repository. Nothing is gated or protected here, so asking for that is an error."""
     repo = await open_repo(request, write=True)
-    wanted = decode(await request.read(), RepoSettings, what="settings")
+    wanted = await read_message(request, RepoSettings, what="settings")
     if wanted.gated not in (None, False):
         raise BadRequestError("this endpoint has no gated repositories; make it private instead", status=400)
     private = _private(wanted.visibility, wanted.private)
@@ -68,7 +69,8 @@ async def change_settings(request: web.Request) -> web.Response:
 async def duplicate_repo(request: web.Request) -> web.Response:
     """``POST …/duplicate``: all of a repository under another name, its content shared; 409 with the URL if that is there."""
     repo = await open_repo(request)
-    wanted = decode(await request.read(), DuplicateRepo, what="duplicate repository")
+    writer_of(request)
+    wanted = await read_message(request, DuplicateRepo, what="duplicate repository")
     copy = _named(repo.id.singular, wanted.repository)
     writer_of(request, copy.owner)
     private = _private(wanted.visibility, None)
@@ -92,9 +94,9 @@ async def duplicate_repo(request: web.Request) -> web.Response:
 async def duplicate_files(request: web.Request) -> web.Response:
     """``POST …/lfs-files/duplicate``: another repository holds some of this one's content from now on, and may commit it."""
     repo = await open_repo(request)
-    wanted = decode(await request.read(), DuplicateFiles, what="duplicate files")
-    asked = _named(wanted.target.type, wanted.target.name)
     account = writer_of(request)
+    wanted = await read_message(request, DuplicateFiles, what="duplicate files")
+    asked = _named(wanted.target.type, wanted.target.name)
     content, repos = request.app[CONTENT], request.app[REPOS]
     target = await in_worker(request, repos.current, asked)
     writer_of(request, target.owner)

@@ -8,7 +8,8 @@ from itertools import islice
 import msgspec
 from aiohttp import web
 
-from pyxet.protocol.messages import CommitAuthor, CommitInfo, CreateBranch, CreateTag, Ref, Refs, decode, encode
+from pyxet.protocol.messages import CommitAuthor, CommitInfo, CreateBranch, CreateTag, Ref, Refs, encode
+from pyxet.server.bodies import read_message
 from pyxet.server.git_repository import Repository
 from pyxet.server.hosts import next_page
 from pyxet.server.hub_repos import BRANCH, KIND, REPO, REV, timestamp
@@ -60,7 +61,7 @@ async def refs(request: web.Request) -> web.Response:
 async def create_branch(request: web.Request) -> web.Response:
     """``POST …/branch/{branch}``; 409 if it exists."""
     repo = await open_repo(request, write=True)
-    wanted = decode(await request.read() or b"{}", CreateBranch, what="create branch")
+    wanted = await read_message(request, CreateBranch, what="create branch", optional=True)
     await in_worker(request, repo.create_branch, request.match_info["branch"], wanted.starting_point)
     return json_response(b"{}")
 
@@ -75,7 +76,7 @@ async def delete_branch(request: web.Request) -> web.Response:
 async def create_tag(request: web.Request) -> web.Response:
     """``POST …/tag/{rev}``; 409 if it exists."""
     repo = await open_repo(request, write=True)
-    wanted = decode(await request.read(), CreateTag, what="create tag")
+    wanted = await read_message(request, CreateTag, what="create tag")
     user = writer_of(request).user
     await in_worker(request, repo.create_tag, wanted.tag, request.match_info["rev"], wanted.message, user)
     return json_response(b"{}")
@@ -126,7 +127,7 @@ def _history(repo: Repository, revision: str, start: int, formatted: bool) -> tu
 async def super_squash(request: web.Request) -> web.Response:
     """``POST …/super-squash/{branch}``."""
     repo = await open_repo(request, write=True)
-    wanted = decode(await request.read() or b"{}", _Squash, what="super-squash")
+    wanted = await read_message(request, _Squash, what="super-squash", optional=True)
     user = writer_of(request).user
     await in_worker(request, repo.squash, request.match_info["branch"], wanted.message, user)
     return json_response(b"{}")

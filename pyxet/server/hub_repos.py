@@ -25,9 +25,9 @@ from pyxet.protocol.messages import (
     RepoUrl,
     Sibling,
     WhoAmI,
-    decode,
     encode,
 )
+from pyxet.server.bodies import read_message
 from pyxet.server.git_repository import Repository
 from pyxet.server.hosts import absolute, next_page
 from pyxet.server.state import (
@@ -97,7 +97,7 @@ async def validate_yaml(_: web.Request) -> web.Response:
 async def create_repo(request: web.Request) -> web.Response:
     """``POST /api/repos/create``; 409 with the URL if it exists."""
     account = writer_of(request)
-    wanted = decode(await request.read(), CreateRepo, what="create repository")
+    wanted = await read_message(request, CreateRepo, what="create repository")
     repo = named_repo(wanted.type, wanted.organization or account.user, wanted.name)
     writer_of(request, repo.owner)
     private = wanted.private if wanted.private is not None else wanted.visibility == "private"
@@ -120,7 +120,7 @@ async def create_repo(request: web.Request) -> web.Response:
 async def delete_repo(request: web.Request) -> web.Response:
     """``DELETE /api/repos/delete``."""
     account = writer_of(request)
-    wanted = decode(await request.read(), DeleteRepo, what="delete repository")
+    wanted = await read_message(request, DeleteRepo, what="delete repository")
     repo = named_repo(wanted.type, wanted.organization or account.user, wanted.name)
     writer_of(request, repo.owner)
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from aiohttp import web
 
-from pyxet.protocol.messages import LastCommit, LfsInfo, PathsInfo, TreeEntry, decode, encode
+from pyxet.protocol.messages import LastCommit, LfsInfo, PathsInfo, TreeEntry, encode
+from pyxet.server.bodies import read_form, read_message
 from pyxet.server.content import ContentStore
 from pyxet.server.git_objects import Entry
 from pyxet.server.git_repository import Repository
@@ -57,10 +58,10 @@ async def paths_info(request: web.Request) -> web.Response:
     repo = await open_repo(request)
     content = request.app[CONTENT]
     if request.content_type == "application/json":
-        wanted = decode(await request.read(), PathsInfo, what="paths-info")
+        wanted = await read_message(request, PathsInfo, what="paths-info")
     else:
-        form = await request.post()
-        wanted = PathsInfo(paths=[str(path) for path in form.getall("paths", [])], expand=form.get("expand") == "true")
+        form = await read_form(request)
+        wanted = PathsInfo(paths=[value for name, value in form if name == "paths"], expand=("expand", "true") in form)
 
     def collect() -> tuple[str, bytes]:
         commit = repo.resolve(request.match_info["rev"])

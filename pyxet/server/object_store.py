@@ -7,6 +7,7 @@ import os
 import tempfile
 import threading
 from pathlib import Path
+from typing import BinaryIO
 
 
 class ObjectStore:
@@ -35,6 +36,10 @@ class ObjectStore:
         """An open descriptor and path for content that is still arriving."""
         descriptor, path = tempfile.mkstemp(dir=self._unfinished)
         return descriptor, Path(path)
+
+    def scratch(self) -> BinaryIO:
+        """A file without a name, gone when it is closed."""
+        return tempfile.TemporaryFile(dir=self._unfinished)
 
     def keep(self, descriptor: int, temporary: Path, name: str) -> None:
         """Sync a temporary file and give it its name."""

@@ -21,6 +21,7 @@ from aiohttp import web
 from pyxet.errors import ConfigError
 from pyxet.secrets import Secret
 from pyxet.server.app import create_app
+from pyxet.server.connections import CONNECTIONS, IDLE_SECONDS, GuardedSite
 from pyxet.server.holding import Holder, publish
 from pyxet.server.hosts import Hosts
 from pyxet.server.inherited import close_in_children, has_stopped, sockets
@@ -229,10 +230,10 @@ async def start(
         app = await asyncio.get_running_loop().run_in_executor(starting, create)
     finally:
         starting.shutdown(wait=False)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=2.0)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=2.0, keepalive_timeout=IDLE_SECONDS)
     await runner.setup()
     try:
-        await web.TCPSite(runner, *address).start()
+        await GuardedSite(runner, app[CONNECTIONS], *address).start()
     except OSError as error:
         await runner.cleanup()
         reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)

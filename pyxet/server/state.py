@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -133,6 +134,10 @@ async def open_repo(request: web.Request, *, write: bool = False) -> Repository:
         raise web.HTTPTemporaryRedirect(_renamed(request, found.id))
     if write:
         writer_of(request, repo.owner)
+        if request.query.get("create_pr", "0") not in ("", "0", "false"):
+            raise BadRequestError(
+                "this endpoint has no pull requests; commit to a branch, without create_pr", status=400
+            )
     return found
 
 
@@ -202,7 +207,8 @@ def error_response(
     """An error as the Hub's clients read it: headers for programs, JSON for people."""
     all_headers = {
         **(headers or {}),
-        "X-Error-Message": " ".join(message.split())[:500].encode("ascii", "replace").decode(),
+        # A message may quote any name, and a header holds neither control characters nor lines.
+        "X-Error-Message": re.sub(r"[\x00-\x20\x7f]+", " ", message)[:500].encode("ascii", "replace").decode(),
     }
     if code:
         all_headers["X-Error-Code"] = code
