@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, Self
 from zipfile import ZipFile
 
-from pyxet._async.files.write import XetWriteFile
+from pyxet._async.files.write import TextBeneath, XetWriteFile
 
 
 class _Archive(ZipFile):
@@ -47,7 +47,7 @@ class ZippedMember(io.BufferedIOBase):
                 super().close()
 
 
-class CompressedWriter(io.BufferedIOBase):
+class CompressedWriter(TextBeneath, io.BufferedIOBase):
     """A compressing wrapper and the file beneath it, which closes with it: the codecs of the library leave it open.
 
     Parameters
@@ -59,13 +59,15 @@ class CompressedWriter(io.BufferedIOBase):
     def __init__(self, inner: Any, raw: XetWriteFile) -> None:
         self._inner = inner
         self._raw = raw
-
-    def writable(self) -> bool:
-        return True
+        # Not what the codec says: it does not know what was there before, and not all of them count.
+        self._position = raw.began_at
 
     def write(self, data: Any) -> int:
         """Compress bytes."""
-        return int(self._inner.write(data))
+        size = memoryview(data).nbytes
+        self._inner.write(data)
+        self._position += size
+        return size
 
     def flush(self) -> None:
         """Let the codec pass on what it has."""
@@ -73,8 +75,8 @@ class CompressedWriter(io.BufferedIOBase):
             self._inner.flush()
 
     def tell(self) -> int:
-        """Bytes of uncompressed content so far."""
-        return int(self._inner.tell())
+        """Bytes of uncompressed content so far, behind those that an append found."""
+        return self._position
 
     @property
     def closed(self) -> bool:

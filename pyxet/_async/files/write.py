@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import logging
+import sys
 import threading
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, NoReturn
@@ -34,7 +35,31 @@ if TYPE_CHECKING:
 _PIECE: Final = 2 * 1024 * 1024
 
 
-class XetWriteFile(AbstractBufferedFile):  # type: ignore[misc]  # fsspec is not typed
+class TextBeneath:
+    """Answers to ``seekable`` as `io.TextIOWrapper` and other callers need it.
+
+    A text layer writes a byte-order mark where ``tell`` says 0, and only if the file beneath is seekable: otherwise it
+    loses that of utf-16, writes that of utf-8-sig into the middle of an appended file, and has no ``tell``. To all others
+    a file that is being written is not seekable: they would seek in it. The text layer, being C code, asks whether the
+    file is writable and whether it is seekable in one instruction of its caller, which no Python code does.
+    """
+
+    closed: Any
+    _asked_at: tuple[int, int] = (0, 0)
+
+    def writable(self) -> bool:
+        """Whether it is open."""
+        frame = sys._getframe(1)
+        self._asked_at = id(frame), frame.f_lasti
+        return not self.closed
+
+    def seekable(self) -> bool:
+        """Whether it can be sought in: never, and a text layer is told that its ``tell`` is good."""
+        frame = sys._getframe(1)
+        return not self.closed and self._asked_at == (id(frame), frame.f_lasti)
+
+
+class XetWriteFile(TextBeneath, AbstractBufferedFile):  # type: ignore[misc]  # fsspec is not typed
     """A file that is open for writing, blocking.
 
     Parameters
@@ -64,7 +89,7 @@ class XetWriteFile(AbstractBufferedFile):  # type: ignore[misc]  # fsspec is not
         self.autocommit = autocommit
         self.blocksize = _PIECE
         self.kwargs: dict[str, Any] = {}
-        self.loc = writing.size
+        self.loc = self.began_at = writing.size
         self._writing = writing
         self._loop = loop
         self._waiting = bytearray()
@@ -195,6 +220,12 @@ class XetWriteFile(AbstractBufferedFile):  # type: ignore[misc]  # fsspec is not
     def _check_process(self) -> None:
         if self._writing.is_inherited:
             raise TransactionError(f"{self.path!r} was opened by another process, of which this one is a fork")
+
+    def tell(self) -> int:
+        """Bytes of content so far, what an append began with included."""
+        if self.closed and not self._ends_quietly:
+            raise ValueError("I/O operation on closed file")
+        return self.loc
 
     def seek(self, loc: int, whence: int = 0) -> int:
         """Not even to where the file stands: `zipfile` would take that for a file that can be sought in."""
