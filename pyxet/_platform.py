@@ -13,6 +13,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from types import FrameType
 from typing import Final
 
@@ -43,8 +44,24 @@ if hasattr(os, "register_at_fork"):
 
 def at_exit(function: Callable[..., object], *arguments: object) -> None:
     """Call a function when the program ends, while worker threads still take work: `atexit` calls when they do not."""
-    register: Callable[..., object] = getattr(threading, "_register_atexit", atexit.register)
-    register(function, *arguments)
+    try:
+        register: Callable[..., object] = getattr(threading, "_register_atexit", atexit.register)
+        register(function, *arguments)
+    except RuntimeError:
+        # It is ending already.
+        atexit.register(function, *arguments)
+
+
+def loopback_id() -> str:
+    """What those processes have in common that reach each other at loopback addresses; empty where that cannot be told.
+
+    Other machines may have the same directory mounted, and so may containers with a network of their own.
+    """
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot}/{os.stat('/proc/self/ns/net').st_ino}"
+    except OSError:
+        return ""
 
 
 def lock_descriptor(descriptor: int) -> bool:

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Final
 
-from pyxet._platform import after_fork, at_exit
+from pyxet._platform import after_fork, at_exit, loopback_id
 from pyxet.config import embedded_root
 from pyxet.errors import ConfigError
 from pyxet.secrets import Secret
@@ -62,7 +62,8 @@ def find(endpoint: str) -> Holder | None:
     Raises
     ------
     ConfigError
-        The directory cannot be used, or the packages of the ``local`` extra are missing.
+        The directory cannot be used, or is served where this process cannot connect to; the packages of the ``local``
+        extra are missing.
     """
     from pyxet.server.holding import Holder, InUseError, is_held, published
 
@@ -72,6 +73,11 @@ def find(endpoint: str) -> Holder | None:
             return _known[root]
         holder = published(root)
         if holder is not None and is_held(root):
+            if holder.loopback != loopback_id():
+                raise ConfigError(
+                    f"{root} is served on another machine or in another container, for processes there; end that process, or "
+                    "serve the directory with xet serve --host and connect to its URL"
+                )
             if _known.get(root) != holder:
                 _known[root] = holder
             return _known[root]

@@ -40,9 +40,9 @@ for line in sys.stdin:
 class Peer:
     """Another process with a file system at a directory: it tells what expressions are there."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, **environment: str) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-W", "error", "-c", PEER, str(root)],
+            [sys.executable, "-W", "error", "-c", PEER, str(root)], env=os.environ | environment,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
 
@@ -65,8 +65,8 @@ class Peer:
 
 
 @contextmanager
-def peer(root: Path) -> Iterator[Peer]:
-    started = Peer(root)
+def peer(root: Path, **environment: str) -> Iterator[Peer]:
+    started = Peer(root, **environment)
     try:
         yield started
     finally:
@@ -138,6 +138,14 @@ def test_a_holder_that_says_nothing(root: Path, monkeypatch: pytest.MonkeyPatch)
     assert fs.get_username() == "local"
 
 
+def test_a_holder_that_cannot_be_reached(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A directory that other machines have mounted: their loopback addresses are not ours."""
+    with local_endpoint(root) as endpoint:
+        publish(Holder(root, endpoint.url, endpoint.user, Secret(endpoint.token), loopback="another machine"))
+        with pytest.raises(ConfigError, match="another machine or in another container"):
+            pyxet.XetFS(endpoint=root.as_uri()).ls("")
+
+
 # -- it goes on --------------------------------------------------------------------------------------------------------
 
 
@@ -165,6 +173,22 @@ def test_open_instances_go_on(root: Path, end: object) -> None:
         assert holder.pid in (os.getpid(), second.process.pid)
         assert second.tells("embedded(fs.endpoint).url") == holder.url
         assert fs.url("local/r/main/b.txt").startswith(holder.url)
+
+
+def test_another_user_name_takes_over(root: Path) -> None:
+    """The holder's name is that of all, so it may change: what somebody has begun goes on."""
+    with peer(root, XET_USER_NAME="acme") as first:
+        first.tells("fs.make_repo('acme/r', private=True)")
+        fs = pyxet.XetFS(endpoint=root.as_uri(), listings_expiry_time=0)
+        data = random.Random(2).randbytes(20_000_000)
+        fs.pipe("acme/r/main/a.bin", data)
+        with fs.open("acme/r/main/a.bin") as file:
+            assert file.read(10) == data[:10]
+            first.kill()
+            assert file.read() == data[10:]
+        assert embedded(root.as_uri()).user == "local"
+        fs.pipe("acme/r/main/b.bin", data[:100_000])
+        assert fs.cat("acme/r/main/b.bin") == data[:100_000]
 
 
 def test_a_forked_child_goes_on_without_its_parent(root: Path) -> None:

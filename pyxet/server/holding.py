@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Final
 
-from pyxet._platform import after_fork, lock_descriptor
+from pyxet._platform import after_fork, lock_descriptor, loopback_id
 from pyxet.errors import ConfigError
 from pyxet.secrets import Secret
 from pyxet.server.privacy import make_root
@@ -47,6 +47,8 @@ class Holder:
         Where it listens, and the account that may do everything.
     pid:
         Its number.
+    loopback:
+        Which processes reach it there, see `loopback_id`.
     """
 
     root: Path
@@ -54,6 +56,7 @@ class Holder:
     user: str
     token: Secret
     pid: int = field(default_factory=os.getpid)
+    loopback: str = field(default_factory=loopback_id)
 
 
 def hold(root: Path) -> int:
@@ -133,7 +136,14 @@ def published(root: Path) -> Holder | None:
     """
     try:
         told = json.loads((root / _HOLDER).read_text())
-        return Holder(root, str(told["url"]), str(told["user"]), Secret(str(told["token"])), int(told["pid"]))
+        return Holder(
+            root,
+            str(told["url"]),
+            str(told["user"]),
+            Secret(str(told["token"])),
+            int(told["pid"]),
+            str(told["loopback"]),
+        )
     except PermissionError as error:
         raise ConfigError(f"{root} is another user's: {error.strerror}; connect to the URL of its endpoint") from error
     except (OSError, ValueError, TypeError, KeyError):
@@ -142,7 +152,7 @@ def published(root: Path) -> Holder | None:
 
 def _locked(root: Path, flags: int = 0) -> int | None:
     """A descriptor that holds the lock, or ``None`` if another one does."""
-    descriptor = os.open(root / _LOCK, os.O_RDWR | os.O_CLOEXEC | flags, 0o600)
+    descriptor = os.open(root / _LOCK, os.O_RDWR | flags, 0o600)
     _open.add(descriptor)
     try:
         if lock_descriptor(descriptor):

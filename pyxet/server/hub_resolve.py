@@ -18,6 +18,7 @@ from pyxet.server.ranges import one_range
 from pyxet.server.state import (
     ANONYMOUS,
     CONTENT,
+    MAIN_USER,
     TOKENS,
     account_of,
     error_response,
@@ -44,7 +45,8 @@ async def xet_token(request: web.Request) -> web.Response:
     repo = await open_repo(request, write=scope == "write")
     account = account_of(request)
     user = account.user if account else ANONYMOUS
-    token, expires = request.app[TOKENS].mint(repo.id.path, scope, user)  # type: ignore[arg-type]  # the route admits two
+    runs_it = user == request.app[MAIN_USER]
+    token, expires = request.app[TOKENS].mint(repo.id.path, scope, user, runs_it=runs_it)  # type: ignore[arg-type]  # the route admits two
     url = absolute(request, "")
     headers = {"X-Xet-Access-Token": token, "X-Xet-Token-Expiration": str(expires), "X-Xet-Cas-Url": url}
     return json_response(encode(XetToken(access_token=Secret(token), exp=expires, cas_url=url)), headers=headers)

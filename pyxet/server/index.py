@@ -73,7 +73,7 @@ class Index:
         self._cached_chunks = 0
         self._cache = threading.Lock()
         # SQLite gives the files beside it the same mode.
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
         try:
             (version,) = self._connection().execute("PRAGMA user_version").fetchone()
             if version not in (0, 1, _VERSION):

@@ -46,6 +46,8 @@ def _close_all() -> None:
                 with suppress(OSError):
                     os.dup2(nowhere, descriptor, inheritable=False)
     os.close(nowhere)
+    # In a fork of the child the numbers may stand for something else.
+    _runners.clear()
 
 
 after_fork(_close_all)

@@ -35,8 +35,8 @@ class Rights:
         self._claimed = claims.repo
         self._repos = request.app[REPOS]
         self._index = request.app[CONTENT].index
-        self._runs_it = claims.user == request.app[MAIN_USER]
-        self._sees = sees(request, claims.user)
+        self._runs_it = claims.runs_it
+        self._sees = sees(request, request.app[MAIN_USER] if claims.runs_it else claims.user)
         self._seen: dict[str, bool] = {}
 
     @property

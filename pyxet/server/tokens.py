@@ -40,11 +40,13 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What a Xet token says: the path of the repository it was made for, its scope and user."""
+    """What a Xet token says: the path of the repository it was made for, its scope and user, and whether that ran the
+    endpoint. A shared directory may have been served by a process with another user name since."""
 
     repo: str
     scope: Scope
     user: str
+    runs_it: bool = False
 
 
 class Tokens:
@@ -93,10 +95,10 @@ class Tokens:
                 return True
         return False
 
-    def mint(self, repo: str, scope: Scope, user: str) -> tuple[str, int]:
+    def mint(self, repo: str, scope: Scope, user: str, *, runs_it: bool = False) -> tuple[str, int]:
         """A Xet token for a repository, and when it ends (Unix seconds)."""
         expires = int(self._clock()) + XET_TOKEN_LIFE
-        claims = json.dumps({"repo": repo, "scope": scope, "user": user, "exp": expires}).encode()
+        claims = json.dumps({"repo": repo, "scope": scope, "user": user, "all": runs_it, "exp": expires}).encode()
         body = base64.urlsafe_b64encode(claims).decode()
         return f"xet_{body}.{self._sign(body)}", expires
 
@@ -116,7 +118,7 @@ class Tokens:
             raise AuthenticationError("this Xet token has expired", status=401)
         if scope == "write" and claims["scope"] != "write":
             raise AccessDeniedError("this Xet token only reads", status=403)
-        return Claims(claims["repo"], claims["scope"], claims["user"])
+        return Claims(claims["repo"], claims["scope"], claims["user"], claims.get("all", False))
 
     def signed_query(self, xorb: str, ranges: Sequence[tuple[int, int]]) -> str:
         """Query string that allows reading just these byte ranges (start, end) of a xorb, for a while."""
