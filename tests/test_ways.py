@@ -264,3 +264,33 @@ def test_a_folder_made_by_its_url_can_be_removed(xet: pyxet.XetFS, full: str) ->
     xet.rmdir(url)
     with pytest.raises(FileNotFoundError):
         xet.ls(url)
+
+
+def test_patterns_move_what_they_match(xet: pyxet.XetFS, full: str) -> None:
+    xet.pipe(f"{full}/there/x", b"x")
+    xet.mv(f"{full}/d/**", f"{full}/there")
+    assert xet.find(f"{full}/there") == [f"{full}/there/{name}" for name in ("a", "e/b", "x")]
+    xet.pipe(f"{full}/d/e/b", b"again")
+    with pytest.raises(FileExistsError):
+        xet.mv(f"{full}/d/*", f"{full}/there")
+    with pytest.raises(IsADirectoryError):
+        xet.mv(f"{full}/d*", f"{full}/x", recursive=True, maxdepth=1)
+    with pytest.raises(pyxet.XetURLError, match="itself"):
+        xet.mv(f"{full}/*", f"{full}/there")
+
+
+@pytest.mark.parametrize("method", ["cp", "mv", "get", "put"])
+@pytest.mark.parametrize("slash", ["", "/"])
+def test_one_file_in_a_folder_keeps_its_name_however_deep_it_is_looked(
+    xet: pyxet.XetFS, full: str, tmp_path: Path, method: str, slash: str
+) -> None:
+    """By fsspec's rule it would be a file of the target's name."""
+    (tmp_path / "d" / "e").mkdir(parents=True)
+    (tmp_path / "d" / "a").write_bytes(b"a")
+    (tmp_path / "d" / "e" / "b").write_bytes(b"b")
+    source = f"{tmp_path}/d" if method == "put" else f"{full}/d"
+    target = f"{tmp_path}/new" if method == "get" else f"{full}/new"
+    getattr(xet, method)(source + slash, target, recursive=True, maxdepth=1)
+    assert xet.find(f"{full}/new") == ([] if method == "get" else [f"{full}/new/a"])
+    assert [path.name for path in (tmp_path / "new").rglob("*") if path.is_file()] == (["a"] if method == "get" else [])
+    assert xet.find(f"{full}/d") == [f"{full}/d/{name}" for name in (["e/b"] if method == "mv" else ["a", "e/b"])]

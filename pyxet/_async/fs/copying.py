@@ -19,7 +19,7 @@ from pyxet._async.changes.view import Found, View
 from pyxet._async.fs.base import at_home
 from pyxet._async.fs.editing import Editing, WriteMode
 from pyxet._async.fs.guarding import Place
-from pyxet._async.fs.names import check_distinct, target_names, warn_nothing_done
+from pyxet._async.fs.names import check_distinct, leaves_out_folders, target_names, warn_nothing_done
 from pyxet._async.runtime.tasks import run_all
 from pyxet.errors import AlreadyExistsError, NotFoundError, XetURLError
 from pyxet.options import public
@@ -248,18 +248,22 @@ class Copying(Editing):
         single = isinstance(path1, (str, os.PathLike))
         if not single and not isinstance(targets, str):
             return await self._with_folders(list(zip(sources, targets, strict=True)), recursive=recursive)
-        # Each of several that are moved keeps what is in it together.
-        whole = move and not single
+        # What is moved keeps what is in it together, also where it is one of several names or what a pattern matches.
+        whole = move and not (single and maxdepth is not None)
         expansion = await self._expand(path1, recursive and not whole, maxdepth, literal=literal)
         if not ignore:
             expansion.raise_missing()
         paths = expansion.names
         text = stringify_path(path1) if single else ""
-        if single and (not recursive or maxdepth is not None):
+        if single and not whole and leaves_out_folders(expansion, recursive, maxdepth):
             found = await self.find_all([path for path in paths if self.parse(path).path])
             paths = [
                 path for path, there in found.items() if isinstance(there, NotFoundError) or not there[1].is_folder
             ]
+            if not paths and move:
+                raise IsADirectoryError(
+                    errno.EISDIR, "only folders match, which are moved whole without maxdepth", text
+                )
             if not paths:
                 return []
         into_folder = isinstance(path2, (str, os.PathLike)) and (
@@ -271,7 +275,9 @@ class Copying(Editing):
         )  # fmt: skip
         pairs = list(zip(paths, names, strict=True))
         if move:
-            await self._check_moves(pairs, merge=trailing_sep(text))
+            # What d/** matches is d as well, and only what is in it goes into the target.
+            top = targets if expansion.is_pattern else None
+            await self._check_moves([pair for pair in pairs if pair[1] != top], merge=trailing_sep(text))
         if whole:
             return await self._with_folders(pairs, recursive=True)
         if not single and not recursive:

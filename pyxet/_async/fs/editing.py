@@ -21,7 +21,7 @@ from pyxet._async.changes.guards import NO_CONDITIONS, Conditions, Guard, IfMatc
 from pyxet._async.fs.base import at_home, is_url
 from pyxet._async.fs.guarding import Place
 from pyxet._async.fs.local_names import LocalExpansion, expand_local, folders_replaced
-from pyxet._async.fs.names import check_distinct, target_names, warn_nothing_done
+from pyxet._async.fs.names import check_distinct, leaves_out_folders, target_names, warn_nothing_done
 from pyxet._async.fs.opening import Opening
 from pyxet._async.runtime.tasks import run_all
 from pyxet._async.runtime.threads import in_thread
@@ -240,7 +240,7 @@ class Editing(Opening):
         expansion = await in_thread(partial(find, [lpath] if single else lpath, recursive=recursive))
         expansion.raise_missing()
         lpaths, folders = expansion.names, expansion.folders
-        if single and (not recursive or expansion.maxdepth is not None):
+        if single and leaves_out_folders(expansion, recursive, expansion.maxdepth):
             lpaths = [path for path in lpaths if path not in folders]
         if not lpaths:
             if single:

@@ -62,6 +62,15 @@ def could_exist(url: XetURL) -> bool:
     return bool(url.path) and url.revision is not None and not has_magic(url.revision)
 
 
+def leaves_out_folders(expansion: Expansion, recursive: bool, maxdepth: int | None) -> bool:
+    """Whether of what one name means the folders are left out before the copies get their names.
+
+    fsspec leaves them out of what is not deep as well. Of a folder that is named that would make a single file in it a copy
+    of the folder's name.
+    """
+    return not recursive or (maxdepth is not None and expansion.is_pattern)
+
+
 def target_names(
     sources: Sequence[str],
     target: str | Sequence[str],

@@ -26,7 +26,7 @@ from pyxet._async.files.read import AsyncXetReadFile, Fetch
 from pyxet._async.files.readahead import Content
 from pyxet._async.fs.base import at_home
 from pyxet._async.fs.listing import Located
-from pyxet._async.fs.names import check_distinct, target_names, warn_nothing_done
+from pyxet._async.fs.names import check_distinct, leaves_out_folders, target_names, warn_nothing_done
 from pyxet._async.fs.scanning import Scanning
 from pyxet._async.runtime.tasks import run_all, run_each
 from pyxet._async.runtime.threads import in_thread, to_end
@@ -328,7 +328,7 @@ class Reading(Scanning):
         expansion = await self._expand(rpath, recursive=recursive, maxdepth=maxdepth, literal=literal)
         expansion.raise_missing()
         rpaths = expansion.names
-        if single and (not recursive or maxdepth is not None):
+        if single and leaves_out_folders(expansion, recursive, maxdepth):
             # A pattern that is not recursive brings files only, and a folder is not downloaded; one must be there, though.
             found = await self.find_all([path for path in rpaths if self.parse(path).path])
             if not found and not expansion.is_pattern:
@@ -348,7 +348,12 @@ class Reading(Scanning):
         )  # fmt: skip
         if isinstance(lpath, str):
             await in_thread(_check_inside, Path(lpath), lpaths)
-        return list(zip(rpaths, lpaths, strict=True))
+        pairs = list(zip(rpaths, lpaths, strict=True))
+        if single and maxdepth is not None:
+            # What is in them may be too deep.
+            found = await self.find_all([path for path in rpaths if self.parse(path).path])
+            pairs = [pair for pair in pairs if pair[0] in found and not _is_folder(found[pair[0]])]
+        return pairs
 
     # -- open files ----------------------------------------------------------------------------------------------------
 
