@@ -172,11 +172,24 @@ async def test_what_does_not_agree_with_its_journal_is_fetched_again(tmp_path: P
 async def test_a_failed_verification_deletes_everything(tmp_path: Path) -> None:
     async with world() as it:
         file = await it.store(content(208, MIB))
-        it.proxy.rule(XORB, flipped(0.5), times=1)
+        it.proxy.rule(XORB, flipped(0.5), times=2)
         with pytest.raises(IntegrityError):
             await get(it, file, tmp_path / "a")
         assert names(tmp_path) == []
         await get(it, file, tmp_path / "a")
+
+
+async def test_what_was_damaged_on_the_way_once_is_downloaded_again(tmp_path: Path) -> None:
+    async with world() as it:
+        data = content(208, MIB)
+        file = await it.store(data)
+        it.proxy.rule(XORB, flipped(0.5), times=1)
+        done: list[int] = []
+        await get(it, file, tmp_path / "a", done)
+        assert (tmp_path / "a").read_bytes() == data
+        assert names(tmp_path) == ["a"]
+        assert sum(done) == len(data)
+        assert sum(abs(amount) for amount in done) == 3 * len(data)
 
 
 async def test_a_failed_request_keeps_what_was_verified(tmp_path: Path) -> None:

@@ -82,7 +82,7 @@ def asynchronously(fs: Any, path: str, _: Path) -> bytes:
     async def read() -> bytes:
         options = {"asynchronous": True, "skip_instance_cache": True}
         async with (
-            pyxet.AsyncXetFileSystem(fs.endpoint, fs.credential.user, fs.credential.token, **options) as other,
+            pyxet.AsyncXetFileSystem(*fs.storage_args, **(fs.storage_options | options)) as other,
             await other.open_async(path) as file,
         ):
             pieces = []

@@ -20,7 +20,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from pyxet._async.client import Client
-from pyxet._async.download.verifier import Verifier
+from pyxet._async.download.verifier import HashMismatchError, Verifier
 from pyxet._async.download.windows import FileChunk, Lease
 from pyxet._async.endpoint.cas import Cas, UrlExpiredError
 from pyxet._async.http.messages import is_transient
@@ -87,7 +87,7 @@ class Downloader:
         if verifier is None and (start, end) == (0, file.size):
             try:
                 return await self._read(file, start, end, Verifier(file))
-            except (IntegrityError, FormatError):
+            except HashMismatchError:
                 # It was forgotten how to get it. What is damaged on the way once need not be so the next time.
                 verifier = Verifier(file)
         return await self._read(file, start, end, verifier)
@@ -103,7 +103,7 @@ class Downloader:
                     async for piece in pieces:
                         await to_end(target.append, [piece])
             else:
-                with self._forgetting_damage(file):
+                with self.forgetting_damage(file):
                     async with aclosing(self.chunks(file, start, end, verify=verifier is not None)) as runs:
                         async for run in runs:
                             await to_end(target.take, run, verifier)
@@ -166,7 +166,7 @@ class Downloader:
                 async for data in plain:
                     yield data
             return
-        with self._forgetting_damage(file):
+        with self.forgetting_damage(file):
             async with aclosing(self.chunks(file, start, end, verify=verifier is not None, lend=True)) as runs:
                 async for run in runs:
                     if verifier is not None:
@@ -175,13 +175,13 @@ class Downloader:
                         yield _cut(chunk, start, end)
 
     @contextmanager
-    def _forgetting_damage(self, file: RemoteFile) -> Iterator[None]:
+    def forgetting_damage(self, file: RemoteFile) -> Iterator[None]:
         """Plans that brought something else than the file are not used again."""
         try:
             yield
         except (IntegrityError, FormatError):
-            assert file.xet_hash is not None
-            self._client.cas(file.repo).forget_plans(hash_from_hex(file.xet_hash))
+            if file.xet_hash is not None:
+                self._client.cas(file.repo).forget_plans(hash_from_hex(file.xet_hash))
             raise
 
     async def chunks(
@@ -415,7 +415,7 @@ def check_hash(file: RemoteFile, hasher: FileHasher) -> None:
     """Compare what was read with the file's Xet hash."""
     found = hash_to_hex(hasher.digest())
     if found != file.xet_hash:
-        raise IntegrityError(f"{file.full_path}: the content's Xet hash is {found}, not {file.xet_hash}")
+        raise HashMismatchError(f"{file.full_path}: the content's Xet hash is {found}, not {file.xet_hash}")
 
 
 def _decode(decoder: ChunkDecoder, pieces: Sequence[bytes], verify: bool) -> list[tuple[Buffer, Hash]]:

@@ -18,6 +18,7 @@ from typing import Final
 
 from pyxet._async.download import leftovers
 from pyxet._async.download.reconstruct import Downloader, check_hash
+from pyxet._async.download.verifier import HashMismatchError
 from pyxet._async.download.windows import FileChunk
 from pyxet._async.runtime.threads import to_end
 from pyxet.errors import FormatError, IntegrityError, NotSupportedError
@@ -212,16 +213,34 @@ async def download_to(
     Raises
     ------
     IntegrityError
-        The content is not the file's; nothing of it stays.
+        The content is not the file's, though it was downloaded twice; nothing of it stays.
     OSError
         It cannot be written (no space, no permission); what was verified stays for the next try.
     """
+    done = 0
+
+    def count(amount: int) -> None:
+        nonlocal done
+        done += amount
+        progress(amount)
+
+    try:
+        await _download(downloader, file, target, count)
+    except HashMismatchError:
+        progress(-done)
+        await _download(downloader, file, target, progress)
+
+
+async def _download(
+    downloader: Downloader, file: RemoteFile, target: Path, progress: Callable[[int], object]
+) -> None:  # fmt: skip
     part = await to_end(_Part, target, file, undo=_Part.close)
     try:
         if file.xet_hash is None:
             await _plain(downloader, file, part, progress)
         else:
-            await _chunked(downloader, file, part, progress)
+            with downloader.forgetting_damage(file):
+                await _chunked(downloader, file, part, progress)
     except (IntegrityError, FormatError):
         await to_end(part.remove)
         raise

@@ -27,6 +27,10 @@ _MAX_AHEAD: Final = 16 * 1024
 _KEPT_HASH: Final = 16
 
 
+class HashMismatchError(IntegrityError):
+    """All content came, in good form, and is another. Who can read it a second time does, before it is an error."""
+
+
 class Verifier:
     """What was read of one version of one file.
 
@@ -65,7 +69,7 @@ class Verifier:
         """
         with self._lock:
             if self._failure is not None:
-                raise IntegrityError(self._failure)
+                raise HashMismatchError(self._failure)
             for chunk in chunks:
                 if chunk.offset < self._end:
                     self._compare(chunk)
@@ -121,4 +125,4 @@ class Verifier:
 
     def _fail(self, reason: str) -> None:
         self._failure = f"{self._file.full_path}: {reason}; what was read of it is not its content, open it again"
-        raise IntegrityError(self._failure)
+        raise HashMismatchError(self._failure)
