@@ -6,7 +6,8 @@ setup(
     ext_modules=[
         Extension(
             "pyxet.protocol._gear",
-            sources=["pyxet/protocol/_gear.c"],
+            sources=["pyxet/protocol/_gear.c", "pyxet/protocol/_crc64.c"],
+            depends=["pyxet/protocol/_crc64.h"],
             define_macros=[("Py_LIMITED_API", "0x030B0000")],
             py_limited_api=True,
             # Without a compiler the package still installs; numpy computes the same values.

@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "_crc64.h"
+
 #if PY_BIG_ENDIAN
 #error "the gear table is read as little-endian words; numpy does it on machines of the other kind"
 #endif
@@ -278,11 +280,28 @@ done:
     return result;
 }
 
+PyDoc_STRVAR(crc64_doc, "crc64(data, register, /)\n--\n\nThe register of CRC-64/NVME after some more bytes.");
+
+static PyObject *crc64(PyObject *module, PyObject *args)
+{
+    (void)module;
+    Py_buffer data;
+    unsigned long long crc;
+    if (!PyArg_ParseTuple(args, "y*K", &data, &crc))
+        return NULL;
+    Py_BEGIN_ALLOW_THREADS
+    crc = pyxet_crc64_update(crc, data.buf, (size_t)data.len);
+    Py_END_ALLOW_THREADS
+    PyBuffer_Release(&data);
+    return PyLong_FromUnsignedLongLong(crc);
+}
+
 static PyMethodDef methods[] = {
     {"scan", scan, METH_VARARGS, scan_doc},
     {"bg4_split", bg4_split, METH_O, split_doc},
     {"bg4_join", bg4_join, METH_O, join_doc},
     {"gather", gather, METH_O, gather_doc},
+    {"crc64", crc64, METH_VARARGS, crc64_doc},
     {NULL, NULL, 0, NULL},
 };
 
@@ -296,5 +315,6 @@ static struct PyModuleDef definition = {
 
 PyMODINIT_FUNC PyInit__gear(void)
 {
+    pyxet_crc64_prepare();
     return PyModuleDef_Init(&definition);
 }

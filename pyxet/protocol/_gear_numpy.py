@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any, Final
 
 import numpy as np
@@ -77,3 +78,56 @@ def bg4_join(data: Buffer) -> bytes:
 def gather(parts: Sequence[Buffer]) -> bytes:
     """Buffers one behind the other."""
     return b"".join(parts)
+
+
+# The polynomial of CRC-64/NVME, with its bits reflected.
+_POLYNOMIAL: Final = 0x9A6C9329AC4BC9B5
+# Parts of the content that are computed beside each other, and combined afterwards.
+_LANES: Final = 65536
+
+
+@cache
+def _crc_table() -> Any:
+    values = np.arange(256, dtype=np.uint64)
+    for _ in range(8):
+        values = (values >> np.uint64(1)) ^ np.where(values & np.uint64(1), np.uint64(_POLYNOMIAL), np.uint64(0))
+    return values
+
+
+def crc64(data: Buffer, register: int) -> int:
+    """The register of CRC-64/NVME after some more bytes.
+
+    Leading zeros leave an empty register as it is, so the content is filled up in front to lanes of one length; the
+    register goes in as if it were part of the first eight bytes.
+    """
+    content = np.frombuffer(data, dtype=np.uint8)
+    if len(content) < 8:
+        for byte in content.tolist():
+            register = (register >> 8) ^ int(_crc_table()[(register ^ byte) & 0xFF])
+        return register
+    lanes = min(_LANES, 1 << (len(content) // 64).bit_length())
+    steps = -(-len(content) // lanes)
+    filled = np.zeros(lanes * steps, dtype=np.uint8)
+    filled[-len(content) :] = content
+    first = len(filled) - len(content)
+    filled[first : first + 8] ^= np.frombuffer(register.to_bytes(8, "little"), dtype=np.uint8)
+    columns = np.ascontiguousarray(filled.reshape(lanes, steps).T)
+    table, values = _crc_table(), np.zeros(lanes, dtype=np.uint64)
+    for column in columns:
+        values = (values >> np.uint64(8)) ^ table[(values & np.uint64(0xFF)) ^ column]
+    # What moves a register over the bytes of one lane, as the images of its single bits.
+    images = np.uint64(1) << np.arange(64, dtype=np.uint64)
+    for _ in range(steps):
+        images = (images >> np.uint64(8)) ^ table[images & np.uint64(0xFF)]
+    while len(values) > 1:
+        values = _moved(values[::2], images) ^ values[1::2]
+        images = _moved(images, images)
+    return int(values[0])
+
+
+def _moved(values: Any, images: Any) -> Any:
+    """The registers after the bytes that ``images`` stand for."""
+    moved = np.zeros_like(values)
+    for bit in range(64):
+        moved ^= np.where((values >> np.uint64(bit)) & np.uint64(1), images[bit], np.uint64(0))
+    return moved
