@@ -24,6 +24,10 @@ def test_every_method_can_be_pickled_bound_and_unbound(xet: pyxet.XetFS, main: s
     assert pickle.loads(pickle.dumps(XetFS.size))(xet, f"{main}/a") == 3
 
 
+def test_static_methods_stay_static(xet: pyxet.XetFS) -> None:
+    assert xet.from_json(xet.to_json()) == XetFS.from_json(xet.to_json())
+
+
 def test_a_method_keeps_its_name(xet: pyxet.XetFS) -> None:
     assert (xet.size.__name__, XetFS.size.__qualname__, XetFS.size.__module__) == ("size", "XetFS.size", "pyxet.fs")
     assert xet.size == xet.size

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from fsspec.spec import AbstractFileSystem
 
@@ -64,14 +64,23 @@ def _refuse_inherited() -> None:
         method = inspect.unwrap(getattr(AsyncXetFileSystem, coroutine, lambda: None))
         awaited = inspect.iscoroutinefunction(method) or inspect.isasyncgenfunction(method)
         if awaited and getattr(AsyncXetFileSystem, name) is getattr(AbstractFileSystem, name):
-            setattr(AsyncXetFileSystem, name, _only_awaited(name, coroutine))
+            _set(name, _only_awaited(name, coroutine))
 
 
 def _check_inherited() -> None:
     """What fsspec makes of other methods and passes no options on refuses unknown ones as ours do."""
     for name, method in inspect.getmembers(AbstractFileSystem, inspect.isfunction):
-        if not name.startswith("_") and getattr(AsyncXetFileSystem, name) is method:
-            setattr(AsyncXetFileSystem, name, public()(method))
+        # Static ones make file systems, whose constructor looks at the options.
+        is_static = isinstance(inspect.getattr_static(AbstractFileSystem, name), staticmethod)
+        if not name.startswith("_") and not is_static and getattr(AsyncXetFileSystem, name) is method:
+            _set(name, public()(method))
+
+
+def _set(name: str, method: Callable[..., Any]) -> None:
+    """Make a function a method, under the name by which pickles find it."""
+    method.__module__, method.__qualname__ = __name__, f"{AsyncXetFileSystem.__qualname__}.{name}"
+    method.__name__ = name
+    setattr(AsyncXetFileSystem, name, method)
 
 
 _refuse_inherited()
