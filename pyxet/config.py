@@ -15,6 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 from pyxet._platform import after_fork, allowed_processors, machine_memory
 from pyxet.errors import AlreadyExistsError, ConfigError
+from pyxet.options import public
 from pyxet.secrets import Secret
 from pyxet.urls import endpoint_url
 
@@ -183,6 +184,7 @@ def _after_fork() -> None:
 after_fork(_after_fork)
 
 
+@public()
 def login(
     user: str,
     token: str,
@@ -231,6 +233,7 @@ def login(
             _login_host = endpoint
 
 
+@public()
 def logout(host: str | None = None, *, saved: bool = False) -> list[str]:
     """Forget the login of one endpoint, or all logins of this process.
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from pyxet.errors import ConfigError
 from pyxet.fs import XetFS
+from pyxet.options import public
 from pyxet.parquet import Staged, as_table
 from pyxet.types import Commit, FilePointer
 
@@ -17,6 +18,7 @@ except ImportError as error:
     raise ImportError("pyxet.dask needs dask; install it with: pip install 'pyxet[dask]'") from error
 
 
+@public(further=True)
 def to_parquet(
     ddf: Any,
     url: str | os.PathLike[str],

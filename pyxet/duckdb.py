@@ -8,9 +8,11 @@ from typing import Any
 
 from pyxet._async.changes.transaction import Transaction
 from pyxet.fs import XetFS
+from pyxet.options import public
 from pyxet.urls import SCHEME
 
 
+@public()
 @contextmanager
 def transaction(
     connection: Any, fs: XetFS | None = None, *, message: str | None = None, parent_commit: str | None = None

@@ -16,17 +16,17 @@ from fsspec.compression import compr
 from fsspec.core import get_compression
 from fsspec.utils import stringify_path
 
-from pyxet._async.changes.guards import Conditions, IfMatch
+from pyxet._async.changes.guards import Conditions
 from pyxet._async.files.read import XetReadFile
 from pyxet._async.files.wrappers import CompressedWriter, XetTextFile, ZippedMember
 from pyxet._async.files.write import XetWriteFile
 from pyxet._async.fs.base import FileSystemBase, is_url
-from pyxet._async.fs.editing import WriteMode
 from pyxet._async.fs.filesystem import AsyncXetFileSystem
 from pyxet._async.fs.mapping import XetMap
 from pyxet._async.fs.opening import check_reading, write_mode
 from pyxet.errors import XetURLError
 from pyxet.options import public
+from pyxet.types import IfMatch, WriteMode
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -267,7 +267,7 @@ class XetFS(AsyncXetFileSystem):
             written: int = file.write(value)
         return written
 
-    @public("size")
+    @public()
     def get_mapper(
         self, root: str = "", check: bool = False, create: bool = False, missing_exceptions: Any = None
     ) -> XetMap:
@@ -287,6 +287,7 @@ class XetFS(AsyncXetFileSystem):
         """
         return XetMap(root, self, check=check, create=create, missing_exceptions=missing_exceptions)
 
+    @public("size")
     def open(
         self,
         path: str,

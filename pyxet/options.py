@@ -31,7 +31,7 @@ _ELSEWHERE: Final = {
 }
 
 
-def public(*ignored: str) -> Callable[[F], F]:
+def public(*ignored: str, further: bool = False) -> Callable[[F], F]:
     """Have a public method or function refuse options that it does not have.
 
     Where it has a ``message``, ``commit_message`` and ``commit_description`` mean that, as `huggingface_hub` calls them.
@@ -40,10 +40,12 @@ def public(*ignored: str) -> Callable[[F], F]:
     ----------
     ignored:
         Options that callers may pass, and that change nothing.
+    further:
+        Whether the function takes any others, too, which it passes on to somebody who knows them.
     """
 
     def decorate(function: F) -> F:
-        taken = Taken(function, ignored)
+        taken = Taken(function, ignored, further=further)
         call: Callable[..., Any]
         if inspect.iscoroutinefunction(function):
 
@@ -69,9 +71,14 @@ class Taken:
         Its named parameters count; that it collects others does not.
     ignored:
         Options that are taken and left out.
+    further:
+        Whether any others are taken as well.
     """
 
-    def __init__(self, function: Callable[..., Any], ignored: Collection[str] = ()) -> None:
+    def __init__(
+        self, function: Callable[..., Any], ignored: Collection[str] = (), *, further: bool = False
+    ) -> None:  # fmt: skip
+        self._further = further
         parameters = list(inspect.signature(function).parameters.values())
         self._name = function.__name__.lstrip("_")
         named = (p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY))
@@ -94,7 +101,7 @@ class Taken:
                 given = args[self._message_at]
             _take_message(self._name, given, kept)
         unknown = [name for name in kept if name not in self._accepted]
-        if unknown:
+        if unknown and not self._further:
             # Blocking calls of a file system have one more.
             more = ["timeout"] if args and getattr(args[0], "asynchronous", True) is False else []
             refuse(self._name, unknown, self._options + more)

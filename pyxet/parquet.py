@@ -15,13 +15,15 @@ from typing import Any, Final
 
 from pyxet.errors import AlreadyExistsError, ConfigError
 from pyxet.fs import XetFS, place_of
-from pyxet.types import Commit, FilePointer
+from pyxet.options import public
+from pyxet.types import Commit, FilePointer, IfMatch, WriteMode
 
 _CHUNKING: Final = "use_content_defined_chunking"
 # Of all files that a partition gets from one write: the same names each time, so that a new version replaces the last one.
 _NAMES: Final = "part-{i}.parquet"
 
 
+@public(further=True)
 def to_parquet(
     data: Any,
     url: str | os.PathLike[str],
@@ -30,6 +32,8 @@ def to_parquet(
     index: bool | None = None,
     message: str | None = None,
     parent_commit: str | None = None,
+    mode: WriteMode = "overwrite",
+    if_match: IfMatch | None = None,
     filesystem: XetFS | None = None,
     storage_options: Mapping[str, Any] | None = None,
     **options: Any,
@@ -51,7 +55,9 @@ def to_parquet(
     index:
         Whether to store the index of a pandas data frame; by default where it is more than the number of the row.
     message, parent_commit:
-        As in `XetFS.pipe_file`. A transaction has its own.
+        As in `XetFS.pipe_file`.
+    mode, if_match:
+        As in `XetFS.pipe_file`, for one file; not together with ``partition_cols``.
     filesystem, storage_options:
         The file system to write to, or arguments of `XetFS` to make one with.
     options:
@@ -64,21 +70,29 @@ def to_parquet(
         pyarrow is not installed, or its version knows no content-defined chunking, which came with version 21.
     XetURLError, TypeError
         ``url``, ``filesystem`` or ``data`` is nothing that can be written to, or be written.
-    EditConflictError
-        A path changed since ``parent_commit``.
+    AlreadyExistsError, EditConflictError
+        The file exists, is not the version expected, or a path changed since ``parent_commit``.
     TransactionError
-        ``parent_commit`` is given inside a transaction, which has another one.
+        ``parent_commit`` is given with ``partition_cols`` inside a transaction, which has another one.
     """
+    if partition_cols is not None and (mode != "overwrite" or if_match is not None):
+        raise TypeError("mode and if_match are about one file; with partition_cols give parent_commit")
+    if mode not in ("overwrite", "create"):
+        raise ConfigError(f"mode={mode!r}: expected 'overwrite' or 'create'")
     fs, path = place_of(url, filesystem, storage_options)
     options = with_chunking(options)
     import pyarrow.parquet as pq
 
     table = as_table(data, index)
-    with _one_commit(fs, message, parent_commit) as inside:
+    with _one_commit(fs, message, parent_commit) as (inside, theirs):
         if partition_cols is None:
-            with inside.open(path, "wb") as file:
+            with inside.open(
+                path, "xb" if mode == "create" else "wb", parent_commit=parent_commit, if_match=if_match
+            ) as file:  # fmt: skip
                 pq.write_table(table, file, **options)
         else:
+            if theirs is not None:
+                theirs.edits.check_parent(parent_commit)
             pq.write_to_dataset(
                 table, path, partition_cols=list(partition_cols), filesystem=inside, basename_template=_NAMES,
                 existing_data_behavior="delete_matching", **options,
@@ -123,14 +137,14 @@ def as_table(data: Any, index: bool | None) -> Any:
 
 @contextmanager
 def _one_commit(fs: XetFS, message: str | None, parent_commit: str | None) -> Iterator[Any]:
-    """A file system that takes part in the open transaction, or in one of this block, on any thread."""
+    """A file system that takes part on any thread in the open transaction, which comes with it, or in one of this block."""
     transaction = fs.open_transaction()
     if transaction is not None:
-        transaction.edits.check_parent(parent_commit)
-        yield transaction.fs
+        yield transaction.fs, transaction
+        transaction.note_message(message)
         return
     with fs.transaction(message=message, parent_commit=parent_commit) as own:
-        yield own.fs
+        yield own.fs, None
 
 
 # -- many workers, one commit ------------------------------------------------------------------------------------------

@@ -18,6 +18,8 @@ from fsspec.registry import register_implementation, registry
 from pyxet import config
 from pyxet.errors import NotFoundError
 from pyxet.fs import XetFS
+from pyxet.options import public
+from pyxet.types import IfMatch, WriteMode
 from pyxet.urls import SCHEME, XetURL, endpoint_name
 
 try:
@@ -46,6 +48,13 @@ def _make_known() -> None:
 
 
 _make_known()
+
+
+def _refuse_options(name: str, options: Mapping[str, object], where: str) -> None:
+    """Raise `TypeError` for options of writing that could not be kept."""
+    given = [option for option in ("mode", "message", "parent_commit", "if_match") if options.get(option) is not None]
+    if given:
+        raise TypeError(f"{name}: {', '.join(given)} cannot be kept {where}")
 
 
 class XetPath(UPath):
@@ -172,24 +181,80 @@ class XetPath(UPath):
 
     # -- changes -------------------------------------------------------------------------------------------------------
 
-    def write_bytes(self, data: bytes | bytearray | memoryview) -> int:
-        """Write the file in one commit; the number of bytes."""
-        view = memoryview(data)
-        self.fs.pipe_file(self.path, view)
-        return view.nbytes
+    @public()
+    def write_bytes(
+        self,
+        data: bytes | bytearray | memoryview,
+        *,
+        mode: WriteMode = "overwrite",
+        message: str | None = None,
+        parent_commit: str | None = None,
+        if_match: IfMatch | None = None,
+    ) -> int:
+        """Write the file in one commit; the number of bytes.
 
-    def touch(self, mode: int = 0o666, exist_ok: bool = True) -> None:
+        Parameters
+        ----------
+        data:
+            Bytes, or any other contiguous buffer.
+        mode, message, parent_commit, if_match:
+            As in `XetFS.pipe_file`.
+        """
+        self.fs.pipe_file(self.path, data, mode, message, parent_commit, if_match)
+        return memoryview(data).nbytes
+
+    @public()
+    def write_text(
+        self,
+        data: str,
+        encoding: str | None = None,
+        errors: str | None = None,
+        newline: str | None = None,
+        *,
+        mode: WriteMode = "overwrite",
+        message: str | None = None,
+        parent_commit: str | None = None,
+        if_match: IfMatch | None = None,
+    ) -> int:
+        """Write the file from text, in one commit; the number of characters. See `XetFS.write_text`."""
+        if not isinstance(data, str):
+            raise TypeError(f"data must be str, not {type(data).__name__}")
+        written: int = self.fs.write_text(
+            self.path, data, encoding=encoding, errors=errors, newline=newline, mode=mode, message=message,
+            parent_commit=parent_commit, if_match=if_match,
+        )  # fmt: skip
+        return written
+
+    @public()
+    def touch(
+        self,
+        mode: int = 0o666,
+        exist_ok: bool = True,
+        *,
+        message: str | None = None,
+        parent_commit: str | None = None,
+        if_match: IfMatch | None = None,
+    ) -> None:
         """Make an empty file, unless there is one.
+
+        Parameters
+        ----------
+        mode:
+            For `pathlib`'s sake; it changes nothing.
+        exist_ok:
+            Whether there may be one.
+        message, parent_commit, if_match:
+            As in `XetFS.touch`.
 
         Raises
         ------
         FileExistsError
             There is one, and ``exist_ok`` is off.
         """
-        if exist_ok:
-            self.fs.touch(self.path, truncate=False)
-        else:
-            self.fs.pipe_file(self.path, b"", mode="create")
+        self.fs.touch(
+            self.path, truncate=False, mode="overwrite" if exist_ok else "create", message=message,
+            parent_commit=parent_commit, if_match=if_match,
+        )  # fmt: skip
 
     def mkdir(self, mode: int = 0o777, parents: bool = False, exist_ok: bool = False) -> None:
         """Nothing to make, as git has no empty folders: a folder is there as soon as a file is in it.
@@ -203,8 +268,23 @@ class XetPath(UPath):
         if not exist_ok and self.exists():
             raise FileExistsError(errno.EEXIST, "it exists already", str(self))
 
-    def unlink(self, missing_ok: bool = False) -> None:
+    @public()
+    def unlink(
+        self,
+        missing_ok: bool = False,
+        *,
+        message: str | None = None,
+        parent_commit: str | None = None,
+        if_match: IfMatch | None = None,
+    ) -> None:
         """Delete the file.
+
+        Parameters
+        ----------
+        missing_ok:
+            Whether there may be none.
+        message, parent_commit, if_match:
+            As in `XetFS.rm`.
 
         Raises
         ------
@@ -214,18 +294,29 @@ class XetPath(UPath):
             It is a folder.
         """
         try:
-            self.fs.rm_file(self.path)
+            self.fs.rm_file(self.path, message=message, parent_commit=parent_commit, if_match=if_match)
         except NotFoundError:
             if not missing_ok:
                 raise
 
-    def rename(self, target: WritablePathLike, **kwargs: Any) -> Self:
+    @public()
+    def rename(  # type: ignore[override]  # its options have names
+        self,
+        target: WritablePathLike,
+        *,
+        mode: WriteMode = "overwrite",
+        message: str | None = None,
+        parent_commit: str | None = None,
+        if_match: IfMatch | None = None,
+    ) -> Self:
         """Move the file or folder to another path, in one commit and without moving content; a file there is replaced.
 
         Parameters
         ----------
         target:
             A `XetPath`, a URL, or a path from the owner on.
+        mode, message, parent_commit, if_match:
+            As in `XetFS.mv`.
 
         Raises
         ------
@@ -234,8 +325,6 @@ class XetPath(UPath):
         IsADirectoryError, NotADirectoryError, OSError
             There is a folder of the target's name and this is a file, or the other way round, or both are folders.
         """
-        if kwargs:
-            raise TypeError(f"rename takes no {', '.join(kwargs)}")
         moved = self._as_target(target)
         if moved.path == self.path and moved.fs is self.fs:
             return moved
@@ -249,50 +338,132 @@ class XetPath(UPath):
             raise OSError(errno.ENOTEMPTY, "there is a folder", str(moved))
         # Lists of names are taken as they are, whatever characters of patterns are in them.
         files = [self.path] if kind == "file" else self.fs.find(self.path)
-        self.fs.mv(files, [moved.path + name.removeprefix(self.path) for name in files])
+        self.fs.mv(
+            files, [moved.path + name.removeprefix(self.path) for name in files], mode=mode, message=message,
+            parent_commit=parent_commit, if_match=if_match,
+        )  # fmt: skip
         return moved
 
-    def replace(self, target: WritablePathLike) -> Self:
-        """Like `rename`."""
-        return self.rename(target)
+    def replace(self, target: WritablePathLike, **kwargs: Any) -> Self:
+        """Like `rename`, with its options."""
+        return self.rename(target, **kwargs)
 
-    def rmdir(self, recursive: bool = True) -> None:
+    @public()
+    def rmdir(
+        self, recursive: bool = True, *, message: str | None = None, parent_commit: str | None = None
+    ) -> None:  # fmt: skip
         """Delete the folder with all that is in it, in one commit, as paths of universal_pathlib do.
 
         Parameters
         ----------
         recursive:
             If off, a folder raises `OSError`, as `pathlib` does: a folder without files is not there.
+        message, parent_commit:
+            As in `XetFS.rm`.
         """
         if not self.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, "it is no folder", str(self))
         if recursive:
-            self.fs.rm(self.path, recursive=True, assume_literal=True)
+            self.fs.rm(
+                self.path, recursive=True, assume_literal=True, message=message, parent_commit=parent_commit
+            )  # fmt: skip
         else:
             self.fs.rmdir(self.path)
 
-    def move(self, target: Any, **kwargs: Any) -> Any:
-        """Move the file or folder to another path, of whatever file system; the new path."""
-        moved = target if isinstance(target, UPath) or "://" not in str(target) else UPath(target)
+    def copy(self, target: Any, **kwargs: Any) -> Any:
+        """Copy the file or folder to another path, of whatever file system; the new path.
+
+        Parameters
+        ----------
+        target:
+            Where to.
+        kwargs:
+            ``follow_symlinks`` and ``on_name_collision`` of universal_pathlib; and to a path of this file system
+            ``mode``, ``message``, ``parent_commit`` and ``if_match`` as in `XetFS.cp`, to another repository's endpoint
+            ``message`` and ``parent_commit``.
+
+        Raises
+        ------
+        TypeError
+            An option is unknown, or has no meaning for this target.
+        """
+        if not isinstance(self._elsewhere(target), XetPath):
+            _refuse_options("copy", kwargs, "to a path of another file system")
+        return super().copy(target, **kwargs)
+
+    @public()
+    def move(  # type: ignore[override]  # its options have names
+        self,
+        target: Any,
+        *,
+        mode: WriteMode | None = None,
+        message: str | None = None,
+        parent_commit: str | None = None,
+        if_match: IfMatch | None = None,
+        follow_symlinks: bool = True,
+        on_name_collision: Any = None,
+    ) -> Any:
+        """Move the file or folder to another path, of whatever file system; the new path.
+
+        Parameters
+        ----------
+        target:
+            Where to.
+        mode, message, parent_commit, if_match:
+            As in `XetFS.mv`; to a path of another file system only the message, of the deletion, has a meaning.
+        follow_symlinks, on_name_collision:
+            As in `copy`.
+
+        Raises
+        ------
+        TypeError
+            An option is unknown, or has no meaning for this target.
+        """
+        moved = self._elsewhere(target)
+        guards: dict[str, Any] = {"mode": mode, "parent_commit": parent_commit, "if_match": if_match}
+        guards = {name: value for name, value in guards.items() if value is not None}
         if isinstance(moved, XetPath) and moved.fs is self.fs:
-            return self.rename(moved)
-        copied = self.copy(target, **kwargs)
+            return self.rename(moved, message=message, **guards)
+        _refuse_options("move", guards, "to a path of another file system")
+        written = {"message": message} if isinstance(moved, XetPath) else {}
+        copied = self.copy(target, follow_symlinks=follow_symlinks, on_name_collision=on_name_collision, **written)
         if self.is_dir():
-            self.rmdir()
+            self.rmdir(message=message)
         else:
-            self.unlink()
+            self.unlink(message=message)
         return copied
 
-    def _copy_from(self, source: ReadablePath, *args: Any, **kwargs: Any) -> None:
+    @public()
+    def _copy_from(  # type: ignore[override]  # its options have names
+        self,
+        source: ReadablePath,
+        follow_symlinks: bool = True,
+        on_name_collision: Any = None,
+        mode: WriteMode | None = None,
+        message: str | None = None,
+        parent_commit: str | None = None,
+        if_match: IfMatch | None = None,
+    ) -> None:
         """Copy a file or folder to this path, in one commit; inside one repository no content moves."""
+        guards: dict[str, Any] = {"mode": mode, "if_match": if_match}
+        guards = {name: value for name, value in guards.items() if value is not None}
         if isinstance(source, XetPath) and source.fs is self.fs:
             files = [source.path] if source.is_file() else self.fs.find(source.path)
-            self.fs.copy(files, [self.path + name.removeprefix(source.path) for name in files])
-        elif self.fs.open_transaction() is not None:
-            super()._copy_from(source, *args, **kwargs)
+            self.fs.copy(
+                files, [self.path + name.removeprefix(source.path) for name in files], message=message,
+                parent_commit=parent_commit, **guards,
+            )  # fmt: skip
+            return
+        _refuse_options("copy", guards, "from another file system")
+        further = {"follow_symlinks": follow_symlinks, "on_name_collision": on_name_collision}
+        transaction = self.fs.open_transaction()
+        if transaction is not None:
+            transaction.edits.check_parent(parent_commit)
+            super()._copy_from(source, **further)
+            transaction.note_message(message)
         else:
-            with self.fs.transaction(message=f"Copy {source} to {self.path}"):
-                super()._copy_from(source, *args, **kwargs)
+            with self.fs.transaction(message or f"Copy {source} to {self.path}", parent_commit):
+                super()._copy_from(source, **further)
 
     # -- details -------------------------------------------------------------------------------------------------------
 
@@ -302,6 +473,12 @@ class XetPath(UPath):
         except NotFoundError:
             return None
         return kind
+
+    def _elsewhere(self, target: Any) -> Any:
+        """A target as a path, as universal_pathlib takes it: text without a scheme is a local one."""
+        if isinstance(target, str) and target.startswith(f"{SCHEME}://"):
+            return self.with_segments(target)
+        return target if isinstance(target, UPath) else UPath(target)
 
     def _as_target(self, target: WritablePathLike) -> Self:
         """Where a path is to be moved. Without a scheme it begins with the owner: there is no current folder."""

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pyxet.fs import XetFS
+from pyxet.options import public
 from pyxet.parquet import Staged
 from pyxet.types import Commit, FilePointer
 
@@ -52,6 +53,7 @@ class ParquetDatasink(Datasink):  # type: ignore[misc]  # Ray is there or not
         As in `pyxet.to_parquet`.
     """
 
+    @public(further=True)
     def __init__(
         self,
         url: str | os.PathLike[str],

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from pyxet.local import server
+from pyxet.options import public
 
 if TYPE_CHECKING:
     from pyxet.server.running import LocalEndpoint
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["LocalEndpoint", "local_endpoint"]
 
 
+@public()
 def local_endpoint(
     root: str | os.PathLike[str] | None = None,
     user: str = "test",

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import Literal, TypeAlias
 
 RepoKind = Literal["models", "datasets", "spaces", "buckets"]
+# Whether a file that is written may be there.
+WriteMode: TypeAlias = Literal["overwrite", "create"]
+# The ``blob_id`` that is to be replaced: one for all paths of a call, or one for each path.
+IfMatch: TypeAlias = str | Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True, order=True)

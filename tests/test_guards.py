@@ -26,7 +26,7 @@ def _put_folder(call: Way, path: str, **options: Any) -> Any:
 
 
 def _staged(fs: Any, path: str) -> FilePointer:
-    plain = XetFS(fs.endpoint, fs.credential.user, fs.credential.token)
+    plain = XetFS(fs.endpoint, fs.credential.user, fs.credential.token.reveal())
     return plain.stage(OURS, path)
 
 

@@ -290,3 +290,21 @@ def test_progress_counts_bytes(xet: XetFS, main: str, notes: Path) -> None:
 def test_a_report_never_says_that_less_than_nothing_was_saved() -> None:
     report = IngestReport(1, 10, 0, 0, stored_bytes=18, failed=0, failures=(), commits=(), journal="")
     assert report.saved_bytes == 0
+
+
+def test_conditions_of_an_ingest(xet: XetFS, main: str, notes: Path) -> None:
+    files = source_tree()
+    source = SourceFileSystem(files, str(notes))
+    xet.pipe_file(f"{main}/2/005.bin", b"somebody else's")
+    version = xet.info(f"{main}/2/005.bin")["blob_id"]
+    with pytest.raises(FileExistsError, match=r"2/005\.bin"):
+        pyxet.ingest("tree", main, source_fs=source, fs=xet, mode="create")
+    with pytest.raises(EditConflictError, match=r"2/005\.bin"):
+        pyxet.ingest("tree", main, source_fs=source, fs=xet, if_match={f"{main}/2/005.bin": "0" * 40})
+    for options in ({"mode": "creat"}, {"parent_commit": "main"}, {"if_match": version, "files_per_commit": 10}):
+        with pytest.raises(ValueError, match=r"creat|full commit id|one commit"):
+            pyxet.ingest("tree", main, source_fs=source, fs=xet, **options)
+    assert xet.find(main) == [f"{main}/2/005.bin"]
+    pyxet.ingest("tree", main, source_fs=source, fs=xet, if_match={f"{main}/2/005.bin": version}, commit_message="In")
+    assert_copied(xet, files, main)
+    assert xet.log(main)[0].message == "In"

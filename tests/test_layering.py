@@ -23,7 +23,7 @@ ALLOWED: dict[str, set[str]] = {
     "options": set(),
     "errors": {"types"},
     "urls": {"errors", "types"},
-    "config": {"secrets", "errors", "urls", "_platform"},
+    "config": {"secrets", "errors", "options", "urls", "_platform"},
     "protocol": {"secrets", "errors", "urls", "types", "protocol"},
     "_async": BASE | {"protocol", "_async", "local"},
     "server": {"secrets", "errors", "urls", "types", "_version", "_platform", "protocol", "server"},

@@ -207,3 +207,18 @@ def test_a_prefix_is_not_looked_for_elsewhere(through: tuple[Any, XetFS], main: 
     assert len(fs.find(main, prefix="a/")) == 3
     assert proxy.count(r"GET .*/tree/[^/]+/a") == 1
     assert proxy.count(r"GET .*/tree/") == 1
+
+
+def test_functions(tmp_path: Path) -> None:
+    calls: list[tuple[Callable[[], Any], str]] = [
+        (
+            lambda: pyxet.ingest("a", "acme/b/main", mesage="x"),
+            r"ingest has no option 'mesage' \(did you mean 'message'\?\)",
+        ),
+        (lambda: pyxet.login("me", "t", hots="x"), r"login has no option 'hots' \(did you mean 'host'\?\)"),
+        (lambda: pyxet.logout(save=True), r"logout has no option 'save' \(did you mean 'saved'\?\)"),
+        (lambda: pyxet.testing.local_endpoint(tmp_path, usr="x"), r"'usr' \(did you mean 'user'\?\)"),
+    ]
+    for call, words in calls:
+        with pytest.raises(TypeError, match=words):
+            call()

@@ -15,6 +15,7 @@ from fsspec import AbstractFileSystem
 from fsspec.callbacks import DEFAULT_CALLBACK, Callback
 from fsspec.utils import stringify_path
 
+from pyxet._async.changes.guards import Conditions, check_parent_commit
 from pyxet._async.http.messages import is_transient
 from pyxet.errors import BadRequestError, ConfigError, IngestError, XetError, XetURLError
 from pyxet.fs import XetFS
@@ -22,7 +23,8 @@ from pyxet.ingestion.copying import Copied, Copier
 from pyxet.ingestion.engines import Engine, EngineName, WorkersDiedError, engine_of
 from pyxet.ingestion.journal import Journal, default_place
 from pyxet.ingestion.plan import Batch, Source, SourceFile, batches
-from pyxet.types import Commit, IngestFailure, IngestReport, RepoId
+from pyxet.options import public
+from pyxet.types import Commit, IfMatch, IngestFailure, IngestReport, RepoId, WriteMode
 from pyxet.urls import XetURL
 
 OnError = Literal["raise", "skip"]
@@ -35,6 +37,7 @@ _MAX_FAILURES: Final = 1000
 _TRIES: Final = 3
 
 
+@public()
 def ingest(
     source: str | os.PathLike[str],
     destination: str,
@@ -46,6 +49,8 @@ def ingest(
     client: Any = None,
     message: str | None = None,
     parent_commit: str | None = None,
+    mode: WriteMode = "overwrite",
+    if_match: IfMatch | None = None,
     on_error: OnError = "raise",
     files_per_commit: int | None = None,
     batch_files: int = _BATCH_FILES,
@@ -79,6 +84,10 @@ def ingest(
         Commit message; one that counts the files if ``None``.
     parent_commit:
         A full commit id: a change to one of the files' paths since is a conflict.
+    mode:
+        ``create`` raises at the commit if one of the files exists. An ingest that was committed and runs again then fails.
+    if_match:
+        The version to replace, or a mapping of paths in the branch to those; not together with ``files_per_commit``.
     on_error:
         What becomes of files that the source cannot read. ``raise``: everything else is stored, nothing is committed.
         ``skip``: the others are committed. They are reported either way.
@@ -107,6 +116,10 @@ def ingest(
     OSError
         The source cannot be listed.
     """
+    Conditions.asked(mode, if_match)
+    check_parent_commit(parent_commit)
+    if if_match is not None and files_per_commit is not None:
+        raise ConfigError("if_match is about one commit of all files; leave out files_per_commit")
     if on_error not in ("raise", "skip"):
         raise ConfigError(f"on_error={on_error!r}: expected 'raise' or 'skip'")
     for name, value in (
@@ -140,7 +153,8 @@ def ingest(
                 f"without them. The first one is {run.failures[0].path}: {run.failures[0].error}",
                 report=run.report(),
             )
-        run.commit(message, parent_commit, files_per_commit)
+        conditions = {"parent_commit": parent_commit, "mode": mode, "if_match": if_match}
+        run.commit(files_per_commit, message=message, **conditions)
         return run.report()
 
 
@@ -260,15 +274,15 @@ class _Run:
 
     # -- the end -------------------------------------------------------------------------------------------------------
 
-    def commit(self, message: str | None, parent_commit: str | None, files_per_commit: int | None) -> None:
-        """Commit what is stored."""
+    def commit(self, files_per_commit: int | None, **options: Any) -> None:
+        """Commit what is stored, with the options of ``fs.commit``."""
         pointers = self._journal.pointers()
         try:
             if files_per_commit is None:
-                self._made(self._fs.commit(self._branch, pointers, message=message, parent_commit=parent_commit))
+                self._made(self._fs.commit(self._branch, pointers, **options))
                 return
             while some := list(islice(pointers, files_per_commit)):
-                self._made(self._fs.commit(self._branch, some, message=message, parent_commit=parent_commit))
+                self._made(self._fs.commit(self._branch, some, **options))
         except BadRequestError as error:
             if not self._resumed_files:
                 raise

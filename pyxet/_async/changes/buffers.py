@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from typing import Any, Final
+
+_NAMES: Final = re.compile(r":[^:]*:")
 
 
 def as_bytes(data: Any) -> memoryview:
@@ -20,6 +23,9 @@ def as_bytes(data: Any) -> memoryview:
         raise TypeError(f"expected bytes or another buffer to write, not {type(data).__name__}{hint}") from error
     if not view.c_contiguous:
         raise TypeError(f"the buffer of this {type(data).__name__} is not contiguous; write a contiguous copy of it")
+    # The names of a record's fields may have any letter.
+    if "O" in _NAMES.sub("", view.format):
+        raise TypeError(f"this {type(data).__name__} holds Python objects, whose bytes are addresses in this process")
     if not view.nbytes:
         return memoryview(b"")
     try:

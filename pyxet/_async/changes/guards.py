@@ -8,12 +8,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Final, Self, TypeAlias
+from typing import Final, Self
 
 from pyxet.errors import AlreadyExistsError, ConfigError, EditConflictError
-
-# One version for all paths of a call, or one for each path.
-IfMatch: TypeAlias = str | Mapping[str, str]
+from pyxet.types import IfMatch
 
 _COMMIT: Final = re.compile(r"[0-9a-fA-F]{40}(?:[0-9a-fA-F]{24})?\Z")
 

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, Self
 from zipfile import ZipFile
 
+from pyxet._async.changes.buffers import as_bytes
 from pyxet._async.files.write import TextBeneath, XetWriteFile
 
 
@@ -64,10 +65,11 @@ class CompressedWriter(TextBeneath, io.BufferedIOBase):
 
     def write(self, data: Any) -> int:
         """Compress bytes."""
-        size = memoryview(data).nbytes
-        self._inner.write(data)
-        self._position += size
-        return size
+        view = as_bytes(data)
+        # Some codecs take bytes only.
+        self._inner.write(data if isinstance(data, bytes) else view)
+        self._position += view.nbytes
+        return view.nbytes
 
     def flush(self) -> None:
         """Let the codec pass on what it has."""

@@ -14,16 +14,16 @@ from fsspec.utils import stringify_path
 
 from pyxet._async.changes.changeset import Pending, folders_of
 from pyxet._async.changes.edits import Edits
-from pyxet._async.changes.guards import NO_CONDITIONS, Conditions, IfMatch
+from pyxet._async.changes.guards import NO_CONDITIONS, Conditions
 from pyxet._async.changes.view import Found, View
 from pyxet._async.fs.base import at_home
-from pyxet._async.fs.editing import Editing, WriteMode
+from pyxet._async.fs.editing import Editing
 from pyxet._async.fs.guarding import Place
 from pyxet._async.fs.names import check_distinct, leaves_out_folders, target_names, warn_nothing_done
 from pyxet._async.runtime.tasks import run_all
 from pyxet.errors import AlreadyExistsError, NotFoundError, XetURLError
 from pyxet.options import public
-from pyxet.types import RemoteFile
+from pyxet.types import IfMatch, RemoteFile, WriteMode
 
 
 class Copying(Editing):

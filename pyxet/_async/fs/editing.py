@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from fsspec.callbacks import DEFAULT_CALLBACK, Callback
 from fsspec.implementations.local import trailing_sep
@@ -17,7 +17,7 @@ from fsspec.utils import isfilelike, stringify_path
 from pyxet._async.changes.buffers import as_bytes
 from pyxet._async.changes.changeset import ChangeSet
 from pyxet._async.changes.edits import Edits
-from pyxet._async.changes.guards import NO_CONDITIONS, Conditions, Guard, IfMatch
+from pyxet._async.changes.guards import NO_CONDITIONS, Conditions, Guard
 from pyxet._async.fs.base import at_home, is_url
 from pyxet._async.fs.guarding import Place
 from pyxet._async.fs.local_names import LocalExpansion, expand_local, folders_replaced
@@ -34,9 +34,9 @@ from pyxet.errors import (
 from pyxet.options import public
 from pyxet.patterns import chooser, has_magic
 from pyxet.protocol.hashing import Buffer
+from pyxet.types import IfMatch, WriteMode
 from pyxet.urls import XetURL
 
-WriteMode = Literal["overwrite", "create"]
 # Folders without files that a file system remembers to have made.
 _MAX_MADE = 10_000
 

@@ -7,14 +7,14 @@ from typing import Any, Literal
 
 from pyxet._async.changes.edits import Edits
 from pyxet._async.changes.file_write import Appending, Begun, Writing
-from pyxet._async.changes.guards import Conditions, Guard, IfMatch, Watch, check_parent_commit
+from pyxet._async.changes.guards import Conditions, Guard, Watch, check_parent_commit
 from pyxet._async.changes.transaction import Transaction, check_not_inherited
 from pyxet._async.changes.view import Found, View
 from pyxet._async.files.write import AsyncXetWriteFile
 from pyxet._async.fs.base import at_home
 from pyxet._async.fs.guarding import Guarding, Place
 from pyxet.options import public
-from pyxet.types import RemoteFile
+from pyxet.types import IfMatch, RemoteFile
 
 
 class Opening(Guarding):

@@ -19,16 +19,15 @@ from fsspec.utils import isfilelike, stringify_path
 
 from pyxet._async.changes.buffers import as_bytes
 from pyxet._async.changes.changeset import ChangeSet, Pending, PendingWriter
-from pyxet._async.changes.guards import Conditions, IfMatch, check_written
+from pyxet._async.changes.guards import Conditions, check_written
 from pyxet._async.changes.spool import Spooled
 from pyxet._async.fs.base import at_home
 from pyxet._async.fs.copying import Copying
-from pyxet._async.fs.editing import WriteMode
 from pyxet._async.runtime.tasks import run_all
 from pyxet._async.runtime.threads import in_thread
 from pyxet.errors import BadRequestError, ConfigError, IntegrityError, XetURLError
 from pyxet.options import public
-from pyxet.types import Commit, FilePointer, RepoId, UploadedContent
+from pyxet.types import Commit, FilePointer, IfMatch, RepoId, UploadedContent, WriteMode
 
 T = TypeVar("T")
 StageSource: TypeAlias = bytes | bytearray | memoryview | str | os.PathLike[str] | IO[bytes]
