@@ -101,7 +101,7 @@ def test_an_embedded_endpoint_answers_nobody_without_its_token(tmp_path: Path) -
     data = random.Random(2).randbytes(100_000)
     fs.pipe({"local/x/main/a.bin": data, "local/x/main/b.txt": b"text"})
     running = embedded(f"file://{tmp_path}/root")
-    own = RawClient(running, running.token)
+    own = RawClient(running, running.token.reveal())
     plan = own.cas("local/x", "read").get(f"/v2/reconstructions/{fs.info('local/x/main/a.bin')['xet_hash']}").json
     [[fetch]] = plan["xorbs"].values()
     [span] = [part["bytes"] for part in fetch["ranges"]]
