@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pandas as pd
@@ -12,7 +12,7 @@ import pyarrow.dataset as ds
 import pytest
 
 import pyxet
-from pyxet.errors import TransactionError
+from pyxet.errors import PyxetWarning, TransactionError
 from pyxet.testing import LocalEndpoint
 
 FRAME = pd.DataFrame({"number": range(1000), "part": [number % 4 for number in range(1000)]})
@@ -84,9 +84,8 @@ def test_after_the_end_it_reads_and_does_not_write_from_those_threads(fs: pyxet.
 def test_threads_of_python_are_not_drawn_in(fs: pyxet.XetFS, main: str) -> None:
     with fs.transaction as tr:
         inside = pyxet.XetFS()
-        thread = threading.Thread(target=inside.pipe_file, args=(f"{main}/theirs", b"x"))
-        thread.start()
-        thread.join()
+        with ThreadPoolExecutor(1) as pool, pytest.warns(PyxetWarning, match=r"tr\.fs"):
+            pool.submit(inside.pipe_file, f"{main}/theirs", b"x").result()
         assert len(titles(fs, main)) == 2
         fs.pipe_file(f"{main}/ours", b"x")
     assert len(tr.commits) == 1

@@ -10,10 +10,12 @@ import atexit
 import logging
 import os
 import sys
+import threading
 import tracemalloc
 import warnings
+from dataclasses import dataclass
 from types import FrameType
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 from weakref import WeakSet
 
 from pyxet.errors import PyxetWarning
@@ -37,6 +39,31 @@ def report(message: str, source: object = None, *, level: int = logging.ERROR) -
         # Python would only say how to find out where it was made.
         source = None
     warnings.warn(message, PyxetWarning, stacklevel=_depth_of_user(), source=source)
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who called, for warnings about a call that runs on another thread: the thread and the place in its code."""
+
+    thread: threading.Thread
+    filename: str
+    line: int
+    module: str
+    seen: dict[Any, Any]
+
+    @classmethod
+    def here(cls) -> Caller:
+        """The running thread, where its code is that is neither ours nor fsspec's."""
+        frame = user_frame() or sys._getframe(1)
+        scope = frame.f_globals
+        seen = scope.setdefault("__warningregistry__", {})
+        name = scope.get("__name__", "?")
+        return cls(threading.current_thread(), frame.f_code.co_filename, frame.f_lineno, name, seen)
+
+    def warn(self, message: str) -> None:
+        """Warn and log at the caller's place."""
+        _log.warning(message)
+        warnings.warn_explicit(message, PyxetWarning, self.filename, self.line, self.module, self.seen)
 
 
 def watch(unended: Unended) -> None:

@@ -19,13 +19,13 @@ from contextvars import ContextVar
 from inspect import iscoroutinefunction
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
-from weakref import WeakValueDictionary
+from weakref import WeakSet, WeakValueDictionary
 
 from pyxet._async.changes.edits import Edits
 from pyxet._async.changes.file_write import Writing, start_on
 from pyxet._async.changes.guards import check_parent_commit
 from pyxet._async.changes.layers import Closable, Wrappers, close_layers
-from pyxet._async.changes.losses import report, watch
+from pyxet._async.changes.losses import Caller, report, watch
 from pyxet._async.runtime.bridge import blocking_call, on_loop
 from pyxet.config import Credential
 from pyxet.errors import TransactionError
@@ -42,6 +42,8 @@ _open_here: ContextVar[tuple[str, ...]] = ContextVar("pyxet_transactions", defau
 _by_id: WeakValueDictionary[str, Transaction] = WeakValueDictionary()
 # Whether a call comes from a library's thread after the transaction that it would have taken part in.
 _too_late: ContextVar[bool] = ContextVar("pyxet_too_late", default=False)
+# Who made the blocking call that is being carried out, while there are transactions that it might write beside.
+_caller: ContextVar[Caller | None] = ContextVar("pyxet_caller", default=None)
 
 
 class _Begun(threading.local):
@@ -78,6 +80,33 @@ def check_not_inherited(credential: Credential) -> None:
         raise TransactionError(
             "this process was forked inside a transaction, which stays with its parent; begin one here to write"
         )
+
+
+def warn_outsider(fs: AsyncXetFileSystem, made_in: str | None) -> None:
+    """Warn who writes in no transaction by way of a file system whose transaction another thread or task has open.
+
+    Parameters
+    ----------
+    made_in:
+        The transaction in whose block the file system was made.
+    """
+    for reference in _by_id.valuerefs():
+        found = reference()
+        if found is not None and found.active and found.is_of(fs, made_in):
+            found.warn_outsider(_caller.get() or Caller.here())
+
+
+@contextmanager
+def calling() -> Iterator[None]:
+    """Keep in mind which thread makes a blocking call, for `warn_outsider` on the loop that carries it out."""
+    if not _by_id:
+        yield
+        return
+    before = _caller.set(Caller.here())
+    try:
+        yield
+    finally:
+        _caller.reset(before)
 
 
 def is_native_thread() -> bool:
@@ -156,6 +185,7 @@ class Transaction:
         self._insiders: dict[tuple[type, str], Any] = {}
         self._files: dict[Writing, tuple[Closable, Held]] = {}
         self._reported = False
+        self._outsiders: WeakSet[threading.Thread] = WeakSet()
         self.id = uuid.uuid4().hex
 
     @public()
@@ -238,6 +268,20 @@ class Transaction:
         if self._owner.asynchronous:
             return fs
         return self._insiders.setdefault((type(fs), fs._fs_token), fs.insider(self.id))
+
+    def is_of(self, fs: AsyncXetFileSystem, made_in: str | None) -> bool:
+        """Whether it was begun on a file system, or the file system was made in it."""
+        return self._owner is fs or self.id == made_in
+
+    def warn_outsider(self, caller: Caller) -> None:
+        """Tell a thread, once, that it writes beside this transaction."""
+        if caller.thread in self._outsiders:
+            return
+        self._outsiders.add(caller.thread)
+        caller.warn(
+            f"{caller.thread.name} writes with {self._owner!r} outside of the transaction that another thread or task has "
+            "open there: that is committed at once, and stays if the transaction fails. To take part, write with tr.fs"
+        )
 
     def check(self) -> None:
         """Raise `TransactionError` unless it is active."""

@@ -22,10 +22,12 @@ from pyxet._async.changes.guards import check_parent_commit
 from pyxet._async.changes.transaction import (
     Transaction,
     bound_transaction,
+    calling,
     check_not_inherited,
     current_transaction,
     is_native_thread,
     taking_part,
+    warn_outsider,
 )
 from pyxet._async.changes.view import View
 from pyxet._async.client import Client, Settings, shared_client
@@ -239,7 +241,8 @@ class FileSystemBase(AsyncFileSystem, metaclass=_ConfiguredFromOutside):  # type
         if transaction is None and self._made_in is not None and is_native_thread():
             with taking_part(self._made_in):
                 return blocking_call(self.loop, function, *args, **kwargs)
-        return blocking_call(self.loop, function, *args, **kwargs)
+        with calling():
+            return blocking_call(self.loop, function, *args, **kwargs)
 
     async def set_session(self) -> Client:
         """Connect now rather than with the first request, as other asynchronous file systems name it."""
@@ -358,6 +361,11 @@ class FileSystemBase(AsyncFileSystem, metaclass=_ConfiguredFromOutside):  # type
             return bound_transaction(self._transaction_id)
         return current_transaction(self.credential)
 
+    def check_outside(self) -> None:
+        """Look at a write that takes part in no transaction: `TransactionError` if it cannot be meant so, a warning if it may not."""
+        check_not_inherited(self.credential)
+        warn_outsider(self, self._made_in)
+
     async def view(self, repo: RepoId, revision: str) -> View:
         """A revision as this caller sees it."""
         client = await self.connect()
@@ -400,7 +408,7 @@ class FileSystemBase(AsyncFileSystem, metaclass=_ConfiguredFromOutside):  # type
             yield transaction.edits
             transaction.note_message(message)
             return
-        check_not_inherited(self.credential)
+        self.check_outside()
         own = await self.new_edits(parent_commit)
         try:
             yield own

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pyxet._async.changes.edits import Edits
 from pyxet._async.changes.file_write import Appending, Begun, Writing
 from pyxet._async.changes.guards import Conditions, Guard, Watch, check_parent_commit
-from pyxet._async.changes.transaction import Transaction, check_not_inherited
+from pyxet._async.changes.transaction import Transaction
 from pyxet._async.changes.view import Found, View
 from pyxet._async.files.write import AsyncXetWriteFile
 from pyxet._async.fs.base import at_home
@@ -41,7 +41,7 @@ class Opening(Guarding):
         check_parent_commit(parent_commit)
         transaction = self.open_transaction()
         if transaction is None:
-            check_not_inherited(self.credential)
+            self.check_outside()
 
         async def begin() -> Begun:
             return await self._begin(transaction, path, mode, conditions, parent_commit)
