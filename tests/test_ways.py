@@ -185,6 +185,7 @@ CALLS: dict[str, Callable[[pyxet.XetFS, str, Path], Any]] = {
     "rm of a folder": lambda fs, main, local: fs.rm(f"{main}/d"),
     "rm_file of a folder": lambda fs, main, local: fs.rm_file(f"{main}/d"),
     "rmdir": lambda fs, main, local: fs.rmdir(f"{main}/d"),
+    "rmdir of a file": lambda fs, main, local: fs.rmdir(f"{main}/file"),
     "rmdir of nothing": lambda fs, main, local: fs.rmdir(f"{main}/gone"),
     "mkdir in a missing repository": lambda fs, main, local: fs.mkdir(f"{main.rpartition('/')[0]}2/main/x"),
     "mkdir in a missing branch": lambda fs, main, local: fs.mkdir(f"{main}2/x"),
@@ -192,6 +193,12 @@ CALLS: dict[str, Callable[[pyxet.XetFS, str, Path], Any]] = {
     "mkdirs in a missing branch": lambda fs, main, local: fs.mkdirs(f"xet://{main}2/x/y", exist_ok=True),
     "mkdir of a branch": lambda fs, main, local: fs.mkdir(f"{main}2"),
     "mkdir of a repository": lambda fs, main, local: fs.mkdir(f"{main.rpartition('/')[0]}2"),
+    "mkdir in a tag": lambda fs, main, local: fs.mkdir(f"{main.rpartition('/')[0]}/v1/x"),
+    "mkdir in a commit": lambda fs, main, local: fs.mkdir(f"{main.rpartition('/')[0]}/{fs.log(main)[0].id}/x"),
+    "mkdir in the past": lambda fs, main, local: fs.mkdir(f"{main}@{{0.seconds.ago}}/x"),
+    "put of an empty folder to a missing branch": lambda fs, main, local: fs.put(
+        f"{local}/", f"{main}2/x", recursive=True, exclude="f"
+    ),
     "mkdir of a file": lambda fs, main, local: fs.mkdir(f"{main}/file"),
     "mkdir below a file": lambda fs, main, local: fs.mkdir(f"{main}/file/x/y"),
     "touch of a folder": lambda fs, main, local: fs.touch(f"{main}/d"),
@@ -208,6 +215,7 @@ CALLS: dict[str, Callable[[pyxet.XetFS, str, Path], Any]] = {
 @pytest.mark.parametrize("name", CALLS)
 def test_what_is_not_done_raises(xet: pyxet.XetFS, full: str, tmp_path: Path, name: str) -> None:
     (tmp_path / "f").write_bytes(b"f")
+    xet.make_tag(full.rpartition("/")[0], "v1", "main")
     before = xet.log(full)
     with pytest.raises((OSError, ValueError, NotImplementedError)):
         CALLS[name](xet, full, tmp_path)

@@ -28,8 +28,6 @@ from pyxet._async.runtime.threads import in_thread
 from pyxet.errors import (
     NotFoundError,
     NotSupportedError,
-    RepositoryNotFoundError,
-    RevisionNotFoundError,
 )
 from pyxet.options import public
 from pyxet.patterns import chooser, has_magic
@@ -255,6 +253,9 @@ class Editing(Opening):
         )  # fmt: skip
         found = [pair for pair in zip(lpaths, rpaths, strict=True) if expansion.is_wanted(pair[0])]
         expansion.check_readable(path for path, _ in found)
+        if not found:
+            # An empty folder is nothing to make, where there could be one.
+            await self._check_branch(self.parse(rpath))
         for _, target in found:
             self.parse(target)
         check_distinct(found)
@@ -344,6 +345,8 @@ class Editing(Opening):
         ------
         RepositoryNotFoundError, RevisionNotFoundError
             There is no such repository or branch; `_make_repo` and `_make_branch` make them.
+        NotSupportedError
+            It is in a tag, a commit or a point in time, which are not written to.
         FileExistsError, NotADirectoryError
             There is a file at the path, or above it.
         """
@@ -360,7 +363,7 @@ class Editing(Opening):
             if not isinstance(folder, NotFoundError) and not folder[1].is_folder:
                 raise NotADirectoryError(errno.ENOTDIR, f"{name} is a file", path)
         found = there[url.full_path]
-        if isinstance(found, (RepositoryNotFoundError, RevisionNotFoundError)):
+        if isinstance(found, NotFoundError):
             await self._check_branch(url)
         if not isinstance(found, NotFoundError):
             if not found[1].is_folder:
@@ -374,7 +377,7 @@ class Editing(Opening):
     async def _check_branch(self, url: XetURL) -> None:
         """Raise where there is no such branch, which says how to make it, or nothing that branches could be in."""
         if url.repo_id is not None and url.revision is not None:
-            await (await self.connect()).revisions.head(url.repo_id, url.revision)
+            await (await self.connect()).revisions.check_branch(url.repo_id, url.revision)
         else:
             await self._info_above(url)
 
@@ -399,6 +402,8 @@ class Editing(Opening):
             return
         if await self._isdir(path):
             raise OSError(errno.ENOTEMPTY, "the folder is not empty; delete it with rm(…, recursive=True)", path)
+        if await self._exists(path):
+            raise NotADirectoryError(errno.ENOTDIR, "it is a file; delete it with rm", path)
         raise FileNotFoundError(errno.ENOENT, "there is no such folder", path)
 
     @public()

@@ -125,4 +125,8 @@ def listed_below(folder: str, names: Iterable[str]) -> bool:
 
 def warn_nothing_done(done: str, path: str) -> None:
     """Say that a call has nothing to do: what fsspec's rules make of a folder where it is not ``recursive``."""
-    warnings.warn(f"nothing was {done}: {path} has folders only, which need recursive=True", PyxetWarning, stacklevel=2)
+    warnings.warn(
+        f"nothing was {done}: all that is meant by {path} are folders, which need recursive=True",
+        PyxetWarning,
+        stacklevel=2,
+    )

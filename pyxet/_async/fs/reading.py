@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from contextlib import aclosing
 from pathlib import Path
-from typing import IO, Any, Final, Literal
+from typing import Any, Final, Literal
 
 from fsspec.callbacks import DEFAULT_CALLBACK, Callback
 from fsspec.implementations.local import LocalFileSystem, make_path_posix, trailing_sep
@@ -26,11 +26,11 @@ from pyxet._async.files.read import AsyncXetReadFile, Fetch
 from pyxet._async.files.readahead import Content
 from pyxet._async.fs.base import at_home
 from pyxet._async.fs.listing import Located
+from pyxet._async.fs.local_targets import check_inside, close, create, make_folder, pour
 from pyxet._async.fs.names import check_distinct, leaves_out_folders, target_names, warn_nothing_done
 from pyxet._async.fs.scanning import Scanning
 from pyxet._async.runtime.tasks import run_all, run_each
 from pyxet._async.runtime.threads import in_thread, to_end
-from pyxet.errors import XetURLError
 from pyxet.options import public
 from pyxet.protocol.hashing import Buffer
 from pyxet.types import RemoteFile
@@ -229,7 +229,7 @@ class Reading(Scanning):
             if not found.is_folder:
                 await self._get_one(view, found, rpath, lpath, Callback.as_callback(callback))
                 return
-        await in_thread(_make_folder, lpath)
+        await in_thread(make_folder, lpath)
 
     async def _get_one(self, view: View, found: Found, rpath: str, lpath: Any, callback: Callback) -> None:
         file = _file(rpath, found)
@@ -240,16 +240,16 @@ class Reading(Scanning):
             return
         async with aclosing(self.pieces(view, file)) as pieces:
             if isfilelike(lpath):
-                await _pour(pieces, lpath, callback)
+                await pour(pieces, lpath, callback)
                 return
             # Pending content: there is no hash of it by which a later download could go on.
             target = Path(stringify_path(lpath))
             await to_end(check_target, target)
             unfinished = target.with_name(leftovers.private_name(leftovers.prefix(target.name), ""))
             try:
-                local = await to_end(_create, unfinished, undo=_close)
+                local = await to_end(create, unfinished, undo=close)
                 try:
-                    await _pour(pieces, local, callback)
+                    await pour(pieces, local, callback)
                 finally:
                     await to_end(local.close)
                 await to_end(unfinished.replace, target)
@@ -291,7 +291,7 @@ class Reading(Scanning):
             async def get() -> None:
                 there = found.get(remote)
                 if there is None or _is_folder(there):
-                    await in_thread(_make_folder, target)
+                    await in_thread(make_folder, target)
                 else:
                     view, item = self.expect(there)
                     with callback.branched(remote, target) as child:
@@ -347,7 +347,7 @@ class Reading(Scanning):
             has_slash=trailing_sep(text),
         )  # fmt: skip
         if isinstance(lpath, str):
-            await in_thread(_check_inside, Path(lpath), lpaths)
+            await in_thread(check_inside, Path(lpath), lpaths)
         pairs = list(zip(rpaths, lpaths, strict=True))
         if single and maxdepth is not None:
             # What is in them may be too deep.
@@ -483,30 +483,3 @@ def _bounds(size: int, start: int | None, end: int | None) -> tuple[int, int]:
     """A range as a slice would have it."""
     first, last, _ = slice(start, end).indices(size)
     return first, max(first, last)
-
-
-async def _pour(pieces: AsyncGenerator[Buffer, None], target: IO[bytes], callback: Callback) -> None:
-    async for piece in pieces:
-        await in_thread(target.write, piece)
-        callback.relative_update(len(piece))
-
-
-def _make_folder(path: Any) -> None:
-    Path(stringify_path(path)).mkdir(parents=True, exist_ok=True)
-
-
-def _close(file: IO[bytes]) -> None:
-    file.close()
-
-
-def _create(path: Path) -> IO[bytes]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path.open("xb")
-
-
-def _check_inside(folder: Path, paths: Sequence[str]) -> None:
-    """Refuse names of an endpoint that would lead out of the folder they are downloaded to."""
-    top = Path(os.path.abspath(folder))
-    for path in paths:
-        if not Path(os.path.abspath(path)).is_relative_to(top):
-            raise XetURLError(f"{path!r} would be written outside of {str(folder)!r}")

@@ -209,6 +209,11 @@ class Revisions:
         with self._lock:
             self._known[repo, branch] = _NOTHING._replace(heard=time.monotonic())
 
+    async def check_branch(self, repo: RepoId, branch: str) -> None:
+        """Raise like `head` unless this is known to be a branch."""
+        if (repo, branch) not in self._branches:
+            await self.head(repo, branch)
+
     async def head(self, repo: RepoId, branch: str) -> str:
         """The commit that a branch is at now, for writing to it.
 
