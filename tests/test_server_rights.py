@@ -268,6 +268,31 @@ def test_every_route_knows_who_asks(
             assert answer.status == (403 if statuses is SIGNED else 401), answer
 
 
+def test_a_closed_endpoint_answers_nothing_without_a_token_of_its_own() -> None:
+    """Whatever is asked, also of what is not there."""
+    with local_endpoint(anonymous=False) as endpoint:
+        main = RawClient(endpoint, endpoint.token)
+        main.make_repo("acme/public")
+        made = main.upload("acme/public", fresh(1000).data)
+        assert main.commit("acme/public", made.line("a.bin")).status == 200
+        at = Place("acme/public", made, fresh(1000))
+        ended = endpoint.add_token("acme", expires=1.0)
+        with local_endpoint() as other:
+            RawClient(other, other.token).make_repo("acme/public")
+            foreign = [other.token, RawClient(other, other.token).cas("acme/public").token]
+        for route in endpoint.start().app.router.routes():
+            assert route.resource is not None
+            canonical = route.resource.canonical
+            path = canonical.format(**at.parts(canonical), scope="read")
+            signed = (route.method, canonical) == ("GET", "/v1/xorbs/default/{hash}")
+            for token in ("", ended, *foreign, "xet_", "."):
+                answer = RawClient(endpoint, token).call(route.method, path)
+                assert answer.status in ((401, 403) if signed else (401,)), (route.method, path, token)
+                assert not set(answer.headers) & {"x-repo-commit", "x-xet-hash", "etag", "link", "location"}
+        for path in ("/", "/acme/nothing", "/api/models/acme/nothing", "/v1/nothing"):
+            assert RawClient(endpoint).get(path).status == 401
+
+
 # -- content of others -------------------------------------------------------------------------------------------------
 
 
