@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,10 @@ from _settled import check_budgets
 import pyxet
 from pyxet._async.changes.transaction import _here
 from pyxet.testing import LocalEndpoint, local_endpoint
+
+
+# A parent that runs the tests in the background has them ignore Ctrl-C, which many of them are about.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

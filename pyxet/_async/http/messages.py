@@ -25,6 +25,8 @@ from pyxet.errors import (
 SLICE: Final = 1024 * 1024
 # "not so many": the endpoint is busy as a whole.
 OVERLOADED: Final = frozenset({429, 503, 504})
+# Characters of an explanation that are for people to read.
+_MAX_DETAIL: Final = 1000
 # "not now": the endpoint is busy with this resource.
 _BUSY: Final = frozenset({408, 423, 425})
 # No file has more bytes than 19 digits tell.
@@ -150,12 +152,15 @@ def detail_of(data: bytes | bytearray) -> str | None:
     several = answer.get("errors")
     found = [answer.get("error"), *(several if isinstance(several, list) else ())]
     texts = [item.get("message") if isinstance(item, dict) else item for item in found]
-    return "; ".join(text for text in texts if isinstance(text, str) and text) or None
+    text = "; ".join(text for text in texts if isinstance(text, str) and text)
+    if len(text) > _MAX_DETAIL:
+        text = f"{text[:_MAX_DETAIL]}…"
+    return text or None
 
 
 def retry_after(text: str | None) -> float | None:
     """Seconds of a ``Retry-After`` header, given as seconds or as a date."""
-    if not text:
+    if not text or not text.isascii():
         return None
     try:
         seconds = float(text)

@@ -1,0 +1,49 @@
+"""Answers that no real server gives on demand, through aioresponses: statuses, headers and bodies one at a time.
+
+aioresponses puts its answers in the place of a session's requests. Streams, pauses and broken connections stay with real
+servers, which is where they can go wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from unittest.mock import Mock
+
+import aioresponses.core
+from aiohttp import ClientResponse
+from aioresponses import aioresponses as AnswersInPlace
+
+from pyxet._async.client import Client, Settings
+from pyxet.config import Credential, Limits, RetryPolicy, Timeouts
+from pyxet.secrets import Secret
+
+URL = "http://hub.example"
+FAST = RetryPolicy(attempts=3, base_delay=0.001, max_delay=0.002, max_retry_after=0.01)
+
+
+class _Answer(ClientResponse):
+    """aiohttp 3.14 asks for the stream that the request was written to, of which aioresponses does not know yet."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        options.setdefault("stream_writer", Mock(output_size=0))
+        super().__init__(*arguments, **options)
+
+
+@contextmanager
+def answers() -> Iterator[AnswersInPlace]:
+    """Answers to requests of the block; one that none was given for cannot connect."""
+    before = aioresponses.core.ClientResponse
+    aioresponses.core.ClientResponse = _Answer
+    try:
+        with AnswersInPlace() as given:
+            yield given
+    finally:
+        aioresponses.core.ClientResponse = before
+
+
+def client(**options: Any) -> Client:
+    """A client of the endpoint that answers in place."""
+    settings = {"limits": Limits(), "retry": FAST, "timeouts": Timeouts()} | options
+    return Client(Settings(Credential(URL, "me", Secret("token")), **settings))
