@@ -18,7 +18,6 @@ import pyxet
 from pyxet._async.changes.transaction import _here
 from pyxet.testing import LocalEndpoint, local_endpoint
 
-
 # A parent that runs the tests in the background has them ignore Ctrl-C, which many of them are about.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
