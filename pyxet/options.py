@@ -57,7 +57,10 @@ def public(*ignored: str, further: bool = False) -> Callable[[F], F]:
             def call(*args: Any, **kwargs: Any) -> Any:
                 return function(*args, **taken.checked(args, kwargs))
 
-        return functools.wraps(function)(call)  # type: ignore[return-value]  # it is called as the function is
+        made: Any = functools.wraps(function)(call)
+        # By this a method that users may call is known.
+        made.taken = taken
+        return made  # type: ignore[no-any-return]  # it is called as the function is
 
     return decorate
 
