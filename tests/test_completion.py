@@ -11,6 +11,9 @@ from _shells import SHELLS, running
 import pyxet
 from pyxet.cli.shells import split
 
+# Each key is a process of its own, and a shell waits for it: a busy machine takes seconds for one.
+pytestmark = pytest.mark.timeout(600)
+
 
 @pytest.fixture
 def place(cli: Cli, xet: pyxet.XetFS, repo: str) -> str:
