@@ -244,3 +244,23 @@ def test_the_command_tells_what_it_leaves_out(fresh: pyxet.XetFS, main: str, cli
     # A checkout that is synced keeps what git knows of it.
     cli("sync", f"{main.rpartition('/')[0]}/sync", str(tree), "--delete")
     assert (tree / ".git" / "HEAD").exists()
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda fs, repo, text: fs.make_branch(repo, "main", text),
+        lambda fs, repo, text: fs.make_branch(repo, text, "b"),
+        lambda fs, repo, text: fs.make_tag(repo, text),
+        lambda fs, repo, text: fs.make_tag(repo, "v1", message=text),
+        lambda fs, repo, text: fs.delete_branch(repo, text),
+        lambda fs, repo, text: fs.find_ref(repo, text),
+        lambda fs, repo, text: list(fs.diff(repo, "main", text)),
+        lambda fs, repo, text: fs.make_repo(f"{repo}{text}"),
+        lambda fs, repo, text: fs.pipe_file(f"{repo}/main/x", b"x", message=text),
+    ],
+)
+def test_names_and_messages_that_are_no_text(xet: pyxet.XetFS, repo: str, call: Callable[..., Any]) -> None:
+    with pytest.raises((pyxet.XetURLError, pyxet.ConfigError), match=r"caf\\udce9.*UTF-8"):
+        call(xet, repo, NOT_UTF8)
+    assert not xet.exists(f"{repo}/main/x")

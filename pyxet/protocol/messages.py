@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
 import msgspec
 
-from pyxet.errors import FormatError
+from pyxet.errors import ConfigError, FormatError
 from pyxet.secrets import Secret
 
 T = TypeVar("T")
@@ -45,7 +45,11 @@ def decode(data: bytes | bytearray | memoryview, kind: type[T], *, what: str) ->
 
 def encode(message: Any) -> bytes:
     """Encode a struct, or a list or dict of them, as JSON."""
-    return msgspec.json.encode(message, enc_hook=_reveal)
+    try:
+        return msgspec.json.encode(message, enc_hook=_reveal)
+    except UnicodeEncodeError as error:
+        # Surrogates, which stand for bytes that make no characters.
+        raise ConfigError(f"{str(error.object)!a} is not UTF-8, as names and messages have to be") from None
 
 
 def _hide(kind: type, value: Any) -> Any:

@@ -15,8 +15,6 @@ from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Final, overload
 
-import msgspec
-
 from pyxet._async.changes.changeset import ChangeSet
 from pyxet._async.changes.spool import Spooled
 from pyxet._async.http.messages import is_transient
@@ -35,7 +33,7 @@ from pyxet.errors import (
     TransactionError,
     XetError,
 )
-from pyxet.protocol.messages import TreeEntry
+from pyxet.protocol.messages import TreeEntry, encode
 from pyxet.types import Commit, RemoteFile, UploadedContent
 
 # How often a commit is sent, if the branch moves again and again.
@@ -317,7 +315,7 @@ class _Lines(Sequence[bytes]):
 
 
 def _line(key: str, value: Mapping[str, str | int]) -> bytes:
-    return msgspec.json.encode({"key": key, "value": value}) + b"\n"
+    return encode({"key": key, "value": value}) + b"\n"
 
 
 def _oid(entry: TreeEntry | None) -> str | None:

@@ -12,7 +12,7 @@ from pyxet._async.endpoint.listings import check_commit, check_name, checked_ent
 from pyxet._async.http.addresses import web_address
 from pyxet._async.http.messages import Answer, Body
 from pyxet._async.http.transport import Transport, is_refused
-from pyxet.errors import AlreadyExistsError, ConflictError, FormatError, RevisionNotFoundError
+from pyxet.errors import AlreadyExistsError, ConflictError, FormatError, RevisionNotFoundError, XetURLError
 from pyxet.protocol.constants import MIB
 from pyxet.protocol.messages import (
     CommitAnswer,
@@ -315,7 +315,10 @@ def _base(repo: RepoId) -> str:
 
 
 def _part(text: str) -> str:
-    return quote(text, safe="")
+    try:
+        return quote(text, safe="")
+    except UnicodeEncodeError:
+        raise XetURLError(f"{text!a} is not UTF-8, as names of branches and tags have to be") from None
 
 
 def _visibility(private: bool) -> Literal["private", "public"]:
