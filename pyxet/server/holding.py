@@ -92,10 +92,11 @@ def release(descriptor: int) -> None:
 
 
 def is_held(root: Path) -> bool:
-    """Whether a process serves the directory now."""
+    """Whether a process serves the directory now, as far as can be seen."""
     try:
         descriptor = _locked(root)
-    except FileNotFoundError:
+    except OSError:
+        # There is no lock, or none that this process may open; whoever tries to `hold` the directory is told.
         return False
     if descriptor is None:
         return True

@@ -34,6 +34,8 @@ def sockets(runner: web.AppRunner) -> Iterator[int]:
 
 
 def _close_all() -> None:
+    if not _runners:
+        return
     nowhere = os.open(os.devnull, os.O_RDWR)
     for runner in list(_runners):
         connections = runner.server.connections if runner.server is not None else ()

@@ -37,17 +37,24 @@ def make_root(root: Path) -> None:
                     _close(Path(place, inner))
 
 
-def own_umask() -> None:
+def own_umask() -> bool:
     """Give the calling thread, where the system can do that, a umask under which all that it makes is private.
 
     libgit2 takes the modes of what it makes from the umask, which the threads of a process share: changing that would
     change what the rest of the program makes. On Linux a thread may stop sharing it. Elsewhere, and in containers that do
     not allow this, files of git may have wider modes, and the closed folders above keep others out.
+
+    Returns
+    -------
+    bool
+        Whether it has one now.
     """
     if sys.platform == "linux":
         with suppress(OSError, AttributeError):
             if ctypes.CDLL(None, use_errno=True).unshare(_CLONE_FS) == 0:
                 os.umask(_OTHERS)
+                return True
+    return False
 
 
 def _close(path: Path) -> None:
