@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from pyxet import testing
     from pyxet._async.changes.transaction import Transaction
     from pyxet._async.fs.filesystem import AsyncXetFileSystem
-    from pyxet.config import Limits, RetryPolicy, Timeouts, login, logout
+    from pyxet.account import login
+    from pyxet.config import Limits, RetryPolicy, Timeouts, logout
     from pyxet.fs import XetFS
     from pyxet.ingestion.driver import ingest
     from pyxet.parquet import to_parquet
@@ -66,7 +67,7 @@ _HOMES: Final = {
     "XetFS": "pyxet.fs",
     "XetURL": "pyxet.urls",
     "ingest": "pyxet.ingestion.driver",
-    "login": "pyxet.config",
+    "login": "pyxet.account",
     "logout": "pyxet.config",
     "to_parquet": "pyxet.parquet",
 }

@@ -8,7 +8,7 @@ import os
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
@@ -163,11 +163,18 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """A user and token, bound to one endpoint."""
+    """A user and token, bound to one endpoint.
+
+    Attributes
+    ----------
+    source:
+        Where the token came from, as messages say it behind "the token".
+    """
 
     endpoint: str
     user: str | None = None
     token: Secret | None = None
+    source: str = field(default="that was given", compare=False, repr=False)
 
 
 _logins: dict[str, Credential] = {}
@@ -184,7 +191,6 @@ def _after_fork() -> None:
 after_fork(_after_fork)
 
 
-@public()
 def login(
     user: str,
     token: str,
@@ -194,21 +200,7 @@ def login(
     save: bool = False,
     overwrite: bool = True,
 ) -> None:
-    """Set the user and token for an endpoint in this process.
-
-    Parameters
-    ----------
-    user, token:
-        Name and access token.
-    email:
-        Accepted for compatibility with the first pyxet; not used.
-    host:
-        Endpoint (host, ``host:port`` or URL) that the login is for, which also becomes the process's default endpoint.
-        Without it the login is for the default endpoint.
-    save:
-        Keep it for later processes as well, as ``xet login`` does, in a file that only its owner can read.
-    overwrite:
-        Whether a saved login for the endpoint is replaced.
+    """Set the user and token for an endpoint in this process, unchecked; see `pyxet.account.login`.
 
     Raises
     ------
@@ -228,7 +220,7 @@ def login(
             raise AlreadyExistsError(f"a login for {endpoint} is saved already")
         _save_logins({**saved, endpoint: {"user": user, "token": token}})
     with _login_lock:
-        _logins[endpoint] = Credential(endpoint, user, Secret(token))
+        _logins[endpoint] = Credential(endpoint, user, Secret(token), "of pyxet.login")
         if host is not None:
             _login_host = endpoint
 
@@ -319,7 +311,7 @@ def resolve_credential(endpoint: str, *, user: str | None = None, token: str | N
     found = stored or _from_environment(endpoint) or _from_login_file(endpoint) or _from_hub_file(endpoint)
     if found is None:
         return Credential(endpoint, user)
-    return Credential(endpoint, user or found.user, found.token)
+    return replace(found, user=user or found.user)
 
 
 def surroundings() -> str:
@@ -365,13 +357,18 @@ def _hub_endpoint() -> str:
     return _endpoint_of("HF_ENDPOINT") or DEFAULT_ENDPOINT
 
 
+def _token_of(variable: str) -> str:
+    """A token from a variable, without what surrounds it: it is often read from a file, with the line's end."""
+    return os.environ.get(variable, "").strip()
+
+
 def _from_environment(endpoint: str) -> Credential | None:
-    token = os.environ.get("XET_USER_TOKEN")
+    token = _token_of("XET_USER_TOKEN")
     if token and endpoint == (_endpoint_of("XET_ENDPOINT") or _hub_endpoint()):
-        return Credential(endpoint, os.environ.get("XET_USER_NAME"), Secret(token))
-    token = os.environ.get("HF_TOKEN")
+        return Credential(endpoint, os.environ.get("XET_USER_NAME"), Secret(token), "of XET_USER_TOKEN")
+    token = _token_of("HF_TOKEN")
     if token and endpoint == _hub_endpoint():
-        return Credential(endpoint, None, Secret(token))
+        return Credential(endpoint, None, Secret(token), "of HF_TOKEN")
     return None
 
 
@@ -414,7 +411,8 @@ def _from_login_file(endpoint: str) -> Credential | None:
     entry = _saved_logins().get(endpoint)
     if not isinstance(entry, Mapping) or not isinstance(entry.get("token"), str):
         return None
-    return Credential(endpoint, entry.get("user"), Secret(entry["token"]))
+    source = f"that xet login saved in {login_file()}"
+    return Credential(endpoint, entry.get("user"), Secret(entry["token"]), source)
 
 
 def _hub_file() -> Path:
@@ -429,4 +427,4 @@ def _from_hub_file(endpoint: str) -> Credential | None:
         token = _hub_file().read_text().strip()
     except OSError:
         return None
-    return Credential(endpoint, None, Secret(token)) if token else None
+    return Credential(endpoint, None, Secret(token), f"in {_hub_file()}") if token else None

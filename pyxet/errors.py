@@ -40,8 +40,10 @@ Everything that means "it is not there" is also a ``FileNotFoundError``, and not
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
-from pyxet.types import Commit, IngestReport
+from pyxet._traces import rendered
+from pyxet.types import Commit, IngestReport, RepoId
 
 __all__ = [
     "AccessDeniedError",
@@ -77,7 +79,19 @@ __all__ = [
 
 
 class XetError(Exception):
-    """Base of every error raised by pyxet."""
+    """Base of every error raised by pyxet.
+
+    Attributes
+    ----------
+    about:
+        The repository, and the revision if any, that it is about, where a hint may be looked up for it.
+    """
+
+    about: tuple[RepoId, str | None] | None = None
+
+    def _render_traceback_(self) -> list[str]:
+        """The traceback as IPython and Jupyter show it: the caller's code, and the message."""
+        return rendered(self)
 
 
 class PyxetWarning(UserWarning):
@@ -173,11 +187,34 @@ def _ingest_error(message: str, report: IngestReport) -> IngestError:
     return IngestError(message, report=report)
 
 
-class ConnectionFailedError(XetError, ConnectionError):
+class _Unanswered:
+    """What both errors of requests without an answer have.
+
+    Attributes
+    ----------
+    message:
+        What was tried, and what became of it.
+    hint:
+        What to do about it, if there is something; a part of the text.
+    sent:
+        Whether the request may have reached the endpoint.
+    """
+
+    def __init__(self, message: str, *, hint: str | None = None, sent: bool = True) -> None:
+        super().__init__(message)  # type: ignore[call-arg]  # the exception that this is mixed into
+        self.message = message
+        self.hint = hint
+        self.sent = sent
+
+    def __str__(self) -> str:
+        return self.message if self.hint is None else f"{self.message}; {self.hint}"
+
+
+class ConnectionFailedError(_Unanswered, XetError, ConnectionError):
     """The endpoint could not be reached, or the connection broke and retries did not help."""
 
 
-class RequestTimeoutError(XetError, TimeoutError):
+class RequestTimeoutError(_Unanswered, XetError, TimeoutError):
     """The endpoint did not answer in time, or a body made no progress for too long."""
 
 
@@ -320,12 +357,32 @@ _BY_STATUS: Mapping[int, type[RemoteError]] = {
     429: RateLimitedError,
 }
 
+LOG_IN = "xet login, pyxet.login(user, token), XET_USER_TOKEN or HF_TOKEN"
 _ADVICE: Mapping[type[RemoteError], str] = {
-    AuthenticationError: "check the token: xet login, pyxet.login(user, token), XET_USER_TOKEN or HF_TOKEN",
+    AuthenticationError: f"check the token: {LOG_IN}",
     AccessDeniedError: "the token is valid but lacks the permission",
     GatedRepositoryError: "accept the repository's conditions on its web page first",
     RateLimitedError: "too many requests; wait, or lower Limits.concurrency",
+    ServerError: "the endpoint failed; try again later",
 }
+# Of what an endpoint says, no more than this is shown, in characters.
+_LONGEST_DETAIL = 400
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Who asked for what was refused, for advice.
+
+    Attributes
+    ----------
+    endpoint:
+        The endpoint that was asked.
+    token:
+        Where the token came from, in words; ``None`` where none was sent.
+    """
+
+    endpoint: str
+    token: str | None
 
 
 def error_from_response(
@@ -336,6 +393,7 @@ def error_from_response(
     detail: str | None = None,
     request_id: str | None = None,
     retry_after: float | None = None,
+    asked: Asked | None = None,
 ) -> RemoteError:
     """The typed error for an HTTP answer.
 
@@ -351,12 +409,33 @@ def error_from_response(
         The endpoint's own explanation (``X-Error-Message``, or ``error`` of the JSON body).
     request_id, retry_after:
         As in `RemoteError`.
+    asked:
+        Who asked, where that is known.
     """
     kind = _BY_CODE.get(code or "")
     if kind is None:
         kind = _BY_STATUS.get(status, ServerError if status >= 500 else RemoteError)
+    detail = one_line(detail or "")
     message = f"{what}: {detail}" if detail else f"{what}: the endpoint answered {status}"
-    advice = _ADVICE.get(kind)
+    advice = (_advice_to(kind, asked) if asked else None) or _ADVICE.get(kind)
     if advice:
         message = f"{message} ({advice})"
     return kind(message, status=status, code=code, request_id=request_id, retry_after=retry_after)
+
+
+def _advice_to(kind: type[RemoteError], asked: Asked) -> str | None:
+    if asked.token is None and kind in (AuthenticationError, AccessDeniedError, GatedRepositoryError):
+        return f"no token was sent to {asked.endpoint}; set one: {LOG_IN}"
+    if asked.token is None and kind is RepositoryNotFoundError:
+        return f"no token was sent, and a private repository needs one: {LOG_IN}"
+    if kind is AuthenticationError:
+        return f"{asked.endpoint} does not accept the token {asked.token}; set another: {LOG_IN}"
+    if kind is AccessDeniedError:
+        return f"the token {asked.token} may not do this"
+    return None
+
+
+def one_line(text: str) -> str:
+    """What an endpoint says, as it may stand in a message: one line, not too long, nothing that steers a terminal."""
+    text = " ".join("".join(char if char.isprintable() else " " for char in text).split())
+    return text if len(text) <= _LONGEST_DETAIL else f"{text[:_LONGEST_DETAIL]}…"

@@ -24,7 +24,8 @@ from pyxet._async.fs.base import FileSystemBase, is_url
 from pyxet._async.fs.filesystem import AsyncXetFileSystem
 from pyxet._async.fs.mapping import XetMap
 from pyxet._async.fs.opening import check_reading, write_mode
-from pyxet.errors import XetURLError
+from pyxet._traces import readable
+from pyxet.errors import XetError, XetURLError
 from pyxet.options import public
 from pyxet.types import IfMatch, WriteMode
 
@@ -66,7 +67,11 @@ class _Blocking(_Face[P, T]):
 
         def call(fs: FileSystemBase, /, *args: Any, **kwargs: Any) -> T:
             method: Callable[..., Coroutine[Any, Any, T]] = getattr(fs, name)
-            return fs.block_on(method, *args, **kwargs)
+            try:
+                return fs.block_on(method, *args, **kwargs)
+            except (XetError, OSError) as error:
+                readable(error)
+                raise
 
         return call
 
@@ -100,6 +105,9 @@ class _BlockingIterator(_Face[P, T]):
                     yield fs.block_on(one, timeout=timeout)
                 except StopAsyncIteration:
                     return
+                except (XetError, OSError) as error:
+                    readable(error)
+                    raise
 
         return call
 
@@ -335,10 +343,14 @@ class XetFS(AsyncXetFileSystem):
         name = get_compression(path, compression)
         # There is a codec for "none" as well, which we leave out.
         codec = compr[name] if name is not None else None
-        file = self._open(
-            path, binary, block_size, autocommit, cache_options, cache_type, hold=False,
-            message=message, parent_commit=parent_commit, if_match=if_match,
-        )  # fmt: skip
+        try:
+            file = self._open(
+                path, binary, block_size, autocommit, cache_options, cache_type, hold=False,
+                message=message, parent_commit=parent_commit, if_match=if_match,
+            )  # fmt: skip
+        except (XetError, OSError) as error:
+            readable(error)
+            raise
         outermost: Any = file
         if codec is not None:
             if isinstance(file, XetWriteFile):

@@ -23,6 +23,8 @@ from pyxet.types import RepoId, RepoKind
 SCHEME: Final = "xet"
 _KINDS: Final = frozenset(get_args(RepoKind))
 _FORM: Final = "xet://[endpoint:]owner/repo/branch/path"
+_HUB_HOSTS: Final = frozenset({"huggingface.co", "www.huggingface.co", "hf.co"})
+_PAGES: Final = frozenset({"resolve", "blob", "tree", "raw", "blame", "commits"})
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,95}\Z")
 _HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?\Z")
 # First parts that are hosts and no owners, as in early URLs of the first pyxet, which had no colon behind the endpoint.
@@ -83,7 +85,8 @@ class XetURL:
         if not separator:
             rest = url
         elif scheme not in (SCHEME, f"fsspec+{SCHEME}"):
-            raise XetURLError(f"{url!r}: the scheme {scheme!r} is not {SCHEME!r}; expected {_FORM}")
+            meant = _meant(scheme.lower(), rest)
+            raise XetURLError(f"{url!r}: the scheme {scheme!r} is not {SCHEME!r}; expected {meant or _FORM}")
         rest = rest.lstrip("/") if not separator else rest
         if rest.startswith("/"):
             raise XetURLError(f"{url!r}: the owner is empty; expected {_FORM}")
@@ -171,6 +174,28 @@ class XetURL:
     def __str__(self) -> str:
         prefix = f"{self.endpoint}:" if self.endpoint else ""
         return f"{SCHEME}://{prefix}{self.full_path}"
+
+
+def _meant(scheme: str, rest: str) -> str | None:
+    """The ``xet://`` form of an address of the Hub's web pages, or of its own file system, if it is one."""
+    rest = rest.partition("?")[0].partition("#")[0].rstrip("/")
+    endpoint = ""
+    if scheme in ("http", "https"):
+        host, _, rest = rest.partition("/")
+        endpoint = "" if host.lower() in _HUB_HOSTS else f"{host}:"
+    elif scheme != "hf":
+        return None
+    parts = rest.split("/")
+    kind = parts.pop(0) if parts[0] in _KINDS else "models"
+    if len(parts) < 2 or kind == "buckets":
+        return None
+    owner, name, *inside = parts
+    name, _, revision = name.partition("@")
+    if scheme != "hf":
+        # resolve/main/a.csv, blob/main/a.csv, tree/main: what shows it, the revision, the path.
+        revision, inside = (inside[1], inside[2:]) if len(inside) > 1 and inside[0] in _PAGES else ("", [])
+    prefix = [] if kind == "models" else [kind]
+    return f"{SCHEME}://{endpoint}{'/'.join([*prefix, owner, name, revision or 'main', *inside])}"
 
 
 def endpoint_url(endpoint: str) -> str:

@@ -217,7 +217,9 @@ def test_a_terminal_is_told_that_nobody_is_there_yet(cli: Cli, words: list[str])
 
     first, *_, problem, hint = told()
     assert first.startswith(f"xet {words[0]}: ")
-    assert re.search(r"cannot connect to 127.0.0.1:9 \(Connection refused\); trying again in \d\.\d s$", first)
+    assert re.search(
+        r"cannot connect to 127.0.0.1:9 \(Connection refused\); trying again in \d\.\d s \(2 of \d\)$", first
+    )
     assert (problem.partition(" (")[0], "--endpoint" in hint) == (first.partition(" (")[0], True)
     assert len(told("--quiet")) == 2
 

@@ -12,16 +12,19 @@ import pytest
 import pyxet
 
 PACKAGE = Path(pyxet.__file__).parent
-BASE = {"secrets", "errors", "options", "config", "urls", "types", "_version", "_platform", "local_tree", "patterns"}
+BASE = {
+    "secrets", "errors", "options", "config", "urls", "types", "_version", "_platform", "_traces", "local_tree", "patterns",
+}  # fmt: skip
 ALLOWED: dict[str, set[str]] = {
     "_version": set(),
     "_platform": set(),
+    "_traces": set(),
     "secrets": set(),
     "types": set(),
     "local_tree": set(),
     "patterns": set(),
     "options": set(),
-    "errors": {"types"},
+    "errors": {"types", "_traces"},
     "urls": {"errors", "types"},
     "config": {"secrets", "errors", "options", "urls", "_platform"},
     "protocol": {"secrets", "errors", "urls", "types", "protocol"},
@@ -30,6 +33,7 @@ ALLOWED: dict[str, set[str]] = {
     "local": BASE | {"server"},
     "fs": BASE | {"_async"},
     "path": BASE | {"fs"},
+    "account": BASE | {"fs"},
     "parquet": BASE | {"fs"},
     "duckdb": BASE | {"fs", "_async"},
     "polars": BASE | {"fs"},
@@ -37,7 +41,7 @@ ALLOWED: dict[str, set[str]] = {
     "ray": BASE | {"fs", "parquet"},
     "ingestion": BASE | {"_async", "fs", "ingestion"},
     "testing": BASE | {"local"},
-    "__init__": BASE | {"fs", "path", "parquet", "_async", "testing", "ingestion"},
+    "__init__": BASE | {"fs", "path", "account", "parquet", "_async", "testing", "ingestion"},
     "__main__": {"cli"},
     "cli": {"__init__", "cli", "local", "_version", "_platform", "errors", "local_tree", "patterns"},
 }

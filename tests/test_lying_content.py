@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from _batches import BATCH, read, stored
 from _contents import content
 from _faults import MIB, PLAN, RESOLVE, XORB, FaultProxy, answer, changed, world
 from _liar import head, memory_growth, raw
@@ -104,6 +105,26 @@ async def test_chunks_of_a_byte_do_not_become_millions() -> None:
         it.proxy.rule(XORB, answer(206, block, Content_Range=f"bytes 0-{len(block) - 1}/*"))
         with memory_growth() as growth, pytest.raises(FormatError, match="chunks"):
             await Downloader(it.client).read(file)
+        assert growth.bytes < 64 * MIB
+
+
+async def test_a_batch_of_plans_that_lies_is_not_used() -> None:
+    block = encode_chunks([(chunk_hash(b"x"), b"x") for _ in range(8192)])[0].block
+
+    def change(plan: Json) -> None:
+        url = plan["fetch_info"].popitem()[1][0]["url"].replace("/v1/xorbs/", "/lies/")
+        fetch = {"range": {"start": 0, "end": 8192}, "url": url, "url_range": {"start": 0, "end": len(block) - 1}}
+        plan["fetch_info"] = {"ab" * 32: [fetch]}
+        term = {"hash": "ab" * 32, "unpacked_length": 100, "range": {"start": 0, "end": 8192}}
+        plan["files"] = {name: [term] * 2000 for name in plan["files"]}
+
+    async with world(limits=SMALL) as it:
+        contents = [content(number, 200_000) for number in range(3)]
+        files = await stored(it, contents)
+        it.proxy.rule(BATCH, told(change))
+        it.proxy.rule("GET /lies/", answer(206, block, Content_Range=f"bytes 0-{len(block) - 1}/*"))
+        with memory_growth() as growth:
+            assert await read(it, files) == contents
         assert growth.bytes < 64 * MIB
 
 

@@ -67,7 +67,7 @@ def login(
     token = token or session.token or _asked(user, endpoint)
     if not force:
         user = _checked(endpoint, user, token)
-    pyxet.login(user or "", token, email, endpoint, save=True, overwrite=not no_overwrite)
+    pyxet.login(user or "", token, email, endpoint, save=True, overwrite=not no_overwrite, check=False)
     session.note(f"logged in to {endpoint} as {user}")
     if endpoint != default:
         session.note(f"to work there: --endpoint {endpoint}, or export XET_ENDPOINT={endpoint}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Concatenate, Final, ParamSpec
@@ -97,6 +98,9 @@ def _options(*, json: bool = False, endpoint: bool = True, token: bool = True) -
 def _note(context: click.Context, parameter: click.Parameter, value: str | bool | None) -> None:
     if value is not None and value is not False:
         setattr(context.ensure_object(Session), str(parameter.name), value)
+        if parameter.name == "debug":
+            # Tracebacks keep pyxet's own frames then.
+            logging.getLogger("pyxet").setLevel(logging.DEBUG)
 
 
 class _Command(click.Command):

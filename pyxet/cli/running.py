@@ -6,6 +6,7 @@ Exit codes: 0 done; 1 failed; 2 usage; 3 not found; 4 not allowed; 5 conflict; 1
 from __future__ import annotations
 
 import io
+import logging
 import os
 import signal
 import sys
@@ -70,6 +71,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
         Without the name of the program; those of this process if ``None``.
     """
     session = Session()
+    # What Python's users read in the log is said by `waiting`, where there is a terminal.
+    logging.getLogger("pyxet.requests").addHandler(logging.NullHandler())
     if (request := os.environ.get("_XET_COMPLETE")) is not None:
         from pyxet.cli.shells import answer
 
@@ -131,7 +134,10 @@ def explained(error: BaseException, session: Session) -> tuple[int, list[str]]:
     hint = error.hint if isinstance(error, CommandError) else None
     if hint is None:
         hint = next((hint for kind, hint in _HINTS if isinstance(error, kind)), None)
-    if isinstance(error, (pyxet.XetError, CommandError)):
+    if isinstance(error, pyxet.ConnectionFailedError):
+        # What Python's users are told to do is said here in the command's words.
+        text = error.message
+    elif isinstance(error, (pyxet.XetError, CommandError)):
         text = str(error)
     elif isinstance(error, OSError):
         text = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)

@@ -219,7 +219,8 @@ class Committer:
             if changed:
                 raise EditConflictError(
                     f"{changes.path}: changed since {commit[:10]}: {', '.join(changed[:5])}"
-                    + (f" and {len(changed) - 5} more" if len(changed) > 5 else ""),
+                    + (f" and {len(changed) - 5} more" if len(changed) > 5 else "")
+                    + "; look at the changes, and write on top of a newer commit",
                     status=412,
                 )
 

@@ -248,7 +248,7 @@ def _sensible(plans: Mapping[Hash, Plan | FormatError], sizes: Mapping[Hash, int
     good = {
         value: plan
         for value, size in sizes.items()
-        if isinstance(plan := plans.get(value), Plan) and plan.raw_length == size
+        if isinstance(plan := plans.get(value), Plan) and _is_of_size(plan, size)
     }
     needed: defaultdict[FetchRange, int] = defaultdict(int)
     for plan in good.values():
@@ -261,6 +261,14 @@ def _sensible(plans: Mapping[Hash, Plan | FormatError], sizes: Mapping[Hash, int
         if fetch.chunk_end - fetch.chunk_start > chunks or room < 0:
             dear.add(fetch)
     return {value: plan for value, plan in good.items() if dear.isdisjoint(part.fetch for part in plan.terms)}
+
+
+def _is_of_size(plan: Plan, size: int) -> bool:
+    try:
+        plan.check_length(size)
+    except FormatError:
+        return False
+    return plan.raw_length == size
 
 
 async def _body(cas: Cas, fetch: FetchRange) -> list[bytes]:

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, unquote, urlencode
 
 from pyxet._async.endpoint.listings import check_commit, check_name, checked_entries, pages
 from pyxet._async.http.addresses import web_address
 from pyxet._async.http.messages import Answer, Body
 from pyxet._async.http.transport import Transport, is_refused
-from pyxet.errors import AlreadyExistsError, ConflictError, FormatError, RevisionNotFoundError, XetURLError
+from pyxet.errors import (
+    AlreadyExistsError,
+    ConflictError,
+    FormatError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+    XetURLError,
+)
 from pyxet.protocol.constants import MIB
 from pyxet.protocol.messages import (
     CommitAnswer,
@@ -50,6 +58,10 @@ _MAX_DUPLICATES = 500
 # Longest answers in bytes that make sense: a page of a thousand entries, all branches and tags of a repository.
 _MAX_PAGE = 16 * MIB
 _MAX_REFS = 32 * MIB
+_ABOUT = re.compile(
+    r"/api/(models|datasets|spaces)/([^/?]+)/([^/?]+)"
+    r"(?:/(?:revision|tree|paths-info|commits|preupload|commit|xet-read-token|xet-write-token)/([^/?]+))?"
+)
 _NDJSON = "application/x-ndjson"
 
 
@@ -266,7 +278,11 @@ class Hub:
 
     async def _request(self, method: str, url: str, *, what: str, **more: Any) -> Answer:
         """A request; a repository that was renamed redirects from its old name."""
-        return await self._transport.request(method, url, what=what, redirect=True, **more)
+        try:
+            return await self._transport.request(method, url, what=what, redirect=True, **more)
+        except (RepositoryNotFoundError, RevisionNotFoundError) as error:
+            error.about = _about(url)
+            raise
 
     async def _creating(self, method: str, url: str, what: str, body: Body) -> Answer:
         try:
@@ -284,6 +300,16 @@ class Hub:
             return await self._request("GET", page, what=what, most=_MAX_PAGE)
 
         return pages(first, ask, what)
+
+
+def _about(url: str) -> tuple[RepoId, str | None] | None:
+    """The repository, and the revision if any, that a URL of ours is about."""
+    match = _ABOUT.match(url)
+    if match is None:
+        return None
+    kind, owner, name, revision = match.groups()
+    repo = RepoId(kind, owner, name)  # type: ignore[arg-type]  # the pattern has no other kinds
+    return repo, unquote(revision) if revision else None
 
 
 def _commit_of(answer: Answer, what: str) -> str | None:
@@ -332,4 +358,6 @@ def _flag(value: bool) -> str:
 def missing_branch(repo: RepoId, branch: str) -> RevisionNotFoundError:
     """The error for writing to a branch that is not there."""
     message = f"{repo} has no branch {branch!r}; make it with fs.make_branch({repo.path!r}, 'main', {branch!r})"
-    return RevisionNotFoundError(message, status=404, code="RevisionNotFound")
+    error = RevisionNotFoundError(message, status=404, code="RevisionNotFound")
+    error.about = (repo, branch)
+    return error

@@ -7,6 +7,7 @@ import inspect
 import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from dataclasses import asdict, dataclass
 from functools import wraps
 from types import TracebackType
@@ -31,11 +32,13 @@ from pyxet._async.changes.transaction import (
 )
 from pyxet._async.changes.view import View
 from pyxet._async.client import Client, Settings, shared_client
+from pyxet._async.fs.hints import explain
 from pyxet._async.fs.names import before_magic
 from pyxet._async.runtime.bridge import blocking_call, get_loop
 from pyxet._async.tree import moments
+from pyxet._traces import readable
 from pyxet.config import Credential, Limits, RetryPolicy, Timeouts
-from pyxet.errors import ConfigError, NotSupportedError, TransactionError, XetURLError
+from pyxet.errors import ConfigError, NotSupportedError, TransactionError, XetError, XetURLError
 from pyxet.options import public, refuse
 from pyxet.types import RepoId
 from pyxet.urls import SCHEME, XetURL, endpoint_name, endpoint_url, quote_revision
@@ -60,6 +63,12 @@ def at_home(
 
     @wraps(method)
     async def call(self: B, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        if not _inside.get():
+            try:
+                return await _explaining(self, call, self, *args, **kwargs)
+            except XetError as error:
+                readable(error)
+                raise
         transaction = self.open_transaction()
         with moments.call():
             if transaction is None:
@@ -67,6 +76,24 @@ def at_home(
             return await transaction.at_home(method, self, *args, **kwargs)
 
     return call
+
+
+# Whether a call is part of another one, which may take its error for an answer: only what a caller gets is explained.
+_inside: ContextVar[bool] = ContextVar("pyxet_inside", default=False)
+
+
+async def _explaining(
+    fs: FileSystemBase, function: Callable[..., Coroutine[Any, Any, T]], *args: Any, **kwargs: Any
+) -> T:
+    """Carry out a whole call: what its caller gets as an error is explained, what happens inside of it is not."""
+    token = _inside.set(True)
+    try:
+        return await function(*args, **kwargs)
+    except XetError as error:
+        await explain(error, fs._client)
+        raise
+    finally:
+        _inside.reset(token)
 
 
 class _InURL(str):
@@ -240,9 +267,13 @@ class FileSystemBase(AsyncFileSystem, metaclass=_ConfiguredFromOutside):  # type
             )
         if transaction is None and self._made_in is not None and is_native_thread():
             with taking_part(self._made_in):
-                return blocking_call(self.loop, function, *args, **kwargs)
+                return self._block_on(function, *args, **kwargs)
         with calling():
-            return blocking_call(self.loop, function, *args, **kwargs)
+            return self._block_on(function, *args, **kwargs)
+
+    def _block_on(self, function: Callable[..., Coroutine[Any, Any, T]], *args: Any, **kwargs: Any) -> T:
+        result: T = blocking_call(self.loop, _explaining, self, function, *args, **kwargs)
+        return result
 
     async def set_session(self) -> Client:
         """Connect now rather than with the first request, as other asynchronous file systems name it."""
@@ -313,6 +344,13 @@ class FileSystemBase(AsyncFileSystem, metaclass=_ConfiguredFromOutside):  # type
     def _get_kwargs_from_urls(path: str) -> dict[str, str]:
         """The endpoint that a URL names, as an argument of the constructor."""
         first = path.partition("://")[2].partition("/")[0]
+        if first.rpartition(":")[2].isdigit():
+            # The colon behind the endpoint is missing, and the port would be taken for an owner at the default port.
+            try:
+                XetURL.parse(path)
+            except XetURLError as error:
+                readable(error)
+                raise
         return {"endpoint": _InURL(first.rpartition(":")[0])} if ":" in first else {}
 
     def parse(self, path: str | os.PathLike[str]) -> XetURL:
@@ -350,7 +388,9 @@ class FileSystemBase(AsyncFileSystem, metaclass=_ConfiguredFromOutside):  # type
         """A path that reaches into a branch: the URL, its repository and its revision. Raises like `parse`."""
         url = self.parse(path)
         if url.repo_id is None or url.revision is None or not url.path:
-            raise XetURLError(f"{str(path)!r} is not the path of a file; expected owner/repo/branch/path")
+            error = XetURLError(f"{str(path)!r} is not the path of a file; expected owner/repo/branch/path")
+            error.about = (url.repo_id, url.revision) if url.repo_id is not None else None
+            raise error
         return url, url.repo_id, url.revision
 
     # -- views and edits -----------------------------------------------------------------------------------------------

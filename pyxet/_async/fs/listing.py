@@ -263,6 +263,7 @@ class Listing(FileSystemBase):
         return await self.find_one(url, repo, revision) if url.path else (await self.view(repo, revision), Found(""))
 
     @public()
+    @at_home
     async def _exists(self, /, path: str, refresh: bool = False) -> bool:
         """Whether something is at a path. Errors other than "not found" are raised. See `_info`."""
         try:
@@ -291,6 +292,7 @@ class Listing(FileSystemBase):
         """The first pyxet's name of `_isdir`."""
         return await self._isdir(path)
 
+    @at_home
     async def _type(self, path: str) -> str | None:
         try:
             kind: str = (await self._info(path))["type"]

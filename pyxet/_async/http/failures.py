@@ -9,13 +9,15 @@ from typing import Final
 import aiohttp
 
 from pyxet._async.http.messages import detail_of, retry_after
-from pyxet.errors import ConnectionFailedError, RemoteError, RequestTimeoutError, error_from_response
+from pyxet.errors import Asked, ConnectionFailedError, RemoteError, RequestTimeoutError, error_from_response
 
 _MAX_ERROR_BODY: Final = 64 * 1024
+_CHECK: Final = "check the endpoint (endpoint=, XET_ENDPOINT or the URL) and the network"
+_LATER: Final = "try again later, or allow more time (timeouts=Timeouts(…))"
 _STALLED: Final = "no answer or no progress in time"
 
 
-async def error_of(response: aiohttp.ClientResponse, what: str, progress: float) -> RemoteError:
+async def error_of(response: aiohttp.ClientResponse, what: str, progress: float, asked: Asked | None) -> RemoteError:
     """The error that an answer is, with what its headers and the beginning of its body say."""
     headers = response.headers
     detail = headers.get("X-Error-Message")
@@ -35,20 +37,28 @@ async def error_of(response: aiohttp.ClientResponse, what: str, progress: float)
         detail=detail,
         request_id=headers.get("X-Request-Id") or headers.get("X-Amzn-Trace-Id") or headers.get("X-Amz-Cf-Id"),
         retry_after=retry_after(headers.get("Retry-After")),
+        asked=asked,
     )
 
 
-def translated(error: Exception, what: str) -> ConnectionFailedError | RequestTimeoutError:
+def translated(error: Exception, what: str, host: str) -> ConnectionFailedError | RequestTimeoutError:
     """Foreign errors as ours; the message names the host, never the query string with its signature."""
     if isinstance(error, aiohttp.ConnectionTimeoutError):
-        return RequestTimeoutError(f"{what}: no connection in time")
+        return RequestTimeoutError(f"{what}: no connection to {host} in time", hint=_CHECK, sent=False)
     if isinstance(error, TimeoutError):
-        return RequestTimeoutError(f"{what}: {error if type(error) is TimeoutError and error.args else _STALLED}")
+        reason = str(error) if type(error) is TimeoutError and error.args else _STALLED
+        return RequestTimeoutError(f"{what} from {host}: {reason}", hint=_LATER)
     if isinstance(error, aiohttp.ClientConnectorError):
-        reason = error.os_error
-        text = reason.strerror or str(reason)
-        if text.startswith("Connect call failed") and reason.errno:
-            # asyncio repeats the address instead of saying why.
-            text = os.strerror(reason.errno)
-        return ConnectionFailedError(f"{what}: cannot connect to {error.host}:{error.port} ({text})")
-    return ConnectionFailedError(f"{what}: the connection failed ({type(error).__name__})")
+        text = f"cannot connect to {error.host}:{error.port} ({_reason(error.os_error)})"
+        return ConnectionFailedError(f"{what}: {text}", hint=_CHECK, sent=False)
+    if isinstance(error, aiohttp.ClientResponseError):
+        return ConnectionFailedError(f"{what}: what came from {host} is not HTTP", hint=_CHECK)
+    return ConnectionFailedError(f"{what}: the connection to {host} broke ({type(error).__name__})")
+
+
+def _reason(error: OSError) -> str:
+    text = error.strerror or str(error)
+    if text.startswith("Connect call failed") and error.errno:
+        # asyncio repeats the address instead of saying why.
+        return os.strerror(error.errno)
+    return text

@@ -13,7 +13,6 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Se
 from typing import Final
 
 import aiohttp
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
 from yarl import URL
 
 from pyxet._async.http.addresses import web_address
@@ -37,12 +36,14 @@ from pyxet._async.http.sessions import Sessions
 from pyxet._async.runtime.threads import in_thread
 from pyxet.config import Credential, Limits, RetryPolicy, Timeouts
 from pyxet.errors import (
+    Asked,
     AuthenticationError,
     ConfigError,
     ConnectionFailedError,
     FormatError,
     RemoteError,
     RequestTimeoutError,
+    XetError,
 )
 from pyxet.protocol.constants import MIB
 
@@ -53,6 +54,8 @@ _MAX_REDIRECTS: Final = 5
 # Bytes that must come between two breaks of a body for the first to be forgotten: what breaks off after each byte
 # would otherwise be continued for ever.
 _HEADWAY: Final = 64 * 1024
+# Seconds after which a request that is still tried again is worth a warning.
+_PATIENCE: Final = 2.0
 # Longest answer in bytes, where nothing else is said.
 _MAX_ANSWER: Final = MIB
 # Longest time, in seconds, that an endpoint may take over an answer in which it reports what it is doing.
@@ -69,7 +72,7 @@ Query = Mapping[str, str] | Sequence[tuple[str, str]]
 class StreamAnswer:
     """An answer whose body is still arriving. It is one of the process's requests until it is closed."""
 
-    __slots__ = ("_bandwidth", "_progress", "_response", "_speed", "_visit", "headers", "status", "what")
+    __slots__ = ("_asked", "_bandwidth", "_progress", "_response", "_speed", "_visit", "headers", "status", "what")
 
     def __init__(
         self,
@@ -80,6 +83,7 @@ class StreamAnswer:
         progress: float,
         speed: SpeedCheck,
         bandwidth: int | None,
+        asked: Asked | None,
     ) -> None:
         self.status = response.status
         self.headers: Mapping[str, str] = response.headers
@@ -88,6 +92,7 @@ class StreamAnswer:
         self._visit = visit
         self._progress = progress
         self._speed = speed
+        self._asked = asked
         self._bandwidth = bandwidth
 
     async def piece(self) -> bytes:
@@ -107,7 +112,7 @@ class StreamAnswer:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             if isinstance(error, TimeoutError):
                 self._visit.refused()
-            raise translated(error, self.what) from error
+            raise translated(error, self.what, self._response.url.raw_authority) from None
         if piece:
             self._visit.size += len(piece)
             if self._bandwidth is not None:
@@ -134,9 +139,18 @@ class StreamAnswer:
             raise FormatError(f"{self.what}: the answer has more than {most // 1024:,} KiB, which makes no sense here")
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
+    def refuse_page(self) -> None:
+        """Raise `FormatError` where a web page came instead of what was asked for."""
+        if self._response.content_type == "text/html":
+            host = self._response.url.raw_authority
+            raise FormatError(
+                f"{self.what}: {host} sent a web page instead of an answer; a proxy or a log-in page may be in between, "
+                "or it is no endpoint: check the endpoint and the network"
+            )
+
     async def error(self, longest_pause: float) -> RemoteError:
         """The answer as an error. All requests to its origin wait as long as it asks for, if that is not too long."""
-        error = await error_of(self._response, self.what, self._progress)
+        error = await error_of(self._response, self.what, self._progress, self._asked)
         if error.status in OVERLOADED:
             pause = error.retry_after or 0.0
             self._visit.refused(pause if pause <= longest_pause else 0.0)
@@ -157,7 +171,7 @@ def is_refused(error: BaseException) -> bool:
     """Whether the request certainly was not carried out, and may be later: for requests that must not run twice."""
     if isinstance(error, RemoteError):
         return is_busy(error) or (error.status == 503 and error.retry_after is not None)
-    return isinstance(error.__cause__, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError))
+    return isinstance(error, (ConnectionFailedError, RequestTimeoutError)) and not error.sent
 
 
 class Transport:
@@ -229,6 +243,7 @@ class Transport:
                 async with asyncio.timeout(_LONGEST_WORK if reports else None):
                     answer = await self._open(method, url, what, bearer, params, headers, body, redirect, speed)
                     try:
+                        answer.refuse_page()
                         whole = Answer(answer.status, answer.headers, await answer.read(most))
                     finally:
                         answer.close()
@@ -239,15 +254,17 @@ class Transport:
             check(whole)
             return whole
 
-        try:
-            # Nearly every request succeeds at once; what tries again is set up for those that do not.
-            return await once()
-        except Exception as error:
-            if not retry(error) or self._is_final(error, 1):
-                raise
-            failed = error
-        await asyncio.sleep(self._wait(1, failed))
-        return await self._retrying(retry)(once)
+        failures = 0
+        began = asyncio.get_running_loop().time()
+        while True:
+            try:
+                return await once()
+            except XetError as error:
+                failures += 1
+                if not retry(error) or self._is_final(error, failures):
+                    raise
+                seconds = self._wait(failures, error, began)
+            await asyncio.sleep(seconds)
 
     async def ranged(
         self,
@@ -273,6 +290,7 @@ class Transport:
         """
         failures = headway = 0
         at = start
+        began = asyncio.get_running_loop().time()
         speed = self._speed()
         while at < end:
             try:
@@ -290,6 +308,7 @@ class Transport:
                             headway += len(piece)
                             if headway >= _HEADWAY:
                                 failures = headway = 0
+                                began = asyncio.get_running_loop().time()
                             yield piece
                 finally:
                     answer.close()
@@ -299,7 +318,8 @@ class Transport:
                 failures += 1
                 if not is_transient(error) or self._is_final(error, failures):
                     raise
-                await asyncio.sleep(self._wait(failures, error))
+                seconds = self._wait(failures, error, began)
+                await asyncio.sleep(seconds)
 
     async def _open(
         self,
@@ -319,7 +339,7 @@ class Transport:
             try:
                 return await self._open_at(here, method, url, what, bearer, params, headers, body, redirect, speed)
             except (ConnectionFailedError, AuthenticationError) as error:
-                gone = isinstance(error.__cause__, aiohttp.ClientConnectorError)
+                gone = isinstance(error, ConnectionFailedError) and not error.sent
                 if not gone and not isinstance(error, AuthenticationError):
                     raise
                 # Nobody listens any more, or somebody else does: the request was certainly not carried out.
@@ -378,7 +398,8 @@ class Transport:
         """Send a request when it may be sent, and wait for its answer to begin."""
         origin = _origin(url)
         all_headers = dict(headers) if headers else {}
-        own = here.token if bearer is None and origin == _origin(URL(here.endpoint, encoded=True)) else None
+        is_ours = bearer is None and origin == _origin(URL(here.endpoint, encoded=True))
+        own = here.token if is_ours else None
         token = own.reveal() if own else bearer
         if token:
             if not token.isascii() or not token.isprintable():
@@ -416,7 +437,8 @@ class Transport:
             if isinstance(error, TimeoutError):
                 visit.refused()
             visit.leave()
-            raise translated(error, what) from error
+            # The message has all that people need of it; its own traceback, of sockets, would bury that.
+            raise translated(error, what, url.raw_authority) from None
         except BaseException:
             visit.leave()
             raise
@@ -428,6 +450,7 @@ class Transport:
             progress=self._timeouts.progress,
             speed=speed or self._speed(),
             bandwidth=self._limits.bandwidth,
+            asked=Asked(here.endpoint, here.source if token else None) if is_ours else None,
         )
 
     def _speed(self) -> SpeedCheck:
@@ -453,36 +476,25 @@ class Transport:
             yield piece  # type: ignore[misc]  # aiohttp writes any buffer
         _reschedule(deadline, loop.time() + self._timeouts.response)
 
-    def _retrying(self, retry: Callable[[BaseException], bool]) -> AsyncRetrying:
-        """What tries again after a first failure that was waited for."""
-
-        def wait(state: RetryCallState) -> float:
-            return self._wait(1 + state.attempt_number, state.outcome.exception() if state.outcome else None)
-
-        return AsyncRetrying(
-            retry=retry_if_exception(lambda error: retry(error) and not self._is_too_far(error)),
-            wait=wait,
-            stop=stop_after_attempt(self._retry.attempts - 1),
-            reraise=True,
-        )
-
-    def _is_too_far(self, error: BaseException) -> bool:
-        """Whether the endpoint asks for a longer wait than we are ready for."""
-        asked = error.retry_after if isinstance(error, RemoteError) else None
-        return asked is not None and asked > self._retry.max_retry_after
-
-    def _is_final(self, error: BaseException, failures: int) -> bool:
+    def _is_final(self, error: XetError, failures: int) -> bool:
         """Whether an error is raised after so many failures, because that is enough or the next try is too far away."""
-        return failures >= self._retry.attempts or self._is_too_far(error)
+        asked = error.retry_after if isinstance(error, RemoteError) else None
+        return failures >= self._retry.attempts or (asked is not None and asked > self._retry.max_retry_after)
 
-    def _wait(self, failures: int, error: BaseException | None) -> float:
-        """Seconds before the next try, which is logged: what the endpoint asked for, else doubling with jitter."""
+    def _wait(self, failures: int, error: XetError, began: float) -> float:
+        """Seconds before the next try: what the endpoint asked for, else doubling with jitter.
+
+        It is logged; with a warning where somebody who waits since ``began`` will have wondered.
+        """
         if isinstance(error, RemoteError) and error.retry_after is not None:
             seconds = error.retry_after
         else:
             longest = min(self._retry.max_delay, self._retry.base_delay * 2.0 ** (failures - 1))
             seconds = longest * random.uniform(0.5, 1.0)
-        _log.info("%s; trying again in %.1f s", error, seconds)
+        patience = asyncio.get_running_loop().time() - began + seconds
+        level = logging.WARNING if patience > _PATIENCE else logging.INFO
+        text = error.message if isinstance(error, (ConnectionFailedError, RequestTimeoutError)) else error
+        _log.log(level, "%s; trying again in %.1f s (%d of %d)", text, seconds, failures + 1, self._retry.attempts)
         return seconds
 
 

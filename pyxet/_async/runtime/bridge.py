@@ -18,6 +18,7 @@ from fsspec.exceptions import FSTimeoutError
 
 from pyxet._async.runtime.tasks import outlast, unwrap
 from pyxet._platform import after_fork
+from pyxet._traces import readable
 
 T = TypeVar("T")
 # Seconds that a cancelled coroutine has to end before its caller goes on without it.
@@ -123,7 +124,7 @@ def blocking_call(
         raise
     if call.error is not None:
         try:
-            raise call.error
+            raise readable(call.error)
         finally:
             # The error's traceback holds this frame: without this they would keep each other alive.
             del call

@@ -1,0 +1,80 @@
+"""What people need to know who got an error, and what it takes a request to find out: only when a call has failed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final
+
+from pyxet._async.client import Client
+from pyxet.errors import (
+    NotFoundError,
+    RemoteError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+    XetError,
+    XetURLError,
+)
+from pyxet.types import RepoId
+from pyxet.urls import quote_revision
+
+# Seconds after which an error goes without a hint.
+_PATIENCE: Final = 3.0
+# Branches that are named in a message.
+_SHOWN: Final = 5
+
+
+async def explain(error: XetError, client: Callable[[], Client]) -> None:
+    """Add to an error's message what may help, if it is about a repository or a revision that is not there.
+
+    Parameters
+    ----------
+    error:
+        What a caller will get.
+    client:
+        Makes the client that asks the endpoint.
+    """
+    about, error.about = error.about, None
+    if about is None:
+        return
+    repo, revision = about
+    hint = None
+    with suppress(XetError, TimeoutError):
+        async with asyncio.timeout(_PATIENCE):
+            if isinstance(error, RepositoryNotFoundError):
+                hint = await _other_kind(client(), repo)
+            elif isinstance(error, (RevisionNotFoundError, XetURLError)):
+                hint = await _branches(client(), repo, revision)
+    if hint is not None:
+        _extend(error, hint)
+
+
+def _extend(error: XetError, hint: str) -> None:
+    text = f"{error.message if isinstance(error, RemoteError) else error}; {hint}"
+    if isinstance(error, RemoteError):
+        error.message = text
+    error.args = (text, *error.args[1:])
+
+
+async def _other_kind(client: Client, repo: RepoId) -> str | None:
+    """Whether there is a repository of that name among those of another kind, as when ``datasets/`` was left out."""
+    for kind in ("datasets", "models", "spaces"):
+        if kind == repo.kind:
+            continue
+        other = RepoId(kind, repo.owner, repo.name)
+        try:
+            await client.hub.repo_info(other)
+        except NotFoundError:
+            continue
+        return f"there is {kind}/{repo.full_name}: xet://{kind}/{repo.full_name}/branch/path"
+    return None
+
+
+async def _branches(client: Client, repo: RepoId, revision: str | None) -> str:
+    """The branches there are, and the form of a path: most often the branch was left out."""
+    names = [quote_revision(ref.name) for ref in (await client.hub.refs(repo)).branches]
+    shown = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
+    first = "main" if "main" in names else next(iter(names), "branch")
+    rest = revision if revision is not None and revision not in names else "path"
+    return f"its branches are {shown or 'none'}, and a path is owner/repo/branch/path, as {repo}/{first}/{rest}"
