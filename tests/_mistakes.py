@@ -197,6 +197,7 @@ PYTHON: tuple[Mistake, ...] = (
     ),
     Mistake("A token with a line break", 'pyxet.XetFS("HOST", token="xet_1\\n2").ls("acme")', errors.ConfigError),
     Mistake("Writing to a commit", 'fs.pipe_file(f"acme/titanic/{first}/a.txt", b"x")', errors.NotSupportedError),
+    Mistake("A misspelt option", 'fs.pipe_file("acme/titanic/main/a.txt", b"x", mesage="why")', TypeError),
     Mistake(
         "A branch that is there", 'fs.make_branch("acme/titanic", "main", "experiment-1")', errors.AlreadyExistsError
     ),
