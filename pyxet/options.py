@@ -31,7 +31,7 @@ _ELSEWHERE: Final = {
 }
 
 
-def public(*ignored: str, further: bool = False) -> Callable[[F], F]:
+def public(*ignored: str, further: bool = False, name: str | None = None) -> Callable[[F], F]:
     """Have a public method or function refuse options that it does not have.
 
     Where it has a ``message``, ``commit_message`` and ``commit_description`` mean that, as `huggingface_hub` calls them.
@@ -42,10 +42,12 @@ def public(*ignored: str, further: bool = False) -> Callable[[F], F]:
         Options that callers may pass, and that change nothing.
     further:
         Whether the function takes any others, too, which it passes on to somebody who knows them.
+    name:
+        What users call it, if that is not its name.
     """
 
     def decorate(function: F) -> F:
-        taken = Taken(function, ignored, further=further)
+        taken = Taken(function, ignored, further=further, name=name)
         call: Callable[..., Any]
         if inspect.iscoroutinefunction(function):
 
@@ -76,14 +78,21 @@ class Taken:
         Options that are taken and left out.
     further:
         Whether any others are taken as well.
+    name:
+        What users call the function, if that is not its name.
     """
 
     def __init__(
-        self, function: Callable[..., Any], ignored: Collection[str] = (), *, further: bool = False
-    ) -> None:  # fmt: skip
+        self,
+        function: Callable[..., Any],
+        ignored: Collection[str] = (),
+        *,
+        further: bool = False,
+        name: str | None = None,
+    ) -> None:
         self._further = further
         parameters = list(inspect.signature(function).parameters.values())
-        self._name = function.__name__.lstrip("_")
+        self._name = name or function.__name__.lstrip("_")
         named = (p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY))
         self._accepted = frozenset(named) - {"self"}
         self._options = [p.name for p in parameters if p.name in self._accepted and p.default is not p.empty]

@@ -53,7 +53,7 @@ class ParquetDatasink(Datasink):  # type: ignore[misc]  # Ray is there or not
         As in `pyxet.to_parquet`.
     """
 
-    @public(further=True)
+    @public(further=True, name="ParquetDatasink")
     def __init__(
         self,
         url: str | os.PathLike[str],

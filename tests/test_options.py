@@ -83,7 +83,7 @@ def test_what_was_lost_in_silence(xet: XetFS, main: str) -> None:
         (lambda: xet.write_bytes(path, b"b", if_macth="x"), "pipe_file has no option"),
         (lambda: xet.rm(path, mode="create"), "rm has no option 'mode'"),
         (lambda: xet.stage(b"x", path, message="x"), "stage has no option 'message'"),
-        (lambda: xet.transaction(mesage="x"), "'mesage' (did you mean 'message'?)"),
+        (lambda: xet.transaction(mesage="x"), "transaction has no option 'mesage' (did you mean 'message'?)"),
         (lambda: xet.walk(main, topdwn=False), "'topdwn' (did you mean 'topdown'?)"),
         (lambda: pyxet.open(xet.unstrip_protocol(path), "rb", encodin="utf-8"), "'encodin' (did you mean 'encoding'?)"),
         (lambda: xet.open(path, "rb", if_match="x"), "if_match: of no meaning in a file that is opened for reading"),

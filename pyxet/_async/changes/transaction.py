@@ -188,7 +188,7 @@ class Transaction:
         self._outsiders: WeakSet[threading.Thread] = WeakSet()
         self.id = uuid.uuid4().hex
 
-    @public()
+    @public(name="transaction")
     def __call__(self, message: str | None = None, parent_commit: str | None = None) -> Transaction:
         """A new transaction with a message, and a commit since which none of its paths may have changed."""
         return Transaction(self._owner, message, parent_commit)
