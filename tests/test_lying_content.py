@@ -135,7 +135,7 @@ async def test_signed_urls_that_are_none(url: str) -> None:
         it.proxy.rule(PLAN, told(lambda plan: [entry[0].update(url=url) for entry in plan["xorbs"].values()]))
         with pytest.raises(FormatError):
             await Downloader(it.client).read(file)
-        assert it.proxy.count(PLAN) == 1
+        assert it.proxy.count(PLAN) == 2
 
 
 # -- sizes -------------------------------------------------------------------------------------------------------------

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import io
 import itertools
+import pickle
 import random
 import uuid
 import zipfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -36,6 +38,8 @@ TABLE = b"number,text\n" + b"".join(
     b"%d,text %d\n" % (_numbers.randrange(10**12), n % 97) for n in range(70_000)
 )  # fmt: skip
 
+# Its last byte, which is content and no header.
+LAST = 0.999999
 NOISE = _numbers.randbytes(3 * MIB // 2)
 
 Read = Callable[[Any, str, Path], object]
@@ -78,14 +82,43 @@ def backwards(file: Any) -> bytes:
     return b"".join(reversed(pieces))
 
 
-def asynchronously(fs: Any, path: str, _: Path) -> bytes:
+def by_readline(file: Any) -> bytes:
+    with file:
+        return b"".join(iter(file.readline, b""))
+
+
+def by_readinto(file: Any) -> bytes:
+    found, buffer = b"", bytearray(50_001)
+    with file:
+        while count := file.readinto(buffer):
+            found += buffer[:count]
+    return found
+
+
+def by_threads(file: Any) -> bytes:
+    """Each takes its turn, as loaders of data do."""
+    pieces = []
+    with file, ThreadPoolExecutor(4) as pool:
+        while piece := pool.submit(file.read, 64 * 1024).result():
+            pieces.append(piece)
+    return b"".join(pieces)
+
+
+def by_url(fs: Any, path: str) -> bytes:
+    url = f"xet://{fs.endpoint.removeprefix('http://')}:{path}"
+    options = {name: value for name, value in fs.storage_options.items() if name in ("user", "token", "retry")}
+    with fsspec.open(url, "rb", **options) as file:
+        return in_pieces(file)
+
+
+def asynchronously(fs: Any, path: str, _: Path, *, lines: bool = False) -> bytes:
     async def read() -> bytes:
         options = {"asynchronous": True, "skip_instance_cache": True}
         async with (
             pyxet.AsyncXetFileSystem(*fs.storage_args, **(fs.storage_options | options)) as other,
             await other.open_async(path) as file,
         ):
-            pieces = []
+            pieces = [line async for line in file] if lines else []
             while piece := await file.read(64 * 1024):
                 pieces.append(piece)
         return b"".join(pieces)
@@ -138,6 +171,13 @@ READS: dict[str, Read] = {
     "open, pieces of 64 KiB": lambda fs, path, _: in_pieces(fs.open(path)),
     "open, pieces of 1 MB": lambda fs, path, _: in_pieces(fs.open(path), 10**6),
     "open, pieces of an odd size": lambda fs, path, _: in_pieces(fs.open(path), 77_777),
+    "open, lines": lambda fs, path, _: b"".join(fs.open(path)),
+    "open, readlines": lambda fs, path, _: b"".join(fs.open(path).readlines()),
+    "open, readline": lambda fs, path, _: by_readline(fs.open(path)),
+    "open, readinto": lambda fs, path, _: by_readinto(fs.open(path)),
+    "open, several threads": lambda fs, path, _: by_threads(fs.open(path)),
+    "asynchronous, lines": lambda fs, path, _: asynchronously(fs, path, _, lines=True),
+    "by URL": lambda fs, path, _: by_url(fs, path),
     "open, tail first": lambda fs, path, _: tail_first(fs.open(path)),
     "open, back and forth": lambda fs, path, _: back_and_forth(fs.open(path)),
     "open, backwards": lambda fs, path, _: backwards(fs.open(path)),
@@ -242,7 +282,7 @@ def test_a_copy_that_is_pending_is_verified(
 
 def test_a_file_that_proved_wrong_gives_nothing_any_more(through: tuple[FaultProxy, pyxet.XetFS], noise: str) -> None:
     proxy, fs = through
-    rule = proxy.rule(XORB, flipped(0.5))
+    rule = proxy.rule(XORB, flipped(LAST))
     with fs.open(noise) as file:
         with pytest.raises(IntegrityError):
             list(iter(lambda: file.read(64 * 1024), b""))
@@ -261,7 +301,7 @@ def test_what_is_read_twice_is_the_same_twice(through: tuple[FaultProxy, pyxet.X
         for place in (0, 700_000):
             file.seek(place)
             assert file.read(300_000) == NOISE[place : place + 300_000]
-        proxy.rule(XORB, flipped(0.5))
+        proxy.rule(XORB, flipped(LAST))
         # Neither has all of it been read, nor does anything follow the piece that is read again.
         for place in (0, 700_000):
             file.seek(place)
@@ -280,8 +320,9 @@ def test_a_part_of_a_file_is_checked_by_its_headers_and_lengths(
         lambda: fs.open(table).read(10),
     ):
         proxy.seen.clear()
-        with pytest.raises(IntegrityError, match="damaged"):
+        with pytest.raises(IntegrityError, match="damaged") as caught:
             read()
+        assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
         # Asked for once more, by another plan.
         assert proxy.count(XORB) == 2
 

@@ -20,7 +20,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from pyxet._async.client import Client
-from pyxet._async.download.verifier import HashMismatchError, Verifier
+from pyxet._async.download.verifier import DamagedContentError, HashMismatchError, Verifier
 from pyxet._async.download.windows import FileChunk, Lease
 from pyxet._async.endpoint.cas import Cas, UrlExpiredError
 from pyxet._async.http.messages import is_transient
@@ -261,8 +261,11 @@ class Downloader:
             if isinstance(failure, _UNREACHABLE) and failed is not None and _places(plan) == _places(failed):
                 raise failure
             try:
-                if plan.raw_length - plan.skip < end - start:
-                    raise IntegrityError(f"content {hash_to_hex(value)} is shorter than its repository says")
+                if (planned := plan.raw_length - plan.skip) < end - start:
+                    raise IntegrityError(
+                        f"content {hash_to_hex(value)} is shorter than its repository says: the plan for {end - start:,} "
+                        f"bytes at {start:,} has {planned:,}, all of them were expected"
+                    )
                 plan.check_length(end - start)
                 return await self._execute(cas, plan, start, end - start, verify)
             except XetError as error:
@@ -388,7 +391,7 @@ def _unreadable(value: Hash, error: XetError) -> XetError:
     # The repository names the content, so the path is there, whatever became of the content.
     if type(error) in (NotFoundError, EntryNotFoundError):
         return IntegrityError(f"content {name} is not stored: {error}")
-    return IntegrityError(f"content {name} is damaged: {error}") if isinstance(error, FormatError) else error
+    return DamagedContentError(f"content {name} is damaged: {error}") if isinstance(error, FormatError) else error
 
 
 def _covers(merged: Sequence[CoalescedRange], size: int) -> bool:

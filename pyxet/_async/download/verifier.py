@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from pyxet._async.download.windows import FileChunk
-from pyxet.errors import IntegrityError
+from pyxet.errors import FormatError, IntegrityError
 from pyxet.protocol.hashing import FileHasher, Hash, hash_to_hex
 from pyxet.types import RemoteFile
 
@@ -29,6 +29,13 @@ _KEPT_HASH: Final = 16
 
 class HashMismatchError(IntegrityError):
     """All content came, in good form, and is another. Who can read it a second time does, before it is an error."""
+
+
+class DamagedContentError(IntegrityError, FormatError):
+    """Content that does not even have the form of content."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (DamagedContentError, (self.what,))
 
 
 class Verifier:

@@ -17,7 +17,7 @@ from pyxet._async.changes.view import Info
 from pyxet._async.files.cursor import Cursor, Steps
 from pyxet._async.files.readahead import ReadAhead
 from pyxet._async.runtime.bridge import blocking_call
-from pyxet.errors import TransactionError
+from pyxet.errors import IntegrityError, TransactionError
 
 if TYPE_CHECKING:
     import asyncio
@@ -247,6 +247,10 @@ class XetReadFile(_Readable):
             except StopIteration as end:
                 found: T = end.value
                 return found
+            except IntegrityError:
+                # What is held of it may be wrong as well.
+                self._cursor.forget()
+                raise
 
     def _alone(self) -> threading.RLock:
         if self._pid != os.getpid():
@@ -375,6 +379,10 @@ class AsyncXetReadFile(_Readable, AbstractAsyncStreamedFile):  # type: ignore[mi
         except StopIteration as end:
             found: T = end.value
             return found
+        except IntegrityError:
+            # What is held of it may be wrong as well.
+            self._cursor.forget()
+            raise
 
     def __del__(self) -> None:
         if not self.closed:

@@ -15,6 +15,7 @@ from pyxet._async.files.parquet_ahead import ColumnsAhead
 from pyxet._async.runtime.bridge import is_alive
 from pyxet._async.runtime.tasks import stopped
 from pyxet._platform import after_fork
+from pyxet.errors import IntegrityError
 from pyxet.protocol.hashing import Buffer
 
 KIB: Final = 1024
@@ -155,7 +156,12 @@ class ReadAhead:
         at = start
         while at < end:
             if not self._buffer.start <= at < self._buffer.end:
-                await self._refill(at, end)
+                try:
+                    await self._refill(at, end)
+                except IntegrityError:
+                    # What is here of it may be wrong as well.
+                    self._let_go()
+                    raise
             pieces += self._buffer.cut(at, end)
             at = min(end, self._buffer.end)
         while self._wants_more(start, end) and self._start_ahead():
