@@ -247,7 +247,8 @@ def test_a_fork_while_another_thread_holds_the_locks(xet: XetFS, path: str) -> N
 
 
 def access_of(fs: XetFS) -> dict[str, Any]:
-    return {"endpoint": fs.endpoint, "user": fs.credential.user, "token": fs.credential.token}
+    assert fs.credential.token is not None
+    return {"endpoint": fs.endpoint, "user": fs.credential.user, "token": fs.credential.token.reveal()}
 
 
 def with_new_instances(options: dict[str, Any], path: str) -> bytes:
