@@ -39,7 +39,7 @@ TREE = {
 def here(xet: pyxet.XetFS, main: str) -> XetPath:
     """A folder in a repository with the tree in it."""
     xet.pipe({f"{main}/top/{name}": content for name, content in TREE.items()})
-    access = {"endpoint": xet.endpoint, "user": xet.credential.user, "token": xet.credential.token}
+    access = {"endpoint": xet.endpoint, "user": xet.credential.user, "token": xet.credential.token.reveal()}
     return XetPath(f"xet://{main}/top", **access)
 
 
