@@ -329,7 +329,9 @@ def test_names_of_the_command(cli: Cli, fresh: pyxet.XetFS, main: str, tmp_path:
 
 
 def test_names_of_paths(xet: pyxet.XetFS, full: str) -> None:
-    here = XetPath(f"xet://{full}", endpoint=xet.endpoint, user=xet.credential.user, token=xet.credential.token.reveal())
+    here = XetPath(
+        f"xet://{full}", endpoint=xet.endpoint, user=xet.credential.user, token=xet.credential.token.reveal()
+    )
     assert (here / "a?b.txt").read_bytes() == b"a?b.txt"
     for lost in ("a*b.txt", "[x]*"):
         with pytest.raises(FileNotFoundError):
