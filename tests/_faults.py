@@ -18,6 +18,7 @@ from itertools import count
 from typing import Any, Self
 
 import aiohttp
+from _raw_client import RawClient
 from aiohttp import web
 
 from pyxet._async.client import Client, Settings
@@ -328,13 +329,7 @@ async def world(
         client = Client(settings)
         repo = RepoId("models", endpoint.user, f"repo{next(_numbers)}")
         # Not through what is being tested: its time-outs may be very short.
-        maker = Client(
-            Settings(
-                Credential(endpoint.url, endpoint.user, Secret(endpoint.token)), Limits(), RetryPolicy(), Timeouts()
-            )
-        )
-        await maker.hub.create_repo(repo, private=False)
-        await maker.transport.aclose()
+        await asyncio.to_thread(RawClient(endpoint, endpoint.token).make_repo, repo.path)
         try:
             yield World(endpoint, proxy, client, repo)
         finally:

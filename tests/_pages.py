@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from _raw_client import RawClient
 
 import pyxet
 from pyxet.testing import LocalEndpoint
@@ -37,7 +38,7 @@ def titanic(endpoint: LocalEndpoint, folder: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("XET_USER_TOKEN", endpoint.token)
     monkeypatch.chdir(folder)
     fs = pyxet.XetFS()
-    fs.make_repo("acme/titanic")
+    RawClient(endpoint, endpoint.token).make_repo("acme/titanic")
     try:
         fs.put(str(ROOT / "examples" / "data" / "titanic.csv"), "acme/titanic/main/titanic.csv")
         yield {"__name__": "page", "fs": fs, "pyxet": pyxet}

@@ -14,6 +14,9 @@ from pyxet.protocol.chunking import chunk_ends
 from pyxet.protocol.hashing import chunk_hash, file_hash, hash_to_hex, term_hash
 from pyxet.protocol.shard import FileEntry, ShardChunk, Term, XorbEntry, write_upload_shard
 from pyxet.protocol.xorb import Xorb, XorbBuilder, encode_chunk
+from pyxet.server.state import CONTENT, REPOS, TOKENS
+from pyxet.testing import LocalEndpoint
+from pyxet.types import RepoId
 
 
 @dataclass(frozen=True)
@@ -95,9 +98,18 @@ class RawClient:
         return self.call("POST", path, body, **headers)
 
     def make_repo(self, repo: str, **more: Any) -> None:
+        """A repository with nothing in it, not even the ``.gitattributes`` that new ones have."""
         owner, name = repo.split("/")
+        if isinstance(self.endpoint, LocalEndpoint):
+            app = self.endpoint.start().app
+            user = app[TOKENS].account(self.token).user
+            private = bool(more.get("private")) or more.get("visibility") == "private"
+            app[CONTENT].index.forget_holder(repo)
+            app[REPOS].create(RepoId("models", owner, name), user=user, private=private)
+            return
         answer = self.post("/api/repos/create", {"name": name, "organization": owner, **more})
         assert answer.status == 200, answer
+        assert self.commit(repo, ("deletedFile", {"path": ".gitattributes"})).status == 200
 
     def commit(self, repo: str, *lines: tuple[str, dict[str, Any]], branch: str = "main", **header: Any) -> Answer:
         """A commit of ``(key, value)`` lines."""

@@ -12,6 +12,7 @@ from _cli import Cli
 from _contents import content
 from _faults import FaultProxy
 from _proxied import proxied
+from _raw_client import RawClient
 from _settled import check_budgets
 
 import pyxet
@@ -60,10 +61,10 @@ def xet(shared_endpoint: LocalEndpoint) -> pyxet.XetFS:
 
 
 @pytest.fixture
-def repo(xet: pyxet.XetFS) -> str:
+def repo(shared_endpoint: LocalEndpoint) -> str:
     """A new repository with nothing in it."""
     name = f"acme/{uuid.uuid4().hex[:12]}"
-    xet.make_repo(name)
+    RawClient(shared_endpoint, shared_endpoint.token).make_repo(name)
     return name
 
 
@@ -120,7 +121,7 @@ def tree(xet: pyxet.XetFS, main: str) -> str:
 def many(shared_endpoint: LocalEndpoint) -> str:
     """A branch with more files than fit on two pages of a listing: nobody changes it."""
     fs = pyxet.XetFS(shared_endpoint.url, shared_endpoint.user, shared_endpoint.token)
-    fs.make_repo("acme/many")
+    RawClient(shared_endpoint, shared_endpoint.token).make_repo("acme/many")
     fs.pipe({f"acme/many/main/d{number % 2}/{number:04}": b"x" for number in range(2100)})
     return "acme/many/main"
 

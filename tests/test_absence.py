@@ -210,6 +210,7 @@ async def test_many_that_miss_at_the_same_time_ask_once(
             assert proxy.count(LOOK) == 1
             # Empty listings, which ask for the commit.
             xet.make_repo(f"{main.removesuffix('/main')}-empty")
+            xet.rm(f"{main.removesuffix('/main')}-empty/main/.gitattributes")
             empty = f"{main.removesuffix('/main')}-empty/main"
             assert await fs._find(empty) == []
             proxy.clear()

@@ -72,7 +72,7 @@ def test_other_kinds_of_repositories(xet: pyxet.XetFS, repo: str, kind: str) -> 
     xet.make_repo(name)
     xet.pipe_file(f"{name}/main/d/x.bin", b"\xff" * 1000)
     assert xet.cat(f"xet://{name}/main/d/x.bin") == b"\xff" * 1000
-    assert xet.find(name) == [f"{name}/main/d/x.bin"]
+    assert xet.find(name) == [f"{name}/main/.gitattributes", f"{name}/main/d/x.bin"]
     assert name in xet.ls(f"{kind}/acme", detail=False)
     assert name in xet.list_repos(f"{kind}/acme")
     assert repo not in xet.ls(f"{kind}/acme", detail=False)

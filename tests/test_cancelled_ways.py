@@ -19,6 +19,7 @@ import pytest
 from _contents import content
 from _faults import PLAN, UPLOAD, XORB, FaultProxy, check_clean, gated
 from _proxied import asynchronous
+from _raw_client import RawClient
 
 import pyxet
 from pyxet._async.runtime.bridge import on_loop
@@ -135,7 +136,7 @@ OPERATIONS: dict[str, tuple[str, Operation]] = {
 def filled(shared_endpoint: LocalEndpoint) -> str:
     """A branch with a large file and small ones, which nobody changes."""
     fs = pyxet.XetFS(shared_endpoint.url, shared_endpoint.user, shared_endpoint.token)
-    fs.make_repo("acme/cancelled")
+    RawClient(shared_endpoint, shared_endpoint.token).make_repo("acme/cancelled")
     main = "acme/cancelled/main"
     files = {f"{main}/small/{number}.bin": content(number, 3000) for number in range(20)}
     fs.pipe(files | {f"{main}/{LARGE}": content(99, 20 * MIB)})

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from _cli import Cli
+from _raw_client import RawClient
 
 import pyxet
 
@@ -18,7 +19,7 @@ def filled(shared_endpoint: pyxet.testing.LocalEndpoint) -> str:
     """A repository with three commits, two branches and a tag; nothing changes it."""
     xet = pyxet.XetFS(endpoint=shared_endpoint.url, user=shared_endpoint.user, token=shared_endpoint.token)
     repo = f"acme/read-{os.urandom(4).hex()}"
-    xet.make_repo(repo)
+    RawClient(shared_endpoint, shared_endpoint.token).make_repo(repo)
     xet.pipe(
         {
             f"{repo}/main/a.csv": b"x,y\n1,2\n3,4",

@@ -44,12 +44,12 @@ def test_up_and_down(typed: Type, cli: Cli) -> None:
     typed("xet repo make xet://user/titanic")
     assert typed("xet ls xet://user/titanic") == "main\n"
     typed("xet cp titanic.csv xet://user/titanic/main/titanic.csv")
-    assert typed("xet ls xet://user/titanic/main") == "titanic.csv\n"
+    assert typed("xet ls xet://user/titanic/main") == ".gitattributes\ntitanic.csv\n"
     typed("xet cp xet://user/titanic/main/titanic.csv copy.csv")
     assert (cli.folder / "copy.csv").read_text() == (cli.folder / "titanic.csv").read_text()
     typed("xet cp xet://user/titanic/main/titanic.csv .")
     typed("xet cp -r data xet://user/titanic/main/data -m 'The data'")
-    assert typed("xet ls -r xet://user/titanic/main") == "data/2026/b.csv\ndata/a.csv\ntitanic.csv\n"
+    assert typed("xet ls -r xet://user/titanic/main") == ".gitattributes\ndata/2026/b.csv\ndata/a.csv\ntitanic.csv\n"
     typed("xet cp -r xet://user/titanic/main/data/ local")
     assert sorted(str(path.relative_to(cli.folder / "local")) for path in (cli.folder / "local").rglob("*.csv")) == [
         "2026/b.csv", "a.csv",
@@ -68,11 +68,11 @@ def test_between_branches(typed: Type) -> None:
         "main",
     ]
     typed("xet cp xet://user/titanic/main/titanic.csv xet://user/titanic/experiment-1/data/copy.csv")
-    assert typed("xet ls xet://user/titanic/experiment-1") == "data/\ntitanic.csv\n"
+    assert typed("xet ls xet://user/titanic/experiment-1") == ".gitattributes\ndata/\ntitanic.csv\n"
     typed("xet mv xet://user/titanic/experiment-1/data/copy.csv xet://user/titanic/experiment-1/moved.csv")
     typed("xet rm xet://user/titanic/experiment-1/titanic.csv")
-    assert typed("xet ls xet://user/titanic/experiment-1") == "moved.csv\n"
-    assert typed("xet ls xet://user/titanic/main") == "titanic.csv\n"
+    assert typed("xet ls xet://user/titanic/experiment-1") == ".gitattributes\nmoved.csv\n"
+    assert typed("xet ls xet://user/titanic/main") == ".gitattributes\ntitanic.csv\n"
     typed("xet branch del xet://user/titanic experiment-1 --yes")
     assert typed("xet ls xet://user/titanic") == "main\n"
 
@@ -109,14 +109,14 @@ def test_repositories(typed: Type, xet: pyxet.XetFS, main: str) -> None:
 def test_time_travel(typed: Type, cli: Cli, user: str) -> None:
     typed("xet repo make xet://user/titanic")
     typed("xet cp titanic.csv xet://user/titanic/main/")
-    assert typed("xet ls 'xet://user/titanic/main@{0.seconds.ago}'") == "titanic.csv\n"
+    assert typed("xet ls 'xet://user/titanic/main@{0.seconds.ago}'") == ".gitattributes\ntitanic.csv\n"
     [first] = [entry for entry in cli("log", f"{user}/titanic", "--json").json if "initial" in entry["message"]]
     commit = pyxet.XetFS(cli.endpoint.url, token=cli.endpoint.token).log(f"{user}/titanic/main", limit=1)[0]
     (cli.folder / "titanic.csv").write_text("name,age\n")
     typed("xet cp titanic.csv xet://user/titanic/main/titanic.csv")
     typed(f"xet cp xet://user/titanic/{commit.id}/titanic.csv old.csv")
     assert (cli.folder / "old.csv").read_text() == "name,age\nKate,30\n"
-    assert typed(f"xet ls xet://user/titanic/{first['id']}") == ""
+    assert typed(f"xet ls xet://user/titanic/{first['id']}") == ".gitattributes\n"
     typed("xet cp 'xet://user/titanic/main@{0.seconds.ago}/titanic.csv' new.csv")
     assert (cli.folder / "new.csv").read_text() == "name,age\n"
     told = cli("cp", "titanic.csv", f"xet://{user}/titanic/main@{{5.minutes.ago}}/titanic.csv", code=1).err

@@ -206,7 +206,7 @@ fs.pipe("local/r/main/b.txt", b"b")
 print(sorted(fs.ls("local/r/main", detail=False)), flush=True)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.stdout == "['local/r/main/a.txt', 'local/r/main/b.txt']\n", done.stderr
+    assert done.stdout == "['local/r/main/.gitattributes', 'local/r/main/a.txt', 'local/r/main/b.txt']\n", done.stderr
 
 
 def test_a_forked_child_keeps_no_sockets(root: Path) -> None:
@@ -284,6 +284,7 @@ def test_many_processes_and_a_holder_that_is_killed_again_and_again(root: Path, 
     processes, rounds, kills = 8, 5, 7
     with peer(root) as first:
         first.tells("fs.make_repo('local/r')")
+        first.tells("fs.rm('local/r/main/.gitattributes')")
     script = tmp_path / "worker.py"
     script.write_text(WORKER)
     (tmp_path / "shared.py").write_text(f"import random\n{inspect.getsource(content)}")

@@ -170,7 +170,7 @@ def test_own_changes_are_seen_at_once(
     fs.delete_repo(repo)
     assert not fs.exists(main)
     fs.make_repo(repo)
-    assert fs.ls(main) == []
+    assert fs.ls(main, detail=False) == [f"{main}/.gitattributes"]
 
 
 def test_a_branch_made_anew_is_not_the_old_one(

@@ -74,7 +74,7 @@ def test_a_commit_of_many_files_is_a_pack(endpoint: LocalEndpoint) -> None:
     (packs,) = [list(path.iterdir()) for path in Path(endpoint.root).rglob("objects/pack") if any(path.iterdir())]
     assert len(packs) == 2
     fs.rm("acme/many/main/d1", recursive=True)
-    assert len(fs.find("acme/many/main")) == 167
+    assert len(fs.find("acme/many/main")) == 168
     if shutil.which("git"):
         repository = packs[0].parent.parent.parent
         subprocess.run(["git", "-C", str(repository), "fsck", "--strict"], check=True, timeout=60)

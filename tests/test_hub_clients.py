@@ -15,6 +15,7 @@ import pytest
 from _hf_client import run_hf
 from _raw_client import RawClient, regular
 
+from pyxet.server.first_files import first_files
 from pyxet.testing import LocalEndpoint, local_endpoint
 
 NOISE = random.Random(1).randbytes(1_300_000)
@@ -104,8 +105,10 @@ answer["deleted"] = api.repo_exists("acme/space", repo_type="space")
     assert found["no revision"] == found["no branch"] == ["RevisionNotFoundError"] * 3
     assert found["left"] == [["main"], [], []]
     assert found["squashed"] == ["squashed"]
+    rules = first_files("models")[".gitattributes"]
+    first = [".gitattributes", len(rules), hashlib.sha1(b"blob %d\0%b" % (len(rules), rules)).hexdigest()]
     blob = hashlib.sha1(b"blob 2\x002\n").hexdigest()
-    assert found["info"] == ["acme/model", "acme", False, [["a.txt", 2, blob]]]
+    assert found["info"] == ["acme/model", "acme", False, [first, ["a.txt", 2, blob]]]
     assert found["lists"] == [["acme/model"], ["acme/dataset"], ["acme/space"], 1]
     assert found["deleted"] is False
 
@@ -127,6 +130,7 @@ import hashlib, pathlib
 from huggingface_hub import CommitOperationAdd, CommitOperationCopy, CommitOperationDelete
 repo = "acme/files"
 api.create_repo(repo)
+api.delete_file(".gitattributes", repo)
 done = api.upload_folder(repo_id=repo, folder_path=given["source"], commit_message="all of it")
 answer["commit"] = [done.commit_url.startswith(os.environ["HF_ENDPOINT"] + "/acme/files/commit/"), done.oid == api.repo_info(repo).sha]
 answer["files"] = sorted(api.list_repo_files(repo))
@@ -212,6 +216,7 @@ def test_hf_file_system(endpoint: LocalEndpoint, tmp_path: Path) -> None:
 import hashlib, pathlib
 repo = "datasets/acme/system"
 api.create_repo("acme/system", repo_type="dataset")
+api.delete_file(".gitattributes", "acme/system", repo_type="dataset")
 fs = HfFileSystem(endpoint=os.environ["HF_ENDPOINT"], token=os.environ["HF_TOKEN"])
 fs.pipe({f"{repo}/a.txt": b"text", f"{repo}/d/b.bin": b"\\0\\1\\2", f"{repo}/d/e/c.txt": b"c"})
 fs.put(given["local"], f"{repo}/d/noise.bin")

@@ -178,6 +178,7 @@ def test_an_embedded_endpoint(tmp_path: Path, notes: Path) -> None:
     files = source_tree(5, large=1)
     fs = XetFS(endpoint=(tmp_path / "store").as_uri())
     fs.make_repo("local/corpus")
+    fs.rm("local/corpus/main/.gitattributes")
     pyxet.ingest("tree", "local/corpus/main", source_fs=SourceFileSystem(files, str(notes)), fs=fs)
     assert_copied(fs, files, "local/corpus/main")
 
@@ -210,7 +211,7 @@ def test_names_that_a_repository_cannot_have(xet: XetFS, main: str, notes: Path)
 
 
 def test_names_that_the_endpoint_refuses(xet: XetFS, main: str, notes: Path) -> None:
-    refused = {"tree/1/back\\slash": 10, f"tree/2/{'long' * 100}": 2000}
+    refused = {"tree/1/git~1": 10, f"tree/2/{'long' * 100}": 2000}
     source = SourceFileSystem(source_tree(20, large=1) | refused, str(notes))
     report = pyxet.ingest("tree", main, source_fs=source, fs=xet, on_error="skip", batch_files=10)
     assert sorted(failure.path for failure in report.failures) == sorted(name[5:] for name in refused)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from _faults import FaultProxy
 from _proxied import proxied
+from _raw_client import RawClient
 
 import pyxet
 from pyxet import NotFoundError
@@ -94,7 +95,7 @@ def test_keys_and_checksums_of_pending_content(xet: pyxet.XetFS, tree: str) -> N
 # -- listings ----------------------------------------------------------------------------------------------------------
 
 
-def test_ls_at_every_level(xet: pyxet.XetFS, repo: str, tree: str) -> None:
+def test_ls_at_every_level(shared_endpoint: LocalEndpoint, xet: pyxet.XetFS, repo: str, tree: str) -> None:
     assert ("acme", "owner") in [(info["name"], info["kind"]) for info in xet.ls("")]
     repos = {info["name"]: info for info in xet.ls("acme")}
     assert repos[repo]["kind"] == "repo"
@@ -103,7 +104,7 @@ def test_ls_at_every_level(xet: pyxet.XetFS, repo: str, tree: str) -> None:
     assert xet.ls(f"{tree}/data", detail=False) == [f"{tree}/data/{name}" for name in ("a.csv", "b.csv", "deep")]
     assert xet.ls(f"{tree}/top.txt", detail=False) == [f"{tree}/top.txt"]
     empty = f"{repo}-empty"
-    xet.make_repo(empty)
+    RawClient(shared_endpoint, shared_endpoint.token).make_repo(empty)
     assert xet.ls(f"{empty}/main") == []
 
 

@@ -36,7 +36,7 @@ def test_the_life_of_a_repository(xet: pyxet.XetFS, repo: str) -> None:
         xet.repo_info(name)
     xet.make_repo(f"xet://{name}", private=True)
     assert xet.is_repo(name)
-    assert xet.ls(f"{name}/main") == []
+    assert xet.ls(f"{name}/main", detail=False) == [f"{name}/main/.gitattributes"]
     with pytest.raises(AlreadyExistsError):
         xet.make_repo(name)
     with pytest.raises(FileExistsError):

@@ -144,7 +144,7 @@ def test_a_renamed_repository_is_found_by_both_names(xet: pyxet.XetFS, filled: s
         xet.rename_repo(new, new)
     # A new repository takes the old name.
     xet.make_repo(filled)
-    assert xet.ls(f"{filled}/main") == []
+    assert xet.ls(f"{filled}/main", detail=False) == [f"{filled}/main/.gitattributes"]
     assert xet.exists(f"{new}/main/a.txt")
     xet.delete_repo(filled)
     assert not xet.is_repo(filled)

@@ -11,6 +11,7 @@ from functools import cache
 from typing import Any
 
 import pytest
+from _raw_client import RawClient
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -51,7 +52,7 @@ class Operations(RuleBasedStateMachine):
     @initialize()
     def begin_empty(self) -> None:
         self.repo = f"acme/{uuid.uuid4().hex[:12]}"
-        self.fs.make_repo(self.repo)
+        RawClient(endpoint(), endpoint().token).make_repo(self.repo)
 
     def teardown(self) -> None:
         if self.transaction is not None:

@@ -20,6 +20,7 @@ from _contents import BINARY
 from _faults import check_clean
 from _history import messages
 from _proxied import asynchronous
+from _raw_client import RawClient
 from _threads import on_another_loop
 
 import pyxet
@@ -49,7 +50,7 @@ def test_file_systems_made_from_urls_take_part(
 def test_another_user_or_endpoint_does_not_take_part(xet: pyxet.XetFS, other: pyxet.XetFS, main: str) -> None:
     with local_endpoint(user="acme") as second, pytest.raises(ValueError), xet.transaction:
         elsewhere = pyxet.XetFS(endpoint=second.url, user="acme", token=second.token)
-        elsewhere.make_repo("acme/r")
+        RawClient(second, second.token).make_repo("acme/r")
         elsewhere.pipe("acme/r/main/a.txt", b"a")
         other.pipe(f"{main}/b.txt", b"b")
         with elsewhere.transaction as inner:
@@ -70,7 +71,7 @@ def test_embedded_endpoint_before_its_first_use(tmp_path: Path) -> None:
         fresh.pipe("local/r/main/a.txt", b"a")
         assert fresh.exists("local/r/main/a.txt")
         raise ValueError
-    assert fresh.find("local/r/main") == []
+    assert fresh.find("local/r/main") == ["local/r/main/.gitattributes"]
 
 
 def test_bound_file_system_on_other_threads(xet: pyxet.XetFS, other: pyxet.XetFS, main: str) -> None:

@@ -123,6 +123,11 @@ async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     except web.HTTPException as error:
         if error.status < 400:
             raise
+        name = hub_repos.name_without_owner(request) if error.status in (404, 405) else None
+        if name is not None:
+            # Clients tell by the code whether a repository exists.
+            message = f"repository {name!r} does not exist: a name has an owner, owner/name"
+            return error_response(404, message, "RepoNotFound")
         allowed = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else None
         return error_response(error.status, error.reason, headers=allowed)
     except ConnectionError:

@@ -11,7 +11,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
@@ -20,7 +20,7 @@ import pygit2
 
 from pyxet.errors import AlreadyExistsError, RepositoryNotFoundError
 from pyxet.server.git_copy import copy_repository
-from pyxet.server.git_objects import signature
+from pyxet.server.git_objects import FILE, signature
 from pyxet.server.git_repository import CREATED, PRIVATE, Repository
 from pyxet.server.object_store import sync_folder, sync_tree
 from pyxet.types import RepoId
@@ -58,19 +58,31 @@ class GitStore:
             if _marked(mark).is_dir():
                 mark.unlink()
 
-    def create(self, repo: RepoId, *, user: str, private: bool, prepare: Callable[[], object] = lambda: None) -> None:
-        """A repository with an empty commit on main; `AlreadyExistsError` if it is there.
+    def create(
+        self,
+        repo: RepoId,
+        *,
+        user: str,
+        private: bool,
+        files: Mapping[str, bytes] | None = None,
+        prepare: Callable[[], object] = lambda: None,
+    ) -> None:
+        """A repository with one commit on main; `AlreadyExistsError` if it is there.
 
         Parameters
         ----------
+        files:
+            What the commit holds, by names without folders.
         prepare:
             Called when nothing stands in the way, before the repository is there.
         """
         with self._held(repo), self._made(repo, prepare) as fresh:
             made = _init(fresh, private=private)
-            tree = made.TreeBuilder().write()
+            tree = made.TreeBuilder()
+            for name, data in (files or {}).items():
+                tree.insert(name, made.create_blob(data), FILE)
             author = signature(user)
-            made.create_commit("refs/heads/main", author, author, INITIAL_MESSAGE, tree, [])
+            made.create_commit("refs/heads/main", author, author, INITIAL_MESSAGE, tree.write(), [])
             made.free()
 
     def duplicate(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -28,6 +29,7 @@ from pyxet.protocol.messages import (
     encode,
 )
 from pyxet.server.bodies import read_message
+from pyxet.server.first_files import first_files
 from pyxet.server.git_repository import Repository
 from pyxet.server.hosts import absolute, next_page
 from pyxet.server.state import (
@@ -50,6 +52,13 @@ REPO = "{owner}/{name}"
 # One segment however strange: "/" comes escaped, and what a revision may look like is for the repository to say.
 REV, BRANCH = "{rev:[^/]+}", "{branch:[^/]+}"
 PATH = "{path:(?s:.+)}"
+# A repository without an owner, and what may come behind its name.
+_NO_OWNER = re.compile(
+    r"/api/(?:models|datasets|spaces)/(?P<api>[^/]+)(?:/(?:auth-check|branch|commit|commits|discussions|duplicate|lfs-files|paths-info|"
+    r"preupload|refs|revision|settings|super-squash|tag|tree|xet-read-token|xet-write-token)(?:/.*)?)?\Z"
+    r"|(?:/(?:datasets|spaces))?/(?P<web>[^/]+)/resolve/.+",
+    re.S,
+)
 _PAGE = 1000
 _SORTS: dict[str, Callable[[RepoInfo], str]] = {
     "createdAt": lambda info: info.created_at or "",
@@ -72,6 +81,12 @@ def add_routes(app: web.Application) -> None:
     app.router.add_get(f"/api/{KIND}/{REPO}/revision/{REV}", repo_info)
     app.router.add_get(f"/api/{KIND}/{REPO}/auth-check", auth_check)
     app.router.add_get(f"/api/{KIND}/{REPO}/auth-check/write", auth_check)
+
+
+def name_without_owner(request: web.Request) -> str | None:
+    """The name by which a request that no route takes asks for a repository, if it does: none here has a name without an owner."""
+    match = _NO_OWNER.match(request.path)
+    return match and (match["api"] or match["web"])
 
 
 async def whoami(request: web.Request) -> web.Response:
@@ -107,7 +122,11 @@ async def create_repo(request: web.Request) -> web.Response:
     def create() -> None:
         # What an earlier one of the name held is not this one's.
         request.app[REPOS].create(
-            repo, user=account.user, private=bool(private), prepare=lambda: index.forget_holder(repo.path)
+            repo,
+            user=account.user,
+            private=bool(private),
+            files=first_files(repo.kind),
+            prepare=lambda: index.forget_holder(repo.path),
         )
 
     try:

@@ -101,6 +101,7 @@ def test_a_repository_that_goes_away_meanwhile(
 def test_an_endpoint_in_the_driver(tmp_path: Path, client: distributed.Client, notes: Path, journal: Path) -> None:
     fs = pyxet.XetFS(endpoint=(tmp_path / "store").as_uri())
     fs.make_repo("local/corpus")
+    fs.rm("local/corpus/main/.gitattributes")
     ingest(SourceFileSystem(FILES, str(notes)), fs, "local/corpus/main", engine="dask", client=client, journal=journal)
     assert_arrived(fs, "local/corpus/main")
 
