@@ -414,13 +414,13 @@ class FileSystemBase(AsyncFileSystem, metaclass=_ConfiguredFromOutside):  # type
         commit = changes.base if changes else await client.revisions.commit_of(repo, revision, self.max_age)
         return View(client.catalog, repo, commit, changes, revision=revision)
 
-    def base(self, repo: RepoId, revision: str) -> str | None:
+    def _base(self, repo: RepoId, revision: str) -> str | None:
         """The commit beneath the changes that the caller's transaction has for a branch; ``None`` if there are none."""
         transaction = self.open_transaction()
         changes = transaction.edits.pending(repo, revision) if transaction else None
         return changes.base if changes else None
 
-    async def newer_view(self, view: View, revision: str) -> View | None:
+    async def _newer_view(self, view: View, revision: str) -> View | None:
         """The same revision as it is now, if a view is of an older commit.
 
         It is for who is about to say that nothing is there. Asks which commit the revision is at, unless that was asked for

@@ -91,7 +91,7 @@ class Listing(FileSystemBase):
         found: dict[str, Located] = {path: (view, there) for path, there in (await view.lookup_all(paths)).items()}
         # What others have committed since the changes began; what we delete is not there, whatever they did.
         missing = [path for path in paths if path not in found and not changes.deletes(path)]
-        newer = await self.newer_view(view, revision) if missing and revalidate else None
+        newer = await self._newer_view(view, revision) if missing and revalidate else None
         if newer is not None:
             found |= {path: (newer, there) for path, there in (await newer.lookup_all(missing)).items()}
         return found
@@ -212,7 +212,7 @@ class Listing(FileSystemBase):
                 infos = []
             else:
                 infos = await self._ls_inside(view, url, expand=expand)
-                if not infos and (newer := await self.newer_view(view, revision)) is not None:
+                if not infos and (newer := await self._newer_view(view, revision)) is not None:
                     infos = await self._ls_inside(newer, url, expand=expand)
         elif repo is not None:
             client = await self.connect()

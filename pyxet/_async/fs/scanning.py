@@ -57,7 +57,7 @@ class Scanning(Searching):
         assert url.repo_id is not None
         assert url.revision is not None
         view, top = await self._top(url, url.repo_id, url.revision)
-        newer = partial(self.newer_view, revision=url.revision)
+        newer = partial(self._newer_view, revision=url.revision)
         return _pages((await self.connect()).hub, url, view, top, dates, newer)
 
     @at_home

@@ -83,7 +83,7 @@ class Searching(Listing):
         if refresh or repo is None or revision is None:
             return await search(refresh)
         revisions = (await self.connect()).revisions
-        earlier = self.base(repo, revision) or revisions.cached(repo, revision, self.max_age)
+        earlier = self._base(repo, revision) or revisions.cached(repo, revision, self.max_age)
         found = await search(False)
         if found or earlier is None or revisions.is_current(repo, revision, earlier):
             return found
@@ -130,7 +130,7 @@ class Searching(Listing):
             view, top = await self._top(url, repo, revision)
         except NotFoundError:
             return {}
-        if refresh and (newer := await self.newer_view(view, revision)) is not None:
+        if refresh and (newer := await self._newer_view(view, revision)) is not None:
             view, looked = newer, await newer.lookup(url.path)
             if looked is None:
                 return {}
@@ -188,7 +188,7 @@ class Searching(Listing):
                 on_error(error)
             yield (name, {}, {}) if detail else (name, [], [])
             return
-        if view is not None and not listing and (newer := await self.newer_view(view, url.revision or "")) is not None:
+        if view is not None and not listing and (newer := await self._newer_view(view, url.revision or "")) is not None:
             view, listing = newer, await self._listed(url, newer)
         if view is not None and maxdepth is None:
             await self._read_ahead_of_walk(url, view)
