@@ -239,8 +239,13 @@ async def start(
         reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
         raise ConfigError(f"cannot listen on {address[0]}:{address[1]}: {reason}") from error
     close_in_children(runner)
-    await asyncio.to_thread(publish, Holder(root, origin(runner), user, Secret(token)))
+    # The holder is made in the thread as well: it reads which loopback this is.
+    await asyncio.to_thread(_publish, root, origin(runner), user, token)
     return runner
+
+
+def _publish(root: Path, url: str, user: str, token: str) -> None:
+    publish(Holder(root, url, user, Secret(token)))
 
 
 async def stop(runner: web.AppRunner) -> None:
