@@ -298,7 +298,7 @@ def embedded_root(endpoint: str) -> Path:
     return Path(unquote(urlsplit(endpoint).path))
 
 
-def resolve_credential(endpoint: str, *, user: str | None = None, token: str | None = None) -> Credential:
+def resolve_credential(endpoint: str, *, user: str | None = None, token: str | Secret | None = None) -> Credential:
     """The credential for an endpoint; one made for another endpoint is never used.
 
     In this order: arguments, `login`, ``XET_USER_NAME``/``XET_USER_TOKEN``, ``HF_TOKEN``, the file that ``xet login``

@@ -11,13 +11,14 @@ class Secret:
     Parameters
     ----------
     text:
-        What is to be kept. `reveal` returns it, and is called where a request is put together, nowhere else.
+        What is to be kept. `reveal` returns it, and is called where a request is put together, nowhere else. A secret
+        makes another one that is the same.
     """
 
     __slots__ = ("_text",)
 
-    def __init__(self, text: str) -> None:
-        self._text = text
+    def __init__(self, text: str | Secret) -> None:
+        self._text: str = text._text if isinstance(text, Secret) else text
 
     def reveal(self) -> str:
         """The text itself."""

@@ -99,3 +99,11 @@ def test_errors_of_real_requests(
     for text in texts:
         assert token not in text
         assert "signature=" not in text
+
+
+def test_a_secret_is_a_token(xet: pyxet.XetFS, main: str) -> None:
+    """What a file system knows is good for another one, and instances are told apart by what it is."""
+    again = pyxet.XetFS(xet.endpoint, xet.credential.user, xet.credential.token)
+    assert again.exists(main)
+    assert again is not pyxet.XetFS(xet.endpoint, xet.credential.user, Secret("another"))
+    assert again is pyxet.XetFS(xet.endpoint, xet.credential.user, Secret(again.credential.token or ""))

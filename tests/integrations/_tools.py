@@ -39,7 +39,11 @@ class Tool:
     @property
     def options(self) -> dict[str, str]:
         """What workers cannot know, which began before the endpoint."""
-        return {"endpoint": self.proxy.url, "user": "acme", "token": str(self.fs.credential.token)}
+        return {
+            "endpoint": self.proxy.url,
+            "user": "acme",
+            "token": self.fs.credential.token.reveal() if self.fs.credential.token else "",
+        }
 
     def files(self, folder: str = "") -> list[str]:
         """Paths of the files below a folder of the branch."""

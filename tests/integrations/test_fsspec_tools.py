@@ -80,7 +80,7 @@ def test_caches_of_whole_files_take_them_together(
 
 
 def test_a_cache_that_looks_for_new_versions(xet: pyxet.XetFS, main: str, tmp_path: Path) -> None:
-    access = {"endpoint": xet.endpoint, "user": xet.credential.user, "token": xet.credential.token}
+    access = {"endpoint": xet.endpoint, "user": xet.credential.user, "token": xet.credential.token.reveal()}
     fs = fsspec.filesystem(
         "filecache", target_protocol="xet", target_options=access, cache_storage=str(tmp_path), check_files=True
     )
@@ -92,7 +92,7 @@ def test_a_cache_that_looks_for_new_versions(xet: pyxet.XetFS, main: str, tmp_pa
 
 
 def test_writing_through_a_cache(xet: pyxet.XetFS, main: str, tmp_path: Path) -> None:
-    access = {"endpoint": xet.endpoint, "user": xet.credential.user, "token": xet.credential.token}
+    access = {"endpoint": xet.endpoint, "user": xet.credential.user, "token": xet.credential.token.reveal()}
     with fsspec.open(
         f"simplecache::xet://{main}/x", "wb", xet=access, simplecache={"cache_storage": str(tmp_path)}
     ) as f:
@@ -123,7 +123,7 @@ def test_open_files(through: tuple[FaultProxy, dict[str, Any]], xet: pyxet.XetFS
 
 
 def test_rsync(xet: pyxet.XetFS, main: str, tmp_path: Path) -> None:
-    access = {"endpoint": xet.endpoint, "user": xet.credential.user, "token": xet.credential.token}
+    access = {"endpoint": xet.endpoint, "user": xet.credential.user, "token": xet.credential.token.reveal()}
     options = {"default_method": "options", "storage_options": {"xet": access}}
     source = tmp_path / "source" / "folder"
     source.mkdir(parents=True)

@@ -40,7 +40,7 @@ class TestStore(StoreTests[FsspecStore, cpu.Buffer]):
     @pytest.fixture
     def store_kwargs(self, xet: pyxet.XetFS, main: str) -> dict[str, Any]:
         self.outside = xet
-        fs = AsyncXetFileSystem(xet.endpoint, xet.credential.user, xet.credential.token, asynchronous=True)
+        fs = AsyncXetFileSystem(xet.endpoint, xet.credential.user, xet.credential.token.reveal(), asynchronous=True)
         return {"fs": fs, "path": f"{main}/store"}
 
     async def get(self, store: FsspecStore, key: str) -> Buffer:
@@ -62,7 +62,7 @@ class TestStore(StoreTests[FsspecStore, cpu.Buffer]):
 
 @pytest.fixture
 def access(xet: pyxet.XetFS) -> dict[str, Any]:
-    return {"endpoint": xet.endpoint, "user": xet.credential.user, "token": xet.credential.token}
+    return {"endpoint": xet.endpoint, "user": xet.credential.user, "token": xet.credential.token.reveal()}
 
 
 @pytest.fixture

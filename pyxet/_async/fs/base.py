@@ -126,11 +126,17 @@ class _ConfiguredFromOutside(type(AsyncFileSystem)):  # type: ignore[misc]  # fs
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
         """An instance; inside a blocking transaction that it takes part in, one that knows the transaction."""
-        made = super().__call__(*args, **kwargs)
+        # What is masked would be the same for all, as what instances are told apart by.
+        args = tuple(_revealed(value) for value in args)
+        made = super().__call__(*args, **{name: _revealed(value) for name, value in kwargs.items()})
         if made.asynchronous or made.is_bound:
             return made
         transaction = made.open_transaction()
         return made if transaction is None else transaction.insider(made)
+
+
+def _revealed(value: Any) -> Any:
+    return value.reveal() if isinstance(value, Secret) else value
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +161,7 @@ class FileSystemBase(AsyncFileSystem, metaclass=_ConfiguredFromOutside):  # type
         self,
         endpoint: str | None = None,
         user: str | None = None,
-        token: str | None = None,
+        token: str | Secret | None = None,
         *,
         listings_expiry_time: float | None = DEFAULT_EXPIRY,
         limits: Limits | Mapping[str, Any] | None = None,
