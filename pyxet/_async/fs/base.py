@@ -40,6 +40,7 @@ from pyxet._traces import readable
 from pyxet.config import Credential, Limits, RetryPolicy, Timeouts
 from pyxet.errors import ConfigError, NotSupportedError, TransactionError, XetError, XetURLError
 from pyxet.options import public, refuse
+from pyxet.secrets import Secret
 from pyxet.types import RepoId
 from pyxet.urls import SCHEME, XetURL, endpoint_name, endpoint_url, quote_revision
 
