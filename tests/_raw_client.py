@@ -104,8 +104,9 @@ class RawClient:
             app = self.endpoint.start().app
             user = app[TOKENS].account(self.token).user
             private = bool(more.get("private")) or more.get("visibility") == "private"
-            app[CONTENT].index.forget_holder(repo)
-            app[REPOS].create(RepoId("models", owner, name), user=user, private=private)
+            made = RepoId(f"{more.get('type', 'model')}s", owner, name)  # type: ignore[arg-type]  # the plural is the kind
+            app[CONTENT].index.forget_holder(made.path)
+            app[REPOS].create(made, user=user, private=private)
             return
         answer = self.post("/api/repos/create", {"name": name, "organization": owner, **more})
         assert answer.status == 200, answer
