@@ -377,12 +377,12 @@ class Asked:
     ----------
     endpoint:
         The endpoint that was asked.
-    token:
+    token_source:
         Where the token came from, in words; ``None`` where none was sent.
     """
 
     endpoint: str
-    token: str | None
+    token_source: str | None
 
 
 def error_from_response(
@@ -424,14 +424,14 @@ def error_from_response(
 
 
 def _advice_to(kind: type[RemoteError], asked: Asked) -> str | None:
-    if asked.token is None and kind in (AuthenticationError, AccessDeniedError, GatedRepositoryError):
+    if asked.token_source is None and kind in (AuthenticationError, AccessDeniedError, GatedRepositoryError):
         return f"no token was sent to {asked.endpoint}; set one: {LOG_IN}"
-    if asked.token is None and kind is RepositoryNotFoundError:
+    if asked.token_source is None and kind is RepositoryNotFoundError:
         return f"no token was sent, and a private repository needs one: {LOG_IN}"
     if kind is AuthenticationError:
-        return f"{asked.endpoint} does not accept the token {asked.token}; set another: {LOG_IN}"
+        return f"{asked.endpoint} does not accept the token {asked.token_source}; set another: {LOG_IN}"
     if kind is AccessDeniedError:
-        return f"the token {asked.token} may not do this"
+        return f"the token {asked.token_source} may not do this"
     return None
 
 
