@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -45,6 +46,19 @@ ALLOWED: dict[str, set[str]] = {
     "__main__": {"cli"},
     "cli": {"__init__", "cli", "local", "_version", "_platform", "errors", "local_tree", "patterns"},
 }
+# The rooms of `_async`: each sees those above it, and itself.
+ROOMS = (
+    "runtime",
+    "http",
+    "endpoint",
+    "tree",
+    "download",
+    "upload",
+    "client",
+    "changes",
+    "files",
+    "fs",
+)
 # What these name under `if TYPE_CHECKING` is not imported when they run: types of the server, for annotations.
 TYPES_OF: dict[str, set[str]] = {"testing": {"server"}, "local": {"server"}}
 # Foreign packages that only some parts may touch.
@@ -102,6 +116,90 @@ def target_part(name: str) -> str:
 
 def inner(names: set[str]) -> set[str]:
     return {target_part(name) for name in names if name.split(".")[0] == "pyxet"}
+
+
+def graph(folder: Path, prefix: str = "") -> dict[str, set[str]]:
+    """Which modules of a folder import which, wherever in their source; a package is its ``__init__``."""
+    files = {
+        prefix + ".".join(path.relative_to(folder).with_suffix("").parts).removesuffix(".__init__"): path
+        for path in sorted(folder.rglob("*.py"))
+    }
+    found: dict[str, set[str]] = {}
+    for name, path in files.items():
+        named = imports(path) | imports(path, types=True)
+        # ``from a import b`` names the module a.b, or something in a.
+        found[name] = {item if item in files else item.rpartition(".")[0] for item in named} & files.keys()
+    return found
+
+
+def circles(graph: dict[str, set[str]]) -> list[list[str]]:
+    """Modules that import each other, directly or around: the strongly connected parts of the graph (Tarjan)."""
+    numbers: dict[str, int] = {}
+    lowest: dict[str, int] = {}
+    open_: list[str] = []
+    found: list[list[str]] = []
+
+    def visit(name: str) -> None:
+        numbers[name] = lowest[name] = len(numbers)
+        open_.append(name)
+        for other in sorted(graph[name]):
+            if other not in numbers:
+                visit(other)
+            if other in open_:
+                lowest[name] = min(lowest[name], lowest[other])
+        if lowest[name] == numbers[name]:
+            at = open_.index(name)
+            part = open_[at:]
+            del open_[at:]
+            if len(part) > 1 or name in graph[name]:
+                found.append(sorted(part))
+
+    for name in graph:
+        if name not in numbers:
+            visit(name)
+    return found
+
+
+def test_circles_are_found() -> None:
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"d", "a"}}) == [["b", "c"], ["d"]]
+    assert circles({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == []
+
+
+@pytest.mark.parametrize("folder", [PACKAGE, PACKAGE.parent / "benchmarks"], ids=lambda folder: folder.name)
+def test_no_two_files_import_each_other(folder: Path) -> None:
+    """Neither directly nor around, imports for types and inside functions included."""
+    found = graph(folder, "pyxet." if folder == PACKAGE else "")
+    assert sum(map(len, found.values())) > len(found) / 2
+    assert circles(found) == []
+
+
+def test_rooms_see_those_above_them() -> None:
+    def room(name: str) -> str | None:
+        parts = name.split(".")
+        return parts[2] if parts[1:2] == ["_async"] and len(parts) > 2 else None
+
+    found = graph(PACKAGE, "pyxet.")
+    assert {room(name) for name in found} == {None, *ROOMS}
+    below = [
+        f"{name} imports {other}"
+        for name, others in found.items()
+        for other in sorted(others)
+        if (here := room(name)) and (there := room(other)) and ROOMS.index(there) > ROOMS.index(here)
+    ]
+    assert not below
+
+
+def test_the_rooms_are_those_of_the_documentation() -> None:
+    """In the same order, with all files of each."""
+    table = {}
+    for line in (PACKAGE.parent / "docs" / "architecture.md").read_text().splitlines():
+        cells = [cell.strip() for cell in line.split("|")]
+        if len(cells) == 5 and cells[1].startswith("`"):
+            table[cells[1].strip("`").removesuffix(".py")] = set(re.findall(r"`(\w+)`", cells[2]))
+    assert tuple(table) == ROOMS
+    for name, files in table.items():
+        there = {path.stem for path in (PACKAGE / "_async" / name).glob("*.py")} - {"__init__"}
+        assert files == there, f"docs/architecture.md: the files of {name}/"
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))

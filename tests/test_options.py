@@ -17,8 +17,8 @@ from pyxet.testing import LocalEndpoint
 
 # Neither blocks nor is awaited by users, or takes whatever its function takes.
 PARTS = {
-    "open_async", "begin_scan", "block_on", "bound_to", "connect", "edits", "expect", "find_all", "find_each", "find_one", "insider",
-    "is_bound", "new_edits", "new_stage", "next_page", "open_for_reading", "open_for_writing", "open_transaction", "own", "parse",
+    "open_async", "begin_scan", "block_on", "connect", "edits", "expect", "find_all", "find_each", "find_one",
+    "is_bound", "new_stage", "next_page", "open_for_reading", "open_for_writing", "open_transaction", "own", "parse",
     "parse_file", "pieces", "set_session", "view",
 }  # fmt: skip
 # Whose options are the constructor's.

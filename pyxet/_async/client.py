@@ -9,6 +9,7 @@ from weakref import WeakKeyDictionary
 
 from pyxet._async.download.batches import SmallFiles
 from pyxet._async.download.ranges import Ranges
+from pyxet._async.download.windows import Windows
 from pyxet._async.endpoint.cas import Cas
 from pyxet._async.endpoint.hub import Hub
 from pyxet._async.http.transport import Transport
@@ -45,6 +46,7 @@ class Client:
         self._cas: dict[RepoId, Cas] = {}
         self.small = SmallFiles(self.cas, self.limits)
         self.ranges = Ranges()
+        self.windows = Windows()
 
     def cas(self, repo: RepoId) -> Cas:
         """The CAS as a repository's tokens open it."""

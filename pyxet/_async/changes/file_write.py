@@ -6,18 +6,15 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Protocol
 
 from pyxet._async.changes.changeset import PendingWriter
 from pyxet._async.changes.edits import Edits
 from pyxet._async.changes.guards import Watch
+from pyxet._async.changes.layers import Closable, Held
 from pyxet._async.runtime.bridge import on_loop
 from pyxet.errors import AlreadyExistsError, EditConflictError, IntegrityError
 from pyxet.protocol.hashing import Buffer
-
-if TYPE_CHECKING:
-    from pyxet._async.changes.transaction import Transaction
-
 
 # How often a file that is appended to is read again, as others are faster. One of those who append at a time succeeds.
 _APPENDS: Final = 100
@@ -91,6 +88,22 @@ class Appending:
         return begun
 
 
+class Holder(Protocol):
+    """The transaction that a file belongs to, as far as the file needs to know it."""
+
+    def check(self) -> None:
+        """Raise `TransactionError` unless it is active."""
+
+    def hold(self, writing: Writing, outermost: Closable, file: Held) -> None:
+        """Keep a file, and its outermost wrapper, until `release` or the end."""
+
+    def release(self, writing: Writing) -> None:
+        """The file is closed."""
+
+    def note_message(self, message: str | None) -> None:
+        """The file was given a message for its commit."""
+
+
 class Writing:
     """Takes the content of one file, and publishes it: with its transaction, or by a commit of its own.
 
@@ -113,7 +126,7 @@ class Writing:
         writer: PendingWriter,
         *,
         edits: Edits | None = None,
-        transaction: Transaction | None = None,
+        transaction: Holder | None = None,
         message: str | None = None,
         appending: Appending | None = None,
     ) -> None:

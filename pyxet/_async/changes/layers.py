@@ -20,6 +20,19 @@ class Closable(Protocol):
     def close(self) -> object: ...
 
 
+class Held(Closable, Protocol):
+    """A file that is open for writing, as the transaction holds it that it belongs to."""
+
+    def drop(self) -> None:
+        """Be closed, with the content thrown away."""
+
+    def settle(self) -> None:
+        """The layers above are closed as well."""
+
+    def expect(self, error: BaseException | None) -> None:
+        """Take an exception that is being handled for none that interrupts this file."""
+
+
 class Wrappers:
     """Who wraps which of some files, through any number of layers."""
 

@@ -18,22 +18,19 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from inspect import iscoroutinefunction
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 from weakref import WeakSet, WeakValueDictionary
 
 from pyxet._async.changes.edits import Edits
 from pyxet._async.changes.file_write import Writing, start_on
 from pyxet._async.changes.guards import check_parent_commit
-from pyxet._async.changes.layers import Closable, Wrappers, close_layers
+from pyxet._async.changes.layers import Closable, Held, Wrappers, close_layers
 from pyxet._async.changes.losses import Caller, report, watch
 from pyxet._async.runtime.bridge import blocking_call, on_loop
 from pyxet.config import Credential
 from pyxet.errors import TransactionError
 from pyxet.options import public
 from pyxet.types import Commit, Totals
-
-if TYPE_CHECKING:
-    from pyxet._async.fs.filesystem import AsyncXetFileSystem
 
 T = TypeVar("T")
 
@@ -56,12 +53,29 @@ class _Begun(threading.local):
 _begun = _Begun()
 
 
-class Held(Closable, Protocol):
-    """A file that is open for writing."""
+class Owner(Protocol):
+    """The file system that a transaction was begun on, as far as the transaction needs to know it.
 
-    def drop(self) -> None: ...
-    def settle(self) -> None: ...
-    def expect(self, error: BaseException | None) -> None: ...
+    Attributes
+    ----------
+    asynchronous:
+        Whether its coroutines are awaited on the caller's loop.
+    credential:
+        Endpoint and user.
+    """
+
+    asynchronous: bool
+    credential: Credential
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """Where blocking calls run."""
+
+    async def _new_edits(self, parent_commit: str | None = None) -> Edits:
+        """Edits that nobody has made anything of yet."""
+
+    def _bound_to(self, identity: str) -> Any:
+        """A file system like it that takes part in a transaction on any thread."""
 
 
 def current_transaction(credential: Credential) -> Transaction | None:
@@ -82,7 +96,7 @@ def check_not_inherited(credential: Credential) -> None:
         )
 
 
-def warn_outsider(fs: AsyncXetFileSystem, made_in: str | None) -> None:
+def warn_outsider(fs: Owner, made_in: str | None) -> None:
     """Warn who writes in no transaction by way of a file system whose transaction another thread or task has open.
 
     Parameters
@@ -169,7 +183,7 @@ class Transaction:
     """
 
     def __init__(
-        self, fs: AsyncXetFileSystem, message: str | None = None, parent_commit: str | None = None
+        self, fs: Owner, message: str | None = None, parent_commit: str | None = None
     ) -> None:  # fmt: skip
         check_parent_commit(parent_commit)
         self._owner = fs
@@ -181,7 +195,7 @@ class Transaction:
         self._pid = os.getpid()
         self._edits: Edits | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._bound: AsyncXetFileSystem | None = None
+        self._bound: Any = None
         self._insiders: dict[tuple[type, str], Any] = {}
         self._files: dict[Writing, tuple[Closable, Held]] = {}
         self._reported = False
@@ -260,16 +274,16 @@ class Transaction:
         """A file system that takes part in this transaction on any thread."""
         self.check()
         if self._bound is None:
-            self._bound = self._owner.bound_to(self)
+            self._bound = self._owner._bound_to(self.id)
         return self._bound
 
     def insider(self, fs: Any) -> Any:
-        """A file system like one that is made in the block, see `FileSystemBase.insider`. The same one each time."""
+        """A file system like one that is made in the block, see `FileSystemBase`. The same one each time."""
         if self._owner.asynchronous:
             return fs
-        return self._insiders.setdefault((type(fs), fs._fs_token), fs.insider(self.id))
+        return self._insiders.setdefault((type(fs), fs._fs_token), fs._insider(self.id))
 
-    def is_of(self, fs: AsyncXetFileSystem, made_in: str | None) -> bool:
+    def is_of(self, fs: Owner, made_in: str | None) -> bool:
         """Whether it was begun on a file system, or the file system was made in it."""
         return self._owner is fs or self.id == made_in
 
@@ -319,9 +333,9 @@ class Transaction:
         self.complete(commit=kind is None)
 
     async def __aenter__(self) -> Self:
-        client = await self._owner.connect()
+        edits = await self._owner._new_edits(self._parent_commit)
         self._begin(asyncio.get_running_loop())
-        self._edits = Edits(client, self._parent_commit)
+        self._edits = edits
         return self
 
     async def __aexit__(
@@ -337,7 +351,7 @@ class Transaction:
             raise TransactionError("an asynchronous file system has asynchronous transactions: use `async with`")
         self._begin(self._owner.loop)
         try:
-            self._edits = blocking_call(self.loop, self._owner.new_edits, self._parent_commit)
+            self._edits = blocking_call(self.loop, self._owner._new_edits, self._parent_commit)
         except BaseException:
             self._end()
             raise

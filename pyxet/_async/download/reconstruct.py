@@ -19,7 +19,7 @@ from functools import partial
 from typing import Final
 from urllib.parse import urlsplit
 
-from pyxet._async.client import Client
+from pyxet._async.download.source import Source
 from pyxet._async.download.verifier import DamagedContentError, HashMismatchError, Verifier
 from pyxet._async.download.windows import FileChunk, Lease
 from pyxet._async.endpoint.cas import Cas, UrlExpiredError
@@ -63,9 +63,9 @@ _PLAIN_PIECE: Final = 64 * 1024
 class Downloader:
     """Reads files of one client."""
 
-    def __init__(self, client: Client) -> None:
-        self._client = client
-        self._memory = client.limits.memory // 2
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._memory = source.limits.memory // 2
 
     async def read(
         self, file: RemoteFile, start: int = 0, end: int | None = None, verifier: Verifier | None = None
@@ -181,7 +181,7 @@ class Downloader:
             yield
         except (IntegrityError, FormatError):
             if file.xet_hash is not None:
-                self._client.cas(file.repo).forget_plans(hash_from_hex(file.xet_hash))
+                self._source.cas(file.repo).forget_plans(hash_from_hex(file.xet_hash))
             raise
 
     async def chunks(
@@ -205,13 +205,13 @@ class Downloader:
         """
         assert file.xet_hash is not None
         value = hash_from_hex(file.xet_hash)
-        cas = self._client.cas(file.repo)
+        cas = self._source.cas(file.repo)
         cas.note_revision(file.revision)
         room = self._memory // 2 if lend else self._memory
 
         async def window(span: tuple[int, int]) -> Lease:
-            return await cas.windows.get(
-                (value, verify), *span, lambda begin, last: self._window(cas, value, begin, last, verify), self._memory
+            return await self._source.windows.get(
+                (file.repo, value, verify), *span, lambda begin, last: self._window(cas, value, begin, last, verify), self._memory
             )
 
         position = start
@@ -341,7 +341,7 @@ class Downloader:
             amount = span[1] - span[0]
             await READ_MEMORY.acquire(amount, self._memory)
             try:
-                async with aclosing(self._client.hub.read_file(file, *span)) as pieces:
+                async with aclosing(self._source.hub.read_file(file, *span)) as pieces:
                     found = [piece async for piece in pieces]
                 return span[0], await in_thread(b"".join, found), amount
             except RangeNotSatisfiableError as error:

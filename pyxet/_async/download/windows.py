@@ -15,10 +15,11 @@ from pyxet._async.runtime.tasks import stopped
 from pyxet.errors import XetError
 from pyxet.protocol.constants import MAX_CHUNK
 from pyxet.protocol.hashing import Buffer, Hash
+from pyxet.types import RepoId
 
 # Whole chunks are decoded, so a window holds up to one more at each end.
 _EDGES: Final = 2 * MAX_CHUNK
-_Key = tuple[Hash, bool]
+_Key = tuple[RepoId, Hash, bool]
 
 
 class FileChunk(NamedTuple):
@@ -130,7 +131,7 @@ class _Flight:
 
 
 class Windows:
-    """The windows of one CAS that are on their way, on each event loop."""
+    """The windows of one client that are on their way, on each event loop."""
 
     def __init__(self) -> None:
         self._flights: dict[tuple[asyncio.AbstractEventLoop, _Key], list[_Flight]] = {}
@@ -148,7 +149,7 @@ class Windows:
         Parameters
         ----------
         key:
-            The content, and whether its chunks are hashed.
+            The content, as a file of which repository it is read, and whether its chunks are hashed.
         read:
             Reads what is not on its way yet.
         memory:

@@ -9,7 +9,6 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from typing import Any, Final
 
-from pyxet._async.download.windows import Windows
 from pyxet._async.endpoint.hub import Hub, Scope
 from pyxet._async.http.messages import Answer, Body, is_transient, never
 from pyxet._async.http.transport import Transport
@@ -79,7 +78,6 @@ class Cas:
         self._refreshing: SingleFlight[Scope, XetToken] = SingleFlight()
         self._plans: OrderedDict[_PlanKey, Plan] = OrderedDict()
         self._planning: SingleFlight[_PlanKey, Plan] = SingleFlight()
-        self.windows = Windows()
         self._v1_plans = False
         # Whether the CAS plans several files at once, as far as is known.
         self.batches = True

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import operator
 import os
 import threading
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Final, NoReturn, Self, SupportsIndex, TypeVar
+from typing import Any, Final, NoReturn, Self, SupportsIndex, TypeVar
 
 from fsspec.asyn import AbstractAsyncStreamedFile
 from fsspec.caching import BaseCache
@@ -15,14 +16,10 @@ from fsspec.spec import AbstractBufferedFile
 
 from pyxet._async.changes.view import Info
 from pyxet._async.files.cursor import Cursor, Steps
+from pyxet._async.files.owner import FileSystem
 from pyxet._async.files.readahead import ReadAhead
 from pyxet._async.runtime.bridge import blocking_call
 from pyxet.errors import IntegrityError, TransactionError
-
-if TYPE_CHECKING:
-    import asyncio
-
-    from pyxet._async.fs.filesystem import AsyncXetFileSystem
 
 # What fsspec believes to be the size of a block, in bytes.
 _BLOCK: Final = 2 * 1024 * 1024
@@ -127,7 +124,7 @@ class XetReadFile(_Readable):
 
     def __init__(
         self,
-        fs: AsyncXetFileSystem,
+        fs: FileSystem,
         path: str,
         info: Info,
         *,
@@ -292,7 +289,7 @@ class AsyncXetReadFile(_Readable, AbstractAsyncStreamedFile):  # type: ignore[mi
     It reads as an `io.BufferedReader` does, awaited; ``seek`` and ``tell`` are not. ``async for`` gives its lines.
     """
 
-    def __init__(self, fs: AsyncXetFileSystem, path: str, info: Info, *, fetch: Fetch, read_ahead: int) -> None:
+    def __init__(self, fs: FileSystem, path: str, info: Info, *, fetch: Fetch, read_ahead: int) -> None:
         self._details = info
         self._cursor = Cursor(info["size"])
         super().__init__(fs, path, "rb", cache_type="none", size=info["size"])

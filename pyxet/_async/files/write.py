@@ -8,12 +8,13 @@ their own end, whenever they are collected, is quiet.
 
 from __future__ import annotations
 
+import asyncio
 import io
 import logging
 import sys
 import threading
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import Any, Final, NoReturn
 
 from fsspec.asyn import AbstractAsyncStreamedFile
 from fsspec.spec import AbstractBufferedFile
@@ -23,13 +24,9 @@ from pyxet._async.changes.file_write import Writing
 from pyxet._async.changes.layers import close_layers
 from pyxet._async.changes.losses import report, watch
 from pyxet._async.files.ending import Opening
+from pyxet._async.files.owner import FileSystem
 from pyxet._async.runtime.bridge import blocking_call
 from pyxet.errors import TransactionError
-
-if TYPE_CHECKING:
-    import asyncio
-
-    from pyxet._async.fs.filesystem import AsyncXetFileSystem
 
 # What a blocking file collects before it goes through the bridge, in bytes.
 _PIECE: Final = 2 * 1024 * 1024
@@ -74,7 +71,7 @@ class XetWriteFile(TextBeneath, AbstractBufferedFile):  # type: ignore[misc]  # 
 
     def __init__(
         self,
-        fs: AsyncXetFileSystem,
+        fs: FileSystem,
         path: str,
         mode: str,
         writing: Writing,
@@ -293,7 +290,7 @@ def _report_discarded(path: str, error: BaseException) -> None:
 class AsyncXetWriteFile(AbstractAsyncStreamedFile):  # type: ignore[misc]  # fsspec is not typed
     """A file that is open for writing, asynchronous."""
 
-    def __init__(self, fs: AsyncXetFileSystem, path: str, mode: str, writing: Writing) -> None:
+    def __init__(self, fs: FileSystem, path: str, mode: str, writing: Writing) -> None:
         self.fs = fs
         self.path = path
         self.mode = mode

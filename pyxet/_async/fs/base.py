@@ -176,7 +176,7 @@ class FileSystemBase(AsyncFileSystem, metaclass=_ConfiguredFromOutside):  # type
         loop: asyncio.AbstractEventLoop | None = None,
         **storage_options: Any,
     ) -> None:
-        # Set by `bound_to`; an option, so that copies (zarr makes one by way of JSON) are bound as well.
+        # Set by `_bound_to`; an option, so that copies (zarr makes one by way of JSON) are bound as well.
         self._transaction_id: str | None = storage_options.pop("transaction_id", None)
         if unknown := storage_options.keys() - _IGNORED:
             refuse(type(self).__name__, sorted(unknown), _OPTIONS)
@@ -439,7 +439,7 @@ class FileSystemBase(AsyncFileSystem, metaclass=_ConfiguredFromOutside):  # type
         commit = await revisions.commit_now(view.repo, revision)
         return view.at(commit) if commit != view.commit else None
 
-    async def new_edits(self, parent_commit: str | None = None) -> Edits:
+    async def _new_edits(self, parent_commit: str | None = None) -> Edits:
         """Edits that nobody has made anything of yet."""
         return Edits(await self.connect(), parent_commit)
 
@@ -456,16 +456,16 @@ class FileSystemBase(AsyncFileSystem, metaclass=_ConfiguredFromOutside):  # type
             transaction.note_message(message)
             return
         self.check_outside()
-        own = await self.new_edits(parent_commit)
+        own = await self._new_edits(parent_commit)
         try:
             yield own
             await own.commit(message)
         finally:
             await own.discard()
 
-    def bound_to(self, transaction: Transaction) -> Self:
+    def _bound_to(self, identity: str) -> Self:
         """A file system like this one that takes part in a transaction on any thread."""
-        options = self.storage_options | {"transaction_id": transaction.id, "skip_instance_cache": True}
+        options = self.storage_options | {"transaction_id": identity, "skip_instance_cache": True}
         bound = type(self)(*self.storage_args, **options)
         # Not what the environment says by now.
         bound.endpoint, bound.credential = self.endpoint, self.credential
@@ -476,7 +476,7 @@ class FileSystemBase(AsyncFileSystem, metaclass=_ConfiguredFromOutside):  # type
         """Whether this is ``tr.fs`` of a transaction."""
         return self._transaction_id is not None
 
-    def insider(self, identity: str) -> Self:
+    def _insider(self, identity: str) -> Self:
         """A file system that equals this one, and was made in a transaction.
 
         Libraries that make one from a URL hand it to threads of their own, which Python did not start: those threads take

@@ -61,7 +61,7 @@ class Opening(Guarding):
         parent_commit: str | None,
     ) -> Begun:
         """A writer for a file, with the content that is there now for ``ab``."""
-        own = await self.new_edits(parent_commit) if transaction is None else None
+        own = await self._new_edits(parent_commit) if transaction is None else None
         try:
             edits: Edits = own or transaction.edits  # type: ignore[union-attr]  # one of the two
             changes, inside = await self._target(edits, path)

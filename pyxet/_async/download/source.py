@@ -1,0 +1,32 @@
+"""What files are read from, as far as downloads need to know it."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from pyxet._async.download.windows import Windows
+from pyxet._async.endpoint.cas import Cas
+from pyxet._async.endpoint.hub import Hub
+from pyxet.config import Limits
+from pyxet.types import RepoId
+
+
+class Source(Protocol):
+    """One endpoint with one credential, put together by the client.
+
+    Attributes
+    ----------
+    limits:
+        Bounds of memory and concurrency.
+    hub:
+        Serves files that are not in Xet storage.
+    windows:
+        Windows of files that are on their way.
+    """
+
+    limits: Limits
+    hub: Hub
+    windows: Windows
+
+    def cas(self, repo: RepoId) -> Cas:
+        """The CAS as a repository's tokens open it."""
