@@ -211,7 +211,10 @@ class Downloader:
 
         async def window(span: tuple[int, int]) -> Lease:
             return await self._source.windows.get(
-                (file.repo, value, verify), *span, lambda begin, last: self._window(cas, value, begin, last, verify), self._memory
+                (file.repo, value, verify),
+                *span,
+                lambda begin, last: self._window(cas, value, begin, last, verify),
+                self._memory,
             )
 
         position = start
