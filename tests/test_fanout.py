@@ -9,12 +9,13 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 
 import pytest
 from _faults import check_clean
 
 from pyxet._async.runtime.budget import Budget
-from pyxet._async.runtime.tasks import SingleFlight, ordered_window, run_all, run_each, stopped
+from pyxet._async.runtime.tasks import SingleFlight, ordered_window, run_all, run_each, run_together, stopped
 from pyxet._async.runtime.threads import in_thread, to_end
 
 
@@ -326,22 +327,22 @@ async def test_single_flight_shares_errors_and_does_not_remember_them() -> None:
 async def test_run_all_is_ordered_bounded_and_lazy() -> None:
     running = highest = taken = 0
 
-    def jobs() -> object:
+    def numbers() -> Iterator[int]:
         nonlocal taken
         for number in range(20):
             taken += 1
-            assert taken - highest <= 20
-            yield lambda number=number: job(number)
+            yield number
 
-    async def job(number: int) -> int:
+    async def worker(number: int) -> int:
         nonlocal running, highest
+        assert taken - number <= 3
         running += 1
         highest = max(highest, running)
         await asyncio.sleep(0)
         running -= 1
         return number
 
-    assert await run_all(jobs(), limit=3) == list(range(20))  # type: ignore[arg-type]
+    assert await run_all(worker, numbers(), limit=3) == list(range(20))
     assert highest == 3
 
 
@@ -360,16 +361,16 @@ async def test_run_all_raises_the_first_error_as_it_is_and_cancels_the_rest() ->
             cancelled.set()
 
     with pytest.raises(ValueError, match="first") as caught:
-        await run_all([wait, fail], limit=2)
+        await run_together(wait, fail)
     assert caught.value.__cause__ is cause
     assert cancelled.is_set()
 
 
 async def test_run_each_hands_errors_over() -> None:
-    async def job(number: int) -> int:
+    async def worker(number: int) -> int:
         return 6 // number
 
-    results = await run_each((lambda number=number: job(number) for number in (1, 0, 2)), limit=2)  # type: ignore[misc]
+    results = await run_each(worker, (1, 0, 2), limit=2)
     assert results[0::2] == [6, 3]
     assert isinstance(results[1], ZeroDivisionError)
 

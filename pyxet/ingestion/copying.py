@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Final
 
 from fsspec import AbstractFileSystem
@@ -82,7 +81,14 @@ class Copier:
         failures: list[IngestFailure] = []
         try:
             with _reader(_AT_ONCE) as readers:
-                await run_all(self._jobs(batch, stage, readers, failures), limit=_AT_ONCE)
+
+                async def copy(files: Sequence[SourceFile]) -> None:
+                    if _is_large(files[0]):
+                        await self._copy_large(files[0], stage, failures)
+                    else:
+                        await self._copy_small(files, stage, readers, failures)
+
+                await run_all(copy, self._groups(batch, failures), limit=_AT_ONCE)
             pointers = await stage.finish()
         finally:
             await stage.discard()
@@ -99,9 +105,8 @@ class Copier:
         """Where a file goes, in the repository."""
         return f"{self._url.path}/{file.name}" if self._url.path else file.name
 
-    def _jobs(
-        self, batch: Batch, stage: Stage, readers: ThreadPoolExecutor, failures: list[IngestFailure]
-    ) -> Iterator[Callable[[], Awaitable[None]]]:  # fmt: skip
+    def _groups(self, batch: Batch, failures: list[IngestFailure]) -> Iterator[list[SourceFile]]:
+        """The files that have a place: large ones alone, small ones several at a time."""
         small: list[SourceFile] = []
         size = 0
         for file in batch.files:
@@ -110,16 +115,17 @@ class Copier:
             except XetURLError as error:
                 failures.append(_failure(file, error))
                 continue
-            if file.size is None or file.size > _SMALL:
-                yield partial(self._copy_large, file, stage, failures)
+            length = file.size
+            if length is None or _is_large(file):
+                yield [file]
                 continue
-            if small and (len(small) == _GROUP_FILES or size + file.size > _GROUP_BYTES):
-                yield partial(self._copy_small, small, stage, readers, failures)
+            if small and (len(small) == _GROUP_FILES or size + length > _GROUP_BYTES):
+                yield small
                 small, size = [], 0
             small.append(file)
-            size += file.size
+            size += length
         if small:
-            yield partial(self._copy_small, small, stage, readers, failures)
+            yield small
 
     async def _copy_small(
         self, files: Sequence[SourceFile], stage: Stage, readers: ThreadPoolExecutor, failures: list[IngestFailure]
@@ -191,6 +197,10 @@ def _reader(threads: int = 1) -> Iterator[ThreadPoolExecutor]:
         yield reader
     finally:
         reader.shutdown(wait=False)
+
+
+def _is_large(file: SourceFile) -> bool:
+    return file.size is None or file.size > _SMALL
 
 
 def _failure(file: SourceFile, error: BaseException) -> IngestFailure:

@@ -8,7 +8,7 @@ that little of it is sent.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import aclosing
 
 from pyxet._async.client import Client
@@ -41,13 +41,11 @@ async def share(
         left |= {sha256: contents[sha256] for sha256 in await _refused(client, source, repo, contents)}
     uploaded: dict[str, UploadedContent] = {}
 
-    def job(sha256: str, file: RemoteFile) -> Callable[[], Awaitable[None]]:
-        async def move() -> None:
-            uploaded[sha256] = await _move(client, uploader, file)
+    async def move(item: tuple[str, RemoteFile]) -> None:
+        sha256, file = item
+        uploaded[sha256] = await _move(client, uploader, file)
 
-        return move
-
-    await run_all((job(*item) for item in left.items()), limit=client.limits.concurrency)
+    await run_all(move, left.items(), limit=client.limits.concurrency)
     return uploaded
 
 

@@ -16,7 +16,6 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -75,16 +74,13 @@ class Placed:
 
     Attributes
     ----------
-    alone:
-        Downloads it on its own, and tells.
-    done:
-        Tells that it is there.
+    source:
+        What the caller calls the file.
     """
 
     file: RemoteFile
-    target: Path
-    alone: Callable[[], Awaitable[None]]
-    done: Callable[[], object]
+    source: str
+    target: str
 
 
 class SmallFiles:
@@ -123,20 +119,29 @@ class SmallFiles:
                     left.append(index)
                 else:
                     results[index] = content
-            rest = await run_each(
-                (partial(alone, files[index]) for index in left),
-                limit=_FETCHES_AT_ONCE,
-            )
+            rest = await run_each(alone, [files[index] for index in left], limit=_FETCHES_AT_ONCE)
             self._judge(repo, brought, rest)
             for index, found in zip(left, rest, strict=True):
                 results[index] = found
 
-        batches = self._batches(files)
-        await run_all((partial(read, batch) for batch in batches), limit=_BATCHES_AT_ONCE)
+        await run_all(read, self._batches(files), limit=_BATCHES_AT_ONCE)
         return results
 
-    async def download_all(self, items: Sequence[Placed]) -> None:
-        """Download small files; the first error is raised. Each appears under its name with all of its content, or not."""
+    async def download_all(
+        self,
+        items: Sequence[Placed],
+        alone: Callable[[Placed], Awaitable[None]],
+        on_done: Callable[[Placed], object],
+    ) -> None:
+        """Download small files; the first error is raised. Each appears under its name with all of its content, or not.
+
+        Parameters
+        ----------
+        alone:
+            Downloads one file on its own.
+        on_done:
+            Called for each file that was not downloaded on its own.
+        """
 
         async def download(batch: list[int]) -> None:
             wanted = [items[index] for index in batch]
@@ -148,12 +153,11 @@ class SmallFiles:
                 there, left = await to_end(_place, wanted, brought)
             brought.clear()
             for item in there:
-                item.done()
-            done = await run_all([item.alone for item in left], limit=_FETCHES_AT_ONCE)
+                on_done(item)
+            done = await run_all(alone, left, limit=_FETCHES_AT_ONCE)
             self._judge(wanted[0].file.repo, brought, done)
 
-        batches = self._batches([item.file for item in items])
-        await run_all((partial(download, batch) for batch in batches), limit=_BATCHES_AT_ONCE)
+        await run_all(download, self._batches([item.file for item in items]), limit=_BATCHES_AT_ONCE)
 
     async def read(self, file: RemoteFile, alone: Alone) -> bytes:
         """The content of one small file, with others that are asked for at the same time."""
@@ -219,17 +223,19 @@ class SmallFiles:
             return brought
         wanted = _sensible(plans, sizes)
         fetches = list(dict.fromkeys(part.fetch for plan in wanted.values() for part in plan.terms))
-        bodies = await run_each(
-            (partial(_body, cas, fetch) for fetch in fetches),
-            limit=_FETCHES_AT_ONCE,
-        )
+
+        async def body(fetch: FetchRange) -> list[bytes]:
+            async with aclosing(cas.fetch(fetch)) as pieces:
+                return [piece async for piece in pieces]
+
+        bodies = await run_each(body, fetches, limit=_FETCHES_AT_ONCE)
         arrived: dict[FetchRange, list[bytes]] = {}
         failed: dict[FetchRange, Exception] = {}
-        for fetch, body in zip(fetches, bodies, strict=True):
-            if not isinstance(body, Exception):
-                arrived[fetch] = body
-            elif not isinstance(body, (UrlExpiredError, FormatError, IntegrityError, NotFoundError)):
-                failed[fetch] = body
+        for fetch, found in zip(fetches, bodies, strict=True):
+            if not isinstance(found, Exception):
+                arrived[fetch] = found
+            elif not isinstance(found, (UrlExpiredError, FormatError, IntegrityError, NotFoundError)):
+                failed[fetch] = found
         del bodies
         for value, plan in wanted.items():
             for part in plan.terms:
@@ -269,11 +275,6 @@ def _is_of_size(plan: Plan, size: int) -> bool:
     except FormatError:
         return False
     return plan.raw_length == size
-
-
-async def _body(cas: Cas, fetch: FetchRange) -> list[bytes]:
-    async with aclosing(cas.fetch(fetch)) as pieces:
-        return [piece async for piece in pieces]
 
 
 def _assembled(plans: Mapping[Hash, Plan], bodies: dict[FetchRange, list[bytes]]) -> dict[Hash, bytes]:
@@ -444,7 +445,7 @@ def _place(items: Sequence[Placed], contents: Brought) -> tuple[list[Placed], li
         content = contents.of(item.file)
         try:
             if isinstance(content, bytes):
-                _place_one(item.target, item.file, content)
+                _place_one(Path(item.target), item.file, content)
                 there.append(item)
                 continue
         except OSError:

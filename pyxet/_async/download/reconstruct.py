@@ -15,7 +15,6 @@ import io
 import itertools
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing, contextmanager
-from functools import partial
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -127,10 +126,11 @@ class Downloader:
         """
         merged = coalesce_ranges(ranges, max_gap=max_gap, max_size=WINDOW)
         verifier = Verifier(file) if len(merged) > 1 and _covers(merged, file.size) else None
-        contents: list[bytes | Exception] = await run_each(
-            (partial(self.read, file, item.start, item.end, verifier) for item in merged),
-            limit=_RANGES_AT_ONCE,
-        )
+
+        async def read(item: CoalescedRange) -> bytes:
+            return await self.read(file, item.start, item.end, verifier)
+
+        contents = await run_each(read, merged, limit=_RANGES_AT_ONCE)
         damage = next((item for item in contents if isinstance(item, IntegrityError)), None)
         if verifier is not None and damage is not None:
             contents = [damage] * len(contents)
@@ -283,16 +283,11 @@ class Downloader:
     async def _execute(self, cas: Cas, plan: Plan, start: int, length: int, verify: bool) -> list[FileChunk]:
         fetches = list(dict.fromkeys(part.fetch for part in plan.terms))
         room = Room(most_decoded(length))
-        decoded = dict(
-            zip(
-                fetches,
-                await run_all(
-                    (partial(self._fetch, cas, fetch, room, verify) for fetch in fetches),
-                    limit=_RANGES_AT_ONCE,
-                ),
-                strict=True,
-            )
-        )
+
+        async def read(fetch: FetchRange) -> list[tuple[Buffer, Hash]]:
+            return await self._fetch(cas, fetch, room, verify)
+
+        decoded = dict(zip(fetches, await run_all(read, fetches, limit=_RANGES_AT_ONCE), strict=True))
         chunks: list[FileChunk] = []
         offset = start - plan.skip
         for part in plan.terms:

@@ -6,7 +6,6 @@ import errno
 import os
 from collections.abc import Sequence
 from contextlib import aclosing
-from functools import partial
 from typing import Any, Literal
 
 from fsspec.implementations.local import trailing_sep
@@ -61,7 +60,7 @@ class Copying(Editing):
             raise IsADirectoryError(errno.EISDIR, "it is a folder; copy it with cp(…, recursive=True)", path1)
         async with self.edits(message, parent_commit) as edits:
             [place] = await self._places(edits, [path2], conditions, parent_commit)
-            await self._copy_one(place, view, found)
+            await self._copy_one((place, (view, found)))
 
     @public()
     @at_home
@@ -222,10 +221,9 @@ class Copying(Editing):
         folders = {folder for target in copied.values() for folder in folders_of(target)}
         targets = set(copied.values())
         places = await self._places(edits, written, conditions, parent_commit)
-        jobs = [partial(self._copy_one, place, *content) for place, content in zip(places, contents, strict=True)]
         in_the_way = {name for name in gone if name in folders or not targets.isdisjoint(folders_of(name))}
         await self._delete_files(edits, sorted(in_the_way), NO_CONDITIONS, parent_commit)
-        await run_all(jobs, limit=self.limits.concurrency)
+        await run_all(self._copy_one, zip(places, contents, strict=True), limit=self.limits.concurrency)
         await self._delete_files(edits, sorted(gone - in_the_way), NO_CONDITIONS, parent_commit)
 
     async def _copy_names(
@@ -308,7 +306,8 @@ class Copying(Editing):
             if not merge:
                 raise AlreadyExistsError(f"{source} is not moved to {target}: there is a folder", status=409)
 
-    async def _copy_one(self, place: Place, view: View, found: Found) -> None:
+    async def _copy_one(self, item: tuple[Place, tuple[View, Found]]) -> None:
+        place, (view, found) = item
         changes, inside = place.changes, place.path
         await self._copy_content(place, view, found)
         if not isinstance(found.content, Pending):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -118,11 +118,12 @@ class Editing(Opening):
         contents, conditions = [as_bytes(content) for content in path.values()], Conditions.asked(mode, if_match)
         async with self.edits(message, parent_commit) as edits:
             places = await self._places(edits, list(path), conditions, parent_commit)
-            jobs = (
-                partial(place.changes.write, place.path, content, place.guard)
-                for place, content in zip(places, contents, strict=True)
-            )
-            await run_all(jobs, limit=self.limits.concurrency)
+
+            async def write(item: tuple[Place, memoryview]) -> None:
+                place, content = item
+                await place.changes.write(place.path, content, place.guard)
+
+            await run_all(write, zip(places, contents, strict=True), limit=self.limits.concurrency)
 
     # -- local files ---------------------------------------------------------------------------------------------------
 
@@ -212,16 +213,13 @@ class Editing(Opening):
         async with self.edits(message, parent_commit) as edits:
             places = await self._places(edits, [target for _, target in pairs], conditions, parent_commit)
 
-            def job(source: Any, target: str, place: Place) -> Callable[[], Awaitable[None]]:
-                async def put() -> None:
-                    with callback.branched(source, target) as child:
-                        await _put_one(place, source, child)
-                    callback.relative_update(1)
+            async def put(item: tuple[tuple[Any, str], Place]) -> None:
+                (source, target), place = item
+                with callback.branched(source, target) as child:
+                    await _put_one(place, source, child)
+                callback.relative_update(1)
 
-                return put
-
-            jobs = (job(*pair, place) for pair, place in zip(pairs, places, strict=True))
-            await run_all(jobs, limit=self.limits.concurrency)
+            await run_all(put, zip(pairs, places, strict=True), limit=self.limits.concurrency)
 
     async def _remote_names(
         self, lpath: Any, rpath: Any, recursive: bool, find: Callable[..., LocalExpansion]

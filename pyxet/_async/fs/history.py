@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from datetime import UTC, datetime
 from itertools import chain, repeat
@@ -119,10 +119,17 @@ class History(Repositories):
         """Commits in which a path is another than in the commit before: one look-up for each commit, several at once."""
         newer: Commit | None = None
         newer_oid: str | None = None
+
+        async def oid_in(commit: Commit) -> str | None:
+            assert url.repo_id is not None
+            catalog = (await self.connect()).catalog
+            entry = (await catalog.entries(url.repo_id, commit.id, [url.path])).get(url.path)
+            return entry.oid if entry else None
+
         async with aclosing(self._history(url)) as history:
             for count in chain(_LOOKUPS, repeat(_LOOKUPS[-1])):
                 batch = await _next(history, count)
-                oids = await run_all((self._oid_job(url, commit.id) for commit in batch), limit=count)
+                oids = await run_all(oid_in, batch, limit=count)
                 for commit, oid in zip(batch, oids, strict=True):
                     if newer is not None and oid != newer_oid:
                         yield newer
@@ -131,15 +138,6 @@ class History(Repositories):
                     break
         if newer is not None and newer_oid is not None:
             yield newer
-
-    def _oid_job(self, url: XetURL, commit: str) -> Callable[[], Awaitable[str | None]]:
-        async def look() -> str | None:
-            assert url.repo_id is not None
-            catalog = (await self.connect()).catalog
-            entry = (await catalog.entries(url.repo_id, commit, [url.path])).get(url.path)
-            return entry.oid if entry else None
-
-        return look
 
 
 async def _next(commits: AsyncGenerator[Commit, None], count: int) -> list[Commit]:

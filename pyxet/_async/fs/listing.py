@@ -6,7 +6,7 @@ An error is never "not there", and a listing is whole or raises.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, TypeAlias
 
@@ -131,20 +131,18 @@ class Listing(FileSystemBase):
             else:
                 grouped[repo, revision][path] = url.path
 
-        def job(repo: RepoId, revision: str, group: dict[str, str]) -> Callable[[], Awaitable[None]]:
-            async def look() -> None:
-                try:
-                    inside = list(dict.fromkeys(group.values()))
-                    found = await self._look(repo, revision, inside, revalidate=revalidate)
-                except XetError as error:
-                    results.update(dict.fromkeys(group, error))
-                    return
-                for path, name in group.items():
-                    results[path] = found.get(name) or missing_entry(repo, revision, name)
+        async def look(item: tuple[tuple[RepoId, str], dict[str, str]]) -> None:
+            (repo, revision), group = item
+            try:
+                inside = list(dict.fromkeys(group.values()))
+                found = await self._look(repo, revision, inside, revalidate=revalidate)
+            except XetError as error:
+                results.update(dict.fromkeys(group, error))
+                return
+            for path, name in group.items():
+                results[path] = found.get(name) or missing_entry(repo, revision, name)
 
-            return look
-
-        await run_all((job(*place, group) for place, group in grouped.items()), limit=self.limits.concurrency)
+        await run_all(look, grouped.items(), limit=self.limits.concurrency)
         return {path: results[path] for path in paths}
 
     async def _info_above(self, url: XetURL) -> Info:

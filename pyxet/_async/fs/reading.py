@@ -6,7 +6,7 @@ import errno
 import hashlib
 import os
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -29,7 +29,7 @@ from pyxet._async.fs.listing import Located
 from pyxet._async.fs.local_targets import check_inside, close, create, make_folder, pour
 from pyxet._async.fs.names import check_distinct, leaves_out_folders, target_names, warn_nothing_done
 from pyxet._async.fs.scanning import Scanning
-from pyxet._async.runtime.tasks import run_all, run_each
+from pyxet._async.runtime.tasks import run_all, run_each, run_together
 from pyxet._async.runtime.threads import in_thread, to_end
 from pyxet.options import public
 from pyxet.protocol.hashing import Buffer
@@ -104,13 +104,10 @@ class Reading(Scanning):
             if name in asked or name in expansion.missing or not self._above_files(name, found[name])
         ]
 
-        def job(name: str) -> Callable[[], Awaitable[bytes]]:
-            async def read() -> bytes:
-                view, there = self.expect(found[name])
-                file = _file(name, there)
-                return await self._content(view, file, *_bounds(file.size, start, end))
-
-            return read
+        async def read(name: str) -> bytes:
+            view, there = self.expect(found[name])
+            file = _file(name, there)
+            return await self._content(view, file, *_bounds(file.size, start, end))
 
         small = {name: file for name in names if (file := _small(found[name], start, end)) is not None}
         others = [name for name in names if name not in small]
@@ -123,10 +120,10 @@ class Reading(Scanning):
             )
 
         async def read_others() -> None:
-            contents = await run_each((job(name) for name in others), limit=self.limits.concurrency)
+            contents = await run_each(read, others, limit=self.limits.concurrency)
             results.update(zip(others, contents, strict=True))
 
-        await run_all((read_small, read_others), limit=2)
+        await run_together(read_small, read_others)
         contents = [results[name] for name in names]
         if on_error == "raise":
             raise_first(contents)
@@ -177,20 +174,16 @@ class Reading(Scanning):
         for index, path in enumerate(paths):
             members[path].append(index)
 
-        def job(path: str, indices: list[int]) -> Callable[[], Awaitable[list[Any]]]:
-            async def read() -> list[Any]:
-                view, there = self.expect(found[path])
-                file = _file(path, there)
-                spans = [_bounds(file.size, starts[index], ends[index]) for index in indices]
-                if isinstance(file.content, RemoteFile) and not (
-                    len(spans) == 1 and is_small(file.content, *spans[0])
-                ):  # fmt: skip
-                    return list(await Downloader(await self.connect()).read_ranges(file.content, spans, max_gap=gap))
-                return [await self._content(view, file, *span) for span in spans]
+        async def read(item: tuple[str, list[int]]) -> list[Any]:
+            path, indices = item
+            view, there = self.expect(found[path])
+            file = _file(path, there)
+            spans = [_bounds(file.size, starts[index], ends[index]) for index in indices]
+            if isinstance(file.content, RemoteFile) and not (len(spans) == 1 and is_small(file.content, *spans[0])):
+                return list(await Downloader(await self.connect()).read_ranges(file.content, spans, max_gap=gap))
+            return [await self._content(view, file, *span) for span in spans]
 
-            return read
-
-        contents = await run_each((job(*item) for item in members.items()), limit=self.limits.concurrency)
+        contents = await run_each(read, members.items(), limit=self.limits.concurrency)
         results: list[Any] = [None] * len(paths)
         for indices, content in zip(members.values(), contents, strict=True):
             for place, index in enumerate(indices):
@@ -287,31 +280,40 @@ class Reading(Scanning):
         check_distinct(pair for pair in pairs if pair[0] in found and not _is_folder(found[pair[0]]))
         callback.set_size(len(pairs))
 
-        def job(remote: str, target: str) -> Callable[[], Awaitable[None]]:
-            async def get() -> None:
-                there = found.get(remote)
-                if there is None or _is_folder(there):
-                    await in_thread(make_folder, target)
-                else:
-                    view, item = self.expect(there)
-                    with callback.branched(remote, target) as child:
-                        await self._get_one(view, item, remote, target, child)
-                callback.relative_update(1)
+        async def get(pair: tuple[str, Any]) -> None:
+            remote, target = pair
+            there = found.get(remote)
+            if there is None or _is_folder(there):
+                await in_thread(make_folder, target)
+            else:
+                view, item = self.expect(there)
+                with callback.branched(remote, target) as child:
+                    await self._get_one(view, item, remote, target, child)
+            callback.relative_update(1)
 
-            return get
+        def count(item: Placed) -> None:
+            with callback.branched(item.source, item.target) as child:
+                child.set_size(item.file.size)
+                child.relative_update(item.file.size)
+            callback.relative_update(1)
 
         small: list[Placed] = []
-        others: list[Callable[[], Awaitable[None]]] = []
+        others: list[tuple[str, Any]] = []
         for pair in pairs:
             file = _small(found.get(pair[0]))
             if file is None or isfilelike(pair[1]):
-                others.append(job(*pair))
+                others.append(pair)
             else:
-                small.append(Placed(file, Path(pair[1]), alone=job(*pair), done=_counter(callback, *pair, file.size)))
+                small.append(Placed(file, *pair))
         client = await self.connect()
-        await run_all(
-            (lambda: client.small.download_all(small), lambda: run_all(others, limit=self.limits.concurrency)), limit=2
-        )
+
+        async def get_small() -> None:
+            await client.small.download_all(small, lambda item: get((item.source, item.target)), count)
+
+        async def get_others() -> None:
+            await run_all(get, others, limit=self.limits.concurrency)
+
+        await run_together(get_small, get_others)
 
     async def _local_names(
         self, rpath: Any, lpath: Any, recursive: bool, maxdepth: int | None, *, literal: bool
@@ -454,18 +456,6 @@ def _small(there: Located | Exception | None, start: int | None = None, end: int
     if isinstance(content, RemoteFile) and is_small(content, *_bounds(content.size, start, end)):
         return content
     return None
-
-
-def _counter(callback: Callback, remote: str, target: str, size: int) -> Callable[[], None]:
-    """Tells a callback that a file is there."""
-
-    def tell() -> None:
-        with callback.branched(remote, target) as child:
-            child.set_size(size)
-            child.relative_update(size)
-        callback.relative_update(1)
-
-    return tell
 
 
 def _is_folder(there: Located | Exception) -> bool:

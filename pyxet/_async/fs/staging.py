@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -212,16 +212,14 @@ class Staging(Copying):
         callback.set_size(len(files))
         stage = await self.new_stage(repo, branch)
 
-        def job(path: str, source: StageSource) -> Callable[[], Awaitable[None]]:
-            async def add() -> None:
-                with callback.branched(str(path), targets[path][0].path) as child:
-                    await stage.add(targets[path][0].path, source, sha256=known.get(path), callback=child)
-                callback.relative_update(1)
-
-            return add
+        async def add(item: tuple[str, StageSource]) -> None:
+            path, source = item
+            with callback.branched(str(path), targets[path][0].path) as child:
+                await stage.add(targets[path][0].path, source, sha256=known.get(path), callback=child)
+            callback.relative_update(1)
 
         try:
-            await run_all((job(*item) for item in files.items()), limit=self.limits.concurrency)
+            await run_all(add, files.items(), limit=self.limits.concurrency)
             pointers = await stage.finish()
         finally:
             await stage.discard()

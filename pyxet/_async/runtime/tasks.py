@@ -113,24 +113,24 @@ def unwrap(error: BaseException) -> BaseException:
     return error
 
 
-async def run_all(jobs: Iterable[Callable[[], Awaitable[T]]], *, limit: int) -> list[T]:
-    """Run jobs, at most ``limit`` at once, and return their results in order.
+async def run_all(worker: Callable[[X], Awaitable[T]], items: Iterable[X], *, limit: int) -> list[T]:
+    """Await ``worker`` for each item, at most ``limit`` at once, and return the results in the order of the items.
 
-    Jobs are taken from the iterable as there is room for them. The first error cancels the others and is raised as it is.
+    Items are taken from the iterable as there is room for them. The first error cancels the others and is raised as it is.
     """
     results: dict[int, T] = {}
-    waiting = enumerate(jobs)
+    waiting = enumerate(items)
     first: BaseException | None = None
 
-    async def work(number: int, job: Callable[[], Awaitable[T]]) -> None:
-        results[number] = await job()
-        for number, job in waiting:  # the next one, from the same source
-            results[number] = await job()
+    async def work(number: int, item: X) -> None:
+        results[number] = await worker(item)
+        for number, item in waiting:  # the next one, from the same source
+            results[number] = await worker(item)
 
     try:
         async with asyncio.TaskGroup() as group:
-            for number, job in islice(waiting, limit):
-                group.create_task(work(number, job))
+            for number, item in islice(waiting, limit):
+                group.create_task(work(number, item))
     except BaseExceptionGroup as error:
         first = unwrap(error)
     if first is not None:
@@ -142,19 +142,25 @@ async def run_all(jobs: Iterable[Callable[[], Awaitable[T]]], *, limit: int) -> 
     return [results[number] for number in sorted(results)]
 
 
-async def run_each(jobs: Iterable[Callable[[], Awaitable[T]]], *, limit: int) -> list[T | Exception]:
-    """Like `run_all`, but an error is the result of its job and stops no other."""
+async def run_each(worker: Callable[[X], Awaitable[T]], items: Iterable[X], *, limit: int) -> list[T | Exception]:
+    """Like `run_all`, but an error is the result of its item and stops no other."""
 
-    def guarded(job: Callable[[], Awaitable[T]]) -> Callable[[], Awaitable[T | Exception]]:
-        async def run() -> T | Exception:
-            try:
-                return await job()
-            except Exception as error:  # noqa: BLE001  # handed to the caller
-                return error
+    async def guarded(item: X) -> T | Exception:
+        try:
+            return await worker(item)
+        except Exception as error:  # noqa: BLE001  # handed to the caller
+            return error
 
-        return run
+    return await run_all(guarded, items, limit=limit)
 
-    return await run_all(map(guarded, jobs), limit=limit)
+
+async def run_together(*jobs: Callable[[], Awaitable[object]]) -> None:
+    """Like `run_all`, for a few jobs that have nothing in common."""
+
+    async def call(job: Callable[[], Awaitable[object]]) -> None:
+        await job()
+
+    await run_all(call, jobs, limit=len(jobs))
 
 
 @asynccontextmanager

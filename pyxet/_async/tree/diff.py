@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
-from functools import partial
 from typing import Final, TypeAlias
 
 from pyxet._async.endpoint.hub import Hub, TreePage
@@ -87,12 +86,12 @@ class Comparison:
         waiting: tuple[dict[str, TreeEntry], dict[str, TreeEntry]] = {}, {}
         pairs: list[_Pair] = []
 
-        async def following(side: int) -> TreePage | None:
+        async def next_page(side: int) -> TreePage | None:
             return await anext(sides[side], None)
 
         open_sides = [0, 1]
         while open_sides:
-            pages = await run_all([partial(following, side) for side in open_sides], limit=2)
+            pages = await run_all(next_page, open_sides, limit=2)
             for side, page in zip(list(open_sides), pages, strict=True):
                 if page is None:
                     open_sides.remove(side)

@@ -7,7 +7,6 @@ import os
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Final, NamedTuple
 
 from pyxet._async.endpoint.cas import Cas
@@ -131,10 +130,7 @@ class Packer:
         """Ask the endpoint for chunks that are not known; whether it knew any."""
         async with self._lock:
             unknown = [value for value in values if self.places.find(value) is None]
-        answers = await run_all(
-            (partial(self._cas.query_chunk, value) for value in unknown),
-            limit=_QUERIES_AT_ONCE,
-        )
+        answers = await run_all(self._cas.query_chunk, unknown, limit=_QUERIES_AT_ONCE)
         shards = [shard for shard in answers if shard is not None]
         if shards:
             async with self._lock:

@@ -186,7 +186,7 @@ class Uploader:
                 await self.packer.seal()
                 xorbs = await self.packer.sent()
                 shards = await in_thread(self._shards, finished, xorbs)
-                await run_all((partial(self._cas.upload_shard, data) for data in shards), limit=_SHARDS_AT_ONCE)
+                await run_all(self._cas.upload_shard, shards, limit=_SHARDS_AT_ONCE)
             except BaseException:
                 # Whoever tries again must not find that there is nothing left to do.
                 self._finished = finished + self._finished
