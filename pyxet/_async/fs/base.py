@@ -49,8 +49,9 @@ T = TypeVar("T")
 B = TypeVar("B", bound="FileSystemBase")
 
 DEFAULT_EXPIRY: Final = 1.0
-# What fsspec and its users give to any file system, and what changes nothing here.
-_IGNORED: Final = frozenset({"skip_instance_cache", "max_paths", "batch_size", "auto_mkdir"})
+# What fsspec and its users give to any file system, and what changes nothing here. pandas tries again with ``anon`` where
+# it got a PermissionError, and would show that this is no option instead of what is wrong with the token.
+_IGNORED: Final = frozenset({"skip_instance_cache", "max_paths", "batch_size", "auto_mkdir", "anon"})
 _PREFIXES: Final = (f"{SCHEME}://", f"fsspec+{SCHEME}://")
 
 
