@@ -247,7 +247,7 @@ async def test_long_retries_are_warnings(
 async def test_many_short_retries_are_a_warning_in_the_end(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pyxet._async.http.transport._PATIENCE", 0.01)
+    monkeypatch.setattr("pyxet._async.http.retries._PATIENCE", 0.01)
     retry = RetryPolicy(attempts=4, base_delay=0.004, max_delay=0.02)
     async with world(retry=retry) as it:
         it.proxy.rule(WHOAMI, answer(500))

@@ -6,9 +6,7 @@ With `sessions` and `failures` all that knows aiohttp.
 from __future__ import annotations
 
 import asyncio
-import logging
 import math
-import random
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from typing import Final
 
@@ -32,6 +30,7 @@ from pyxet._async.http.messages import (
     sliced,
 )
 from pyxet._async.http.place import place_of
+from pyxet._async.http.retries import Attempts
 from pyxet._async.http.sessions import Sessions
 from pyxet._async.runtime.threads import in_thread
 from pyxet.config import Credential, Limits, RetryPolicy, Timeouts
@@ -43,7 +42,6 @@ from pyxet.errors import (
     FormatError,
     RemoteError,
     RequestTimeoutError,
-    XetError,
 )
 from pyxet.protocol.constants import MIB
 
@@ -51,11 +49,6 @@ _SMALL_BODY: Final = 64 * 1024
 # A body of so many slices at the most is summed up and sent without a thread.
 _FEW_SLICES: Final = 256
 _MAX_REDIRECTS: Final = 5
-# Bytes that must come between two breaks of a body for the first to be forgotten: what breaks off after each byte
-# would otherwise be continued for ever.
-_HEADWAY: Final = 64 * 1024
-# Seconds after which a request that is still tried again is worth a warning.
-_PATIENCE: Final = 2.0
 # Longest answer in bytes, where nothing else is said.
 _MAX_ANSWER: Final = MIB
 # Longest time, in seconds, that an endpoint may take over an answer in which it reports what it is doing.
@@ -63,8 +56,6 @@ _LONGEST_WORK: Final = 1800.0
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 # Those after which a request that changes something is still the same request.
 _SAME_REQUEST: Final = frozenset({307, 308})
-
-_log: Final = logging.getLogger("pyxet.requests")
 
 Query = Mapping[str, str] | Sequence[tuple[str, str]]
 
@@ -254,17 +245,10 @@ class Transport:
             check(whole)
             return whole
 
-        failures = 0
-        began = asyncio.get_running_loop().time()
-        while True:
-            try:
+        async for attempt in Attempts(self._retry, retry):
+            with attempt:
                 return await once()
-            except XetError as error:
-                failures += 1
-                if not retry(error) or self._is_final(error, failures):
-                    raise
-                seconds = self._wait(failures, error, began)
-            await asyncio.sleep(seconds)
+        raise AssertionError("unreachable: an attempt returns or raises, or there is another one")
 
     async def ranged(
         self,
@@ -288,12 +272,12 @@ class Transport:
         FormatError
             The answer is not the range that was asked for.
         """
-        failures = headway = 0
         at = start
-        began = asyncio.get_running_loop().time()
         speed = self._speed()
-        while at < end:
-            try:
+        async for attempt in Attempts(self._retry, is_transient):
+            with attempt:
+                if at >= end:
+                    return
                 span = {"Range": f"bytes={at}-{end - 1}"}
                 answer = await self._open("GET", url, what, bearer, None, span, None, redirect, speed)
                 try:
@@ -305,21 +289,13 @@ class Transport:
                             piece = piece[: end - at]
                         if piece:
                             at += len(piece)
-                            headway += len(piece)
-                            if headway >= _HEADWAY:
-                                failures = headway = 0
-                                began = asyncio.get_running_loop().time()
+                            attempt.note_progress(len(piece))
                             yield piece
                 finally:
                     answer.close()
                 if at < end:
                     raise ConnectionFailedError(f"{what}: the body ended {end - at:,} bytes early")
-            except (RemoteError, ConnectionFailedError, RequestTimeoutError) as error:
-                failures += 1
-                if not is_transient(error) or self._is_final(error, failures):
-                    raise
-                seconds = self._wait(failures, error, began)
-                await asyncio.sleep(seconds)
+                return
 
     async def _open(
         self,
@@ -475,27 +451,6 @@ class Transport:
                 raise ConnectionResetError("the answer came before the whole request was sent")
             yield piece  # type: ignore[misc]  # aiohttp writes any buffer
         _reschedule(deadline, loop.time() + self._timeouts.response)
-
-    def _is_final(self, error: XetError, failures: int) -> bool:
-        """Whether an error is raised after so many failures, because that is enough or the next try is too far away."""
-        asked = error.retry_after if isinstance(error, RemoteError) else None
-        return failures >= self._retry.attempts or (asked is not None and asked > self._retry.max_retry_after)
-
-    def _wait(self, failures: int, error: XetError, began: float) -> float:
-        """Seconds before the next try: what the endpoint asked for, else doubling with jitter.
-
-        It is logged; with a warning where somebody who waits since ``began`` will have wondered.
-        """
-        if isinstance(error, RemoteError) and error.retry_after is not None:
-            seconds = error.retry_after
-        else:
-            longest = min(self._retry.max_delay, self._retry.base_delay * 2.0 ** (failures - 1))
-            seconds = longest * random.uniform(0.5, 1.0)
-        patience = asyncio.get_running_loop().time() - began + seconds
-        level = logging.WARNING if patience > _PATIENCE else logging.INFO
-        text = error.message if isinstance(error, (ConnectionFailedError, RequestTimeoutError)) else error
-        _log.log(level, "%s; trying again in %.1f s (%d of %d)", text, seconds, failures + 1, self._retry.attempts)
-        return seconds
 
 
 def _reschedule(deadline: asyncio.Timeout, when: float | None) -> bool:

@@ -1,0 +1,99 @@
+"""How often a request is tried, and how long it waits in between: the one place that decides it.
+
+async for attempt in Attempts(policy, is_transient):
+    with attempt:
+        return await once()
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable
+from types import TracebackType
+from typing import Final
+
+from pyxet.config import RetryPolicy
+from pyxet.errors import ConnectionFailedError, RemoteError, RequestTimeoutError, XetError
+
+# Bytes that must come between two breaks of a body for the first to be forgotten: what breaks off after each byte
+# would otherwise be continued for ever.
+_HEADWAY: Final = 64 * 1024
+# Seconds after which a request that is still tried again is worth a warning.
+_PATIENCE: Final = 2.0
+
+_log: Final = logging.getLogger("pyxet.requests")
+
+
+class Attempts:
+    """The attempts of one request, to iterate over; each is a block that may fail.
+
+    An error leaves the block if another attempt would not help, if there were enough of them, or if the endpoint asks for
+    a longer pause than the policy allows. Otherwise it is logged, and the next attempt begins after a pause.
+
+    Parameters
+    ----------
+    policy:
+        How many attempts, and the pauses between them.
+    is_worth:
+        Which errors are worth another attempt.
+    """
+
+    def __init__(self, policy: RetryPolicy, is_worth: Callable[[XetError], bool]) -> None:
+        self._policy = policy
+        self._is_worth = is_worth
+        self._failures = 0
+        self._headway = 0
+        self._pause: float | None = None
+        self._began = asyncio.get_running_loop().time()
+
+    def note_progress(self, size: int) -> None:
+        """Note bytes that came and need not be asked for again: after enough of them, earlier failures do not count."""
+        self._headway += size
+        if self._headway >= _HEADWAY:
+            self._failures = self._headway = 0
+            self._began = asyncio.get_running_loop().time()
+
+    def __aiter__(self) -> Attempts:
+        return self
+
+    async def __anext__(self) -> Attempts:
+        if self._pause is not None:
+            await asyncio.sleep(self._pause)
+        return self
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool:  # fmt: skip
+        if not isinstance(error, XetError):
+            return False
+        self._failures += 1
+        if not self._is_worth(error) or self._is_final(error):
+            return False
+        self._pause = self._wait(error)
+        return True
+
+    def _is_final(self, error: XetError) -> bool:
+        asked = error.retry_after if isinstance(error, RemoteError) else None
+        return self._failures >= self._policy.attempts or (asked is not None and asked > self._policy.max_retry_after)
+
+    def _wait(self, error: XetError) -> float:
+        """Seconds before the next attempt: what the endpoint asked for, else doubling with jitter.
+
+        It is logged; with a warning where somebody who waits since the first attempt will have wondered.
+        """
+        policy = self._policy
+        if isinstance(error, RemoteError) and error.retry_after is not None:
+            seconds = error.retry_after
+        else:
+            longest = min(policy.max_delay, policy.base_delay * 2.0 ** (self._failures - 1))
+            seconds = longest * random.uniform(0.5, 1.0)
+        patience = asyncio.get_running_loop().time() - self._began + seconds
+        level = logging.WARNING if patience > _PATIENCE else logging.INFO
+        text = error.message if isinstance(error, (ConnectionFailedError, RequestTimeoutError)) else error
+        _log.log(level, "%s; trying again in %.1f s (%d of %d)", text, seconds, self._failures + 1, policy.attempts)
+        return seconds
