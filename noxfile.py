@@ -20,12 +20,14 @@ def groups(*names: str) -> list[str]:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Formatting, lint and strict types."""
+    """Formatting, lint, strict types, and the types that a user's program sees."""
     extras = PROJECT["project"]["optional-dependencies"]
     session.install(*groups("lint"), *PROJECT["project"]["dependencies"], *extras["local"], *extras["path"])
     session.run("ruff", "format", "--check")
     session.run("ruff", "check")
     session.run("mypy")
+    session.run("mypy", "--config-file", "tests/typing/mypy.ini")
+    session.run("basedpyright", "-p", "tests/typing")
 
 
 @nox.session

@@ -89,7 +89,7 @@ class Pyxet:
     def ranges(self, job: Job) -> None:
         paths = [f"{job['repo']}/main/{path}" for path, _, _ in job["ranges"]]
         starts, ends = [start for _, start, _ in job["ranges"]], [end for _, _, end in job["ranges"]]
-        check_lengths(self.runner.run(self.service._cat_ranges(paths, starts, ends)), job)
+        check_lengths(self.runner.run(self.service._cat_ranges(paths, starts, ends, on_error="raise")), job)
 
     def read_many(self, job: Job) -> dict[str, float]:
         """Concurrent reads of many small files on an event loop, with the lag of that loop."""

@@ -21,17 +21,18 @@ if TYPE_CHECKING:
     from pyxet._async.fs.filesystem import AsyncXetFileSystem
     from pyxet.account import login
     from pyxet.config import Limits, RetryPolicy, Timeouts, logout
-    from pyxet.fs import XetFS
+    from pyxet.fs import XetFS, open
     from pyxet.ingestion.driver import ingest
     from pyxet.parquet import to_parquet
     from pyxet.path import XetPath as XetPath
-    from pyxet.types import Commit, FilePointer, IngestFailure, IngestReport, PathChange
+    from pyxet.types import Commit, FilePointer, Info, IngestFailure, IngestReport, PathChange
     from pyxet.urls import XetURL
 
 __all__ = [
     "AsyncXetFileSystem",
     "Commit",
     "FilePointer",
+    "Info",
     "IngestFailure",
     "IngestReport",
     "Limits",
@@ -57,6 +58,7 @@ _HOMES: Final = {
     "AsyncXetFileSystem": "pyxet._async.fs.filesystem",
     "Commit": "pyxet.types",
     "FilePointer": "pyxet.types",
+    "Info": "pyxet.types",
     "IngestFailure": "pyxet.types",
     "IngestReport": "pyxet.types",
     "Limits": "pyxet.config",
@@ -69,6 +71,7 @@ _HOMES: Final = {
     "ingest": "pyxet.ingestion.driver",
     "login": "pyxet.account",
     "logout": "pyxet.config",
+    "open": "pyxet.fs",
     "to_parquet": "pyxet.parquet",
 }
 # Names that need an extra. They are not in `__all__`: without the extra `from pyxet import *` would fail.
@@ -77,21 +80,6 @@ _OPTIONAL: Final = {
 }
 # Modules that are public as they are.
 _MODULES: Final = frozenset({"testing"})
-
-
-def open(url: str, mode: str = "rb", **kwargs: Any) -> Any:
-    """Open a file by its URL.
-
-    Parameters
-    ----------
-    url:
-        ``xet://[endpoint:]owner/repo/branch/path``.
-    mode, kwargs:
-        As in `XetFS.open`.
-    """
-    from pyxet.fs import XetFS
-
-    return XetFS(XetFS._get_kwargs_from_urls(url).get("endpoint")).open(url, mode, **kwargs)
 
 
 if not TYPE_CHECKING:

@@ -10,7 +10,7 @@ import functools
 import io
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from types import MethodType
-from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, Unpack, overload
 
 from fsspec.compression import compr
 from fsspec.core import get_compression
@@ -27,13 +27,19 @@ from pyxet._async.fs.opening import check_reading, write_mode
 from pyxet._traces import readable
 from pyxet.errors import XetError, XetURLError
 from pyxet.options import public
-from pyxet.types import IfMatch, WriteMode
+from pyxet.types import BinaryWriteMode, IfMatch, OpenOptions, ReadMode, TextMode, WriteMode
 
-P = ParamSpec("P")
+if TYPE_CHECKING:
+    from pyxet._async.fs.blocking import BlockingMethods
+else:
+    BlockingMethods = AsyncXetFileSystem
+
+__all__ = ["XetFS", "XetReadFile", "XetWriteFile", "file_system_of", "open", "place_of"]
+
 T = TypeVar("T")
 
 
-class _Face(Generic[P, T]):
+class _Face:
     """What is common to both kinds: a function of the class, so that ``fs.size`` is a bound method like any other.
 
     Bound methods can be pickled, which process pools do with what they are given.
@@ -42,7 +48,7 @@ class _Face(Generic[P, T]):
     call: Callable[..., Any]
     coroutine: str
 
-    def __init__(self, method: Callable[Concatenate[Any, P], Any]) -> None:
+    def __init__(self, method: Callable[..., Any]) -> None:
         self.coroutine = method.__name__
         self.call = functools.wraps(method)(self._made())
         self.__doc__ = method.__doc__
@@ -51,48 +57,34 @@ class _Face(Generic[P, T]):
         self.call.__name__, self.call.__qualname__ = name, f"{owner.__qualname__}.{name}"
         self.call.__module__ = owner.__module__
 
+    def __get__(self, instance: FileSystemBase | None, owner: type) -> Callable[..., Any]:
+        return self.call if instance is None else MethodType(self.call, instance)
+
     def _made(self) -> Callable[..., Any]:
         raise NotImplementedError
 
 
-class _Blocking(_Face[P, T]):
+class _Blocking(_Face):
     """A blocking method made from a coroutine function of `AsyncXetFileSystem`."""
 
-    def __init__(self, method: Callable[Concatenate[Any, P], Coroutine[Any, Any, T]]) -> None:
-        super().__init__(method)
-
-    def _made(self) -> Callable[..., T]:
+    def _made(self) -> Callable[..., Any]:
         # By name, so that what a subclass makes of the coroutine counts here as well.
         name = self.coroutine
 
-        def call(fs: FileSystemBase, /, *args: Any, **kwargs: Any) -> T:
-            method: Callable[..., Coroutine[Any, Any, T]] = getattr(fs, name)
-            try:
-                return fs.block_on(method, *args, **kwargs)
-            except (XetError, OSError) as error:
-                readable(error)
-                raise
+        def call(fs: FileSystemBase, /, *args: Any, **kwargs: Any) -> Any:
+            method: Callable[..., Coroutine[Any, Any, Any]] = getattr(fs, name)
+            return fs.block_on(method, *args, **kwargs)
 
         return call
 
-    @overload
-    def __get__(self, instance: None, owner: type) -> Callable[Concatenate[Any, P], T]: ...
-    @overload
-    def __get__(self, instance: FileSystemBase, owner: type) -> Callable[P, T]: ...
-    def __get__(self, instance: FileSystemBase | None, owner: type) -> Callable[..., T]:
-        return self.call if instance is None else MethodType(self.call, instance)
 
-
-class _BlockingIterator(_Face[P, T]):
+class _BlockingIterator(_Face):
     """A blocking generator method made from an asynchronous one; ``timeout`` is for each item."""
 
-    def __init__(self, method: Callable[Concatenate[Any, P], AsyncIterator[T]]) -> None:
-        super().__init__(method)
-
-    def _made(self) -> Callable[..., Iterator[T]]:
+    def _made(self) -> Callable[..., Iterator[Any]]:
         name = self.coroutine
 
-        def call(fs: FileSystemBase, /, *args: Any, timeout: float | None = None, **kwargs: Any) -> Iterator[T]:
+        def call(fs: FileSystemBase, /, *args: Any, timeout: float | None = None, **kwargs: Any) -> Iterator[Any]:
             # Wrong arguments show at once, not with the first item.
             return following(fs, getattr(fs, name)(*args, **kwargs), timeout)
 
@@ -105,31 +97,21 @@ class _BlockingIterator(_Face[P, T]):
                     yield fs.block_on(one, timeout=timeout)
                 except StopAsyncIteration:
                     return
-                except (XetError, OSError) as error:
-                    readable(error)
-                    raise
 
         return call
-
-    @overload
-    def __get__(self, instance: None, owner: type) -> Callable[Concatenate[Any, P], Iterator[T]]: ...
-    @overload
-    def __get__(self, instance: FileSystemBase, owner: type) -> Callable[P, Iterator[T]]: ...
-    def __get__(self, instance: FileSystemBase | None, owner: type) -> Callable[..., Iterator[T]]:
-        return self.call if instance is None else MethodType(self.call, instance)
 
 
 class _Alias:
     """Another name of a method, as fsspec has them."""
 
-    def __init__(self, name: str) -> None:
-        self._name = name
+    def __init__(self, target: str) -> None:
+        self.target = target
 
     def __get__(self, instance: object, owner: type) -> Any:
-        return getattr(owner if instance is None else instance, self._name)
+        return getattr(owner if instance is None else instance, self.target)
 
 
-class XetFS(AsyncXetFileSystem):
+class XetFS(BlockingMethods):
     """`AsyncXetFileSystem` for blocking callers, and what fsspec makes of ``xet://``.
 
     Examples
@@ -140,87 +122,89 @@ class XetFS(AsyncXetFileSystem):
     ...     df.to_csv(fs.open("acme/titanic/experiment-1/metrics/results.csv", "w"), index=False)
     """
 
-    info = _Blocking(AsyncXetFileSystem._info)
-    url = _Blocking(AsyncXetFileSystem._url)
-    ls = _Blocking(AsyncXetFileSystem._ls)
-    find = _Blocking(AsyncXetFileSystem._find)
-    scan = _BlockingIterator(AsyncXetFileSystem._scan)
-    walk = _BlockingIterator(AsyncXetFileSystem._walk)
-    glob = _Blocking(AsyncXetFileSystem._glob)
-    expand_path = _Blocking(AsyncXetFileSystem._expand_path)
-    exists = _Blocking(AsyncXetFileSystem._exists)
-    lexists = _Blocking(AsyncXetFileSystem._lexists)
-    isfile = _Blocking(AsyncXetFileSystem._isfile)
-    isdir = _Blocking(AsyncXetFileSystem._isdir)
-    isdir_or_branch = _Blocking(AsyncXetFileSystem._isdir_or_branch)
-    size = _Blocking(AsyncXetFileSystem._size)
-    sizes = _Blocking(AsyncXetFileSystem._sizes)
-    du = _Blocking(AsyncXetFileSystem._du)
-    ukey = _Blocking(AsyncXetFileSystem._ukey)
-    checksum = _Blocking(AsyncXetFileSystem._checksum)
-    created = _Blocking(AsyncXetFileSystem._created)
-    modified = _Blocking(AsyncXetFileSystem._modified)
+    # Type checkers have them from the stub beside `AsyncXetFileSystem`, which docs/make_blocking.py makes of this table.
+    if not TYPE_CHECKING:
+        info = _Blocking(AsyncXetFileSystem._info)
+        url = _Blocking(AsyncXetFileSystem._url)
+        ls = _Blocking(AsyncXetFileSystem._ls)
+        find = _Blocking(AsyncXetFileSystem._find)
+        scan = _BlockingIterator(AsyncXetFileSystem._scan)
+        walk = _BlockingIterator(AsyncXetFileSystem._walk)
+        glob = _Blocking(AsyncXetFileSystem._glob)
+        expand_path = _Blocking(AsyncXetFileSystem._expand_path)
+        exists = _Blocking(AsyncXetFileSystem._exists)
+        lexists = _Blocking(AsyncXetFileSystem._lexists)
+        isfile = _Blocking(AsyncXetFileSystem._isfile)
+        isdir = _Blocking(AsyncXetFileSystem._isdir)
+        isdir_or_branch = _Blocking(AsyncXetFileSystem._isdir_or_branch)
+        size = _Blocking(AsyncXetFileSystem._size)
+        sizes = _Blocking(AsyncXetFileSystem._sizes)
+        du = _Blocking(AsyncXetFileSystem._du)
+        ukey = _Blocking(AsyncXetFileSystem._ukey)
+        checksum = _Blocking(AsyncXetFileSystem._checksum)
+        created = _Blocking(AsyncXetFileSystem._created)
+        modified = _Blocking(AsyncXetFileSystem._modified)
 
-    cat_file = _Blocking(AsyncXetFileSystem._cat_file)
-    cat = _Blocking(AsyncXetFileSystem._cat)
-    cat_ranges = _Blocking(AsyncXetFileSystem._cat_ranges)
-    get_file = _Blocking(AsyncXetFileSystem._get_file)
-    get = _Blocking(AsyncXetFileSystem._get)
+        cat_file = _Blocking(AsyncXetFileSystem._cat_file)
+        cat = _Blocking(AsyncXetFileSystem._cat)
+        cat_ranges = _Blocking(AsyncXetFileSystem._cat_ranges)
+        get_file = _Blocking(AsyncXetFileSystem._get_file)
+        get = _Blocking(AsyncXetFileSystem._get)
 
-    pipe_file = _Blocking(AsyncXetFileSystem._pipe_file)
-    pipe = _Blocking(AsyncXetFileSystem._pipe)
-    put_file = _Blocking(AsyncXetFileSystem._put_file)
-    put = _Blocking(AsyncXetFileSystem._put)
-    cp_file = _Blocking(AsyncXetFileSystem._cp_file)
-    copy = _Blocking(AsyncXetFileSystem._copy)
-    mv = _Blocking(AsyncXetFileSystem._mv)
-    mv_file = _Blocking(AsyncXetFileSystem._mv_file)
-    rm = _Blocking(AsyncXetFileSystem._rm)
-    rm_file = _Blocking(AsyncXetFileSystem._rm_file)
-    mkdir = _Blocking(AsyncXetFileSystem._mkdir)
-    makedirs = _Blocking(AsyncXetFileSystem._makedirs)
-    rmdir = _Blocking(AsyncXetFileSystem._rmdir)
-    touch = _Blocking(AsyncXetFileSystem._touch)
+        pipe_file = _Blocking(AsyncXetFileSystem._pipe_file)
+        pipe = _Blocking(AsyncXetFileSystem._pipe)
+        put_file = _Blocking(AsyncXetFileSystem._put_file)
+        put = _Blocking(AsyncXetFileSystem._put)
+        cp_file = _Blocking(AsyncXetFileSystem._cp_file)
+        copy = _Blocking(AsyncXetFileSystem._copy)
+        mv = _Blocking(AsyncXetFileSystem._mv)
+        mv_file = _Blocking(AsyncXetFileSystem._mv_file)
+        rm = _Blocking(AsyncXetFileSystem._rm)
+        rm_file = _Blocking(AsyncXetFileSystem._rm_file)
+        mkdir = _Blocking(AsyncXetFileSystem._mkdir)
+        makedirs = _Blocking(AsyncXetFileSystem._makedirs)
+        rmdir = _Blocking(AsyncXetFileSystem._rmdir)
+        touch = _Blocking(AsyncXetFileSystem._touch)
 
-    stage = _Blocking(AsyncXetFileSystem._stage)
-    stage_many = _Blocking(AsyncXetFileSystem._stage_many)
-    commit = _Blocking(AsyncXetFileSystem._commit)
+        stage = _Blocking(AsyncXetFileSystem._stage)
+        stage_many = _Blocking(AsyncXetFileSystem._stage_many)
+        commit = _Blocking(AsyncXetFileSystem._commit)
 
-    make_repo = _Blocking(AsyncXetFileSystem._make_repo)
-    delete_repo = _Blocking(AsyncXetFileSystem._delete_repo)
-    duplicate_repo = _Blocking(AsyncXetFileSystem._duplicate_repo)
-    fork_repo = _Blocking(AsyncXetFileSystem._fork_repo)
-    rename_repo = _Blocking(AsyncXetFileSystem._rename_repo)
-    set_repo_attr = _Blocking(AsyncXetFileSystem._set_repo_attr)
-    list_repos = _Blocking(AsyncXetFileSystem._list_repos)
-    is_repo = _Blocking(AsyncXetFileSystem._is_repo)
-    repo_info = _Blocking(AsyncXetFileSystem._repo_info)
-    list_branches = _Blocking(AsyncXetFileSystem._list_branches)
-    make_branch = _Blocking(AsyncXetFileSystem._make_branch)
-    delete_branch = _Blocking(AsyncXetFileSystem._delete_branch)
-    branch_exists = _Blocking(AsyncXetFileSystem._branch_exists)
-    branch_info = _Blocking(AsyncXetFileSystem._branch_info)
-    list_tags = _Blocking(AsyncXetFileSystem._list_tags)
-    make_tag = _Blocking(AsyncXetFileSystem._make_tag)
-    delete_tag = _Blocking(AsyncXetFileSystem._delete_tag)
-    find_ref = _Blocking(AsyncXetFileSystem._find_ref)
-    log = _Blocking(AsyncXetFileSystem._log)
-    iter_log = _BlockingIterator(AsyncXetFileSystem._iter_log)
-    diff = _BlockingIterator(AsyncXetFileSystem._diff)
-    get_username = _Blocking(AsyncXetFileSystem._get_username)
+        make_repo = _Blocking(AsyncXetFileSystem._make_repo)
+        delete_repo = _Blocking(AsyncXetFileSystem._delete_repo)
+        duplicate_repo = _Blocking(AsyncXetFileSystem._duplicate_repo)
+        fork_repo = _Blocking(AsyncXetFileSystem._fork_repo)
+        rename_repo = _Blocking(AsyncXetFileSystem._rename_repo)
+        set_repo_attr = _Blocking(AsyncXetFileSystem._set_repo_attr)
+        list_repos = _Blocking(AsyncXetFileSystem._list_repos)
+        is_repo = _Blocking(AsyncXetFileSystem._is_repo)
+        repo_info = _Blocking(AsyncXetFileSystem._repo_info)
+        list_branches = _Blocking(AsyncXetFileSystem._list_branches)
+        make_branch = _Blocking(AsyncXetFileSystem._make_branch)
+        delete_branch = _Blocking(AsyncXetFileSystem._delete_branch)
+        branch_exists = _Blocking(AsyncXetFileSystem._branch_exists)
+        branch_info = _Blocking(AsyncXetFileSystem._branch_info)
+        list_tags = _Blocking(AsyncXetFileSystem._list_tags)
+        make_tag = _Blocking(AsyncXetFileSystem._make_tag)
+        delete_tag = _Blocking(AsyncXetFileSystem._delete_tag)
+        find_ref = _Blocking(AsyncXetFileSystem._find_ref)
+        log = _Blocking(AsyncXetFileSystem._log)
+        iter_log = _BlockingIterator(AsyncXetFileSystem._iter_log)
+        diff = _BlockingIterator(AsyncXetFileSystem._diff)
+        get_username = _Blocking(AsyncXetFileSystem._get_username)
 
-    cp = _Alias("copy")
-    move = rename = _Alias("mv")
-    delete = _Alias("rm")
-    upload = _Alias("put")
-    download = _Alias("get")
-    write_bytes = _Alias("pipe_file")
-    read_bytes = _Alias("cat_file")
-    makedir = _Alias("mkdir")
-    mkdirs = _Alias("makedirs")
-    listdir = _Alias("ls")
-    stat = _Alias("info")
-    disk_usage = _Alias("du")
+        cp = _Alias("copy")
+        move = rename = _Alias("mv")
+        delete = _Alias("rm")
+        upload = _Alias("put")
+        download = _Alias("get")
+        write_bytes = _Alias("pipe_file")
+        read_bytes = _Alias("cat_file")
+        makedir = _Alias("mkdir")
+        mkdirs = _Alias("makedirs")
+        listdir = _Alias("ls")
+        stat = _Alias("info")
+        disk_usage = _Alias("du")
 
     @public()
     def read_text(
@@ -295,6 +279,41 @@ class XetFS(AsyncXetFileSystem):
         """
         return XetMap(root, self, check=check, create=create, missing_exceptions=missing_exceptions)
 
+    @overload
+    def open(
+        self, path: str, mode: TextMode, block_size: int | None = None,
+        cache_options: dict[str, Any] | None = None, compression: str | None = None, cache_type: str | None = None,
+        encoding: str | None = None, errors: str | None = None, newline: str | None = None, autocommit: bool = True,
+        message: str | None = None, parent_commit: str | None = None, if_match: IfMatch | None = None,
+    ) -> io.TextIOWrapper: ...  # fmt: skip
+    @overload
+    def open(
+        self, path: str, mode: ReadMode = "rb", block_size: int | None = None,
+        cache_options: dict[str, Any] | None = None, compression: None = None, cache_type: str | None = None,
+        encoding: str | None = None, errors: str | None = None, newline: str | None = None, autocommit: bool = True,
+        message: str | None = None, parent_commit: str | None = None, if_match: IfMatch | None = None,
+    ) -> XetReadFile: ...  # fmt: skip
+    @overload
+    def open(
+        self, path: str, mode: BinaryWriteMode, block_size: int | None = None,
+        cache_options: dict[str, Any] | None = None, compression: None = None, cache_type: str | None = None,
+        encoding: str | None = None, errors: str | None = None, newline: str | None = None, autocommit: bool = True,
+        message: str | None = None, parent_commit: str | None = None, if_match: IfMatch | None = None,
+    ) -> XetWriteFile: ...  # fmt: skip
+    @overload
+    def open(
+        self, path: str, mode: ReadMode | BinaryWriteMode = "rb", block_size: int | None = None,
+        cache_options: dict[str, Any] | None = None, *, compression: str, cache_type: str | None = None,
+        encoding: str | None = None, errors: str | None = None, newline: str | None = None, autocommit: bool = True,
+        message: str | None = None, parent_commit: str | None = None, if_match: IfMatch | None = None,
+    ) -> BinaryIO: ...  # fmt: skip
+    @overload
+    def open(
+        self, path: str, mode: str = "rb", block_size: int | None = None,
+        cache_options: dict[str, Any] | None = None, compression: str | None = None, cache_type: str | None = None,
+        encoding: str | None = None, errors: str | None = None, newline: str | None = None, autocommit: bool = True,
+        message: str | None = None, parent_commit: str | None = None, if_match: IfMatch | None = None,
+    ) -> Any: ...  # fmt: skip
     @public("size")
     def open(
         self,
@@ -398,6 +417,37 @@ class XetFS(AsyncXetFileSystem):
         if hold:
             file.join_transaction(file)
         return file
+
+
+@overload
+def open(
+    url: str, mode: TextMode, *, compression: str | None = None, **options: Unpack[OpenOptions]
+) -> io.TextIOWrapper: ...  # fmt: skip
+@overload
+def open(
+    url: str, mode: ReadMode = "rb", *, compression: None = None, **options: Unpack[OpenOptions]
+) -> XetReadFile: ...
+@overload
+def open(
+    url: str, mode: BinaryWriteMode, *, compression: None = None, **options: Unpack[OpenOptions]
+) -> XetWriteFile: ...
+@overload
+def open(
+    url: str, mode: ReadMode | BinaryWriteMode = "rb", *, compression: str, **options: Unpack[OpenOptions]
+) -> BinaryIO: ...  # fmt: skip
+@overload
+def open(url: str, mode: str, *, compression: str | None = None, **options: Unpack[OpenOptions]) -> Any: ...
+def open(url: str, mode: str = "rb", **kwargs: Any) -> Any:
+    """Open a file by its URL.
+
+    Parameters
+    ----------
+    url:
+        ``xet://[endpoint:]owner/repo/branch/path``.
+    mode, kwargs:
+        As in `XetFS.open`.
+    """
+    return XetFS(XetFS._get_kwargs_from_urls(url).get("endpoint")).open(url, mode, **kwargs)
 
 
 def place_of(

@@ -5,13 +5,103 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal, TypeAlias
+from typing import Any, Literal, NotRequired, TypeAlias, TypedDict
 
 RepoKind = Literal["models", "datasets", "spaces", "buckets"]
 # Whether a file that is written may be there.
 WriteMode: TypeAlias = Literal["overwrite", "create"]
 # The ``blob_id`` that is to be replaced: one for all paths of a call, or one for each path.
 IfMatch: TypeAlias = str | Mapping[str, str]
+# Modes of ``open``, by what it gives for them.
+TextMode: TypeAlias = Literal["r", "rt", "tr", "w", "wt", "tw", "x", "xt", "tx", "a", "at", "ta"]
+ReadMode: TypeAlias = Literal["rb"]
+BinaryWriteMode: TypeAlias = Literal["wb", "xb", "ab"]
+
+
+class OpenOptions(TypedDict, total=False):
+    """The options of ``open``; `pyxet.fs.XetFS.open` says what they mean."""
+
+    block_size: int | None
+    cache_options: dict[str, Any] | None
+    cache_type: str | None
+    encoding: str | None
+    errors: str | None
+    newline: str | None
+    autocommit: bool
+    message: str | None
+    parent_commit: str | None
+    if_match: IfMatch | None
+
+
+class Info(TypedDict):
+    """What is at a path, as ``fs.info`` and listings tell it.
+
+    ``commit`` and ``blob_id`` are there for every file that is committed, so they are written as if they always were, and
+    ``fs.info(path)["blob_id"]`` needs no further check. Folders have no ``blob_id``, what is pending in a transaction has
+    neither, and what is above branches has no ``commit``, but for repositories: there they are a `KeyError`.
+
+    Attributes
+    ----------
+    name:
+        The path.
+    size:
+        Bytes of the content; 0 for directories.
+    type:
+        ``directory`` for branches, repositories and owners, too.
+    commit:
+        Id of the commit it was looked up in: 40 hex digits.
+    blob_id:
+        Git object id of a file: the version, for ``if_match``.
+    kind:
+        What a directory is.
+    xet_hash, sha256:
+        Xet file hash (string form), and SHA-256 in hex, of files that have them.
+    last_modified:
+        When it last changed, with a time zone; of repositories, and where ``expand`` asks for it.
+    created:
+        When a repository was made, with a time zone.
+    private:
+        Whether only its owner sees a repository.
+    pending:
+        ``True`` for a file that a transaction has not committed yet.
+    """
+
+    name: str
+    size: int
+    type: Literal["file", "directory"]
+    commit: str
+    blob_id: str
+    kind: NotRequired[Literal["root", "owner", "repo", "branch", "tag", "ref", "commit", "directory"]]
+    xet_hash: NotRequired[str]
+    sha256: NotRequired[str]
+    last_modified: NotRequired[datetime]
+    created: NotRequired[datetime]
+    private: NotRequired[bool]
+    pending: NotRequired[bool]
+
+
+class BranchInfo(Info):
+    """A branch; ``branch`` is its name, ``name`` its path."""
+
+    branch: str
+
+
+class TagInfo(Info):
+    """A tag; ``tag`` is its name, ``name`` its path."""
+
+    tag: str
+
+
+class RefInfo(Info):
+    """What a name in a repository stands for; ``ref`` is ``refs/heads/main``, or ``None`` for commits."""
+
+    ref: str | None
+
+
+class DuplicateInfo(Info):
+    """A repository that was duplicated; ``files_pending`` tells whether the endpoint goes on copying large files."""
+
+    files_pending: bool
 
 
 @dataclass(frozen=True, slots=True, order=True)

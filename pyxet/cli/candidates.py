@@ -15,7 +15,7 @@ import click
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-    from pyxet import XetFS
+    from pyxet import Info, XetFS
 
 Level: TypeAlias = Literal["owner", "repo", "path"]
 Complete: TypeAlias = "Callable[[click.Context, click.Parameter, str], list[CompletionItem]]"
@@ -69,7 +69,7 @@ def revision(context: click.Context, _: click.Parameter, text: str) -> list[Comp
         return []
 
     def names(fs: XetFS) -> list[str]:
-        return [*fs.list_branches(repo, timeout=_PATIENCE), *fs.list_tags(repo, timeout=_PATIENCE)]  # type: ignore[call-arg]
+        return [*fs.list_branches(repo, timeout=_PATIENCE), *fs.list_tags(repo, timeout=_PATIENCE)]
 
     return [_item(name, FINAL) for name in dict.fromkeys(_asked(context, repo, names)) if name.startswith(text)]
 
@@ -108,11 +108,10 @@ def _remote(context: click.Context, text: str, deepest: Level) -> Iterator[Compl
             if kind.startswith(begin):
                 yield _item(f"{start}{kind}/", OPEN)
 
-    def listing(fs: XetFS) -> list[dict[str, Any]]:
-        infos: list[dict[str, Any]] = fs.ls(start + folder, timeout=_PATIENCE)  # type: ignore[call-arg]
+    def listing(fs: XetFS) -> list[Info]:
+        infos: list[Info] = [*fs.ls(start + folder, timeout=_PATIENCE)]
         if level == "repo":
-            tags: list[dict[str, Any]] = fs.list_tags(start + folder, detail=True, timeout=_PATIENCE)  # type: ignore[call-arg]
-            infos = infos + tags
+            infos += fs.list_tags(start + folder, detail=True, timeout=_PATIENCE)
         return infos
 
     for info in _asked(context, start + folder, listing):

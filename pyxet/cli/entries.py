@@ -52,7 +52,7 @@ def meant(fs: XetFS, typed: str, *, folders: bool = True) -> list[str]:
     return [beginning(typed) + name for name in found]
 
 
-def everything(fs: XetFS, path: str, *, folders: bool = False, dates: bool = False) -> Iterator[list[dict[str, Any]]]:
+def everything(fs: XetFS, path: str, *, folders: bool = False, dates: bool = False) -> Iterator[list[Info]]:
     """All files below a path, page by page as they are found.
 
     Parameters
@@ -76,7 +76,7 @@ def everything(fs: XetFS, path: str, *, folders: bool = False, dates: bool = Fal
         return
     seen = {url.full_path}
     for page in fs.scan(path, dates=dates):
-        found: list[dict[str, Any]] = []
+        found: list[Info] = []
         for info in page:
             if folders and top["type"] != "file":
                 found += _new_folders(info, seen)
@@ -84,9 +84,9 @@ def everything(fs: XetFS, path: str, *, folders: bool = False, dates: bool = Fal
         yield found
 
 
-def _new_folders(info: Info, seen: set[str]) -> list[dict[str, Any]]:
+def _new_folders(info: Info, seen: set[str]) -> list[Info]:
     """The folders of a file that no file before was in, from the top down."""
-    new: list[dict[str, Any]] = []
+    new: list[Info] = []
     folder: str = info["name"].rpartition("/")[0]
     while folder not in seen:
         seen.add(folder)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
-from typing import Any
 
 import click
 
 from pyxet.cli import candidates
 from pyxet.cli.command import command
-from pyxet.cli.entries import anchor, as_typed, everything, for_json, meant
+from pyxet.cli.entries import Info, anchor, as_typed, everything, for_json, meant
 from pyxet.cli.formats import parse_size
 from pyxet.cli.paths import remote
 from pyxet.cli.session import Session
@@ -58,7 +57,7 @@ def find(
     """
     fs = session.fs(anchor(path))
 
-    def fitting(page: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    def fitting(page: list[Info]) -> list[Info]:
         return [
             info
             for info in page
@@ -67,7 +66,7 @@ def find(
             and (fits is None or (info["type"] == "file" and fits(info["size"])))
         ]
 
-    def found() -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    def found() -> Iterator[tuple[str, list[Info]]]:
         for top in meant(fs, path):
             for page in everything(fs, top, folders=True):
                 yield top, fitting(page)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from functools import wraps
@@ -230,7 +230,7 @@ def _made(session: Session, fs: XetFS, url: XetURL) -> None:
         session.line(fs.unstrip_protocol(url.full_path))
 
 
-def _for_json(found: dict[str, Any]) -> dict[str, Any]:
+def _for_json(found: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in found.items() if name not in ("size", "type", "kind")}
 
 

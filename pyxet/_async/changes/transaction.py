@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from inspect import iscoroutinefunction
 from types import TracebackType
-from typing import Any, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar
 from weakref import WeakSet, WeakValueDictionary
 
 from pyxet._async.changes.edits import Edits
@@ -31,6 +31,14 @@ from pyxet.config import Credential
 from pyxet.errors import TransactionError
 from pyxet.options import public
 from pyxet.types import Commit, Totals
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar as DefaultTypeVar
+
+    # Where nothing is said, the file system may be any.
+    F = DefaultTypeVar("F", bound="Owner", default=Any)
+else:
+    F = TypeVar("F")
 
 T = TypeVar("T")
 
@@ -166,7 +174,7 @@ def _same_account(one: Credential, other: Credential) -> bool:
     return one.user == other.user if one.user and other.user else one.token == other.token
 
 
-class Transaction:
+class Transaction(Generic[F]):
     """One atomic commit for each branch that is written to in a block.
 
     It is made by ``fs.transaction`` or ``fs.transaction(message=…, parent_commit=…)``, and used with ``with`` on a
@@ -183,7 +191,7 @@ class Transaction:
     """
 
     def __init__(
-        self, fs: Owner, message: str | None = None, parent_commit: str | None = None
+        self, fs: F, message: str | None = None, parent_commit: str | None = None
     ) -> None:  # fmt: skip
         check_parent_commit(parent_commit)
         self._owner = fs
@@ -195,7 +203,7 @@ class Transaction:
         self._pid = os.getpid()
         self._edits: Edits | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._bound: Any = None
+        self._bound: F | None = None
         self._insiders: dict[tuple[type, str], Any] = {}
         self._files: dict[Writing, tuple[Closable, Held]] = {}
         self._reported = False
@@ -203,7 +211,7 @@ class Transaction:
         self.id = uuid.uuid4().hex
 
     @public(name="transaction")
-    def __call__(self, message: str | None = None, parent_commit: str | None = None) -> Transaction:
+    def __call__(self, message: str | None = None, parent_commit: str | None = None) -> Transaction[F]:
         """A new transaction with a message, and a commit since which none of its paths may have changed."""
         return Transaction(self._owner, message, parent_commit)
 
@@ -270,7 +278,7 @@ class Transaction:
         return self._edits
 
     @property
-    def fs(self) -> Any:
+    def fs(self) -> F:
         """A file system that takes part in this transaction on any thread."""
         self.check()
         if self._bound is None:

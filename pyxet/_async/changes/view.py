@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, TypeAlias
 
 from pyxet._async.changes.changeset import ChangeSet, Pending, folders_of
 from pyxet._async.endpoint.hub import parse_date
 from pyxet._async.tree.catalog import Catalog, missing_entry
 from pyxet.errors import EntryNotFoundError, FileInTheWayError, FolderInTheWayError
 from pyxet.protocol.messages import TreeEntry
-from pyxet.types import RemoteFile, RepoId, UploadedContent
-
-Info: TypeAlias = dict[str, Any]
+from pyxet.types import Info, RemoteFile, RepoId, UploadedContent
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,17 +185,18 @@ class View:
 
     def info(self, prefix: str, found: Found) -> Info:
         """An entry as fsspec describes it; ``prefix`` is the path of the branch."""
-        info: Info = {"name": f"{prefix}/{found.path}", "size": found.size, "type": "file"}
+        # Its docstring says what is not there at times.
+        info: Info = {"name": f"{prefix}/{found.path}", "size": found.size, "type": "file"}  # type: ignore[typeddict-item]
         match found.content:
             case None:
                 info |= {"type": "directory", "kind": "directory", "commit": self.commit}
             case RemoteFile() as file:
                 info |= {"commit": file.revision, "blob_id": file.blob_id}
-                info |= _known(xet_hash=file.xet_hash, sha256=file.sha256)
+                _note_hashes(info, file)
             case Pending() as pending:
                 info["pending"] = True
                 if isinstance(pending.content, UploadedContent | RemoteFile):
-                    info |= _known(xet_hash=pending.content.xet_hash, sha256=pending.content.sha256)
+                    _note_hashes(info, pending.content)
         if found.modified:
             info["last_modified"] = found.modified
         return info
@@ -246,5 +244,8 @@ def _folders_of(files: Mapping[str, Found], top: str) -> list[Found]:
     return [Found(name) for name in sorted(names)]
 
 
-def _known(**values: str | None) -> Iterable[tuple[str, str]]:
-    return {name: value for name, value in values.items() if value is not None}.items()
+def _note_hashes(info: Info, content: UploadedContent | RemoteFile) -> None:
+    if content.xet_hash is not None:
+        info["xet_hash"] = content.xet_hash
+    if content.sha256 is not None:
+        info["sha256"] = content.sha256

@@ -14,12 +14,12 @@ from fsspec.asyn import AbstractAsyncStreamedFile
 from fsspec.caching import BaseCache
 from fsspec.spec import AbstractBufferedFile
 
-from pyxet._async.changes.view import Info
 from pyxet._async.files.cursor import Cursor, Steps
 from pyxet._async.files.owner import FileSystem
 from pyxet._async.files.readahead import ReadAhead
 from pyxet._async.runtime.bridge import blocking_call
 from pyxet.errors import IntegrityError, TransactionError
+from pyxet.types import Info
 
 # What fsspec believes to be the size of a block, in bytes.
 _BLOCK: Final = 2 * 1024 * 1024

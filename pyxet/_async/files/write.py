@@ -14,7 +14,7 @@ import logging
 import sys
 import threading
 from types import TracebackType
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, Self
 
 from fsspec.asyn import AbstractAsyncStreamedFile
 from fsspec.spec import AbstractBufferedFile
@@ -227,6 +227,9 @@ class XetWriteFile(TextBeneath, AbstractBufferedFile):  # type: ignore[misc]  # 
     def seek(self, loc: int, whence: int = 0) -> int:
         """Not even to where the file stands: `zipfile` would take that for a file that can be sought in."""
         raise io.UnsupportedOperation("a file that is being written cannot be sought in")
+
+    def __enter__(self) -> Self:
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

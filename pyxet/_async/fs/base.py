@@ -11,10 +11,11 @@ from contextvars import ContextVar
 from dataclasses import asdict, dataclass
 from functools import wraps
 from types import TracebackType
-from typing import Any, Concatenate, Final, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, Self, TypedDict, TypeVar, Unpack
 from urllib.parse import unquote
 
 from fsspec.asyn import AsyncFileSystem
+from fsspec.spec import _Cached
 from fsspec.utils import stringify_path
 
 from pyxet import config
@@ -49,10 +50,26 @@ T = TypeVar("T")
 B = TypeVar("B", bound="FileSystemBase")
 
 DEFAULT_EXPIRY: Final = 1.0
-# What fsspec and its users give to any file system, and what changes nothing here. pandas tries again with ``anon`` where
-# it got a PermissionError, and would show that this is no option instead of what is wrong with the token.
-_IGNORED: Final = frozenset({"skip_instance_cache", "max_paths", "batch_size", "auto_mkdir", "anon"})
 _PREFIXES: Final = (f"{SCHEME}://", f"fsspec+{SCHEME}://")
+
+
+class _Ignored(TypedDict, total=False):
+    """What fsspec and its users give to any file system, and what changes nothing here.
+
+    pandas tries again with ``anon`` where it got a PermissionError, and would show that this is no option instead of what
+    is wrong with the token.
+    """
+
+    skip_instance_cache: bool
+    max_paths: int | None
+    batch_size: int | None
+    auto_mkdir: bool
+    anon: bool
+
+
+class _Further(_Ignored, total=False):
+    # Set by `_bound_to`; an option, so that copies (zarr makes one by way of JSON) are bound as well.
+    transaction_id: str
 
 
 def at_home(
@@ -119,22 +136,31 @@ def _same_endpoint(name: str, endpoint: str) -> bool:
     return endpoint_url(name) == endpoint or name.lower() == endpoint_name(endpoint).lower()
 
 
-class _ConfiguredFromOutside(type(AsyncFileSystem)):  # type: ignore[misc]  # fsspec is not typed
+class _ConfiguredFromOutside(_Cached, type):  # type: ignore[misc]  # fsspec is not typed
     """Instances are cached by their arguments; what they take from the environment and from logins counts as well."""
 
     @property
     def surroundings(cls) -> str:
         return config.surroundings()
 
-    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
-        """An instance; inside a blocking transaction that it takes part in, one that knows the transaction."""
-        # What is masked would be the same for all, as what instances are told apart by.
-        args = tuple(_revealed(value) for value in args)
-        made = super().__call__(*args, **{name: _revealed(value) for name, value in kwargs.items()})
-        if made.asynchronous or made.is_bound:
-            return made
-        transaction = made.open_transaction()
-        return made if transaction is None else transaction.insider(made)
+    @property
+    def __signature__(cls) -> inspect.Signature:
+        """The constructor's, which `inspect` and editors would not find beneath the cache's call."""
+        signature = inspect.signature(cls.__init__)  # type: ignore[misc]  # of this class, not of one below it
+        own = list(signature.parameters.values())[1:]
+        return signature.replace(parameters=own, return_annotation=inspect.Signature.empty)
+
+    if not TYPE_CHECKING:
+        # Type checkers take what a metaclass's call returns for the type of every instance; what the constructor says is it.
+        def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+            """An instance; inside a blocking transaction that it takes part in, one that knows the transaction."""
+            # What is masked would be the same for all, as what instances are told apart by.
+            args = tuple(_revealed(value) for value in args)
+            made = super().__call__(*args, **{name: _revealed(value) for name, value in kwargs.items()})
+            if made.asynchronous or made.is_bound:
+                return made
+            transaction = made.open_transaction()
+            return made if transaction is None else transaction.insider(made)
 
 
 def _revealed(value: Any) -> Any:
@@ -175,11 +201,10 @@ class FileSystemBase(AsyncFileSystem, metaclass=_ConfiguredFromOutside):  # type
         cache_options: dict[str, Any] | None = None,
         asynchronous: bool = False,
         loop: asyncio.AbstractEventLoop | None = None,
-        **storage_options: Any,
+        **storage_options: Unpack[_Further],
     ) -> None:
-        # Set by `_bound_to`; an option, so that copies (zarr makes one by way of JSON) are bound as well.
         self._transaction_id: str | None = storage_options.pop("transaction_id", None)
-        if unknown := storage_options.keys() - _IGNORED:
+        if unknown := storage_options.keys() - _Ignored.__optional_keys__:
             refuse(type(self).__name__, sorted(unknown), _OPTIONS)
         super().__init__(asynchronous=asynchronous, loop=loop, **storage_options)
         self.endpoint = config.resolve_endpoint(endpoint)
@@ -489,7 +514,7 @@ class FileSystemBase(AsyncFileSystem, metaclass=_ConfiguredFromOutside):  # type
         return made
 
     @property
-    def transaction(self) -> Transaction:
+    def transaction(self) -> Transaction[Self]:
         """The open transaction of this thread or task, or a new one for ``with`` or ``async with``."""
         return self.open_transaction() or Transaction(self)
 
@@ -498,7 +523,7 @@ class FileSystemBase(AsyncFileSystem, metaclass=_ConfiguredFromOutside):  # type
         """fsspec's own constructor has nothing to set."""
 
     @public()
-    def start_transaction(self, message: str | None = None, parent_commit: str | None = None) -> Transaction:
+    def start_transaction(self, message: str | None = None, parent_commit: str | None = None) -> Transaction[Self]:
         """Begin a transaction without a block; `end_transaction` commits it, `cancel_transaction` does not.
 
         Parameters

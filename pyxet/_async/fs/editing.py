@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 from fsspec.callbacks import DEFAULT_CALLBACK, Callback
 from fsspec.implementations.local import trailing_sep
@@ -85,6 +85,17 @@ class Editing(Opening):
             [place] = await self._places(edits, [path], conditions, parent_commit)
             await place.changes.write(place.path, data, place.guard)
 
+    @overload
+    async def _pipe(
+        self, /, path: str, value: Buffer, batch_size: int | None = None, mode: WriteMode = "overwrite",
+        message: str | None = None, parent_commit: str | None = None, if_match: IfMatch | None = None,
+    ) -> None: ...  # fmt: skip
+    @overload
+    async def _pipe(
+        self, /, path: Mapping[str, Buffer], value: None = None, batch_size: int | None = None,
+        mode: WriteMode = "overwrite",
+        message: str | None = None, parent_commit: str | None = None, if_match: IfMatch | None = None,
+    ) -> None: ...  # fmt: skip
     @public()
     @at_home
     async def _pipe(

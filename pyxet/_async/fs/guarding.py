@@ -10,7 +10,7 @@ from pyxet._async.changes.changeset import ChangeSet, Pending
 from pyxet._async.changes.edits import Edits
 from pyxet._async.changes.guards import Conditions, Guard, check_written
 from pyxet._async.changes.view import Found, View
-from pyxet._async.fs.reading import Reading
+from pyxet._async.fs.streaming import Streaming
 from pyxet.errors import AlreadyExistsError, EditConflictError
 
 
@@ -33,7 +33,7 @@ class Place:
     guard: Guard | None
 
 
-class Guarding(Reading):
+class Guarding(Streaming):
     """See `AsyncXetFileSystem`."""
 
     async def _target(self, edits: Edits, path: str) -> tuple[ChangeSet, str]:

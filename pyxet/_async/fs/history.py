@@ -98,9 +98,9 @@ class History(Repositories):
             moment: datetime | None = (await self._repo_info(path)).get("created")
             if moment is not None:
                 return moment
-        info = await self._info(path) if url.path else {}
+        is_pending = bool(url.path) and (await self._info(path)).get("pending")
         commits = await self._log(path)
-        if not commits and info.get("pending"):
+        if not commits and is_pending:
             return datetime.now(UTC)
         if not commits:
             raise NotFoundError(f"{path} has no commits", status=404)

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias, overload
 
-from pyxet._async.changes.view import Found, Info, View
+from pyxet._async.changes.view import Found, View
 from pyxet._async.endpoint.hub import parse_date
 from pyxet._async.fs.base import FileSystemBase, at_home, is_url
 from pyxet._async.runtime.tasks import run_all
@@ -20,7 +20,7 @@ from pyxet.config import is_embedded
 from pyxet.errors import EntryNotFoundError, NotFoundError, NotSupportedError, XetError, XetURLError
 from pyxet.options import public
 from pyxet.protocol.messages import RepoInfo
-from pyxet.types import RepoId
+from pyxet.types import Info, RepoId
 from pyxet.urls import XetURL, web_address
 
 # What is at a path, and the view it was found in.
@@ -182,6 +182,18 @@ class Listing(FileSystemBase):
         shown = replace(url, revision=view.commit) if url.moment is not None else url
         return web_address(endpoint, shown, is_file=not top.is_folder)
 
+    @overload
+    async def _ls(
+        self, /, path: str, detail: Literal[True] = True, refresh: bool = False, expand: bool = False,
+    ) -> list[Info]: ...  # fmt: skip
+    @overload
+    async def _ls(
+        self, /, path: str, detail: Literal[False], refresh: bool = False, expand: bool = False,
+    ) -> list[str]: ...  # fmt: skip
+    @overload
+    async def _ls(
+        self, /, path: str, detail: bool = True, refresh: bool = False, expand: bool = False,
+    ) -> list[Info] | list[str]: ...  # fmt: skip
     @public()
     @at_home
     async def _ls(self, /, path: str, detail: bool = True, refresh: bool = False, expand: bool = False) -> list[Any]:
@@ -321,7 +333,9 @@ class Listing(FileSystemBase):
 
 def repo_info(url: XetURL, info: RepoInfo) -> Info:
     """A repository as fsspec describes a directory."""
-    entry = _folder_info(url.full_path, "repo") | {"commit": info.sha, "private": info.private}
+    entry = _folder_info(url.full_path, "repo")
+    entry["private"] = info.private
+    entry["commit"] = info.sha  # type: ignore[typeddict-item]  # none in a repository without commits
     if info.last_modified:
         entry["last_modified"] = parse_date(info.last_modified)
     if info.created_at:
@@ -336,8 +350,11 @@ def branch_path(url: XetURL, name: str) -> str:
 
 def branch_info(path: str, commit: str) -> Info:
     """A branch as fsspec describes a directory."""
-    return _folder_info(path, "branch") | {"commit": commit}
+    info = _folder_info(path, "branch")
+    info["commit"] = commit
+    return info
 
 
-def _folder_info(name: str, kind: str) -> Info:
-    return {"name": name, "size": 0, "type": "directory", "kind": kind}
+def _folder_info(name: str, kind: Literal["root", "owner", "repo", "branch"]) -> Info:
+    # Its docstring says what is not there at times.
+    return {"name": name, "size": 0, "type": "directory", "kind": kind}  # type: ignore[typeddict-item]

@@ -9,21 +9,19 @@ from collections import defaultdict
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeAlias, overload
 
 from fsspec.callbacks import DEFAULT_CALLBACK, Callback
 from fsspec.implementations.local import LocalFileSystem, make_path_posix, trailing_sep
 from fsspec.utils import isfilelike, stringify_path, tokenize
 
-from pyxet._async.changes.view import Found, Info, View
+from pyxet._async.changes.view import Found, View
 from pyxet._async.download import leftovers
 from pyxet._async.download.batches import Placed, is_small
 from pyxet._async.download.ranges import DEFAULT_GAP
 from pyxet._async.download.reconstruct import Downloader
 from pyxet._async.download.to_file import check_target, download_to
 from pyxet._async.download.verifier import Verifier
-from pyxet._async.files.read import AsyncXetReadFile, Fetch
-from pyxet._async.files.readahead import Content
 from pyxet._async.fs.base import at_home
 from pyxet._async.fs.listing import Located
 from pyxet._async.fs.local_targets import check_inside, close, create, make_folder, pour
@@ -33,9 +31,12 @@ from pyxet._async.runtime.tasks import run_all, run_each, run_together
 from pyxet._async.runtime.threads import in_thread, to_end
 from pyxet.options import public
 from pyxet.protocol.hashing import Buffer
-from pyxet.types import RemoteFile
+from pyxet.types import Info, RemoteFile
 
-OnError = Literal["raise", "omit", "return"]
+OnError: TypeAlias = Literal["raise", "omit", "return"]
+Paths: TypeAlias = list[str] | tuple[str, ...] | set[str]
+# Where ranges of several files begin or end: each its own, or all alike.
+Bounds: TypeAlias = int | Sequence[int | None] | None
 # Pieces in which pending content is written to a local file.
 _PIECE: Final = 4 * 1024 * 1024
 
@@ -60,13 +61,39 @@ class Reading(Scanning):
             What came is not the file's content.
         """
         view, found = await self.find_one(*self.parse_file(path))
-        file = _file(path, found)
-        first, last = _bounds(file.size, start, end)
+        file = file_of(path, found)
+        first, last = bounds(file.size, start, end)
         if isinstance(file.content, RemoteFile) and last - first < file.size:
             client = await self.connect()
             return await client.ranges.read(file.content, first, last, Downloader(client).read)
         return await self._content(view, file, first, last)
 
+    # One path that is no pattern is bytes; several, or what is recursive, a dictionary.
+    @overload
+    async def _cat(
+        self, /, path: str | os.PathLike[str], recursive: Literal[False] = False, on_error: Literal["raise"] = "raise",
+        start: int | None = None, end: int | None = None, assume_literal: bool = False,
+    ) -> bytes: ...  # fmt: skip
+    @overload
+    async def _cat(
+        self, /, path: Paths, recursive: bool = False, on_error: Literal["raise", "omit"] = "raise",
+        start: int | None = None, end: int | None = None, assume_literal: bool = False,
+    ) -> dict[str, bytes]: ...  # fmt: skip
+    @overload
+    async def _cat(
+        self, /, path: Paths, recursive: bool = False, *, on_error: Literal["return"],
+        start: int | None = None, end: int | None = None, assume_literal: bool = False,
+    ) -> dict[str, bytes | Exception]: ...  # fmt: skip
+    @overload
+    async def _cat(
+        self, /, path: str | os.PathLike[str], *, recursive: Literal[True], on_error: Literal["raise", "omit"] = "raise",
+        start: int | None = None, end: int | None = None, assume_literal: bool = False,
+    ) -> dict[str, bytes]: ...  # fmt: skip
+    @overload
+    async def _cat(
+        self, /, path: str | os.PathLike[str] | Paths, recursive: bool = False, on_error: OnError = "raise",
+        start: int | None = None, end: int | None = None, assume_literal: bool = False,
+    ) -> Any: ...  # fmt: skip
     @public("batch_size")
     @at_home
     async def _cat(
@@ -106,8 +133,8 @@ class Reading(Scanning):
 
         async def read(name: str) -> bytes:
             view, there = self.expect(found[name])
-            file = _file(name, there)
-            return await self._content(view, file, *_bounds(file.size, start, end))
+            file = file_of(name, there)
+            return await self._content(view, file, *bounds(file.size, start, end))
 
         small = {name: file for name in names if (file := _small(found[name], start, end)) is not None}
         others = [name for name in names if name not in small]
@@ -139,14 +166,24 @@ class Reading(Scanning):
         """Whether a path is a folder, or a branch or what is above one."""
         return not self.parse(path).path or (not isinstance(there, Exception) and there[1].is_folder)
 
+    @overload
+    async def _cat_ranges(
+        self, /, paths: Sequence[str], starts: Bounds, ends: Bounds, max_gap: int | None = None,
+        batch_size: int | None = None, *, on_error: Literal["raise", "omit"],
+    ) -> list[bytes]: ...  # fmt: skip
+    @overload
+    async def _cat_ranges(
+        self, /, paths: Sequence[str], starts: Bounds, ends: Bounds, max_gap: int | None = None,
+        batch_size: int | None = None, on_error: OnError = "return",
+    ) -> list[bytes | Exception]: ...  # fmt: skip
     @public()
     @at_home
     async def _cat_ranges(
         self,
         /,
         paths: Sequence[str],
-        starts: int | Sequence[int | None] | None,
-        ends: int | Sequence[int | None] | None,
+        starts: Bounds,
+        ends: Bounds,
         max_gap: int | None = None,
         batch_size: int | None = None,
         on_error: OnError = "return",
@@ -177,8 +214,8 @@ class Reading(Scanning):
         async def read(item: tuple[str, list[int]]) -> list[Any]:
             path, indices = item
             view, there = self.expect(found[path])
-            file = _file(path, there)
-            spans = [_bounds(file.size, starts[index], ends[index]) for index in indices]
+            file = file_of(path, there)
+            spans = [bounds(file.size, starts[index], ends[index]) for index in indices]
             if isinstance(file.content, RemoteFile) and not (len(spans) == 1 and is_small(file.content, *spans[0])):
                 return list(await Downloader(await self.connect()).read_ranges(file.content, spans, max_gap=gap))
             return [await self._content(view, file, *span) for span in spans]
@@ -225,7 +262,7 @@ class Reading(Scanning):
         await in_thread(make_folder, lpath)
 
     async def _get_one(self, view: View, found: Found, rpath: str, lpath: Any, callback: Callback) -> None:
-        file = _file(rpath, found)
+        file = file_of(rpath, found)
         callback.set_size(file.size)
         if isinstance(file.content, RemoteFile) and not isfilelike(lpath):
             target = Path(stringify_path(lpath))
@@ -357,38 +394,6 @@ class Reading(Scanning):
             pairs = [pair for pair in pairs if pair[0] in found and not _is_folder(found[pair[0]])]
         return pairs
 
-    # -- open files ----------------------------------------------------------------------------------------------------
-
-    @at_home
-    async def open_for_reading(self, path: str) -> tuple[Info, str | None, Fetch]:
-        """What is at a path, the path with the commit in it (if it is in one), and a function that reads that version.
-
-        What is read with it is verified as soon as all of the file has been read, in whatever pieces.
-        """
-        url, repo, revision = self.parse_file(path)
-        view, found = await self.find_one(url, repo, revision)
-        file = _file(path, found)
-        transaction = self.open_transaction()
-        stored = view.stored_content(file)
-        verifier = Verifier(stored) if stored is not None else None
-
-        async def fetch(start: int, end: int) -> bytes:
-            if transaction is not None and not isinstance(file.content, RemoteFile):
-                return await transaction.at_home(self._content, view, file, start, end, verifier)
-            return await self._content(view, file, start, end, verifier)
-
-        async def pieces(start: int, end: int) -> Sequence[Buffer]:
-            if isinstance(file.content, RemoteFile) and not is_small(file.content, start, end):
-                return await Downloader(await self.connect()).pieces(file.content, start, end, verifier)
-            return [await fetch(start, end)]
-
-        pinned = f"{repo.path}/{view.commit}/{url.path}" if isinstance(file.content, RemoteFile) else None
-        return view.info(url.branch_path, file), pinned, Content(fetch, pieces)
-
-    async def _open_to_read(self, path: str) -> AsyncXetReadFile:
-        info, _, fetch = await self.open_for_reading(path)
-        return AsyncXetReadFile(self, self._strip_protocol(path), info, fetch=fetch, read_ahead=self.limits.memory // 4)
-
     # -- versions ------------------------------------------------------------------------------------------------------
 
     @public()
@@ -442,7 +447,7 @@ class Reading(Scanning):
             yield await self._content(view, file, start, min(file.size, start + _PIECE))
 
 
-def _file(path: str, found: Found) -> Found:
+def file_of(path: str, found: Found) -> Found:
     if found.is_folder:
         raise IsADirectoryError(errno.EISDIR, "it is a folder", path)
     return found
@@ -453,7 +458,7 @@ def _small(there: Located | Exception | None, start: int | None = None, end: int
     if there is None or isinstance(there, Exception):
         return None
     content = there[1].content
-    if isinstance(content, RemoteFile) and is_small(content, *_bounds(content.size, start, end)):
+    if isinstance(content, RemoteFile) and is_small(content, *bounds(content.size, start, end)):
         return content
     return None
 
@@ -469,7 +474,7 @@ def raise_first(results: Iterable[object]) -> None:
             raise result
 
 
-def _bounds(size: int, start: int | None, end: int | None) -> tuple[int, int]:
+def bounds(size: int, start: int | None, end: int | None) -> tuple[int, int]:
     """A range as a slice would have it."""
     first, last, _ = slice(start, end).indices(size)
     return first, max(first, last)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, Literal, TypeAlias, overload
 
-from pyxet._async.changes.view import Info
 from pyxet._async.fs.listing import branch_info, branch_path, repo_info
 from pyxet._async.fs.staging import Staging
 from pyxet.errors import (
@@ -20,9 +19,10 @@ from pyxet.errors import (
 )
 from pyxet.options import public
 from pyxet.protocol.messages import Ref, RepoSettings
-from pyxet.types import RepoId
+from pyxet.types import BranchInfo, DuplicateInfo, Info, RefInfo, RepoId, TagInfo
 from pyxet.urls import XetURL
 
+_RefKind: TypeAlias = Literal["branch", "tag", "ref", "commit"]
 # What `_set_repo_attr` changes, and to what.
 _SETTINGS: Final[dict[str, tuple[bool | str, ...]]] = {
     "private": (True, False),
@@ -59,7 +59,7 @@ class Repositories(Staging):
         client.revisions.note_change(repo_id)
 
     @public()
-    async def _duplicate_repo(self, repo: str, destination: str, private: bool | None = None) -> Info:
+    async def _duplicate_repo(self, repo: str, destination: str, private: bool | None = None) -> DuplicateInfo:
         """Make a repository with all branches, tags, commits and content of another one. The content is not stored twice.
 
         Parameters
@@ -96,13 +96,13 @@ class Repositories(Staging):
             await client.hub.repo_info(old)
             raise NotSupportedError(f"{self.endpoint} cannot duplicate repositories") from error
         client.revisions.note_change(new)
-        return {
+        return {  # type: ignore[typeddict-item]  # see `Info` for what is not there at times
             "name": url.full_path, "size": 0, "type": "directory", "kind": "repo",
             "files_pending": answer.files_copy_pending,
         }  # fmt: skip
 
     @public()
-    async def _fork_repo(self, repo: str, destination: str | None = None) -> Info:
+    async def _fork_repo(self, repo: str, destination: str | None = None) -> DuplicateInfo:
         """A copy of a repository to work on: in the account of the token's user and under its own name, unless said.
 
         It is a duplicate, see `_duplicate_repo`: it has the whole history, is seen by whom the first one is seen by, and
@@ -157,6 +157,12 @@ class Repositories(Staging):
             name, value = "visibility", "private" if value else "public"
         await (await self.connect()).hub.change_settings(repo_id, RepoSettings(**{name: value}))
 
+    @overload
+    async def _list_repos(self, /, owner: str | None = None, detail: Literal[False] = False) -> list[str]: ...
+    @overload
+    async def _list_repos(self, /, owner: str | None = None, *, detail: Literal[True]) -> list[Info]: ...
+    @overload
+    async def _list_repos(self, /, owner: str | None = None, detail: bool = False) -> list[Info] | list[str]: ...
     @public()
     async def _list_repos(self, owner: str | None = None, detail: bool = False) -> list[Any]:
         """Repositories of an owner (``acme``, ``datasets/acme``); of the token's user and organizations without one.
@@ -170,7 +176,7 @@ class Repositories(Staging):
             if self.parse(owner).level != "owner":
                 raise XetURLError(f"{owner!r} is not the path of an owner; expected acme or datasets/acme")
             return await self._ls(owner, detail=detail)
-        found = []
+        found: list[Any] = []
         for name in await self._ls("", detail=False):
             found += await self._ls(name, detail=detail)
         return found
@@ -189,6 +195,12 @@ class Repositories(Staging):
 
     # -- branches ------------------------------------------------------------------------------------------------------
 
+    @overload
+    async def _list_branches(self, /, repo: str, detail: Literal[False] = False) -> list[str]: ...
+    @overload
+    async def _list_branches(self, /, repo: str, detail: Literal[True]) -> list[BranchInfo]: ...
+    @overload
+    async def _list_branches(self, /, repo: str, detail: bool = False) -> list[BranchInfo] | list[str]: ...
     @public()
     async def _list_branches(self, repo: str, detail: bool = False) -> list[Any]:
         """Names of a repository's branches, or dictionaries with ``name`` (the path), ``branch`` and ``commit``."""
@@ -250,7 +262,7 @@ class Repositories(Staging):
         return True
 
     @public()
-    async def _branch_info(self, repo: str, name: str | None = None) -> Info:
+    async def _branch_info(self, repo: str, name: str | None = None) -> BranchInfo:
         """A branch: ``name`` (the path), ``branch`` and ``commit``.
 
         Parameters
@@ -267,12 +279,17 @@ class Repositories(Staging):
             repo, name = self._branch_of(repo)
         for info in await self._list_branches(repo, detail=True):
             if info["branch"] == name:
-                found: Info = info
-                return found
+                return info
         raise RevisionNotFoundError(f"{repo} has no branch {name!r}", status=404, code="RevisionNotFound")
 
     # -- tags ----------------------------------------------------------------------------------------------------------
 
+    @overload
+    async def _list_tags(self, /, repo: str, detail: Literal[False] = False) -> list[str]: ...
+    @overload
+    async def _list_tags(self, /, repo: str, detail: Literal[True]) -> list[TagInfo]: ...
+    @overload
+    async def _list_tags(self, /, repo: str, detail: bool = False) -> list[TagInfo] | list[str]: ...
     @public()
     async def _list_tags(self, repo: str, detail: bool = False) -> list[Any]:
         """Names of a repository's tags, or dictionaries with ``name`` (the path), ``tag`` and ``commit``."""
@@ -280,10 +297,7 @@ class Repositories(Staging):
         tags = (await (await self.connect()).hub.refs(repo_id)).tags
         if not detail:
             return [ref.name for ref in tags]
-        return [
-            branch_info(branch_path(url, ref.name), ref.target_commit) | {"kind": "tag", "tag": ref.name}
-            for ref in tags
-        ]
+        return [_tag(url, ref) for ref in tags]
 
     @public()
     async def _make_tag(self, repo: str, name: str, revision: str = "main", message: str | None = None) -> None:
@@ -309,7 +323,7 @@ class Repositories(Staging):
     # -- references ----------------------------------------------------------------------------------------------------
 
     @public()
-    async def _find_ref(self, repo: str, name: str) -> Info:
+    async def _find_ref(self, repo: str, name: str) -> RefInfo:
         """The branch, tag or commit that a name stands for.
 
         Parameters
@@ -332,7 +346,8 @@ class Repositories(Staging):
         url, repo_id = self._repo(repo)
         client = await self.connect()
         refs = await client.hub.refs(repo_id)
-        named = [("branch", ref, ref.name) for ref in refs.branches] + [("tag", ref, ref.name) for ref in refs.tags]
+        named: list[tuple[_RefKind, Ref, str]] = [("branch", ref, ref.name) for ref in refs.branches]
+        named += [("tag", ref, ref.name) for ref in refs.tags]
         named += [("ref", ref, ref.ref) for ref in (*refs.converts, *refs.pull_requests)]
         # A branch may be called heads/main, so names go before references without their beginning.
         for wanted in (name, f"refs/{name}"):
@@ -372,9 +387,13 @@ class Repositories(Staging):
         return url, url.repo_id
 
 
-def _named(url: XetURL, name: str, kind: str, commit: str, ref: str | None) -> Info:
-    return branch_info(branch_path(url, name), commit) | {"kind": kind, "ref": ref}
+def _named(url: XetURL, name: str, kind: _RefKind, commit: str, ref: str | None) -> RefInfo:
+    return {**branch_info(branch_path(url, name), commit), "kind": kind, "ref": ref}
 
 
-def _branch(url: XetURL, ref: Ref) -> Info:
-    return branch_info(branch_path(url, ref.name), ref.target_commit) | {"branch": ref.name}
+def _branch(url: XetURL, ref: Ref) -> BranchInfo:
+    return {**branch_info(branch_path(url, ref.name), ref.target_commit), "branch": ref.name}
+
+
+def _tag(url: XetURL, ref: Ref) -> TagInfo:
+    return {**branch_info(branch_path(url, ref.name), ref.target_commit), "kind": "tag", "tag": ref.name}

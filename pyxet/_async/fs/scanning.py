@@ -1,17 +1,19 @@
-"""The part of the file system that lists what is too much to be listed at once."""
+"""The part of the file system that goes through all files below a path: page by page, or to sum up their sizes."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from functools import partial
+from typing import Any, Literal, overload
 
-from pyxet._async.changes.view import Found, Info, View
+from pyxet._async.changes.view import Found, View
 from pyxet._async.endpoint.hub import Hub
 from pyxet._async.fs.base import at_home
 from pyxet._async.fs.searching import Searching
 from pyxet.errors import XetURLError
 from pyxet.options import public
+from pyxet.types import Info
 from pyxet.urls import XetURL
 
 
@@ -50,6 +52,36 @@ class Scanning(Searching):
         async with aclosing(await self.begin_scan(url, dates)) as pages:
             while (page := await self.next_page(pages)) is not None:
                 yield page
+
+    @overload
+    async def _du(
+        self, /, path: str, total: Literal[True] = True, maxdepth: int | None = None, withdirs: bool = False,
+        refresh: bool = False,
+    ) -> int: ...  # fmt: skip
+    @overload
+    async def _du(
+        self, /, path: str, total: Literal[False], maxdepth: int | None = None, withdirs: bool = False,
+        refresh: bool = False,
+    ) -> dict[str, int]: ...  # fmt: skip
+    @overload
+    async def _du(
+        self, /, path: str, total: bool = True, maxdepth: int | None = None, withdirs: bool = False,
+        refresh: bool = False,
+    ) -> int | dict[str, int]: ...  # fmt: skip
+    @public()
+    async def _du(
+        self,
+        /,
+        path: str,
+        total: bool = True,
+        maxdepth: int | None = None,
+        withdirs: bool = False,
+        refresh: bool = False,
+    ) -> Any:
+        """Bytes of the files below a path: their sum, or each of them. Content that files share counts each time."""
+        found = await self._find(path, maxdepth=maxdepth, withdirs=withdirs, detail=True, refresh=refresh)
+        sizes = {name: info["size"] for name, info in found.items()}
+        return sum(sizes.values()) if total else sizes
 
     @at_home
     async def begin_scan(self, url: XetURL, dates: bool) -> AsyncGenerator[list[Info], None]:

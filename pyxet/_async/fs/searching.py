@@ -11,11 +11,11 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import aclosing, suppress
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, overload
 
 from fsspec.utils import stringify_path
 
-from pyxet._async.changes.view import Found, Info, View
+from pyxet._async.changes.view import Found, View
 from pyxet._async.fs.base import at_home
 from pyxet._async.fs.listing import Listing, Located, branch_info
 from pyxet._async.fs.names import Expansion, before_magic, could_exist, listed_below
@@ -23,6 +23,7 @@ from pyxet._async.tree.catalog import MAX_ENTRIES
 from pyxet.errors import NotFoundError, XetURLError
 from pyxet.options import public
 from pyxet.patterns import has_magic, unescaped
+from pyxet.types import Info
 from pyxet.urls import XetURL
 
 T = TypeVar("T")
@@ -31,6 +32,21 @@ T = TypeVar("T")
 class Searching(Listing):
     """See `AsyncXetFileSystem`."""
 
+    @overload
+    async def _find(
+        self, /, path: str, maxdepth: int | None = None, withdirs: bool = False, detail: Literal[False] = False,
+        expand: bool = False, prefix: str = "", refresh: bool = False,
+    ) -> list[str]: ...  # fmt: skip
+    @overload
+    async def _find(
+        self, /, path: str, maxdepth: int | None = None, withdirs: bool = False, *, detail: Literal[True],
+        expand: bool = False, prefix: str = "", refresh: bool = False,
+    ) -> dict[str, Info]: ...  # fmt: skip
+    @overload
+    async def _find(
+        self, /, path: str, maxdepth: int | None = None, withdirs: bool = False, detail: bool = False,
+        expand: bool = False, prefix: str = "", refresh: bool = False,
+    ) -> dict[str, Info] | list[str]: ...  # fmt: skip
     @public()
     @at_home
     async def _find(
@@ -147,6 +163,21 @@ class Searching(Listing):
                     found[info["name"]] = info
         return found
 
+    @overload
+    def _walk(
+        self, /, path: str, maxdepth: int | None = None, topdown: bool = True,
+        on_error: str | Callable[[Exception], object] = "omit", detail: Literal[False] = False, refresh: bool = False,
+    ) -> AsyncIterator[tuple[str, list[str], list[str]]]: ...  # fmt: skip
+    @overload
+    def _walk(
+        self, /, path: str, maxdepth: int | None = None, topdown: bool = True,
+        on_error: str | Callable[[Exception], object] = "omit", *, detail: Literal[True], refresh: bool = False,
+    ) -> AsyncIterator[tuple[str, dict[str, Info], dict[str, Info]]]: ...  # fmt: skip
+    @overload
+    def _walk(
+        self, /, path: str, maxdepth: int | None = None, topdown: bool = True,
+        on_error: str | Callable[[Exception], object] = "omit", detail: bool = False, refresh: bool = False,
+    ) -> AsyncIterator[tuple[str, Any, Any]]: ...  # fmt: skip
     @public()
     async def _walk(
         self,
@@ -245,6 +276,21 @@ class Searching(Listing):
             # A file.
             return
 
+    @overload
+    async def _glob(
+        self, /, path: str, maxdepth: int | None = None, detail: Literal[False] = False, withdirs: bool = True,
+        expand: bool = False, prefix: str = "", refresh: bool = False,
+    ) -> list[str]: ...  # fmt: skip
+    @overload
+    async def _glob(
+        self, /, path: str, maxdepth: int | None = None, *, detail: Literal[True], withdirs: bool = True,
+        expand: bool = False, prefix: str = "", refresh: bool = False,
+    ) -> dict[str, Info]: ...  # fmt: skip
+    @overload
+    async def _glob(
+        self, /, path: str, maxdepth: int | None = None, detail: bool = False, withdirs: bool = True,
+        expand: bool = False, prefix: str = "", refresh: bool = False,
+    ) -> dict[str, Info] | list[str]: ...  # fmt: skip
     @public()
     @at_home
     async def _glob(
@@ -424,21 +470,6 @@ class Searching(Listing):
             elif not listed_below(source, names):
                 raise IsADirectoryError(errno.EISDIR, "it is a folder; give recursive=True for what is in it", source)
         return result
-
-    @public()
-    async def _du(
-        self,
-        /,
-        path: str,
-        total: bool = True,
-        maxdepth: int | None = None,
-        withdirs: bool = False,
-        refresh: bool = False,
-    ) -> Any:
-        """Bytes of the files below a path: their sum, or each of them. Content that files share counts each time."""
-        found = await self._find(path, maxdepth=maxdepth, withdirs=withdirs, detail=True, refresh=refresh)
-        sizes = {name: info["size"] for name, info in found.items()}
-        return sum(sizes.values()) if total else sizes
 
 
 def _last(info: Info) -> str:

@@ -1,0 +1,1548 @@
+"""The blocking methods of `XetFS`, for type checkers and editors. Made by `python docs/make_blocking.py`.
+
+Each is the coroutine of the same name with an underscore, and takes ``timeout`` (seconds) as well.
+"""
+
+import os
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from datetime import datetime
+from fsspec.callbacks import Callback
+from pyxet._async.fs.filesystem import AsyncXetFileSystem
+from pyxet._async.fs.reading import Bounds, OnError, Paths
+from pyxet._async.fs.staging import StageSource
+from pyxet.protocol.hashing import Buffer
+from pyxet.types import BranchInfo, Commit, DuplicateInfo, FilePointer, IfMatch, Info, PathChange, RefInfo, TagInfo, WriteMode
+from typing import Any, Literal, overload
+
+class BlockingMethods(AsyncXetFileSystem):
+    def info(self, /, path: str, expand: bool=False, refresh: bool=False, *, timeout: float | None=None) -> Info:
+        """What is at a path.
+
+        Parameters
+        ----------
+        expand:
+            Also tell ``last_modified``, which is dear for the endpoint.
+        refresh:
+            Look at the branch again, however recently it was looked at.
+
+        Returns
+        -------
+        dict
+            ``name``, ``size`` in bytes, ``type`` (``file`` or ``directory``); for files ``blob_id``, ``commit``, and
+            ``xet_hash`` and ``sha256`` where there are any; for others ``kind`` (owner, repo, branch, directory).
+
+        Raises
+        ------
+        NotFoundError
+            There is nothing.
+        """
+
+    def url(self, /, path: str, *, timeout: float | None=None) -> str:
+        """The web address of what is at a path: of the content of a file, of the page of anything else.
+
+        Parameters
+        ----------
+        path:
+            A file, folder, branch, repository or owner.
+
+        Raises
+        ------
+        NotFoundError
+            There is nothing.
+        """
+
+    @overload
+    def ls(
+        self,
+        /,
+        path: str,
+        detail: Literal[True]=True,
+        refresh: bool=False,
+        expand: bool=False,
+        *,
+        timeout: float | None=None,
+    ) -> list[Info]:
+        """What is directly in a folder: files and folders, the branches of a repository, the repositories of an owner.
+
+        Parameters
+        ----------
+        detail:
+            Dictionaries like `info`'s, or names.
+        refresh:
+            Look at the branch again, however recently it was looked at.
+        expand:
+            Also tell ``last_modified`` of files and folders, which is dear for the endpoint.
+        """
+
+    @overload
+    def ls(
+        self,
+        /,
+        path: str,
+        detail: Literal[False],
+        refresh: bool=False,
+        expand: bool=False,
+        *,
+        timeout: float | None=None,
+    ) -> list[str]: ...
+    @overload
+    def ls(
+        self,
+        /,
+        path: str,
+        detail: bool=True,
+        refresh: bool=False,
+        expand: bool=False,
+        *,
+        timeout: float | None=None,
+    ) -> list[Info] | list[str]: ...
+    @overload
+    def find(
+        self,
+        /,
+        path: str,
+        maxdepth: int | None=None,
+        withdirs: bool=False,
+        detail: Literal[False]=False,
+        expand: bool=False,
+        prefix: str='',
+        refresh: bool=False,
+        *,
+        timeout: float | None=None,
+    ) -> list[str]:
+        """All files below a path, in the order of their names.
+
+        Parameters
+        ----------
+        maxdepth:
+            How many folders deep to look.
+        withdirs:
+            Include folders, the first one too.
+        detail:
+            A dictionary of names and infos, or a list of names.
+        expand:
+            Also tell ``last_modified`` of what is inside of folders, which is dear for the endpoint.
+        prefix:
+            Only what begins with this, from the path's next part on: ``2026-11/a``. Folders that cannot have any are not
+            looked at.
+        refresh:
+            Look at the branch again, however recently it was looked at.
+        """
+
+    @overload
+    def find(
+        self,
+        /,
+        path: str,
+        maxdepth: int | None=None,
+        withdirs: bool=False,
+        *,
+        detail: Literal[True],
+        expand: bool=False,
+        prefix: str='',
+        refresh: bool=False,
+        timeout: float | None=None,
+    ) -> dict[str, Info]: ...
+    @overload
+    def find(
+        self,
+        /,
+        path: str,
+        maxdepth: int | None=None,
+        withdirs: bool=False,
+        detail: bool=False,
+        expand: bool=False,
+        prefix: str='',
+        refresh: bool=False,
+        *,
+        timeout: float | None=None,
+    ) -> dict[str, Info] | list[str]: ...
+    def scan(self, path: str, dates: bool=False, *, timeout: float | None=None) -> Generator[list[Info], None, None]:
+        """All files below a path of a branch, page by page: the first ones come before all are known.
+
+        All pages are of the same commit, and in the order in which the endpoint tells them. Less stays in memory than
+        `find` needs, and a failure ends the scan with its error.
+
+        Parameters
+        ----------
+        path:
+            A branch, a folder, or a file, which is all there is then.
+        dates:
+            Also tell ``last_modified``, which is dear for the endpoint; not of what is pending in a transaction.
+
+        Yields
+        ------
+        list of dict
+            Like `info`'s.
+
+        Raises
+        ------
+        NotFoundError
+            There is nothing.
+        XetURLError
+            It is an owner or a repository.
+        """
+
+    @overload
+    def walk(
+        self,
+        /,
+        path: str,
+        maxdepth: int | None=None,
+        topdown: bool=True,
+        on_error: str | Callable[[Exception], object]='omit',
+        detail: Literal[False]=False,
+        refresh: bool=False,
+        *,
+        timeout: float | None=None,
+    ) -> Generator[tuple[str, list[str], list[str]], None, None]:
+        """Folders with what they hold: tuples of path, folders and files.
+
+        Parameters
+        ----------
+        topdown:
+            Folders before those in them; the caller may take some away, which are then left out.
+        on_error:
+            What to do where the path does not exist: ``omit`` yields it empty, ``raise`` raises, a function is called.
+            Other errors always raise: a walk is whole.
+        detail:
+            Dictionaries of names and infos, or lists of names.
+        refresh:
+            Look at the branch again, however recently it was looked at.
+        """
+
+    @overload
+    def walk(
+        self,
+        /,
+        path: str,
+        maxdepth: int | None=None,
+        topdown: bool=True,
+        on_error: str | Callable[[Exception], object]='omit',
+        *,
+        detail: Literal[True],
+        refresh: bool=False,
+        timeout: float | None=None,
+    ) -> Generator[tuple[str, dict[str, Info], dict[str, Info]], None, None]: ...
+    @overload
+    def walk(
+        self,
+        /,
+        path: str,
+        maxdepth: int | None=None,
+        topdown: bool=True,
+        on_error: str | Callable[[Exception], object]='omit',
+        detail: bool=False,
+        refresh: bool=False,
+        *,
+        timeout: float | None=None,
+    ) -> Generator[tuple[str, Any, Any], None, None]: ...
+    @overload
+    def glob(
+        self,
+        /,
+        path: str,
+        maxdepth: int | None=None,
+        detail: Literal[False]=False,
+        withdirs: bool=True,
+        expand: bool=False,
+        prefix: str='',
+        refresh: bool=False,
+        *,
+        timeout: float | None=None,
+    ) -> list[str]:
+        """Paths that match a pattern, in the order of their names.
+
+        Parameters
+        ----------
+        path:
+            Pattern with ``*``, ``?``, ``[…]`` inside parts, and ``**`` for any number of parts.
+        maxdepth:
+            How many folders deep ``**`` goes.
+        detail, withdirs, expand:
+            As in `find`; folders are included unless ``withdirs`` is off.
+        prefix:
+            Only what begins with this, from the part on that has the first magic character.
+        refresh:
+            Look at branches again, however recently they were looked at.
+        """
+
+    @overload
+    def glob(
+        self,
+        /,
+        path: str,
+        maxdepth: int | None=None,
+        *,
+        detail: Literal[True],
+        withdirs: bool=True,
+        expand: bool=False,
+        prefix: str='',
+        refresh: bool=False,
+        timeout: float | None=None,
+    ) -> dict[str, Info]: ...
+    @overload
+    def glob(
+        self,
+        /,
+        path: str,
+        maxdepth: int | None=None,
+        detail: bool=False,
+        withdirs: bool=True,
+        expand: bool=False,
+        prefix: str='',
+        refresh: bool=False,
+        *,
+        timeout: float | None=None,
+    ) -> dict[str, Info] | list[str]: ...
+    def expand_path(
+        self,
+        path: Any,
+        recursive: bool=False,
+        maxdepth: int | None=None,
+        assume_literal: bool=False,
+        *,
+        timeout: float | None=None,
+    ) -> list[str]:
+        """The paths that a path, a pattern or a list of them means, those below them too if ``recursive``.
+
+        A name that is there is no pattern; what is not there and has no magic is returned as it is unless ``recursive``.
+
+        Raises
+        ------
+        NotFoundError
+            There are none, or an element of the list matches nothing.
+        """
+
+    def exists(self, /, path: str, refresh: bool=False, *, timeout: float | None=None) -> bool:
+        """Whether something is at a path. Errors other than "not found" are raised. See `info`."""
+
+    def lexists(self, /, path: str, refresh: bool=False, *, timeout: float | None=None) -> bool:
+        """Like `exists`: there are no links."""
+
+    def isfile(self, path: str, *, timeout: float | None=None) -> bool:
+        """Whether a file is at a path. Errors other than "not found" are raised."""
+
+    def isdir(self, path: str, *, timeout: float | None=None) -> bool:
+        """Whether a folder, branch, repository or owner is at a path. Errors other than "not found" are raised."""
+
+    def isdir_or_branch(self, path: str, *, timeout: float | None=None) -> bool:
+        """The first pyxet's name of `isdir`."""
+
+    def size(self, path: str, *, timeout: float | None=None) -> int:
+        """Bytes of a file."""
+
+    def sizes(self, /, paths: Sequence[str], *, timeout: float | None=None) -> list[int]:
+        """Bytes of several files."""
+
+    @overload
+    def du(
+        self,
+        /,
+        path: str,
+        total: Literal[True]=True,
+        maxdepth: int | None=None,
+        withdirs: bool=False,
+        refresh: bool=False,
+        *,
+        timeout: float | None=None,
+    ) -> int:
+        """Bytes of the files below a path: their sum, or each of them. Content that files share counts each time."""
+
+    @overload
+    def du(
+        self,
+        /,
+        path: str,
+        total: Literal[False],
+        maxdepth: int | None=None,
+        withdirs: bool=False,
+        refresh: bool=False,
+        *,
+        timeout: float | None=None,
+    ) -> dict[str, int]: ...
+    @overload
+    def du(
+        self,
+        /,
+        path: str,
+        total: bool=True,
+        maxdepth: int | None=None,
+        withdirs: bool=False,
+        refresh: bool=False,
+        *,
+        timeout: float | None=None,
+    ) -> int | dict[str, int]: ...
+    def ukey(self, path: str, *, timeout: float | None=None) -> str:
+        """A key of the version of a file; another version has another."""
+
+    def checksum(self, path: str, *, timeout: float | None=None) -> int:
+        """A number of the content of a file; the same content has the same number."""
+
+    def created(self, path: str, *, timeout: float | None=None) -> datetime:
+        """When what is at a path came to be: of a repository its making, else the oldest commit that touched it."""
+
+    def modified(self, path: str, *, timeout: float | None=None) -> datetime:
+        """When a path last changed (now, if it is pending); of a branch or repository, when its newest commit was made."""
+
+    def cat_file(
+        self,
+        /,
+        path: str,
+        start: int | None=None,
+        end: int | None=None,
+        *,
+        timeout: float | None=None,
+    ) -> bytes:
+        """Content of a file, or bytes ``start`` to before ``end`` of it; negative numbers count from its end.
+
+        Raises
+        ------
+        NotFoundError
+            There is no such file.
+        IsADirectoryError
+            It is a folder.
+        IntegrityError
+            What came is not the file's content.
+        """
+
+    @overload
+    def cat(
+        self,
+        /,
+        path: str | os.PathLike[str],
+        recursive: Literal[False]=False,
+        on_error: Literal['raise']='raise',
+        start: int | None=None,
+        end: int | None=None,
+        assume_literal: bool=False,
+        *,
+        timeout: float | None=None,
+    ) -> bytes:
+        """Contents of files: bytes for one path, a dictionary for a list, a pattern or a recursive read.
+
+        Parameters
+        ----------
+        path:
+            Names, or patterns where there is nothing of the name.
+        on_error:
+            ``raise``, ``omit`` the path, or ``return`` the error in its place.
+        start, end:
+            As in `cat_file`, for each file.
+        assume_literal:
+            No path is a pattern, also if there is nothing of the name.
+        """
+
+    @overload
+    def cat(
+        self,
+        /,
+        path: Paths,
+        recursive: bool=False,
+        on_error: Literal['raise', 'omit']='raise',
+        start: int | None=None,
+        end: int | None=None,
+        assume_literal: bool=False,
+        *,
+        timeout: float | None=None,
+    ) -> dict[str, bytes]: ...
+    @overload
+    def cat(
+        self,
+        /,
+        path: Paths,
+        recursive: bool=False,
+        *,
+        on_error: Literal['return'],
+        start: int | None=None,
+        end: int | None=None,
+        assume_literal: bool=False,
+        timeout: float | None=None,
+    ) -> dict[str, bytes | Exception]: ...
+    @overload
+    def cat(
+        self,
+        /,
+        path: str | os.PathLike[str],
+        *,
+        recursive: Literal[True],
+        on_error: Literal['raise', 'omit']='raise',
+        start: int | None=None,
+        end: int | None=None,
+        assume_literal: bool=False,
+        timeout: float | None=None,
+    ) -> dict[str, bytes]: ...
+    @overload
+    def cat(
+        self,
+        /,
+        path: str | os.PathLike[str] | Paths,
+        recursive: bool=False,
+        on_error: OnError='raise',
+        start: int | None=None,
+        end: int | None=None,
+        assume_literal: bool=False,
+        *,
+        timeout: float | None=None,
+    ) -> Any: ...
+    @overload
+    def cat_ranges(
+        self,
+        /,
+        paths: Sequence[str],
+        starts: Bounds,
+        ends: Bounds,
+        max_gap: int | None=None,
+        batch_size: int | None=None,
+        *,
+        on_error: Literal['raise', 'omit'],
+        timeout: float | None=None,
+    ) -> list[bytes]:
+        """Byte ranges of files, in the order in which they are asked for.
+
+        Parameters
+        ----------
+        paths, starts, ends:
+            One range for each path; a single number serves all of them.
+        max_gap:
+            Ranges of one file at most so many bytes apart are fetched as one.
+        on_error:
+            ``return`` puts an error in its range's place, ``omit`` leaves the range out, ``raise`` raises the first one.
+        """
+
+    @overload
+    def cat_ranges(
+        self,
+        /,
+        paths: Sequence[str],
+        starts: Bounds,
+        ends: Bounds,
+        max_gap: int | None=None,
+        batch_size: int | None=None,
+        on_error: OnError='return',
+        *,
+        timeout: float | None=None,
+    ) -> list[bytes | Exception]: ...
+    def get_file(
+        self,
+        /,
+        rpath: str,
+        lpath: Any=None,
+        callback: Callback=...,
+        outfile: Any=None,
+        *,
+        timeout: float | None=None,
+    ) -> None:
+        """Download a file to a local path or into a file object; a folder is made locally.
+
+        The local name appears with all of the content or not at all; what a cancelled or killed download has got is used
+        by the next one.
+
+        Parameters
+        ----------
+        lpath, outfile:
+            Where to: a local path or a binary file object, by either name; one of them.
+        callback:
+            Counts bytes.
+        """
+
+    def get(
+        self,
+        /,
+        rpath: Any,
+        lpath: Any,
+        recursive: bool=False,
+        callback: Callback=...,
+        maxdepth: int | None=None,
+        assume_literal: bool=False,
+        *,
+        timeout: float | None=None,
+    ) -> None:
+        """Download files and folders, with fsspec's rules for names and trailing slashes.
+
+        Parameters
+        ----------
+        rpath:
+            Names, or patterns where there is nothing of the name. A folder without ``recursive`` is left out, with a
+            warning.
+        assume_literal:
+            No path is a pattern, also if there is nothing of the name.
+        callback:
+            Counts files; what it branches off for each file counts bytes.
+        """
+
+    def pipe_file(
+        self,
+        /,
+        path: str,
+        value: Buffer,
+        mode: WriteMode='overwrite',
+        message: str | None=None,
+        parent_commit: str | None=None,
+        if_match: IfMatch | None=None,
+        *,
+        timeout: float | None=None,
+    ) -> None:
+        """Write a file from bytes.
+
+        Parameters
+        ----------
+        value:
+            Bytes, or any other contiguous buffer, such as a numpy array: its bytes are the content.
+        mode:
+            ``create`` raises if the file exists.
+        message:
+            Commit message; one that tells the path if ``None``. In a transaction it is used if that has none of its own.
+        parent_commit:
+            A full commit id: a change to the path since is a conflict.
+        if_match:
+            ``info(path)["blob_id"]`` of the version to replace: another version is a conflict.
+
+        Raises
+        ------
+        AlreadyExistsError, EditConflictError
+            The file exists, or is not the version expected.
+        RevisionNotFoundError
+            There is no such branch.
+        TypeError
+            The value is no buffer: a string, a list, ``None``.
+        """
+
+    @overload
+    def pipe(
+        self,
+        /,
+        path: str,
+        value: Buffer,
+        batch_size: int | None=None,
+        mode: WriteMode='overwrite',
+        message: str | None=None,
+        parent_commit: str | None=None,
+        if_match: IfMatch | None=None,
+        *,
+        timeout: float | None=None,
+    ) -> None:
+        """Write files from bytes: one path and a value, or a dictionary of them. See `pipe_file`.
+
+        Parameters
+        ----------
+        batch_size:
+            For fsspec's sake; it changes nothing, as `Limits` bound what is in flight.
+        mode:
+            ``create`` raises if one of the files exists.
+        if_match:
+            The version to replace, or a mapping of paths to those.
+        """
+
+    @overload
+    def pipe(
+        self,
+        /,
+        path: Mapping[str, Buffer],
+        value: None=None,
+        batch_size: int | None=None,
+        mode: WriteMode='overwrite',
+        message: str | None=None,
+        parent_commit: str | None=None,
+        if_match: IfMatch | None=None,
+        *,
+        timeout: float | None=None,
+    ) -> None: ...
+    def put_file(
+        self,
+        /,
+        lpath: Any,
+        rpath: str,
+        callback: Callback=...,
+        mode: WriteMode='overwrite',
+        message: str | None=None,
+        parent_commit: str | None=None,
+        if_match: IfMatch | None=None,
+        *,
+        timeout: float | None=None,
+    ) -> None:
+        """Upload a local file or a file object. See `pipe_file`; a folder raises `IsADirectoryError`."""
+
+    def put(
+        self,
+        /,
+        lpath: Any,
+        rpath: Any,
+        recursive: bool=False,
+        callback: Callback=...,
+        batch_size: int | None=None,
+        maxdepth: int | None=None,
+        mode: WriteMode='overwrite',
+        message: str | None=None,
+        parent_commit: str | None=None,
+        if_match: IfMatch | None=None,
+        include: Sequence[str] | str | None=None,
+        exclude: Sequence[str] | str | None=None,
+        follow_links: bool=True,
+        *,
+        timeout: float | None=None,
+    ) -> None:
+        """Upload files and folders, with fsspec's rules for names and trailing slashes: one commit for each branch.
+
+        ``.git`` in a folder is left out, with a warning.
+
+        Parameters
+        ----------
+        lpath:
+            Local names, or patterns where there is nothing of the name. A folder without ``recursive`` is left out, with
+            a warning.
+        rpath:
+            A file or folder; or a list of names, one for each of the list ``lpath``.
+        include, exclude:
+            Patterns of the files of folders that are uploaded, and of those that are not: ``*.csv`` is about names of
+            files and folders, ``data/*.csv`` about paths in the folder.
+        follow_links:
+            Whether folders that links lead to are uploaded as well. Links to files always are the files.
+        callback:
+            Counts files; what it branches off for each file counts bytes.
+        batch_size:
+            For fsspec's sake; it changes nothing, as `Limits` bound what is in flight.
+        mode:
+            ``create`` raises if one of the files exists.
+        message, parent_commit:
+            As in `pipe_file`.
+        if_match:
+            The version to replace, or a mapping of paths in the branch to those.
+
+        Raises
+        ------
+        FileNotFoundError
+            There is nothing of a local name.
+        XetURLError
+            A name is not UTF-8, or two files would get one name.
+        shutil.SpecialFileError
+            One is a pipe, a socket or a device.
+        AlreadyExistsError, EditConflictError
+            A file exists, is not the version expected, or changed since ``parent_commit``.
+        """
+
+    def cp_file(
+        self,
+        /,
+        path1: str,
+        path2: str,
+        mode: WriteMode='overwrite',
+        message: str | None=None,
+        parent_commit: str | None=None,
+        if_match: IfMatch | None=None,
+        *,
+        timeout: float | None=None,
+    ) -> None:
+        """Copy a file; its content stays where it is, if the endpoint can share it.
+
+        Parameters
+        ----------
+        mode, message, parent_commit, if_match:
+            As in `pipe_file`, of the path that is written.
+
+        Raises
+        ------
+        NotFoundError
+            There is nothing at ``path1``.
+        IsADirectoryError
+            It is a folder, which `copy` copies with ``recursive``.
+        """
+
+    def copy(
+        self,
+        /,
+        path1: Any,
+        path2: Any,
+        recursive: bool=False,
+        on_error: Literal['raise', 'ignore'] | None=None,
+        maxdepth: int | None=None,
+        batch_size: int | None=None,
+        mode: WriteMode='overwrite',
+        message: str | None=None,
+        parent_commit: str | None=None,
+        if_match: IfMatch | None=None,
+        assume_literal: bool=False,
+        *,
+        timeout: float | None=None,
+    ) -> None:
+        """Copy files and folders, with fsspec's rules for names and trailing slashes: one commit for each branch.
+
+        Parameters
+        ----------
+        path1:
+            Names, or patterns where there is nothing of the name. A folder without ``recursive`` is left out, with a
+            warning.
+        path2:
+            A file or folder; or a list of names, one for each of the list ``path1``.
+        on_error:
+            ``ignore`` leaves out what is not there.
+        batch_size:
+            For fsspec's sake; it changes nothing, as `Limits` bound what is in flight.
+        mode, message, parent_commit, if_match:
+            As in `put`, of the paths that are written.
+        assume_literal:
+            No path is a pattern, also if there is nothing of the name.
+
+        Raises
+        ------
+        NotFoundError
+            There is nothing at a path.
+        IsADirectoryError
+            A path in a list is a folder, and ``recursive`` is not set.
+        XetURLError
+            Two files would get one name.
+        AlreadyExistsError, EditConflictError
+            A file exists, is not the version expected, or changed since ``parent_commit``.
+        """
+
+    def mv(
+        self,
+        /,
+        path1: Any,
+        path2: Any,
+        recursive: bool=False,
+        maxdepth: int | None=None,
+        batch_size: int | None=None,
+        mode: WriteMode='overwrite',
+        message: str | None=None,
+        parent_commit: str | None=None,
+        if_match: IfMatch | None=None,
+        assume_literal: bool=False,
+        *,
+        timeout: float | None=None,
+    ) -> None:
+        """Move files and folders in one commit for each branch; content stays where it is, as in a copy.
+
+        Parameters
+        ----------
+        path1, path2, assume_literal:
+            As in `copy`. Into a folder that is there, others are moved with their own names.
+        recursive:
+            Folders are moved with all that is in them, whether or not it is set.
+        batch_size:
+            For fsspec's sake; it changes nothing, as `Limits` bound what is in flight.
+        mode, message, if_match:
+            As in `put`, of the paths that are written.
+        parent_commit:
+            A full commit id: a change since to one of the paths, new or old, is a conflict.
+
+        Raises
+        ------
+        NotFoundError
+            There is nothing at a path.
+        AlreadyExistsError, NotADirectoryError
+            There is a folder, or a file, where a folder should be moved.
+        XetURLError
+            A folder should be moved into itself, or two files would get one name.
+        EditConflictError
+            A file is not the version expected, or changed since ``parent_commit``.
+        """
+
+    def mv_file(
+        self,
+        /,
+        path1: str,
+        path2: str,
+        mode: WriteMode='overwrite',
+        message: str | None=None,
+        parent_commit: str | None=None,
+        if_match: IfMatch | None=None,
+        *,
+        timeout: float | None=None,
+    ) -> None:
+        """Move one file or folder, see `mv`; its name is no pattern."""
+
+    def rm(
+        self,
+        /,
+        path: Any,
+        recursive: bool=False,
+        batch_size: int | None=None,
+        maxdepth: int | None=None,
+        assume_literal: bool=False,
+        message: str | None=None,
+        parent_commit: str | None=None,
+        if_match: IfMatch | None=None,
+        *,
+        timeout: float | None=None,
+    ) -> None:
+        """Delete files, and folders if ``recursive``: one commit for each branch.
+
+        Parameters
+        ----------
+        path:
+            Names, or patterns where there is nothing of the name.
+        batch_size:
+            For fsspec's sake; it changes nothing, as deletions are one request.
+        assume_literal:
+            No path is a pattern, also if there is nothing of the name.
+        message, parent_commit:
+            As in `pipe_file`.
+        if_match:
+            The version to delete, or a mapping of paths to those.
+
+        Raises
+        ------
+        NotFoundError
+            A path is not there.
+        IsADirectoryError
+            A path is a folder, and ``recursive`` is not set.
+        NotSupportedError
+            A path is a branch or a repository.
+        """
+
+    def rm_file(
+        self,
+        /,
+        path: str,
+        message: str | None=None,
+        parent_commit: str | None=None,
+        if_match: IfMatch | None=None,
+        *,
+        timeout: float | None=None,
+    ) -> None:
+        """Delete one file, see `rm`; its name is no pattern."""
+
+    def mkdir(self, /, path: str, create_parents: bool=True, *, timeout: float | None=None) -> None:
+        """Nothing to make: git has no empty folders. The repository and the branch must be there.
+
+        A folder that is named by its URL is empty for `ls` of this file system from now on: DuckDB, which gives URLs,
+        makes folders and looks whether they are empty. One that is named by its path is not there, as fsspec has it of
+        file systems without empty folders.
+
+        Raises
+        ------
+        RepositoryNotFoundError, RevisionNotFoundError
+            There is no such repository or branch; `make_repo` and `make_branch` make them.
+        NotSupportedError
+            It is in a tag, a commit or a point in time, which are not written to.
+        FileExistsError, NotADirectoryError
+            There is a file at the path, or above it.
+        """
+
+    def makedirs(self, path: str, exist_ok: bool=False, *, timeout: float | None=None) -> None:
+        """Like `mkdir`, for a folder and those above it.
+
+        Raises
+        ------
+        FileExistsError
+            There is a file of this name; or a folder, and ``exist_ok`` is off.
+        """
+
+    def rmdir(self, path: str, *, timeout: float | None=None) -> None:
+        """Nothing to remove: a folder without files is not there. One with files is an error."""
+
+    def touch(
+        self,
+        /,
+        path: str,
+        truncate: bool=True,
+        mode: WriteMode='overwrite',
+        message: str | None=None,
+        parent_commit: str | None=None,
+        if_match: IfMatch | None=None,
+        *,
+        timeout: float | None=None,
+    ) -> None:
+        """Make an empty file, or empty an existing one unless ``truncate`` is off.
+
+        Parameters
+        ----------
+        mode, message, parent_commit, if_match:
+            As in `pipe_file`. The first and the last count also where an existing file stays as it is.
+        """
+
+    def stage(
+        self,
+        /,
+        data: StageSource,
+        path: str,
+        sha256: str | None=None,
+        callback: Callback=...,
+        *,
+        timeout: float | None=None,
+    ) -> FilePointer:
+        """Store content for a commit that is made later, perhaps by another process, see `commit`.
+
+        Nobody sees it before, and no transaction takes part. Staging the same content again, after a crash say, stores
+        nothing new.
+
+        Parameters
+        ----------
+        data:
+            Bytes, the path of a local file, or a binary file object, which is read from where it stands.
+        path:
+            The path that the file will have: ``acme/corpus/main/up/1.bin``.
+        sha256:
+            SHA-256 of the content in 64 hexadecimal digits, if the caller has it. Where the content has more than a
+            mebibyte it is believed here, which saves computing it; whether the endpoint checks it is its business.
+        callback:
+            Counts bytes.
+
+        Raises
+        ------
+        RevisionNotFoundError
+            There is no such branch.
+        IntegrityError
+            The content does not have the given SHA-256.
+        ConflictError
+            A local file changed while it was read.
+        """
+
+    def stage_many(
+        self,
+        /,
+        files: Mapping[str, StageSource],
+        sha256: Mapping[str, str] | None=None,
+        callback: Callback=...,
+        *,
+        timeout: float | None=None,
+    ) -> list[FilePointer]:
+        """Store many files of one branch for a later commit: small ones travel together, as `stage` cannot do.
+
+        Parameters
+        ----------
+        files:
+            Paths, and what `stage` takes as ``data``.
+        sha256:
+            SHA-256 by path, of those that the caller has it of.
+        callback:
+            Counts files; what it branches off for each file counts bytes.
+
+        Returns
+        -------
+        list[FilePointer]
+            In the order of ``files``.
+
+        Raises
+        ------
+        XetURLError
+            They are not all of one branch.
+        """
+
+    def commit(
+        self,
+        /,
+        branch: str,
+        pointers: Iterable[FilePointer],
+        delete: Iterable[str]=...,
+        message: str | None=None,
+        parent_commit: str | None=None,
+        mode: WriteMode='overwrite',
+        if_match: IfMatch | None=None,
+        *,
+        timeout: float | None=None,
+    ) -> Commit | None:
+        """Make one commit of staged files and deletions, or add them to the open transaction.
+
+        Files that the branch has just so already are left out, so a commit that is made again is none.
+
+        Parameters
+        ----------
+        branch:
+            ``acme/corpus/main``.
+        pointers:
+            What `stage` returned, here or in other processes. They are taken a thousand at a time, so an iterator need
+            not have them all in memory.
+        delete:
+            Paths of files to delete, like those that `rm` takes: ``acme/corpus/main/old.bin``.
+        message:
+            Commit message; one that tells what it does if ``None``. A transaction has its own.
+        parent_commit:
+            A full commit id: a change to one of the paths since is a conflict.
+        mode:
+            ``create`` raises if one of the staged files exists.
+        if_match:
+            The version to replace or delete, or a mapping of paths to those.
+
+        Returns
+        -------
+        Commit | None
+            ``None`` where nothing changes, and in a transaction, which commits at its end.
+
+        Raises
+        ------
+        XetURLError
+            A pointer or a deletion is of another endpoint, repository or branch.
+        NotFoundError, IsADirectoryError
+            A file to delete is not there, or is a folder.
+        AlreadyExistsError, EditConflictError
+            A path exists, is not the version expected, or changed since ``parent_commit``.
+        BadRequestError
+            A path is there twice, or would be a file and a folder; the endpoint does not have the content.
+        RevisionNotFoundError
+            There is no such branch.
+        """
+
+    def make_repo(self, repo: str, private: bool=False, exist_ok: bool=False, *, timeout: float | None=None) -> None:
+        """Make a repository with an empty branch ``main``.
+
+        Raises
+        ------
+        AlreadyExistsError
+            It is there, and ``exist_ok`` is not set.
+        """
+
+    def delete_repo(self, repo: str, *, timeout: float | None=None) -> None:
+        """Delete a repository with all its branches and history."""
+
+    def duplicate_repo(
+        self,
+        repo: str,
+        destination: str,
+        private: bool | None=None,
+        *,
+        timeout: float | None=None,
+    ) -> DuplicateInfo:
+        """Make a repository with all branches, tags, commits and content of another one. The content is not stored twice.
+
+        Parameters
+        ----------
+        destination:
+            Path of the new repository, which is of the same kind.
+        private:
+            Whether only its owner sees it; as with the first one if ``None``.
+
+        Returns
+        -------
+        dict
+            ``name``, and ``files_pending``: whether the endpoint goes on copying large files, which may not be readable
+            in the new repository until it is done.
+
+        Raises
+        ------
+        RepositoryNotFoundError, AlreadyExistsError
+            The first repository is not there; the second one is.
+        NotSupportedError
+            The endpoint cannot duplicate repositories.
+        """
+
+    def fork_repo(self, repo: str, destination: str | None=None, *, timeout: float | None=None) -> DuplicateInfo:
+        """A copy of a repository to work on: in the account of the token's user and under its own name, unless said.
+
+        It is a duplicate, see `duplicate_repo`: it has the whole history, is seen by whom the first one is seen by, and
+        nothing connects the two from then on. Endpoints know no other kind of fork.
+        """
+
+    def rename_repo(self, repo: str, destination: str, *, timeout: float | None=None) -> None:
+        """Give a repository another name or owner. The old name leads to it until another repository gets that.
+
+        Open transactions, branches, tags and commits stay as they are.
+
+        Raises
+        ------
+        RepositoryNotFoundError, AlreadyExistsError
+            There is no such repository; there is one of the new name.
+        """
+
+    def set_repo_attr(self, repo: str, name: str, value: Any, *, timeout: float | None=None) -> None:
+        """Change a setting of a repository.
+
+        Parameters
+        ----------
+        name, value:
+            ``private`` and whether only its owner sees it; ``visibility`` and ``public``, ``private`` or, for spaces,
+            ``protected``; ``gated`` and how access is granted to who asks, ``auto`` or ``manual``, or ``False``.
+
+        Raises
+        ------
+        ConfigError
+            There is no such setting, or it cannot have this value.
+        RepositoryNotFoundError, BadRequestError
+            There is no such repository; the endpoint does not know the setting.
+        """
+
+    @overload
+    def list_repos(
+        self,
+        /,
+        owner: str | None=None,
+        detail: Literal[False]=False,
+        *,
+        timeout: float | None=None,
+    ) -> list[str]:
+        """Repositories of an owner (``acme``, ``datasets/acme``); of the token's user and organizations without one.
+
+        Parameters
+        ----------
+        detail:
+            Dictionaries like those of `ls`, or names.
+        """
+
+    @overload
+    def list_repos(self, /, owner: str | None=None, *, detail: Literal[True], timeout: float | None=None) -> list[Info]: ...
+    @overload
+    def list_repos(
+        self,
+        /,
+        owner: str | None=None,
+        detail: bool=False,
+        *,
+        timeout: float | None=None,
+    ) -> list[Info] | list[str]: ...
+    def is_repo(self, path: str, *, timeout: float | None=None) -> bool:
+        """Whether a path is that of a repository which exists."""
+
+    def repo_info(self, repo: str, *, timeout: float | None=None) -> Info:
+        """A repository: ``name``, ``private``, ``created``, ``last_modified``, and ``commit`` of its main branch."""
+
+    @overload
+    def list_branches(self, /, repo: str, detail: Literal[False]=False, *, timeout: float | None=None) -> list[str]:
+        """Names of a repository's branches, or dictionaries with ``name`` (the path), ``branch`` and ``commit``."""
+
+    @overload
+    def list_branches(self, /, repo: str, detail: Literal[True], *, timeout: float | None=None) -> list[BranchInfo]: ...
+    @overload
+    def list_branches(
+        self,
+        /,
+        repo: str,
+        detail: bool=False,
+        *,
+        timeout: float | None=None,
+    ) -> list[BranchInfo] | list[str]: ...
+    def make_branch(self, repo: str, source: str, name: str, *, timeout: float | None=None) -> None:
+        """Make a branch.
+
+        Parameters
+        ----------
+        source:
+            Branch, tag, commit or point in time where it starts.
+        name:
+            Its name.
+
+        Raises
+        ------
+        AlreadyExistsError, RevisionNotFoundError
+            A branch of the name exists; there is no such source.
+        """
+
+    def delete_branch(self, repo: str, name: str, *, timeout: float | None=None) -> None:
+        """Delete a branch."""
+
+    def branch_exists(self, repo: str, name: str | None=None, *, timeout: float | None=None) -> bool:
+        """Whether a repository has a branch.
+
+        Parameters
+        ----------
+        repo:
+            Path of the repository, or, without a name, of the branch: ``acme/titanic/main``.
+        name:
+            Name of the branch.
+
+        Raises
+        ------
+        RepositoryNotFoundError
+            There is no such repository. Where only a path is given that is an answer: no.
+        """
+
+    def branch_info(self, repo: str, name: str | None=None, *, timeout: float | None=None) -> BranchInfo:
+        """A branch: ``name`` (the path), ``branch`` and ``commit``.
+
+        Parameters
+        ----------
+        repo, name:
+            As for `branch_exists`.
+
+        Raises
+        ------
+        RepositoryNotFoundError, RevisionNotFoundError
+            There is no such repository; it has no such branch.
+        """
+
+    @overload
+    def list_tags(self, /, repo: str, detail: Literal[False]=False, *, timeout: float | None=None) -> list[str]:
+        """Names of a repository's tags, or dictionaries with ``name`` (the path), ``tag`` and ``commit``."""
+
+    @overload
+    def list_tags(self, /, repo: str, detail: Literal[True], *, timeout: float | None=None) -> list[TagInfo]: ...
+    @overload
+    def list_tags(self, /, repo: str, detail: bool=False, *, timeout: float | None=None) -> list[TagInfo] | list[str]: ...
+    def make_tag(
+        self,
+        repo: str,
+        name: str,
+        revision: str='main',
+        message: str | None=None,
+        *,
+        timeout: float | None=None,
+    ) -> None:
+        """Make a tag at a revision. Raises `AlreadyExistsError`, `RevisionNotFoundError`."""
+
+    def delete_tag(self, repo: str, name: str, *, timeout: float | None=None) -> None:
+        """Delete a tag."""
+
+    def find_ref(self, repo: str, name: str, *, timeout: float | None=None) -> RefInfo:
+        """The branch, tag or commit that a name stands for.
+
+        Parameters
+        ----------
+        name:
+            Branch, tag, reference (``refs/pr/1``, also without ``refs/``: ``heads/main``), commit id, or point in time.
+            Of a branch and a tag of the same name, the branch.
+
+        Returns
+        -------
+        dict
+            ``commit``; ``kind``: ``branch``, ``tag``, ``ref`` or ``commit``; ``ref``: ``refs/heads/main``, ``None`` for
+            commits and points in time; ``name``, its path.
+
+        Raises
+        ------
+        RepositoryNotFoundError, RevisionNotFoundError
+            There is no such repository; nothing in it has this name.
+        """
+
+    def log(self, path: str, limit: int | None=None, *, timeout: float | None=None) -> list[Commit]:
+        """Commits like those of `iter_log`, in a list.
+
+        Parameters
+        ----------
+        limit:
+            How many commits to give at most.
+
+        Raises
+        ------
+        RepositoryNotFoundError, RevisionNotFoundError
+            There is no such repository or revision.
+        """
+
+    def iter_log(self, path: str, *, timeout: float | None=None) -> Generator[Commit, None, None]:
+        """Commits as they are found, newest first: of a branch (of ``main`` for a repository), or those that changed a path.
+
+        Raises
+        ------
+        RepositoryNotFoundError, RevisionNotFoundError
+            There is no such repository or revision.
+        """
+
+    def diff(self, repo: str, old: str, new: str, *, timeout: float | None=None) -> Generator[PathChange, None, None]:
+        """Files that differ between two revisions, by path, as they are found. A renamed file is removed and added.
+
+        Parameters
+        ----------
+        old, new:
+            Branches, tags, commits or points in time. What a transaction has not committed yet is in none of them.
+
+        Raises
+        ------
+        RepositoryNotFoundError, RevisionNotFoundError
+            There is no such repository or revision.
+        """
+
+    def get_username(self, *, timeout: float | None=None) -> str:
+        """The name of the token's user. `AuthenticationError` without a token that is accepted."""
+
+    def cp(
+        self,
+        /,
+        path1: Any,
+        path2: Any,
+        recursive: bool=False,
+        on_error: Literal['raise', 'ignore'] | None=None,
+        maxdepth: int | None=None,
+        batch_size: int | None=None,
+        mode: WriteMode='overwrite',
+        message: str | None=None,
+        parent_commit: str | None=None,
+        if_match: IfMatch | None=None,
+        assume_literal: bool=False,
+        *,
+        timeout: float | None=None,
+    ) -> None:
+        """Another name of `copy`."""
+
+    def move(
+        self,
+        /,
+        path1: Any,
+        path2: Any,
+        recursive: bool=False,
+        maxdepth: int | None=None,
+        batch_size: int | None=None,
+        mode: WriteMode='overwrite',
+        message: str | None=None,
+        parent_commit: str | None=None,
+        if_match: IfMatch | None=None,
+        assume_literal: bool=False,
+        *,
+        timeout: float | None=None,
+    ) -> None:
+        """Another name of `mv`."""
+
+    def rename(
+        self,
+        /,
+        path1: Any,
+        path2: Any,
+        recursive: bool=False,
+        maxdepth: int | None=None,
+        batch_size: int | None=None,
+        mode: WriteMode='overwrite',
+        message: str | None=None,
+        parent_commit: str | None=None,
+        if_match: IfMatch | None=None,
+        assume_literal: bool=False,
+        *,
+        timeout: float | None=None,
+    ) -> None:
+        """Another name of `mv`."""
+
+    def delete(
+        self,
+        /,
+        path: Any,
+        recursive: bool=False,
+        batch_size: int | None=None,
+        maxdepth: int | None=None,
+        assume_literal: bool=False,
+        message: str | None=None,
+        parent_commit: str | None=None,
+        if_match: IfMatch | None=None,
+        *,
+        timeout: float | None=None,
+    ) -> None:
+        """Another name of `rm`."""
+
+    def upload(
+        self,
+        /,
+        lpath: Any,
+        rpath: Any,
+        recursive: bool=False,
+        callback: Callback=...,
+        batch_size: int | None=None,
+        maxdepth: int | None=None,
+        mode: WriteMode='overwrite',
+        message: str | None=None,
+        parent_commit: str | None=None,
+        if_match: IfMatch | None=None,
+        include: Sequence[str] | str | None=None,
+        exclude: Sequence[str] | str | None=None,
+        follow_links: bool=True,
+        *,
+        timeout: float | None=None,
+    ) -> None:
+        """Another name of `put`."""
+
+    def download(
+        self,
+        /,
+        rpath: Any,
+        lpath: Any,
+        recursive: bool=False,
+        callback: Callback=...,
+        maxdepth: int | None=None,
+        assume_literal: bool=False,
+        *,
+        timeout: float | None=None,
+    ) -> None:
+        """Another name of `get`."""
+
+    def write_bytes(
+        self,
+        /,
+        path: str,
+        value: Buffer,
+        mode: WriteMode='overwrite',
+        message: str | None=None,
+        parent_commit: str | None=None,
+        if_match: IfMatch | None=None,
+        *,
+        timeout: float | None=None,
+    ) -> None:
+        """Another name of `pipe_file`."""
+
+    def read_bytes(
+        self,
+        /,
+        path: str,
+        start: int | None=None,
+        end: int | None=None,
+        *,
+        timeout: float | None=None,
+    ) -> bytes:
+        """Another name of `cat_file`."""
+
+    def makedir(self, /, path: str, create_parents: bool=True, *, timeout: float | None=None) -> None:
+        """Another name of `mkdir`."""
+
+    def mkdirs(self, path: str, exist_ok: bool=False, *, timeout: float | None=None) -> None:
+        """Another name of `makedirs`."""
+
+    @overload
+    def listdir(
+        self,
+        /,
+        path: str,
+        detail: Literal[True]=True,
+        refresh: bool=False,
+        expand: bool=False,
+        *,
+        timeout: float | None=None,
+    ) -> list[Info]:
+        """Another name of `ls`."""
+
+    @overload
+    def listdir(
+        self,
+        /,
+        path: str,
+        detail: Literal[False],
+        refresh: bool=False,
+        expand: bool=False,
+        *,
+        timeout: float | None=None,
+    ) -> list[str]: ...
+    @overload
+    def listdir(
+        self,
+        /,
+        path: str,
+        detail: bool=True,
+        refresh: bool=False,
+        expand: bool=False,
+        *,
+        timeout: float | None=None,
+    ) -> list[Info] | list[str]: ...
+    def stat(self, /, path: str, expand: bool=False, refresh: bool=False, *, timeout: float | None=None) -> Info:
+        """Another name of `info`."""
+
+    @overload
+    def disk_usage(
+        self,
+        /,
+        path: str,
+        total: Literal[True]=True,
+        maxdepth: int | None=None,
+        withdirs: bool=False,
+        refresh: bool=False,
+        *,
+        timeout: float | None=None,
+    ) -> int:
+        """Another name of `du`."""
+
+    @overload
+    def disk_usage(
+        self,
+        /,
+        path: str,
+        total: Literal[False],
+        maxdepth: int | None=None,
+        withdirs: bool=False,
+        refresh: bool=False,
+        *,
+        timeout: float | None=None,
+    ) -> dict[str, int]: ...
+    @overload
+    def disk_usage(
+        self,
+        /,
+        path: str,
+        total: bool=True,
+        maxdepth: int | None=None,
+        withdirs: bool=False,
+        refresh: bool=False,
+        *,
+        timeout: float | None=None,
+    ) -> int | dict[str, int]: ...
