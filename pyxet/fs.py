@@ -73,7 +73,7 @@ class _Blocking(_Face):
 
         def call(fs: FileSystemBase, /, *args: Any, **kwargs: Any) -> Any:
             method: Callable[..., Coroutine[Any, Any, Any]] = getattr(fs, name)
-            return fs.block_on(method, *args, **kwargs)
+            return fs._block_on(method, *args, **kwargs)
 
         return call
 
@@ -94,7 +94,7 @@ class _BlockingIterator(_Face):
 
             while True:
                 try:
-                    yield fs.block_on(one, timeout=timeout)
+                    yield fs._block_on(one, timeout=timeout)
                 except StopAsyncIteration:
                     return
 
@@ -404,14 +404,14 @@ class XetFS(BlockingMethods):
         name = self._strip_protocol(path)
         if mode == "rb":
             check_reading(message=message, parent_commit=parent_commit, if_match=if_match)
-            info, pinned, fetch = self.block_on(self.open_for_reading, path)
+            info, pinned, fetch = self._block_on(self._open_for_reading, path)
             return XetReadFile(
                 self, name, info, pinned=pinned, fetch=fetch, loop=loop, read_ahead=self.limits.memory // 4,
-                block_size=block_size or self.reading.block_size, cache_type=cache_type or self.reading.cache_type,
-                cache_options=cache_options or self.reading.cache_options,
+                block_size=block_size or self._reading.block_size, cache_type=cache_type or self._reading.cache_type,
+                cache_options=cache_options or self._reading.cache_options,
             )  # fmt: skip
-        writing = self.block_on(
-            self.open_for_writing, path, write_mode(mode), message, parent_commit, if_match
+        writing = self._block_on(
+            self._open_for_writing, path, write_mode(mode), message, parent_commit, if_match
         )  # fmt: skip
         file = XetWriteFile(self, name, mode, writing, loop=loop, autocommit=autocommit)
         if hold:
@@ -470,7 +470,7 @@ def place_of(
         The file system is not a blocking `XetFS`.
     """
     fs = file_system_of(url, filesystem, storage_options)
-    found, _, _ = fs.parse_file(url)
+    found, _, _ = fs._parse_file(url)
     return fs, found.full_path
 
 

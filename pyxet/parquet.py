@@ -138,7 +138,7 @@ def as_table(data: Any, index: bool | None) -> Any:
 @contextmanager
 def _one_commit(fs: XetFS, message: str | None, parent_commit: str | None) -> Iterator[Any]:
     """A file system that takes part on any thread in the open transaction, which comes with it, or in one of this block."""
-    transaction = fs.open_transaction()
+    transaction = fs._open_transaction()
     if transaction is not None:
         yield transaction.fs, transaction
         transaction.note_message(message)
@@ -215,7 +215,7 @@ class Staged:
     ) -> Commit | None:
         """In the driver: one commit of all parts, or a part of the open transaction; ``fs`` may be that of one."""
         written = {pointer.full_path for pointer in pointers}
-        branch = self.fs.parse(self.folder).branch_path
+        branch = self.fs._parse(self.folder).branch_path
         return (fs or self.fs).commit(
             branch, pointers, delete=[path for path in existing if path not in written], message=message,
             parent_commit=parent_commit,

@@ -456,7 +456,7 @@ class XetPath(UPath):
             return
         _refuse_options("copy", guards, "from another file system")
         further = {"follow_symlinks": follow_symlinks, "on_name_collision": on_name_collision}
-        transaction = self.fs.open_transaction()
+        transaction = self.fs._open_transaction()
         if transaction is not None:
             transaction.edits.check_parent(parent_commit)
             super()._copy_from(source, **further)

@@ -117,7 +117,7 @@ def _files(
         if is_pattern:
             below = fs.glob(text, detail=True)
         # What is named is read, whatever its name; of a folder the Parquet files.
-        named = is_pattern or not {fs.own(text), fs.own(unescaped(text) or text)}.isdisjoint(below)
+        named = is_pattern or not {fs._normalized(text), fs._normalized(unescaped(text) or text)}.isdisjoint(below)
         files = {
             name: info
             for name, info in below.items()
@@ -126,11 +126,11 @@ def _files(
         if not files:
             raise NotFoundError(f"there are no Parquet files at {text}", status=404)
         found |= files
-    transaction = fs.open_transaction()
+    transaction = fs._open_transaction()
     if transaction is not None and any(info.get("pending") for info in found.values()):
         # It takes part on the threads that read.
         return transaction.fs, list(found)
-    return fs, [replace(fs.parse(name), revision=info["commit"]).full_path for name, info in found.items()]
+    return fs, [replace(fs._parse(name), revision=info["commit"]).full_path for name, info in found.items()]
 
 
 def _below(fs: XetFS, path: str) -> dict[str, Any]:

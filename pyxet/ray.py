@@ -72,7 +72,7 @@ class ParquetDatasink(Datasink):  # type: ignore[misc]  # Ray is there or not
         self._parent_commit = parent_commit
         self._existing: list[str] = []
         # Ray begins and completes a write on a thread of its own, where no transaction is open.
-        transaction = self._staged.fs.open_transaction()
+        transaction = self._staged.fs._open_transaction()
         self._bound: XetFS | None = None if transaction is None else transaction.fs
         self.commit: Commit | None = None
 

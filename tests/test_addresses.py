@@ -120,7 +120,7 @@ def test_urls_do_not_tell_http_from_https() -> None:
     fs = pyxet.XetFS("http://hub.internal:8080")
     url = fs.unstrip_protocol("acme/r/main/x")
     assert url == "xet://hub.internal:8080:acme/r/main/x"
-    assert fs.parse(url).full_path == "acme/r/main/x"
+    assert fs._parse(url).full_path == "acme/r/main/x"
     assert pyxet.XetFS("https://huggingface.co").unstrip_protocol("acme/r") == "xet://acme/r"
     assert pyxet.XetFS("file:///tmp/xet-nowhere").unstrip_protocol("acme/r") == "xet://acme/r"
 

@@ -92,9 +92,8 @@ CASES = [
     pytest.param(name, way, id=f"{name}-{number}") for name, ways in WAYS.items() for number, way in enumerate(ways)
 ]
 MAKING = [case for case in CASES if case.values[0] not in DELETE]
-# Methods that write no path and have a message for another reason; the one that is only awaited, see below; and parts of
-# the others.
-OTHERS = {"make_tag", "start_transaction", "set_commit_message", "open_async", "edits", "open_for_writing"}
+# Methods that write no path and have a message for another reason; the one that is only awaited, see below.
+OTHERS = {"make_tag", "start_transaction", "set_commit_message", "open_async"}
 
 
 def _mapped(path: str, options: dict[str, Any]) -> dict[str, Any]:

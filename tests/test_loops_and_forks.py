@@ -315,7 +315,7 @@ def test_a_spawned_process_has_the_options(shared_endpoint: LocalEndpoint, path:
 
 
 def describe(fs: XetFS, path: str) -> tuple[str, float, int, bool]:
-    return fs.endpoint, fs.max_age, fs.limits.concurrency, fs.cat_file(path) == CONTENT
+    return fs.endpoint, fs._max_age, fs.limits.concurrency, fs.cat_file(path) == CONTENT
 
 
 def test_pickling_keeps_options_and_never_sockets(

@@ -16,11 +16,7 @@ from pyxet import AsyncXetFileSystem, XetFS
 from pyxet.testing import LocalEndpoint
 
 # Neither blocks nor is awaited by users, or takes whatever its function takes.
-PARTS = {
-    "open_async", "begin_scan", "block_on", "connect", "edits", "expect", "find_all", "find_each", "find_one",
-    "is_bound", "new_stage", "next_page", "open_for_reading", "open_for_writing", "open_transaction", "own", "parse",
-    "parse_file", "pieces", "set_session", "view",
-}  # fmt: skip
+PARTS = {"open_async", "set_session"}
 # Whose options are the constructor's.
 MAKERS = {"from_url", "from_dict", "from_json", "current", "clear_instance_cache", "transaction_type"}
 
@@ -134,7 +130,7 @@ def test_options_of_fsspec(shared_endpoint: LocalEndpoint, main: str, tmp_path: 
     fs = XetFS(
         **account, use_listings_cache=False, skip_instance_cache=True, max_paths=10, auto_mkdir=True, batch_size=4
     )
-    assert fs.max_age == 0
+    assert fs._max_age == 0
     path = f"{main}/d/a"
     (tmp_path / "local").write_bytes(b"local")
     fs.pipe({path: b"0123456789"}, batch_size=2)

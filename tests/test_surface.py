@@ -6,6 +6,7 @@ import asyncio
 import importlib
 import inspect
 import json
+import re
 import sys
 import typing
 from collections.abc import Iterator
@@ -142,6 +143,17 @@ def test_the_entry_point() -> None:
     assert fsspec.get_filesystem_class("xet") is XetFS
     assert issubclass(XetFS, AsyncXetFileSystem)
     assert issubclass(XetFS, AsyncFileSystem)
+
+
+def test_what_a_file_system_shows_is_for_users_and_documented(xet: XetFS) -> None:
+    """What is neither fsspec's nor in the guide is a helper, and private."""
+    guide = (Path(pyxet.__file__).parent.parent / "docs" / "guide.md").read_text()
+    documented = re.findall(r"`(\w+)`", guide.partition("\n## All names\n")[2].partition("\n## ")[0])
+    assert len(documented) == len(set(documented))
+    shown = {name for name in dir(xet) if not name.startswith("_")}
+    assert shown - set(dir(AsyncFileSystem())) == set(documented)
+    asynchronous = AsyncXetFileSystem(xet.endpoint, asynchronous=True)
+    assert {name for name in dir(asynchronous) if not name.startswith("_")} <= shown
 
 
 # -- blocking methods --------------------------------------------------------------------------------------------------

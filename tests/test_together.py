@@ -27,7 +27,7 @@ async def through(
             proxy.url, "acme", shared_endpoint.token, retry=FAST, asynchronous=True, listings_expiry_time=0
         ) as fs:
             yield proxy, fs
-            assert (await fs.connect()).catalog._lookups._batches.is_idle
+            assert (await fs._connect()).catalog._lookups._batches.is_idle
         await check_clean()
 
 

@@ -66,7 +66,7 @@ class Copier:
 
     def __call__(self, batch: Batch) -> Copied:
         """Copy a batch, for a blocking caller. See `copy`."""
-        return self._fs.block_on(self.copy, batch)
+        return self._fs._block_on(self.copy, batch)
 
     async def copy(self, batch: Batch) -> Copied:
         """Copy a batch. Doing it again, after a worker died, stores nothing twice.
@@ -77,7 +77,7 @@ class Copier:
             The destination failed. What the source does wrong is in the result.
         """
         repo, branch = self._target()
-        stage = await self._fs.new_stage(repo, branch)
+        stage = await self._fs._new_stage(repo, branch)
         failures: list[IngestFailure] = []
         try:
             with _reader(_AT_ONCE) as readers:

@@ -133,7 +133,7 @@ def ingest(
         fs = XetFS(XetFS._get_kwargs_from_urls(destination).get("endpoint"))
     elif fs.asynchronous:
         raise ConfigError("ingest blocks; give it a pyxet.XetFS without asynchronous=True")
-    url = replace(fs.parse(destination), endpoint=None)
+    url = replace(fs._parse(destination), endpoint=None)
     repo, branch = url.repo_id, url.revision
     if repo is None or branch is None:
         raise XetURLError(f"{destination!r} is not in a branch; expected owner/repo/branch or a folder below it")
@@ -162,9 +162,9 @@ def _look(fs: XetFS, repo: RepoId, branch: str) -> None:
     """Raise unless there is the branch, and it can be written to."""
 
     async def look() -> None:
-        await (await fs.connect()).revisions.head(repo, branch)
+        await (await fs._connect()).revisions.head(repo, branch)
 
-    fs.block_on(look)
+    fs._block_on(look)
 
 
 @dataclass(slots=True)

@@ -99,7 +99,7 @@ class LocalEngine(Engine):
         async def stop() -> None:
             await stopped(*self._tasks)
 
-        self._fs.block_on(stop)
+        self._fs._block_on(stop)
 
 
 class DaskEngine(Engine):

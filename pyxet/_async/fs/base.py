@@ -88,7 +88,7 @@ def at_home(
             except XetError as error:
                 readable(error)
                 raise
-        transaction = self.open_transaction()
+        transaction = self._open_transaction()
         with moments.call():
             if transaction is None:
                 return await method(self, *args, **kwargs)
@@ -157,9 +157,9 @@ class _ConfiguredFromOutside(_Cached, type):  # type: ignore[misc]  # fsspec is 
             # What is masked would be the same for all, as what instances are told apart by.
             args = tuple(_revealed(value) for value in args)
             made = super().__call__(*args, **{name: _revealed(value) for name, value in kwargs.items()})
-            if made.asynchronous or made.is_bound:
+            if made.asynchronous or made._is_bound:
                 return made
-            transaction = made.open_transaction()
+            transaction = made._open_transaction()
             return made if transaction is None else transaction.insider(made)
 
 
@@ -208,13 +208,13 @@ class FileSystemBase(AsyncFileSystem, metaclass=_ConfiguredFromOutside):  # type
             refuse(type(self).__name__, sorted(unknown), _OPTIONS)
         super().__init__(asynchronous=asynchronous, loop=loop, **storage_options)
         self.endpoint = config.resolve_endpoint(endpoint)
-        self.max_age = DEFAULT_EXPIRY if listings_expiry_time is None else listings_expiry_time
+        self._max_age = DEFAULT_EXPIRY if listings_expiry_time is None else listings_expiry_time
         if not use_listings_cache:
-            self.max_age = 0.0
-        self.reading: Final = ReadingDefaults(block_size, cache_type, cache_options)
+            self._max_age = 0.0
+        self._reading: Final = ReadingDefaults(block_size, cache_type, cache_options)
         self._given_loop = loop
         # Folders that were made here by their URLs, and were not there: git has none without files.
-        self.made_folders: dict[str, None] = {}
+        self._made_folders: dict[str, None] = {}
         self._made_in: str | None = None
         # Who serves an embedded directory is looked up by requests, as it may be another process each time.
         self.credential: Credential = (
@@ -259,7 +259,7 @@ class FileSystemBase(AsyncFileSystem, metaclass=_ConfiguredFromOutside):  # type
         """The endpoint, as an identity across processes."""
         return f"{SCHEME}:{self.endpoint}"
 
-    async def connect(self) -> Client:
+    async def _connect(self) -> Client:
         """The client for the endpoint."""
         return self._client()
 
@@ -291,35 +291,35 @@ class FileSystemBase(AsyncFileSystem, metaclass=_ConfiguredFromOutside):  # type
         loop: asyncio.AbstractEventLoop = get_loop()
         return loop
 
-    def block_on(self, function: Callable[..., Coroutine[Any, Any, T]], *args: Any, **kwargs: Any) -> T:
+    def _block_on(self, function: Callable[..., Coroutine[Any, Any, T]], *args: Any, **kwargs: Any) -> T:
         """Run a coroutine function of this file system for a blocking caller, see `blocking_call`."""
-        transaction = self.open_transaction()
+        transaction = self._open_transaction()
         if transaction is not None and transaction.loop is _loop_of_this_thread():
             raise TransactionError(
                 "a blocking call inside an asynchronous transaction would wait for the loop it blocks; await the _method"
             )
         if transaction is None and self._made_in is not None and is_native_thread():
             with taking_part(self._made_in):
-                return self._block_on(function, *args, **kwargs)
+                return self._bridged(function, *args, **kwargs)
         with calling():
-            return self._block_on(function, *args, **kwargs)
+            return self._bridged(function, *args, **kwargs)
 
-    def _block_on(self, function: Callable[..., Coroutine[Any, Any, T]], *args: Any, **kwargs: Any) -> T:
+    def _bridged(self, function: Callable[..., Coroutine[Any, Any, T]], *args: Any, **kwargs: Any) -> T:
         result: T = blocking_call(self.loop, _explaining, self, function, *args, **kwargs)
         return result
 
     async def set_session(self) -> Client:
         """Connect now rather than with the first request, as other asynchronous file systems name it."""
-        return await self.connect()
+        return await self._connect()
 
     async def __aenter__(self) -> Self:
-        (await self.connect()).enter()
+        (await self._connect()).enter()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await (await self.connect()).leave()
+        await (await self._connect()).leave()
 
     # -- paths ---------------------------------------------------------------------------------------------------------
 
@@ -386,7 +386,7 @@ class FileSystemBase(AsyncFileSystem, metaclass=_ConfiguredFromOutside):  # type
                 raise
         return {"endpoint": _InURL(first.rpartition(":")[0])} if ":" in first else {}
 
-    def parse(self, path: str | os.PathLike[str]) -> XetURL:
+    def _parse(self, path: str | os.PathLike[str]) -> XetURL:
         """A path or URL of this file system.
 
         Raises
@@ -406,20 +406,20 @@ class FileSystemBase(AsyncFileSystem, metaclass=_ConfiguredFromOutside):  # type
             )
         return url
 
-    def own(self, path: Any) -> Any:
-        """Paths without scheme and endpoint, checked to be this file system's. Raises like `parse`.
+    def _normalized(self, path: Any) -> Any:
+        """Paths without scheme and endpoint, checked to be this file system's. Raises like `_parse`.
 
         Of a pattern only what stands before the first magic part is checked.
         """
         if isinstance(path, (list, tuple)):
-            return [self.own(item) for item in path]
+            return [self._normalized(item) for item in path]
         text: str = stringify_path(path)
-        self.parse(before_magic(text))
+        self._parse(before_magic(text))
         return self._strip_protocol(path)
 
-    def parse_file(self, path: str | os.PathLike[str]) -> tuple[XetURL, RepoId, str]:
-        """A path that reaches into a branch: the URL, its repository and its revision. Raises like `parse`."""
-        url = self.parse(path)
+    def _parse_file(self, path: str | os.PathLike[str]) -> tuple[XetURL, RepoId, str]:
+        """A path that reaches into a branch: the URL, its repository and its revision. Raises like `_parse`."""
+        url = self._parse(path)
         if url.repo_id is None or url.revision is None or not url.path:
             error = XetURLError(f"{str(path)!r} is not the path of a file; expected owner/repo/branch/path")
             error.about = (url.repo_id, url.revision) if url.repo_id is not None else None
@@ -428,28 +428,28 @@ class FileSystemBase(AsyncFileSystem, metaclass=_ConfiguredFromOutside):  # type
 
     # -- views and edits -----------------------------------------------------------------------------------------------
 
-    def open_transaction(self) -> Transaction | None:
+    def _open_transaction(self) -> Transaction | None:
         """The transaction that this call takes part in: the one the file system is bound to, or the caller's."""
         if self._transaction_id is not None:
             return bound_transaction(self._transaction_id)
         return current_transaction(self.credential)
 
-    def check_outside(self) -> None:
+    def _check_outside(self) -> None:
         """Look at a write that takes part in no transaction: `TransactionError` if it cannot be meant so, a warning if it may not."""
         check_not_inherited(self.credential)
         warn_outsider(self, self._made_in)
 
-    async def view(self, repo: RepoId, revision: str) -> View:
+    async def _view(self, repo: RepoId, revision: str) -> View:
         """A revision as this caller sees it."""
-        client = await self.connect()
-        transaction = self.open_transaction()
+        client = await self._connect()
+        transaction = self._open_transaction()
         changes = transaction.edits.pending(repo, revision) if transaction else None
-        commit = changes.base if changes else await client.revisions.commit_of(repo, revision, self.max_age)
+        commit = changes.base if changes else await client.revisions.commit_of(repo, revision, self._max_age)
         return View(client.catalog, repo, commit, changes, revision=revision)
 
     def _base(self, repo: RepoId, revision: str) -> str | None:
         """The commit beneath the changes that the caller's transaction has for a branch; ``None`` if there are none."""
-        transaction = self.open_transaction()
+        transaction = self._open_transaction()
         changes = transaction.edits.pending(repo, revision) if transaction else None
         return changes.base if changes else None
 
@@ -459,7 +459,7 @@ class FileSystemBase(AsyncFileSystem, metaclass=_ConfiguredFromOutside):  # type
         It is for who is about to say that nothing is there. Asks which commit the revision is at, unless that was asked for
         since the call began.
         """
-        revisions = (await self.connect()).revisions
+        revisions = (await self._connect()).revisions
         if revisions.is_current(view.repo, revision, view.commit):
             return None
         commit = await revisions.commit_now(view.repo, revision)
@@ -467,21 +467,21 @@ class FileSystemBase(AsyncFileSystem, metaclass=_ConfiguredFromOutside):  # type
 
     async def _new_edits(self, parent_commit: str | None = None) -> Edits:
         """Edits that nobody has made anything of yet."""
-        return Edits(await self.connect(), parent_commit)
+        return Edits(await self._connect(), parent_commit)
 
     @asynccontextmanager
-    async def edits(self, message: str | None = None, parent_commit: str | None = None) -> AsyncIterator[Edits]:
+    async def _edits(self, message: str | None = None, parent_commit: str | None = None) -> AsyncIterator[Edits]:
         """The edits of the caller's transaction, or edits that are committed at the end of the block.
 
         In a transaction ``parent_commit`` is for the caller to turn into guards of its paths, see `Edits.since`.
         """
         check_parent_commit(parent_commit)
-        transaction = self.open_transaction()
+        transaction = self._open_transaction()
         if transaction is not None:
             yield transaction.edits
             transaction.note_message(message)
             return
-        self.check_outside()
+        self._check_outside()
         own = await self._new_edits(parent_commit)
         try:
             yield own
@@ -498,7 +498,7 @@ class FileSystemBase(AsyncFileSystem, metaclass=_ConfiguredFromOutside):  # type
         return bound
 
     @property
-    def is_bound(self) -> bool:
+    def _is_bound(self) -> bool:
         """Whether this is ``tr.fs`` of a transaction."""
         return self._transaction_id is not None
 
@@ -516,7 +516,7 @@ class FileSystemBase(AsyncFileSystem, metaclass=_ConfiguredFromOutside):  # type
     @property
     def transaction(self) -> Transaction[Self]:
         """The open transaction of this thread or task, or a new one for ``with`` or ``async with``."""
-        return self.open_transaction() or Transaction(self)
+        return self._open_transaction() or Transaction(self)
 
     @transaction.setter
     def transaction(self, value: None) -> None:
@@ -553,7 +553,7 @@ class FileSystemBase(AsyncFileSystem, metaclass=_ConfiguredFromOutside):  # type
         self._open_one().complete(commit=False)
 
     def _open_one(self) -> Transaction:
-        transaction = self.open_transaction()
+        transaction = self._open_transaction()
         if transaction is None:
             raise TransactionError("no transaction is open here; begin one with fs.transaction or fs.start_transaction")
         return transaction
@@ -562,7 +562,7 @@ class FileSystemBase(AsyncFileSystem, metaclass=_ConfiguredFromOutside):  # type
     def invalidate_cache(self, path: str | None = None) -> None:
         """Forget which commits branches are at: of one repository, or of all. What commits hold does not change."""
         client = self._client()
-        client.revisions.forget(self.parse(path).repo_id if path else None)
+        client.revisions.forget(self._parse(path).repo_id if path else None)
         if path is None:
             client.catalog.forget()
 

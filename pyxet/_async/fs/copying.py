@@ -55,10 +55,10 @@ class Copying(Editing):
             It is a folder, which `_copy` copies with ``recursive``.
         """
         conditions = Conditions.asked(mode, if_match)
-        view, found = await self.find_one(*self.parse_file(path1))
+        view, found = await self._lookup(*self._parse_file(path1))
         if found.is_folder:
             raise IsADirectoryError(errno.EISDIR, "it is a folder; copy it with cp(…, recursive=True)", path1)
-        async with self.edits(message, parent_commit) as edits:
+        async with self._edits(message, parent_commit) as edits:
             [place] = await self._places(edits, [path2], conditions, parent_commit)
             await self._copy_one((place, (view, found)))
 
@@ -109,7 +109,7 @@ class Copying(Editing):
             A file exists, is not the version expected, or changed since ``parent_commit``.
         """
         conditions = Conditions.asked(mode, if_match)
-        async with self.edits(message, parent_commit) as edits:
+        async with self._edits(message, parent_commit) as edits:
             pairs = await self._copy_names(
                 path1, path2, recursive, maxdepth, literal=assume_literal, ignore=on_error == "ignore"
             )
@@ -165,10 +165,10 @@ class Copying(Editing):
         if isinstance(path1, (str, os.PathLike)) and self._strip_protocol(path1) == self._strip_protocol(path2):
             await self._info(stringify_path(path1))
             return
-        async with self.edits(message, parent_commit) as edits:
+        async with self._edits(message, parent_commit) as edits:
             for path in path1 if isinstance(path1, (list, tuple)) else [path1]:
                 # What is deleted has to be what was copied: the branch as it is now, not as it was a moment ago.
-                if self.parse(path).revision is not None:
+                if self._parse(path).revision is not None:
                     await self._target(edits, path)
             pairs = await self._copy_names(path1, path2, True, maxdepth, literal=assume_literal, move=True)
             await self._copy_within(edits, pairs, conditions, parent_commit, ignore=False, move=True)
@@ -202,7 +202,7 @@ class Copying(Editing):
         move: bool = False,
     ) -> None:
         """Copy files, and delete them then if they ``move``."""
-        found = await self.find_all([source for source, _ in pairs if self.parse(source).path])
+        found = await self._lookup_all([source for source, _ in pairs if self._parse(source).path])
         copied: dict[str, str] = {}
         contents: list[tuple[View, Found]] = []
         written: list[str] = []
@@ -210,7 +210,7 @@ class Copying(Editing):
             there = found.get(source)
             if there is None or (ignore and isinstance(there, NotFoundError)):
                 continue
-            view, item = self.expect(there)
+            view, item = self._expect(there)
             if not item.is_folder:
                 contents.append((view, item))
                 copied[source] = self._strip_protocol(target)
@@ -242,7 +242,7 @@ class Copying(Editing):
         Folders are among them, too, and are nothing to copy. There are none where fsspec's rules leave out all.
         """
         # Both, before any request.
-        sources, targets = self.own(path1), self.own(path2)
+        sources, targets = self._normalized(path1), self._normalized(path2)
         single = isinstance(path1, (str, os.PathLike))
         if not single and not isinstance(targets, str):
             return await self._with_folders(list(zip(sources, targets, strict=True)), recursive=recursive)
@@ -254,7 +254,7 @@ class Copying(Editing):
         paths = expansion.names
         text = stringify_path(path1) if single else ""
         if single and not whole and leaves_out_folders(expansion, recursive, maxdepth):
-            found = await self.find_all([path for path in paths if self.parse(path).path])
+            found = await self._lookup_all([path for path in paths if self._parse(path).path])
             paths = [
                 path for path, there in found.items() if isinstance(there, NotFoundError) or not there[1].is_folder
             ]
@@ -285,7 +285,7 @@ class Copying(Editing):
 
     async def _check_moves(self, pairs: Sequence[tuple[str, str]], *, merge: bool) -> None:
         """Refuse to move folders into themselves, or to where there is a file or, unless they ``merge``, a folder."""
-        found = await self.find_all([source for source, _ in pairs if self.parse(source).path])
+        found = await self._lookup_all([source for source, _ in pairs if self._parse(source).path])
         folders = {
             source: target
             for source, target in pairs
@@ -294,7 +294,7 @@ class Copying(Editing):
             and there[1].is_folder
             and source != target
         }
-        goals = await self.find_all([target for target in folders.values() if self.parse(target).path])
+        goals = await self._lookup_all([target for target in folders.values() if self._parse(target).path])
         for source, target in folders.items():
             goal = goals.get(target)
             if target.startswith(f"{source}/"):
@@ -329,7 +329,7 @@ class Copying(Editing):
             return
         writer = changes.writer(inside, place.guard)
         try:
-            async with aclosing(self.pieces(view, found)) as pieces:
+            async with aclosing(self._pieces(view, found)) as pieces:
                 async for piece in pieces:
                     await writer.write(piece)
             await writer.close()

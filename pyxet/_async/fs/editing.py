@@ -81,7 +81,7 @@ class Editing(Opening):
             The value is no buffer: a string, a list, ``None``.
         """
         data, conditions = as_bytes(value), Conditions.asked(mode, if_match)
-        async with self.edits(message, parent_commit) as edits:
+        async with self._edits(message, parent_commit) as edits:
             [place] = await self._places(edits, [path], conditions, parent_commit)
             await place.changes.write(place.path, data, place.guard)
 
@@ -127,7 +127,7 @@ class Editing(Opening):
         if value is not None:
             raise TypeError("pipe takes a path and a value, or a mapping of paths to values, not both")
         contents, conditions = [as_bytes(content) for content in path.values()], Conditions.asked(mode, if_match)
-        async with self.edits(message, parent_commit) as edits:
+        async with self._edits(message, parent_commit) as edits:
             places = await self._places(edits, list(path), conditions, parent_commit)
 
             async def write(item: tuple[Place, memoryview]) -> None:
@@ -155,7 +155,7 @@ class Editing(Opening):
         conditions = Conditions.asked(mode, if_match)
         if not isfilelike(lpath) and await in_thread(os.path.isdir, lpath):
             raise IsADirectoryError(errno.EISDIR, "it is a folder; upload it with put(…, recursive=True)", str(lpath))
-        async with self.edits(message, parent_commit) as edits:
+        async with self._edits(message, parent_commit) as edits:
             [place] = await self._places(edits, [rpath], conditions, parent_commit)
             await _put_one(place, lpath, Callback.as_callback(callback))
 
@@ -221,7 +221,7 @@ class Editing(Opening):
         pairs = await self._remote_names(lpath, rpath, recursive, find)
         callback = Callback.as_callback(callback)
         callback.set_size(len(pairs))
-        async with self.edits(message, parent_commit) as edits:
+        async with self._edits(message, parent_commit) as edits:
             places = await self._places(edits, [target for _, target in pairs], conditions, parent_commit)
 
             async def put(item: tuple[tuple[Any, str], Place]) -> None:
@@ -264,9 +264,9 @@ class Editing(Opening):
         expansion.check_readable(path for path, _ in found)
         if not found:
             # An empty folder is nothing to make, where there could be one.
-            await self._check_branch(self.parse(rpath))
+            await self._check_branch(self._parse(rpath))
         for _, target in found:
-            self.parse(target)
+            self._parse(target)
         check_distinct(found)
         return found
 
@@ -319,7 +319,7 @@ class Editing(Opening):
         for name in expansion.names:
             self._refuse_above_files(name)
         files = await self._files_at(expansion.names, recursive=recursive)
-        async with self.edits(message, parent_commit) as edits:
+        async with self._edits(message, parent_commit) as edits:
             await self._delete_files(edits, files, conditions, parent_commit)
 
     @public()
@@ -335,10 +335,10 @@ class Editing(Opening):
         """Delete one file, see `_rm`; its name is no pattern."""
         conditions = Conditions.asked(if_match=if_match)
         self._refuse_above_files(path)
-        _, found = await self.find_one(*self.parse_file(path))
+        _, found = await self._lookup(*self._parse_file(path))
         if found.is_folder:
             raise IsADirectoryError(errno.EISDIR, "it is a folder; delete it with rm(…, recursive=True)", path)
-        async with self.edits(message, parent_commit) as edits:
+        async with self._edits(message, parent_commit) as edits:
             await self._delete_files(edits, [path], conditions, parent_commit)
 
     @public()
@@ -359,14 +359,14 @@ class Editing(Opening):
         FileExistsError, NotADirectoryError
             There is a file at the path, or above it.
         """
-        url = self.parse(path)
+        url = self._parse(path)
         if not url.path:
             await self._check_branch(url)
             return
         # With the folders above it, so that the many folders of a partitioned table are one question.
         parts = url.full_path.split("/")
         above = ["/".join(parts[:count]) for count in range(len(parts) - url.path.count("/"), len(parts))]
-        there = await self.find_all([*above, url.full_path], revalidate=False)
+        there = await self._lookup_all([*above, url.full_path], revalidate=False)
         for name in above:
             folder = there[name]
             if not isinstance(folder, NotFoundError) and not folder[1].is_folder:
@@ -379,14 +379,14 @@ class Editing(Opening):
                 raise FileExistsError(errno.EEXIST, "there is a file of this name", path)
             return
         if is_url(path):
-            self.made_folders[url.full_path] = None
-            while len(self.made_folders) > _MAX_MADE:
-                del self.made_folders[next(iter(self.made_folders))]
+            self._made_folders[url.full_path] = None
+            while len(self._made_folders) > _MAX_MADE:
+                del self._made_folders[next(iter(self._made_folders))]
 
     async def _check_branch(self, url: XetURL) -> None:
         """Raise where there is no such branch, which says how to make it, or nothing that branches could be in."""
         if url.repo_id is not None and url.revision is not None:
-            await (await self.connect()).revisions.check_branch(url.repo_id, url.revision)
+            await (await self._connect()).revisions.check_branch(url.repo_id, url.revision)
         else:
             await self._info_above(url)
 
@@ -406,7 +406,7 @@ class Editing(Opening):
     @public()
     async def _rmdir(self, path: str) -> None:
         """Nothing to remove: a folder without files is not there. One with files is an error."""
-        if is_url(path) and self.made_folders.pop(self.parse(path).full_path, "") is None:
+        if is_url(path) and self._made_folders.pop(self._parse(path).full_path, "") is None:
             # See `_mkdir`.
             return
         if await self._isdir(path):
@@ -437,7 +437,7 @@ class Editing(Opening):
             await self._pipe_file(path, b"", mode, message, parent_commit, if_match)
         elif if_match is not None:
             conditions = Conditions.asked(mode, if_match)
-            async with self.edits() as edits:
+            async with self._edits() as edits:
                 await self._places(edits, [path], conditions)
 
     # -- details -------------------------------------------------------------------------------------------------------
@@ -445,8 +445,8 @@ class Editing(Opening):
     async def _files_at(self, paths: Sequence[str], *, recursive: bool = False) -> list[str]:
         """Those of some paths that are files. What is not there raises; so does a folder unless ``recursive``."""
         files = []
-        for name, there in (await self.find_all(paths)).items():
-            _, item = self.expect(there)
+        for name, there in (await self._lookup_all(paths)).items():
+            _, item = self._expect(there)
             if not item.is_folder:
                 files.append(name)
             elif not recursive:
@@ -470,7 +470,7 @@ class Editing(Opening):
             await changes.delete(guards, {path: guard for path, guard in guards.items() if guard is not None})
 
     def _refuse_above_files(self, path: Any) -> None:
-        url = self.parse(path)
+        url = self._parse(path)
         if not url.path:
             what = {"branch": "a branch; use delete_branch", "repo": "a repository; use delete_repo"}
             raise NotSupportedError(f"{str(path)!r} is {what.get(url.level, 'not a file')}")

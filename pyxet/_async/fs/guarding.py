@@ -37,11 +37,11 @@ class Guarding(Streaming):
     """See `AsyncXetFileSystem`."""
 
     async def _target(self, edits: Edits, path: str) -> tuple[ChangeSet, str]:
-        url, repo, revision = self.parse_file(path)
+        url, repo, revision = self._parse_file(path)
         return await edits.on(repo, revision), url.path
 
     def _normal(self, path: str) -> str:
-        return self.parse(path).full_path
+        return self._parse(path).full_path
 
     async def _places(
         self,
@@ -83,7 +83,7 @@ class Guarding(Streaming):
         for name, (changes, inside) in zip(names, targets, strict=True):
             if conditions.create or name in versions:
                 wanted[changes][inside] = None
-        catalog = (await self.connect()).catalog
+        catalog = (await self._connect()).catalog
         found = {
             changes: await View(catalog, changes.repo, changes.base, changes).lookup_all(list(inside))
             for changes, inside in wanted.items()

@@ -33,7 +33,7 @@ class History(Repositories):
         RepositoryNotFoundError, RevisionNotFoundError
             There is no such repository or revision.
         """
-        url = self.parse(path)
+        url = self._parse(path)
         async with aclosing(self._touching(url) if url.path else self._history(url)) as commits:
             async for commit in commits:
                 yield commit
@@ -71,7 +71,7 @@ class History(Repositories):
             There is no such repository or revision.
         """
         _, repo_id = self._repo(repo)
-        client = await self.connect()
+        client = await self._connect()
         before = await client.revisions.commit_now(repo_id, old)
         after = await client.revisions.commit_now(repo_id, new) if new != old else before
         async with aclosing(Comparison(client.hub, repo_id, before, after).changes()) as changes:
@@ -81,7 +81,7 @@ class History(Repositories):
     @public()
     async def _modified(self, path: str) -> datetime:
         """When a path last changed (now, if it is pending); of a branch or repository, when its newest commit was made."""
-        if self.parse(path).path:
+        if self._parse(path).path:
             info = await self._info(path, expand=True)
             moment: datetime | None = datetime.now(UTC) if info.get("pending") else info.get("last_modified")
             if moment is not None:
@@ -93,7 +93,7 @@ class History(Repositories):
     @public()
     async def _created(self, path: str) -> datetime:
         """When what is at a path came to be: of a repository its making, else the oldest commit that touched it."""
-        url = self.parse(path)
+        url = self._parse(path)
         if url.level == "repo":
             moment: datetime | None = (await self._repo_info(path)).get("created")
             if moment is not None:
@@ -110,7 +110,7 @@ class History(Repositories):
         """Commits of a revision, newest first."""
         if url.repo_id is None:
             raise XetURLError(f"{url} is not in a repository; expected owner/repo/branch")
-        client = await self.connect()
+        client = await self._connect()
         commit = await client.revisions.commit_now(url.repo_id, url.revision or "main")
         async for found in client.hub.commits(url.repo_id, commit):
             yield found
@@ -122,7 +122,7 @@ class History(Repositories):
 
         async def oid_in(commit: Commit) -> str | None:
             assert url.repo_id is not None
-            catalog = (await self.connect()).catalog
+            catalog = (await self._connect()).catalog
             entry = (await catalog.entries(url.repo_id, commit.id, [url.path])).get(url.path)
             return entry.oid if entry else None
 

@@ -53,21 +53,21 @@ class Listing(FileSystemBase):
         NotFoundError
             There is nothing.
         """
-        url = self.parse(path)
+        url = self._parse(path)
         repo, revision = url.repo_id, url.revision
         if refresh and repo is not None:
-            (await self.connect()).revisions.forget(repo)
+            (await self._connect()).revisions.forget(repo)
         if repo is None or revision is None:
             return await self._info_above(url)
         if not url.path:
-            return branch_info(url.branch_path, (await self.view(repo, revision)).commit)
-        view, found = await self.find_one(url, repo, revision)
+            return branch_info(url.branch_path, (await self._view(repo, revision)).commit)
+        view, found = await self._lookup(url, repo, revision)
         info = view.info(url.branch_path, found)
         if expand and (dated := await view.modified(url.path)) is not None and dated.modified is not None:
             info["last_modified"] = dated.modified
         return info
 
-    async def find_one(self, url: XetURL, repo: RepoId, revision: str) -> Located:
+    async def _lookup(self, url: XetURL, repo: RepoId, revision: str) -> Located:
         """What is at a path inside a branch; `EntryNotFoundError` if there is nothing now."""
         found = await self._look(repo, revision, [url.path])
         if url.path not in found:
@@ -78,12 +78,12 @@ class Listing(FileSystemBase):
         self, repo: RepoId, revision: str, paths: Sequence[str], *, revalidate: bool = True
     ) -> dict[str, Located]:  # fmt: skip
         """What is at some paths inside a branch. Those that are left out have nothing at them now, if ``revalidate``."""
-        client = await self.connect()
-        transaction = self.open_transaction()
+        client = await self._connect()
+        transaction = self._open_transaction()
         changes = transaction.edits.pending(repo, revision) if transaction is not None else None
         if changes is None:
             commit, entries = await client.catalog.entries_at(
-                repo, revision, paths, self.max_age, revalidate=revalidate
+                repo, revision, paths, self._max_age, revalidate=revalidate
             )
             view = View(client.catalog, repo, commit, revision=revision)
             return {path: (view, view.stored(entries[path])) for path in paths if path in entries}
@@ -96,7 +96,7 @@ class Listing(FileSystemBase):
             found |= {path: (newer, there) for path, there in (await newer.lookup_all(missing)).items()}
         return found
 
-    async def find_all(
+    async def _lookup_all(
         self, paths: Sequence[str], *, revalidate: bool = True
     ) -> dict[str, Located | NotFoundError]:  # fmt: skip
         """What is at many paths inside branches, with few requests; an error where there is nothing.
@@ -113,19 +113,19 @@ class Listing(FileSystemBase):
             Any other error than that there is nothing.
         """
         results: dict[str, Located | NotFoundError] = {}
-        for path, there in (await self.find_each(paths, revalidate=revalidate)).items():
+        for path, there in (await self._lookup_each(paths, revalidate=revalidate)).items():
             if isinstance(there, Exception) and not isinstance(there, NotFoundError):
                 raise there
             results[path] = there
         return results
 
-    async def find_each(self, paths: Sequence[str], *, revalidate: bool = True) -> dict[str, Located | Exception]:
-        """Like `find_all`, but every error is the result of the paths that it is about."""
+    async def _lookup_each(self, paths: Sequence[str], *, revalidate: bool = True) -> dict[str, Located | Exception]:
+        """Like `_lookup_all`, but every error is the result of the paths that it is about."""
         results: dict[str, Located | Exception] = {}
         grouped: defaultdict[tuple[RepoId, str], dict[str, str]] = defaultdict(dict)
         for path in paths:
             try:
-                url, repo, revision = self.parse_file(path)
+                url, repo, revision = self._parse_file(path)
             except (XetURLError, NotSupportedError) as error:
                 results[path] = error
             else:
@@ -149,7 +149,7 @@ class Listing(FileSystemBase):
         """Of a root, an owner or a repository."""
         repo = url.repo_id
         if repo is not None:
-            client = await self.connect()
+            client = await self._connect()
             return repo_info(url, await client.hub.repo_info(repo))
         if url.owner is not None:
             await self._ls_owner(url)
@@ -171,9 +171,9 @@ class Listing(FileSystemBase):
         NotFoundError
             There is nothing.
         """
-        url = self.parse(path)
+        url = self._parse(path)
         repo, revision = url.repo_id, url.revision
-        endpoint = (await (await self.connect()).transport.place.here()).endpoint
+        endpoint = (await (await self._connect()).transport.place.here()).endpoint
         if repo is None or revision is None:
             await self._info_above(url)
             return web_address(endpoint, url)
@@ -208,15 +208,15 @@ class Listing(FileSystemBase):
         expand:
             Also tell ``last_modified`` of files and folders, which is dear for the endpoint.
         """
-        url = self.parse(path)
+        url = self._parse(path)
         repo, revision = url.repo_id, url.revision
         if refresh and repo is not None:
-            (await self.connect()).revisions.forget(repo)
+            (await self._connect()).revisions.forget(repo)
         if repo is not None and revision is not None:
             try:
                 view, _ = await self._top(url, repo, revision)
             except EntryNotFoundError:
-                if not is_url(path) or url.full_path not in self.made_folders:
+                if not is_url(path) or url.full_path not in self._made_folders:
                     raise
                 # See `_mkdir`.
                 infos = []
@@ -225,7 +225,7 @@ class Listing(FileSystemBase):
                 if not infos and (newer := await self._newer_view(view, revision)) is not None:
                     infos = await self._ls_inside(newer, url, expand=expand)
         elif repo is not None:
-            client = await self.connect()
+            client = await self._connect()
             asked = moments.now()
             refs = await client.hub.refs(repo)
             for ref in refs.branches:
@@ -234,7 +234,7 @@ class Listing(FileSystemBase):
         elif url.owner is not None:
             infos = await self._ls_owner(url)
         else:
-            who = await (await self.connect()).hub.whoami()
+            who = await (await self._connect()).hub.whoami()
             owners = dict.fromkeys([who.name, *(org.name for org in who.orgs)])
             prefix = f"{url.full_path}/" if url.full_path else ""
             infos = [_folder_info(f"{prefix}{name}", "owner") for name in owners]
@@ -251,7 +251,7 @@ class Listing(FileSystemBase):
         return [view.info(url.branch_path, child) for child in children]
 
     async def _ls_owner(self, url: XetURL) -> list[Info]:
-        client = await self.connect()
+        client = await self._connect()
         assert url.owner is not None
         infos = []
         async for info in client.hub.list_repos(url.owner, url.kind):
@@ -265,12 +265,12 @@ class Listing(FileSystemBase):
         """Names of the token's user and organizations; none without a token."""
         if self.credential.token is None and not is_embedded(self.endpoint):
             return []
-        who = await (await self.connect()).hub.whoami()
+        who = await (await self._connect()).hub.whoami()
         return [who.name, *(org.name for org in who.orgs)]
 
     async def _top(self, url: XetURL, repo: RepoId, revision: str) -> Located:
         """What is at a path inside a branch, or at its top."""
-        return await self.find_one(url, repo, revision) if url.path else (await self.view(repo, revision), Found(""))
+        return await self._lookup(url, repo, revision) if url.path else (await self._view(repo, revision), Found(""))
 
     @public()
     @at_home
@@ -320,12 +320,12 @@ class Listing(FileSystemBase):
     @at_home
     async def _sizes(self, /, paths: Sequence[str]) -> list[int]:
         """Bytes of several files."""
-        found = await self.find_all(paths)
-        return [self.expect(found[path])[1].size for path in paths]
+        found = await self._lookup_all(paths)
+        return [self._expect(found[path])[1].size for path in paths]
 
     @staticmethod
-    def expect(found: Located | Exception) -> Located:
-        """A result of `find_all` or `find_each`, or its error."""
+    def _expect(found: Located | Exception) -> Located:
+        """A result of `_lookup_all` or `_lookup_each`, or its error."""
         if isinstance(found, Exception):
             raise found
         return found

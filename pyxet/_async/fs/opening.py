@@ -21,7 +21,7 @@ class Opening(Guarding):
     """See `AsyncXetFileSystem`."""
 
     @at_home
-    async def open_for_writing(
+    async def _open_for_writing(
         self,
         path: str,
         mode: Literal["wb", "xb", "ab"],
@@ -39,9 +39,9 @@ class Opening(Guarding):
         """
         conditions = Conditions.asked("create" if mode == "xb" else "overwrite", if_match)
         check_parent_commit(parent_commit)
-        transaction = self.open_transaction()
+        transaction = self._open_transaction()
         if transaction is None:
-            self.check_outside()
+            self._check_outside()
 
         async def begin() -> Begun:
             return await self._begin(transaction, path, mode, conditions, parent_commit)
@@ -66,7 +66,7 @@ class Opening(Guarding):
             edits: Edits = own or transaction.edits  # type: ignore[union-attr]  # one of the two
             changes, inside = await self._target(edits, path)
             # Not at the end, when all of it has been sent.
-            view = View((await self.connect()).catalog, changes.repo, changes.base, changes)
+            view = View((await self._connect()).catalog, changes.repo, changes.base, changes)
             await view.check_place(inside, may_exist=mode != "xb")
             [place] = await self._places(edits, [path], conditions, parent_commit)
             watch = changes.watch(inside) if mode == "ab" else Watch()
@@ -75,7 +75,7 @@ class Opening(Guarding):
             writer = changes.writer(inside, guard)
             try:
                 if found is not None:
-                    async with aclosing(self.pieces(view, found)) as pieces:
+                    async with aclosing(self._pieces(view, found)) as pieces:
                         async for piece in pieces:
                             await writer.write(piece)
             except BaseException:
@@ -112,7 +112,7 @@ class Opening(Guarding):
         if mode == "rb":
             check_reading(message=message, parent_commit=parent_commit, if_match=if_match)
             return await self._open_to_read(path)
-        writing = await self.open_for_writing(path, write_mode(mode), message, parent_commit, if_match)
+        writing = await self._open_for_writing(path, write_mode(mode), message, parent_commit, if_match)
         file = AsyncXetWriteFile(self, self._strip_protocol(path), mode, writing)
         if writing.transaction is not None:
             writing.transaction.hold(writing, file, file)

@@ -60,11 +60,11 @@ class Reading(Scanning):
         IntegrityError
             What came is not the file's content.
         """
-        view, found = await self.find_one(*self.parse_file(path))
+        view, found = await self._lookup(*self._parse_file(path))
         file = file_of(path, found)
         first, last = bounds(file.size, start, end)
         if isinstance(file.content, RemoteFile) and last - first < file.size:
-            client = await self.connect()
+            client = await self._connect()
             return await client.ranges.read(file.content, first, last, Downloader(client).read)
         return await self._content(view, file, first, last)
 
@@ -124,7 +124,7 @@ class Reading(Scanning):
         alone = isinstance(path, (str, os.PathLike)) and not expansion.is_pattern and len(paths) == 1
         # Folders that a pattern or the recursion brought are no files to read; one that was asked for is an error.
         asked = set() if recursive else expansion.literals
-        found = await self.find_each(expansion.names) | expansion.missing
+        found = await self._lookup_each(expansion.names) | expansion.missing
         names = [
             name
             for name in paths
@@ -132,7 +132,7 @@ class Reading(Scanning):
         ]
 
         async def read(name: str) -> bytes:
-            view, there = self.expect(found[name])
+            view, there = self._expect(found[name])
             file = file_of(name, there)
             return await self._content(view, file, *bounds(file.size, start, end))
 
@@ -141,7 +141,7 @@ class Reading(Scanning):
         results: dict[str, bytes | Exception] = {}
 
         async def read_small() -> None:
-            client = await self.connect()
+            client = await self._connect()
             results.update(
                 zip(small, await client.small.read_all([*small.values()], Downloader(client).read), strict=True)
             )
@@ -164,7 +164,7 @@ class Reading(Scanning):
 
     def _above_files(self, path: str, there: Located | Exception) -> bool:
         """Whether a path is a folder, or a branch or what is above one."""
-        return not self.parse(path).path or (not isinstance(there, Exception) and there[1].is_folder)
+        return not self._parse(path).path or (not isinstance(there, Exception) and there[1].is_folder)
 
     @overload
     async def _cat_ranges(
@@ -213,11 +213,11 @@ class Reading(Scanning):
 
         async def read(item: tuple[str, list[int]]) -> list[Any]:
             path, indices = item
-            view, there = self.expect(found[path])
+            view, there = self._expect(found[path])
             file = file_of(path, there)
             spans = [bounds(file.size, starts[index], ends[index]) for index in indices]
             if isinstance(file.content, RemoteFile) and not (len(spans) == 1 and is_small(file.content, *spans[0])):
-                return list(await Downloader(await self.connect()).read_ranges(file.content, spans, max_gap=gap))
+                return list(await Downloader(await self._connect()).read_ranges(file.content, spans, max_gap=gap))
             return [await self._content(view, file, *span) for span in spans]
 
         contents = await run_each(read, members.items(), limit=self.limits.concurrency)
@@ -251,11 +251,11 @@ class Reading(Scanning):
         if (lpath is None) == (outfile is None):
             raise TypeError("get_file needs one place to write to: lpath, or outfile")
         lpath = outfile if lpath is None else lpath
-        url = self.parse(rpath)
+        url = self._parse(rpath)
         if url.repo_id is None or url.revision is None or not url.path:
             await self._info(rpath)
         else:
-            view, found = await self.find_one(url, url.repo_id, url.revision)
+            view, found = await self._lookup(url, url.repo_id, url.revision)
             if not found.is_folder:
                 await self._get_one(view, found, rpath, lpath, Callback.as_callback(callback))
                 return
@@ -266,9 +266,9 @@ class Reading(Scanning):
         callback.set_size(file.size)
         if isinstance(file.content, RemoteFile) and not isfilelike(lpath):
             target = Path(stringify_path(lpath))
-            await download_to(Downloader(await self.connect()), file.content, target, callback.relative_update)
+            await download_to(Downloader(await self._connect()), file.content, target, callback.relative_update)
             return
-        async with aclosing(self.pieces(view, file)) as pieces:
+        async with aclosing(self._pieces(view, file)) as pieces:
             if isfilelike(lpath):
                 await pour(pieces, lpath, callback)
                 return
@@ -313,7 +313,7 @@ class Reading(Scanning):
         """
         callback = Callback.as_callback(callback)
         pairs = await self._local_names(rpath, lpath, recursive, maxdepth, literal=assume_literal)
-        found = await self.find_all([path for path, _ in pairs if self.parse(path).path])
+        found = await self._lookup_all([path for path, _ in pairs if self._parse(path).path])
         check_distinct(pair for pair in pairs if pair[0] in found and not _is_folder(found[pair[0]]))
         callback.set_size(len(pairs))
 
@@ -323,7 +323,7 @@ class Reading(Scanning):
             if there is None or _is_folder(there):
                 await in_thread(make_folder, target)
             else:
-                view, item = self.expect(there)
+                view, item = self._expect(there)
                 with callback.branched(remote, target) as child:
                     await self._get_one(view, item, remote, target, child)
             callback.relative_update(1)
@@ -342,7 +342,7 @@ class Reading(Scanning):
                 others.append(pair)
             else:
                 small.append(Placed(file, *pair))
-        client = await self.connect()
+        client = await self._connect()
 
         async def get_small() -> None:
             await client.small.download_all(small, lambda item: get((item.source, item.target)), count)
@@ -359,7 +359,7 @@ class Reading(Scanning):
         if isinstance(lpath, (list, tuple)) and isinstance(rpath, (list, tuple)):
             pairs = [
                 (remote, local if isfilelike(local) else stringify_path(local))
-                for remote, local in zip(self.own(rpath), lpath, strict=True)
+                for remote, local in zip(self._normalized(rpath), lpath, strict=True)
             ]
             return await self._with_folders(pairs, recursive=True) if recursive else pairs
         single = isinstance(rpath, (str, os.PathLike))
@@ -369,7 +369,7 @@ class Reading(Scanning):
         rpaths = expansion.names
         if single and leaves_out_folders(expansion, recursive, maxdepth):
             # A pattern that is not recursive brings files only, and a folder is not downloaded; one must be there, though.
-            found = await self.find_all([path for path in rpaths if self.parse(path).path])
+            found = await self._lookup_all([path for path in rpaths if self._parse(path).path])
             if not found and not expansion.is_pattern:
                 await self._info(text)
             rpaths = [path for path in rpaths if path in found and not _is_folder(found[path])]
@@ -390,7 +390,7 @@ class Reading(Scanning):
         pairs = list(zip(rpaths, lpaths, strict=True))
         if single and maxdepth is not None:
             # What is in them may be too deep.
-            found = await self.find_all([path for path in rpaths if self.parse(path).path])
+            found = await self._lookup_all([path for path in rpaths if self._parse(path).path])
             pairs = [pair for pair in pairs if pair[0] in found and not _is_folder(found[pair[0]])]
         return pairs
 
@@ -428,7 +428,7 @@ class Reading(Scanning):
         if (start, end) == (0, file.size):
             verifier = None
         if isinstance(file.content, RemoteFile):
-            client = await self.connect()
+            client = await self._connect()
             if is_small(file.content, start, end):
                 return await client.small.read(file.content, Downloader(client).read)
             return await Downloader(client).read(file.content, start, end, verifier)
@@ -436,10 +436,10 @@ class Reading(Scanning):
         assert file.content is not None
         return await view.changes.read(file.path, file.content, start, end, verifier)
 
-    async def pieces(self, view: View, file: Found) -> AsyncGenerator[Buffer, None]:
+    async def _pieces(self, view: View, file: Found) -> AsyncGenerator[Buffer, None]:
         """The whole content of a file, in order."""
         if isinstance(file.content, RemoteFile):
-            async with aclosing(Downloader(await self.connect()).stream(file.content)) as pieces:
+            async with aclosing(Downloader(await self._connect()).stream(file.content)) as pieces:
                 async for piece in pieces:
                     yield piece
             return

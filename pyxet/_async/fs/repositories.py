@@ -46,7 +46,7 @@ class Repositories(Staging):
             It is there, and ``exist_ok`` is not set.
         """
         _, repo_id = self._repo(repo)
-        client = await self.connect()
+        client = await self._connect()
         await client.hub.create_repo(repo_id, private=private, exist_ok=exist_ok)
         client.revisions.note_change(repo_id)
 
@@ -54,7 +54,7 @@ class Repositories(Staging):
     async def _delete_repo(self, repo: str) -> None:
         """Delete a repository with all its branches and history."""
         _, repo_id = self._repo(repo)
-        client = await self.connect()
+        client = await self._connect()
         await client.hub.delete_repo(repo_id)
         client.revisions.note_change(repo_id)
 
@@ -84,7 +84,7 @@ class Repositories(Staging):
         """
         _, old = self._repo(repo)
         url, new = self._same_kind(old, destination)
-        client = await self.connect()
+        client = await self._connect()
         try:
             answer = await client.hub.duplicate_repo(old, new, private=private)
         except (RepositoryNotFoundError, AlreadyExistsError):
@@ -126,7 +126,7 @@ class Repositories(Staging):
         """
         _, old = self._repo(repo)
         _, new = self._same_kind(old, destination)
-        client = await self.connect()
+        client = await self._connect()
         await client.hub.move_repo(old, new)
         for name in (old, new):
             client.revisions.note_change(name)
@@ -155,7 +155,7 @@ class Repositories(Staging):
             raise ConfigError(f"{name}={value!r}: expected one of {', '.join(map(repr, _SETTINGS[name]))}")
         if name == "private":
             name, value = "visibility", "private" if value else "public"
-        await (await self.connect()).hub.change_settings(repo_id, RepoSettings(**{name: value}))
+        await (await self._connect()).hub.change_settings(repo_id, RepoSettings(**{name: value}))
 
     @overload
     async def _list_repos(self, /, owner: str | None = None, detail: Literal[False] = False) -> list[str]: ...
@@ -173,7 +173,7 @@ class Repositories(Staging):
             Dictionaries like those of `_ls`, or names.
         """
         if owner is not None:
-            if self.parse(owner).level != "owner":
+            if self._parse(owner).level != "owner":
                 raise XetURLError(f"{owner!r} is not the path of an owner; expected acme or datasets/acme")
             return await self._ls(owner, detail=detail)
         found: list[Any] = []
@@ -184,14 +184,14 @@ class Repositories(Staging):
     @public()
     async def _is_repo(self, path: str) -> bool:
         """Whether a path is that of a repository which exists."""
-        url = self.parse(path)
+        url = self._parse(path)
         return url.level == "repo" and await self._exists(path)
 
     @public()
     async def _repo_info(self, repo: str) -> Info:
         """A repository: ``name``, ``private``, ``created``, ``last_modified``, and ``commit`` of its main branch."""
         url, repo_id = self._repo(repo)
-        return repo_info(url, await (await self.connect()).hub.repo_info(repo_id))
+        return repo_info(url, await (await self._connect()).hub.repo_info(repo_id))
 
     # -- branches ------------------------------------------------------------------------------------------------------
 
@@ -205,7 +205,7 @@ class Repositories(Staging):
     async def _list_branches(self, repo: str, detail: bool = False) -> list[Any]:
         """Names of a repository's branches, or dictionaries with ``name`` (the path), ``branch`` and ``commit``."""
         url, repo_id = self._repo(repo)
-        refs = await (await self.connect()).hub.refs(repo_id)
+        refs = await (await self._connect()).hub.refs(repo_id)
         return [_branch(url, ref) for ref in refs.branches] if detail else [ref.name for ref in refs.branches]
 
     @public()
@@ -225,7 +225,7 @@ class Repositories(Staging):
             A branch of the name exists; there is no such source.
         """
         _, repo_id = self._repo(repo)
-        client = await self.connect()
+        client = await self._connect()
         await client.hub.create_branch(repo_id, name, await self._start(repo_id, source))
         client.revisions.note_change(repo_id)
 
@@ -233,7 +233,7 @@ class Repositories(Staging):
     async def _delete_branch(self, repo: str, name: str) -> None:
         """Delete a branch."""
         _, repo_id = self._repo(repo)
-        client = await self.connect()
+        client = await self._connect()
         await client.hub.delete_branch(repo_id, name)
         client.revisions.note_change(repo_id)
 
@@ -294,7 +294,7 @@ class Repositories(Staging):
     async def _list_tags(self, repo: str, detail: bool = False) -> list[Any]:
         """Names of a repository's tags, or dictionaries with ``name`` (the path), ``tag`` and ``commit``."""
         url, repo_id = self._repo(repo)
-        tags = (await (await self.connect()).hub.refs(repo_id)).tags
+        tags = (await (await self._connect()).hub.refs(repo_id)).tags
         if not detail:
             return [ref.name for ref in tags]
         return [_tag(url, ref) for ref in tags]
@@ -303,7 +303,7 @@ class Repositories(Staging):
     async def _make_tag(self, repo: str, name: str, revision: str = "main", message: str | None = None) -> None:
         """Make a tag at a revision. Raises `AlreadyExistsError`, `RevisionNotFoundError`."""
         _, repo_id = self._repo(repo)
-        client = await self.connect()
+        client = await self._connect()
         await client.hub.create_tag(repo_id, name, await self._start(repo_id, revision), message)
         client.revisions.note_change(repo_id)
 
@@ -311,13 +311,13 @@ class Repositories(Staging):
     async def _delete_tag(self, repo: str, name: str) -> None:
         """Delete a tag."""
         _, repo_id = self._repo(repo)
-        client = await self.connect()
+        client = await self._connect()
         await client.hub.delete_tag(repo_id, name)
         client.revisions.note_change(repo_id)
 
     async def _start(self, repo: RepoId, revision: str) -> str:
         """A revision by a name that the endpoint knows: it does not know points in time."""
-        revisions = (await self.connect()).revisions
+        revisions = (await self._connect()).revisions
         return revision if revisions.is_simple(revision) else await revisions.commit_of(repo, revision, 0)
 
     # -- references ----------------------------------------------------------------------------------------------------
@@ -344,7 +344,7 @@ class Repositories(Staging):
             There is no such repository; nothing in it has this name.
         """
         url, repo_id = self._repo(repo)
-        client = await self.connect()
+        client = await self._connect()
         refs = await client.hub.refs(repo_id)
         named: list[tuple[_RefKind, Ref, str]] = [("branch", ref, ref.name) for ref in refs.branches]
         named += [("tag", ref, ref.name) for ref in refs.tags]
@@ -362,11 +362,11 @@ class Repositories(Staging):
     @public()
     async def _get_username(self) -> str:
         """The name of the token's user. `AuthenticationError` without a token that is accepted."""
-        return (await (await self.connect()).hub.whoami()).name
+        return (await (await self._connect()).hub.whoami()).name
 
     def _branch_of(self, path: str) -> tuple[str, str]:
         """The repository and the name of the branch that a path names."""
-        url = self.parse(path)
+        url = self._parse(path)
         if url.level != "branch" or url.revision is None:
             raise XetURLError(f"{path!r} is not the path of a branch; expected owner/repo/branch")
         return replace(url, revision=None, endpoint=None).full_path, url.revision
@@ -381,7 +381,7 @@ class Repositories(Staging):
         return url, found
 
     def _repo(self, path: str) -> tuple[XetURL, RepoId]:
-        url = self.parse(path)
+        url = self._parse(path)
         if url.repo_id is None or url.level != "repo":
             raise XetURLError(f"{path!r} is not the path of a repository; expected owner/repo or datasets/owner/repo")
         return url, url.repo_id

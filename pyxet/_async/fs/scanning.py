@@ -46,11 +46,11 @@ class Scanning(Searching):
         XetURLError
             It is an owner or a repository.
         """
-        url = self.parse(path)
+        url = self._parse(path)
         if url.repo_id is None or url.revision is None:
             raise XetURLError(f"{path!r} is above branches; expected owner/repo/branch or a path in one")
-        async with aclosing(await self.begin_scan(url, dates)) as pages:
-            while (page := await self.next_page(pages)) is not None:
+        async with aclosing(await self._begin_scan(url, dates)) as pages:
+            while (page := await self._next_page(pages)) is not None:
                 yield page
 
     @overload
@@ -84,17 +84,17 @@ class Scanning(Searching):
         return sum(sizes.values()) if total else sizes
 
     @at_home
-    async def begin_scan(self, url: XetURL, dates: bool) -> AsyncGenerator[list[Info], None]:
+    async def _begin_scan(self, url: XetURL, dates: bool) -> AsyncGenerator[list[Info], None]:
         """The pages of `_scan`; each is fetched where the transaction lives that the caller takes part in."""
         assert url.repo_id is not None
         assert url.revision is not None
         view, top = await self._top(url, url.repo_id, url.revision)
         newer = partial(self._newer_view, revision=url.revision)
-        return _pages((await self.connect()).hub, url, view, top, dates, newer)
+        return _pages((await self._connect()).hub, url, view, top, dates, newer)
 
     @at_home
-    async def next_page(self, pages: AsyncGenerator[list[Info], None]) -> list[Info] | None:
-        """The next page of `begin_scan`; ``None`` after the last one."""
+    async def _next_page(self, pages: AsyncGenerator[list[Info], None]) -> list[Info] | None:
+        """The next page of `_begin_scan`; ``None`` after the last one."""
         return await anext(pages, None)
 
 

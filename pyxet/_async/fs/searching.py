@@ -81,10 +81,10 @@ class Searching(Listing):
         if maxdepth is not None and maxdepth < 1:
             raise ValueError("maxdepth must be at least 1")
         search = partial(self._found_with, prefix or "", maxdepth, withdirs, expand)
-        found = await self._searched(self.parse(path), partial(search, path), refresh)
+        found = await self._searched(self._parse(path), partial(search, path), refresh)
         real = unescaped(stringify_path(path)) if not found else None
         if real is not None:
-            found = await self._searched(self.parse(real), partial(search, real), refresh)
+            found = await self._searched(self._parse(real), partial(search, real), refresh)
         return dict(sorted(found.items())) if detail else sorted(found)
 
     async def _searched(self, url: XetURL, search: Callable[[bool], Awaitable[T]], refresh: bool) -> T:
@@ -98,8 +98,8 @@ class Searching(Listing):
         repo, revision = url.repo_id, url.revision
         if refresh or repo is None or revision is None:
             return await search(refresh)
-        revisions = (await self.connect()).revisions
-        earlier = self._base(repo, revision) or revisions.cached(repo, revision, self.max_age)
+        revisions = (await self._connect()).revisions
+        earlier = self._base(repo, revision) or revisions.cached(repo, revision, self._max_age)
         found = await search(False)
         if found or earlier is None or revisions.is_current(repo, revision, earlier):
             return found
@@ -111,14 +111,14 @@ class Searching(Listing):
     async def _found_with(
         self, prefix: str, maxdepth: int | None, withdirs: bool, expand: bool, path: str, refresh: bool
     ) -> dict[str, Info]:
-        top = self.parse(path).full_path
+        top = self._parse(path).full_path
         folder, slash, _ = prefix.rpartition("/")
         inner, beginning = f"{top}/{folder}".strip("/") if slash else top, f"{top}/{prefix}" if top else prefix
         if maxdepth is not None:
             maxdepth -= prefix.count("/")
             if maxdepth < 1:
                 return {}
-        found = await self._found_below(self.parse(inner), maxdepth, withdirs, expand, refresh)
+        found = await self._found_below(self._parse(inner), maxdepth, withdirs, expand, refresh)
         return {name: info for name, info in found.items() if name.startswith(beginning)} if prefix else found
 
     async def _found_below(
@@ -206,9 +206,9 @@ class Searching(Listing):
         if maxdepth is not None and maxdepth < 1:
             raise ValueError("maxdepth must be at least 1")
         if refresh:
-            (await self.connect()).revisions.forget(self.parse(path).repo_id)
+            (await self._connect()).revisions.forget(self._parse(path).repo_id)
         name = self._strip_protocol(path)
-        url = self.parse(path)
+        url = self._parse(path)
         try:
             view = await self._pinned(url)
             listing = await self._listed(url, view)
@@ -240,7 +240,7 @@ class Searching(Listing):
         if maxdepth is None or maxdepth > 1:
             for folder in list(folders):
                 inner = f"{name}/{folder}" if name else folder
-                url = self.parse(inner)
+                url = self._parse(inner)
                 inside = await self._pinned(url) if view is None else view
                 if view is None and inside is not None and maxdepth is None:
                     await self._read_ahead_of_walk(url, inside)
@@ -319,9 +319,9 @@ class Searching(Listing):
         refresh:
             Look at branches again, however recently they were looked at.
         """
-        pattern = self.own(path) + ("/" if stringify_path(path).endswith("/") else "")
+        pattern = self._normalized(path) + ("/" if stringify_path(path).endswith("/") else "")
         search = partial(self._globbed, pattern, maxdepth, detail, withdirs, expand, prefix)
-        return await self._searched(self.parse(before_magic(pattern)), search, refresh)
+        return await self._searched(self._parse(before_magic(pattern)), search, refresh)
 
     async def _globbed(
         self,
@@ -380,7 +380,7 @@ class Searching(Listing):
         if maxdepth is not None and maxdepth < 1:
             raise ValueError("maxdepth must be at least 1")
         single = isinstance(path, (str, os.PathLike))
-        given: list[str] = list(dict.fromkeys(self.own([path] if single else list(path))))
+        given: list[str] = list(dict.fromkeys(self._normalized([path] if single else list(path))))
         there = await self._find_named(name for name in given if recursive or (not literal and has_magic(name)))
         found: set[str] = set()
         result = Expansion()
@@ -411,7 +411,7 @@ class Searching(Listing):
                 found.add(name)
             elif named is not None and isinstance(named, NotFoundError):
                 result.missing[name] = named
-            elif named is not None and not self.expect(named)[1].is_folder:
+            elif named is not None and not self._expect(named)[1].is_folder:
                 found.add(name)
             else:
                 below = await self._find(name, maxdepth=maxdepth, withdirs=True)
@@ -427,24 +427,24 @@ class Searching(Listing):
         wanted = []
         for name in names:
             try:
-                url = self.parse(name)
+                url = self._parse(name)
             except XetURLError:
                 # It may be a pattern that begins above the files; and what is no name at all is told by who uses it.
                 continue
             if could_exist(url):
                 wanted.append(name)
-        return await self.find_each(wanted) if wanted else {}
+        return await self._lookup_each(wanted) if wanted else {}
 
     async def _find_unescaped(self, paths: Iterable[str]) -> dict[str, Located | Exception]:
-        """`find_each`, where a name that is not there may be what `glob.escape` made of one that is."""
+        """`_lookup_each`, where a name that is not there may be what `glob.escape` made of one that is."""
         names = list(dict.fromkeys(paths))
-        found = await self.find_each(names)
+        found = await self._lookup_each(names)
         escaped = {
             name: real
             for name in names
             if isinstance(found[name], NotFoundError) and (real := unescaped(name)) is not None
         }
-        real_ones = await self.find_each(list(escaped.values())) if escaped else {}
+        real_ones = await self._lookup_each(list(escaped.values())) if escaped else {}
         return found | {name: real_ones[real] for name, real in escaped.items()}
 
     async def _with_folders(self, pairs: Sequence[tuple[str, str]], *, recursive: bool) -> list[tuple[str, str]]:

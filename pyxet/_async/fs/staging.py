@@ -119,9 +119,9 @@ class Stage:
 class Staging(Copying):
     """See `AsyncXetFileSystem`."""
 
-    async def new_stage(self, repo: RepoId, branch: str) -> Stage:
+    async def _new_stage(self, repo: RepoId, branch: str) -> Stage:
         """A stage for a branch, which must be there; to be discarded in the end. No transaction takes part."""
-        client = await self.connect()
+        client = await self._connect()
         base = await client.revisions.head(repo, branch)
         # Another process is about to commit, and may then send the names here to be read.
         client.revisions.drop(repo, branch)
@@ -162,8 +162,8 @@ class Staging(Copying):
         ConflictError
             A local file changed while it was read.
         """
-        url, repo, branch = self.parse_file(path)
-        stage = await self.new_stage(repo, branch)
+        url, repo, branch = self._parse_file(path)
+        stage = await self._new_stage(repo, branch)
         try:
             await stage.add(url.path, data, sha256=sha256, callback=Callback.as_callback(callback))
             return (await stage.finish())[url.path]
@@ -201,7 +201,7 @@ class Staging(Copying):
         """
         if not files:
             return []
-        targets = {path: self.parse_file(path) for path in files}
+        targets = {path: self._parse_file(path) for path in files}
         first, repo, branch = next(iter(targets.values()))
         for path, (_, *other) in targets.items():
             if other != [repo, branch]:
@@ -210,7 +210,7 @@ class Staging(Copying):
             raise XetURLError("two of the paths to stage are the same file, written in two ways")
         known, callback = sha256 or {}, Callback.as_callback(callback)
         callback.set_size(len(files))
-        stage = await self.new_stage(repo, branch)
+        stage = await self._new_stage(repo, branch)
 
         async def add(item: tuple[str, StageSource]) -> None:
             path, source = item
@@ -278,13 +278,13 @@ class Staging(Copying):
         RevisionNotFoundError
             There is no such branch.
         """
-        url = self.parse(branch)
+        url = self._parse(branch)
         if url.level != "branch" or url.repo_id is None or url.revision is None:
             raise XetURLError(f"{branch!r} is not the path of a branch; expected owner/repo/branch")
         conditions = Conditions.asked(mode, if_match)
         doomed = [self._in_branch(path, url.full_path) for path in delete]
-        transaction = self.open_transaction()
-        async with self.edits(message, parent_commit) as edits:
+        transaction = self._open_transaction()
+        async with self._edits(message, parent_commit) as edits:
             changes = await edits.on(url.repo_id, url.revision)
             named = conditions.named(self._normal).difference(doomed)
             # What is deleted is there, so ``create`` is not about it.
@@ -303,7 +303,7 @@ class Staging(Copying):
         return edits.made[0][1] if transaction is None and edits.made else None
 
     def _in_branch(self, path: str, branch: str) -> str:
-        url, _, _ = self.parse_file(path)
+        url, _, _ = self._parse_file(path)
         if url.branch_path != branch:
             raise XetURLError(f"{path!r}, which is to be deleted, is not in {branch}")
         return url.full_path
