@@ -19,15 +19,15 @@ class Streaming(Reading):
     """See `AsyncXetFileSystem`."""
 
     @at_home
-    async def open_for_reading(self, path: str) -> tuple[Info, str | None, Fetch]:
+    async def _open_for_reading(self, path: str) -> tuple[Info, str | None, Fetch]:
         """What is at a path, the path with the commit in it (if it is in one), and a function that reads that version.
 
         What is read with it is verified as soon as all of the file has been read, in whatever pieces.
         """
-        url, repo, revision = self.parse_file(path)
-        view, found = await self.find_one(url, repo, revision)
+        url, repo, revision = self._parse_file(path)
+        view, found = await self._lookup(url, repo, revision)
         file = file_of(path, found)
-        transaction = self.open_transaction()
+        transaction = self._open_transaction()
         stored = view.stored_content(file)
         verifier = Verifier(stored) if stored is not None else None
 
@@ -38,12 +38,12 @@ class Streaming(Reading):
 
         async def pieces(start: int, end: int) -> Sequence[Buffer]:
             if isinstance(file.content, RemoteFile) and not is_small(file.content, start, end):
-                return await Downloader(await self.connect()).pieces(file.content, start, end, verifier)
+                return await Downloader(await self._connect()).pieces(file.content, start, end, verifier)
             return [await fetch(start, end)]
 
         pinned = f"{repo.path}/{view.commit}/{url.path}" if isinstance(file.content, RemoteFile) else None
         return view.info(url.branch_path, file), pinned, Content(fetch, pieces)
 
     async def _open_to_read(self, path: str) -> AsyncXetReadFile:
-        info, _, fetch = await self.open_for_reading(path)
+        info, _, fetch = await self._open_for_reading(path)
         return AsyncXetReadFile(self, self._strip_protocol(path), info, fetch=fetch, read_ahead=self.limits.memory // 4)
