@@ -3,12 +3,17 @@
 It does no I/O, so that blocking and asynchronous files share it. An operation is a generator: it yields the range that it
 has to have, is sent its bytes, and returns the result. The position moves when an operation is complete, so one that
 failed can be made again.
+
+Libraries seek and read on several threads at once, with nothing but their hold of the interpreter to keep the two
+together (DuckDB does). So `seek` never waits: it makes a new `Place`, which a read of the same thread takes when it is
+called, and which no other thread's read moves.
 """
 
 from __future__ import annotations
 
 import operator
-from collections.abc import Generator
+import threading
+from collections.abc import Callable, Generator
 from typing import Final, SupportsIndex, TypeVar
 
 T = TypeVar("T")
@@ -18,6 +23,16 @@ Steps = Generator[tuple[int, int], bytes, T]
 BLOCK: Final = 64 * 1024
 # Reads that are no larger are cut from a block as well, once one of them goes on where another ended.
 _SMALL: Final = 4 * 1024
+
+
+class Place:
+    """A position, in bytes from the start, and the thread that sought it; 0 once anybody has read from there."""
+
+    __slots__ = ("at", "seeker")
+
+    def __init__(self, at: int, seeker: int = 0) -> None:
+        self.at = at
+        self.seeker = seeker
 
 
 class Cursor:
@@ -30,53 +45,98 @@ class Cursor:
 
     Attributes
     ----------
-    at:
-        The position, in bytes from the start.
+    place:
+        Where the content stands. Operations that other threads may interfere with look here as soon as they are called,
+        see `begin`.
     """
 
     def __init__(self, size: int) -> None:
-        self.at = 0
+        self.place = Place(0)
+        # Of the operation that goes on, or was the last one.
+        self._on = self.place
+        # By thread, the places of those that another one sought away from while they were about to read.
+        self._overtaken: dict[int, Place] = {}
         self._size = size
         self._block = b""
         self._start = 0
         # Where the last read ended.
         self._ended = -1
 
-    def seek(self, offset: SupportsIndex, whence: int = 0) -> int:
-        """Go to an offset from the start (0), the position (1) or the end (2); `ValueError` if that is before the start."""
+    @property
+    def at(self) -> int:
+        """The position, in bytes from the start."""
+        return self.place.at
+
+    @at.setter
+    def at(self, at: int) -> None:
+        self.place = Place(at)
+
+    def begin(self, called_at: Place) -> None:
+        """Set where the next operation reads from.
+
+        Parameters
+        ----------
+        called_at:
+            `place` when the operation was called. The operation reads from there if its thread sought it and nobody has
+            read from there yet, wherever the content stands by now; else from `place`.
+        """
+        thread = threading.get_ident()
+        if self._overtaken:
+            called_at = self._overtaken.pop(thread, called_at)
+        on = called_at if called_at.seeker == thread else self.place
+        on.seeker = 0
+        self._on = on
+
+    def seek(
+        self, offset: SupportsIndex, whence: int = 0, *, is_about_to_read: Callable[[int], bool] | None = None
+    ) -> int:
+        """Go to an offset from the start (0), the position (1) or the end (2); `ValueError` if that is before the start.
+
+        ``is_about_to_read`` tells whether a thread has called an operation that has not looked at `place` yet.
+        """
         base = {0: 0, 1: self.at, 2: self._size}.get(whence)
         if base is None:
             raise ValueError(f"whence is {whence!r}; expected 0, 1 or 2")
         at = base + operator.index(offset)
         if at < 0:
             raise ValueError(f"cannot seek to {at}, which is before the start of the file")
-        self.at = at
-        return at
+        new = Place(at, threading.get_ident())
+        while True:
+            old = self.place
+            if is_about_to_read is not None and old.seeker not in (0, new.seeker) and is_about_to_read(old.seeker):
+                self._overtaken[old.seeker] = old
+            # No other thread gets its turn between these two.
+            if self.place is old:
+                self.place = new
+                return at
 
     def here(self, size: SupportsIndex | None) -> bytes | None:
         """So many bytes, if all of them are in the block."""
-        count, begin = _count(size), self.at - self._start
+        on = self._on
+        count, begin = _count(size), on.at - self._start
         if begin < 0 or not 0 < count <= len(self._block) - begin:
             return None
-        self._ended = self.at = self.at + count
+        self._ended = on.at = on.at + count
         return self._block[begin : begin + count]
 
     def line(self) -> bytes | None:
         """The next line, if all of it is in the block."""
-        here = self.at - self._start
+        on = self._on
+        here = on.at - self._start
         if here < 0:
             return None
         end = self._block.find(b"\n", here) + 1
         if not end:
             return None
-        self.at = self._start + end
+        on.at = self._start + end
         return self._block[here:end]
 
     def until(self, mark: bytes = b"\n", limit: SupportsIndex | None = -1) -> Steps[bytes]:
         """Up to and including a mark, or to the end, or ``limit`` bytes if that is not negative."""
+        on = self._on
         most = _count(limit)
-        last = self._size if most < 0 else min(self._size, self.at + most)
-        at, found = self.at, bytearray()
+        at = begun = on.at
+        last, found = self._size if most < 0 else min(self._size, at + most), bytearray()
         while at < last:
             if not self._is_here(at):
                 yield from self._load(at)
@@ -89,48 +149,50 @@ class Cursor:
             if end >= 0:
                 del found[end + len(mark) :]
                 break
-            at = self.at + len(found)
-        self.at += len(found)
+            at = begun + len(found)
+        on.at = begun + len(found)
         return bytes(found)
 
     def take(self, size: SupportsIndex | None = -1) -> Steps[bytes]:
         """So many bytes, fewer at the end; all that is left if ``size`` is negative."""
-        count = _count(size)
-        end = self._size if count < 0 else min(self._size, self.at + count)
-        if end <= self.at:
+        on, count = self._on, _count(size)
+        at = on.at
+        end = self._size if count < 0 else min(self._size, at + count)
+        if end <= at:
             return b""
-        data = self._held(self.at, end)
-        if self.at + len(data) < end:
+        data = self._held(at, end)
+        if at + len(data) < end:
             # On from the end of the block, whatever was read of it: whoever reads ahead sees one sequence.
-            start = self.at + len(data)
-            if self.at == self._ended and 0 <= count <= _SMALL:
+            start = at + len(data)
+            if at == self._ended and 0 <= count <= _SMALL:
                 yield from self._load(start)
                 rest = self._held(start, end)
             else:
                 rest = yield start, end
             data = data + rest if data else rest
-        self._ended = self.at = self.at + len(data)
+        self._ended = on.at = at + len(data)
         return data
 
     def some(self, size: SupportsIndex | None = -1) -> Steps[bytes]:
         """What is here, up to ``size`` bytes, or what one fetch brings."""
-        count = _count(size)
+        at, count = self._on.at, _count(size)
         if count < 0:
             count = BLOCK
-        here = self._held(self.at, self.at + count)
+        here = self._held(at, at + count)
         return (yield from self.take(len(here) or count))
 
     def peek(self, size: SupportsIndex | None = 0) -> Steps[bytes]:
         """At least so many bytes, or all that is left, without moving on; more if there are more here."""
-        end = min(self._size, self.at + max(1, _count(size)))
-        if self.at < end and not self._is_here(self.at):
-            yield from self._load(self.at)
-        here = self._held(self.at, self._size)
-        if self.at + len(here) < end:
-            start = self.at + len(here)
+        at = self._on.at
+        end = min(self._size, at + max(1, _count(size)))
+        if at < end and not self._is_here(at):
+            yield from self._load(at)
+        here = self._held(at, self._size)
+        if at + len(here) < end:
+            start = at + len(here)
             more = yield start, min(self._size, max(end, start + BLOCK))
             here += more
-            self._start, self._block = self.at, here
+            self._start, self._block = at, here
         return here
 
     def forget(self) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import io
 import operator
 import os
+import sys
 import threading
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, NoReturn, Self, SupportsIndex, TypeVar
@@ -14,7 +15,7 @@ from fsspec.asyn import AbstractAsyncStreamedFile
 from fsspec.caching import BaseCache
 from fsspec.spec import AbstractBufferedFile
 
-from pyxet._async.files.cursor import Cursor, Steps
+from pyxet._async.files.cursor import Cursor, Place, Steps
 from pyxet._async.files.owner import FileSystem
 from pyxet._async.files.readahead import ReadAhead
 from pyxet._async.runtime.bridge import blocking_call
@@ -170,30 +171,44 @@ class XetReadFile(_Readable):
 
     def read(self, length: SupportsIndex | None = -1) -> bytes:
         """``length`` bytes, fewer only at the end of the file; all that is left if it is negative or ``None``."""
+        return self._read(self._cursor.place, length)
+
+    def _read(self, place: Place, length: SupportsIndex | None) -> bytes:
         with self._alone():
             self._check_open()
+            self._cursor.begin(place)
             here = self._cursor.here(length)
-            return self._done(self._cursor.take(length)) if here is None else here
+            return self._carry_out(self._cursor.take(length)) if here is None else here
+
+    def seek(self, loc: SupportsIndex, whence: int = 0) -> int:
+        """Go to an offset from the start (0), the position (1) or the end (2), and tell the position.
+
+        Native code that seeks and reads in one go reads from there, whatever other threads do meanwhile.
+        """
+        self._check_open()
+        return self._cursor.seek(loc, whence, is_about_to_read=self._is_about_to_read)
 
     def readall(self) -> bytes:
         """All that is left."""
-        return self.read()
+        return self._read(self._cursor.place, -1)
 
     def read1(self, size: SupportsIndex | None = -1) -> bytes:
         """Up to ``size`` bytes, by one fetch at most."""
-        return self._done(self._cursor.some(size))
+        return self._done(self._cursor.place, self._cursor.some(size))
 
     def peek(self, size: SupportsIndex | None = 0) -> bytes:
         """What comes next, without moving on: at least ``size`` bytes unless the file ends before."""
-        return self._done(self._cursor.peek(size))
+        return self._done(self._cursor.place, self._cursor.peek(size))
 
     def readinto(self, b: Any) -> int:
         """Fill a buffer; fewer bytes only at the end of the file. Returns how many."""
-        return _fill(b, self.read)
+        place = self._cursor.place
+        return _fill(b, lambda size: self._read(place, size))
 
     def readinto1(self, b: Any) -> int:
         """Put into a buffer what one fetch brings. Returns the number of bytes."""
-        return _fill(b, self.read1)
+        place = self._cursor.place
+        return _fill(b, lambda size: self._done(place, self._cursor.some(size)))
 
     def readline(self, size: SupportsIndex | None = -1) -> bytes:
         """Up to and including the next newline, or to the end, or ``size`` bytes if that is not negative."""
@@ -210,16 +225,18 @@ class XetReadFile(_Readable):
 
     def readuntil(self, char: bytes = b"\n", blocks: int | None = None, limit: SupportsIndex | None = -1) -> bytes:
         """Up to and including the next ``char``, or to the end, or ``limit`` bytes if that is not negative."""
-        return self._done(self._cursor.until(char, limit))
+        return self._done(self._cursor.place, self._cursor.until(char, limit))
 
     def __iter__(self) -> Self:
         self._check_open()
         return self
 
     def __next__(self) -> bytes:
+        place = self._cursor.place
         with self._alone():
             self._check_open()
-            line = self._cursor.line() or self.readline()
+            self._cursor.begin(place)
+            line = self._cursor.line() or self._carry_out(self._cursor.until())
         if not line:
             raise StopIteration
         return line
@@ -233,21 +250,34 @@ class XetReadFile(_Readable):
         self._let_go()
         super().close()
 
-    def _done(self, steps: Steps[T]) -> T:
-        """Carry out what a cursor does, with the ranges that it asks for."""
+    def _done(self, place: Place, steps: Steps[T]) -> T:
+        """Carry out an operation that was called when the content stood at a place."""
         with self._alone():
             self._check_open()
-            try:
-                wanted = next(steps)
-                while True:
-                    wanted = steps.send(bytes(self.cache._fetch(*wanted)))
-            except StopIteration as end:
-                found: T = end.value
-                return found
-            except IntegrityError:
-                # What is held of it may be wrong as well.
-                self._cursor.forget()
-                raise
+            self._cursor.begin(place)
+            return self._carry_out(steps)
+
+    def _carry_out(self, steps: Steps[T]) -> T:
+        """Get the ranges that an operation asks for."""
+        try:
+            wanted = next(steps)
+            while True:
+                wanted = steps.send(bytes(self.cache._fetch(*wanted)))
+        except StopIteration as end:
+            found: T = end.value
+            return found
+        except IntegrityError:
+            # What is held of it may be wrong as well.
+            self._cursor.forget()
+            raise
+
+    def _is_about_to_read(self, thread: int) -> bool:
+        """Whether a thread has called a read that has done nothing yet: another thread may get its turn there.
+
+        That is the one such moment between a ``seek`` and a ``read`` that native code calls one after the other.
+        """
+        frame = sys._current_frames().get(thread)
+        return frame is not None and frame.f_code in _READS and frame.f_locals.get("self") is self
 
     def _alone(self) -> threading.RLock:
         if self._pid != os.getpid():
@@ -268,6 +298,16 @@ class XetReadFile(_Readable):
 
     def __del__(self) -> None:
         self._let_go()
+
+
+# What looks at the cursor's place first of all.
+_READS: Final = frozenset(
+    method.__code__
+    for method in (
+        XetReadFile.read, XetReadFile.readall, XetReadFile.read1, XetReadFile.peek, XetReadFile.readinto,
+        XetReadFile.readinto1, XetReadFile.readuntil, XetReadFile.__next__,
+    )
+)  # fmt: skip
 
 
 def _reopen(fs: Any, path: str, block_size: int, position: int, cache_type: str | None) -> Any:
@@ -356,6 +396,7 @@ class AsyncXetReadFile(_Readable, AbstractAsyncStreamedFile):  # type: ignore[mi
 
     async def __anext__(self) -> bytes:
         self._check_open()
+        self._cursor.begin(self._cursor.place)
         line = self._cursor.line() or await self.readline()
         if not line:
             raise StopAsyncIteration
@@ -369,6 +410,7 @@ class AsyncXetReadFile(_Readable, AbstractAsyncStreamedFile):  # type: ignore[mi
     async def _done(self, steps: Steps[T]) -> T:
         """Carry out what a cursor does, with the ranges that it asks for."""
         self._check_open()
+        self._cursor.begin(self._cursor.place)
         try:
             wanted = next(steps)
             while True:
