@@ -26,7 +26,7 @@ from pyxet._async.changes.file_write import Writing, start_on
 from pyxet._async.changes.guards import check_parent_commit
 from pyxet._async.changes.layers import Closable, Held, Wrappers, close_layers
 from pyxet._async.changes.losses import Caller, report, watch
-from pyxet._async.runtime.bridge import blocking_call, on_loop
+from pyxet._async.runtime.bridge import blocking_call, is_shutting_down, on_loop
 from pyxet.config import Credential
 from pyxet.errors import TransactionError
 from pyxet.options import public
@@ -379,7 +379,8 @@ class Transaction(Generic[F]):
             try:
                 self._state = "ending"
                 self._drop_files()
-                blocking_call(self.loop, self._discard, edits)
+                if not is_shutting_down():
+                    blocking_call(self.loop, self._discard, edits)
             finally:
                 self._end()
 

@@ -25,7 +25,7 @@ from pyxet._async.changes.layers import close_layers
 from pyxet._async.changes.losses import report, watch
 from pyxet._async.files.ending import Opening
 from pyxet._async.files.owner import FileSystem
-from pyxet._async.runtime.bridge import blocking_call
+from pyxet._async.runtime.bridge import blocking_call, is_shutting_down
 from pyxet.errors import TransactionError
 
 # What a blocking file collects before it goes through the bridge, in bytes.
@@ -192,7 +192,9 @@ class XetWriteFile(TextBeneath, AbstractBufferedFile):  # type: ignore[misc]  # 
         if was_open:
             close_layers([self])
         self.settle()
-        if not self._writing.is_inherited:
+        if is_shutting_down():
+            self._writing.abandon()
+        elif not self._writing.is_inherited:
             blocking_call(self._loop, self._writing.discard)
 
     def abandon(self) -> None:

@@ -8,6 +8,7 @@ every ending of the wait reaches the coroutine.
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, Generic, TypeVar
@@ -24,7 +25,7 @@ T = TypeVar("T")
 # Seconds that a cancelled coroutine has to end before its caller goes on without it.
 _GRACE: Final = 5.0
 
-__all__ = ["blocking_call", "get_loop", "is_alive", "on_loop"]
+__all__ = ["blocking_call", "get_loop", "is_alive", "is_shutting_down", "on_loop"]
 
 # Loops that blocking calls ran on, and those of them whose thread stayed behind in the parent of a fork.
 _used: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
@@ -34,6 +35,11 @@ _left_behind: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
 def is_alive(loop: asyncio.AbstractEventLoop) -> bool:
     """Whether a loop that once ran may still carry something out: it is not closed, and not from before a fork."""
     return loop not in _left_behind and not loop.is_closed()
+
+
+def is_shutting_down() -> bool:
+    """Whether the interpreter collects what is left: no other thread runs any more, and so no loop of one."""
+    return sys.is_finalizing()
 
 
 def _after_fork() -> None:
@@ -104,10 +110,16 @@ def blocking_call(
     Raises
     ------
     RuntimeError
-        The calling thread runs that very loop.
+        The calling thread runs that very loop; or the interpreter is shutting down, and no loop of a thread runs any more.
     BaseException
         Whatever the coroutine raised, `asyncio.CancelledError` included; of an exception group its first error.
     """
+    if is_shutting_down():
+        # The loop's thread is frozen: whoever waited for it would never end.
+        raise RuntimeError(
+            "the interpreter is shutting down: nothing can be sent or asked for any more; do it, or close the file, "
+            "before the program ends"
+        )
     if loop in _left_behind:
         loop = get_loop()
     _used.add(loop)
