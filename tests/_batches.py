@@ -30,9 +30,9 @@ async def stored(it: World, contents: Sequence[bytes]) -> list[RemoteFile]:
 
 async def read(it: World, files: Sequence[RemoteFile]) -> list[bytes | Exception]:
     """Read all of them with one call."""
-    return await it.client.small.read_all(files, Downloader(it.client).read)
+    return await it.client.reader.small.read_all(files, Downloader(it.client).read)
 
 
 def reader(it: World) -> Callable[[RemoteFile], Any]:
     """What reads one of them."""
-    return lambda file: it.client.small.read(file, Downloader(it.client).read)
+    return lambda file: it.client.reader.small.read(file, Downloader(it.client).read)

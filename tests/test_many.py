@@ -75,7 +75,7 @@ async def test_an_endpoint_without_batches_is_asked_once(status: int) -> None:
         it.proxy.rule(BATCH, answer(status))
         for _ in range(2):
             assert await read(it, files) == contents
-        assert await it.client.small.read(files[0], Downloader(it.client).read) == contents[0]
+        assert await it.client.reader.small.read(files[0], Downloader(it.client).read) == contents[0]
         assert it.proxy.count(BATCH) == 1
 
 

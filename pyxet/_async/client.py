@@ -7,8 +7,7 @@ import threading
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
-from pyxet._async.download.batches import SmallFiles
-from pyxet._async.download.ranges import Ranges
+from pyxet._async.download.reader import Reader
 from pyxet._async.download.windows import Windows
 from pyxet._async.endpoint.cas import Cas
 from pyxet._async.endpoint.hub import Hub
@@ -44,9 +43,8 @@ class Client:
         self._user = self.credential.user
         self._entered: WeakKeyDictionary[asyncio.AbstractEventLoop, int] = WeakKeyDictionary()
         self._cas: dict[RepoId, Cas] = {}
-        self.small = SmallFiles(self.cas, self.limits)
-        self.ranges = Ranges()
         self.windows = Windows()
+        self.reader = Reader(self)
 
     def cas(self, repo: RepoId) -> Cas:
         """The CAS as a repository's tokens open it."""

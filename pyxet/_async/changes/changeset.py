@@ -21,7 +21,6 @@ from pyxet._async.changes.guards import Guard, Watch
 from pyxet._async.changes.sharing import share
 from pyxet._async.changes.spool import Spool, Spooled
 from pyxet._async.client import Client
-from pyxet._async.download.reconstruct import Downloader
 from pyxet._async.download.verifier import Verifier
 from pyxet._async.runtime.threads import in_thread
 from pyxet._async.upload.content import ContentWriter
@@ -204,7 +203,7 @@ class ChangeSet:
         elif source.sha256 is not None:
             self._put(path, Pending(source.size, source), guard)
         else:
-            data = await Downloader(self.client).read(source)
+            data = await self.client.reader.read(source)
             [spooled] = await self._spooled([data])
             self._put(path, Pending(len(data), spooled), guard)
 
@@ -349,7 +348,7 @@ class ChangeSet:
                 await self._uploader.flush()
         file = self.stored(path, pending)
         assert file is not None
-        return await Downloader(self.client).read(file, start, end, verifier)
+        return await self.client.reader.read(file, start, end, verifier)
 
     async def is_same(self, pending: Pending, entry: TreeEntry) -> bool:
         """Whether a file of a commit has a pending file's content."""
@@ -556,7 +555,7 @@ class PendingWriter:
             self._changes.repo, self._changes.base, self._path, self._stored.size, "", self._stored.sha256,
             self._stored.xet_hash,
         )  # fmt: skip
-        return await Downloader(self._changes.client).read(file, start, end)
+        return await self._changes.client.reader.read(file, start, end)
 
     async def discard(self) -> None:
         """Forget the file."""

@@ -12,7 +12,6 @@ from collections.abc import Iterable, Mapping
 from contextlib import aclosing
 
 from pyxet._async.client import Client
-from pyxet._async.download.reconstruct import Downloader
 from pyxet._async.runtime.tasks import run_all
 from pyxet._async.upload.session import Uploader
 from pyxet.errors import RemoteError
@@ -69,7 +68,7 @@ async def _refused(
 async def _move(client: Client, uploader: Uploader, file: RemoteFile) -> UploadedContent:
     writer = uploader.writer()
     try:
-        async with aclosing(Downloader(client).stream(file)) as pieces:
+        async with aclosing(client.reader.stream(file)) as pieces:
             async for piece in pieces:
                 await writer.write(piece)
         return await writer.close()

@@ -17,10 +17,8 @@ from fsspec.utils import isfilelike, stringify_path, tokenize
 
 from pyxet._async.changes.view import Found, View
 from pyxet._async.download import leftovers
-from pyxet._async.download.batches import Placed, is_small
-from pyxet._async.download.ranges import DEFAULT_GAP
-from pyxet._async.download.reconstruct import Downloader
-from pyxet._async.download.to_file import check_target, download_to
+from pyxet._async.download.batches import Placed
+from pyxet._async.download.to_file import check_target
 from pyxet._async.download.verifier import Verifier
 from pyxet._async.fs.base import at_home
 from pyxet._async.fs.listing import Located
@@ -63,9 +61,6 @@ class Reading(Scanning):
         view, found = await self._lookup(*self._parse_file(path))
         file = file_of(path, found)
         first, last = bounds(file.size, start, end)
-        if isinstance(file.content, RemoteFile) and last - first < file.size:
-            client = await self._connect()
-            return await client.ranges.read(file.content, first, last, Downloader(client).read)
         return await self._content(view, file, first, last)
 
     # One path that is no pattern is bytes; several, or what is recursive, a dictionary.
@@ -136,21 +131,23 @@ class Reading(Scanning):
             file = file_of(name, there)
             return await self._content(view, file, *bounds(file.size, start, end))
 
-        small = {name: file for name in names if (file := _small(found[name], start, end)) is not None}
-        others = [name for name in names if name not in small]
+        stored: dict[str, RemoteFile] = {}
+        for name in names:
+            file = _stored(found[name])
+            if file is not None:
+                stored[name] = file
+        others = [name for name in names if name not in stored]
         results: dict[str, bytes | Exception] = {}
 
-        async def read_small() -> None:
-            client = await self._connect()
-            results.update(
-                zip(small, await client.small.read_all([*small.values()], Downloader(client).read), strict=True)
-            )
+        async def read_stored() -> None:
+            spans = [(file, *bounds(file.size, start, end)) for file in stored.values()]
+            results.update(zip(stored, await (await self._connect()).reader.read_all(spans), strict=True))
 
         async def read_others() -> None:
             contents = await run_each(read, others, limit=self.limits.concurrency)
             results.update(zip(others, contents, strict=True))
 
-        await run_together(read_small, read_others)
+        await run_together(read_stored, read_others)
         contents = [results[name] for name in names]
         if on_error == "raise":
             raise_first(contents)
@@ -205,7 +202,6 @@ class Reading(Scanning):
         ends = list(ends) if isinstance(ends, Iterable) else [ends] * len(paths)
         if not len(paths) == len(starts) == len(ends):
             raise ValueError(f"{len(paths)} paths, {len(starts)} starts and {len(ends)} ends do not belong together")
-        gap = DEFAULT_GAP if max_gap is None else max_gap
         found = await self._find_unescaped(paths)
         members: defaultdict[str, list[int]] = defaultdict(list)
         for index, path in enumerate(paths):
@@ -216,8 +212,8 @@ class Reading(Scanning):
             view, there = self._expect(found[path])
             file = file_of(path, there)
             spans = [bounds(file.size, starts[index], ends[index]) for index in indices]
-            if isinstance(file.content, RemoteFile) and not (len(spans) == 1 and is_small(file.content, *spans[0])):
-                return list(await Downloader(await self._connect()).read_ranges(file.content, spans, max_gap=gap))
+            if isinstance(file.content, RemoteFile):
+                return list(await (await self._connect()).reader.read_ranges(file.content, spans, max_gap=max_gap))
             return [await self._content(view, file, *span) for span in spans]
 
         contents = await run_each(read, members.items(), limit=self.limits.concurrency)
@@ -266,7 +262,7 @@ class Reading(Scanning):
         callback.set_size(file.size)
         if isinstance(file.content, RemoteFile) and not isfilelike(lpath):
             target = Path(stringify_path(lpath))
-            await download_to(Downloader(await self._connect()), file.content, target, callback.relative_update)
+            await (await self._connect()).reader.download(file.content, target, callback.relative_update)
             return
         async with aclosing(self._pieces(view, file)) as pieces:
             if isfilelike(lpath):
@@ -334,23 +330,23 @@ class Reading(Scanning):
                 child.relative_update(item.file.size)
             callback.relative_update(1)
 
-        small: list[Placed] = []
+        stored: list[Placed] = []
         others: list[tuple[str, Any]] = []
         for pair in pairs:
-            file = _small(found.get(pair[0]))
+            file = _stored(found.get(pair[0]))
             if file is None or isfilelike(pair[1]):
                 others.append(pair)
             else:
-                small.append(Placed(file, *pair))
-        client = await self._connect()
+                stored.append(Placed(file, *pair))
+        reader = (await self._connect()).reader
 
-        async def get_small() -> None:
-            await client.small.download_all(small, lambda item: get((item.source, item.target)), count)
+        async def get_stored() -> None:
+            await reader.download_all(stored, lambda item: get((item.source, item.target)), count)
 
         async def get_others() -> None:
             await run_all(get, others, limit=self.limits.concurrency)
 
-        await run_together(get_small, get_others)
+        await run_together(get_stored, get_others)
 
     async def _local_names(
         self, rpath: Any, lpath: Any, recursive: bool, maxdepth: int | None, *, literal: bool
@@ -425,13 +421,8 @@ class Reading(Scanning):
         self, view: View, file: Found, start: int, end: int, verifier: Verifier | None = None
     ) -> bytes:  # fmt: skip
         """Bytes ``start`` to before ``end`` of a file; a verifier takes note of what is not the whole file."""
-        if (start, end) == (0, file.size):
-            verifier = None
         if isinstance(file.content, RemoteFile):
-            client = await self._connect()
-            if is_small(file.content, start, end):
-                return await client.small.read(file.content, Downloader(client).read)
-            return await Downloader(client).read(file.content, start, end, verifier)
+            return await (await self._connect()).reader.read(file.content, start, end, verifier)
         assert view.changes is not None
         assert file.content is not None
         return await view.changes.read(file.path, file.content, start, end, verifier)
@@ -439,7 +430,7 @@ class Reading(Scanning):
     async def _pieces(self, view: View, file: Found) -> AsyncGenerator[Buffer, None]:
         """The whole content of a file, in order."""
         if isinstance(file.content, RemoteFile):
-            async with aclosing(Downloader(await self._connect()).stream(file.content)) as pieces:
+            async with aclosing((await self._connect()).reader.stream(file.content)) as pieces:
                 async for piece in pieces:
                     yield piece
             return
@@ -453,14 +444,12 @@ def file_of(path: str, found: Found) -> Found:
     return found
 
 
-def _small(there: Located | Exception | None, start: int | None = None, end: int | None = None) -> RemoteFile | None:
-    """The stored file at a path if it is one that batches are for, and all of it is asked for."""
+def _stored(there: Located | Exception | None) -> RemoteFile | None:
+    """The stored file at a path, if there is one."""
     if there is None or isinstance(there, Exception):
         return None
     content = there[1].content
-    if isinstance(content, RemoteFile) and is_small(content, *bounds(content.size, start, end)):
-        return content
-    return None
+    return content if isinstance(content, RemoteFile) else None
 
 
 def _is_folder(there: Located | Exception) -> bool:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pyxet._async.download.batches import is_small
-from pyxet._async.download.reconstruct import Downloader
 from pyxet._async.download.verifier import Verifier
 from pyxet._async.files.read import AsyncXetReadFile, Fetch
 from pyxet._async.files.readahead import Content
@@ -37,8 +35,8 @@ class Streaming(Reading):
             return await self._content(view, file, start, end, verifier)
 
         async def pieces(start: int, end: int) -> Sequence[Buffer]:
-            if isinstance(file.content, RemoteFile) and not is_small(file.content, start, end):
-                return await Downloader(await self._connect()).pieces(file.content, start, end, verifier)
+            if isinstance(file.content, RemoteFile):
+                return await (await self._connect()).reader.pieces(file.content, start, end, verifier)
             return [await fetch(start, end)]
 
         pinned = f"{repo.path}/{view.commit}/{url.path}" if isinstance(file.content, RemoteFile) else None
