@@ -14,7 +14,7 @@ from pyxet.protocol.chunking import chunk_ends
 from pyxet.protocol.hashing import chunk_hash, file_hash, hash_to_hex, term_hash
 from pyxet.protocol.shard import FileEntry, ShardChunk, Term, XorbEntry, write_upload_shard
 from pyxet.protocol.xorb import Xorb, XorbBuilder, encode_chunk
-from pyxet.server.state import CONTENT, REPOS, TOKENS
+from pyxet.server.state import CONTENT, REPOS, TOKENS, WORKERS
 from pyxet.testing import LocalEndpoint
 from pyxet.types import RepoId
 
@@ -106,7 +106,8 @@ class RawClient:
             private = bool(more.get("private")) or more.get("visibility") == "private"
             made = RepoId(f"{more.get('type', 'model')}s", owner, name)  # type: ignore[arg-type]  # the plural is the kind
             app[CONTENT].index.forget_holder(made.path)
-            app[REPOS].create(made, user=user, private=private)
+            # In a thread of the endpoint's: what it makes is private.
+            app[WORKERS].submit(app[REPOS].create, made, user=user, private=private).result()
             return
         answer = self.post("/api/repos/create", {"name": name, "organization": owner, **more})
         assert answer.status == 200, answer

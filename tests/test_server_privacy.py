@@ -16,7 +16,7 @@ from _raw_client import RawClient, Served, regular
 
 import pyxet
 from pyxet.local import embedded
-from pyxet.server.privacy import own_umask
+from pyxet.server.privacy import make_root, own_umask
 from pyxet.testing import local_endpoint
 
 REPO = "acme/x"
@@ -88,6 +88,19 @@ def test_an_existing_store_is_closed_to_others(tmp_path: Path) -> None:
     with local_endpoint(root, token="t") as endpoint:
         assert open_to_others(root) == []
         assert RawClient(endpoint, "t").get("/acme/y/resolve/main/b.txt").body == b"text"
+
+
+def test_what_goes_while_a_directory_is_closed_is_no_obstacle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    """Another process may end between the listing and the look at each file, and take with it what it left."""
+    root = tmp_path / "root"
+    make_root(root)
+    (root / "lock").touch(mode=0o644)
+    listed = os.listdir
+    monkeypatch.setattr(os, "listdir", lambda path: [*listed(path), "holder", "holder.new", "index.sqlite-wal"])
+    make_root(root)
+    assert open_to_others(root) == []
 
 
 def test_a_folder_with_other_things_keeps_its_mode(tmp_path: Path) -> None:

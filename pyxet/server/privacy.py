@@ -30,7 +30,7 @@ def make_root(root: Path) -> None:
     for name in found:
         path = root / name
         # A folder that is closed already has been gone through before.
-        if name in _OURS and path.stat().st_mode & _OTHERS:
+        if name in _OURS and _is_open(path):
             _close(path)
             for place, folders, files in os.walk(path):
                 for inner in (*folders, *files):
@@ -55,6 +55,14 @@ def own_umask() -> bool:
                 os.umask(_OTHERS)
                 return True
     return False
+
+
+def _is_open(path: Path) -> bool:
+    """Whether others may do something with a file or folder. One that has gone is none: other processes start and end here."""
+    try:
+        return bool(path.stat().st_mode & _OTHERS)
+    except FileNotFoundError:
+        return False
 
 
 def _close(path: Path) -> None:
