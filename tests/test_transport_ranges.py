@@ -115,6 +115,20 @@ async def test_redirects_that_are_not_meant_are_errors() -> None:
             await get(it.client.transport, "/round", redirect=True)
 
 
+async def test_a_name_that_changes_faster_than_it_is_followed_is_followed_again() -> None:
+    """A repository that is renamed again and again redirects from each of its names to the next one, and comes to rest."""
+    async with world() as it:
+        for status in (307, 308):
+            it.proxy.rule(f"GET /name{status}", answer(status, Location=f"/name{status}"), times=8)
+            it.proxy.rule(f"GET /name{status}", answer(200, b"here"))
+            assert await get(it.client.transport, f"/name{status}", redirect=True) == 200
+            assert it.proxy.count(f"GET /name{status}") == 9
+        it.proxy.rule("GET /restless", answer(307, Location="/restless"))
+        with pytest.raises(ConnectionFailedError, match="more than 5 redirects"):
+            await get(it.client.transport, "/restless", redirect=True)
+        assert it.proxy.count("GET /restless") == 6 * FAST.attempts
+
+
 async def test_a_request_that_changes_something_is_redirected_as_it_is_or_not_at_all() -> None:
     bodies: list[bytes] = []
 

@@ -342,6 +342,7 @@ class Transport:
         target = self.place.current(target, here)
         if params:
             target = target.extend_query(params)
+        renamed = True
         for _ in range(_MAX_REDIRECTS + 1):
             answer = await self._send(here, method, target, what, bearer, headers, body, speed)
             if answer.status < 300:
@@ -351,6 +352,7 @@ class Transport:
                 if not (redirect and answer.status in known and "Location" in answer.headers):
                     raise await answer.error(self._retry.max_retry_after)
                 before, target = target, web_address(answer.headers["Location"], what=what, base=target)
+                renamed = renamed and answer.status in _SAME_REQUEST and _origin(target) == _origin(before)
                 if _origin(target) != _origin(before):
                     if body is not None:
                         # What is sent is for the endpoint, like the token.
@@ -358,7 +360,11 @@ class Transport:
                     bearer = ""
             finally:
                 answer.close()
-        raise FormatError(f"{what}: more than {_MAX_REDIRECTS} redirects, the last one to {target.with_query(None)}")
+        text = f"{what}: more than {_MAX_REDIRECTS} redirects, the last one to {target.with_query(None)}"
+        if renamed:
+            # So answers a repository whose name changes faster than it is followed, which comes to rest at some time.
+            raise ConnectionFailedError(text)
+        raise FormatError(text)
 
     async def _send(
         self,
