@@ -112,6 +112,25 @@ def test_what_the_holder_leaves_is_for_its_user_and_goes_with_it(root: Path) -> 
     assert not (root / "holder").exists()
 
 
+def test_what_another_user_left_is_refused(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a directory where all may write, anybody could leave the URL of a server of their own."""
+    with local_endpoint(root):
+        looked = os.fstat
+
+        def stranger(descriptor: int) -> os.stat_result:
+            found = looked(descriptor)
+            return os.stat_result([*found[:4], os.geteuid() + 1, *found[5:]])
+
+        monkeypatch.setattr(os, "fstat", stranger)
+        with pytest.raises(ConfigError, match="left there by another user"):
+            pyxet.XetFS(endpoint=root.as_uri()).ls("")
+        monkeypatch.setattr(os, "fstat", looked)
+        # Nor is a link followed, to wherever somebody wants.
+        (root / "holder").rename(root / "elsewhere")
+        (root / "holder").symlink_to("elsewhere")
+        assert published(root) is None
+
+
 def test_what_a_killed_holder_left_is_not_believed(root: Path) -> None:
     """Whoever listens there now gets no token and is not asked for content."""
     with socket.create_server(("127.0.0.1", 0)) as stranger:

@@ -6,6 +6,7 @@ processes of the same user: a file of mode 0600 that is there while the holder s
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -25,6 +26,8 @@ _HOLDER: Final = "holder"
 # Tries to get the lock, and seconds between two: another process may have it for a moment, to see whether anybody has.
 _TRIES: Final = 5
 _PAUSE: Final = 0.05
+# Characters that a holder leaves at the most.
+_MAX_HOLDER: Final = 16 * 1024
 _log: Final = logging.getLogger("pyxet.server")
 
 # Descriptors of locks. A forked child must not go on holding them after its parent has ended.
@@ -136,7 +139,12 @@ def published(root: Path) -> Holder | None:
         It is a process of another user.
     """
     try:
-        told = json.loads((root / _HOLDER).read_text())
+        with open(os.open(root / _HOLDER, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)) as file:
+            owner = os.fstat(file.fileno()).st_uid
+            told = json.loads(file.read(_MAX_HOLDER)) if owner in (os.geteuid(), root.stat().st_uid) else None
+        if told is None:
+            # In a folder that all may write to (/tmp) anybody could leave word, and would get what is sent there.
+            raise PermissionError(errno.EPERM, f"{_HOLDER} was left there by another user, with uid {owner}")
         return Holder(
             root,
             str(told["url"]),
