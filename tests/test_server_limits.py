@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 import socket
 import subprocess
 import threading
+import tracemalloc
 from collections.abc import Iterator
 from urllib.parse import quote
 
@@ -17,7 +19,11 @@ from aiohttp import web
 from huggingface_hub import HfApi
 from huggingface_hub.errors import BadRequestError
 
-from pyxet.server import bodies
+from pyxet.protocol.hashing import chunk_hash, file_hash, hash_to_hex, term_hash
+from pyxet.protocol.shard import FileEntry, Term, write_upload_shard
+from pyxet.protocol.xorb import XorbBuilder, encode_chunk
+from pyxet.server import bodies, content, git_objects
+from pyxet.server import cas as cas_routes
 from pyxet.server.connections import CONNECTIONS, Connections
 from pyxet.server.git_repository import Repository
 from pyxet.testing import LocalEndpoint, local_endpoint
@@ -417,6 +423,62 @@ def test_damaged_encodings(client: RawClient) -> None:
     for encoding in ("gzip", "deflate"):
         for path in (f"{API}/commit/main", f"{API}/preupload/main", "/api/repos/create"):
             assert client.post(path, b"not compressed at all", Content_Encoding=encoding).status == 400, path
+
+
+def test_a_commit_touches_so_many_folders(client: RawClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A path of a few hundred bytes names 255 folders: what they need would be a hundred times the body."""
+    monkeypatch.setattr(git_objects, "MAX_FOLDERS", 500)
+    deep = "/".join(["d"] * 250)
+    for lines in (
+        [regular(f"{number}/{deep}", "x") for number in range(3)],
+        [("deletedFile", {"path": f"{number}/{deep}"}) for number in range(3)],
+        [("deletedFolder", {"path": f"{number}/{deep}/"}) for number in range(3)],
+    ):
+        refused = client.commit(REPO, *lines)
+        assert (refused.status, "500 folders" in refused.json["error"]) == (413, True)
+    # Many files in few folders are fine.
+    assert client.commit(REPO, *(regular(f"some/{deep}/{number}", "x") for number in range(600))).status == 200
+    assert client.commit(REPO, ("deletedFolder", {"path": "some"})).status == 200
+
+
+def test_short_shards_of_long_files(client: RawClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hundred bytes of a shard can name a whole xorb once more: what they stand for is bounded, and never held in memory."""
+    builder = XorbBuilder()
+    pieces = [bytes([number % 251, number % 241]) for number in range(8192)]
+    for piece in pieces:
+        builder.add(encode_chunk(piece, chunk_hash(piece)))
+    xorb = builder.build()
+    chunks = [(chunk.hash, chunk.raw_length) for chunk in xorb.info.chunks]
+    cas = client.cas(REPO)
+    name = hash_to_hex(xorb.info.hash)
+    assert cas.post(f"/v1/xorbs/default/{name}", b"".join(xorb.slices)).status == 200
+    times = 20
+    file = FileEntry(
+        file_hash(chunks * times),
+        (Term(xorb.info.hash, 0, len(chunks), 2 * len(chunks)),) * times,
+        (term_hash(value for value, _ in chunks),) * times,
+        hashlib.sha256(b"".join(pieces) * times).hexdigest(),
+    )
+    shard = write_upload_shard([file], [])
+    for bound, value in (("MAX_SHARD_CONTENT", file.size - 1), ("MAX_SHARD_CONTENT_CHUNKS", len(chunks) * times - 1)):
+        with monkeypatch.context() as patched:
+            patched.setattr(content, bound, value)
+            refused = cas.post("/v1/shards", shard)
+            assert (refused.status, "fit into one shard" in refused.json["error"]) == (413, True)
+    tracemalloc.start()
+    try:
+        assert cas.post("/v1/shards", shard).status == 200
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 8 * 1024 * 1024
+    plan = f"/v1/reconstructions/{hash_to_hex(file.file_hash)}"
+    assert len(cas.get(plan).json["terms"]) == times
+    monkeypatch.setattr(cas_routes, "_MAX_TERMS", times - 1)
+    assert cas.get(plan).status == 413
+    assert cas.get(plan.replace("/v1", "/v2")).status == 413
+    assert cas.get(f"/v1/reconstructions?file_id={hash_to_hex(file.file_hash)}").status == 413
+    assert len(cas.get(plan, Range=f"bytes=5-{file.size // 2}").json["terms"]) == times // 2 + 1
 
 
 def test_deep_paths(client: RawClient, endpoint: LocalEndpoint) -> None:

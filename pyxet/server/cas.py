@@ -72,6 +72,8 @@ _FOOTER_SIZE: Final = 200
 # Files of one batch, and raw bytes up to which what they need of a xorb is offered as one piece.
 _MAX_BATCH: Final = 1000
 _MAX_RUN: Final = 16 * MIB
+# Terms of one plan, some dozen megabytes of JSON: short shards make long plans, and these wait in memory for their readers.
+_MAX_TERMS: Final = 100_000
 # Answers of chunk queries are good for a day: what they name stays, only their key should not.
 _SHARD_LIFE: Final = 24 * 3600
 # Bytes of an arriving xorb that go to a worker at once.
@@ -290,7 +292,14 @@ async def get_reconstructions(request: web.Request) -> web.Response:
     content, sign = request.app[CONTENT], _signer(request)
 
     def plan() -> bytes:
-        found = {value: entry for value in values if (entry := content.file(value)) and rights.may_read(entry)}
+        found: dict[Hash, FileEntry] = {}
+        total = 0
+        for value in values:
+            entry = content.file(value)
+            if entry is not None and rights.may_read(entry):
+                found[value] = entry
+                total += len(entry.terms)
+                _check_terms(total, "ask for fewer files at once")
         runs = fetch_runs([term for entry in found.values() for term in entry.terms], max_raw=_MAX_RUN)
         return encode(
             BatchReconstruction(
@@ -362,9 +371,15 @@ async def _reconstruction(
 
     def plan() -> bytes:
         skip, terms = content.trim(entry, start, end)
+        _check_terms(len(terms), "ask for a smaller range")
         return form(skip, terms, _placed(content, fetch_runs(terms)), sign)
 
     return json_response(await in_worker(request, plan))
+
+
+def _check_terms(number: int, instead: str) -> None:
+    if number > _MAX_TERMS:
+        raise BadRequestError(f"the plan would have more than {_MAX_TERMS:,} terms; {instead}", status=413)
 
 
 def _signer(request: web.Request) -> Sign:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -17,8 +17,8 @@ from pyxet.errors import BadRequestError, FormatError, ServerError
 from pyxet.protocol.hashing import (
     ZERO_HASH,
     Buffer,
+    FileHasher,
     Hash,
-    file_hash,
     hash_from_hex,
     hash_to_hex,
     is_eligible,
@@ -33,6 +33,10 @@ from pyxet.server.object_store import ObjectStore
 
 # What is sent at a time: below a mebibyte the calls cost more than the copying.
 PIECE: Final = 1024 * 1024
+# What the files of one shard may hold. All of it is looked through before the shard counts: the chunks for the files' hashes,
+# the bytes where a shard tells a sha256 that is new.
+MAX_SHARD_CONTENT: Final = 1024**4
+MAX_SHARD_CONTENT_CHUNKS: Final = 32 * 1024 * 1024
 # Empty content needs no xorb and no shard: everybody has it.
 EMPTY_SHA256: Final = hashlib.sha256().hexdigest()
 
@@ -118,6 +122,7 @@ class ContentStore:
         for value in named:
             if not may_use(value):
                 raise _not_stored(value)
+        _check_size(shard.files)
         for entry in shard.xorbs:
             self._check_xorb_entry(entry)
         fresh = []
@@ -204,7 +209,7 @@ class ContentStore:
         name = hash_to_hex(file.file_hash)
         if len(file.verification) != len(file.terms):
             raise BadRequestError(f"file {name}: the shard has no verification hashes", status=400)
-        chunks = []
+        hasher = FileHasher()
         for term, verification in zip(file.terms, file.verification, strict=True):
             stored = self.stored(term.xorb_hash).chunks
             if term.chunk_end > len(stored):
@@ -214,8 +219,8 @@ class ContentStore:
                 raise BadRequestError(f"file {name}: a term's length is not that of its chunks", status=400)
             if term_hash(chunk.hash for chunk in run) != verification:
                 raise BadRequestError(f"file {name}: a verification hash is wrong", status=400)
-            chunks += [(chunk.hash, chunk.raw_length) for chunk in run]
-        if file_hash(chunks) != file.file_hash:
+            hasher.update([(chunk.hash, chunk.raw_length) for chunk in run])
+        if hasher.digest() != file.file_hash:
             raise BadRequestError(f"file {name}: its terms make another file hash", status=400)
         if file.sha256 is not None and self.index.file_of_content(file.sha256) != (file.file_hash, file.size):
             # The one claim that the chunk hashes do not prove, and commits name content by it.
@@ -230,6 +235,18 @@ class ContentStore:
             self.stored(file.terms[0].xorb_hash).chunks[file.terms[0].chunk_start].hash for file in files if file.terms
         }
         return first | {chunk.hash for value in named for chunk in self.stored(value).chunks if is_eligible(chunk.hash)}
+
+
+def _check_size(files: Iterable[FileEntry]) -> None:
+    """Refuse a shard whose files are larger than anybody would look through: some bytes can name a xorb many times."""
+    terms = [term for file in files for term in file.terms]
+    size = sum(term.raw_length for term in terms)
+    chunks = sum(term.chunk_end - term.chunk_start for term in terms)
+    if size > MAX_SHARD_CONTENT or chunks > MAX_SHARD_CONTENT_CHUNKS:
+        raise BadRequestError(
+            f"the files of the shard have {size:,} bytes in {chunks:,} chunks; at most {MAX_SHARD_CONTENT:,} bytes in "
+            f"{MAX_SHARD_CONTENT_CHUNKS:,} chunks fit into one shard", status=413,
+        )  # fmt: skip
 
 
 def _not_stored(xorb: Hash) -> BadRequestError:

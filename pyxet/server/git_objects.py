@@ -25,6 +25,9 @@ MAX_POINTER: Final = 200
 _MAX_NAME: Final = 255
 _MAX_PATH: Final = 4095
 _MAX_DEPTH: Final = 255
+# Folders that one commit may touch. A short line can name 255 of them, so their number, not that of the bytes, bounds the
+# memory and the time that a commit takes.
+MAX_FOLDERS: Final = 500_000
 # Characters that HFS+ ignores in names: with them ``.git`` hides from a plain comparison (git's fsck knows them too).
 _IGNORED = re.compile("[\u200c-\u200f\u202a-\u202e\u206a-\u206f\ufeff]")
 
@@ -120,11 +123,14 @@ class FolderEdits:
         Edits below.
     delete_all:
         What the folder holds goes before the edits apply.
+    total:
+        Number of folders in the whole tree of edits, which all of them share.
     """
 
     files: dict[str, pygit2.Oid | None] = field(default_factory=dict)
     folders: dict[str, FolderEdits] = field(default_factory=dict)
     delete_all: bool = False
+    total: list[int] = field(default_factory=lambda: [0])
 
     def removes(self, name: str) -> bool:
         """Whether a sub-folder is deleted and gets nothing new."""
@@ -143,7 +149,15 @@ class FolderEdits:
     def _descend(self, parts: list[str]) -> FolderEdits:
         folder = self
         for part in parts:
-            folder = folder.folders.setdefault(part, FolderEdits())
+            below = folder.folders.get(part)
+            if below is None:
+                self.total[0] += 1
+                if self.total[0] > MAX_FOLDERS:
+                    raise BadRequestError(
+                        f"the commit touches more than {MAX_FOLDERS:,} folders; make several commits", status=413
+                    )
+                below = folder.folders[part] = FolderEdits(total=self.total)
+            folder = below
         return folder
 
 
