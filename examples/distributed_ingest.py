@@ -1,6 +1,6 @@
 """Distributed ingest: workers of dask or ray store the files, one driver commits them, and a second run has nothing to do.
 
-    python -m pip install "pyxet[local,dask]"      # or pyxet[local,ray]
+    python -m pip install "pyxet[local,dask]" tqdm      # or pyxet[local,ray]
     python examples/distributed_ingest.py [--engine dask] [--files 2000] [SOURCE DESTINATION]
 
 Without a source it makes a folder of its own, and a local endpoint to put it in. With both it copies what you say, from

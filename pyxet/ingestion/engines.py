@@ -124,6 +124,9 @@ class DaskEngine(Engine):
             try:
                 self._client = distributed.get_client()
             except ValueError:
+                # It would close a worker for good that is being started again, perhaps for the third time, 15 seconds after
+                # it was lost for the first time; and without workers we would wait for ever.
+                opened(_package("dask", "dask").config.set({"distributed.deploy.lost-worker-timeout": "10 minutes"}))
                 # The usual port of its web page is that of `xet serve`, and it warns where that is taken.
                 cluster = opened(distributed.LocalCluster(dashboard_address=":0"))
                 self._client = opened(distributed.Client(cluster))

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import dask
 import distributed
 import pytest
+from _history import commits
 from _ingests import FILES, Deleting, assert_arrived, check_a_kill_of_the_driver, ingest
-from _sources import SourceFileSystem
+from _sources import SourceFileSystem, assert_copied
 
 import pyxet
 from pyxet.testing import LocalEndpoint
@@ -16,7 +18,11 @@ from pyxet.testing import LocalEndpoint
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[distributed.LocalCluster]:
-    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster:
+    # Otherwise it closes a worker for good that is being started again 15 seconds after it was lost for the first time.
+    with (
+        dask.config.set({"distributed.deploy.lost-worker-timeout": "10 minutes"}),
+        distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster,
+    ):
         yield cluster
 
 
@@ -102,8 +108,10 @@ def test_an_endpoint_in_the_driver(tmp_path: Path, client: distributed.Client, n
     fs = pyxet.XetFS(endpoint=(tmp_path / "store").as_uri())
     fs.make_repo("local/corpus")
     fs.rm("local/corpus/main/.gitattributes")
+    before = commits(fs, "local/corpus/main")
     ingest(SourceFileSystem(FILES, str(notes)), fs, "local/corpus/main", engine="dask", client=client, journal=journal)
-    assert_arrived(fs, "local/corpus/main")
+    assert_copied(fs, FILES, "local/corpus/main")
+    assert commits(fs, "local/corpus/main") == before + 1
 
 
 def test_a_driver_that_is_killed(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -205,12 +206,15 @@ def test_to_parquet_replaces_partitions(at: Tool) -> None:
 def test_to_parquet_with_a_condition(at: Tool) -> None:
     base = at.fs.branch_info(at.fs._strip_protocol(at.main).rpartition("/")[0], "main")["commit"]
     pyxet.to_parquet(FRAME, f"{at.url}/table.parquet", parent_commit=base)
-    for options in ({}, {"partition_cols": ["part"]}):
-        with pytest.raises(EditConflictError):
+    for beside in (contextlib.nullcontext(), at.fs.transaction):
+        with pytest.raises(EditConflictError), beside:
             pyxet.to_parquet(FRAME[1:], f"{at.url}/table.parquet", parent_commit=base)
-        with at.fs.transaction, pytest.raises(TransactionError):
-            pyxet.to_parquet(FRAME[1:], f"{at.url}/other", parent_commit=base, **options)
-    assert at.titles == ["Upload table.parquet"]
+    with at.fs.transaction:
+        pyxet.to_parquet(FRAME[1:], f"{at.url}/other.parquet", parent_commit=base)
+        # Of folders it is the transaction's to say.
+        with pytest.raises(TransactionError):
+            pyxet.to_parquet(FRAME[1:], f"{at.url}/folder", parent_commit=base, partition_cols=["part"])
+    assert at.titles == ["Upload other.parquet", "Upload table.parquet"]
 
 
 def test_to_parquet_of_nothing_that_it_can_write(at: Tool, monkeypatch: pytest.MonkeyPatch) -> None:
