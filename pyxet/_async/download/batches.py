@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import fcntl
 import itertools
 import os
 from collections import defaultdict
@@ -24,6 +23,7 @@ from pyxet._async.endpoint.cas import Cas, UrlExpiredError
 from pyxet._async.runtime.budget import READ_MEMORY
 from pyxet._async.runtime.tasks import SingleFlight, run_all, run_each, stopped
 from pyxet._async.runtime.threads import in_thread, to_end
+from pyxet._platform import lock_descriptor
 from pyxet.config import Limits
 from pyxet.errors import FormatError, IntegrityError, NotFoundError, XetError
 from pyxet.protocol.constants import CHUNK_HEADER_SIZE, MIB
@@ -472,7 +472,8 @@ def _place_one(target: Path, file: RemoteFile, content: bytes) -> None:
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(part))
     try:
         # Locked, as it would be removed by whoever finishes a download of this name meanwhile.
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not lock_descriptor(descriptor):
+            raise BlockingIOError(errno.EWOULDBLOCK, os.strerror(errno.EWOULDBLOCK), str(part))
         view = memoryview(content)
         while view:
             view = view[os.write(descriptor, view) :]

@@ -7,7 +7,6 @@ listing it after each of ten thousand files would read it ten thousand times.
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import os
 import re
@@ -18,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from pyxet._platform import after_fork
+from pyxet._platform import after_fork, lock_descriptor
 
 # What is put around a file name, in bytes: two dots, 16 digits, process and number, ".part.journal".
 _AROUND: Final = 64
@@ -135,8 +134,8 @@ def _remove(part: Path) -> None:
     if descriptor is None:
         return
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        part.unlink()
-        part.with_name(f"{part.name}.journal").unlink(missing_ok=True)
+        if lock_descriptor(descriptor):
+            part.unlink()
+            part.with_name(f"{part.name}.journal").unlink(missing_ok=True)
     finally:
         os.close(descriptor)

@@ -7,7 +7,6 @@ that is cancelled or killed leaves the two, and the next one of the same content
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import stat
 import struct
@@ -21,6 +20,7 @@ from pyxet._async.download.reconstruct import Downloader, check_hash
 from pyxet._async.download.verifier import HashMismatchError
 from pyxet._async.download.windows import FileChunk
 from pyxet._async.runtime.threads import to_end
+from pyxet._platform import lock_descriptor
 from pyxet.errors import FormatError, IntegrityError, NotSupportedError
 from pyxet.protocol.constants import MAX_CHUNK
 from pyxet.protocol.hashing import Buffer, FileHasher, Hash, chunk_hash
@@ -62,9 +62,7 @@ class _Part:
                 return False
             self._data = data
             try:
-                try:
-                    fcntl.flock(self._data, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
+                if not lock_descriptor(self._data):
                     os.close(self._data)
                     return False
                 if _same_file(self._data, path):
