@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 import pyxet
+from pyxet._workers import Workers
 from pyxet.cli.formats import human_size
 from pyxet.cli.paths import place
 from pyxet.cli.progress import Progress, files_callback
@@ -23,7 +24,6 @@ from pyxet.cli.transfer_ends import End, Entry, StreamEnd
 from pyxet.cli.transfer_local import LocalEnd, check_name
 from pyxet.cli.transfer_names import check_parts
 from pyxet.cli.transfer_other import other_end
-from pyxet.cli.transfer_threads import Threads
 from pyxet.cli.transfer_xet import XetEnd
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class Transfer:
         dry_run: bool = False, show: bool = True,
     ) -> None:  # fmt: skip
         self.session = session
-        self.threads = Threads(max(parallel or _AT_ONCE, 2))
+        self.threads = Workers(max(parallel or _AT_ONCE, 2), "xet")
         self.dry_run = dry_run
         self.progress = Progress(verb, wanted=show and not session.quiet and not dry_run)
         self.planned: list[dict[str, Any]] = []

@@ -9,9 +9,9 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import suppress
 from typing import Final
 
+from pyxet._workers import Workers
 from pyxet.cli.session import CommandError
 from pyxet.cli.transfer_ends import End, Entry, Known, hasher
-from pyxet.cli.transfer_threads import Threads
 from pyxet.local_tree import walk
 
 # Files that are listed at once, and bytes that are read at once.
@@ -24,7 +24,7 @@ class LocalEnd(End):
 
     kind = "local"
 
-    def __init__(self, typed: str, threads: Threads) -> None:
+    def __init__(self, typed: str, threads: Workers) -> None:
         super().__init__(typed, typed.rstrip("/") or ("/" if typed.startswith("/") else "."))
         self._threads = threads
         # Paths that were left out of a listing, and why.
@@ -40,7 +40,8 @@ class LocalEnd(End):
         return await self._threads.run(_entry, path, os.path.basename(path), False)
 
     async def scan(self, path: str, *, dates: bool = False) -> AsyncIterator[list[Entry]]:
-        async for page in self._threads.each(_pages(path, self.left_out)):
+        pages = _pages(path, self.left_out)
+        while (page := await self._threads.run(next, pages, None)) is not None:
             yield page
 
     async def glob(self, pattern: str) -> list[tuple[str, Known]]:

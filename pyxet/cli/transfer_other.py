@@ -14,9 +14,9 @@ from typing import Any, Final, TypeVar
 
 import click
 
+from pyxet._workers import Workers
 from pyxet.cli.session import CommandError
 from pyxet.cli.transfer_ends import Entry, Known, StreamEnd
-from pyxet.cli.transfer_threads import Threads
 from pyxet.patterns import has_magic
 
 T = TypeVar("T")
@@ -34,7 +34,7 @@ class OtherEnd(StreamEnd):
 
     kind = "other"
 
-    def __init__(self, typed: str, path: str, fs: Any, threads: Threads) -> None:
+    def __init__(self, typed: str, path: str, fs: Any, threads: Workers) -> None:
         # The path of zip://folder/::archive.zip ends in the middle of what was typed.
         super().__init__(path if path.endswith("/") else typed, path.rstrip("/") or path)
         self._fs = fs
@@ -148,7 +148,7 @@ class OtherEnd(StreamEnd):
         yield page
 
 
-async def other_end(typed: str, threads: Threads) -> OtherEnd:
+async def other_end(typed: str, threads: Workers) -> OtherEnd:
     """The end that a URL names.
 
     Raises

@@ -1,0 +1,104 @@
+"""Worker threads that coroutines hand work to. They do not keep the interpreter alive.
+
+`ThreadPoolExecutor` joins its threads at exit, so a Ctrl-C during a slow read of a pipe would hang there. And what
+`concurrent.futures` does for each job takes twice the time; a gibibyte is some thousand jobs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from queue import SimpleQueue
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Job(Generic[T]):
+    """Work for a worker thread, and the future in which the loop that asked for it waits."""
+
+    __slots__ = ("_arguments", "_claim", "_function", "_loop", "future")
+
+    def __init__(self, function: Callable[..., T], arguments: tuple[Any, ...]) -> None:
+        self._function = function
+        self._arguments = arguments
+        self._claim = threading.Lock()
+        self._loop = asyncio.get_running_loop()
+        self.future: asyncio.Future[T] = self._loop.create_future()
+
+    def claim(self) -> bool:
+        """Whether the caller is the first: a worker that will run the job, or a cancelled caller, so that none will."""
+        return self._claim.acquire(blocking=False)
+
+    def run(self) -> None:
+        """In a worker: do it, and tell the loop."""
+        if not self.claim():
+            return
+        result: T | None = None
+        error: BaseException | None = None
+        try:
+            result = self._function(*self._arguments)
+        except StopIteration as stop:
+            # It would end the coroutine that waits.
+            error = RuntimeError("work in a thread raised StopIteration")
+            error.__cause__ = stop
+        except BaseException as raised:  # noqa: BLE001  # handed to whoever waits
+            error = raised
+        # A loop that is closed has nobody who waits.
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(_deliver, self.future, result, error)
+
+
+def _deliver(future: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
+    if future.done():
+        return
+    if error is None:
+        future.set_result(result)
+    else:
+        future.set_exception(error)
+
+
+class Workers:
+    """A few worker threads; they are started as work comes.
+
+    Parameters
+    ----------
+    count:
+        How many there are at the most.
+    name:
+        How their names begin.
+    """
+
+    def __init__(self, count: int, name: str) -> None:
+        self._count = count
+        self._name = name
+        self._started = 0
+        self._lock = threading.Lock()
+        self._queue: SimpleQueue[Job[Any]] = SimpleQueue()
+
+    def submit(self, function: Callable[..., T], *arguments: Any) -> Job[T]:
+        """Have work done; on an event loop, of any thread."""
+        job = Job(function, arguments)
+        if self._started < self._count:
+            with self._lock:
+                if self._started < self._count:
+                    self._started += 1
+                    threading.Thread(target=self._work, name=f"{self._name}-{self._started}", daemon=True).start()
+        self._queue.put(job)
+        return job
+
+    async def run(self, function: Callable[..., T], *arguments: Any) -> T:
+        """The result of work; what has begun goes on by itself if the caller is cancelled, other work is left."""
+        job = self.submit(function, *arguments)
+        try:
+            return await job.future
+        except asyncio.CancelledError:
+            job.claim()
+            raise
+
+    def _work(self) -> None:
+        while True:
+            # Nothing of a job may stay in memory while the thread waits for another.
+            self._queue.get().run()
