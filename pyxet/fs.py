@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import io
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Mapping
 from types import MethodType
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, Unpack, overload
 
@@ -16,10 +16,11 @@ from fsspec.compression import compr
 from fsspec.core import get_compression
 from fsspec.utils import stringify_path
 
+from pyxet._async.changes.file_write import start_on
 from pyxet._async.changes.guards import Conditions
-from pyxet._async.files.read import XetReadFile
+from pyxet._async.files.read import AsyncXetReadFile, XetReadFile
 from pyxet._async.files.wrappers import CompressedWriter, XetTextFile, ZippedMember
-from pyxet._async.files.write import XetWriteFile
+from pyxet._async.files.write import AsyncXetWriteFile, XetWriteFile
 from pyxet._async.fs.base import FileSystemBase, is_url
 from pyxet._async.fs.filesystem import AsyncXetFileSystem
 from pyxet._async.fs.mapping import XetMap
@@ -34,7 +35,16 @@ if TYPE_CHECKING:
 else:
     BlockingMethods = AsyncXetFileSystem
 
-__all__ = ["XetFS", "XetReadFile", "XetWriteFile", "file_system_of", "open", "place_of"]
+__all__ = [
+    "AsyncXetReadFile",
+    "AsyncXetWriteFile",
+    "XetFS",
+    "XetReadFile",
+    "XetWriteFile",
+    "file_system_of",
+    "open",
+    "place_of",
+]
 
 T = TypeVar("T")
 
@@ -88,15 +98,21 @@ class _BlockingIterator(_Face):
             # Wrong arguments show at once, not with the first item.
             return following(fs, getattr(fs, name)(*args, **kwargs), timeout)
 
-        def following(fs: FileSystemBase, items: AsyncIterator[T], timeout: float | None) -> Iterator[T]:
+        def following(fs: FileSystemBase, items: AsyncGenerator[T, None], timeout: float | None) -> Iterator[T]:
             async def one() -> T:
                 return await anext(items)
 
             while True:
                 try:
-                    yield fs._block_on(one, timeout=timeout)
+                    item = fs._block_on(one, timeout=timeout)
                 except StopAsyncIteration:
                     return
+                try:
+                    yield item
+                except BaseException:
+                    # What it reads ahead would stay until somebody collects it. A generator may be closed on any thread.
+                    start_on(fs.loop, items.aclose)
+                    raise
 
         return call
 
@@ -148,6 +164,7 @@ class XetFS(BlockingMethods):
         cat_file = _Blocking(AsyncXetFileSystem._cat_file)
         cat = _Blocking(AsyncXetFileSystem._cat)
         cat_ranges = _Blocking(AsyncXetFileSystem._cat_ranges)
+        stream = _BlockingIterator(AsyncXetFileSystem._stream)
         get_file = _Blocking(AsyncXetFileSystem._get_file)
         get = _Blocking(AsyncXetFileSystem._get)
 

@@ -126,6 +126,12 @@ def asynchronously(fs: Any, path: str, _: Path, *, lines: bool = False) -> bytes
     return asyncio.run(read())
 
 
+async def streamed(fs: Any, path: str) -> bytes:
+    options = fs.storage_options | {"asynchronous": True, "skip_instance_cache": True}
+    async with pyxet.AsyncXetFileSystem(*fs.storage_args, **options) as other:
+        return b"".join([piece async for piece in other._stream(path)])
+
+
 def with_cache(kind: str) -> Read:
     return lambda fs, path, _: in_pieces(fs.open(path, cache_type=kind, block_size=200_000))
 
@@ -165,6 +171,9 @@ READS: dict[str, Read] = {
     "cat_ranges, several": lambda fs, path, _: b"".join(
         fs.cat_ranges([path] * 3, [0, 500_000, 900_000], [500_000, 900_000, None], on_error="raise")
     ),
+    "stream": lambda fs, path, _: b"".join(fs.stream(path)),
+    "stream to the end": lambda fs, path, _: b"".join(fs.stream(path, -len(TABLE), len(TABLE) + 1)),
+    "stream, awaited": lambda fs, path, _: asyncio.run(streamed(fs, path)),
     "get_file": downloaded,
     "get_file into a file object": into_a_file_object,
     "open": lambda fs, path, _: fs.open(path).read(),
@@ -256,7 +265,7 @@ def test_a_regular_file_in_git_is_verified_as_well(
     small = TABLE[:700_000]
     xet.pipe_file(f"{main}/table.csv", small)
     assert "xet_hash" not in xet.info(f"{main}/table.csv")
-    for name in ("cat_file", "get_file", "open", "open, pieces of 64 KiB", "open, back and forth", "open, tail first",
+    for name in ("cat_file", "stream", "get_file", "open", "open, pieces of 64 KiB", "open, back and forth", "open, tail first",
                  "asynchronous", "cache bytes", "cache blockcache", "blockcache", "simplecache"):  # fmt: skip
         proxy.clear()
         assert READS[name](fs, f"{main}/table.csv", tmp_path) == small, name
@@ -278,6 +287,9 @@ def test_a_copy_that_is_pending_is_verified(
         for read in (in_pieces, tail_first, lambda file: file.read()):
             with pytest.raises(IntegrityError):
                 read(fs.open(f"{main}/copy.bin"))
+        for name in ("cat_file", "stream", "get_file", "get_file into a file object"):
+            with pytest.raises(IntegrityError):
+                READS[name](fs, f"{main}/copy.bin", tmp_path)
 
 
 def test_a_file_that_proved_wrong_gives_nothing_any_more(through: tuple[FaultProxy, pyxet.XetFS], noise: str) -> None:

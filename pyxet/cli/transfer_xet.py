@@ -91,7 +91,7 @@ class XetEnd(StreamEnd):
         if entry.size is not None and entry.size <= WHOLE:
             yield await self.fs._cat_file(entry.path)
             return
-        async with await self.fs.open_async(entry.path) as file:
+        async with self.fs.open_async(entry.path) as file:
             while piece := await file.read(_PIECE):
                 yield piece
 
@@ -99,7 +99,7 @@ class XetEnd(StreamEnd):
         if entry.size is not None and entry.size <= WHOLE:
             await self.fs._pipe_file(path, b"".join([piece async for piece in pieces]))
             return
-        async with await self.fs.open_async(path, "wb") as file:
+        async with self.fs.open_async(path, "wb") as file:
             async for piece in pieces:
                 await file.write(piece)
 

@@ -41,5 +41,7 @@ def blocking(fs: XetFS) -> None:
 async def awaiting(fs: AsyncXetFileSystem) -> None:
     await fs._infos(FILE)  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
     await fs._cat_file(FILE, strat=3)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    await fs.open_async(FILE, "wb", mesage="new")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
+    fs.open_async(FILE).read()  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
     async with fs.transaction(mesage="new"):  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
         pass

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO, Literal, assert_type
 
 import pyxet
 from pyxet import AsyncXetFileSystem, Commit, FilePointer, Info, PathChange, Transaction, XetFS
-from pyxet.fs import XetReadFile, XetWriteFile
+from pyxet.fs import AsyncXetReadFile, AsyncXetWriteFile, XetReadFile, XetWriteFile
 from pyxet.types import BranchInfo, RefInfo, TagInfo
 
 FILE = "acme/titanic/main/titanic.csv"
@@ -72,6 +72,7 @@ def reading(fs: XetFS) -> None:
     assert_type(fs.cat("acme/titanic/main", recursive=True), dict[str, bytes])
     assert_type(fs.cat_ranges([FILE], [0], [4], on_error="raise"), list[bytes])
     assert_type(fs.cat_ranges([FILE], 0, 4), list[bytes | Exception])
+    assert_type(fs.stream(FILE, start=4), Generator[bytes, None, None])
     fs.get(FILE, "titanic.csv")
     fs.get_file(FILE, "titanic.csv")
     fs.download("acme/titanic/main/", "data/", recursive=True)
@@ -157,7 +158,7 @@ def repositories(fs: XetFS) -> None:
     assert_type(fs.get_username(), str)
 
 
-async def awaiting() -> None:
+async def awaiting(mode: str) -> None:
     async with AsyncXetFileSystem(asynchronous=True) as fs:
         assert_type(fs, AsyncXetFileSystem)
         assert_type(await fs._info(FILE), Info)
@@ -170,6 +171,20 @@ async def awaiting() -> None:
             assert_type(files, list[str])
         async for page in fs._scan("acme/titanic/main"):
             assert_type(page, list[Info])
+        async with fs.open_async(FILE) as file:
+            assert_type(file, AsyncXetReadFile)
+            assert_type(await file.read(4), bytes)
+            assert_type(await file.readline(), bytes)
+            assert_type(file.seek(0), int)
+            async for line in file:
+                assert_type(line, bytes)
+        async with fs.open_async(FILE, "wb", message="new") as written:
+            assert_type(written, AsyncXetWriteFile)
+            assert_type(await written.write(b"x"), int)
+        assert_type(await fs.open_async(FILE), AsyncXetReadFile)
+        assert_type(await fs.open_async(FILE, mode), Any)
+        async for piece in fs._stream(FILE, 0, 4):
+            assert_type(piece, bytes)
         await fs._pipe(FILE, b"x")
         await fs._put("data/", "acme/titanic/main/data/", recursive=True)
         async with fs.transaction(message="ingest") as tr:

@@ -101,12 +101,17 @@ class Reader:
             return [await self.read(file)]
         return await self._downloader.pieces(file, start, end, verifier)
 
-    async def stream(self, file: RemoteFile) -> AsyncGenerator[Buffer, None]:
-        """A whole file in order, in pieces; what does not have its hash is an error after the last one."""
-        if is_small(file, 0, file.size):
+    async def stream(
+        self, file: RemoteFile, start: int = 0, end: int | None = None
+    ) -> AsyncGenerator[Buffer, None]:  # fmt: skip
+        """Bytes ``start`` to before ``end`` in order, in pieces; a whole file that does not have its hash is an error before
+        the last of them.
+        """
+        end = file.size if end is None else min(end, file.size)
+        if is_small(file, start, end):
             yield await self.read(file)
             return
-        async with aclosing(self._downloader.stream(file)) as pieces:
+        async with aclosing(self._downloader.stream(file, start, end)) as pieces:
             async for piece in pieces:
                 yield piece
 

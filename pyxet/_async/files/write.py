@@ -13,6 +13,7 @@ import io
 import logging
 import sys
 import threading
+from collections.abc import AsyncIterable, Iterable
 from types import TracebackType
 from typing import Any, Final, NoReturn, Self
 
@@ -308,12 +309,63 @@ class AsyncXetWriteFile(AbstractAsyncStreamedFile):  # type: ignore[misc]  # fss
 
     async def write(self, data: Any) -> int:
         """Take bytes; waits while earlier ones are on their way."""
-        if self.closed:
-            raise ValueError("I/O operation on closed file")
+        self._check_open()
         view = as_bytes(data)
         await self._writing.write(view)
         self.loc += len(view)
         return len(view)
+
+    async def writelines(self, lines: Iterable[Any] | AsyncIterable[Any]) -> None:
+        """Take bytes from each item; nothing is put between them."""
+        if isinstance(lines, AsyncIterable):
+            async for line in lines:
+                await self.write(line)
+        else:
+            for line in lines:
+                await self.write(line)
+
+    def tell(self) -> int:
+        """Bytes of content so far, behind those that an append found."""
+        self._check_open()
+        return int(self.loc)
+
+    def seek(self, loc: int, whence: int = 0) -> int:
+        """Not possible: it is written from start to end."""
+        self._check_open()
+        raise io.UnsupportedOperation("a file that is being written cannot be sought in")
+
+    def readable(self) -> bool:
+        self._check_open()
+        return False
+
+    def writable(self) -> bool:
+        self._check_open()
+        return True
+
+    def seekable(self) -> bool:
+        self._check_open()
+        return False
+
+    async def read(self, length: int = -1) -> NoReturn:
+        self._check_open()
+        raise io.UnsupportedOperation("the file is open for writing; open it with 'rb' to read")
+
+    async def readline(self, size: int = -1) -> NoReturn:
+        await self.read()
+
+    async def readlines(self, hint: int = -1) -> NoReturn:
+        await self.read()
+
+    async def readinto(self, b: Any) -> NoReturn:
+        await self.read()
+
+    def __iter__(self) -> NoReturn:
+        self._check_open()
+        raise io.UnsupportedOperation("the file is open for writing; open it with 'rb' to read")
+
+    def _check_open(self) -> None:
+        if self.closed:
+            raise ValueError("I/O operation on closed file")
 
     async def flush(self, force: bool = False) -> None:
         """Nothing: what is written becomes visible when the file is published."""

@@ -523,6 +523,43 @@ class BlockingMethods(AsyncXetFileSystem):
         *,
         timeout: float | None=None,
     ) -> list[bytes | Exception]: ...
+    def stream(
+        self,
+        /,
+        path: str,
+        start: int | None=None,
+        end: int | None=None,
+        *,
+        timeout: float | None=None,
+    ) -> Generator[bytes, None, None]:
+        """Content of a file, or bytes ``start`` to before ``end`` of it, in pieces: for a web answer, or a file of any size.
+
+        All pieces are of the version that was there when the first one was asked for. What is read ahead of the consumer
+        is bounded by `Limits`; a consumer that is slow, or stops, keeps no other from reading.
+
+        Parameters
+        ----------
+        path:
+            A file.
+        start, end:
+            As in `cat_file`: negative numbers count from the end.
+
+        Yields
+        ------
+        bytes
+            One to a few MiB; the last piece may be shorter. There is none if the file, or the range, is empty.
+
+        Raises
+        ------
+        NotFoundError
+            There is no such file.
+        IsADirectoryError
+            It is a folder.
+        IntegrityError
+            What came is not the file's content. Of a whole file the last piece comes only if all pieces are right
+            together; what was yielded before is to be thrown away then. Of a range, headers and lengths are checked.
+        """
+
     def get_file(
         self,
         /,

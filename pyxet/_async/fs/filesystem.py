@@ -62,7 +62,7 @@ def _refuse_inherited() -> None:
     for name in dir(AbstractFileSystem):
         coroutine = "open_async" if name == "open" else f"_{name}"
         method = inspect.unwrap(getattr(AsyncXetFileSystem, coroutine, lambda: None))
-        awaited = inspect.iscoroutinefunction(method) or inspect.isasyncgenfunction(method)
+        awaited = name == "open" or inspect.iscoroutinefunction(method) or inspect.isasyncgenfunction(method)
         if awaited and getattr(AsyncXetFileSystem, name) is getattr(AbstractFileSystem, name):
             _set(name, _only_awaited(name, coroutine))
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from contextlib import aclosing
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
 from pyxet._async.changes.edits import Edits
 from pyxet._async.changes.file_write import Appending, Begun, Writing
 from pyxet._async.changes.guards import Conditions, Guard, Watch, check_parent_commit
 from pyxet._async.changes.transaction import Transaction
 from pyxet._async.changes.view import Found, View
+from pyxet._async.files.opened import OpenedLater
+from pyxet._async.files.read import AsyncXetReadFile
 from pyxet._async.files.write import AsyncXetWriteFile
 from pyxet._async.fs.base import at_home
 from pyxet._async.fs.guarding import Guarding, Place
 from pyxet.options import public
-from pyxet.types import IfMatch, RemoteFile
+from pyxet.types import BinaryWriteMode, IfMatch, ReadMode, RemoteFile
 
 
 class Opening(Guarding):
@@ -87,8 +89,22 @@ class Opening(Guarding):
             raise
         return Begun(writer, own, found is not None, watch)
 
+    @overload
+    def open_async(
+        self, /, path: str, mode: ReadMode = "rb", compression: None = None
+    ) -> OpenedLater[AsyncXetReadFile]: ...  # fmt: skip
+    @overload
+    def open_async(
+        self, /, path: str, mode: BinaryWriteMode, compression: None = None, message: str | None = None,
+        parent_commit: str | None = None, if_match: IfMatch | None = None,
+    ) -> OpenedLater[AsyncXetWriteFile]: ...  # fmt: skip
+    @overload
+    def open_async(
+        self, /, path: str, mode: str, compression: str | None = None, message: str | None = None,
+        parent_commit: str | None = None, if_match: IfMatch | None = None,
+    ) -> OpenedLater[Any]: ...  # fmt: skip
     @public()
-    async def open_async(
+    def open_async(
         self,
         /,
         path: str,
@@ -97,16 +113,45 @@ class Opening(Guarding):
         message: str | None = None,
         parent_commit: str | None = None,
         if_match: IfMatch | None = None,
-    ) -> Any:
-        """Open a file for awaiting its ``read`` or ``write`` and its ``close``, or for ``async with``.
+    ) -> OpenedLater[Any]:
+        """Open a file whose ``read``, ``write`` and the like are awaited: ``async with fs.open_async(path) as file``.
+
+        Without a block, ``file = await fs.open_async(path)``, and ``await file.close()`` at the end.
 
         Parameters
         ----------
+        path:
+            A file.
         mode:
             ``rb``, ``wb``, ``xb`` or ``ab``.
+        compression:
+            None: there is none for asynchronous files.
         message, parent_commit, if_match:
             For writing, as in `_pipe_file`.
+
+        Raises
+        ------
+        ValueError
+            It is no such mode, or there is a compression.
+        TypeError
+            An option is unknown, or of no meaning in this mode.
+        NotFoundError, AlreadyExistsError, EditConflictError
+            The file to read is not there; the file to make exists, or is another version.
         """
+        opening = self._open_later(path, mode, compression, message, parent_commit, if_match)
+        # What Python says was never awaited.
+        opening.__qualname__ = "open_async"  # type: ignore[attr-defined]  # coroutines have one
+        return OpenedLater(opening)
+
+    async def _open_later(
+        self,
+        path: str,
+        mode: str,
+        compression: str | None,
+        message: str | None,
+        parent_commit: str | None,
+        if_match: IfMatch | None,
+    ) -> AsyncXetReadFile | AsyncXetWriteFile:
         if "b" not in mode or compression is not None:
             raise ValueError("asynchronous files are binary and not compressed: mode 'rb', 'wb', 'xb' or 'ab'")
         if mode == "rb":

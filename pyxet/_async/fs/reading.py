@@ -35,8 +35,8 @@ OnError: TypeAlias = Literal["raise", "omit", "return"]
 Paths: TypeAlias = list[str] | tuple[str, ...] | set[str]
 # Where ranges of several files begin or end: each its own, or all alike.
 Bounds: TypeAlias = int | Sequence[int | None] | None
-# Pieces in which pending content is written to a local file.
-_PIECE: Final = 4 * 1024 * 1024
+# Pieces in which pending content is read.
+PIECE: Final = 4 * 1024 * 1024
 
 
 class Reading(Scanning):
@@ -434,8 +434,10 @@ class Reading(Scanning):
                 async for piece in pieces:
                     yield piece
             return
-        for start in range(0, file.size, _PIECE):
-            yield await self._content(view, file, start, min(file.size, start + _PIECE))
+        stored = view.stored_content(file)
+        verifier = Verifier(stored) if stored is not None else None
+        for start in range(0, file.size, PIECE):
+            yield await self._content(view, file, start, min(file.size, start + PIECE), verifier)
 
 
 def file_of(path: str, found: Found) -> Found:

@@ -1,16 +1,33 @@
-"""The part of the file system that reads a file piece by piece: open files."""
+"""The part of the file system that reads a file piece by piece: open files, and streams."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from typing import Final, NamedTuple
 
+from pyxet._async.changes.transaction import Transaction
+from pyxet._async.changes.view import Found, View
 from pyxet._async.download.verifier import Verifier
 from pyxet._async.files.read import AsyncXetReadFile, Fetch
 from pyxet._async.files.readahead import Content
 from pyxet._async.fs.base import at_home
-from pyxet._async.fs.reading import Reading, file_of
+from pyxet._async.fs.reading import PIECE, Reading, bounds, file_of
+from pyxet.options import public
+from pyxet.protocol.constants import MIB
 from pyxet.protocol.hashing import Buffer
 from pyxet.types import Info, RemoteFile
+
+# Bytes that the pieces of a stream have at least, but for the last one: a chunk is too little for a call each.
+_PIECE: Final = MIB
+
+
+class _Opened(NamedTuple):
+    """A file that is being read, the view it was found in, and the transaction that its reader takes part in."""
+
+    view: View
+    file: Found
+    transaction: Transaction | None
 
 
 class Streaming(Reading):
@@ -22,26 +39,87 @@ class Streaming(Reading):
 
         What is read with it is verified as soon as all of the file has been read, in whatever pieces.
         """
-        url, repo, revision = self._parse_file(path)
-        view, found = await self._lookup(url, repo, revision)
-        file = file_of(path, found)
-        transaction = self._open_transaction()
+        opened = await self._opened(path)
+        view, file, _ = opened
         stored = view.stored_content(file)
         verifier = Verifier(stored) if stored is not None else None
 
         async def fetch(start: int, end: int) -> bytes:
-            if transaction is not None and not isinstance(file.content, RemoteFile):
-                return await transaction.at_home(self._content, view, file, start, end, verifier)
-            return await self._content(view, file, start, end, verifier)
+            return await self._fetch(opened, start, end, verifier)
 
         async def pieces(start: int, end: int) -> Sequence[Buffer]:
             if isinstance(file.content, RemoteFile):
                 return await (await self._connect()).reader.pieces(file.content, start, end, verifier)
             return [await fetch(start, end)]
 
+        url, repo, _ = self._parse_file(path)
         pinned = f"{repo.path}/{view.commit}/{url.path}" if isinstance(file.content, RemoteFile) else None
         return view.info(url.branch_path, file), pinned, Content(fetch, pieces)
 
     async def _open_to_read(self, path: str) -> AsyncXetReadFile:
         info, _, fetch = await self._open_for_reading(path)
         return AsyncXetReadFile(self, self._strip_protocol(path), info, fetch=fetch, read_ahead=self.limits.memory // 4)
+
+    @public()
+    async def _stream(
+        self, /, path: str, start: int | None = None, end: int | None = None
+    ) -> AsyncGenerator[bytes, None]:  # fmt: skip
+        """Content of a file, or bytes ``start`` to before ``end`` of it, in pieces: for a web answer, or a file of any size.
+
+        All pieces are of the version that was there when the first one was asked for. What is read ahead of the consumer
+        is bounded by `Limits`; a consumer that is slow, or stops, keeps no other from reading.
+
+        Parameters
+        ----------
+        path:
+            A file.
+        start, end:
+            As in `_cat_file`: negative numbers count from the end.
+
+        Yields
+        ------
+        bytes
+            One to a few MiB; the last piece may be shorter. There is none if the file, or the range, is empty.
+
+        Raises
+        ------
+        NotFoundError
+            There is no such file.
+        IsADirectoryError
+            It is a folder.
+        IntegrityError
+            What came is not the file's content. Of a whole file the last piece comes only if all pieces are right
+            together; what was yielded before is to be thrown away then. Of a range, headers and lengths are checked.
+        """
+        opened = await self._opened(path)
+        first, last = bounds(opened.file.size, start, end)
+        content = opened.file.content
+        if not isinstance(content, RemoteFile):
+            stored = opened.view.stored_content(opened.file) if (first, last) == (0, opened.file.size) else None
+            verifier = Verifier(stored) if stored is not None else None
+            for begin in range(first, last, PIECE):
+                yield await self._fetch(opened, begin, min(last, begin + PIECE), verifier)
+            return
+        async with aclosing((await self._connect()).reader.stream(content, first, last)) as chunks:
+            waiting: list[Buffer] = []
+            size = 0
+            async for chunk in chunks:
+                waiting.append(chunk)
+                size += len(chunk)
+                if size >= _PIECE:
+                    piece, waiting, size = b"".join(waiting), [], 0
+                    yield piece
+            if waiting:
+                yield b"".join(waiting)
+
+    @at_home
+    async def _opened(self, path: str) -> _Opened:
+        view, found = await self._lookup(*self._parse_file(path))
+        return _Opened(view, file_of(path, found), self._open_transaction())
+
+    async def _fetch(self, opened: _Opened, start: int, end: int, verifier: Verifier | None = None) -> bytes:
+        """Bytes of a file; what is pending is read where its transaction lives."""
+        view, file, transaction = opened
+        if transaction is not None and not isinstance(file.content, RemoteFile):
+            return await transaction.at_home(self._content, view, file, start, end, verifier)
+        return await self._content(view, file, start, end, verifier)
