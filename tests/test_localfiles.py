@@ -7,6 +7,7 @@ import os
 import shutil
 import socket
 import threading
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -51,7 +52,7 @@ async def test_who_reads_for_all_gives_up(tmp_path: Path, turns: int) -> None:
 async def test_who_waits_gives_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     reading, go_on = threading.Event(), threading.Event()
 
-    def slow_disk(sources: list[Path], small: int) -> list[object]:
+    def slow_disk(sources: Iterable[Path], small: int) -> dict[Path, tuple[int, bytes | None] | OSError]:
         reading.set()
         go_on.wait()
         return _peeked(sources, small)

@@ -25,9 +25,16 @@ class Batch(Generic[V]):
 
 
 class Batches(Generic[K, V]):
-    """Gathers what is asked for under one key within one turn of the running loop."""
+    """Gathers what is asked for under one key within one turn of the running loop.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    most:
+        Items of a batch; what comes after them begins another one.
+    """
+
+    def __init__(self, most: int = _MAX_ITEMS) -> None:
+        self._most = most
         self._open: dict[tuple[asyncio.AbstractEventLoop, K], Batch[V]] = {}
 
     @property
@@ -39,7 +46,7 @@ class Batches(Generic[K, V]):
         """Add an item and wait for the end of this turn. All who ask in one turn get the same batch."""
         place = (asyncio.get_running_loop(), key)
         turn = self._open.get(place)
-        if turn is None or len(turn.items) >= _MAX_ITEMS:
+        if turn is None or len(turn.items) >= self._most:
             turn = self._open[place] = Batch()
         turn.items[item] = None
         try:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final, TypeAlias
 
+from pyxet._async.runtime.batching import Batch, Batches
+from pyxet._async.runtime.tasks import SingleFlight
 from pyxet._async.runtime.threads import in_thread
 from pyxet.local_tree import not_readable, special
 
@@ -17,16 +17,8 @@ _GROUP: Final = 8
 Peeked: TypeAlias = tuple[int, bytes | None]
 
 
-@dataclass(slots=True, eq=False)
-class _Group:
-    """Files that are asked for within one turn of the loop. The first one who asks reads for all."""
-
-    done: asyncio.Future[list[Peeked | OSError] | None]
-    sources: list[Path] = field(default_factory=list)
-
-
 class LocalFiles:
-    """Reads small files on one event loop.
+    """Reads small files; those that are asked for within one turn of the event loop are read together.
 
     Parameters
     ----------
@@ -36,44 +28,21 @@ class LocalFiles:
 
     def __init__(self, small: int) -> None:
         self._small = small
-        self._group: _Group | None = None
+        self._batches: Batches[None, Path] = Batches(_GROUP)
+        self._flights: SingleFlight[Batch[Path], dict[Path, Peeked | OSError]] = SingleFlight()
 
     async def peek(self, source: Path) -> Peeked:
         """The size of a file in bytes, and its content if it is small. Raises `OSError` where it cannot be read."""
-        group = self._group
-        if group is None or len(group.sources) == _GROUP:
-            group = self._group = _Group(asyncio.get_running_loop().create_future())
-        place = len(group.sources)
-        group.sources.append(source)
-        if place == 0:
-            await self._read(group)
-        else:
-            await asyncio.wait([group.done])
-        found = group.done.result()
-        if found is None:
-            # Who read for all was cancelled.
-            found, place = await in_thread(_peeked, [source], self._small), 0
-        result = found[place]
+        batch = await self._batches.join(None, source)
+        found = await self._flights.run(batch, lambda: in_thread(_peeked, batch.items, self._small))
+        result = found[source]
         if isinstance(result, OSError):
             raise result
         return result
 
-    async def _read(self, group: _Group) -> None:
-        try:
-            # Others of this turn have time to join.
-            await asyncio.sleep(0)
-            if self._group is group:
-                self._group = None
-            group.done.set_result(await in_thread(_peeked, group.sources, self._small))
-        except BaseException:
-            if self._group is group:
-                self._group = None
-            group.done.set_result(None)
-            raise
 
-
-def _peeked(sources: Sequence[Path], small: int) -> list[Peeked | OSError]:
-    found: list[Peeked | OSError] = []
+def _peeked(sources: Iterable[Path], small: int) -> dict[Path, Peeked | OSError]:
+    found: dict[Path, Peeked | OSError] = {}
     for source in sources:
         try:
             known = source.stat()
@@ -82,7 +51,7 @@ def _peeked(sources: Sequence[Path], small: int) -> list[Peeked | OSError]:
                 # Reading it might never end.
                 raise not_readable(str(source), what)
             size = known.st_size
-            found.append((size, source.read_bytes() if size <= small else None))
+            found[source] = size, source.read_bytes() if size <= small else None
         except OSError as error:
-            found.append(error)
+            found[source] = error
     return found
