@@ -21,10 +21,11 @@ from pyxet._async.changes.guards import Conditions
 from pyxet._async.files.read import AsyncXetReadFile, XetReadFile
 from pyxet._async.files.wrappers import CompressedWriter, XetTextFile, ZippedMember
 from pyxet._async.files.write import AsyncXetWriteFile, XetWriteFile
-from pyxet._async.fs.base import FileSystemBase, is_url
+from pyxet._async.fs.base import FileSystemBase
 from pyxet._async.fs.filesystem import AsyncXetFileSystem
 from pyxet._async.fs.mapping import XetMap
 from pyxet._async.fs.opening import check_reading, write_mode
+from pyxet._async.fs.paths import is_url
 from pyxet._traces import readable
 from pyxet.errors import XetError, XetURLError
 from pyxet.options import public

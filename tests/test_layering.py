@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import re
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -229,6 +231,32 @@ def test_only_local_imports_the_server_and_only_when_it_is_needed() -> None:
     top = ast.parse((PACKAGE / "local.py").read_text()).body
     names = [ast.unparse(node) for node in top if isinstance(node, ast.Import | ast.ImportFrom)]
     assert not any("pyxet.server" in name for name in names)
+
+
+def parts_of_the_file_system() -> list[type]:
+    """Its class and those that it is made of."""
+    return [kind for kind in pyxet.AsyncXetFileSystem.__mro__ if kind.__module__.startswith("pyxet.")]
+
+
+def test_the_parts_of_the_file_system_are_siblings() -> None:
+    whole, *parts = parts_of_the_file_system()
+    foundations = {kind for part in parts for kind in part.__bases__}
+    names = {kind.__name__ for kind in foundations if kind in parts}
+    assert names == {"FileSystemBase", "Lookup", "Expanding", "Guarding", "Streaming"}
+    assert set(parts) - foundations == set(whole.__bases__)
+
+
+@pytest.mark.parametrize("kind", parts_of_the_file_system(), ids=lambda kind: kind.__name__)
+def test_a_part_of_the_file_system_has_what_it_uses(kind: type) -> None:
+    """By itself or what it stands on: fsspec has no types, so a type checker lets any name of ``self`` pass."""
+    tree = ast.parse(textwrap.dedent(inspect.getsource(kind)))
+    attributes = [
+        node for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "self"
+    ]  # fmt: skip
+    own = set(vars(pyxet.XetFS("http://localhost:1", skip_instance_cache=True)))
+    used = {node.attr for node in attributes}
+    assert not {name for name in used - own if not hasattr(kind, name)}
 
 
 @pytest.mark.parametrize("path", sorted((PACKAGE / "protocol").glob("*.py")), ids=lambda path: path.name)

@@ -7,12 +7,9 @@ import inspect
 import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
-from contextvars import ContextVar
 from dataclasses import asdict, dataclass
-from functools import wraps
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, Self, TypedDict, TypeVar, Unpack
-from urllib.parse import unquote
+from typing import TYPE_CHECKING, Any, Final, Self, TypedDict, TypeVar, Unpack
 
 from fsspec.asyn import AsyncFileSystem
 from fsspec.spec import _Cached
@@ -33,24 +30,22 @@ from pyxet._async.changes.transaction import (
 )
 from pyxet._async.changes.view import View
 from pyxet._async.client import Client, Settings, shared_client
-from pyxet._async.fs.hints import explain
+from pyxet._async.fs.calls import explaining
 from pyxet._async.fs.names import before_magic
+from pyxet._async.fs.paths import EndpointInURL, same_endpoint, without_protocol
 from pyxet._async.runtime.bridge import blocking_call, get_loop
-from pyxet._async.tree import moments
 from pyxet._traces import readable
 from pyxet.config import Credential, Limits, RetryPolicy, Timeouts
-from pyxet.errors import ConfigError, NotSupportedError, TransactionError, XetError, XetURLError
+from pyxet.errors import ConfigError, NotSupportedError, TransactionError, XetURLError
 from pyxet.options import public, refuse
 from pyxet.secrets import Secret
 from pyxet.types import RepoId
-from pyxet.urls import SCHEME, XetURL, endpoint_name, endpoint_url, quote_revision
+from pyxet.urls import SCHEME, XetURL, endpoint_name
 
-P = ParamSpec("P")
 T = TypeVar("T")
-B = TypeVar("B", bound="FileSystemBase")
+F = TypeVar("F", bound="FileSystemBase")
 
 DEFAULT_EXPIRY: Final = 1.0
-_PREFIXES: Final = (f"{SCHEME}://", f"fsspec+{SCHEME}://")
 
 
 class _Ignored(TypedDict, total=False):
@@ -70,70 +65,6 @@ class _Ignored(TypedDict, total=False):
 class _Further(_Ignored, total=False):
     # Set by `_bound_to`; an option, so that copies (zarr makes one by way of JSON) are bound as well.
     transaction_id: str
-
-
-def at_home(
-    method: Callable[Concatenate[B, P], Coroutine[Any, Any, T]],
-) -> Callable[Concatenate[B, P], Coroutine[Any, Any, T]]:
-    """Carry a call that takes part in a transaction to the loop where the transaction's state lives.
-
-    What the call says is not there has been asked for since it began here.
-    """
-
-    @wraps(method)
-    async def call(self: B, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        if not _inside.get():
-            try:
-                return await _explaining(self, call, self, *args, **kwargs)
-            except XetError as error:
-                readable(error)
-                raise
-        transaction = self._open_transaction()
-        with moments.call():
-            if transaction is None:
-                return await method(self, *args, **kwargs)
-            return await transaction.at_home(method, self, *args, **kwargs)
-
-    return call
-
-
-# Whether a call is part of another one, which may take its error for an answer: only what a caller gets is explained.
-_inside: ContextVar[bool] = ContextVar("pyxet_inside", default=False)
-
-
-async def _explaining(
-    fs: FileSystemBase, function: Callable[..., Coroutine[Any, Any, T]], *args: Any, **kwargs: Any
-) -> T:
-    """Carry out a whole call: what its caller gets as an error is explained, what happens inside of it is not."""
-    token = _inside.set(True)
-    try:
-        return await function(*args, **kwargs)
-    except XetError as error:
-        await explain(error, fs._client)
-        raise
-    finally:
-        _inside.reset(token)
-
-
-class _InURL(str):
-    """An endpoint that a URL names.
-
-    fsspec asks whether an option of the URL differs from one that was given as well, to leave it out if not. By then the
-    URL's is about to be lost, so this is where a URL of another endpoint than the given one is refused.
-    """
-
-    __slots__ = ()
-    __hash__ = str.__hash__
-
-    def __ne__(self, other: object) -> bool:
-        if isinstance(other, str) and not _same_endpoint(self, config.resolve_endpoint(other)):
-            raise XetURLError(f"the URL is at {self}, which is another endpoint than the one given, {other}")
-        return not isinstance(other, str)
-
-
-def _same_endpoint(name: str, endpoint: str) -> bool:
-    """Whether a URL's ``host`` or ``host:port`` is an endpoint's. URLs do not say http or https, so that does not count."""
-    return endpoint_url(name) == endpoint or name.lower() == endpoint_name(endpoint).lower()
 
 
 class _ConfiguredFromOutside(_Cached, type):  # type: ignore[misc]  # fsspec is not typed
@@ -305,7 +236,7 @@ class FileSystemBase(AsyncFileSystem, metaclass=_ConfiguredFromOutside):  # type
             return self._bridged(function, *args, **kwargs)
 
     def _bridged(self, function: Callable[..., Coroutine[Any, Any, T]], *args: Any, **kwargs: Any) -> T:
-        result: T = blocking_call(self.loop, _explaining, self, function, *args, **kwargs)
+        result: T = blocking_call(self.loop, explaining, self, function, *args, **kwargs)
         return result
 
     async def set_session(self) -> Client:
@@ -328,22 +259,7 @@ class FileSystemBase(AsyncFileSystem, metaclass=_ConfiguredFromOutside):  # type
         """The one way to write a path: without scheme, endpoint, ``models/``, and slashes at its ends."""
         if isinstance(path, list):
             return [cls._strip_protocol(item) for item in path]
-        text = stringify_path(path)
-        for prefix in _PREFIXES:
-            if text.startswith(prefix):
-                text = text.removeprefix(prefix)
-                break
-        first, slash, rest = text.lstrip("/").partition("/")
-        text = (first.rpartition(":")[2] + slash + rest).rstrip("/")
-        if "%" not in text and not text.startswith("models"):
-            return text
-        parts = text.split("/")
-        if parts[0] == "models":
-            del parts[0]
-        at = 3 if parts and parts[0] in ("datasets", "spaces") else 2
-        if len(parts) > at:
-            parts[at] = quote_revision(unquote(parts[at]))
-        return "/".join(parts)
+        return without_protocol(path)
 
     @public()
     def unstrip_protocol(self, name: str) -> str:
@@ -384,7 +300,7 @@ class FileSystemBase(AsyncFileSystem, metaclass=_ConfiguredFromOutside):  # type
             except XetURLError as error:
                 readable(error)
                 raise
-        return {"endpoint": _InURL(first.rpartition(":")[0])} if ":" in first else {}
+        return {"endpoint": EndpointInURL(first.rpartition(":")[0])} if ":" in first else {}
 
     def _parse(self, path: str | os.PathLike[str]) -> XetURL:
         """A path or URL of this file system.
@@ -398,7 +314,7 @@ class FileSystemBase(AsyncFileSystem, metaclass=_ConfiguredFromOutside):  # type
         """
         text: str = stringify_path(path)
         url = XetURL.parse(text)
-        if url.endpoint is not None and not _same_endpoint(url.endpoint, self.endpoint):
+        if url.endpoint is not None and not same_endpoint(url.endpoint, self.endpoint):
             raise XetURLError(f"{text!r} is at another endpoint than this file system, which is at {self.endpoint}")
         if url.kind == "buckets":
             raise NotSupportedError(
@@ -425,6 +341,12 @@ class FileSystemBase(AsyncFileSystem, metaclass=_ConfiguredFromOutside):  # type
             error.about = (url.repo_id, url.revision) if url.repo_id is not None else None
             raise error
         return url, url.repo_id, url.revision
+
+    def _parse_repo(self, path: str) -> tuple[XetURL, RepoId]:
+        url = self._parse(path)
+        if url.repo_id is None or url.level != "repo":
+            raise XetURLError(f"{path!r} is not the path of a repository; expected owner/repo or datasets/owner/repo")
+        return url, url.repo_id
 
     # -- views and edits -----------------------------------------------------------------------------------------------
 
@@ -513,51 +435,6 @@ class FileSystemBase(AsyncFileSystem, metaclass=_ConfiguredFromOutside):  # type
         made._made_in = identity
         return made
 
-    @property
-    def transaction(self) -> Transaction[Self]:
-        """The open transaction of this thread or task, or a new one for ``with`` or ``async with``."""
-        return self._open_transaction() or Transaction(self)
-
-    @transaction.setter
-    def transaction(self, value: None) -> None:
-        """fsspec's own constructor has nothing to set."""
-
-    @public()
-    def start_transaction(self, message: str | None = None, parent_commit: str | None = None) -> Transaction[Self]:
-        """Begin a transaction without a block; `end_transaction` commits it, `cancel_transaction` does not.
-
-        Parameters
-        ----------
-        message:
-            Message of the commit; ``commit_message`` is understood as well.
-        parent_commit:
-            Commit since which none of the paths may have changed.
-        """
-        transaction = Transaction(self, message, parent_commit)
-        transaction.start()
-        return transaction
-
-    @public()
-    def set_commit_message(self, message: str) -> None:
-        """Set the message of the transaction that this thread has open."""
-        self._open_one().set_commit_message(message)
-
-    @public()
-    def end_transaction(self) -> None:
-        """Commit the transaction that this thread has open."""
-        self._open_one().complete()
-
-    @public()
-    def cancel_transaction(self) -> None:
-        """Throw away the transaction that this thread has open."""
-        self._open_one().complete(commit=False)
-
-    def _open_one(self) -> Transaction:
-        transaction = self._open_transaction()
-        if transaction is None:
-            raise TransactionError("no transaction is open here; begin one with fs.transaction or fs.start_transaction")
-        return transaction
-
     @public()
     def invalidate_cache(self, path: str | None = None) -> None:
         """Forget which commits branches are at: of one repository, or of all. What commits hold does not change."""
@@ -574,12 +451,6 @@ _OPTIONS: Final = [
 ]
 
 
-def is_url(path: Any) -> bool:
-    """Whether a path is given with its scheme."""
-    text: str = stringify_path(path)
-    return text.startswith(_PREFIXES)
-
-
 def _option(kind: type[T], given: T | Mapping[str, Any] | None) -> T:
     """An option's value; options that come from JSON or YAML are mappings."""
     if isinstance(given, Mapping):
@@ -590,7 +461,7 @@ def _option(kind: type[T], given: T | Mapping[str, Any] | None) -> T:
     return kind() if given is None else given
 
 
-def _rebuilt(kind: type[B], args: tuple[Any, ...], options: dict[str, Any], endpoint: str) -> B:
+def _rebuilt(kind: type[F], args: tuple[Any, ...], options: dict[str, Any], endpoint: str) -> F:
     """A file system from its options, at the endpoint that it had: a login or variable of its process may not be ours."""
     found = kind(*args, **options)
     if found.endpoint == endpoint:

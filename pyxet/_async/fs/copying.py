@@ -15,9 +15,11 @@ from pyxet._async.changes.changeset import Pending, folders_of
 from pyxet._async.changes.edits import Edits
 from pyxet._async.changes.guards import NO_CONDITIONS, Conditions
 from pyxet._async.changes.view import Found, View
-from pyxet._async.fs.base import at_home
-from pyxet._async.fs.editing import Editing
-from pyxet._async.fs.guarding import Place
+from pyxet._async.fs.calls import at_home
+from pyxet._async.fs.contents import pieces_of
+from pyxet._async.fs.expanding import Expanding
+from pyxet._async.fs.guarding import Guarding, Place
+from pyxet._async.fs.lookup import expect
 from pyxet._async.fs.names import check_distinct, leaves_out_folders, target_names, warn_nothing_done
 from pyxet._async.runtime.tasks import run_all
 from pyxet.errors import AlreadyExistsError, NotFoundError, XetURLError
@@ -25,7 +27,7 @@ from pyxet.options import public
 from pyxet.types import IfMatch, RemoteFile, WriteMode
 
 
-class Copying(Editing):
+class Copying(Expanding, Guarding):
     """See `AsyncXetFileSystem`."""
 
     @public()
@@ -210,7 +212,7 @@ class Copying(Editing):
             there = found.get(source)
             if there is None or (ignore and isinstance(there, NotFoundError)):
                 continue
-            view, item = self._expect(there)
+            view, item = expect(there)
             if not item.is_folder:
                 contents.append((view, item))
                 copied[source] = self._strip_protocol(target)
@@ -329,7 +331,7 @@ class Copying(Editing):
             return
         writer = changes.writer(inside, place.guard)
         try:
-            async with aclosing(self._pieces(view, found)) as pieces:
+            async with aclosing(pieces_of(await self._connect(), view, found)) as pieces:
                 async for piece in pieces:
                     await writer.write(piece)
             await writer.close()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -15,14 +14,13 @@ from fsspec.implementations.local import trailing_sep
 from fsspec.utils import isfilelike, stringify_path
 
 from pyxet._async.changes.buffers import as_bytes
-from pyxet._async.changes.changeset import ChangeSet
-from pyxet._async.changes.edits import Edits
-from pyxet._async.changes.guards import NO_CONDITIONS, Conditions, Guard
-from pyxet._async.fs.base import at_home, is_url
-from pyxet._async.fs.guarding import Place
+from pyxet._async.changes.guards import Conditions
+from pyxet._async.fs.calls import at_home
+from pyxet._async.fs.expanding import Expanding
+from pyxet._async.fs.guarding import Guarding, Place
 from pyxet._async.fs.local_names import LocalExpansion, expand_local, folders_replaced
 from pyxet._async.fs.names import check_distinct, leaves_out_folders, target_names, warn_nothing_done
-from pyxet._async.fs.opening import Opening
+from pyxet._async.fs.paths import is_url
 from pyxet._async.runtime.tasks import run_all
 from pyxet._async.runtime.threads import in_thread
 from pyxet.errors import (
@@ -39,7 +37,7 @@ from pyxet.urls import XetURL
 _MAX_MADE = 10_000
 
 
-class Editing(Opening):
+class Editing(Expanding, Guarding):
     """See `AsyncXetFileSystem`."""
 
     # -- bytes ---------------------------------------------------------------------------------------------------------
@@ -439,35 +437,6 @@ class Editing(Opening):
             conditions = Conditions.asked(mode, if_match)
             async with self._edits() as edits:
                 await self._places(edits, [path], conditions)
-
-    # -- details -------------------------------------------------------------------------------------------------------
-
-    async def _files_at(self, paths: Sequence[str], *, recursive: bool = False) -> list[str]:
-        """Those of some paths that are files. What is not there raises; so does a folder unless ``recursive``."""
-        files = []
-        for name, there in (await self._lookup_all(paths)).items():
-            _, item = self._expect(there)
-            if not item.is_folder:
-                files.append(name)
-            elif not recursive:
-                raise IsADirectoryError(errno.EISDIR, "it is a folder; delete it with rm(…, recursive=True)", name)
-        return files
-
-    async def _delete_files(
-        self,
-        edits: Edits,
-        paths: Sequence[str],
-        conditions: Conditions = NO_CONDITIONS,
-        parent_commit: str | None = None,
-        *,
-        some: bool = False,
-    ) -> None:
-        """Delete files that are there. See `_places`."""
-        grouped: defaultdict[ChangeSet, dict[str, Guard | None]] = defaultdict(dict)
-        for place in await self._places(edits, paths, conditions, parent_commit, some=some):
-            grouped[place.changes][place.path] = place.guard
-        for changes, guards in grouped.items():
-            await changes.delete(guards, {path: guard for path, guard in guards.items() if guard is not None})
 
     def _refuse_above_files(self, path: Any) -> None:
         url = self._parse(path)

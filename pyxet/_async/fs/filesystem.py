@@ -8,12 +8,24 @@ from typing import Any, NoReturn
 
 from fsspec.spec import AbstractFileSystem
 
+from pyxet._async.fs.copying import Copying
+from pyxet._async.fs.editing import Editing
 from pyxet._async.fs.history import History
+from pyxet._async.fs.listing import Listing
+from pyxet._async.fs.opening import Opening
+from pyxet._async.fs.reading import Reading
+from pyxet._async.fs.repositories import Repositories
+from pyxet._async.fs.scanning import Scanning
+from pyxet._async.fs.searching import Searching
+from pyxet._async.fs.staging import Staging
+from pyxet._async.fs.transacting import Transacting
 from pyxet.errors import NotSupportedError
 from pyxet.options import public
 
 
-class AsyncXetFileSystem(History):
+class AsyncXetFileSystem(
+    Transacting, Listing, Searching, Scanning, Reading, Opening, Editing, Copying, Staging, Repositories, History
+):
     """fsspec's asynchronous file system over the Xet repositories of one endpoint.
 
     Every method with an underscore is a coroutine; `XetFS` has each of them in a blocking form, too. An instance serves

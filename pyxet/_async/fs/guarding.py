@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from pyxet._async.changes.changeset import ChangeSet, Pending
 from pyxet._async.changes.edits import Edits
-from pyxet._async.changes.guards import Conditions, Guard, check_written
+from pyxet._async.changes.guards import NO_CONDITIONS, Conditions, Guard, check_written
 from pyxet._async.changes.view import Found, View
-from pyxet._async.fs.streaming import Streaming
+from pyxet._async.fs.lookup import Lookup, expect
 from pyxet.errors import AlreadyExistsError, EditConflictError
 
 
@@ -33,8 +34,8 @@ class Place:
     guard: Guard | None
 
 
-class Guarding(Streaming):
-    """See `AsyncXetFileSystem`."""
+class Guarding(Lookup):
+    """Stands beneath those parts that write."""
 
     async def _target(self, edits: Edits, path: str) -> tuple[ChangeSet, str]:
         url, repo, revision = self._parse_file(path)
@@ -94,6 +95,33 @@ class Guarding(Streaming):
             guard = _guard(conditions, name, versions.get(name), there, deleted=changes.deletes(inside))
             places.append(Place(changes, inside, guard))
         return places
+
+    async def _files_at(self, paths: Sequence[str], *, recursive: bool = False) -> list[str]:
+        """Those of some paths that are files. What is not there raises; so does a folder unless ``recursive``."""
+        files = []
+        for name, there in (await self._lookup_all(paths)).items():
+            _, item = expect(there)
+            if not item.is_folder:
+                files.append(name)
+            elif not recursive:
+                raise IsADirectoryError(errno.EISDIR, "it is a folder; delete it with rm(…, recursive=True)", name)
+        return files
+
+    async def _delete_files(
+        self,
+        edits: Edits,
+        paths: Sequence[str],
+        conditions: Conditions = NO_CONDITIONS,
+        parent_commit: str | None = None,
+        *,
+        some: bool = False,
+    ) -> None:
+        """Delete files that are there. See `_places`."""
+        grouped: defaultdict[ChangeSet, dict[str, Guard | None]] = defaultdict(dict)
+        for place in await self._places(edits, paths, conditions, parent_commit, some=some):
+            grouped[place.changes][place.path] = place.guard
+        for changes, guards in grouped.items():
+            await changes.delete(guards, {path: guard for path, guard in guards.items() if guard is not None})
 
 
 def _guard(

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from itertools import chain, repeat
 from typing import Final
 
-from pyxet._async.fs.repositories import Repositories
+from pyxet._async.fs.lookup import Lookup
 from pyxet._async.runtime.tasks import run_all
 from pyxet._async.tree.diff import Comparison
 from pyxet.errors import NotFoundError, XetURLError
@@ -21,7 +21,7 @@ from pyxet.urls import XetURL
 _LOOKUPS: Final = (1, 1, 2, 4, 8, 16)
 
 
-class History(Repositories):
+class History(Lookup):
     """See `AsyncXetFileSystem`."""
 
     @public()
@@ -70,7 +70,7 @@ class History(Repositories):
         RepositoryNotFoundError, RevisionNotFoundError
             There is no such repository or revision.
         """
-        _, repo_id = self._repo(repo)
+        _, repo_id = self._parse_repo(repo)
         client = await self._connect()
         before = await client.revisions.commit_now(repo_id, old)
         after = await client.revisions.commit_now(repo_id, new) if new != old else before
@@ -95,7 +95,7 @@ class History(Repositories):
         """When what is at a path came to be: of a repository its making, else the oldest commit that touched it."""
         url = self._parse(path)
         if url.level == "repo":
-            moment: datetime | None = (await self._repo_info(path)).get("created")
+            moment: datetime | None = (await self._info_above(url)).get("created")
             if moment is not None:
                 return moment
         is_pending = bool(url.path) and (await self._info(path)).get("pending")

@@ -13,13 +13,15 @@ from pyxet._async.changes.view import Found, View
 from pyxet._async.files.opened import OpenedLater
 from pyxet._async.files.read import AsyncXetReadFile
 from pyxet._async.files.write import AsyncXetWriteFile
-from pyxet._async.fs.base import at_home
+from pyxet._async.fs.calls import at_home
+from pyxet._async.fs.contents import pieces_of
 from pyxet._async.fs.guarding import Guarding, Place
+from pyxet._async.fs.streaming import Streaming
 from pyxet.options import public
 from pyxet.types import BinaryWriteMode, IfMatch, ReadMode, RemoteFile
 
 
-class Opening(Guarding):
+class Opening(Guarding, Streaming):
     """See `AsyncXetFileSystem`."""
 
     @at_home
@@ -77,7 +79,7 @@ class Opening(Guarding):
             writer = changes.writer(inside, guard)
             try:
                 if found is not None:
-                    async with aclosing(self._pieces(view, found)) as pieces:
+                    async with aclosing(pieces_of(await self._connect(), view, found)) as pieces:
                         async for piece in pieces:
                             await writer.write(piece)
             except BaseException:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import aclosing
 from pathlib import Path
-from typing import Any, Final, Literal, TypeAlias, overload
+from typing import Any, Literal, TypeAlias, overload
 
 from fsspec.callbacks import DEFAULT_CALLBACK, Callback
 from fsspec.implementations.local import LocalFileSystem, make_path_posix, trailing_sep
@@ -19,27 +18,24 @@ from pyxet._async.changes.view import Found, View
 from pyxet._async.download import leftovers
 from pyxet._async.download.batches import Placed
 from pyxet._async.download.to_file import check_target
-from pyxet._async.download.verifier import Verifier
-from pyxet._async.fs.base import at_home
-from pyxet._async.fs.listing import Located
+from pyxet._async.fs.calls import at_home
+from pyxet._async.fs.contents import bounds, content_of, file_of, pieces_of
+from pyxet._async.fs.expanding import Expanding
 from pyxet._async.fs.local_targets import check_inside, close, create, make_folder, pour
+from pyxet._async.fs.lookup import Located, expect
 from pyxet._async.fs.names import check_distinct, leaves_out_folders, target_names, warn_nothing_done
-from pyxet._async.fs.scanning import Scanning
 from pyxet._async.runtime.tasks import run_all, run_each, run_together
 from pyxet._async.runtime.threads import in_thread, to_end
 from pyxet.options import public
-from pyxet.protocol.hashing import Buffer
 from pyxet.types import Info, RemoteFile
 
 OnError: TypeAlias = Literal["raise", "omit", "return"]
 Paths: TypeAlias = list[str] | tuple[str, ...] | set[str]
 # Where ranges of several files begin or end: each its own, or all alike.
 Bounds: TypeAlias = int | Sequence[int | None] | None
-# Pieces in which pending content is read.
-PIECE: Final = 4 * 1024 * 1024
 
 
-class Reading(Scanning):
+class Reading(Expanding):
     """See `AsyncXetFileSystem`."""
 
     # -- into memory ---------------------------------------------------------------------------------------------------
@@ -61,7 +57,7 @@ class Reading(Scanning):
         view, found = await self._lookup(*self._parse_file(path))
         file = file_of(path, found)
         first, last = bounds(file.size, start, end)
-        return await self._content(view, file, first, last)
+        return await content_of(await self._connect(), view, file, first, last)
 
     # One path that is no pattern is bytes; several, or what is recursive, a dictionary.
     @overload
@@ -127,9 +123,9 @@ class Reading(Scanning):
         ]
 
         async def read(name: str) -> bytes:
-            view, there = self._expect(found[name])
+            view, there = expect(found[name])
             file = file_of(name, there)
-            return await self._content(view, file, *bounds(file.size, start, end))
+            return await content_of(await self._connect(), view, file, *bounds(file.size, start, end))
 
         stored: dict[str, RemoteFile] = {}
         for name in names:
@@ -209,12 +205,12 @@ class Reading(Scanning):
 
         async def read(item: tuple[str, list[int]]) -> list[Any]:
             path, indices = item
-            view, there = self._expect(found[path])
+            view, there = expect(found[path])
             file = file_of(path, there)
             spans = [bounds(file.size, starts[index], ends[index]) for index in indices]
             if isinstance(file.content, RemoteFile):
                 return list(await (await self._connect()).reader.read_ranges(file.content, spans, max_gap=max_gap))
-            return [await self._content(view, file, *span) for span in spans]
+            return [await content_of(await self._connect(), view, file, *span) for span in spans]
 
         contents = await run_each(read, members.items(), limit=self.limits.concurrency)
         results: list[Any] = [None] * len(paths)
@@ -264,7 +260,7 @@ class Reading(Scanning):
             target = Path(stringify_path(lpath))
             await (await self._connect()).reader.download(file.content, target, callback.relative_update)
             return
-        async with aclosing(self._pieces(view, file)) as pieces:
+        async with aclosing(pieces_of(await self._connect(), view, file)) as pieces:
             if isfilelike(lpath):
                 await pour(pieces, lpath, callback)
                 return
@@ -319,7 +315,7 @@ class Reading(Scanning):
             if there is None or _is_folder(there):
                 await in_thread(make_folder, target)
             else:
-                view, item = self._expect(there)
+                view, item = expect(there)
                 with callback.branched(remote, target) as child:
                     await self._get_one(view, item, remote, target, child)
             callback.relative_update(1)
@@ -408,42 +404,12 @@ class Reading(Scanning):
     @at_home
     async def _identified(self, path: str) -> Info:
         """`_info`, with the ``blob_id`` that small content will have that is pending in a transaction."""
-        info = await self._info(path)
+        info: Info = await self._info(path)
         if info["type"] == "file" and not info.keys() & {"blob_id", "xet_hash"}:
             content = await self._cat_file(path)
             digest = await in_thread(hashlib.sha1, b"blob %d\0%b" % (len(content), content))
             info["blob_id"] = digest.hexdigest()
         return info
-
-    # -- the content of what was found ---------------------------------------------------------------------------------
-
-    async def _content(
-        self, view: View, file: Found, start: int, end: int, verifier: Verifier | None = None
-    ) -> bytes:  # fmt: skip
-        """Bytes ``start`` to before ``end`` of a file; a verifier takes note of what is not the whole file."""
-        if isinstance(file.content, RemoteFile):
-            return await (await self._connect()).reader.read(file.content, start, end, verifier)
-        assert view.changes is not None
-        assert file.content is not None
-        return await view.changes.read(file.path, file.content, start, end, verifier)
-
-    async def _pieces(self, view: View, file: Found) -> AsyncGenerator[Buffer, None]:
-        """The whole content of a file, in order."""
-        if isinstance(file.content, RemoteFile):
-            async with aclosing((await self._connect()).reader.stream(file.content)) as pieces:
-                async for piece in pieces:
-                    yield piece
-            return
-        stored = view.stored_content(file)
-        verifier = Verifier(stored) if stored is not None else None
-        for start in range(0, file.size, PIECE):
-            yield await self._content(view, file, start, min(file.size, start + PIECE), verifier)
-
-
-def file_of(path: str, found: Found) -> Found:
-    if found.is_folder:
-        raise IsADirectoryError(errno.EISDIR, "it is a folder", path)
-    return found
 
 
 def _stored(there: Located | Exception | None) -> RemoteFile | None:
@@ -463,9 +429,3 @@ def raise_first(results: Iterable[object]) -> None:
     for result in results:
         if isinstance(result, Exception):
             raise result
-
-
-def bounds(size: int, start: int | None, end: int | None) -> tuple[int, int]:
-    """A range as a slice would have it."""
-    first, last, _ = slice(start, end).indices(size)
-    return first, max(first, last)

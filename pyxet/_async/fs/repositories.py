@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, Final, Literal, TypeAlias, overload
 
-from pyxet._async.fs.listing import branch_info, branch_path, repo_info
-from pyxet._async.fs.staging import Staging
+from pyxet._async.fs.base import FileSystemBase
+from pyxet._async.fs.lookup import branch_info, branch_path, repo_info
 from pyxet.errors import (
     AlreadyExistsError,
     ConfigError,
@@ -31,7 +31,7 @@ _SETTINGS: Final[dict[str, tuple[bool | str, ...]]] = {
 }
 
 
-class Repositories(Staging):
+class Repositories(FileSystemBase):
     """See `AsyncXetFileSystem`."""
 
     # -- repositories --------------------------------------------------------------------------------------------------
@@ -45,7 +45,7 @@ class Repositories(Staging):
         AlreadyExistsError
             It is there, and ``exist_ok`` is not set.
         """
-        _, repo_id = self._repo(repo)
+        _, repo_id = self._parse_repo(repo)
         client = await self._connect()
         await client.hub.create_repo(repo_id, private=private, exist_ok=exist_ok)
         client.revisions.note_change(repo_id)
@@ -53,7 +53,7 @@ class Repositories(Staging):
     @public()
     async def _delete_repo(self, repo: str) -> None:
         """Delete a repository with all its branches and history."""
-        _, repo_id = self._repo(repo)
+        _, repo_id = self._parse_repo(repo)
         client = await self._connect()
         await client.hub.delete_repo(repo_id)
         client.revisions.note_change(repo_id)
@@ -82,7 +82,7 @@ class Repositories(Staging):
         NotSupportedError
             The endpoint cannot duplicate repositories.
         """
-        _, old = self._repo(repo)
+        _, old = self._parse_repo(repo)
         url, new = self._same_kind(old, destination)
         client = await self._connect()
         try:
@@ -108,7 +108,7 @@ class Repositories(Staging):
         It is a duplicate, see `_duplicate_repo`: it has the whole history, is seen by whom the first one is seen by, and
         nothing connects the two from then on. Endpoints know no other kind of fork.
         """
-        _, old = self._repo(repo)
+        _, old = self._parse_repo(repo)
         if destination is None:
             destination = replace(old, owner=await self._get_username()).path
         return await self._duplicate_repo(repo, destination)
@@ -124,7 +124,7 @@ class Repositories(Staging):
         RepositoryNotFoundError, AlreadyExistsError
             There is no such repository; there is one of the new name.
         """
-        _, old = self._repo(repo)
+        _, old = self._parse_repo(repo)
         _, new = self._same_kind(old, destination)
         client = await self._connect()
         await client.hub.move_repo(old, new)
@@ -148,7 +148,7 @@ class Repositories(Staging):
         RepositoryNotFoundError, BadRequestError
             There is no such repository; the endpoint does not know the setting.
         """
-        _, repo_id = self._repo(repo)
+        _, repo_id = self._parse_repo(repo)
         if name not in _SETTINGS:
             raise ConfigError(f"{name!r} is not a setting of a repository: {', '.join(_SETTINGS)}")
         if not any(value == choice and type(value) is type(choice) for choice in _SETTINGS[name]):
@@ -175,7 +175,8 @@ class Repositories(Staging):
         if owner is not None:
             if self._parse(owner).level != "owner":
                 raise XetURLError(f"{owner!r} is not the path of an owner; expected acme or datasets/acme")
-            return await self._ls(owner, detail=detail)
+            listed: list[Any] = await self._ls(owner, detail=detail)
+            return listed
         found: list[Any] = []
         for name in await self._ls("", detail=False):
             found += await self._ls(name, detail=detail)
@@ -190,7 +191,7 @@ class Repositories(Staging):
     @public()
     async def _repo_info(self, repo: str) -> Info:
         """A repository: ``name``, ``private``, ``created``, ``last_modified``, and ``commit`` of its main branch."""
-        url, repo_id = self._repo(repo)
+        url, repo_id = self._parse_repo(repo)
         return repo_info(url, await (await self._connect()).hub.repo_info(repo_id))
 
     # -- branches ------------------------------------------------------------------------------------------------------
@@ -204,7 +205,7 @@ class Repositories(Staging):
     @public()
     async def _list_branches(self, repo: str, detail: bool = False) -> list[Any]:
         """Names of a repository's branches, or dictionaries with ``name`` (the path), ``branch`` and ``commit``."""
-        url, repo_id = self._repo(repo)
+        url, repo_id = self._parse_repo(repo)
         refs = await (await self._connect()).hub.refs(repo_id)
         return [_branch(url, ref) for ref in refs.branches] if detail else [ref.name for ref in refs.branches]
 
@@ -224,7 +225,7 @@ class Repositories(Staging):
         AlreadyExistsError, RevisionNotFoundError
             A branch of the name exists; there is no such source.
         """
-        _, repo_id = self._repo(repo)
+        _, repo_id = self._parse_repo(repo)
         client = await self._connect()
         await client.hub.create_branch(repo_id, name, await self._start(repo_id, source))
         client.revisions.note_change(repo_id)
@@ -232,7 +233,7 @@ class Repositories(Staging):
     @public()
     async def _delete_branch(self, repo: str, name: str) -> None:
         """Delete a branch."""
-        _, repo_id = self._repo(repo)
+        _, repo_id = self._parse_repo(repo)
         client = await self._connect()
         await client.hub.delete_branch(repo_id, name)
         client.revisions.note_change(repo_id)
@@ -293,7 +294,7 @@ class Repositories(Staging):
     @public()
     async def _list_tags(self, repo: str, detail: bool = False) -> list[Any]:
         """Names of a repository's tags, or dictionaries with ``name`` (the path), ``tag`` and ``commit``."""
-        url, repo_id = self._repo(repo)
+        url, repo_id = self._parse_repo(repo)
         tags = (await (await self._connect()).hub.refs(repo_id)).tags
         if not detail:
             return [ref.name for ref in tags]
@@ -302,7 +303,7 @@ class Repositories(Staging):
     @public()
     async def _make_tag(self, repo: str, name: str, revision: str = "main", message: str | None = None) -> None:
         """Make a tag at a revision. Raises `AlreadyExistsError`, `RevisionNotFoundError`."""
-        _, repo_id = self._repo(repo)
+        _, repo_id = self._parse_repo(repo)
         client = await self._connect()
         await client.hub.create_tag(repo_id, name, await self._start(repo_id, revision), message)
         client.revisions.note_change(repo_id)
@@ -310,7 +311,7 @@ class Repositories(Staging):
     @public()
     async def _delete_tag(self, repo: str, name: str) -> None:
         """Delete a tag."""
-        _, repo_id = self._repo(repo)
+        _, repo_id = self._parse_repo(repo)
         client = await self._connect()
         await client.hub.delete_tag(repo_id, name)
         client.revisions.note_change(repo_id)
@@ -343,7 +344,7 @@ class Repositories(Staging):
         RepositoryNotFoundError, RevisionNotFoundError
             There is no such repository; nothing in it has this name.
         """
-        url, repo_id = self._repo(repo)
+        url, repo_id = self._parse_repo(repo)
         client = await self._connect()
         refs = await client.hub.refs(repo_id)
         named: list[tuple[_RefKind, Ref, str]] = [("branch", ref, ref.name) for ref in refs.branches]
@@ -373,18 +374,12 @@ class Repositories(Staging):
 
     def _same_kind(self, repo: RepoId, path: str) -> tuple[XetURL, RepoId]:
         """Where a repository is to go: what it is does not change."""
-        url, found = self._repo(path)
+        url, found = self._parse_repo(path)
         if found.kind != repo.kind:
             raise XetURLError(
                 f"{path!r} is one of the {found.kind}, {repo.path!r} one of the {repo.kind}; both must be of a kind"
             )
         return url, found
-
-    def _repo(self, path: str) -> tuple[XetURL, RepoId]:
-        url = self._parse(path)
-        if url.repo_id is None or url.level != "repo":
-            raise XetURLError(f"{path!r} is not the path of a repository; expected owner/repo or datasets/owner/repo")
-        return url, url.repo_id
 
 
 def _named(url: XetURL, name: str, kind: _RefKind, commit: str, ref: str | None) -> RefInfo:

@@ -9,15 +9,15 @@ from typing import Any, Literal, overload
 
 from pyxet._async.changes.view import Found, View
 from pyxet._async.endpoint.hub import Hub
-from pyxet._async.fs.base import at_home
-from pyxet._async.fs.searching import Searching
+from pyxet._async.fs.calls import at_home
+from pyxet._async.fs.lookup import Lookup
 from pyxet.errors import XetURLError
 from pyxet.options import public
 from pyxet.types import Info
 from pyxet.urls import XetURL
 
 
-class Scanning(Searching):
+class Scanning(Lookup):
     """See `AsyncXetFileSystem`."""
 
     @public()

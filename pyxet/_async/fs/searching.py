@@ -5,10 +5,8 @@ What is found is whole or raises, like a listing.
 
 from __future__ import annotations
 
-import errno
-import os
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, suppress
 from functools import partial
 from typing import Any, Literal, TypeVar, overload
@@ -16,11 +14,11 @@ from typing import Any, Literal, TypeVar, overload
 from fsspec.utils import stringify_path
 
 from pyxet._async.changes.view import Found, View
-from pyxet._async.fs.base import at_home
-from pyxet._async.fs.listing import Listing, Located, branch_info
-from pyxet._async.fs.names import Expansion, before_magic, could_exist, listed_below
+from pyxet._async.fs.calls import at_home
+from pyxet._async.fs.lookup import Lookup, branch_info
+from pyxet._async.fs.names import before_magic
 from pyxet._async.tree.catalog import MAX_ENTRIES
-from pyxet.errors import NotFoundError, XetURLError
+from pyxet.errors import NotFoundError
 from pyxet.options import public
 from pyxet.patterns import has_magic, unescaped
 from pyxet.types import Info
@@ -29,7 +27,7 @@ from pyxet.urls import XetURL
 T = TypeVar("T")
 
 
-class Searching(Listing):
+class Searching(Lookup):
     """See `AsyncXetFileSystem`."""
 
     @overload
@@ -343,133 +341,6 @@ class Searching(Listing):
         if detail:
             return {name: info for name, info in found.items() if name.startswith(beginning)}
         return [name for name in found if name.startswith(beginning)]
-
-    @public()
-    async def _expand_path(
-        self, path: Any, recursive: bool = False, maxdepth: int | None = None, assume_literal: bool = False
-    ) -> list[str]:
-        """The paths that a path, a pattern or a list of them means, those below them too if ``recursive``.
-
-        A name that is there is no pattern; what is not there and has no magic is returned as it is unless ``recursive``.
-
-        Raises
-        ------
-        NotFoundError
-            There are none, or an element of the list matches nothing.
-        """
-        expansion = await self._expand(path, recursive, maxdepth, literal=assume_literal)
-        expansion.raise_missing()
-        if not expansion.names:
-            raise NotFoundError("no paths were given", status=404)
-        return expansion.names
-
-    @at_home
-    async def _expand(
-        self, path: Any, recursive: bool = False, maxdepth: int | None = None, *, literal: bool = False
-    ) -> Expansion:
-        """What a path or a list of them means, see `names`.
-
-        Parameters
-        ----------
-        recursive, maxdepth:
-            Include what is below folders, so many levels deep. Given names are looked up then, and otherwise only those
-            that could be patterns.
-        literal:
-            None of them is a pattern.
-        """
-        if maxdepth is not None and maxdepth < 1:
-            raise ValueError("maxdepth must be at least 1")
-        single = isinstance(path, (str, os.PathLike))
-        given: list[str] = list(dict.fromkeys(self._normalized([path] if single else list(path))))
-        there = await self._find_named(name for name in given if recursive or (not literal and has_magic(name)))
-        found: set[str] = set()
-        result = Expansion()
-        for name in given:
-            named = there.get(name)
-            if not literal and has_magic(name) and (named is None or isinstance(named, NotFoundError)):
-                real = unescaped(name)
-                if real is None:
-                    matched = await self._glob(name, maxdepth=maxdepth)
-                    result.is_pattern = single
-                    if not matched:
-                        result.missing[name] = NotFoundError(
-                            f"there is nothing at {name}, and as a pattern it matches nothing", status=404
-                        )
-                    found.update(matched)
-                    if recursive and maxdepth != 1:
-                        inner = maxdepth - 1 if maxdepth is not None else None
-                        for inside in matched:
-                            found.update(await self._find(inside, maxdepth=inner, withdirs=True))
-                    continue
-                named = (await self._find_named([real])).get(real)
-                if isinstance(named, NotFoundError):
-                    result.missing[name] = named
-                    continue
-                name = real
-            result.literals.add(name)
-            if not recursive:
-                found.add(name)
-            elif named is not None and isinstance(named, NotFoundError):
-                result.missing[name] = named
-            elif named is not None and not self._expect(named)[1].is_folder:
-                found.add(name)
-            else:
-                below = await self._find(name, maxdepth=maxdepth, withdirs=True)
-                if not below:
-                    # Above branches it was not looked up, and what is found there may be nothing.
-                    await self._info(name)
-                found.update((name, *below))
-        result.names = sorted(found)
-        return result
-
-    async def _find_named(self, names: Iterable[str]) -> dict[str, Located | Exception]:
-        """What is at those of some names that a file or folder of a branch could have."""
-        wanted = []
-        for name in names:
-            try:
-                url = self._parse(name)
-            except XetURLError:
-                # It may be a pattern that begins above the files; and what is no name at all is told by who uses it.
-                continue
-            if could_exist(url):
-                wanted.append(name)
-        return await self._lookup_each(wanted) if wanted else {}
-
-    async def _find_unescaped(self, paths: Iterable[str]) -> dict[str, Located | Exception]:
-        """`_lookup_each`, where a name that is not there may be what `glob.escape` made of one that is."""
-        names = list(dict.fromkeys(paths))
-        found = await self._lookup_each(names)
-        escaped = {
-            name: real
-            for name in names
-            if isinstance(found[name], NotFoundError) and (real := unescaped(name)) is not None
-        }
-        real_ones = await self._lookup_each(list(escaped.values())) if escaped else {}
-        return found | {name: real_ones[real] for name, real in escaped.items()}
-
-    async def _with_folders(self, pairs: Sequence[tuple[str, str]], *, recursive: bool) -> list[tuple[str, str]]:
-        """Pairs of names and the names of their copies, where a folder stands for the files below it if ``recursive``.
-
-        Raises
-        ------
-        IsADirectoryError
-            One is a folder, it is not ``recursive``, and nothing below it is among the others.
-        """
-        found = await self._find_named(source for source, _ in pairs)
-        names = dict(pairs)
-        result = list(pairs)
-        for source, target in pairs:
-            there = found.get(source)
-            if isinstance(there, Exception) or (there is not None and not there[1].is_folder):
-                continue
-            if recursive:
-                below = await self._find(source)
-                if not below:
-                    await self._info(source)
-                result += [(name, target.rstrip("/") + name[len(source) :]) for name in below if name not in names]
-            elif not listed_below(source, names):
-                raise IsADirectoryError(errno.EISDIR, "it is a folder; give recursive=True for what is in it", source)
-        return result
 
 
 def _last(info: Info) -> str:

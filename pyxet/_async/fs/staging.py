@@ -21,8 +21,8 @@ from pyxet._async.changes.buffers import as_bytes
 from pyxet._async.changes.changeset import ChangeSet, Pending, PendingWriter
 from pyxet._async.changes.guards import Conditions, check_written
 from pyxet._async.changes.spool import Spooled
-from pyxet._async.fs.base import at_home
-from pyxet._async.fs.copying import Copying
+from pyxet._async.fs.calls import at_home
+from pyxet._async.fs.guarding import Guarding
 from pyxet._async.runtime.tasks import run_all
 from pyxet._async.runtime.threads import in_thread
 from pyxet.errors import BadRequestError, ConfigError, IntegrityError, XetURLError
@@ -116,7 +116,7 @@ class Stage:
         await self._changes.discard()
 
 
-class Staging(Copying):
+class Staging(Guarding):
     """See `AsyncXetFileSystem`."""
 
     async def _new_stage(self, repo: RepoId, branch: str) -> Stage:

@@ -11,8 +11,9 @@ from pyxet._async.changes.view import Found, View
 from pyxet._async.download.verifier import Verifier
 from pyxet._async.files.read import AsyncXetReadFile, Fetch
 from pyxet._async.files.readahead import Content
-from pyxet._async.fs.base import at_home
-from pyxet._async.fs.reading import PIECE, Reading, bounds, file_of
+from pyxet._async.fs.calls import at_home
+from pyxet._async.fs.contents import PIECE, bounds, content_of, file_of
+from pyxet._async.fs.lookup import Lookup
 from pyxet.options import public
 from pyxet.protocol.constants import MIB
 from pyxet.protocol.hashing import Buffer
@@ -30,8 +31,8 @@ class _Opened(NamedTuple):
     transaction: Transaction | None
 
 
-class Streaming(Reading):
-    """See `AsyncXetFileSystem`."""
+class Streaming(Lookup):
+    """Stands beneath what opens files as well, and is one of the parts of `AsyncXetFileSystem`."""
 
     @at_home
     async def _open_for_reading(self, path: str) -> tuple[Info, str | None, Fetch]:
@@ -121,5 +122,5 @@ class Streaming(Reading):
         """Bytes of a file; what is pending is read where its transaction lives."""
         view, file, transaction = opened
         if transaction is not None and not isinstance(file.content, RemoteFile):
-            return await transaction.at_home(self._content, view, file, start, end, verifier)
-        return await self._content(view, file, start, end, verifier)
+            return await transaction.at_home(content_of, await self._connect(), view, file, start, end, verifier)
+        return await content_of(await self._connect(), view, file, start, end, verifier)

@@ -1,0 +1,71 @@
+"""Calls of the file system's methods: on which loop they run, and what is added to the errors that callers get."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from contextvars import ContextVar
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
+
+from pyxet._async.changes.transaction import Transaction
+from pyxet._async.client import Client
+from pyxet._async.fs.hints import explain
+from pyxet._async.tree import moments
+from pyxet._traces import readable
+from pyxet.errors import XetError
+
+
+class Caller(Protocol):
+    """A file system, as far as its calls need to know it."""
+
+    def _client(self) -> Client:
+        """The client for its endpoint."""
+
+    def _open_transaction(self) -> Transaction | None:
+        """The transaction that a call takes part in."""
+
+
+P = ParamSpec("P")
+T = TypeVar("T")
+B = TypeVar("B", bound=Caller)
+
+
+def at_home(
+    method: Callable[Concatenate[B, P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate[B, P], Coroutine[Any, Any, T]]:
+    """Carry a call that takes part in a transaction to the loop where the transaction's state lives.
+
+    What the call says is not there has been asked for since it began here.
+    """
+
+    @wraps(method)
+    async def call(self: B, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        if not _inside.get():
+            try:
+                return await explaining(self, call, self, *args, **kwargs)
+            except XetError as error:
+                readable(error)
+                raise
+        transaction = self._open_transaction()
+        with moments.call():
+            if transaction is None:
+                return await method(self, *args, **kwargs)
+            return await transaction.at_home(method, self, *args, **kwargs)
+
+    return call
+
+
+# Whether a call is part of another one, which may take its error for an answer: only what a caller gets is explained.
+_inside: ContextVar[bool] = ContextVar("pyxet_inside", default=False)
+
+
+async def explaining(fs: Caller, function: Callable[..., Coroutine[Any, Any, T]], *args: Any, **kwargs: Any) -> T:
+    """Carry out a whole call: what its caller gets as an error is explained, what happens inside of it is not."""
+    token = _inside.set(True)
+    try:
+        return await function(*args, **kwargs)
+    except XetError as error:
+        await explain(error, fs._client)
+        raise
+    finally:
+        _inside.reset(token)

@@ -1,0 +1,54 @@
+"""The content of files that were found: what is stored, and what is pending in a transaction."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Final
+
+from pyxet._async.changes.view import Found, View
+from pyxet._async.client import Client
+from pyxet._async.download.verifier import Verifier
+from pyxet.protocol.hashing import Buffer
+from pyxet.types import RemoteFile
+
+# Pieces in which pending content is read.
+PIECE: Final = 4 * 1024 * 1024
+
+
+def file_of(path: str, found: Found) -> Found:
+    """What was found at a path, if it is a file; else `IsADirectoryError`."""
+    if found.is_folder:
+        raise IsADirectoryError(errno.EISDIR, "it is a folder", path)
+    return found
+
+
+def bounds(size: int, start: int | None, end: int | None) -> tuple[int, int]:
+    """A range as a slice would have it."""
+    first, last, _ = slice(start, end).indices(size)
+    return first, max(first, last)
+
+
+async def content_of(
+    client: Client, view: View, file: Found, start: int, end: int, verifier: Verifier | None = None
+) -> bytes:  # fmt: skip
+    """Bytes ``start`` to before ``end`` of a file; a verifier takes note of what is not the whole file."""
+    if isinstance(file.content, RemoteFile):
+        return await client.reader.read(file.content, start, end, verifier)
+    assert view.changes is not None
+    assert file.content is not None
+    return await view.changes.read(file.path, file.content, start, end, verifier)
+
+
+async def pieces_of(client: Client, view: View, file: Found) -> AsyncGenerator[Buffer, None]:
+    """The whole content of a file, in order."""
+    if isinstance(file.content, RemoteFile):
+        async with aclosing(client.reader.stream(file.content)) as pieces:
+            async for piece in pieces:
+                yield piece
+        return
+    stored = view.stored_content(file)
+    verifier = Verifier(stored) if stored is not None else None
+    for start in range(0, file.size, PIECE):
+        yield await content_of(client, view, file, start, min(file.size, start + PIECE), verifier)

@@ -1,0 +1,61 @@
+"""How paths and URLs of the file system are written, apart from what they name."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+from urllib.parse import unquote
+
+from fsspec.utils import stringify_path
+
+from pyxet import config
+from pyxet.errors import XetURLError
+from pyxet.urls import SCHEME, endpoint_name, endpoint_url, quote_revision
+
+_PREFIXES: Final = (f"{SCHEME}://", f"fsspec+{SCHEME}://")
+
+
+def is_url(path: Any) -> bool:
+    """Whether a path is given with its scheme."""
+    text: str = stringify_path(path)
+    return text.startswith(_PREFIXES)
+
+
+class EndpointInURL(str):
+    """An endpoint that a URL names.
+
+    fsspec asks whether an option of the URL differs from one that was given as well, to leave it out if not. By then the
+    URL's is about to be lost, so this is where a URL of another endpoint than the given one is refused.
+    """
+
+    __slots__ = ()
+    __hash__ = str.__hash__
+
+    def __ne__(self, other: object) -> bool:
+        if isinstance(other, str) and not same_endpoint(self, config.resolve_endpoint(other)):
+            raise XetURLError(f"the URL is at {self}, which is another endpoint than the one given, {other}")
+        return not isinstance(other, str)
+
+
+def same_endpoint(name: str, endpoint: str) -> bool:
+    """Whether a URL's ``host`` or ``host:port`` is an endpoint's. URLs do not say http or https, so that does not count."""
+    return endpoint_url(name) == endpoint or name.lower() == endpoint_name(endpoint).lower()
+
+
+def without_protocol(path: Any) -> str:
+    """The one way to write a path: without scheme, endpoint, ``models/``, and slashes at its ends."""
+    text: str = stringify_path(path)
+    for prefix in _PREFIXES:
+        if text.startswith(prefix):
+            text = text.removeprefix(prefix)
+            break
+    first, slash, rest = text.lstrip("/").partition("/")
+    text = (first.rpartition(":")[2] + slash + rest).rstrip("/")
+    if "%" not in text and not text.startswith("models"):
+        return text
+    parts = text.split("/")
+    if parts[0] == "models":
+        del parts[0]
+    at = 3 if parts and parts[0] in ("datasets", "spaces") else 2
+    if len(parts) > at:
+        parts[at] = quote_revision(unquote(parts[at]))
+    return "/".join(parts)

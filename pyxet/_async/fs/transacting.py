@@ -1,0 +1,59 @@
+"""The part of the file system that begins and ends transactions."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from pyxet._async.changes.transaction import Transaction
+from pyxet._async.fs.base import FileSystemBase
+from pyxet.errors import TransactionError
+from pyxet.options import public
+
+
+class Transacting(FileSystemBase):
+    """See `AsyncXetFileSystem`."""
+
+    @property
+    def transaction(self) -> Transaction[Self]:
+        """The open transaction of this thread or task, or a new one for ``with`` or ``async with``."""
+        return self._open_transaction() or Transaction(self)
+
+    @transaction.setter
+    def transaction(self, value: None) -> None:
+        """fsspec's own constructor has nothing to set."""
+
+    @public()
+    def start_transaction(self, message: str | None = None, parent_commit: str | None = None) -> Transaction[Self]:
+        """Begin a transaction without a block; `end_transaction` commits it, `cancel_transaction` does not.
+
+        Parameters
+        ----------
+        message:
+            Message of the commit; ``commit_message`` is understood as well.
+        parent_commit:
+            Commit since which none of the paths may have changed.
+        """
+        transaction = Transaction(self, message, parent_commit)
+        transaction.start()
+        return transaction
+
+    @public()
+    def set_commit_message(self, message: str) -> None:
+        """Set the message of the transaction that this thread has open."""
+        self._open_one().set_commit_message(message)
+
+    @public()
+    def end_transaction(self) -> None:
+        """Commit the transaction that this thread has open."""
+        self._open_one().complete()
+
+    @public()
+    def cancel_transaction(self) -> None:
+        """Throw away the transaction that this thread has open."""
+        self._open_one().complete(commit=False)
+
+    def _open_one(self) -> Transaction:
+        transaction = self._open_transaction()
+        if transaction is None:
+            raise TransactionError("no transaction is open here; begin one with fs.transaction or fs.start_transaction")
+        return transaction
