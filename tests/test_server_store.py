@@ -339,6 +339,26 @@ def test_a_full_disk_fails_commits_and_shards_whole(endpoint: LocalEndpoint, mon
     assert cas.post("/v1/shards", made.shard()).json == {"result": 1}
 
 
+def test_a_commit_that_is_not_written_is_not_reported(endpoint: LocalEndpoint) -> None:
+    """The last bytes of a disk may be enough for the trees of a commit and not for the commit: libgit2 says nothing then."""
+    client = client_of(endpoint)
+    client.write(REPO, {"a.txt": "1"})
+    head = client.write(REPO, {"b.txt": "2"})
+    bare = endpoint.root / "repos" / "models" / f"{REPO}.git"
+    git("repack", "-adq", folder=bare)
+    git("prune-packed", folder=bare)
+    # The trees are there already, and nothing else can be written.
+    for number in range(256):
+        (bare / "objects" / f"{number:02x}").write_bytes(b"")
+    refused = [
+        client.commit(REPO, ("deletedFile", {"path": "b.txt"})),
+        client.post(f"/api/models/{REPO}/super-squash/main", {"message": "all"}),
+    ]
+    assert [answer.status for answer in refused] == [500, 500]
+    assert client.get(f"/api/models/{REPO}").json["sha"] == head
+    assert git("rev-parse", "main", folder=bare).strip() == head
+
+
 def test_a_commit_id_is_a_commit_whatever_branches_are_called(endpoint: LocalEndpoint) -> None:
     client = client_of(endpoint)
     first = client.write(REPO, {"a.txt": "first"})

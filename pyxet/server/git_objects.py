@@ -164,3 +164,20 @@ class FolderEdits:
 def signature(user: str) -> pygit2.Signature:
     """Author and committer of what a user does, now."""
     return pygit2.Signature(user, f"{user}@users.noreply.localhost")
+
+
+def write_commit(
+    git: pygit2.Repository, author: pygit2.Signature, message: str, tree: pygit2.Oid, parents: list[pygit2.Oid]
+) -> pygit2.Oid:
+    """Write a commit, to which no branch leads yet.
+
+    `pygit2.Repository.create_commit` does not do: libgit2 reports success there, and an id, also where the commit could not be
+    written, as on a full disk.
+
+    Raises
+    ------
+    OSError, pygit2.GitError
+        It could not be written.
+    """
+    text = git.create_commit_string(author, author, check_message(message), tree, parents)
+    return git.write(pygit2.enums.ObjectType.COMMIT, text.encode())

@@ -36,6 +36,7 @@ from pyxet.server.git_objects import (
     check_message,
     check_path,
     signature,
+    write_commit,
 )
 from pyxet.server.git_pack import PackWriter
 from pyxet.server.object_store import is_disk_full
@@ -289,10 +290,9 @@ class Repository:
                     return str(head.id)
                 author = signature(user)
                 try:
-                    made = self._git.create_commit(
-                        f"refs/heads/{branch}", author, author, check_message(message), tree, [head.id]
-                    )  # fmt: skip
-                except (pygit2.GitError, OSError):
+                    made = write_commit(self._git, author, message, tree, [head.id])
+                    self._move(branch, head.id, made)
+                except (pygit2.GitError, OSError, KeyError):
                     if attempt == _ATTEMPTS - 1 or self._head(branch).id == head.id:
                         raise
                 else:
@@ -304,8 +304,7 @@ class Repository:
         with self._turn():
             head = self._head(branch)
             author = signature(user)
-            made = self._git.create_commit(None, author, author, check_message(message), head.tree_id, [])
-            self._git.references[f"refs/heads/{branch}"].set_target(made)
+            self._move(branch, head.id, write_commit(self._git, author, message, head.tree_id, []))
 
     # -- below ---------------------------------------------------------------------------------------------------------
 
@@ -322,6 +321,13 @@ class Repository:
         if not self._exists(reference):
             raise RevisionNotFoundError(f"{self.id} has no branch {branch!r}", status=404, code="RevisionNotFound")
         return self._git.references[reference].peel(pygit2.Commit)
+
+    def _move(self, branch: str, head: pygit2.Oid, made: pygit2.Oid) -> None:
+        """Have a branch lead to another commit; `pygit2.GitError` or `KeyError` if it is not at ``head`` any more."""
+        reference = self._git.references[f"refs/heads/{branch}"].resolve()
+        if reference.target != head:
+            raise pygit2.GitError(f"{branch} was moved")
+        reference.set_target(made)
 
     def _object(self, oid: str | pygit2.Oid) -> Any:
         """A tree or blob; pygit2 types all objects alike."""

@@ -20,7 +20,7 @@ import pygit2
 
 from pyxet.errors import AlreadyExistsError, RepositoryNotFoundError
 from pyxet.server.git_copy import copy_repository
-from pyxet.server.git_objects import FILE, signature
+from pyxet.server.git_objects import FILE, signature, write_commit
 from pyxet.server.git_repository import CREATED, PRIVATE, Repository
 from pyxet.server.object_store import sync_folder, sync_tree
 from pyxet.types import RepoId
@@ -82,7 +82,7 @@ class GitStore:
             for name, data in (files or {}).items():
                 tree.insert(name, made.create_blob(data), FILE)
             author = signature(user)
-            made.create_commit("refs/heads/main", author, author, INITIAL_MESSAGE, tree.write(), [])
+            made.references.create("refs/heads/main", write_commit(made, author, INITIAL_MESSAGE, tree.write(), []))
             made.free()
 
     def duplicate(
