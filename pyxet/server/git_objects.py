@@ -179,5 +179,5 @@ def write_commit(
     OSError, pygit2.GitError
         It could not be written.
     """
-    text = git.create_commit_string(author, author, check_message(message), tree, parents)
-    return git.write(pygit2.enums.ObjectType.COMMIT, text.encode())
+    text = git.create_commit_string(author, author, check_message(message), tree, [*parents])
+    return git.write(pygit2.enums.ObjectType.COMMIT, str(text).encode())
