@@ -153,9 +153,17 @@ class Writing:
         """Whether this process is a fork of the one that opened the file, to which the file belongs."""
         return self._pid != os.getpid()
 
-    def note_loss(self) -> bool:
-        """Whether the content is lost if nothing more happens, and nobody was told before. That of a transaction is its own."""
-        lost = not (self.done or self.is_inherited or self._reported or self.transaction is not None)
+    @property
+    def path(self) -> str:
+        """Where it is written."""
+        return self._writer.path
+
+    def note_loss(self, *, at_end: bool = False) -> bool:
+        """Whether the content is lost if nothing more happens, and nobody was told before.
+
+        That of a transaction is the transaction's, until ``at_end`` of it.
+        """
+        lost = not (self.done or self.is_inherited or self._reported or (self.transaction is not None and not at_end))
         self._reported = self._reported or lost
         return lost
 

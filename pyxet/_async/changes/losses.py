@@ -25,6 +25,9 @@ _log: Final = logging.getLogger("pyxet.writes")
 _INSIDE: Final = frozenset({"pyxet", "fsspec", "contextlib"})
 
 
+UNSEEN: Final = "the generator that its block is in was closed before its end, which nobody else is told"
+
+
 class Unended(Protocol):
     """What is lost unless somebody ends it."""
 
@@ -39,6 +42,11 @@ def report(message: str, source: object = None, *, level: int = logging.ERROR) -
         # Python would only say how to find out where it was made.
         source = None
     warnings.warn(message, PyxetWarning, stacklevel=_depth_of_user(), source=source)
+
+
+def is_unseen(kind: type[BaseException] | None) -> bool:
+    """Whether a block ends by an exception that reaches nobody: Python throws it into a generator that is not run to its end."""
+    return kind is not None and issubclass(kind, GeneratorExit)
 
 
 @dataclass(frozen=True)

@@ -9,23 +9,24 @@ libraries make file systems from URLs, takes part on the threads that such a lib
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import sys
 import threading
-import uuid
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from inspect import iscoroutinefunction
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar
-from weakref import WeakSet, WeakValueDictionary
+from weakref import WeakValueDictionary
 
 from pyxet._async.changes.edits import Edits
 from pyxet._async.changes.file_write import Writing, start_on
 from pyxet._async.changes.guards import check_parent_commit
 from pyxet._async.changes.layers import Closable, Held, Wrappers, close_layers
-from pyxet._async.changes.losses import Caller, report, watch
+from pyxet._async.changes.losses import UNSEEN, Caller, is_unseen, report, watch
+from pyxet._async.changes.membership import Membership, same_account
 from pyxet._async.runtime.bridge import blocking_call, is_shutting_down, on_loop
 from pyxet.config import Credential
 from pyxet.errors import TransactionError
@@ -42,8 +43,8 @@ else:
 
 T = TypeVar("T")
 
-# Names only: whatever is started in a transaction keeps a copy of its context, connections for as long as they live.
-_open_here: ContextVar[tuple[str, ...]] = ContextVar("pyxet_transactions", default=())
+# Not the transactions: whatever is started in one keeps a copy of its context, and with that all that is in it.
+_open_here: ContextVar[tuple[Membership, ...]] = ContextVar("pyxet_transactions", default=())
 _by_id: WeakValueDictionary[str, Transaction] = WeakValueDictionary()
 # Whether a call comes from a library's thread after the transaction that it would have taken part in.
 _too_late: ContextVar[bool] = ContextVar("pyxet_too_late", default=False)
@@ -105,7 +106,7 @@ def check_not_inherited(credential: Credential) -> None:
 
 
 def warn_outsider(fs: Owner, made_in: str | None) -> None:
-    """Warn who writes in no transaction by way of a file system whose transaction another thread or task has open.
+    """Warn who writes in no transaction, though their file system's is open elsewhere, or the one they were started in ended.
 
     Parameters
     ----------
@@ -115,13 +116,16 @@ def warn_outsider(fs: Owner, made_in: str | None) -> None:
     for reference in _by_id.valuerefs():
         found = reference()
         if found is not None and found.active and found.is_of(fs, made_in):
-            found.warn_outsider(_caller.get() or Caller.here())
+            found.membership.warn_beside(_caller.get() or Caller.here(), found._owner)
+    for membership in _open_here.get():
+        if membership.concerns(fs.credential):
+            membership.warn_after(_caller.get() or Caller.here(), fs)
 
 
 @contextmanager
 def calling() -> Iterator[None]:
     """Keep in mind which thread makes a blocking call, for `warn_outsider` on the loop that carries it out."""
-    if not _by_id:
+    if not _by_id and not _open_here.get():
         yield
         return
     before = _caller.set(Caller.here())
@@ -141,7 +145,7 @@ def taking_part(identity: str) -> Iterator[None]:
     """Have the calls of a native thread take part in a transaction; once that has ended, writing raises."""
     transaction = _by_id.get(identity)
     if transaction is not None and transaction.active:
-        before = _open_here.set((identity,))
+        before = _open_here.set((transaction.membership,))
         try:
             yield
         finally:
@@ -156,7 +160,7 @@ def taking_part(identity: str) -> Iterator[None]:
 
 def _here() -> list[Transaction]:
     """The transactions that the running thread or task, or whoever started it, began; some may have ended."""
-    return [found for identity in _open_here.get() if (found := _by_id.get(identity)) is not None]
+    return [found for membership in _open_here.get() if (found := _by_id.get(membership.id)) is not None]
 
 
 def bound_transaction(identity: str) -> Transaction:
@@ -166,12 +170,6 @@ def bound_transaction(identity: str) -> Transaction:
         raise TransactionError("this file system belongs to a transaction that has ended or is in another process")
     transaction.check()
     return transaction
-
-
-def _same_account(one: Credential, other: Credential) -> bool:
-    if one.endpoint != other.endpoint:
-        return False
-    return one.user == other.user if one.user and other.user else one.token == other.token
 
 
 class Transaction(Generic[F]):
@@ -207,8 +205,8 @@ class Transaction(Generic[F]):
         self._insiders: dict[tuple[type, str], Any] = {}
         self._files: dict[Writing, tuple[Closable, Held]] = {}
         self._reported = False
-        self._outsiders: WeakSet[threading.Thread] = WeakSet()
-        self.id = uuid.uuid4().hex
+        self.membership = Membership(fs.credential)
+        self.id = self.membership.id
 
     @public(name="transaction")
     def __call__(self, message: str | None = None, parent_commit: str | None = None) -> Transaction[F]:
@@ -257,7 +255,7 @@ class Transaction(Generic[F]):
 
     def covers(self, credential: Credential) -> bool:
         """Whether a file system with this credential takes part, where the transaction is open."""
-        return _same_account(self.credential, credential)
+        return same_account(self.credential, credential)
 
     @property
     def credential(self) -> Credential:
@@ -295,16 +293,6 @@ class Transaction(Generic[F]):
         """Whether it was begun on a file system, or the file system was made in it."""
         return self._owner is fs or self.id == made_in
 
-    def warn_outsider(self, caller: Caller) -> None:
-        """Tell a thread, once, that it writes beside this transaction."""
-        if caller.thread in self._outsiders:
-            return
-        self._outsiders.add(caller.thread)
-        caller.warn(
-            f"{caller.thread.name} writes with {self._owner!r} outside of the transaction that another thread or task has "
-            "open there: that is committed at once, and stays if the transaction fails. To take part, write with tr.fs"
-        )
-
     def check(self) -> None:
         """Raise `TransactionError` unless it is active."""
         if self.active:
@@ -338,6 +326,7 @@ class Transaction(Generic[F]):
         if self._state == "ended" or (kind is not None and not self.active):
             # It was ended inside the block, or this is a fork: what the block raised says more.
             return
+        self._note_unseen(kind)
         self.complete(commit=kind is None)
 
     async def __aenter__(self) -> Self:
@@ -351,7 +340,20 @@ class Transaction(Generic[F]):
     ) -> None:
         if self._state == "ended" or (kind is not None and not self.active):
             return
+        self._note_unseen(kind)
         await self.acomplete(commit=kind is None)
+
+    def _note_unseen(self, kind: type[BaseException] | None) -> None:
+        """Say that the block ends by an exception that nobody sees, if it does."""
+        if is_unseen(kind) and not self._reported:
+            self._reported = True
+            report(f"{self!r} is rolled back: {UNSEEN}", level=logging.WARNING)
+
+    def _report_uncommitted(self) -> None:
+        """Of files that are closed and not committed, say that the commit is without them."""
+        for writing in list(self._files):
+            if writing.note_loss(at_end=True):
+                report(f"{writing.path!r} was closed and never committed: the transaction's commit is without it")
 
     def start(self) -> None:
         """Begin, on a blocking file system."""
@@ -373,6 +375,7 @@ class Transaction(Generic[F]):
             if commit:
                 for files in self._left_open():
                     _close(files)
+                self._report_uncommitted()
                 self._state = "ending"
                 blocking_call(self.loop, self._commit, edits)
         finally:
@@ -395,6 +398,7 @@ class Transaction(Generic[F]):
                     else:
                         # A blocking file of another thread waits for this loop.
                         await asyncio.to_thread(_close, files)
+                self._report_uncommitted()
                 self._state = "ending"
                 await self._commit(edits)
         finally:
@@ -427,7 +431,7 @@ class Transaction(Generic[F]):
         self._state = "active"
         _by_id[self.id] = self
         watch(self)
-        _open_here.set((*(found.id for found in _here() if found.active), self.id))
+        _open_here.set((*(found.membership for found in _here() if found.active), self.membership))
         _begun.transactions = [*(found for found in _begun.transactions if found.active), self]
 
     def _end(self) -> None:
@@ -435,7 +439,7 @@ class Transaction(Generic[F]):
         self._files.clear()
         self._bound = None
         self._insiders.clear()
-        _open_here.set(tuple(found.id for found in _here() if found.active))
+        _open_here.set(tuple(found.membership for found in _here() if found.active))
         _begun.transactions = [found for found in _begun.transactions if found.active]
 
     # -- files and calls -----------------------------------------------------------------------------------------------

@@ -101,7 +101,7 @@ class CompressedWriter(TextBeneath, io.BufferedIOBase):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if kind is not None and not self.closed:
-            self._raw.discard()
+            self._raw.__exit__(kind, error, trace)
         self.close()
 
     def _end_codec(self) -> None:

@@ -23,7 +23,7 @@ from fsspec.spec import AbstractBufferedFile
 from pyxet._async.changes.buffers import as_bytes
 from pyxet._async.changes.file_write import Writing
 from pyxet._async.changes.layers import close_layers
-from pyxet._async.changes.losses import report, watch
+from pyxet._async.changes.losses import UNSEEN, is_unseen, report, watch
 from pyxet._async.files.ending import Opening
 from pyxet._async.files.owner import FileSystem
 from pyxet._async.runtime.bridge import blocking_call, is_shutting_down
@@ -158,6 +158,8 @@ class XetWriteFile(TextBeneath, AbstractBufferedFile):  # type: ignore[misc]  # 
             return
         published, error = self._opening.judge()
         if not published:
+            if error is None:
+                _note_unseen(self._writing, type(sys.exception()))
             self.discard()
             if error is not None:
                 _report_discarded(self.path, error)
@@ -238,6 +240,7 @@ class XetWriteFile(TextBeneath, AbstractBufferedFile):  # type: ignore[misc]  # 
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if kind is not None and not self.closed:
+            _note_unseen(self._writing, kind)
             self.discard()
         self.close()
 
@@ -291,6 +294,12 @@ def _report_discarded(path: str, error: BaseException) -> None:
         "publish it, write it in a `with` block, or close it after the except clause",
         level=logging.WARNING,
     )
+
+
+def _note_unseen(writing: Writing, kind: type[Any]) -> None:
+    """Say that a file is discarded by an exception that nobody sees, if it is."""
+    if is_unseen(kind) and writing.note_loss(at_end=True):
+        report(f"{writing.path!r} is discarded: {UNSEEN}", level=logging.WARNING)
 
 
 class AsyncXetWriteFile(AbstractAsyncStreamedFile):  # type: ignore[misc]  # fsspec is not typed
@@ -376,6 +385,8 @@ class AsyncXetWriteFile(AbstractAsyncStreamedFile):  # type: ignore[misc]  # fss
             return
         published, error = self._opening.judge()
         if not published:
+            if error is None:
+                _note_unseen(self._writing, type(sys.exception()))
             await self.discard()
             if error is not None:
                 _report_discarded(self.path, error)
@@ -421,6 +432,7 @@ class AsyncXetWriteFile(AbstractAsyncStreamedFile):  # type: ignore[misc]  # fss
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if kind is not None and not self.closed:
+            _note_unseen(self._writing, kind)
             await self.discard()
         await self.close()
 
