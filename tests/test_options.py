@@ -106,8 +106,8 @@ def test_the_constructor(shared_endpoint: LocalEndpoint) -> None:
         fsspec.open("xet://acme/titanic/main/a", "wb", mesage="x")
     with pytest.raises(TypeError, match="'lisitngs_expiry_time'"):
         XetFS.from_url("xet://acme/titanic/main", lisitngs_expiry_time=1)
-    with pytest.raises(TypeError, match="'anon'"):
-        fsspec.url_to_fs("xet://acme/titanic/main", anon=True)
+    with pytest.raises(TypeError, match="'profile'"):
+        fsspec.url_to_fs("xet://acme/titanic/main", profile="x")
 
 
 def test_two_names_of_the_message(xet: XetFS, main: str) -> None:
