@@ -120,6 +120,7 @@ async def run_all(worker: Callable[[X], Awaitable[T]], items: Iterable[X], *, li
     """
     results: dict[int, T] = {}
     waiting = enumerate(items)
+    begun = list(islice(waiting, limit))
     first: BaseException | None = None
 
     async def work(number: int, item: X) -> None:
@@ -128,9 +129,13 @@ async def run_all(worker: Callable[[X], Awaitable[T]], items: Iterable[X], *, li
             results[number] = await worker(item)
 
     try:
-        async with asyncio.TaskGroup() as group:
-            for number, item in islice(waiting, limit):
-                group.create_task(work(number, item))
+        if len(begun) == 1:
+            # One after the other, which takes no task: most reads are of one range, from one xorb.
+            await work(*begun[0])
+        else:
+            async with asyncio.TaskGroup() as group:
+                for number, item in begun:
+                    group.create_task(work(number, item))
     except BaseExceptionGroup as error:
         first = unwrap(error)
     if first is not None:
