@@ -332,7 +332,8 @@ class XetFS(BlockingMethods):
         encoding: str | None = None, errors: str | None = None, newline: str | None = None, autocommit: bool = True,
         message: str | None = None, parent_commit: str | None = None, if_match: IfMatch | None = None,
     ) -> Any: ...  # fmt: skip
-    @public("size")
+    # dask names a cache in the words of s3fs when it looks at footers; others know the size of the file.
+    @public("size", "default_cache")
     def open(
         self,
         path: str,

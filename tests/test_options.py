@@ -155,6 +155,7 @@ def test_options_of_fsspec(shared_endpoint: LocalEndpoint, main: str, tmp_path: 
         {"block_size": 4, "cache_type": "readahead", "cache_options": {}},
         {"cache_type": "bytes"},
         {"size": 10, "autocommit": True},
+        {"default_cache": "none"},
     ):
         with fs.open(path, "rb", **options) as file:
             assert file.read(3) == b"012"

@@ -69,6 +69,14 @@ def test_files_are_a_commit_each(at: Tool) -> None:
     same(dd.read_csv(f"{at.url}/c/*.csv").compute())
 
 
+def test_a_length_from_the_footers(at: Tool) -> None:
+    """dask opens the files with an option of another file system."""
+    frame().to_parquet(f"{at.url}/t", partition_on=["part"])
+    assert len(dd.read_parquet(f"{at.url}/t")) == len(FRAME)
+    frame(1).to_parquet(f"{at.url}/t", partition_on=["part"], append=True, ignore_divisions=True)
+    assert len(dd.read_parquet(f"{at.url}/t")) == 2 * len(FRAME)
+
+
 @pytest.mark.parametrize("scheduler", ["threads", "sync", "processes"])
 def test_schedulers(at: Tool, scheduler: str) -> None:
     with dask.config.set(scheduler=scheduler):
