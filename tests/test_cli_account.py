@@ -13,6 +13,7 @@ from _cli import Cli
 
 import pyxet
 from pyxet import config
+from pyxet.secrets import Secret
 
 
 @pytest.fixture
@@ -172,7 +173,7 @@ def test_saving_from_python(home: Path) -> None:
         with pytest.raises(pyxet.AlreadyExistsError, match="localhost:1"):
             pyxet.login("you", "other", host="localhost:1", check=False, save=True, overwrite=False)
         pyxet.logout()
-        assert config.resolve_credential("http://localhost:1").token == "token"
+        assert config.resolve_credential("http://localhost:1").token == Secret("token")
         assert config.resolve_credential("http://localhost:2").token is None
         assert pyxet.logout("localhost:2", saved=True) == []
         assert pyxet.logout(saved=True) == ["http://localhost:1"]
