@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypedDict, TypeVar, Unpack
 
 from fsspec.asyn import AsyncFileSystem
 from fsspec.spec import _Cached
-from fsspec.utils import stringify_path
 
 from pyxet import config
 from pyxet._async.changes.edits import Edits
@@ -32,7 +31,7 @@ from pyxet._async.changes.view import View
 from pyxet._async.client import Client, Settings, shared_client
 from pyxet._async.fs.calls import explaining
 from pyxet._async.fs.names import before_magic
-from pyxet._async.fs.paths import EndpointInURL, same_endpoint, without_protocol
+from pyxet._async.fs.paths import EndpointInURL, as_text, same_endpoint, without_protocol
 from pyxet._async.runtime.bridge import blocking_call, get_loop
 from pyxet._traces import readable
 from pyxet.config import Credential, Limits, RetryPolicy, Timeouts
@@ -312,7 +311,7 @@ class FileSystemBase(AsyncFileSystem, metaclass=_ConfiguredFromOutside):  # type
         NotSupportedError
             It is in a bucket.
         """
-        text: str = stringify_path(path)
+        text = as_text(path)
         url = XetURL.parse(text)
         if url.endpoint is not None and not same_endpoint(url.endpoint, self.endpoint):
             raise XetURLError(f"{text!r} is at another endpoint than this file system, which is at {self.endpoint}")
@@ -329,8 +328,7 @@ class FileSystemBase(AsyncFileSystem, metaclass=_ConfiguredFromOutside):  # type
         """
         if isinstance(path, (list, tuple)):
             return [self._normalized(item) for item in path]
-        text: str = stringify_path(path)
-        self._parse(before_magic(text))
+        self._parse(before_magic(as_text(path)))
         return self._strip_protocol(path)
 
     def _parse_file(self, path: str | os.PathLike[str]) -> tuple[XetURL, RepoId, str]:

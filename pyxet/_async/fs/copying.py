@@ -20,10 +20,11 @@ from pyxet._async.fs.contents import pieces_of
 from pyxet._async.fs.expanding import Expanding
 from pyxet._async.fs.guarding import Guarding, Place
 from pyxet._async.fs.lookup import expect
-from pyxet._async.fs.names import check_distinct, leaves_out_folders, target_names, warn_nothing_done
+from pyxet._async.fs.names import check_distinct, leaves_out_folders, one_or_lists, target_names, warn_nothing_done
 from pyxet._async.runtime.tasks import run_all
 from pyxet.errors import AlreadyExistsError, NotFoundError, XetURLError
 from pyxet.options import public
+from pyxet.patterns import has_magic
 from pyxet.types import IfMatch, RemoteFile, WriteMode
 
 
@@ -111,6 +112,7 @@ class Copying(Expanding, Guarding):
             A file exists, is not the version expected, or changed since ``parent_commit``.
         """
         conditions = Conditions.asked(mode, if_match)
+        path1, path2 = one_or_lists(path1, path2)
         async with self._edits(message, parent_commit) as edits:
             pairs = await self._copy_names(
                 path1, path2, recursive, maxdepth, literal=assume_literal, ignore=on_error == "ignore"
@@ -164,14 +166,17 @@ class Copying(Expanding, Guarding):
             A file is not the version expected, or changed since ``parent_commit``.
         """
         conditions = Conditions.asked(mode, if_match)
-        if isinstance(path1, (str, os.PathLike)) and self._strip_protocol(path1) == self._strip_protocol(path2):
+        path1, path2 = one_or_lists(path1, path2)
+        if not isinstance(path1, list) and self._strip_protocol(path1) == self._strip_protocol(path2):
             await self._info(stringify_path(path1))
             return
         async with self._edits(message, parent_commit) as edits:
-            for path in path1 if isinstance(path1, (list, tuple)) else [path1]:
+            for path in path1 if isinstance(path1, list) else [path1]:
                 # What is deleted has to be what was copied: the branch as it is now, not as it was a moment ago.
                 if self._parse(path).revision is not None:
                     await self._target(edits, path)
+                elif not has_magic(self._strip_protocol(path)):
+                    self._parse_file(path)
             pairs = await self._copy_names(path1, path2, True, maxdepth, literal=assume_literal, move=True)
             await self._copy_within(edits, pairs, conditions, parent_commit, ignore=False, move=True)
 
@@ -275,6 +280,9 @@ class Copying(Expanding, Guarding):
         )  # fmt: skip
         pairs = list(zip(paths, names, strict=True))
         if move:
+            for path in paths:
+                # A pattern may match branches and repositories, which are not moved.
+                self._parse_file(path)
             # What d/** matches is d as well, and only what is in it goes into the target.
             top = targets if expansion.is_pattern else None
             await self._check_moves([pair for pair in pairs if pair[1] != top], merge=trailing_sep(text))

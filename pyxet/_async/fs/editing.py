@@ -19,7 +19,14 @@ from pyxet._async.fs.calls import at_home
 from pyxet._async.fs.expanding import Expanding
 from pyxet._async.fs.guarding import Guarding, Place
 from pyxet._async.fs.local_names import LocalExpansion, expand_local, folders_replaced
-from pyxet._async.fs.names import check_distinct, leaves_out_folders, target_names, warn_nothing_done
+from pyxet._async.fs.names import (
+    check_distinct,
+    leaves_out_folders,
+    one_or_list,
+    one_or_lists,
+    target_names,
+    warn_nothing_done,
+)
 from pyxet._async.fs.paths import is_url
 from pyxet._async.runtime.tasks import run_all
 from pyxet._async.runtime.threads import in_thread
@@ -234,7 +241,10 @@ class Editing(Expanding, Guarding):
         self, lpath: Any, rpath: Any, recursive: bool, find: Callable[..., LocalExpansion]
     ) -> list[tuple[Any, str]]:  # fmt: skip
         """Which local files to upload, and under which names."""
-        if isinstance(lpath, (list, tuple)) and isinstance(rpath, (list, tuple)):
+        lpath, rpath = one_or_lists(lpath, rpath)
+        if isfilelike(lpath) and not isinstance(rpath, list):
+            lpath, rpath = [lpath], [rpath]
+        if isinstance(lpath, list) and isinstance(rpath, list):
             pairs = list(zip(lpath, rpath, strict=True))
             if recursive:
                 pairs = await in_thread(folders_replaced, pairs, find)
@@ -309,7 +319,8 @@ class Editing(Expanding, Guarding):
             A path is a branch or a repository.
         """
         conditions = Conditions.asked(if_match=if_match)
-        for item in path if isinstance(path, (list, tuple)) else [path]:
+        path = one_or_list(path)
+        for item in path if isinstance(path, list) else [path]:
             if assume_literal or not has_magic(self._strip_protocol(item)):
                 self._refuse_above_files(item)
         expansion = await self._expand(path, recursive=recursive, maxdepth=maxdepth, literal=assume_literal)

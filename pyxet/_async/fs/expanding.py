@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import errno
-import os
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from pyxet._async.fs.calls import at_home
 from pyxet._async.fs.lookup import Located, Lookup, expect
-from pyxet._async.fs.names import Expansion, could_exist, listed_below
+from pyxet._async.fs.names import Expansion, could_exist, listed_below, one_or_list
 from pyxet.errors import NotFoundError, XetURLError
 from pyxet.options import public
 from pyxet.patterns import has_magic, unescaped
@@ -53,8 +52,9 @@ class Expanding(Lookup):
         """
         if maxdepth is not None and maxdepth < 1:
             raise ValueError("maxdepth must be at least 1")
-        single = isinstance(path, (str, os.PathLike))
-        given: list[str] = list(dict.fromkeys(self._normalized([path] if single else list(path))))
+        path = one_or_list(path)
+        single = not isinstance(path, list)
+        given: list[str] = list(dict.fromkeys(self._normalized([path] if single else path)))
         there = await self._find_named(name for name in given if recursive or (not literal and has_magic(name)))
         found: set[str] = set()
         result = Expansion()

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fsspec.implementations.local import LocalFileSystem, trailing_sep
-from fsspec.utils import glob_translate, isfilelike, stringify_path
+from fsspec.utils import glob_translate, isfilelike
 
 from pyxet._async.fs.names import Expansion
+from pyxet._async.fs.paths import as_text
 from pyxet.errors import PyxetWarning
 from pyxet.local_tree import LocalEntry, not_readable, special, walk
 from pyxet.patterns import has_magic, unescaped
@@ -70,7 +71,7 @@ def expand_local(
     if maxdepth is not None and maxdepth < 1:
         raise ValueError("maxdepth must be at least 1")
     result = LocalExpansion(maxdepth=maxdepth, chosen=chosen)
-    texts = [stringify_path(path) for path in given]
+    texts = [as_text(path) for path in given]
     warned: set[str] = set()
 
     def left_out(path: str, why: str) -> None:

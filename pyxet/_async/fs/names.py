@@ -6,13 +6,14 @@ A name that exists is that name. Only a name that does not exist and has ``*``, 
 
 from __future__ import annotations
 
+import os
 import re
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
-from fsspec.utils import other_paths
+from fsspec.utils import isfilelike, other_paths
 
 from pyxet.errors import PyxetWarning, XetURLError
 from pyxet.patterns import MAGIC, has_magic
@@ -47,6 +48,33 @@ class Expansion:
         """Raise the error of the first name that means nothing, if there is one."""
         if self.missing:
             raise next(iter(self.missing.values()))
+
+
+def one_or_list(given: Any) -> Any:
+    """What a caller gives for one path or many: one path or open file as it is, any other iterable as a list.
+
+    Raises
+    ------
+    TypeError
+        It is neither.
+    """
+    if isinstance(given, (str, os.PathLike)) or isfilelike(given):
+        return given
+    if isinstance(given, Iterable) and not isinstance(given, (bytes, bytearray, memoryview)):
+        return list(given)
+    raise TypeError(f"expected a path (a str or an os.PathLike) or a list of paths, not {type(given).__name__}")
+
+
+def one_or_lists(sources: Any, targets: Any) -> tuple[Any, Any]:
+    """`one_or_list` of sources and targets, which belong together by their order if both are many."""
+    pair = one_or_list(sources), one_or_list(targets)
+    if (
+        isinstance(pair[0], list)
+        and isinstance(pair[1], list)
+        and any(isinstance(many, (set, frozenset)) for many in (sources, targets))
+    ):
+        raise TypeError("the paths are a set, which has no order: give a list, as each belongs to one of the targets")
+    return pair
 
 
 def before_magic(text: str) -> str:

@@ -14,10 +14,17 @@ from pyxet.urls import SCHEME, endpoint_name, endpoint_url, quote_revision
 _PREFIXES: Final = (f"{SCHEME}://", f"fsspec+{SCHEME}://")
 
 
+def as_text(path: Any) -> str:
+    """A path as text. `TypeError` if it is none."""
+    text = stringify_path(path)
+    if not isinstance(text, str):
+        raise TypeError(f"a path is a str or an os.PathLike of text, not {type(path).__name__}")
+    return text
+
+
 def is_url(path: Any) -> bool:
     """Whether a path is given with its scheme."""
-    text: str = stringify_path(path)
-    return text.startswith(_PREFIXES)
+    return as_text(path).startswith(_PREFIXES)
 
 
 class EndpointInURL(str):
@@ -43,7 +50,7 @@ def same_endpoint(name: str, endpoint: str) -> bool:
 
 def without_protocol(path: Any) -> str:
     """The one way to write a path: without scheme, endpoint, ``models/``, and slashes at its ends."""
-    text: str = stringify_path(path)
+    text = as_text(path)
     for prefix in _PREFIXES:
         if text.startswith(prefix):
             text = text.removeprefix(prefix)

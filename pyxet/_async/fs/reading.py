@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from collections import defaultdict
@@ -23,7 +24,7 @@ from pyxet._async.fs.contents import bounds, content_of, file_of, pieces_of
 from pyxet._async.fs.expanding import Expanding
 from pyxet._async.fs.local_targets import check_inside, close, create, make_folder, pour
 from pyxet._async.fs.lookup import Located, expect
-from pyxet._async.fs.names import check_distinct, leaves_out_folders, target_names, warn_nothing_done
+from pyxet._async.fs.names import check_distinct, leaves_out_folders, one_or_lists, target_names, warn_nothing_done
 from pyxet._async.runtime.tasks import run_all, run_each, run_together
 from pyxet._async.runtime.threads import in_thread, to_end
 from pyxet.options import public
@@ -251,6 +252,8 @@ class Reading(Expanding):
             if not found.is_folder:
                 await self._get_one(view, found, rpath, lpath, Callback.as_callback(callback))
                 return
+        if isfilelike(lpath):
+            raise IsADirectoryError(errno.EISDIR, "it is a folder, which no file object can take", rpath)
         await in_thread(make_folder, lpath)
 
     async def _get_one(self, view: View, found: Found, rpath: str, lpath: Any, callback: Callback) -> None:
@@ -348,7 +351,10 @@ class Reading(Expanding):
         self, rpath: Any, lpath: Any, recursive: bool, maxdepth: int | None, *, literal: bool
     ) -> list[tuple[str, Any]]:  # fmt: skip
         """What to download, and under which local names."""
-        if isinstance(lpath, (list, tuple)) and isinstance(rpath, (list, tuple)):
+        rpath, lpath = one_or_lists(rpath, lpath)
+        if isfilelike(lpath) and not isinstance(rpath, list):
+            rpath, lpath = [rpath], [lpath]
+        if isinstance(lpath, list) and isinstance(rpath, list):
             pairs = [
                 (remote, local if isfilelike(local) else stringify_path(local))
                 for remote, local in zip(self._normalized(rpath), lpath, strict=True)
@@ -368,7 +374,7 @@ class Reading(Expanding):
             if not rpaths:
                 warn_nothing_done("downloaded", text)
                 return []
-        if not isinstance(lpath, (list, tuple)):
+        if not isinstance(lpath, list):
             lpath = await in_thread(make_path_posix, stringify_path(lpath))
         into_folder = isinstance(lpath, str) and (
             trailing_sep(lpath) or await in_thread(LocalFileSystem().isdir, lpath)
