@@ -17,6 +17,7 @@ from _faults import check_clean
 from pyxet._async.runtime.budget import Budget
 from pyxet._async.runtime.tasks import SingleFlight, ordered_window, run_all, run_each, run_together, stopped
 from pyxet._async.runtime.threads import in_thread, to_end
+from pyxet._workers import Workers
 
 
 async def settle() -> None:
@@ -418,3 +419,23 @@ async def test_stopped_waits_for_stubborn_tasks() -> None:
     await settle()
     await stopped(task)
     assert task.done()
+
+
+async def test_workers_are_as_many_as_there_is_work_for_and_no_more() -> None:
+    workers = Workers(2, "test-workers")
+
+    def started() -> int:
+        return sum(thread.name.startswith("test-workers") for thread in threading.enumerate())
+
+    assert started() == 0
+    go = threading.Event()
+    waiting = [asyncio.create_task(workers.run(go.wait)) for _ in range(5)]
+    await settle()
+    assert started() == 2
+    go.set()
+    assert await asyncio.gather(*waiting) == [True] * 5
+
+
+async def test_workers_hand_over_an_iterator_s_end_as_an_error() -> None:
+    with pytest.raises(RuntimeError, match="StopIteration"):
+        await Workers(1, "test-one-worker").run(next, iter(()))
