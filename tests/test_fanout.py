@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 from _faults import check_clean
@@ -439,3 +440,31 @@ async def test_workers_are_as_many_as_there_is_work_for_and_no_more() -> None:
 async def test_workers_hand_over_an_iterator_s_end_as_an_error() -> None:
     with pytest.raises(RuntimeError, match="StopIteration"):
         await Workers(1, "test-one-worker").run(next, iter(()))
+
+
+async def test_a_job_that_fails_as_nobody_waits_any_more_says_nothing() -> None:
+    """Its failure and the end of its last waiter may come in the same round of the loop."""
+    told: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+    flights: SingleFlight[str, None] = SingleFlight()
+    go = asyncio.Event()
+
+    async def job() -> None:
+        await go.wait()
+        raise ValueError("it failed")
+
+    for rounds in range(5):
+        go.clear()
+        waiter = asyncio.create_task(flights.run("key", job))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        go.set()
+        for _ in range(rounds):
+            await asyncio.sleep(0)
+        waiter.cancel()
+        with suppress(ValueError, asyncio.CancelledError):
+            await waiter
+        del waiter
+        gc.collect()
+        await asyncio.sleep(0)
+    assert told == []

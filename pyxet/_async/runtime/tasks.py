@@ -38,6 +38,9 @@ class SingleFlight(Generic[K, T]):
         flight = self._flights.get(place)
         if flight is not None and flight.task is task:
             del self._flights[place]
+        if not task.cancelled():
+            # Whoever waits is told. All of them may just have been cancelled, and then nobody else is to hear of it.
+            task.exception()
 
 
 class _Flight(Generic[T]):
