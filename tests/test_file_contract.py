@@ -269,8 +269,25 @@ def with_a_buffer_of_its_own(file: Any) -> None:
     assert io.BufferedReader(file).readlines() == LINES
 
 
+def the_end_backwards(file: Any) -> None:
+    content = b"".join(LINES)
+    at = file.seek(0, io.SEEK_END)
+    for size in [100] * 500 + [4096] * 10 + [16 * 1024] * 10:
+        at -= size
+        file.seek(at)
+        assert file.read(size) == content[at : at + size]
+
+
+def steps_back(file: Any) -> None:
+    content = b"".join(LINES)
+    file.seek(-512, io.SEEK_END)
+    for back in range(1, 200):
+        assert file.read(512) == content[len(content) - 512 * back :][:512]
+        file.seek(-1024, io.SEEK_CUR)
+
+
 PATTERNS = [
-    lines, calls_of_readline, all_lines, small_reads, half_a_step_back, records_that_are_skipped, lines_and_bytes,
+    the_end_backwards, steps_back, lines, calls_of_readline, all_lines, small_reads, half_a_step_back, records_that_are_skipped, lines_and_bytes,
     looks_at_the_start, with_a_buffer_of_its_own,
 ]  # fmt: skip
 

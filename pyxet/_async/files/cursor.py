@@ -24,6 +24,9 @@ BLOCK: Final = 64 * 1024
 # Reads that are no larger are cut from a block as well, once one of them goes on where another ended.
 _SMALL: Final = 4 * 1024
 
+# Of reads that go backwards, so many are fetched at once if they are larger than that.
+_BEHIND: Final = 4
+
 
 class Place:
     """A position, in bytes from the start, and the thread that sought it; 0 once anybody has read from there."""
@@ -59,8 +62,8 @@ class Cursor:
         self._size = size
         self._block = b""
         self._start = 0
-        # Where the last read ended.
-        self._ended = -1
+        # Where the last read began and ended.
+        self._began = self._ended = -1
 
     @property
     def at(self) -> int:
@@ -116,6 +119,7 @@ class Cursor:
         count, begin = _count(size), on.at - self._start
         if begin < 0 or not 0 < count <= len(self._block) - begin:
             return None
+        self._began = on.at
         self._ended = on.at = on.at + count
         return self._block[begin : begin + count]
 
@@ -167,9 +171,15 @@ class Cursor:
             if at == self._ended and 0 <= count <= _SMALL:
                 yield from self._load(start)
                 rest = self._held(start, end)
+            elif not data and end == self._began and 0 <= count <= BLOCK:
+                # Backwards: what is before it will be asked for next.
+                first = max(0, end - max(BLOCK, _BEHIND * count))
+                self._start, self._block = first, (yield first, end)
+                rest = self._held(start, end)
             else:
                 rest = yield start, end
             data = data + rest if data else rest
+        self._began = at
         self._ended = on.at = at + len(data)
         return data
 
