@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from inspect import iscoroutinefunction
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 from weakref import WeakValueDictionary
 
 from pyxet._async.changes.edits import Edits
@@ -27,6 +27,7 @@ from pyxet._async.changes.guards import check_parent_commit
 from pyxet._async.changes.layers import Closable, Held, Wrappers, close_layers
 from pyxet._async.changes.losses import UNSEEN, Caller, is_unseen, report, watch
 from pyxet._async.changes.membership import Membership, same_account
+from pyxet._async.changes.owner import Owner
 from pyxet._async.runtime.bridge import blocking_call, is_shutting_down, on_loop
 from pyxet.config import Credential
 from pyxet.errors import TransactionError
@@ -60,31 +61,6 @@ class _Begun(threading.local):
 
 
 _begun = _Begun()
-
-
-class Owner(Protocol):
-    """The file system that a transaction was begun on, as far as the transaction needs to know it.
-
-    Attributes
-    ----------
-    asynchronous:
-        Whether its coroutines are awaited on the caller's loop.
-    credential:
-        Endpoint and user.
-    """
-
-    asynchronous: bool
-    credential: Credential
-
-    @property
-    def loop(self) -> asyncio.AbstractEventLoop:
-        """Where blocking calls run."""
-
-    async def _new_edits(self, parent_commit: str | None = None) -> Edits:
-        """Edits that nobody has made anything of yet."""
-
-    def _bound_to(self, identity: str) -> Any:
-        """A file system like it that takes part in a transaction on any thread."""
 
 
 def current_transaction(credential: Credential) -> Transaction | None:

@@ -1,0 +1,34 @@
+"""What a transaction knows of the file system that it was begun on."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Protocol
+
+from pyxet._async.changes.edits import Edits
+from pyxet.config import Credential
+
+
+class Owner(Protocol):
+    """The file system that a transaction was begun on, as far as the transaction needs to know it.
+
+    Attributes
+    ----------
+    asynchronous:
+        Whether its coroutines are awaited on the caller's loop.
+    credential:
+        Endpoint and user.
+    """
+
+    asynchronous: bool
+    credential: Credential
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """Where blocking calls run."""
+
+    async def _new_edits(self, parent_commit: str | None = None) -> Edits:
+        """Edits that nobody has made anything of yet."""
+
+    def _bound_to(self, identity: str) -> Any:
+        """A file system like it that takes part in a transaction on any thread."""
