@@ -350,7 +350,8 @@ def test_members_of_an_archive_and_columns(
     pq.write_table(pa.table({"x": range(200_000)}), parquet)
     xet.pipe({f"{main}/x.zip": archive.getvalue(), f"{main}/x.parquet": parquet.getvalue()})
     proxy.rule(XORB, flipped(0.5))
-    with zipfile.ZipFile(fs.open(f"{main}/x.zip")) as file, pytest.raises((IntegrityError, zipfile.BadZipFile)):
+    # Already what lies before the directory, which is read backwards, may show it.
+    with pytest.raises((IntegrityError, zipfile.BadZipFile)), zipfile.ZipFile(fs.open(f"{main}/x.zip")) as file:
         file.read("x")
     with pytest.raises((IntegrityError, OSError, ValueError)):
         pq.read_table(fs.open(f"{main}/x.parquet"))
