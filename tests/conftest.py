@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from _cli import Cli
-from _contents import content
-from _faults import FaultProxy
-from _proxied import proxied
-from _raw_client import RawClient
-from _settled import check_budgets
+from support.cli import Cli
+from support.contents import content
+from support.faults import FaultProxy
+from support.proxied import proxied
+from support.raw_client import RawClient
+from support.settled import check_budgets
 
 import pyxet
 from pyxet._async.changes.transaction import _here

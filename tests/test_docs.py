@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from _pages import DOCS, ROOT, blocks, run_page, titanic
+from support.pages import DOCS, ROOT, blocks, run_page, titanic
 
 import pyxet
 from pyxet.testing import LocalEndpoint

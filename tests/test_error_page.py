@@ -17,10 +17,10 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from _cli import Cli
-from _faults import FAST, FaultProxy
-from _mistakes import CLASSES, COMMANDS, PANDAS, PYTHON, Mistake
 from fsspec.implementations.local import LocalFileSystem
+from support.cli import Cli
+from support.faults import FAST, FaultProxy
+from support.mistakes import CLASSES, COMMANDS, PANDAS, PYTHON, Mistake
 
 import pyxet
 from pyxet import errors

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from _faults import PLAN, TOKEN, XORB, FaultProxy, answer
+from support.faults import PLAN, TOKEN, XORB, FaultProxy, answer
 from yarl import URL
 
 import pyxet

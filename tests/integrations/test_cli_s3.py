@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import boto3
 import pytest
-from _cli import Cli
 from moto.server import ThreadedMotoServer
+from support.cli import Cli
 
 import pyxet
 

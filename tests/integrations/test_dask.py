@@ -14,9 +14,9 @@ import dask.dataframe as dd
 import pandas as pd
 import pyarrow as pa
 import pytest
-from _pages import DOCS, run_page, titanic
-from _tools import COMMIT, LOOK, Tool, tool
 from distributed import Client, LocalCluster
+from support.pages import DOCS, run_page, titanic
+from support.tools import COMMIT, LOOK, Tool, tool
 
 from pyxet.dask import to_parquet
 from pyxet.errors import AlreadyExistsError, ConfigError, EditConflictError, XetURLError

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from _pages import DOCS, run_page, titanic
-from _tools import COMMIT, LOOK, XORB, Tool, tool
+from support.pages import DOCS, run_page, titanic
+from support.tools import COMMIT, LOOK, XORB, Tool, tool
 
 import pyxet
 from pyxet.duckdb import transaction

@@ -12,10 +12,10 @@ from typing import Any
 
 import fsspec
 import pytest
-from _faults import FaultProxy
-from _pages import DOCS, run_page, titanic
-from _proxied import proxied
 from fsspec.generic import rsync
+from support.faults import FaultProxy
+from support.pages import DOCS, run_page, titanic
+from support.proxied import proxied
 
 import pyxet
 from pyxet.errors import NotFoundError, XetError
@@ -263,7 +263,7 @@ def test_mappings(through: tuple[FaultProxy, dict[str, Any]], xet: pyxet.XetFS, 
 
 def test_errors_reach_the_caller(through: tuple[FaultProxy, dict[str, Any]], main: str) -> None:
     """Also where fsspec takes errors of its own kinds for "not there"."""
-    from _faults import answer
+    from support.faults import answer
 
     proxy, access = through
     proxy.rule(r"POST /api/.*/paths-info/", answer(403))

@@ -8,9 +8,9 @@ from pathlib import Path
 import dask
 import distributed
 import pytest
-from _history import commits
-from _ingests import FILES, Deleting, assert_arrived, check_a_kill_of_the_driver, ingest
-from _sources import SourceFileSystem, assert_copied
+from support.history import commits
+from support.ingests import FILES, Deleting, assert_arrived, check_a_kill_of_the_driver, ingest
+from support.sources import SourceFileSystem, assert_copied
 
 import pyxet
 from pyxet.testing import LocalEndpoint

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 import ray
-from _ingests import FILES, Deleting, assert_arrived, check_a_kill_of_the_driver, ingest
-from _sources import SourceFileSystem
+from support.ingests import FILES, Deleting, assert_arrived, check_a_kill_of_the_driver, ingest
+from support.sources import SourceFileSystem
 
 import pyxet
 from pyxet.testing import LocalEndpoint

@@ -13,8 +13,8 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from _pages import DOCS, run_page, titanic
-from _tools import COMMIT, LOOK, Tool, tool
+from support.pages import DOCS, run_page, titanic
+from support.tools import COMMIT, LOOK, Tool, tool
 
 import pyxet
 from pyxet.errors import ConfigError, EditConflictError, TransactionError, XetURLError

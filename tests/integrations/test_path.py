@@ -15,8 +15,8 @@ from typing import Any
 
 import fsspec
 import pytest
-from _pages import DOCS, run_page, titanic
-from _proxied import proxied
+from support.pages import DOCS, run_page, titanic
+from support.proxied import proxied
 from upath import UnsupportedOperation, UPath
 
 import pyxet

@@ -14,8 +14,8 @@ import numpy as np
 import polars as pl
 import pyarrow.dataset as ds
 import pytest
-from _pages import DOCS, run_page, titanic
-from _tools import LOOK, XORB, Tool, tool
+from support.pages import DOCS, run_page, titanic
+from support.tools import LOOK, XORB, Tool, tool
 
 import pyxet
 from pyxet.errors import NotFoundError, XetURLError

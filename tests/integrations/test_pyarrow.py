@@ -15,8 +15,8 @@ import pyarrow.feather as feather
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 import pytest
-from _pages import DOCS, run_page, titanic
-from _tools import LOOK, XORB, Tool, tool
+from support.pages import DOCS, run_page, titanic
+from support.tools import LOOK, XORB, Tool, tool
 
 from pyxet.testing import LocalEndpoint
 

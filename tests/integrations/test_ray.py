@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 import ray
 import ray.data
-from _pages import DOCS, run_page, titanic
-from _tools import COMMIT, Tool, tool
+from support.pages import DOCS, run_page, titanic
+from support.tools import COMMIT, Tool, tool
 
 from pyxet.errors import AlreadyExistsError, ConfigError, XetURLError
 from pyxet.ray import ParquetDatasink

@@ -9,9 +9,9 @@ from pathlib import Path
 import joblib
 import numpy as np
 import pytest
-from _pages import DOCS, run_page, titanic
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
+from support.pages import DOCS, run_page, titanic
 
 import pyxet
 from pyxet.errors import NotFoundError

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from _pages import DOCS, run_page, titanic
+from support.pages import DOCS, run_page, titanic
 from torch.utils.data import DataLoader, Dataset, IterableDataset, get_worker_info
 
 import pyxet

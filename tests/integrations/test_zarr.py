@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 import zarr
 import zarr.api.asynchronous as azarr
-from _faults import FaultProxy, answer
-from _pages import DOCS, run_page, titanic
-from _proxied import proxied
+from support.faults import FaultProxy, answer
+from support.pages import DOCS, run_page, titanic
+from support.proxied import proxied
 from zarr.core.buffer import Buffer, cpu
 from zarr.errors import ZarrUserWarning
 from zarr.storage import FsspecStore

@@ -1,0 +1,519 @@
+"""Pacing: its decisions on simulated links, exactly and without waiting; then on real connections."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import pytest
+from aiohttp import web
+from support.faults import MIB, FaultProxy, answer, check_clean, world
+
+from pyxet._async.http import limiter as admission
+from pyxet._async.http.concurrency import FLOOR, START, Meter, Pace, piece_size
+from pyxet._async.http.limiter import Pacer, metered, pacer_of
+from pyxet._async.http.messages import Body
+from pyxet.config import Limits, RetryPolicy, Timeouts
+from pyxet.errors import RequestTimeoutError
+
+CAP = 64
+
+
+@dataclass
+class Outcome:
+    """How one request ends: after so many seconds, with or without being refused."""
+
+    first_byte: float
+    duration: float
+    refused: bool = False
+    pause: float = 0.0
+
+
+# Outcome of a request that is sent at a time.
+Link = Callable[[float], Outcome]
+
+
+@dataclass
+class Simulation:
+    """As many requests as a pace allows for, on a link. Nothing but arithmetic."""
+
+    link: Link
+    size: int = 1000
+    cap: int = CAP
+    kind: str = "GET"
+    pace: Pace = field(default_factory=Pace)
+    now: float = 0.0
+    done: int = 0
+    refused: int = 0
+    sent: int = 0
+    latencies: list[float] = field(default_factory=list)
+    windows: list[int] = field(default_factory=list)
+
+    def run(self, requests: int) -> float:
+        """Do so many requests (refused ones are made again); the seconds it took."""
+        began, goal, flying = self.now, self.done + requests, [(0.0, 0, 0.0, Outcome(0.0, 0.0))][:0]
+        while self.done < goal:
+            while (
+                len(flying) < min(self.pace.allowed, self.cap, goal - self.done) and self.now >= self.pace.paused_until
+            ):
+                outcome = self.link(self.now)
+                self.sent += 1
+                heapq.heappush(flying, (self.now + outcome.duration, self.sent, self.now, outcome))
+            if not flying:
+                self.now = self.pace.paused_until
+                continue
+            if len(flying) < self.pace.allowed and self.now < self.pace.paused_until < flying[0][0]:
+                self.now = self.pace.paused_until
+                continue
+            in_flight = len(flying)
+            self.now, _, sent, outcome = heapq.heappop(flying)
+            if outcome.refused:
+                self.refused += 1
+                self.pace.refused(sent, self.now, in_flight=in_flight, pause=outcome.pause)
+            else:
+                self.done += 1
+                self.latencies.append(self.now - sent)
+                self.pace.answered(
+                    sent, sent + outcome.first_byte, self.now,
+                    kind=self.kind, size=self.size, in_flight=in_flight, cap=self.cap,
+                )  # fmt: skip
+            self.windows.append(self.pace.allowed)
+        # What is left under way is waited for.
+        self.now = max([self.now, *(item[0] for item in flying)])
+        return self.now - began
+
+
+def far(latency: float) -> Link:
+    """Every request takes the same time."""
+    return lambda now: Outcome(latency, latency)
+
+
+def narrow(bandwidth: float, size: int, latency: float = 0.02) -> Link:
+    """One answer after the other goes through a link of so many bytes per second."""
+    free = 0.0
+
+    def link(now: float) -> Outcome:
+        nonlocal free
+        begins = max(free, now + latency)
+        free = begins + size / bandwidth
+        return Outcome(begins - now, free - now)
+
+    return link
+
+
+def limited(rate: float, burst: int, *, pause: float, latency: float = 0.02) -> Link:
+    """Takes so many requests a second, and refuses others."""
+    left, at = float(burst), 0.0
+
+    def link(now: float) -> Outcome:
+        nonlocal left, at
+        left, at = min(float(burst), left + (now - at) * rate), now
+        if left < 1:
+            return Outcome(latency, latency, True, pause)
+        left -= 1
+        return Outcome(latency, latency)
+
+    return link
+
+
+# -- decisions ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_burst_of_small_requests_is_hardly_held_back() -> None:
+    it = Simulation(far(0.02))
+    took = it.run(1000)
+    assert it.pace.allowed == CAP
+    # With all that is allowed from the beginning it takes 16 round trips.
+    assert took <= 0.02 * 19
+    assert START <= it.windows[0] <= it.windows[-1] <= CAP
+
+
+def test_opening_connections_is_not_taken_for_slowness() -> None:
+    free: list[float] = []
+
+    def link(now: float) -> Outcome:
+        # A connection that is free again, else one that takes three round trips to open.
+        if free and free[0] <= now:
+            heapq.heapreplace(free, now + 0.02)
+            return Outcome(0.02, 0.02)
+        heapq.heappush(free, now + 0.08)
+        return Outcome(0.08, 0.08)
+
+    it = Simulation(link)
+    assert it.run(1000) <= 0.6
+    assert it.pace.allowed == CAP
+
+
+def test_the_cap_is_kept() -> None:
+    it = Simulation(far(0.02), cap=5)
+    it.run(500)
+    assert max(it.windows) == START
+    it = Simulation(far(0.02), cap=24)
+    it.run(500)
+    assert max(it.windows) == 24
+
+
+def test_nothing_grows_that_is_not_used() -> None:
+    it = Simulation(far(0.02))
+    for _ in range(200):
+        it.run(3)
+    assert it.pace.allowed == START
+
+
+@pytest.mark.parametrize("size", [8 * MIB, 256 * 1024, 4096])
+@pytest.mark.parametrize("cap", [64, 1024])
+def test_a_narrow_link_settles_without_collapse(size: int, cap: int) -> None:
+    bandwidth = 12.5e6
+    it = Simulation(narrow(bandwidth, size), size=size, cap=cap)
+    took = it.run(3000)
+    assert took <= 3000 * size / bandwidth * 1.05
+    settled = it.windows[1500:]
+    # Full: as many as the link has room for, of which the small ones that one latency has room for are the most.
+    full = bandwidth * 0.02 / size
+    assert min(settled) >= FLOOR
+    assert max(settled) <= max(2 * FLOOR, 4 * full)
+
+
+def test_a_rising_latency_that_requests_do_not_cause_takes_nothing_away() -> None:
+    it = Simulation(far(0.02))
+    it.run(1000)
+    it.link = far(0.3)
+    took = it.run(5000)
+    # Few rounds pass in doubt.
+    assert took <= 0.3 * 5000 / CAP * 1.15
+    assert it.pace.allowed == CAP
+
+
+def test_another_kind_of_request_is_not_a_slow_one() -> None:
+    it = Simulation(far(0.01))
+    it.run(1000)
+    it.link, it.kind = far(0.5), "POST"
+    it.run(1000)
+    assert min(it.windows[-1000:]) == CAP
+    it.link, it.kind, it.size = narrow(1e9, 4 * MIB, 0.01), "GET", 4 * MIB
+    it.run(100)
+    assert min(it.windows[-50:]) >= FLOOR
+
+
+def test_large_answers_are_not_slow_ones() -> None:
+    # Each connection brings 10 MB/s, whatever the others do.
+    it = Simulation(lambda now: Outcome(0.02, 0.02 + 64 * MIB / 1e7), size=64 * MIB)
+    it.run(500)
+    assert it.pace.allowed == CAP
+
+
+def test_a_link_that_gets_narrow_and_wide_again() -> None:
+    size = 64 * 1024
+    it = Simulation(narrow(1e9, size), size=size)
+    it.run(2000)
+    wide = it.windows[-1]
+    it.link = narrow(2e6, size)
+    it.run(2000)
+    assert FLOOR <= it.windows[-1] <= 2 * FLOOR
+    it.link = narrow(1e9, size)
+    it.run(4000)
+    assert it.windows[-1] >= wide / 2
+
+
+@pytest.mark.parametrize("pause", [1.0, 0.0])
+def test_many_refusals(pause: float) -> None:
+    it = Simulation(limited(200, 50, pause=pause))
+    took = it.run(4000)
+    # It does not collapse: what the endpoint takes is sent. It does not flood: little is refused.
+    assert took <= (4000 / 200) * (2.0 if pause else 1.3)
+    assert it.refused <= it.done * 0.15
+    # And when it takes more, it gets more.
+    it.link = far(0.02)
+    it.run(4000)
+    assert it.pace.allowed == CAP
+
+
+def test_an_endpoint_that_refuses_everything_for_a_while() -> None:
+    it = Simulation(lambda now: Outcome(0.02, 0.02, now < 10.0, 2.0))
+    it.run(1000)
+    # One request after the other finds out whether it is over; those that were under way together count once.
+    assert it.refused <= START + 8 + 4 + 2 + 1
+    assert it.now <= 10.0 + 2.0 + 0.02 * 60
+
+
+def test_refusals_of_one_moment_count_once() -> None:
+    pace = Pace()
+    for _ in range(10):
+        pace.refused(1.0, 1.5, in_flight=10)
+    assert pace.allowed == 5
+    pace.refused(2.0, 2.5, in_flight=4, pause=3.0)
+    assert pace.allowed == 2
+    assert pace.paused_until == 5.5
+    pace.refused(3.0, 3.5, in_flight=1, pause=1.0)
+    assert pace.allowed == 1
+    assert pace.paused_until == 5.5
+
+
+def test_time_outs_are_backed_off_from() -> None:
+    # The endpoint works on ten at once; the others get no answer.
+    working: list[float] = []
+
+    def link(now: float) -> Outcome:
+        working[:] = [end for end in working if end > now]
+        if len(working) >= 10:
+            return Outcome(1.0, 1.0, True)
+        working.append(now + 0.02)
+        return Outcome(0.02, 0.02)
+
+    it = Simulation(link)
+    took = it.run(20000)
+    # A request that gets no answer takes a place for as long as fifty that do.
+    assert it.refused <= it.done * 0.03
+    assert took <= 20000 / 10 * 0.02 * 1.6
+
+
+# -- bandwidth ---------------------------------------------------------------------------------------------------------
+
+
+def used(meter: Meter, rate: int, sizes: Iterator[int], users: int, seconds: float) -> dict[int, int]:
+    """Bytes that each of some users moves within so many seconds, each asking again as soon as it may."""
+    moved = dict.fromkeys(range(users), 0)
+    waiting: list[tuple[float, int, int]] = []
+    for user in range(users):
+        size = next(sizes)
+        heapq.heappush(waiting, (meter.charge(size, rate, 0.0), user, size))
+    while waiting[0][0] <= seconds:
+        now, user, size = heapq.heappop(waiting)
+        moved[user] += size
+        size = next(sizes)
+        heapq.heappush(waiting, (now + meter.charge(size, rate, now), user, size))
+    return moved
+
+
+@pytest.mark.parametrize("rate", [16 * 1024, 1_000_000, 300 * MIB])
+@pytest.mark.parametrize("users", [1, 7, 64])
+def test_a_bandwidth_is_kept_exactly_and_fairly(rate: int, users: int) -> None:
+    piece = piece_size(rate, MIB)
+    moved = used(Meter(), rate, iter(lambda: piece, 0), users, 5.0)
+    assert 0.9 * rate * 5 <= sum(moved.values()) <= 1.03 * rate * 5
+    assert max(moved.values()) - min(moved.values()) <= piece + rate * Meter.SLACK
+
+
+def test_a_pause_is_made_up_for_by_little() -> None:
+    meter = Meter()
+    assert meter.charge(1000, 1000, 100.0) == pytest.approx(0.9)
+    assert meter.charge(1000, 1000, 101.0) == pytest.approx(0.9)
+    assert meter.charge(100, 1000, 1000.0) == pytest.approx(0.0)
+    assert meter.charge(100, 1000, 1000.0) == pytest.approx(0.1)
+
+
+def test_several_rates_share_one_bandwidth() -> None:
+    meter = Meter()
+    assert meter.charge(1100, 1000, 0.0) == pytest.approx(1.0)
+    # The faster one waits for the slower one's bytes.
+    assert meter.charge(1000, 10000, 0.0) == pytest.approx(1.1)
+    meter.refund(1000, 10000)
+    assert meter.charge(500, 1000, 0.0) == pytest.approx(1.5)
+
+
+async def test_a_cancelled_sender_pays_nothing_and_a_cancelled_reader_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admission, "_shared", admission._Shared())
+    meter = admission._shared.meter
+    for spent, delay in ((False, 0.9), (True, 100.9)):
+        task = asyncio.create_task(metered(100_000, 1000, spent=spent, clock=lambda: 0.0))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert meter.charge(1000, 1000, 0.0) == pytest.approx(delay)
+        meter.refund(1000, 1000)
+
+
+def test_pieces() -> None:
+    assert piece_size(None, MIB) == MIB
+    assert piece_size(1024 * MIB, MIB) == MIB
+    assert piece_size(160_000, MIB) == 10_000
+    assert piece_size(1, MIB) == 1024
+
+
+# -- waiting -----------------------------------------------------------------------------------------------------------
+
+
+class Clock:
+    """A clock that sleeping moves."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 100.0
+        self.slept: list[float] = []
+        self._sleep = asyncio.sleep
+        monkeypatch.setattr(asyncio, "sleep", self.sleep)
+
+    def __call__(self) -> float:
+        return self.now
+
+    async def sleep(self, delay: float) -> None:
+        self.slept.append(delay)
+        self.now += delay
+        await self._sleep(0)
+
+
+async def test_all_requests_to_an_origin_wait_as_long_as_it_asks_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+    pacer = Pacer(clock)
+    first, second = await pacer.enter("GET", CAP), await pacer.enter("GET", CAP)
+    first.refused(7.0)
+    first.leave()
+    second.answered()
+    second.leave()
+    third = await pacer.enter("GET", CAP)
+    assert clock.slept == [7.0]
+    third.leave()
+    assert pacer.slots.in_use == 0
+    await check_clean()
+
+
+async def test_whoever_gives_up_while_an_origin_pauses_leaves_nothing() -> None:
+    pacer = Pacer()
+    visit = await pacer.enter("GET", CAP)
+    visit.refused(1000.0)
+    visit.leave()
+    waiting = [asyncio.create_task(pacer.enter("GET", CAP)) for _ in range(5)]
+    await asyncio.sleep(0)
+    assert pacer.slots.in_use > 0
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    assert all(task.cancelled() for task in waiting)
+    assert pacer.slots.in_use == 0
+    await check_clean()
+
+
+async def test_one_pacer_for_all_loops_and_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admission, "_shared", admission._Shared())
+    highest = 0
+
+    async def visit() -> None:
+        nonlocal highest
+        one = await pacer_of(("http", "somewhere")).enter("GET", 3)
+        highest = max(highest, pacer_of(("http", "somewhere")).slots.in_use)
+        await asyncio.sleep(0)
+        one.answered()
+        one.leave()
+
+    async def several() -> None:
+        await asyncio.gather(*(visit() for _ in range(50)))
+
+    threads = [threading.Thread(target=lambda: asyncio.run(several())) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    await several()
+    for thread in threads:
+        await asyncio.to_thread(thread.join)
+    assert 0 < highest <= 3
+    await check_clean()
+
+
+def test_origins_that_nobody_asks_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admission, "_shared", admission._Shared())
+    for number in range(1000):
+        pacer_of(("https", f"host{number}"))
+    assert len(admission._shared.pacers) <= 256
+
+
+# -- on real connections -----------------------------------------------------------------------------------------------
+
+
+def origin_of(proxy: FaultProxy) -> tuple[str, str]:
+    scheme, _, host = proxy.url.partition("://")
+    return scheme, host
+
+
+async def test_a_slow_link() -> None:
+    active = highest = 0
+    link = asyncio.Lock()
+
+    async def throttled(_: FaultProxy, request: web.Request) -> web.StreamResponse:
+        nonlocal active, highest
+        active += 1
+        highest = max(highest, active)
+        try:
+            async with link:
+                await asyncio.sleep(0.003)
+        finally:
+            active -= 1
+        return web.Response(body=b"x" * 1000)
+
+    async with world(limits=Limits(concurrency=500)) as it:
+        it.proxy.rule("GET /slow", throttled)
+        asking = [it.client.transport.request("GET", "/slow", what="reading") for _ in range(500)]
+        answers = await asyncio.gather(*asking)
+        assert [len(item.body) for item in answers] == [1000] * 500
+        # It neither floods the link, where all 500 were allowed, nor collapses.
+        assert highest < 150
+        assert pacer_of(origin_of(it.proxy)).pace.allowed >= FLOOR // 2
+        assert pacer_of(origin_of(it.proxy)).slots.in_use == 0
+
+
+async def test_an_endpoint_with_many_429s() -> None:
+    active = refused = served = 0
+
+    async def strict(_: FaultProxy, request: web.Request) -> web.StreamResponse:
+        nonlocal active, refused, served
+        if active >= 6:
+            refused += 1
+            return web.Response(status=429, headers={"Retry-After": "0.01"})
+        active += 1
+        try:
+            await asyncio.sleep(0.003)
+        finally:
+            active -= 1
+        served += 1
+        return web.Response()
+
+    async with world(retry=RetryPolicy(attempts=20, base_delay=0.001, max_delay=0.01)) as it:
+        it.proxy.rule("GET /strict", strict)
+        await asyncio.gather(*(it.client.transport.request("GET", "/strict", what="reading") for _ in range(400)))
+        assert served == 400
+        assert refused < served / 4
+        assert 1 <= pacer_of(origin_of(it.proxy)).pace.allowed <= CAP / 2
+
+
+async def test_a_time_out_makes_an_origin_get_less() -> None:
+    async with world(timeouts=Timeouts(response=0.05, connect=0.05), retry=RetryPolicy(attempts=1)) as it:
+        it.proxy.rule("GET /lost", lost)
+        with pytest.raises(RequestTimeoutError):
+            await it.client.transport.request("GET", "/lost", what="reading")
+        assert pacer_of(origin_of(it.proxy)).pace.allowed == 1
+
+
+async def lost(_: FaultProxy, request: web.Request) -> web.StreamResponse:
+    await asyncio.Event().wait()
+    raise AssertionError
+
+
+async def test_a_redirect_counts_where_it_leads() -> None:
+    async with world(limits=Limits(concurrency=1)) as it:
+        with FaultProxy(it.endpoint.url) as other:
+            it.proxy.rule("GET /first", answer(302, Location=f"{other.url}/second"))
+            other.rule("GET /second", answer(200))
+            await it.client.transport.request("GET", "/first", what="reading", redirect=True)
+            assert origin_of(other) in admission._shared.pacers
+
+
+@pytest.mark.parametrize("sending", [True, False])
+async def test_a_bandwidth_is_kept(sending: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admission, "_shared", admission._Shared())
+    data = bytes(MIB // 8)
+    # Each waits longer for its turn than a body may stand still.
+    async with world(limits=Limits(bandwidth=2 * MIB), timeouts=Timeouts(progress=0.05)) as it:
+        it.proxy.rule("(GET|POST) /data", answer(200, b"" if sending else data))
+        began = time.monotonic()
+        await asyncio.gather(
+            *(
+                it.client.transport.request("POST", "/data", what="sending", body=Body((data,)))
+                if sending
+                else it.client.transport.request("GET", "/data", what="reading")
+                for _ in range(8)
+            )
+        )
+        # What is made up for counts as well. No cap is kept by being slow for other reasons, so there is no upper bound.
+        assert time.monotonic() - began >= (MIB / (2 * MIB) - Meter.SLACK) * 0.9

@@ -1,0 +1,461 @@
+"""Who may read, name and learn of which content: a walk over all routes, and deduplication across repositories and users."""
+
+from __future__ import annotations
+
+import json
+import random
+import sqlite3
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from support.hf_client import run_hf
+from support.raw_client import Answer, Content, RawClient, regular
+
+import pyxet
+from pyxet.protocol.hashing import hash_from_hex, hash_to_hex
+from pyxet.protocol.shard import parse_shard, write_upload_shard
+from pyxet.server import cas
+from pyxet.server.index import GRACE, Index
+from pyxet.server.ingest import XorbUpload
+from pyxet.server.tokens import Tokens
+from pyxet.testing import LocalEndpoint, local_endpoint
+
+NOISE = random.Random(11)
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[LocalEndpoint]:
+    """One that ``root`` runs, who is none of those who use it."""
+    with local_endpoint(user="root") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def owner(endpoint: LocalEndpoint) -> RawClient:
+    return RawClient(endpoint, endpoint.add_token("acme"))
+
+
+@pytest.fixture
+def eve(endpoint: LocalEndpoint) -> RawClient:
+    """Another user, who has done nothing yet."""
+    name = f"eve-{NOISE.getrandbits(40):x}"
+    client = RawClient(endpoint, endpoint.add_token(name))
+    client.make_repo(f"{name}/own")
+    return client
+
+
+def own(client: RawClient) -> str:
+    """The repository of `eve`."""
+    return f"{client.get('/api/whoami-v2').json['name']}/own"
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the xorbs that were sent, as they come."""
+    names: list[str] = []
+
+    class Noted(XorbUpload):
+        def check(self, name: str) -> Any:
+            names.append(name)
+            return super().check(name)
+
+    monkeypatch.setattr(cas, "XorbUpload", Noted)
+    return names
+
+
+def fresh(size: int = 150_000) -> Content:
+    return Content.of(NOISE.randbytes(size))
+
+
+def repository(client: RawClient, *, private: bool) -> str:
+    name = f"acme/r{NOISE.getrandbits(40):x}"
+    client.make_repo(name, private=private)
+    return name
+
+
+def last_line(answer: Answer) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(answer.body.splitlines()[-1])
+    return found
+
+
+# -- every route -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Place:
+    """What the requests of the walk are about."""
+
+    repo: str
+    content: Content
+    # What nobody has sent yet.
+    new: Content
+
+    @property
+    def first_chunk(self) -> str:
+        assert self.content.xorb is not None
+        return hash_to_hex(self.content.xorb.info.chunks[0].hash)
+
+    def parts(self, canonical: str) -> dict[str, str]:
+        """What the path's variables stand for."""
+        owner, name = self.repo.split("/")
+        hashes = {"xorbs": self.content.xorb_name, "chunks": self.first_chunk}
+        return {
+            "kind": "models", "owner": owner, "name": name, "rev": "main", "branch": "work",
+            "path": "d" if "/tree/" in canonical else "a.bin",
+            "hash": next((value for part, value in hashes.items() if f"/{part}/" in canonical), self.content.name),
+        }  # fmt: skip
+
+
+# Who gets what status: owner, the owner's token for reading, another user, nobody, and all with a token that has ended.
+Statuses = tuple[int, int, int, int, int]
+# Of a private repository, and of a public one.
+READ: tuple[Statuses, Statuses] = ((200, 200, 404, 404, 401), (200, 200, 200, 200, 401))
+WRITE: tuple[Statuses, Statuses] = ((200, 403, 404, 404, 401), (200, 403, 403, 401, 401))
+# Of names in a body: who may not write to them learns nothing of what is there.
+NAMED: tuple[Statuses, Statuses] = ((200, 403, 403, 401, 401),) * 2
+ANYBODY: tuple[Statuses, Statuses] = ((200, 200, 200, 200, 200),) * 2
+KNOWN: tuple[Statuses, Statuses] = ((200, 200, 200, 401, 401),) * 2
+LISTS: tuple[Statuses, Statuses] = ((200, 200, 200, 200, 401),) * 2
+# With Xet tokens: those of the repository, one of another user for another repository, none, one that has ended.
+CONTENT: tuple[Statuses, Statuses] = ((200, 200, 404, 401, 401),) * 2
+# Chunks and xorbs of what others may read are theirs to deduplicate against.
+KNOWLEDGE: tuple[Statuses, Statuses] = ((200, 200, 404, 401, 401), (200, 200, 200, 401, 401))
+SENDING: tuple[Statuses, Statuses] = ((200, 403, 200, 401, 401),) * 2
+NAMING: tuple[Statuses, Statuses] = ((200, 403, 400, 401, 401), (200, 403, 200, 401, 401))
+SIGNED: tuple[Statuses, Statuses] = ((403, 403, 403, 403, 403),) * 2
+
+API = "/api/{kind}/{owner}/{name}"
+COMMIT = "\n".join(
+    json.dumps({"key": key, "value": value}) for key, value in [("header", {"summary": "s"}), regular("w.txt", "w")]
+)
+ROUTES: dict[tuple[str, str], tuple[tuple[Statuses, Statuses], Any]] = {
+    ("GET", "/api/whoami-v2"): (KNOWN, None),
+    ("GET", "/api/agent-harnesses"): (ANYBODY, None),
+    ("POST", "/api/validate-yaml"): (ANYBODY, {"content": ""}),
+    ("POST", "/v1/telemetry"): (ANYBODY, {}),
+    ("GET", "/api/{kind}"): (LISTS, None),
+    ("POST", "/api/repos/create"): (NAMED, lambda at: {"organization": "acme", "name": f"{at.repo[5:]}-new"}),
+    ("DELETE", "/api/repos/delete"): (NAMED, lambda at: {"organization": "acme", "name": at.repo[5:]}),
+    ("POST", "/api/repos/move"): (
+        NAMED, lambda at: {"fromRepo": at.repo, "toRepo": f"{at.repo}-moved", "type": "model"},
+    ),
+    ("GET", API): (READ, None),
+    ("GET", f"{API}/revision/{{rev}}"): (READ, None),
+    ("GET", f"{API}/auth-check"): (READ, None),
+    ("GET", f"{API}/auth-check/write"): (WRITE, None),
+    ("GET", f"{API}/refs"): (READ, None),
+    ("GET", f"{API}/commits/{{rev}}"): (READ, None),
+    ("GET", f"{API}/tree/{{rev}}"): (READ, None),
+    ("GET", f"{API}/tree/{{rev}}/{{path}}"): (READ, None),
+    ("POST", f"{API}/paths-info/{{rev}}"): (READ, {"paths": ["a.bin"]}),
+    ("GET", f"{API}/xet-{{scope}}-token/{{rev}}"): (READ, "read"),
+    ("GET", f"{API}/xet-{{scope}}-token/{{rev}} "): (WRITE, "write"),
+    ("GET", "/{owner}/{name}/resolve/{rev}/{path}"): (READ, None),
+    ("GET", "/{kind}/{owner}/{name}/resolve/{rev}/{path}"): (READ, None),
+    ("POST", f"{API}/branch/{{branch}}"): (WRITE, {}),
+    ("DELETE", f"{API}/branch/{{branch}}"): (WRITE, None),
+    ("POST", f"{API}/tag/{{rev}}"): (WRITE, {"tag": "v1"}),
+    ("DELETE", f"{API}/tag/{{rev}}"): (WRITE, None),
+    ("POST", f"{API}/super-squash/{{branch}}"): (WRITE, {}),
+    ("POST", f"{API}/preupload/{{rev}}"): (WRITE, {"files": []}),
+    ("POST", f"{API}/commit/{{rev}}"): (WRITE, COMMIT),
+    ("PUT", f"{API}/settings"): (WRITE, {}),
+    # Of what they may read: for a repository of their own they might.
+    ("POST", f"{API}/duplicate"): (((200, 403, 404, 404, 401), (200, 403, 403, 401, 401)), lambda at: {"repository": f"{at.repo}-copy"}),
+    ("POST", f"{API}/lfs-files/duplicate"): (
+        ((200, 403, 404, 404, 401), (200, 403, 403, 401, 401)),
+        lambda at: {"target": {"type": "model", "name": at.repo}, "files": [{"sha256": at.content.sha256, "xetHash": at.content.name}]},
+    ),
+    ("GET", "/v1/xorbs/default/{hash}"): (SIGNED, None),
+    ("HEAD", "/v1/xorbs/default/{hash}"): (KNOWLEDGE, None),
+    ("GET", "/v1/chunks/default/{hash}"): (KNOWLEDGE, None),
+    ("POST", "/v1/xorbs/default/{hash}"): (SENDING, lambda at: at.new.xorb_bytes),
+    ("POST", "/v1/shards"): (NAMING, lambda at: at.content.shard()),
+    ("POST", "/v2/shards"): (NAMING, lambda at: at.content.shard()),
+    ("GET", "/v1/reconstructions"): (LISTS, None),
+    ("GET", "/v1/reconstructions/{hash}"): (CONTENT, None),
+    ("GET", "/v2/reconstructions/{hash}"): (CONTENT, None),
+    ("HEAD", "/v1/files/{hash}"): (CONTENT, None),
+}  # fmt: skip
+
+
+def test_the_walk_is_over_every_route(endpoint: LocalEndpoint) -> None:
+    """Who adds a route says here who may use it."""
+    registered = {
+        (route.method, route.resource.canonical)
+        for route in endpoint.start().app.router.routes()
+        if route.resource is not None
+    }
+    told = {(method, canonical.strip()) for method, canonical in ROUTES}
+    assert {(method, path) for method, path in registered if method != "HEAD"} <= told
+    assert {path for _, path in told} == {path for _, path in registered}
+
+
+def is_of_content(canonical: str) -> bool:
+    return canonical.startswith(("/v1/", "/v2/")) and canonical != "/v1/telemetry"
+
+
+@pytest.mark.parametrize("private", [True, False], ids=["private", "public"])
+@pytest.mark.parametrize(("method", "canonical"), ROUTES, ids=map(" ".join, ROUTES))
+def test_every_route_knows_who_asks(
+    endpoint: LocalEndpoint, owner: RawClient, eve: RawClient, method: str, canonical: str, private: bool
+) -> None:
+    statuses, body = ROUTES[method, canonical]
+    canonical = canonical.strip()
+    at = Place(repository(owner, private=private), fresh(), fresh(1000))
+    assert owner.upload(at.repo, at.content.data).name == at.content.name
+    assert owner.commit(at.repo, at.content.line("a.bin"), regular("d/b.txt", "b")).status == 200
+    if canonical.endswith("{branch}") and method != "POST":
+        assert owner.post(f"/api/models/{at.repo}/branch/work", {}).status == 200
+    parts = at.parts(canonical)
+    if "super-squash" in canonical or (method == "DELETE" and "/tag/" in canonical):
+        parts |= {"branch": "main", "rev": "v0"}
+        assert owner.post(f"/api/models/{at.repo}/tag/main", {"tag": "v0"}).status == 200
+    if "{scope}" in canonical:
+        parts, body = parts | {"scope": body}, None
+    if canonical.startswith("/{kind}/"):
+        made = {"type": "dataset", "organization": "acme", "name": parts["name"], "private": private}
+        assert owner.post("/api/repos/create", made).status == 200
+        line = json.dumps({"key": "file", "value": {**regular("a.bin", "x")[1]}})
+        head = json.dumps({"key": "header", "value": {"summary": "s"}})
+        assert owner.post(f"/api/datasets/{at.repo}/commit/main", f"{head}\n{line}").status == 200
+        parts |= {"kind": "datasets"}
+    path = canonical.format(**{part: quote(value, safe="") for part, value in parts.items()})
+    if canonical == "/v1/reconstructions":
+        path += f"?file_id={at.content.name}"
+    reader = RawClient(endpoint, endpoint.add_token("acme", "read"))
+    ended = RawClient(endpoint, endpoint.add_token("acme", expires=1.0))
+    if is_of_content(canonical):
+        past = Tokens((endpoint.root / "secret").read_bytes(), clock=lambda: time.time() - 2 * 24 * 3600)
+        token, _ = past.mint(f"{at.repo}", "write", "acme")
+        eve, ended = eve.cas(own(eve)), replace(ended, token=token)
+        reader = reader.cas(at.repo, "read")
+        owner = owner.cas(at.repo)
+        if method == "POST" and "xorbs" in canonical:
+            path = path.replace(at.content.xorb_name, at.new.xorb_name)
+    wanted = dict(zip(("owner", "reader", "eve", "nobody", "ended"), statuses[not private], strict=True))
+    clients = {"nobody": RawClient(endpoint), "ended": ended, "eve": eve, "reader": reader, "owner": owner}
+    if canonical == "/v1/reconstructions":
+        wanted["nobody"] = 401
+    # Of whoever runs the endpoint: more right than any.
+    wrong_kind = RawClient(endpoint, endpoint.token)
+    if not is_of_content(canonical):
+        wrong_kind = wrong_kind.cas(at.repo)
+    for who, client in clients.items():
+        data = body(at) if callable(body) else body
+        named = {"Content_Type": "application/json"} if isinstance(data, dict) else {}
+        answer = client.call(method, path, data, **named)
+        status = answer.status
+        if canonical == "/v2/shards" and status == 200 and last_line(answer)["type"] == "error":
+            status = 400
+        assert status == wanted[who], (who, answer)
+        if answer.status >= 400 and method != "HEAD":
+            assert answer.json["error"]
+        # And what lists tell is what the others would.
+        if canonical == "/api/{kind}" and status == 200:
+            listed = at.repo in [repo["id"] for repo in answer.json]
+            assert listed == (not private or who in ("owner", "reader")), who
+        if canonical == "/v1/reconstructions" and status == 200:
+            assert (at.content.name in answer.json["files"]) == (who in ("owner", "reader")), who
+        # The wrong kind of token is none.
+        if canonical not in ("/api/agent-harnesses", "/api/validate-yaml", "/v1/telemetry"):
+            answer = wrong_kind.call(method, path, data, **named)
+            assert answer.status == (403 if statuses is SIGNED else 401), answer
+
+
+def test_a_closed_endpoint_answers_nothing_without_a_token_of_its_own() -> None:
+    """Whatever is asked, also of what is not there."""
+    with local_endpoint(anonymous=False) as endpoint:
+        main = RawClient(endpoint, endpoint.token)
+        main.make_repo("acme/public")
+        made = main.upload("acme/public", fresh(1000).data)
+        assert main.commit("acme/public", made.line("a.bin")).status == 200
+        at = Place("acme/public", made, fresh(1000))
+        ended = endpoint.add_token("acme", expires=1.0)
+        with local_endpoint() as other:
+            RawClient(other, other.token).make_repo("acme/public")
+            foreign = [other.token, RawClient(other, other.token).cas("acme/public").token]
+        for route in endpoint.start().app.router.routes():
+            assert route.resource is not None
+            canonical = route.resource.canonical
+            path = canonical.format(**at.parts(canonical), scope="read")
+            signed = (route.method, canonical) == ("GET", "/v1/xorbs/default/{hash}")
+            for token in ("", ended, *foreign, "xet_", "."):
+                answer = RawClient(endpoint, token).call(route.method, path)
+                assert answer.status in ((401, 403) if signed else (401,)), (route.method, path, token)
+                assert not set(answer.headers) & {"x-repo-commit", "x-xet-hash", "etag", "link", "location"}
+        for path in ("/", "/acme/nothing", "/api/models/acme/nothing", "/v1/nothing"):
+            assert RawClient(endpoint).get(path).status == 401
+
+
+# -- content of others -------------------------------------------------------------------------------------------------
+
+
+def test_a_second_user_deduplicates_against_what_is_public(
+    endpoint: LocalEndpoint, owner: RawClient, eve: RawClient, sent: list[str]
+) -> None:
+    public, closed = repository(owner, private=False), repository(owner, private=True)
+    data = {repo: NOISE.randbytes(3_000_000) for repo in (public, closed)}
+    first = pyxet.XetFS(endpoint.url, "acme", owner.token)
+    for repo, content in data.items():
+        first.pipe(f"{repo}/main/a.bin", content)
+    assert len(set(sent)) == 2
+    second = pyxet.XetFS(endpoint.url, "eve", eve.token)
+    for repo, content in data.items():
+        sent.clear()
+        second.pipe(f"{own(eve)}/main/{repo[5:]}.bin", content)
+        assert len(sent) == (repo == closed), repo
+        assert second.cat(f"{own(eve)}/main/{repo[5:]}.bin") == content
+    # Who has sent it once deduplicates against it, wherever it is.
+    sent.clear()
+    name = f"{own(eve).partition('/')[0]}/more"
+    eve.make_repo(name)
+    for repo, content in data.items():
+        second.pipe(f"{name}/main/{repo[5:]}.bin", content)
+    assert not sent
+
+
+def test_what_is_private_is_as_what_is_not_there(owner: RawClient, eve: RawClient) -> None:
+    closed = repository(owner, private=True)
+    secret, unknown = owner.upload(closed, NOISE.randbytes(120_000)), fresh()
+    assert owner.commit(closed, secret.line("a.bin")).status == 200
+    mine = eve.cas(own(eve))
+
+    def told(content: Content) -> list[tuple[int, bytes]]:
+        """All that may be asked about content, without its own names."""
+        assert content.xorb is not None
+        chunk = hash_to_hex(content.xorb.info.chunks[0].hash)
+        answers = [
+            mine.get(f"/v1/chunks/default/{chunk}"), mine.head(f"/v1/xorbs/default/{content.xorb_name}"),
+            mine.head(f"/v1/files/{content.name}"), mine.get(f"/v2/reconstructions/{content.name}"),
+            mine.get(f"/v1/reconstructions?file_id={content.name}"), mine.post("/v1/shards", content.shard()),
+            mine.post("/v1/shards", write_upload_shard([content.entry], [])),
+            mine.post(f"/v1/xorbs/default/{content.xorb_name}", b"not the xorb"),
+            # What they know the name of and not the bytes they have not sent.
+            mine.post(f"/v1/xorbs/default/{content.xorb_name}", fresh(1000).xorb_bytes),
+            mine.post("/v1/shards", content.shard()), eve.commit(own(eve), content.line("a.bin")),
+        ]  # fmt: skip
+        names = {content.name: b"FILE", content.xorb_name: b"XORB", chunk: b"CHUNK", content.sha256: b"SHA"}
+        bodies = [answer.body for answer in answers]
+        for name, word in names.items():
+            bodies = [body.replace(name.encode(), word) for body in bodies]
+        # The hash of what was sent instead differs.
+        bodies[8] = bodies[8].split(b"hash is")[0]
+        return [(answer.status, body) for answer, body in zip(answers, bodies, strict=True)]
+
+    assert told(secret) == told(unknown)
+    # Sending it tells nothing either.
+    for content in (secret, unknown):
+        assert mine.post(f"/v1/xorbs/default/{content.xorb_name}", content.xorb_bytes).json == {"was_inserted": True}
+        assert mine.post(f"/v1/xorbs/default/{content.xorb_name}", content.xorb_bytes).json == {"was_inserted": False}
+        assert mine.head(f"/v1/files/{content.name}").status == 404
+        assert mine.post("/v1/shards", content.shard()).json == {"result": 1}
+        assert mine.head(f"/v1/files/{content.name}").status == 200
+
+
+def test_a_private_copy_does_not_hide_a_public_one(owner: RawClient, eve: RawClient) -> None:
+    data = NOISE.randbytes(400_000)
+    public = owner.upload(repository(owner, private=False), data)
+    closed = repository(owner, private=True)
+    others = [owner.upload(closed, data + bytes([number])) for number in range(3)]
+    assert public.xorb is not None
+    chunk = public.xorb.info.chunks[0].hash
+    assert all(other.xorb is not None and other.xorb.info.chunks[0].hash == chunk for other in others)
+    answer = eve.cas(own(eve)).get(f"/v1/chunks/default/{hash_to_hex(chunk)}")
+    assert [entry.xorb_hash for entry in parse_shard(answer.body).xorbs] == [public.xorb.info.hash]
+    # The owner is told of the newest.
+    answer = owner.cas(closed).get(f"/v1/chunks/default/{hash_to_hex(chunk)}")
+    newest = others[-1].xorb
+    assert newest is not None
+    assert [entry.xorb_hash for entry in parse_shard(answer.body).xorbs] == [newest.info.hash]
+
+
+def test_hf_xet_sends_one_file_to_two_repositories(endpoint: LocalEndpoint, owner: RawClient, sent: list[str]) -> None:
+    one, two, three = (repository(owner, private=True) for _ in range(3))
+    user = replace(endpoint_as(endpoint, owner), token=owner.token)
+    code = """
+import pathlib
+path = pathlib.Path("data.bin")
+path.write_bytes(os.urandom(6_000_000))
+answer = []
+for repo in given["repos"]:
+    if repo == given["repos"][2]:
+        # Its xorbs are in no repository then that anybody may read.
+        [api.delete_repo(gone) for gone in given["repos"][:2]]
+    api.upload_file(path_or_fileobj=path, path_in_repo="data.bin", repo_id=repo)
+    downloaded = hf_hub_download(repo, "data.bin", endpoint=os.environ["HF_ENDPOINT"], token=os.environ["HF_TOKEN"])
+    answer.append(pathlib.Path(downloaded).read_bytes() == path.read_bytes())
+"""
+    assert run_hf(user, code, repos=[one, two, three]) == [True, True, True]  # type: ignore[arg-type]
+    assert len(sent) == len(set(sent)) == 1
+
+
+@dataclass(frozen=True)
+class As:
+    """An endpoint as another user sees it."""
+
+    url: str
+    token: str
+
+
+def endpoint_as(endpoint: LocalEndpoint, client: RawClient) -> As:
+    return As(endpoint.url, client.token)
+
+
+# -- the index ---------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_not_committed_is_held_for_a_while(tmp_path: Path) -> None:
+    now = [time.time()]
+    index = Index(tmp_path / "index.sqlite", clock=lambda: now[-1])
+    content = fresh()
+    index.add_files([content.entry], [hash_from_hex(content.xorb_name)], [], held=[content.entry], repo="acme/x")
+    assert index.holders_of_file(content.entry) == {"acme/x"}
+    now.append(now[0] + GRACE - 10)
+    index.copy_holder("acme/x", "acme/copy")
+    assert index.holders_of_file(content.entry) == {"acme/x", "acme/copy"}
+    index.add_holders([content.sha256], "acme/copy")
+    now.append(now[0] + GRACE + 10)
+    assert index.holders_of_file(content.entry) == {"acme/copy"}
+    # Uploaded again, and copied from where it is for good.
+    index.add_files([], [], [], held=[content.entry], repo="acme/x")
+    assert index.holders_of_file(content.entry) == {"acme/copy", "acme/x"}
+    index.copy_holder("acme/copy", "acme/x")
+    now.append(now[-1] + 2 * GRACE)
+    assert index.holders_of_file(content.entry) == {"acme/copy", "acme/x"}
+    index.add_files([], [], [], held=[content.entry], repo="acme/x")
+    assert index.holders_of_file(content.entry) == {"acme/copy", "acme/x"}
+    index.close()
+
+
+def test_a_store_of_the_first_format_is_brought_up(tmp_path: Path) -> None:
+    with local_endpoint(tmp_path / "root", "acme", "t") as endpoint:
+        client = RawClient(endpoint, "t")
+        client.make_repo("acme/open")
+        client.make_repo("acme/closed", private=True)
+        made = {repo: client.upload(repo, NOISE.randbytes(200_000)) for repo in ("acme/open", "acme/closed")}
+        for repo, content in made.items():
+            assert client.commit(repo, content.line("a.bin")).status == 200
+    database = sqlite3.connect(tmp_path / "root" / "index.sqlite")
+    database.executescript("""
+DROP TABLE xorb_holders; DROP TABLE senders; ALTER TABLE holders DROP COLUMN until;
+CREATE TABLE old (hash BLOB PRIMARY KEY, shard INTEGER NOT NULL) WITHOUT ROWID;
+INSERT OR REPLACE INTO old SELECT hash, shard FROM chunks; DROP TABLE chunks; ALTER TABLE old RENAME TO chunks;
+PRAGMA user_version = 1;
+""")
+    database.close()
+    for _ in range(2):
+        with local_endpoint(tmp_path / "root", "acme", "t") as endpoint:
+            eve = RawClient(endpoint, endpoint.add_token("eve"))
+            eve.post("/api/repos/create", {"name": "own"})
+            for repo, content in made.items():
+                assert RawClient(endpoint, "t").cas(repo).head(f"/v1/files/{content.name}").status == 200
+                assert content.xorb is not None
+                chunk = hash_to_hex(content.xorb.info.chunks[0].hash)
+                found = eve.cas("eve/own").get(f"/v1/chunks/default/{chunk}").status
+                assert found == (200 if repo == "acme/open" else 404)

@@ -1,0 +1,1 @@
+"""What tests share: endpoints, proxies that make things fail, commands, content."""

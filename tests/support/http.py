@@ -1,0 +1,51 @@
+"""One request to an endpoint, byte for byte as a test wants it."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterable
+from contextlib import suppress
+from urllib.parse import urlsplit
+
+from support.raw_client import Place
+
+
+def connect(endpoint: Place) -> socket.socket:
+    """A connection to an endpoint."""
+    url = urlsplit(endpoint.url)
+    assert url.hostname is not None
+    return socket.create_connection((url.hostname, url.port or 80), timeout=60)
+
+
+def exchange(
+    endpoint: Place,
+    method: str,
+    target: str,
+    fields: Iterable[tuple[str, str]],
+    body: bytes = b"",
+    *,
+    version: str = "1.1",
+) -> tuple[int, dict[str, str], bytes]:
+    """Status, fields (names in lower case) and body of the answer to a request that consists of just this.
+
+    The length of a body is added. The connection ends when the endpoint closes it, so one of the fields should ask for that.
+    """
+    lines = [f"{method} {target} HTTP/{version}", *(f"{name}: {value}" for name, value in fields)]
+    if body:
+        lines.append(f"Content-Length: {len(body)}")
+    return raw_exchange(endpoint, "\r\n".join([*lines, "", ""]).encode() + body)
+
+
+def raw_exchange(endpoint: Place, request: bytes) -> tuple[int, dict[str, str], bytes]:
+    """The same for any bytes; status 0 where the endpoint closes the connection without an answer."""
+    with connect(endpoint) as connection:
+        answer = b""
+        with suppress(ConnectionError):
+            connection.sendall(request)
+        with suppress(ConnectionError):
+            while data := connection.recv(65536):
+                answer += data
+    head, _, rest = answer.partition(b"\r\n\r\n")
+    first, *lines = head.decode("latin-1").split("\r\n")
+    found = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    return int(first.split()[1]) if first else 0, found, rest

@@ -1,0 +1,25 @@
+"""File systems whose requests go through a `FaultProxy`, for tests that count them or have them fail; and asynchronous ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pyxet
+from pyxet.testing import LocalEndpoint
+from support.faults import FAST, FaultProxy
+
+
+@contextmanager
+def proxied(endpoint: LocalEndpoint, **options: Any) -> Iterator[tuple[FaultProxy, pyxet.XetFS]]:
+    """A proxy in front of an endpoint, and a file system that knows the proxy only."""
+    with FaultProxy(endpoint.url) as proxy:
+        options = {"user": endpoint.user, "token": endpoint.token, "retry": FAST} | options
+        yield proxy, pyxet.XetFS(proxy.url, **options)
+
+
+def asynchronous(endpoint: LocalEndpoint, proxy: FaultProxy | None = None, **options: Any) -> pyxet.AsyncXetFileSystem:
+    """A file system for ``async with``, straight to an endpoint or through a proxy in front of it."""
+    url = proxy.url if proxy else endpoint.url
+    return pyxet.AsyncXetFileSystem(url, endpoint.user, endpoint.token, asynchronous=True, **options)
