@@ -24,6 +24,8 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "format", "--check")
     session.run("ruff", "check")
     session.run("mypy")
+    for platform in ("darwin", "win32"):
+        session.run("mypy", "--platform", platform, "pyxet")
     session.run("mypy", "--config-file", "tests/typing/mypy.ini")
     session.run("basedpyright", "-p", "tests/typing")
 

@@ -1,4 +1,4 @@
-"""Every difference between platforms, in one place: forks, file locks, signals, the machine's memory and processors.
+"""Every difference between platforms, in one place: forks, files and their locks, signals, memory and processors.
 
 The rest of the package runs alike everywhere. What a platform does not have is asked for here and nowhere else, so this
 file also is what a port has to look at.
@@ -10,12 +10,16 @@ import asyncio
 import atexit
 import os
 import signal
+import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Final
+
+if sys.platform == "win32":
+    import msvcrt
 
 _MIB: Final = 1024 * 1024
 # Where a platform locks bytes, and not files, this one is locked: beyond all content, as nobody could read it otherwise.
@@ -73,31 +77,100 @@ def lock_descriptor(descriptor: int) -> bool:
         Whether it is locked now; ``False`` if another descriptor holds the lock. Where a platform has no such locks
         nobody holds any, and the answer is ``True``.
     """
-    try:
-        import fcntl
-    except ImportError:
-        return _lock_byte(descriptor)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _lock_byte(descriptor: int) -> bool:
-    try:
-        import msvcrt
-    except ImportError:
+    if sys.platform == "win32":
+        before = os.lseek(descriptor, 0, os.SEEK_CUR)
+        try:
+            os.lseek(descriptor, _LOCKED_BYTE, os.SEEK_SET)
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        except PermissionError:
+            return False
+        finally:
+            os.lseek(descriptor, before, os.SEEK_SET)
         return True
-    before = os.lseek(descriptor, 0, os.SEEK_CUR)
-    try:
-        os.lseek(descriptor, _LOCKED_BYTE, os.SEEK_SET)
-        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]  # Windows has it
-    except PermissionError:
-        return False
-    finally:
-        os.lseek(descriptor, before, os.SEEK_SET)
-    return True
+    else:
+        try:
+            import fcntl
+        except ImportError:
+            return True
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+
+def _flag(name: str) -> int:
+    return int(getattr(os, name, 0))
+
+
+# How files of ours are opened where others may have left a link, a pipe or a device of that name, as far as a platform
+# can refuse those; and as bytes, where it would translate line ends otherwise.
+GUARDED: Final = _flag("O_NOFOLLOW") | _flag("O_NONBLOCK") | _flag("O_CLOEXEC") | _flag("O_BINARY")
+
+_seeking = threading.Lock()
+
+
+def read_at(descriptor: int, size: int, offset: int) -> bytes:
+    """At most so many bytes of a file from an offset on, wherever it stands."""
+    if sys.platform == "win32":
+        # All who read at a place share the file's only position.
+        with _seeking:
+            os.lseek(descriptor, offset, os.SEEK_SET)
+            return os.read(descriptor, size)
+    else:
+        return os.pread(descriptor, size, offset)
+
+
+def write_at(descriptor: int, data: bytes, offset: int) -> int:
+    """Write at an offset of a file; how many bytes were taken. Where it stands afterwards is not said."""
+    if sys.platform == "win32":
+        with _seeking:
+            os.lseek(descriptor, offset, os.SEEK_SET)
+            return os.write(descriptor, data)
+    else:
+        return os.pwrite(descriptor, data, offset)
+
+
+def write_vector(descriptor: int, buffers: Sequence[bytes | bytearray | memoryview]) -> int:
+    """Write buffers one behind the other where a file stands; how many bytes were taken, at least one."""
+    if sys.platform == "win32":
+        return os.write(descriptor, next(buffer for buffer in buffers if len(buffer)))
+    else:
+        return os.writev(descriptor, buffers)
+
+
+def sync_data(descriptor: int) -> None:
+    """Bring the content of a file to the disk."""
+    if sys.platform == "linux":
+        os.fdatasync(descriptor)
+    else:
+        os.fsync(descriptor)
+
+
+def sync_folder(folder: str | os.PathLike[str]) -> None:
+    """Make names in a folder durable, where folders can be synced."""
+    if sys.platform != "win32":
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def user_number() -> int:
+    """The number of this process's user, as `os.stat` tells owners; 0 where files have no such numbers."""
+    if sys.platform == "win32":
+        return 0
+    else:
+        return os.geteuid()
+
+
+def longest_names(folder: str | os.PathLike[str]) -> tuple[int, int]:
+    """Bytes that a name in a folder may have, and a whole path."""
+    if sys.platform != "win32":
+        with suppress(ValueError, OSError):
+            return os.pathconf(folder, "PC_NAME_MAX"), os.pathconf(folder, "PC_PATH_MAX")
+    return 255, 4096
 
 
 @contextmanager
@@ -130,10 +203,10 @@ def signals_to(loop: asyncio.AbstractEventLoop, callback: Callable[[], object], 
 
 def machine_memory() -> int:
     """Bytes of memory that the machine has; a gibibyte where it does not tell."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        return 1024 * _MIB
+    if sys.platform != "win32":
+        with suppress(AttributeError, ValueError, OSError):
+            return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return 1024 * _MIB
 
 
 def allowed_processors() -> int:

@@ -15,8 +15,9 @@ import zlib
 from pathlib import Path
 from typing import Final
 
+from pyxet._platform import sync_folder, write_at
 from pyxet.errors import BadRequestError
-from pyxet.server.object_store import sync_folder, write_all
+from pyxet.server.object_store import write_all
 
 _BLOB: Final = 3
 _HEADER = struct.Struct(">4sII")
@@ -71,7 +72,7 @@ class PackWriter:
     def publish(self) -> None:
         """Make the pack durable and part of the repository. The index comes last: without one a pack is not looked at."""
         self._flush()
-        os.pwrite(self._descriptor, _HEADER.pack(b"PACK", 2, len(self._entries)), 0)
+        write_at(self._descriptor, _HEADER.pack(b"PACK", 2, len(self._entries)), 0)
         checksum = self._checksum()
         write_all(self._descriptor, checksum)
         os.fsync(self._descriptor)

@@ -18,11 +18,12 @@ from typing import Final
 
 import pygit2
 
+from pyxet._platform import sync_folder
 from pyxet.errors import AlreadyExistsError, RepositoryNotFoundError
 from pyxet.server.git_copy import copy_repository
 from pyxet.server.git_objects import FILE, signature, write_commit
 from pyxet.server.git_repository import CREATED, PRIVATE, Repository
-from pyxet.server.object_store import sync_folder, sync_tree
+from pyxet.server.object_store import sync_tree
 from pyxet.types import RepoId
 from pyxet.urls import XetURL
 

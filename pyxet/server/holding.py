@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Final
 
-from pyxet._platform import after_fork, lock_descriptor, loopback_id
+from pyxet._platform import GUARDED, after_fork, lock_descriptor, loopback_id, user_number
 from pyxet.errors import ConfigError
 from pyxet.secrets import Secret
 from pyxet.server.privacy import make_root
@@ -139,9 +139,9 @@ def published(root: Path) -> Holder | None:
         It is a process of another user.
     """
     try:
-        with open(os.open(root / _HOLDER, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)) as file:
+        with open(os.open(root / _HOLDER, os.O_RDONLY | GUARDED)) as file:
             owner = os.fstat(file.fileno()).st_uid
-            told = json.loads(file.read(_MAX_HOLDER)) if owner in (os.geteuid(), root.stat().st_uid) else None
+            told = json.loads(file.read(_MAX_HOLDER)) if owner in (user_number(), root.stat().st_uid) else None
         if told is None:
             # In a folder that all may write to (/tmp) anybody could leave word, and would get what is sent there.
             raise PermissionError(errno.EPERM, f"{_HOLDER} was left there by another user, with uid {owner}")

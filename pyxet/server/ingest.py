@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 import os
 
+from pyxet._platform import sync_data
 from pyxet.errors import BadRequestError, FormatError
 from pyxet.protocol.constants import MAX_XORB_CHUNKS
 from pyxet.protocol.hashing import chunk_hash, hash_to_hex, xorb_hash
@@ -44,7 +45,7 @@ class XorbUpload:
 
     def flush(self) -> None:
         """Begin to bring to the disk what is written so far."""
-        os.fdatasync(self.descriptor)
+        sync_data(self.descriptor)
 
     def check(self, name: str) -> XorbInfo:
         """What has arrived.

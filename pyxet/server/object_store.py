@@ -7,7 +7,9 @@ import os
 import tempfile
 import threading
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
+
+from pyxet._platform import sync_folder
 
 
 class ObjectStore:
@@ -39,7 +41,7 @@ class ObjectStore:
 
     def scratch(self) -> BinaryIO:
         """A file without a name, gone when it is closed."""
-        return tempfile.TemporaryFile(dir=self._unfinished)
+        return cast(BinaryIO, tempfile.TemporaryFile(dir=self._unfinished))
 
     def keep(self, descriptor: int, temporary: Path, name: str) -> None:
         """Sync a temporary file and give it its name."""
@@ -96,12 +98,3 @@ def sync_tree(folder: Path) -> None:
             finally:
                 os.close(descriptor)
         sync_folder(Path(place))
-
-
-def sync_folder(folder: Path) -> None:
-    """Make names in a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

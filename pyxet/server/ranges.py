@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, Final
 
 from aiohttp import web
 
+from pyxet._platform import read_at
 from pyxet.server.state import WORKERS, in_worker, log
 
 # What is written at a time where the loop has no sendfile.
@@ -76,10 +75,9 @@ def _open(path: Path) -> BinaryIO:
 
 
 async def _written(request: web.Request, response: web.StreamResponse, file: BinaryIO, start: int, end: int) -> int:
-    read: Callable[[int, int, int], bytes] = os.pread
     at = start
     while at < end:
-        data = await in_worker(request, read, file.fileno(), min(_PIECE, end - at), at)
+        data = await in_worker(request, read_at, file.fileno(), min(_PIECE, end - at), at)
         if not data:
             break
         await response.write(data)

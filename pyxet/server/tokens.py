@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Final, Literal
 from urllib.parse import urlencode
 
+from pyxet._platform import sync_folder
 from pyxet.errors import AccessDeniedError, AuthenticationError
-from pyxet.server.object_store import sync_folder
 
 Scope = Literal["read", "write"]
 XET_TOKEN_LIFE: Final = 3600

@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from pyxet._platform import after_fork, lock_descriptor
+from pyxet._platform import GUARDED, after_fork, lock_descriptor, longest_names
 
 # What is put around a file name, in bytes: two dots, 16 digits, process and number, ".part.journal".
 _AROUND: Final = 64
@@ -47,10 +47,7 @@ def check_names(target: Path) -> None:
         One of its names is too long for the folder that it would be in, or it is too long as a whole.
     """
     there = next((folder for folder in target.parents if folder.is_dir()), target.parent)
-    try:
-        longest, whole = os.pathconf(there, "PC_NAME_MAX"), os.pathconf(there, "PC_PATH_MAX")
-    except (AttributeError, ValueError, OSError):
-        longest, whole = 255, 4096
+    longest, whole = longest_names(there)
     names = map(os.fsencode, target.parts[len(there.parts) :])
     if any(len(name) > longest for name in names) or len(os.fsencode(target)) + _AROUND >= whole:
         raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), str(target))
@@ -74,7 +71,7 @@ def open_part(path: Path, *, append: bool = False, new: bool = False) -> int | N
     new:
         Whether it must not be there yet.
     """
-    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    flags = os.O_RDWR | os.O_CREAT | GUARDED
     try:
         descriptor = os.open(path, flags | (os.O_APPEND if append else 0) | (os.O_EXCL if new else 0), 0o666)
     except OSError as error:

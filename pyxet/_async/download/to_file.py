@@ -20,7 +20,7 @@ from pyxet._async.download.reconstruct import Downloader, check_hash
 from pyxet._async.download.verifier import HashMismatchError
 from pyxet._async.download.windows import FileChunk
 from pyxet._async.runtime.threads import to_end
-from pyxet._platform import lock_descriptor
+from pyxet._platform import lock_descriptor, read_at, write_vector
 from pyxet.errors import FormatError, IntegrityError, NotSupportedError
 from pyxet.protocol.constants import MAX_CHUNK
 from pyxet.protocol.hashing import Buffer, FileHasher, Hash, chunk_hash
@@ -90,7 +90,7 @@ class _Part:
 
     def records(self, first: int) -> list[tuple[Hash, int]]:
         """What the journal says is there: some records from the given one on, none after its end."""
-        journal = os.pread(self._records, _BATCH * _RECORD.size, first * _RECORD.size)
+        journal = read_at(self._records, _BATCH * _RECORD.size, first * _RECORD.size)
         whole = len(journal) // _RECORD.size * _RECORD.size
         return list(_RECORD.iter_unpack(journal[:whole]))
 
@@ -98,7 +98,7 @@ class _Part:
         """The records, in order after those checked before, whose chunks are there; up to the first that is not."""
         good = []
         for value, length in records:
-            if not 0 < length <= MAX_CHUNK or chunk_hash(os.pread(self._data, length, self._at)) != value:
+            if not 0 < length <= MAX_CHUNK or chunk_hash(read_at(self._data, length, self._at)) != value:
                 break
             good.append((value, length))
             self._at += length
@@ -162,7 +162,7 @@ def _write_all(descriptor: int, pieces: Sequence[Buffer]) -> None:
 
 def _write_vector(descriptor: int, waiting: list[Buffer]) -> None:
     while waiting:
-        written = os.writev(descriptor, waiting)
+        written = write_vector(descriptor, waiting)
         while waiting and written >= len(waiting[0]):
             written -= len(waiting.pop(0))
         if written:
