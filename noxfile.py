@@ -33,7 +33,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """The tests, against pyxet as it is installed. Arguments after ``--`` go to pytest."""
-    session.install(".[local]", *groups("test"))
+    session.install(".[local,path]", *groups("test"))
     session.run("pytest", *(session.posargs or ["-q", "-n", "2", "--dist", "loadfile"]))
 
 
@@ -46,7 +46,7 @@ def pythons(session: nox.Session) -> None:
 @nox.session
 def coverage(session: nox.Session) -> None:
     """The tests with branch coverage."""
-    session.install("-e", ".[local]", *groups("test"))
+    session.install("-e", ".[local,path]", *groups("test"))
     session.run("coverage", "run", "-m", "pytest", "-q", *session.posargs)
     session.run("coverage", "report", "--skip-covered", "--show-missing")
 
@@ -54,7 +54,7 @@ def coverage(session: nox.Session) -> None:
 @nox.session
 def lowest(session: nox.Session) -> None:
     """The tests with the lowest versions of the direct dependencies that pyproject.toml allows."""
-    session.install(".[local]", *groups("test"))
+    session.install(".[local,path]", *groups("test"))
     session.install(*(name.replace(">=", "==") for name in PROJECT["project"]["dependencies"]))
     # fsspec's own suites of that age do not run under the pytest of today.
     session.run("pytest", "-q", *(session.posargs or ["--ignore", "tests/fs/test_fsspec_suite.py"]))
@@ -70,12 +70,12 @@ def integrations(session: nox.Session) -> None:
 @nox.session
 def soak(session: nox.Session) -> None:
     """A 1 GiB file up and down, with the peak memory of the client."""
-    session.install(".[local]", *groups("test"))
+    session.install(".[local,path]", *groups("test"))
     session.run("pytest", "-q", "-s", "--timeout", "1800", "-m", "soak", *session.posargs)
 
 
 @nox.session
 def bench(session: nox.Session) -> None:
     """Timings beside peers, as ratios of interleaved runs."""
-    session.install(".[local]", *groups("test"))
+    session.install(".[local,path]", *groups("test"))
     session.run("python", "benchmarks/run.py", *session.posargs)

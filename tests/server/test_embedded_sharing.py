@@ -274,7 +274,7 @@ with local_endpoint({str(root)!r}, token="t") as endpoint:
 WORKER = """
 import os, random, sys
 import pyxet
-sys.path.insert(0, os.path.dirname(os.path.dirname(__file__)))
+sys.path.insert(0, os.path.dirname(__file__))
 from shared import content
 root, number, rounds, log = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
 fs = pyxet.XetFS(endpoint=f"file://{root}", listings_expiry_time=0)

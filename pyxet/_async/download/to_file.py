@@ -19,7 +19,7 @@ from pyxet._async.download import leftovers
 from pyxet._async.download.reconstruct import Downloader, check_hash
 from pyxet._async.download.verifier import HashMismatchError
 from pyxet._async.download.windows import FileChunk
-from pyxet._async.runtime.threads import to_end
+from pyxet._async.runtime.threads import surely, to_end
 from pyxet._platform import lock_descriptor, read_at, write_vector
 from pyxet.errors import FormatError, IntegrityError, NotSupportedError
 from pyxet.protocol.constants import MAX_CHUNK
@@ -240,15 +240,15 @@ async def _download(
             with downloader.forgetting_damage(file):
                 await _chunked(downloader, file, part, progress)
     except (IntegrityError, FormatError):
-        await to_end(part.remove)
+        await surely(part.remove)
         raise
     except BaseException as error:
         # Without chunks there is nothing to check and to go on from.
-        await to_end(part.remove if file.xet_hash is None else part.leave)
+        await surely(part.remove if file.xet_hash is None else part.leave)
         _name(error, target)
         raise
     try:
-        await to_end(part.publish)
+        await surely(part.publish)
     except OSError as error:
         _name(error, target)
         raise

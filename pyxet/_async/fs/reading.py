@@ -26,7 +26,7 @@ from pyxet._async.fs.local_targets import check_inside, close, create, make_fold
 from pyxet._async.fs.lookup import Located, expect
 from pyxet._async.fs.names import check_distinct, leaves_out_folders, one_or_lists, target_names, warn_nothing_done
 from pyxet._async.runtime.tasks import run_all, run_each, run_together
-from pyxet._async.runtime.threads import in_thread, to_end
+from pyxet._async.runtime.threads import in_thread, surely, to_end
 from pyxet.options import public
 from pyxet.types import Info, RemoteFile
 
@@ -276,10 +276,10 @@ class Reading(Expanding):
                 try:
                     await pour(pieces, local, callback)
                 finally:
-                    await to_end(local.close)
+                    await surely(local.close)
                 await to_end(unfinished.replace, target)
             except BaseException:
-                await to_end(lambda: unfinished.unlink(missing_ok=True))
+                await surely(lambda: unfinished.unlink(missing_ok=True))
                 raise
 
     @public("batch_size")

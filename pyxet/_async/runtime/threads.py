@@ -59,6 +59,16 @@ async def to_end(
     return job.future.result()
 
 
+async def surely(function: Callable[..., T], *arguments: Any) -> T:
+    """Like `to_end`, but the work is also begun for a caller that is being cancelled.
+
+    For what closes and removes: a cancelled anyio scope cancels each wait in it, the one for this work, too.
+    """
+    job = _pool().submit(function, *arguments)
+    await outlast(job.future)
+    return job.future.result()
+
+
 def _after_fork() -> None:
     # The threads stayed with the parent.
     global _workers, _lock
