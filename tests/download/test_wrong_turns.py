@@ -16,8 +16,9 @@ import pyxet
 from pyxet import IntegrityError, XetError
 from pyxet.secrets import Secret
 
-CONTENT = content(31, 300_000)
-OTHER = content(32, 300_000)
+# Of its own: what other tests store as well would be in several xorbs.
+CONTENT = content(987_031, 300_000)
+OTHER = content(987_032, 300_000)
 
 
 def in_pieces(file: Any) -> bytes:
