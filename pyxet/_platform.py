@@ -110,22 +110,31 @@ GUARDED: Final = _flag("O_NOFOLLOW") | _flag("O_NONBLOCK") | _flag("O_CLOEXEC") 
 _seeking = threading.Lock()
 
 
+@contextmanager
+def _standing(descriptor: int, offset: int) -> Iterator[None]:
+    """A file's only position, elsewhere for the length of a block: where positions cannot be given with the call."""
+    with _seeking:
+        before = os.lseek(descriptor, 0, os.SEEK_CUR)
+        os.lseek(descriptor, offset, os.SEEK_SET)
+        try:
+            yield
+        finally:
+            os.lseek(descriptor, before, os.SEEK_SET)
+
+
 def read_at(descriptor: int, size: int, offset: int) -> bytes:
     """At most so many bytes of a file from an offset on, wherever it stands."""
     if sys.platform == "win32":
-        # All who read at a place share the file's only position.
-        with _seeking:
-            os.lseek(descriptor, offset, os.SEEK_SET)
+        with _standing(descriptor, offset):
             return os.read(descriptor, size)
     else:
         return os.pread(descriptor, size, offset)
 
 
 def write_at(descriptor: int, data: bytes, offset: int) -> int:
-    """Write at an offset of a file; how many bytes were taken. Where it stands afterwards is not said."""
+    """Write at an offset of a file; how many bytes were taken. It stands where it stood afterwards."""
     if sys.platform == "win32":
-        with _seeking:
-            os.lseek(descriptor, offset, os.SEEK_SET)
+        with _standing(descriptor, offset):
             return os.write(descriptor, data)
     else:
         return os.pwrite(descriptor, data, offset)

@@ -90,6 +90,10 @@ def test_files_by_position(tmp_path: Path) -> None:
         assert _platform.write_at(descriptor, b"XY", 1) == 2
         assert _platform.read_at(descriptor, 4, 1) == b"XYde"
         assert _platform.read_at(descriptor, 4, 7) == b""
+        # What comes next goes where the file stood: a pack's checksum does, after its header was written again.
+        with _platform._standing(descriptor, 2):
+            assert os.read(descriptor, 2) == b"Yd"
+        assert os.lseek(descriptor, 0, os.SEEK_CUR) == 7
         _platform.sync_data(descriptor)
         _platform.sync_folder(tmp_path)
     finally:
