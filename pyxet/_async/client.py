@@ -63,12 +63,12 @@ class Client:
             self._user = (await self.hub.whoami()).name
         return self._user
 
-    def enter(self) -> None:
-        """One more ``async with`` on the running loop; pair it with `leave`."""
+    def acquire(self) -> None:
+        """One more ``async with`` on the running loop; pair it with `release`."""
         loop = asyncio.get_running_loop()
         self._entered[loop] = self._entered.get(loop, 0) + 1
 
-    async def leave(self) -> None:
+    async def release(self) -> None:
         """The last one out closes the loop's connections."""
         loop = asyncio.get_running_loop()
         left = self._entered.pop(loop, 1) - 1

@@ -195,7 +195,7 @@ async def test_plans_are_kept_and_bounded() -> None:
         first = await cas.reconstruction(value, 0, 10)
         assert await cas.reconstruction(value, 0, 10) is first
         assert it.proxy.count(PLAN) == 1
-        cas.forget_plan(value, 0, 10, first)
+        cas.invalidate_plan(value, 0, 10, first)
         assert await cas.reconstruction(value, 0, 10) is not first
         for end in range(11, 11 + 260):
             await cas.reconstruction(value, 0, end)

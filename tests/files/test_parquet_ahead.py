@@ -209,7 +209,7 @@ async def test_what_fails_ahead_is_fetched_when_it_is_read(opened: tuple[Source,
 
 
 async def test_closing_and_dropping_leave_nothing() -> None:
-    for close in (ReadAhead.aclose, lambda ahead: ahead.abandon()):
+    for close in (ReadAhead.aclose, lambda ahead: ahead.close()):
         source = Source()
         ahead = source.ahead()
         await read_footer(ahead, source)

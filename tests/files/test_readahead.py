@@ -180,7 +180,7 @@ def test_the_process_holds_no_more_than_it_may() -> None:
     assert allowance.take(6, 10)
     assert not allowance.take(5, 10)
     assert allowance.take(4, 10)
-    allowance.give_back(10)
+    allowance.release(10)
     assert allowance.in_use == 0
 
 
@@ -201,7 +201,7 @@ async def test_dropping_leaves_no_task() -> None:
     await ahead.read(0, 10)
     await ahead.read(10, 200 * KIB)
     assert len(asyncio.all_tasks()) == 2
-    ahead.abandon()
+    ahead.close()
     await tasks_end()
 
 

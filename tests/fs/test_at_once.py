@@ -270,7 +270,7 @@ def dropped(held: list[Any]) -> list[int]:
         held[0].close()
     held.clear()
     gc.collect()
-    return [budget.in_use for budget in (READ_MEMORY, WRITE_MEMORY)] + [WRITE_MEMORY.resting]
+    return [budget.in_use for budget in (READ_MEMORY, WRITE_MEMORY)] + [WRITE_MEMORY.idle]
 
 
 def test_a_fork_gives_back_nothing_that_its_parent_holds(xet: XetFS, main: str) -> None:
@@ -281,7 +281,7 @@ def test_a_fork_gives_back_nothing_that_its_parent_holds(xet: XetFS, main: str) 
     files = [xet.open(f"{main}/x", "wb")]
     files[0].write(data)
     # What was written waits for more, and nothing goes on.
-    while not 0 < WRITE_MEMORY.in_use == WRITE_MEMORY.resting:
+    while not 0 < WRITE_MEMORY.in_use == WRITE_MEMORY.idle:
         time.sleep(0.01)
     assert in_child("fork", dropped, files) == [0, 0, 0]
     files[0].close()

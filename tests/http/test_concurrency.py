@@ -13,9 +13,9 @@ import pytest
 from aiohttp import web
 from support.faults import MIB, FaultProxy, answer, check_clean, world
 
-from pyxet._async.http import limiter as admission
-from pyxet._async.http.concurrency import FLOOR, START, Meter, Pace, piece_size
-from pyxet._async.http.limiter import Pacer, metered, pacer_of
+from pyxet._async.http import limiter as limiter_module
+from pyxet._async.http.concurrency import FLOOR, START, ConcurrencyController, Meter, piece_size
+from pyxet._async.http.limiter import Limiter, limiter_of, metered
 from pyxet._async.http.messages import Body
 from pyxet.config import Limits, RetryPolicy, Timeouts
 from pyxet.errors import RequestTimeoutError
@@ -39,13 +39,13 @@ Link = Callable[[float], Outcome]
 
 @dataclass
 class Simulation:
-    """As many requests as a pace allows for, on a link. Nothing but arithmetic."""
+    """As many requests as a controller allows for, on a link. Nothing but arithmetic."""
 
     link: Link
     size: int = 1000
     cap: int = CAP
     kind: str = "GET"
-    pace: Pace = field(default_factory=Pace)
+    controller: ConcurrencyController = field(default_factory=ConcurrencyController)
     now: float = 0.0
     done: int = 0
     refused: int = 0
@@ -58,30 +58,31 @@ class Simulation:
         began, goal, flying = self.now, self.done + requests, [(0.0, 0, 0.0, Outcome(0.0, 0.0))][:0]
         while self.done < goal:
             while (
-                len(flying) < min(self.pace.allowed, self.cap, goal - self.done) and self.now >= self.pace.paused_until
+                len(flying) < min(self.controller.allowed, self.cap, goal - self.done)
+                and self.now >= self.controller.paused_until
             ):
                 outcome = self.link(self.now)
                 self.sent += 1
                 heapq.heappush(flying, (self.now + outcome.duration, self.sent, self.now, outcome))
             if not flying:
-                self.now = self.pace.paused_until
+                self.now = self.controller.paused_until
                 continue
-            if len(flying) < self.pace.allowed and self.now < self.pace.paused_until < flying[0][0]:
-                self.now = self.pace.paused_until
+            if len(flying) < self.controller.allowed and self.now < self.controller.paused_until < flying[0][0]:
+                self.now = self.controller.paused_until
                 continue
             in_flight = len(flying)
             self.now, _, sent, outcome = heapq.heappop(flying)
             if outcome.refused:
                 self.refused += 1
-                self.pace.refused(sent, self.now, in_flight=in_flight, pause=outcome.pause)
+                self.controller.refused(sent, self.now, in_flight=in_flight, pause=outcome.pause)
             else:
                 self.done += 1
                 self.latencies.append(self.now - sent)
-                self.pace.answered(
+                self.controller.answered(
                     sent, sent + outcome.first_byte, self.now,
                     kind=self.kind, size=self.size, in_flight=in_flight, cap=self.cap,
                 )  # fmt: skip
-            self.windows.append(self.pace.allowed)
+            self.windows.append(self.controller.allowed)
         # What is left under way is waited for.
         self.now = max([self.now, *(item[0] for item in flying)])
         return self.now - began
@@ -126,7 +127,7 @@ def limited(rate: float, burst: int, *, pause: float, latency: float = 0.02) -> 
 def test_a_burst_of_small_requests_is_hardly_held_back() -> None:
     it = Simulation(far(0.02))
     took = it.run(1000)
-    assert it.pace.allowed == CAP
+    assert it.controller.allowed == CAP
     # With all that is allowed from the beginning it takes 16 round trips.
     assert took <= 0.02 * 19
     assert START <= it.windows[0] <= it.windows[-1] <= CAP
@@ -145,7 +146,7 @@ def test_opening_connections_is_not_taken_for_slowness() -> None:
 
     it = Simulation(link)
     assert it.run(1000) <= 0.6
-    assert it.pace.allowed == CAP
+    assert it.controller.allowed == CAP
 
 
 def test_the_cap_is_kept() -> None:
@@ -161,7 +162,7 @@ def test_nothing_grows_that_is_not_used() -> None:
     it = Simulation(far(0.02))
     for _ in range(200):
         it.run(3)
-    assert it.pace.allowed == START
+    assert it.controller.allowed == START
 
 
 @pytest.mark.parametrize("size", [8 * MIB, 256 * 1024, 4096])
@@ -185,7 +186,7 @@ def test_a_rising_latency_that_requests_do_not_cause_takes_nothing_away() -> Non
     took = it.run(5000)
     # Few rounds pass in doubt.
     assert took <= 0.3 * 5000 / CAP * 1.15
-    assert it.pace.allowed == CAP
+    assert it.controller.allowed == CAP
 
 
 def test_another_kind_of_request_is_not_a_slow_one() -> None:
@@ -203,7 +204,7 @@ def test_large_answers_are_not_slow_ones() -> None:
     # Each connection brings 10 MB/s, whatever the others do.
     it = Simulation(lambda now: Outcome(0.02, 0.02 + 64 * MIB / 1e7), size=64 * MIB)
     it.run(500)
-    assert it.pace.allowed == CAP
+    assert it.controller.allowed == CAP
 
 
 def test_a_link_that_gets_narrow_and_wide_again() -> None:
@@ -229,7 +230,7 @@ def test_many_refusals(pause: float) -> None:
     # And when it takes more, it gets more.
     it.link = far(0.02)
     it.run(4000)
-    assert it.pace.allowed == CAP
+    assert it.controller.allowed == CAP
 
 
 def test_an_endpoint_that_refuses_everything_for_a_while() -> None:
@@ -241,16 +242,16 @@ def test_an_endpoint_that_refuses_everything_for_a_while() -> None:
 
 
 def test_refusals_of_one_moment_count_once() -> None:
-    pace = Pace()
+    controller = ConcurrencyController()
     for _ in range(10):
-        pace.refused(1.0, 1.5, in_flight=10)
-    assert pace.allowed == 5
-    pace.refused(2.0, 2.5, in_flight=4, pause=3.0)
-    assert pace.allowed == 2
-    assert pace.paused_until == 5.5
-    pace.refused(3.0, 3.5, in_flight=1, pause=1.0)
-    assert pace.allowed == 1
-    assert pace.paused_until == 5.5
+        controller.refused(1.0, 1.5, in_flight=10)
+    assert controller.allowed == 5
+    controller.refused(2.0, 2.5, in_flight=4, pause=3.0)
+    assert controller.allowed == 2
+    assert controller.paused_until == 5.5
+    controller.refused(3.0, 3.5, in_flight=1, pause=1.0)
+    assert controller.allowed == 1
+    assert controller.paused_until == 5.5
 
 
 def test_time_outs_are_backed_off_from() -> None:
@@ -316,8 +317,8 @@ def test_several_rates_share_one_bandwidth() -> None:
 
 
 async def test_a_cancelled_sender_pays_nothing_and_a_cancelled_reader_does(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(admission, "_shared", admission._Shared())
-    meter = admission._shared.meter
+    monkeypatch.setattr(limiter_module, "_shared", limiter_module._Shared())
+    meter = limiter_module._shared.meter
     for spent, delay in ((False, 0.9), (True, 100.9)):
         task = asyncio.create_task(metered(100_000, 1000, spent=spent, clock=lambda: 0.0))
         await asyncio.sleep(0)
@@ -358,49 +359,49 @@ class Clock:
 
 async def test_all_requests_to_an_origin_wait_as_long_as_it_asks_for(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock(monkeypatch)
-    pacer = Pacer(clock)
-    first, second = await pacer.enter("GET", CAP), await pacer.enter("GET", CAP)
+    limiter = Limiter(clock)
+    first, second = await limiter.enter("GET", CAP), await limiter.enter("GET", CAP)
     first.refused(7.0)
-    first.leave()
+    first.release()
     second.answered()
-    second.leave()
-    third = await pacer.enter("GET", CAP)
+    second.release()
+    third = await limiter.enter("GET", CAP)
     assert clock.slept == [7.0]
-    third.leave()
-    assert pacer.slots.in_use == 0
+    third.release()
+    assert limiter.slots.in_use == 0
     await check_clean()
 
 
 async def test_whoever_gives_up_while_an_origin_pauses_leaves_nothing() -> None:
-    pacer = Pacer()
-    visit = await pacer.enter("GET", CAP)
-    visit.refused(1000.0)
-    visit.leave()
-    waiting = [asyncio.create_task(pacer.enter("GET", CAP)) for _ in range(5)]
+    limiter = Limiter()
+    permit = await limiter.enter("GET", CAP)
+    permit.refused(1000.0)
+    permit.release()
+    waiting = [asyncio.create_task(limiter.enter("GET", CAP)) for _ in range(5)]
     await asyncio.sleep(0)
-    assert pacer.slots.in_use > 0
+    assert limiter.slots.in_use > 0
     for task in waiting:
         task.cancel()
     await asyncio.gather(*waiting, return_exceptions=True)
     assert all(task.cancelled() for task in waiting)
-    assert pacer.slots.in_use == 0
+    assert limiter.slots.in_use == 0
     await check_clean()
 
 
-async def test_one_pacer_for_all_loops_and_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(admission, "_shared", admission._Shared())
+async def test_one_limiter_for_all_loops_and_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limiter_module, "_shared", limiter_module._Shared())
     highest = 0
 
-    async def visit() -> None:
+    async def permit() -> None:
         nonlocal highest
-        one = await pacer_of(("http", "somewhere")).enter("GET", 3)
-        highest = max(highest, pacer_of(("http", "somewhere")).slots.in_use)
+        one = await limiter_of(("http", "somewhere")).enter("GET", 3)
+        highest = max(highest, limiter_of(("http", "somewhere")).slots.in_use)
         await asyncio.sleep(0)
         one.answered()
-        one.leave()
+        one.release()
 
     async def several() -> None:
-        await asyncio.gather(*(visit() for _ in range(50)))
+        await asyncio.gather(*(permit() for _ in range(50)))
 
     threads = [threading.Thread(target=lambda: asyncio.run(several())) for _ in range(2)]
     for thread in threads:
@@ -413,10 +414,10 @@ async def test_one_pacer_for_all_loops_and_threads(monkeypatch: pytest.MonkeyPat
 
 
 def test_origins_that_nobody_asks_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(admission, "_shared", admission._Shared())
+    monkeypatch.setattr(limiter_module, "_shared", limiter_module._Shared())
     for number in range(1000):
-        pacer_of(("https", f"host{number}"))
-    assert len(admission._shared.pacers) <= 256
+        limiter_of(("https", f"host{number}"))
+    assert len(limiter_module._shared.limiters) <= 256
 
 
 # -- on real connections -----------------------------------------------------------------------------------------------
@@ -449,8 +450,8 @@ async def test_a_slow_link() -> None:
         assert [len(item.body) for item in answers] == [1000] * 500
         # It neither floods the link, where all 500 were allowed, nor collapses.
         assert highest < 150
-        assert pacer_of(origin_of(it.proxy)).pace.allowed >= FLOOR // 2
-        assert pacer_of(origin_of(it.proxy)).slots.in_use == 0
+        assert limiter_of(origin_of(it.proxy)).controller.allowed >= FLOOR // 2
+        assert limiter_of(origin_of(it.proxy)).slots.in_use == 0
 
 
 async def test_an_endpoint_with_many_429s() -> None:
@@ -474,7 +475,7 @@ async def test_an_endpoint_with_many_429s() -> None:
         await asyncio.gather(*(it.client.transport.request("GET", "/strict", what="reading") for _ in range(400)))
         assert served == 400
         assert refused < served / 4
-        assert 1 <= pacer_of(origin_of(it.proxy)).pace.allowed <= CAP / 2
+        assert 1 <= limiter_of(origin_of(it.proxy)).controller.allowed <= CAP / 2
 
 
 async def test_a_time_out_makes_an_origin_get_less() -> None:
@@ -482,7 +483,7 @@ async def test_a_time_out_makes_an_origin_get_less() -> None:
         it.proxy.rule("GET /lost", lost)
         with pytest.raises(RequestTimeoutError):
             await it.client.transport.request("GET", "/lost", what="reading")
-        assert pacer_of(origin_of(it.proxy)).pace.allowed == 1
+        assert limiter_of(origin_of(it.proxy)).controller.allowed == 1
 
 
 async def lost(_: FaultProxy, request: web.Request) -> web.StreamResponse:
@@ -496,12 +497,12 @@ async def test_a_redirect_counts_where_it_leads() -> None:
             it.proxy.rule("GET /first", answer(302, Location=f"{other.url}/second"))
             other.rule("GET /second", answer(200))
             await it.client.transport.request("GET", "/first", what="reading", redirect=True)
-            assert origin_of(other) in admission._shared.pacers
+            assert origin_of(other) in limiter_module._shared.limiters
 
 
 @pytest.mark.parametrize("sending", [True, False])
 async def test_a_bandwidth_is_kept(sending: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(admission, "_shared", admission._Shared())
+    monkeypatch.setattr(limiter_module, "_shared", limiter_module._Shared())
     data = bytes(MIB // 8)
     # Each waits longer for its turn than a body may stand still.
     async with world(limits=Limits(bandwidth=2 * MIB), timeouts=Timeouts(progress=0.05)) as it:

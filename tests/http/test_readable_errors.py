@@ -235,7 +235,7 @@ async def test_long_retries_are_warnings(
         it.proxy.rule(WHOAMI, answer(503, b'{"error": "maintenance"}', Retry_After=pause), times=1)
         with caplog.at_level(logging.INFO, "pyxet.requests"):
             monkeypatch.setattr("pyxet._async.http.transport.asyncio.sleep", at_once)
-            monkeypatch.setattr("pyxet._async.http.limiter.Pacer._pause", lambda self: real_sleep(0))
+            monkeypatch.setattr("pyxet._async.http.limiter.Limiter._pause", lambda self: real_sleep(0))
             await it.client.hub.whoami()
             monkeypatch.undo()
     [record] = [record for record in caplog.records if record.name == "pyxet.requests"]

@@ -166,21 +166,21 @@ async def test_budget_presses_holders_of_what_rests() -> None:
     await budget.acquire(10, 10)
     waiting = asyncio.create_task(budget.acquire(4, 10))
     await settle()
-    # What is in use moves, so it will be given back by itself.
+    # What is in use is in flight, so it will be released by itself.
     assert not waiting.done()
     assert holder.pressed == 0
-    budget.rest(10)
+    budget.mark_idle(10)
     await waiting
     assert holder.pressed == 1
-    # One more moves now; the next one waits for it.
+    # One more is in flight now; the next one waits for it.
     third = asyncio.create_task(budget.acquire(4, 10))
     await settle()
     assert not third.done()
-    budget.rest(-10)
+    budget.mark_idle(-10)
     budget.release(10)
     await third
     budget.release(8)
-    assert (budget.in_use, budget.resting) == (0, 0)
+    assert (budget.in_use, budget.idle) == (0, 0)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")

@@ -347,4 +347,4 @@ async def check_clean() -> None:
     others = asyncio.all_tasks() - {asyncio.current_task()}
     assert not others, others
     budgets: dict[str, Any] = {"read": READ_MEMORY, "write": WRITE_MEMORY, "requests": REQUESTS}
-    assert {name: (budget.in_use, budget.resting) for name, budget in budgets.items()} == dict.fromkeys(budgets, (0, 0))
+    assert {name: (budget.in_use, budget.idle) for name, budget in budgets.items()} == dict.fromkeys(budgets, (0, 0))

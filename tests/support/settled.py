@@ -29,4 +29,4 @@ def check_budgets() -> None:
     """Fail if a part of a budget is still in use after what blocking callers dropped was let go of."""
     asyncio.run_coroutine_threadsafe(let_go(), get_loop()).result()
     budgets = {"read": READ_MEMORY, "write": WRITE_MEMORY, "requests": REQUESTS}
-    assert {name: (budget.in_use, budget.resting) for name, budget in budgets.items()} == dict.fromkeys(budgets, (0, 0))
+    assert {name: (budget.in_use, budget.idle) for name, budget in budgets.items()} == dict.fromkeys(budgets, (0, 0))

@@ -425,7 +425,7 @@ async def test_sessions_of_loops_that_stand_still_do_not_block_others() -> None:
             loop.close()
 
         await asyncio.to_thread(lambda: loop.run_until_complete(fill()))
-        assert WRITE_MEMORY.in_use == WRITE_MEMORY.resting > 7 * MIB
+        assert WRITE_MEMORY.in_use == WRITE_MEMORY.idle > 7 * MIB
         busy = it.uploader()
         await busy.add(content(346, 12 * MIB))
         await busy.flush()
@@ -438,10 +438,10 @@ async def test_a_session_that_is_dropped_gives_its_memory_back() -> None:
         uploader = it.uploader()
         writer = uploader.writer()
         await writer.write(b"x" * 100_000)
-        assert WRITE_MEMORY.in_use == WRITE_MEMORY.resting == 100_000
+        assert WRITE_MEMORY.in_use == WRITE_MEMORY.idle == 100_000
         del uploader, writer
         gc.collect()
-        assert WRITE_MEMORY.in_use == WRITE_MEMORY.resting == 0
+        assert WRITE_MEMORY.in_use == WRITE_MEMORY.idle == 0
 
 
 async def test_flush_waits_for_its_own_content_only() -> None:

@@ -213,7 +213,7 @@ class ChangeSet:
         beneath = await self.client.catalog.entries(self.repo, self.base, unsure) if unsure else {}
         self._check_open()
         for path in paths:
-            self._forget_small(path)
+            self._discard_small(path)
             self._tell_watches(path)
             if path not in self.files or (path in beneath and beneath[path].type == "file"):
                 self._set(path, None)
@@ -256,7 +256,7 @@ class ChangeSet:
         if clash is not None or self.has_files_below(path):
             kind = FileInTheWayError if clash is not None else FolderInTheWayError
             raise kind(f"{self.path}/{clash or path} would be a file and a folder in one commit", status=400)
-        self._forget_small(path)
+        self._discard_small(path)
         self._tell_watches(path)
         self._set(path, pending)
         self._add_guard(path, guard)
@@ -289,7 +289,7 @@ class ChangeSet:
             del self._below[folder][path]
             self._alive[folder] -= less
 
-    def _forget_small(self, path: str) -> None:
+    def _discard_small(self, path: str) -> None:
         self._small_bytes -= len(self._small.pop(path, b""))
 
     async def _spooled(self, contents: Sequence[bytes]) -> list[Spooled]:
@@ -374,7 +374,7 @@ class ChangeSet:
             A file would take the place of a folder that still has others, or be below another file.
         """
         await self._seal()
-        await self._drop_unchanged()
+        await self._discard_unchanged()
         await self._share_foreign()
         await self._uploader.flush()
 
@@ -403,7 +403,7 @@ class ChangeSet:
         page = await self.client.hub.paths_info(self.repo, commit, paths)
         return {entry.path: entry for entry in page.entries}
 
-    def drop(self, paths: Collection[str]) -> None:
+    def exclude(self, paths: Collection[str]) -> None:
         """Leave paths out of the commit."""
         for path in paths:
             self._unset(path)
@@ -481,7 +481,7 @@ class ChangeSet:
         pending = self.files.get(path)
         return pending is not None and pending.content is data
 
-    async def _drop_unchanged(self) -> None:
+    async def _discard_unchanged(self) -> None:
         """Leave out files that the branch has just so, unless somebody relies on their guard."""
         paths = [path for path, pending in self.files.items() if pending is not None and path not in self.guards]
         if not paths or self.parent_commit is not None:

@@ -127,7 +127,7 @@ class Committer:
                         return made
                     raise
             except EntryNotFoundError:
-                if not await self._drop_gone_deletions():
+                if not await self._discard_gone_deletions():
                     raise
                 pause = 0.0
             except ConflictError as error:
@@ -241,14 +241,14 @@ class Committer:
                 continue
         return found
 
-    async def _drop_gone_deletions(self) -> bool:
+    async def _discard_gone_deletions(self) -> bool:
         """Forget deletions of files that somebody else deleted first; whether there were any."""
         changes = self._changes
         deleted = [path for path, pending in changes.files.items() if pending is None]
         head = await self._hub.branch_head(changes.repo, changes.branch)
         there = await changes.entries(head, deleted) if deleted else {}
         gone = [path for path in deleted if path not in there or there[path].type != "file"]
-        changes.drop(gone)
+        changes.exclude(gone)
         return bool(gone)
 
 

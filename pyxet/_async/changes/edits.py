@@ -124,7 +124,7 @@ class Edits:
         if commit is not None:
             if committer.was_found:
                 # Others may have made commits since, before it was found.
-                revisions.drop(changes.repo, changes.branch)
+                revisions.invalidate_branch(changes.repo, changes.branch)
             else:
                 revisions.note_own(changes.repo, changes.branch, commit.id, before)
             self.made.append((changes.path, commit))

@@ -262,7 +262,7 @@ class Writing:
         else:
             await on_loop(self._loop, function(*arguments))
 
-    def abandon(self) -> None:
+    def discard_nowait(self) -> None:
         """Forget the content without waiting; on any thread. No request is made, those that run are cancelled."""
         if self.transaction is not None:
             self.transaction.release(self)

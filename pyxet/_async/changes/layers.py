@@ -23,7 +23,7 @@ class Closable(Protocol):
 class Held(Closable, Protocol):
     """A file that is open for writing, as the transaction holds it that it belongs to."""
 
-    def drop(self) -> None:
+    def mark_closed(self) -> None:
         """Be closed, with the content thrown away."""
 
     def settle(self) -> None:

@@ -357,7 +357,7 @@ class Transaction(Generic[F]):
         finally:
             try:
                 self._state = "ending"
-                self._drop_files()
+                self._discard_files()
                 if not is_shutting_down():
                     blocking_call(self.loop, self._discard, edits)
             finally:
@@ -380,7 +380,7 @@ class Transaction(Generic[F]):
         finally:
             try:
                 self._state = "ending"
-                self._drop_files()
+                self._discard_files()
                 await self._discard(edits)
             finally:
                 self._end()
@@ -439,11 +439,11 @@ class Transaction(Generic[F]):
                 file.expect(sys.exception())
                 yield [*wrappers.around(outermost), file]
 
-    def _drop_files(self) -> None:
+    def _discard_files(self) -> None:
         # Threads of a library may be closing some at this moment.
         files = [file for _, file in list(self._files.values())]
         for file in files:
-            file.drop()
+            file.mark_closed()
         close_layers(files)
         for file in files:
             file.settle()

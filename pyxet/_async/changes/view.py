@@ -15,7 +15,7 @@ from pyxet.types import Info, RemoteFile, RepoId, UploadedContent
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Entry:
     """What is at a path.
 
     Attributes
@@ -75,20 +75,20 @@ class View:
         """The same with another commit beneath."""
         return View(self._catalog, self.repo, commit, self.changes, revision=self._revision)
 
-    async def lookup(self, path: str) -> Found | None:
+    async def lookup(self, path: str) -> Entry | None:
         """What is at a path, if anything."""
         return (await self.lookup_all([path])).get(path)
 
-    async def lookup_all(self, paths: Sequence[str]) -> dict[str, Found]:
+    async def lookup_all(self, paths: Sequence[str]) -> dict[str, Entry]:
         """What is at some paths; those with nothing there are left out."""
-        found: dict[str, Found] = {}
+        found: dict[str, Entry] = {}
         unknown = []
         for path in paths:
             pending = self.changes.lookup(path, "beneath") if self.changes else "beneath"
             if isinstance(pending, Pending):
-                found[path] = Found(path, pending)
+                found[path] = Entry(path, pending)
             elif not path or (self.changes and self.changes.has_files_below(path)):
-                found[path] = Found(path)
+                found[path] = Entry(path)
             elif pending is not None:
                 unknown.append(path)
         for path, entry in (await self._catalog.entries(self.repo, self.commit, unknown) if unknown else {}).items():
@@ -117,10 +117,10 @@ class View:
         if may_exist and path in found and found[path].is_folder:
             raise FolderInTheWayError(f"{path!r} cannot be written: it is a folder", status=400)
 
-    async def children(self, path: str, *, refresh: bool = False) -> list[Found]:
+    async def children(self, path: str, *, refresh: bool = False) -> list[Entry]:
         """What is directly in a folder, by path; `EntryNotFoundError` if there is no such folder."""
         changed = self.changes.under(path) if self.changes else {}
-        found: dict[str, Found] = {}
+        found: dict[str, Entry] = {}
         try:
             for entry in await self._catalog.folder(self.repo, self.commit, path, refresh=refresh):
                 if entry.path in changed:
@@ -135,12 +135,12 @@ class View:
             if pending is not None:
                 child, slash, _ = name[start:].partition("/")
                 child = name[:start] + child
-                found[child] = Found(child) if slash else Found(child, pending)
+                found[child] = Entry(child) if slash else Entry(child, pending)
         if path and not found:
             raise missing_entry(self.repo, self._revision, path)
         return [found[name] for name in sorted(found)]
 
-    async def dated_children(self, path: str) -> list[Found]:
+    async def dated_children(self, path: str) -> list[Entry]:
         """Like `children`, with when they last changed; pending ones have no date."""
         children = await self.children(path)
         try:
@@ -155,7 +155,7 @@ class View:
             for child in children
         ]
 
-    async def below(self, path: str, *, expand: bool = False) -> AsyncGenerator[list[Found], None]:
+    async def below(self, path: str, *, expand: bool = False) -> AsyncGenerator[list[Entry], None]:
         """All below a folder, files and folders, in batches; `EntryNotFoundError` if there is no such folder.
 
         Parameters
@@ -168,7 +168,7 @@ class View:
             async for entries in self._catalog.below(self.repo, self.commit, path, expand=expand):
                 yield [self.stored(entry) for entry in entries]
             return
-        files: dict[str, Found] = {name: Found(name, pending) for name, pending in changed.items() if pending}
+        files: dict[str, Entry] = {name: Entry(name, pending) for name, pending in changed.items() if pending}
         try:
             async for entries in self._catalog.below(self.repo, self.commit, path, expand=expand):
                 files.update((e.path, self.stored(e)) for e in entries if e.type == "file" and e.path not in changed)
@@ -178,12 +178,12 @@ class View:
             raise missing_entry(self.repo, self._revision, path)
         yield [*_folders_of(files, path), *files.values()]
 
-    async def modified(self, path: str) -> Found | None:
+    async def modified(self, path: str) -> Entry | None:
         """What is at a path of the commit, with when it last changed."""
         page = await self._catalog.expanded(self.repo, self.commit, path)
         return self.stored(page) if page else None
 
-    def info(self, prefix: str, found: Found) -> Info:
+    def info(self, prefix: str, found: Entry) -> Info:
         """An entry as fsspec describes it; ``prefix`` is the path of the branch."""
         # Its docstring says what is not there at times.
         info: Info = {"name": f"{prefix}/{found.path}", "size": found.size, "type": "file"}  # type: ignore[typeddict-item]
@@ -201,17 +201,17 @@ class View:
             info["last_modified"] = found.modified
         return info
 
-    def stored(self, entry: TreeEntry) -> Found:
+    def stored(self, entry: TreeEntry) -> Entry:
         """An entry of the commit."""
         modified = parse_date(entry.last_commit.date) if entry.last_commit else None
         if entry.type == "directory":
-            return Found(entry.path, None, modified)
+            return Entry(entry.path, None, modified)
         sha256 = entry.lfs.oid if entry.lfs else None
         size = entry.lfs.size if entry.lfs else entry.size or 0
         file = RemoteFile(self.repo, self.commit, entry.path, size, entry.oid, sha256, entry.xet_hash)
-        return Found(entry.path, file, modified)
+        return Entry(entry.path, file, modified)
 
-    def stored_content(self, found: Found) -> RemoteFile | None:
+    def stored_content(self, found: Entry) -> RemoteFile | None:
         """The stored file that content is read from; ``None`` for what is pending in memory or in the spool."""
         if isinstance(found.content, Pending):
             assert self.changes is not None
@@ -233,7 +233,7 @@ class View:
         return False
 
 
-def _folders_of(files: Mapping[str, Found], top: str) -> list[Found]:
+def _folders_of(files: Mapping[str, Entry], top: str) -> list[Entry]:
     """The folders below ``top`` that files lie in."""
     names: set[str] = set()
     for path in files:
@@ -241,7 +241,7 @@ def _folders_of(files: Mapping[str, Found], top: str) -> list[Found]:
         while len(folder) > len(top) and folder not in names:
             names.add(folder)
             folder = folder.rpartition("/")[0]
-    return [Found(name) for name in sorted(names)]
+    return [Entry(name) for name in sorted(names)]
 
 
 def _note_hashes(info: Info, content: UploadedContent | RemoteFile) -> None:

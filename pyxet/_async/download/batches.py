@@ -48,7 +48,7 @@ _SLACK: Final = MIB // 4
 Alone = Callable[[RemoteFile], Awaitable[bytes]]
 
 
-class Brought(dict[Hash, bytes | Exception]):
+class BatchResult(dict[Hash, bytes | Exception]):
     """Verified contents of a batch, and errors that are the endpoint's or the network's.
 
     What is missing is to be read on its own. ``unanswered`` says that there was no plan for anything, so that perhaps the
@@ -101,7 +101,7 @@ class SmallFiles:
         self._memory = limits.memory // 2
         # Three times a batch is in memory: as it came, decoded, and as files.
         self._batch_bytes = min(_MAX_BYTES, max(SMALL, self._memory // 4))
-        self._flights: SingleFlight[tuple[RepoId, tuple[Hash, ...]], Brought] = SingleFlight()
+        self._flights: SingleFlight[tuple[RepoId, tuple[Hash, ...]], BatchResult] = SingleFlight()
         self._queues: dict[tuple[asyncio.AbstractEventLoop, RepoId], _Queue] = {}
 
     async def read_all(self, files: Sequence[RemoteFile], alone: Alone) -> list[bytes | Exception]:
@@ -193,7 +193,7 @@ class SmallFiles:
             batches.append(batch)
         return batches
 
-    def _judge(self, repo: RepoId, brought: Brought, alone: Sequence[object]) -> None:
+    def _judge(self, repo: RepoId, brought: BatchResult, alone: Sequence[object]) -> None:
         """A CAS that has no answer for a batch, but knows each file of it, has no batches."""
         if brought.unanswered and not any(isinstance(result, Exception) for result in alone):
             self._cas(repo).note_missing_batch()
@@ -204,11 +204,11 @@ class SmallFiles:
         async with READ_MEMORY.hold(amount, self._memory):
             yield
 
-    async def _hold_and_bring(self, files: Sequence[RemoteFile]) -> Brought:
+    async def _hold_and_bring(self, files: Sequence[RemoteFile]) -> BatchResult:
         async with self._room(files):
             return await self._bring(files)
 
-    async def _bring(self, files: Sequence[RemoteFile]) -> Brought:
+    async def _bring(self, files: Sequence[RemoteFile]) -> BatchResult:
         """Read one batch, of one repository; the caller holds the room for it."""
         cas = self._cas(files[0].repo)
         cas.note_revision(files[0].revision)
@@ -216,8 +216,8 @@ class SmallFiles:
         try:
             plans = await cas.reconstructions(list(sizes))
         except XetError as error:
-            return Brought(dict.fromkeys(sizes, error))
-        brought = Brought()
+            return BatchResult(dict.fromkeys(sizes, error))
+        brought = BatchResult()
         if plans is None:
             brought.unanswered = True
             return brought
@@ -342,7 +342,7 @@ class _Batch:
 class _Queue:
     """Reads of one repository on one loop: what is asked for within one turn, or while others go on, goes together."""
 
-    def __init__(self, bring: Callable[[Sequence[RemoteFile]], Awaitable[Brought]], batch_bytes: int) -> None:
+    def __init__(self, bring: Callable[[Sequence[RemoteFile]], Awaitable[BatchResult]], batch_bytes: int) -> None:
         self._bring = bring
         self._batch_bytes = batch_bytes
         self._pending: dict[Hash, _Asked] = {}
@@ -421,11 +421,11 @@ class _Queue:
         self._schedule()
 
     async def _run(self, batch: _Batch) -> None:
-        brought = Brought()
+        brought = BatchResult()
         try:
             brought = await self._bring([asked.file for asked in batch.members])
         except Exception as error:  # noqa: BLE001  # handed to those who wait
-            brought = Brought({_value(asked.file): error for asked in batch.members})
+            brought = BatchResult({_value(asked.file): error for asked in batch.members})
         finally:
             self._running -= 1
             for asked in batch.members:
@@ -437,7 +437,7 @@ class _Queue:
 # -- local files -------------------------------------------------------------------------------------------------------
 
 
-def _place(items: Sequence[Placed], contents: Brought) -> tuple[list[Placed], list[Placed]]:
+def _place(items: Sequence[Placed], contents: BatchResult) -> tuple[list[Placed], list[Placed]]:
     """Write files; those that are there, and those whose content is missing or that cannot be written like this."""
     there: list[Placed] = []
     left: list[Placed] = []

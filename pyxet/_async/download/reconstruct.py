@@ -102,7 +102,7 @@ class Downloader:
                     async for piece in pieces:
                         await to_end(target.append, [piece])
             else:
-                with self.forgetting_damage(file):
+                with self.invalidating_damage(file):
                     async with aclosing(self.chunks(file, start, end, verify=verifier is not None)) as runs:
                         async for run in runs:
                             await to_end(target.take, run, verifier)
@@ -166,7 +166,7 @@ class Downloader:
                 async for data in plain:
                     yield data
             return
-        with self.forgetting_damage(file):
+        with self.invalidating_damage(file):
             async with aclosing(self.chunks(file, start, end, verify=verifier is not None, lend=True)) as runs:
                 async for run in runs:
                     if verifier is not None:
@@ -175,13 +175,13 @@ class Downloader:
                         yield _cut(chunk, start, end)
 
     @contextmanager
-    def forgetting_damage(self, file: RemoteFile) -> Iterator[None]:
+    def invalidating_damage(self, file: RemoteFile) -> Iterator[None]:
         """Plans that brought something else than the file are not used again."""
         try:
             yield
         except (IntegrityError, FormatError):
             if file.xet_hash is not None:
-                self._source.cas(file.repo).forget_plans(hash_from_hex(file.xet_hash))
+                self._source.cas(file.repo).invalidate_plans(hash_from_hex(file.xet_hash))
             raise
 
     async def chunks(
@@ -272,7 +272,7 @@ class Downloader:
                 plan.check_length(end - start)
                 return await self._execute(cas, plan, start, end - start, verify)
             except XetError as error:
-                cas.forget_plan(value, start, end, plan)
+                cas.invalidate_plan(value, start, end, plan)
                 # A refused URL may have come to its end a second time; other failures are not that common.
                 last = _MAX_PLANS - 1 if isinstance(error, UrlExpiredError) else 1
                 if attempt >= last or (is_transient(error) and not isinstance(error, _UNREACHABLE)):

@@ -83,7 +83,7 @@ class _Part:
         os.close(self._data)
         os.close(self._records)
 
-    def leave(self) -> None:
+    def keep(self) -> None:
         """Close; what is there stays for the next download of this content."""
         leftovers.note(self.target.parent, self._name, self.path)
         self.close()
@@ -237,14 +237,14 @@ async def _download(
         if file.xet_hash is None:
             await _plain(downloader, file, part, progress)
         else:
-            with downloader.forgetting_damage(file):
+            with downloader.invalidating_damage(file):
                 await _chunked(downloader, file, part, progress)
     except (IntegrityError, FormatError):
         await surely(part.remove)
         raise
     except BaseException as error:
         # Without chunks there is nothing to check and to go on from.
-        await surely(part.remove if file.xet_hash is None else part.leave)
+        await surely(part.remove if file.xet_hash is None else part.keep)
         _name(error, target)
         raise
     try:

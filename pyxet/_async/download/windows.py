@@ -44,7 +44,7 @@ class Lease:
         self._taken = False
 
     def take(self) -> None:
-        """Say that it is this window's turn: the reader will be through with it soon."""
+        """Move this window's memory from idle to in flight: its reader has come to it."""
         if self._flight is not None and not self._taken:
             self._taken = True
             self._flight.take(1)
@@ -55,14 +55,14 @@ class Lease:
         if flight is not None:
             if self._taken:
                 flight.take(-1)
-            flight.leave()
+            flight.release()
         self.chunks = []
 
 
 class _Flight:
     """One window that is being read, and those who wait for it or hold its chunks.
 
-    Its memory rests while its chunks are there and it is nobody's turn to use them: what is read ahead must not keep
+    Its memory is idle while its chunks are there and it is nobody's turn to use them: what is read ahead must not keep
     others from what they need before they can go on.
     """
 
@@ -72,7 +72,7 @@ class _Flight:
         self._read = read
         self._memory = memory
         self._held = 0
-        self._resting = False
+        self._idle = False
         self._readers = 0
         self._taken = 0
         self.task = asyncio.create_task(self._run())
@@ -84,16 +84,16 @@ class _Flight:
         try:
             found = await self._read()
         except BaseException:
-            self._give_back()
+            self._release_memory()
             raise
         if self._readers:
-            self._rest(True)
+            self._mark_idle(True)
         else:
-            self._give_back()
+            self._release_memory()
         return found
 
     async def join(self) -> list[FileChunk]:
-        """Its chunks; pair with `leave`, which a failed join has done already."""
+        """Its chunks; pair with `release`, which a failed join has done already."""
         self._readers += 1
         try:
             await asyncio.wait([self.task])
@@ -104,27 +104,27 @@ class _Flight:
                 try:
                     await stopped(self.task)
                 finally:
-                    self._give_back()
+                    self._release_memory()
             raise
 
     def take(self, readers: int) -> None:
         """So many more readers have their turn."""
         self._taken += readers
-        self._rest(not self._taken)
+        self._mark_idle(not self._taken)
 
-    def leave(self) -> None:
+    def release(self) -> None:
         """The reader needs the chunks no more."""
         self._readers -= 1
         if not self._readers:
-            self._give_back()
+            self._release_memory()
 
-    def _rest(self, resting: bool) -> None:
-        if resting != self._resting and self._held:
-            self._resting = resting
-            READ_MEMORY.rest(self._held if resting else -self._held)
+    def _mark_idle(self, idle: bool) -> None:
+        if idle != self._idle and self._held:
+            self._idle = idle
+            READ_MEMORY.mark_idle(self._held if idle else -self._held)
 
-    def _give_back(self) -> None:
-        self._rest(False)
+    def _release_memory(self) -> None:
+        self._mark_idle(False)
         amount, self._held = self._held, 0
         if amount:
             READ_MEMORY.release(amount)
@@ -190,7 +190,7 @@ class Windows:
             # Its failure may lie in the part that is not ours.
             return await self.get(key, start, end, read, memory)
         # What is had must not count while more is waited for: readers that hold and wait could block each other.
-        flight.leave()
+        flight.release()
         if not found:
             return await self.get(key, start, end, read, memory)
         chunks = {chunk.offset: chunk for chunk in found}

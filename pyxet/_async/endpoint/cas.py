@@ -88,7 +88,7 @@ class Cas:
         self._revision = revision
 
     async def reconstruction(self, value: Hash, start: int, end: int) -> Plan:
-        """How to get bytes ``start`` to before ``end`` of a file. Plans are kept until `forget_plan`.
+        """How to get bytes ``start`` to before ``end`` of a file. Plans are kept until `invalidate_plan`.
 
         Raises
         ------
@@ -101,14 +101,14 @@ class Cas:
             plan = await self._planning.run(key, lambda: self._plan(value, start, end))
         return plan
 
-    def forget_plan(self, value: Hash, start: int, end: int, plan: Plan) -> None:
+    def invalidate_plan(self, value: Hash, start: int, end: int, plan: Plan) -> None:
         """Drop a plan whose URLs are not accepted any more."""
         key = (value, start, end)
         if self._plans.get(key) is plan:
             # Another loop's thread may be at it too; here and below.
             self._plans.pop(key, None)
 
-    def forget_plans(self, value: Hash) -> None:
+    def invalidate_plans(self, value: Hash) -> None:
         """Drop all plans of a file, as what they brought is not its content."""
         for key in [key for key in list(self._plans) if key[0] == value]:
             self._plans.pop(key, None)
@@ -268,7 +268,7 @@ class Cas:
                 )
             except (*_REFUSED, *_LOST) as error:
                 if not missing or not isinstance(error, NotFoundError):
-                    self._forget_token(scope, token)
+                    self._invalidate_token(scope, token)
                 raise
 
         token = await self._token(scope)
@@ -284,14 +284,14 @@ class Cas:
                 raise
         return await send(renewed)
 
-    def _forget_token(self, scope: Scope, token: XetToken) -> None:
+    def _invalidate_token(self, scope: Scope, token: XetToken) -> None:
         if self._tokens.get(scope) is token:
             self._tokens.pop(scope, None)
 
     async def _has_moved(self, scope: Scope) -> bool:
         """Whether the Hub says by now that the CAS is somewhere else."""
         token = await self._token(scope)
-        self._forget_token(scope, token)
+        self._invalidate_token(scope, token)
         return (await self._token(scope)).cas_url != token.cas_url
 
     async def _token(self, scope: Scope) -> XetToken:

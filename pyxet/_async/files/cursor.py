@@ -205,7 +205,7 @@ class Cursor:
             self._start, self._block = at, here
         return here
 
-    def forget(self) -> None:
+    def release(self) -> None:
         """Let go of the block."""
         self._block = b""
 

@@ -41,7 +41,7 @@ class Opening:
         """Take an exception that is being handled for none of the file's."""
         self._error, self._exits = error, sys.maxsize
 
-    def forget(self) -> None:
+    def release(self) -> None:
         """Hold no exception, and what its traceback holds, any longer."""
         self._error = None
 

@@ -41,7 +41,7 @@ class Allowing(Protocol):
     def take(self, amount: int, cap: int) -> bool:
         """Take an amount if the sum stays within ``cap``."""
 
-    def give_back(self, amount: int) -> None:
+    def release(self, amount: int) -> None:
         """Return an amount."""
 
 
@@ -118,18 +118,18 @@ class ColumnsAhead:
         """Whether the bytes were fetched ahead, or are on their way."""
         return self._piece(start, end) is not None
 
-    async def drop(self) -> None:
+    async def aclose(self) -> None:
         """Let go of everything that is ahead."""
         here = [task for task in self._ahead.values() if task.get_loop() is asyncio.get_running_loop()]
-        self.abandon()
+        self.close()
         await stopped(*here)
 
-    def abandon(self) -> None:
+    def close(self) -> None:
         """Let go of what is ahead without waiting; on any thread."""
         ahead, self._ahead = self._ahead, {}
         held, self._held = self._held, 0
         if held:
-            self._allowance.give_back(held)
+            self._allowance.release(held)
         for task in ahead.values():
             if is_alive(task.get_loop()):
                 task.get_loop().call_soon_threadsafe(task.cancel)
@@ -201,7 +201,7 @@ class ColumnsAhead:
         amount = min(self._held, span[1] - span[0])
         self._held -= amount
         if amount:
-            self._allowance.give_back(amount)
+            self._allowance.release(amount)
 
 
 # By content: footers as they were read, and what they say (``None``: nothing that helps).

@@ -268,7 +268,7 @@ class XetReadFile(_Readable):
             return found
         except IntegrityError:
             # What is held of it may be wrong as well.
-            self._cursor.forget()
+            self._cursor.release()
             raise
 
     def _is_about_to_read(self, thread: int) -> bool:
@@ -288,7 +288,7 @@ class XetReadFile(_Readable):
     def _let_go(self) -> None:
         ahead = getattr(self, "_ahead", None)
         if ahead is not None:
-            ahead.abandon()
+            ahead.close()
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self._pinned is None:
@@ -420,9 +420,9 @@ class AsyncXetReadFile(_Readable, AbstractAsyncStreamedFile):  # type: ignore[mi
             return found
         except IntegrityError:
             # What is held of it may be wrong as well.
-            self._cursor.forget()
+            self._cursor.release()
             raise
 
     def __del__(self) -> None:
         if not self.closed:
-            self._ahead.abandon()
+            self._ahead.close()

@@ -66,7 +66,7 @@ class Allowance:
             self.in_use += amount
             return True
 
-    def give_back(self, amount: int) -> None:
+    def release(self, amount: int) -> None:
         """Return an amount."""
         with self._lock:
             self.in_use -= amount
@@ -143,7 +143,7 @@ class ReadAhead:
             return b""
         sequential = self._goes_on(start) and not self._columns.has(start, end)
         if not sequential and not (self._buffer.start <= start and end <= self._buffer.end):
-            await self._drop_ahead()
+            await self._discard_ahead()
             if self._size > _FIRST_WINDOW:
                 self._window = _FIRST_WINDOW
                 self._let_go()
@@ -172,13 +172,13 @@ class ReadAhead:
 
     async def aclose(self) -> None:
         """Let go of everything."""
-        await self._columns.drop()
-        await self._drop_ahead()
+        await self._columns.aclose()
+        await self._discard_ahead()
         self._let_go()
 
-    def abandon(self) -> None:
+    def close(self) -> None:
         """Let go of what needs no waiting; on any thread."""
-        self._columns.abandon()
+        self._columns.close()
         self._let_go()
         for task in self._taken_off():
             if is_alive(task.get_loop()):
@@ -214,7 +214,7 @@ class ReadAhead:
                 self._ahead.popleft()
                 self._go_on_with(await task)
                 return
-        await self._drop_ahead()
+        await self._discard_ahead()
         wanted = self._grown()
         if self._size <= _FIRST_WINDOW:
             at, end = 0, self._size
@@ -267,14 +267,14 @@ class ReadAhead:
         self._buffer = _Stretch(0)
         held, self._held = self._held, 0
         if held:
-            ALLOWANCE.give_back(held)
+            ALLOWANCE.release(held)
 
     def _taken_off(self) -> list[asyncio.Task[_Stretch]]:
         tasks = [task for _, _, task in self._ahead]
         self._ahead.clear()
         return tasks
 
-    async def _drop_ahead(self) -> None:
+    async def _discard_ahead(self) -> None:
         """Cancel what is on its way. On another loop it ends by itself; in the parent of a fork it is not ours."""
         tasks = self._taken_off()
         here = [task for task in tasks if task.get_loop() is asyncio.get_running_loop()]

@@ -178,7 +178,7 @@ class XetWriteFile(TextBeneath, AbstractBufferedFile):  # type: ignore[misc]  # 
             self._push()
             if self.autocommit:
                 blocking_call(self._loop, self._writing.publish)
-            self._forget()
+            self._release()
             self.closed = True
 
     def commit(self) -> None:
@@ -191,32 +191,32 @@ class XetWriteFile(TextBeneath, AbstractBufferedFile):  # type: ignore[misc]  # 
     def discard(self) -> None:
         """Throw the content away; nothing is published."""
         was_open = not self.closed
-        self.drop()
+        self.mark_closed()
         if was_open:
             close_layers([self])
         self.settle()
         if is_shutting_down():
-            self._writing.abandon()
+            self._writing.discard_nowait()
         elif not self._writing.is_inherited:
             blocking_call(self._loop, self._writing.discard)
 
-    def abandon(self) -> None:
+    def discard_nowait(self) -> None:
         """Like `discard`, without waiting: for files that nobody will close any more."""
-        self.drop()
-        self._writing.abandon()
+        self.mark_closed()
+        self._writing.discard_nowait()
 
-    def drop(self) -> None:
+    def mark_closed(self) -> None:
         """Be closed, with the content thrown away; until `settle`, layers above find a file that takes what they write."""
         self._ends_quietly = True
-        self._forget()
+        self._release()
         self.closed = True
 
     def settle(self) -> None:
         """The layers above are closed: whoever writes now is told."""
         self._ends_quietly = False
 
-    def _forget(self) -> None:
-        self._opening.forget()
+    def _release(self) -> None:
+        self._opening.release()
         self._waiting.clear()
 
     def _check_process(self) -> None:
@@ -255,8 +255,8 @@ class XetWriteFile(TextBeneath, AbstractBufferedFile):  # type: ignore[misc]  # 
         try:
             self.report_lost(source)
         finally:
-            self._forget()
-            self._writing.abandon()
+            self._release()
+            self._writing.discard_nowait()
 
     def report_lost(self, source: object = None) -> None:
         """Say that the content is lost, if it is: nobody closed the file, or committed it after that."""
@@ -273,7 +273,7 @@ class XetWriteFile(TextBeneath, AbstractBufferedFile):  # type: ignore[misc]  # 
         finally:
             if not self.closed or not self.autocommit:
                 # Closed, and neither committed nor discarded since; or collected before what wraps it.
-                self.abandon()
+                self.discard_nowait()
 
     # Not the parent's, which asks the endpoint.
     __hash__ = object.__hash__
@@ -396,22 +396,22 @@ class AsyncXetWriteFile(AbstractAsyncStreamedFile):  # type: ignore[misc]  # fss
         except BaseException:
             await self.discard()
             raise
-        self.drop()
+        self.mark_closed()
 
     async def discard(self) -> None:
         """Throw the content away; nothing is published."""
-        self.drop()
+        self.mark_closed()
         await self._writing.discard()
 
-    def abandon(self) -> None:
+    def discard_nowait(self) -> None:
         """Like `discard`, without waiting."""
-        self.drop()
-        self._writing.abandon()
+        self.mark_closed()
+        self._writing.discard_nowait()
 
-    def drop(self) -> None:
+    def mark_closed(self) -> None:
         """Be closed, whatever becomes of the content."""
         self.closed = True
-        self._opening.forget()
+        self._opening.release()
 
     def settle(self) -> None:
         """Nothing: there are no layers above."""
@@ -441,7 +441,7 @@ class AsyncXetWriteFile(AbstractAsyncStreamedFile):  # type: ignore[misc]  # fss
             try:
                 self.report_lost(self)
             finally:
-                self.abandon()
+                self.discard_nowait()
 
     __hash__ = object.__hash__
 

@@ -243,13 +243,13 @@ class FileSystemBase(AsyncFileSystem, metaclass=_ConfiguredFromOutside):  # type
         return await self._connect()
 
     async def __aenter__(self) -> Self:
-        (await self._connect()).enter()
+        (await self._connect()).acquire()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await (await self._connect()).leave()
+        await (await self._connect()).release()
 
     # -- paths ---------------------------------------------------------------------------------------------------------
 
@@ -437,9 +437,9 @@ class FileSystemBase(AsyncFileSystem, metaclass=_ConfiguredFromOutside):  # type
     def invalidate_cache(self, path: str | None = None) -> None:
         """Forget which commits branches are at: of one repository, or of all. What commits hold does not change."""
         client = self._client()
-        client.revisions.forget(self._parse(path).repo_id if path else None)
+        client.revisions.invalidate(self._parse(path).repo_id if path else None)
         if path is None:
-            client.catalog.forget()
+            client.catalog.invalidate()
 
 
 _OPTIONS: Final = [

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Final
 
-from pyxet._async.changes.view import Found, View
+from pyxet._async.changes.view import Entry, View
 from pyxet._async.client import Client
 from pyxet._async.download.verifier import Verifier
 from pyxet.protocol.hashing import Buffer
@@ -17,7 +17,7 @@ from pyxet.types import RemoteFile
 PIECE: Final = 4 * 1024 * 1024
 
 
-def file_of(path: str, found: Found) -> Found:
+def file_of(path: str, found: Entry) -> Entry:
     """What was found at a path, if it is a file; else `IsADirectoryError`."""
     if found.is_folder:
         raise IsADirectoryError(errno.EISDIR, "it is a folder", path)
@@ -31,7 +31,7 @@ def bounds(size: int, start: int | None, end: int | None) -> tuple[int, int]:
 
 
 async def content_of(
-    client: Client, view: View, file: Found, start: int, end: int, verifier: Verifier | None = None
+    client: Client, view: View, file: Entry, start: int, end: int, verifier: Verifier | None = None
 ) -> bytes:  # fmt: skip
     """Bytes ``start`` to before ``end`` of a file; a verifier takes note of what is not the whole file."""
     if isinstance(file.content, RemoteFile):
@@ -41,7 +41,7 @@ async def content_of(
     return await view.changes.read(file.path, file.content, start, end, verifier)
 
 
-async def pieces_of(client: Client, view: View, file: Found) -> AsyncGenerator[Buffer, None]:
+async def pieces_of(client: Client, view: View, file: Entry) -> AsyncGenerator[Buffer, None]:
     """The whole content of a file, in order."""
     if isinstance(file.content, RemoteFile):
         async with aclosing(client.reader.stream(file.content)) as pieces:

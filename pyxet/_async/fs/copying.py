@@ -14,7 +14,7 @@ from fsspec.utils import stringify_path
 from pyxet._async.changes.changeset import Pending, folders_of
 from pyxet._async.changes.edits import Edits
 from pyxet._async.changes.guards import NO_CONDITIONS, Conditions
-from pyxet._async.changes.view import Found, View
+from pyxet._async.changes.view import Entry, View
 from pyxet._async.fs.calls import at_home
 from pyxet._async.fs.contents import pieces_of
 from pyxet._async.fs.expanding import Expanding
@@ -211,7 +211,7 @@ class Copying(Expanding, Guarding):
         """Copy files, and delete them then if they ``move``."""
         found = await self._lookup_all([source for source, _ in pairs if self._parse(source).path])
         copied: dict[str, str] = {}
-        contents: list[tuple[View, Found]] = []
+        contents: list[tuple[View, Entry]] = []
         written: list[str] = []
         for source, target in pairs:
             there = found.get(source)
@@ -316,7 +316,7 @@ class Copying(Expanding, Guarding):
             if not merge:
                 raise AlreadyExistsError(f"{source} is not moved to {target}: there is a folder", status=409)
 
-    async def _copy_one(self, item: tuple[Place, tuple[View, Found]]) -> None:
+    async def _copy_one(self, item: tuple[Place, tuple[View, Entry]]) -> None:
         place, (view, found) = item
         changes, inside = place.changes, place.path
         await self._copy_content(place, view, found)
@@ -327,7 +327,7 @@ class Copying(Expanding, Guarding):
             origin = view.changes.origins[found.path]
             changes.origins[inside] = origin if view.changes is changes else None
 
-    async def _copy_content(self, place: Place, view: View, found: Found) -> None:
+    async def _copy_content(self, place: Place, view: View, found: Entry) -> None:
         changes, inside = place.changes, place.path
         content = found.content
         assert content is not None

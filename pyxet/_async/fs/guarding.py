@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pyxet._async.changes.changeset import ChangeSet, Pending
 from pyxet._async.changes.edits import Edits
 from pyxet._async.changes.guards import NO_CONDITIONS, Conditions, Guard, check_written
-from pyxet._async.changes.view import Found, View
+from pyxet._async.changes.view import Entry, View
 from pyxet._async.fs.lookup import Lookup, expect
 from pyxet.errors import AlreadyExistsError, EditConflictError
 
@@ -125,7 +125,7 @@ class Guarding(Lookup):
 
 
 def _guard(
-    conditions: Conditions, path: str, version: str | None, there: Found | None, *, deleted: bool
+    conditions: Conditions, path: str, version: str | None, there: Entry | None, *, deleted: bool
 ) -> Guard | None:  # fmt: skip
     """The guard of one path; ``there`` is what is at it now, and ``deleted`` whether it was deleted in these edits."""
     if conditions.create:

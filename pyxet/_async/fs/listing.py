@@ -48,7 +48,7 @@ class Listing(Lookup):
         url = self._parse(path)
         repo, revision = url.repo_id, url.revision
         if refresh and repo is not None:
-            (await self._connect()).revisions.forget(repo)
+            (await self._connect()).revisions.invalidate(repo)
         if repo is None or revision is None:
             return await self._info_above(url)
         if not url.path:
@@ -114,7 +114,7 @@ class Listing(Lookup):
         url = self._parse(path)
         repo, revision = url.repo_id, url.revision
         if refresh and repo is not None:
-            (await self._connect()).revisions.forget(repo)
+            (await self._connect()).revisions.invalidate(repo)
         if repo is not None and revision is not None:
             try:
                 view, _ = await self._top(url, repo, revision)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal, TypeAlias
 
-from pyxet._async.changes.view import Found, View
+from pyxet._async.changes.view import Entry, View
 from pyxet._async.endpoint.hub import parse_date
 from pyxet._async.fs.base import FileSystemBase
 from pyxet._async.runtime.tasks import run_all
@@ -22,7 +22,7 @@ from pyxet.types import Info, RepoId
 from pyxet.urls import XetURL
 
 # What is at a path, and the view it was found in.
-Located: TypeAlias = tuple[View, Found]
+Located: TypeAlias = tuple[View, Entry]
 
 
 class Lookup(FileSystemBase):
@@ -108,7 +108,7 @@ class Lookup(FileSystemBase):
 
     async def _top(self, url: XetURL, repo: RepoId, revision: str) -> Located:
         """What is at a path inside a branch, or at its top."""
-        return await self._lookup(url, repo, revision) if url.path else (await self._view(repo, revision), Found(""))
+        return await self._lookup(url, repo, revision) if url.path else (await self._view(repo, revision), Entry(""))
 
     async def _info_above(self, url: XetURL) -> Info:
         """Of a root, an owner or a repository."""

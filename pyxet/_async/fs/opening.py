@@ -9,7 +9,7 @@ from pyxet._async.changes.edits import Edits
 from pyxet._async.changes.file_write import Appending, Begun, Writing
 from pyxet._async.changes.guards import Conditions, Guard, Watch, check_parent_commit
 from pyxet._async.changes.transaction import Transaction
-from pyxet._async.changes.view import Found, View
+from pyxet._async.changes.view import Entry, View
 from pyxet._async.files.opened import OpenedLater
 from pyxet._async.files.read import AsyncXetReadFile
 from pyxet._async.files.write import AsyncXetWriteFile
@@ -166,7 +166,7 @@ class Opening(Guarding, Streaming):
         return file
 
 
-def _guard_of_append(place: Place, found: Found | None) -> Guard | None:
+def _guard_of_append(place: Place, found: Entry | None) -> Guard | None:
     """What is appended to must be at the commit what was read; what is pending is watched instead."""
     since = place.guard.since if place.guard is not None else frozenset()
     if found is None:

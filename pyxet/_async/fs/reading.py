@@ -15,7 +15,7 @@ from fsspec.callbacks import DEFAULT_CALLBACK, Callback
 from fsspec.implementations.local import LocalFileSystem, make_path_posix, trailing_sep
 from fsspec.utils import isfilelike, stringify_path, tokenize
 
-from pyxet._async.changes.view import Found, View
+from pyxet._async.changes.view import Entry, View
 from pyxet._async.download import leftovers
 from pyxet._async.download.batches import Placed
 from pyxet._async.download.to_file import check_target
@@ -256,7 +256,7 @@ class Reading(Expanding):
             raise IsADirectoryError(errno.EISDIR, "it is a folder, which no file object can take", rpath)
         await in_thread(make_folder, lpath)
 
-    async def _get_one(self, view: View, found: Found, rpath: str, lpath: Any, callback: Callback) -> None:
+    async def _get_one(self, view: View, found: Entry, rpath: str, lpath: Any, callback: Callback) -> None:
         file = file_of(rpath, found)
         callback.set_size(file.size)
         if isinstance(file.content, RemoteFile) and not isfilelike(lpath):

@@ -7,7 +7,7 @@ from contextlib import aclosing
 from functools import partial
 from typing import Any, Literal, overload
 
-from pyxet._async.changes.view import Found, View
+from pyxet._async.changes.view import Entry, View
 from pyxet._async.endpoint.hub import Hub
 from pyxet._async.fs.calls import at_home
 from pyxet._async.fs.lookup import Lookup
@@ -102,7 +102,7 @@ async def _pages(
     hub: Hub,
     url: XetURL,
     view: View,
-    top: Found,
+    top: Entry,
     dates: bool,
     newer: Callable[[View], Awaitable[View | None]],
 ) -> AsyncGenerator[list[Info], None]:
@@ -121,7 +121,7 @@ async def _pages(
         viewed = None if count else await newer(viewed)
 
 
-async def _dated(hub: Hub, url: XetURL, view: View) -> AsyncGenerator[list[Found], None]:
+async def _dated(hub: Hub, url: XetURL, view: View) -> AsyncGenerator[list[Entry], None]:
     """Like `View.below`, with when each file last changed."""
     async for page in hub.tree(view.repo, view.commit, url.path, recursive=True, expand=True):
         yield [view.stored(entry) for entry in page.entries]

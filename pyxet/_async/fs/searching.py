@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeVar, overload
 
 from fsspec.utils import stringify_path
 
-from pyxet._async.changes.view import Found, View
+from pyxet._async.changes.view import Entry, View
 from pyxet._async.fs.calls import at_home
 from pyxet._async.fs.lookup import Lookup, branch_info
 from pyxet._async.fs.names import before_magic
@@ -204,7 +204,7 @@ class Searching(Lookup):
         if maxdepth is not None and maxdepth < 1:
             raise ValueError("maxdepth must be at least 1")
         if refresh:
-            (await self._connect()).revisions.forget(self._parse(path).repo_id)
+            (await self._connect()).revisions.invalidate(self._parse(path).repo_id)
         name = self._strip_protocol(path)
         url = self._parse(path)
         try:
@@ -347,7 +347,7 @@ def _last(info: Info) -> str:
     return str(info["name"].rpartition("/")[2])
 
 
-async def _batches(view: View, path: str, maxdepth: int | None, expand: bool) -> AsyncIterator[list[Found]]:
+async def _batches(view: View, path: str, maxdepth: int | None, expand: bool) -> AsyncIterator[list[Entry]]:
     if maxdepth == 1:
         yield await (view.dated_children(path) if expand else view.children(path))
         return

@@ -124,7 +124,7 @@ class Staging(Guarding):
         client = await self._connect()
         base = await client.revisions.head(repo, branch)
         # Another process is about to commit, and may then send the names here to be read.
-        client.revisions.drop(repo, branch)
+        client.revisions.invalidate_branch(repo, branch)
         return Stage(ChangeSet(client, repo, branch, base, None), self.endpoint)
 
     @public()

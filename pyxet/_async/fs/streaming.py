@@ -7,7 +7,7 @@ from contextlib import aclosing
 from typing import Final, NamedTuple
 
 from pyxet._async.changes.transaction import Transaction
-from pyxet._async.changes.view import Found, View
+from pyxet._async.changes.view import Entry, View
 from pyxet._async.download.verifier import Verifier
 from pyxet._async.files.read import AsyncXetReadFile, Fetch
 from pyxet._async.files.readahead import Content
@@ -27,7 +27,7 @@ class _Opened(NamedTuple):
     """A file that is being read, the view it was found in, and the transaction that its reader takes part in."""
 
     view: View
-    file: Found
+    file: Entry
     transaction: Transaction | None
 
 

@@ -59,7 +59,7 @@ class _Trial:
     begun: bool = False
 
 
-class Pace:
+class ConcurrencyController:
     """The number of requests that one origin gets at once. Not safe for several threads.
 
     Attributes

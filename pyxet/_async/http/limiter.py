@@ -1,4 +1,4 @@
-"""Who may send now: the pace of each origin and the bandwidth, for the whole process; see `pacing` for the decisions."""
+"""Who may send now: how many requests each origin gets, and the bandwidth, for the whole process; `concurrency` decides."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from pyxet._async.http.concurrency import Meter, Pace
+from pyxet._async.http.concurrency import ConcurrencyController, Meter
 from pyxet._async.runtime.budget import REQUESTS, Budget
 from pyxet._platform import after_fork
 
@@ -17,18 +17,18 @@ Origin = tuple[str, str]
 _MAX_ORIGINS: Final = 256
 
 
-class Pacer:
+class Limiter:
     """Lets requests to one origin begin, of any loop, thread and instance."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         # Reentrant, like that of a budget.
         self._lock = threading.RLock()
-        self.pace = Pace()
+        self.controller = ConcurrencyController()
         self.slots = Budget()
-        self.slots.limit = self.pace.allowed
+        self.slots.limit = self.controller.allowed
 
-    async def enter(self, kind: str, cap: int) -> Visit:
+    async def enter(self, kind: str, cap: int) -> Permit:
         """Wait until a request may be sent.
 
         Parameters
@@ -45,19 +45,19 @@ class Pacer:
         except BaseException:
             self.slots.release(1)
             raise
-        return Visit(self, kind, cap, self._clock())
+        return Permit(self, kind, cap, self._clock())
 
     async def _pause(self) -> None:
         """Wait out what the endpoint asked for, and what it asks for meanwhile."""
         until = 0.0
-        while self.pace.paused_until > until:
-            until = self.pace.paused_until
+        while self.controller.paused_until > until:
+            until = self.controller.paused_until
             if (delay := until - self._clock()) > 0:
                 await asyncio.sleep(delay)
 
 
-class Visit:
-    """One request's place among those to an origin, to be left; what is noted of it first is what its pacer learns.
+class Permit:
+    """One request's place among those to an origin, until `release`; its limiter learns from what is noted before.
 
     Attributes
     ----------
@@ -65,10 +65,10 @@ class Visit:
         Bytes of content that were moved in either direction.
     """
 
-    __slots__ = ("_cap", "_first_byte", "_kind", "_pacer", "_sent", "size")
+    __slots__ = ("_cap", "_first_byte", "_kind", "_limiter", "_sent", "size")
 
-    def __init__(self, pacer: Pacer, kind: str, cap: int, now: float) -> None:
-        self._pacer = pacer
+    def __init__(self, limiter: Limiter, kind: str, cap: int, now: float) -> None:
+        self._limiter = limiter
         self._kind = kind
         self._cap = cap
         self._sent = self._first_byte = now
@@ -76,23 +76,23 @@ class Visit:
 
     def first_byte(self) -> None:
         """The answer begins."""
-        self._first_byte = self._pacer._clock()
+        self._first_byte = self._limiter._clock()
 
     def answered(self, error: int | None = None) -> None:
         """The whole answer has come; an error's status makes it one of another kind."""
-        pacer = self._pacer
+        limiter = self._limiter
         kind = self._kind if error is None else f"{self._kind} {error}"
-        with pacer._lock:
-            pacer.pace.answered(
+        with limiter._lock:
+            limiter.controller.answered(
                 self._sent,
                 self._first_byte,
-                pacer._clock(),
+                limiter._clock(),
                 kind=kind,
                 size=self.size,
-                in_flight=pacer.slots.in_use,
+                in_flight=limiter.slots.in_use,
                 cap=self._cap,
             )
-            pacer.slots.limit = pacer.pace.allowed
+            limiter.slots.limit = limiter.controller.allowed
 
     def refused(self, pause: float = 0.0) -> None:
         """The endpoint had too many requests, or did not answer in time.
@@ -102,15 +102,15 @@ class Visit:
         pause:
             Seconds in which it wants no request at all.
         """
-        pacer = self._pacer
-        with pacer._lock:
-            pacer.pace.refused(self._sent, pacer._clock(), in_flight=pacer.slots.in_use, pause=pause)
-            pacer.slots.limit = pacer.pace.allowed
+        limiter = self._limiter
+        with limiter._lock:
+            limiter.controller.refused(self._sent, limiter._clock(), in_flight=limiter.slots.in_use, pause=pause)
+            limiter.slots.limit = limiter.controller.allowed
 
-    def leave(self) -> None:
+    def release(self) -> None:
         """The request is over."""
         REQUESTS.release(1)
-        self._pacer.slots.release(1)
+        self._limiter.slots.release(1)
 
 
 class _Shared:
@@ -118,7 +118,7 @@ class _Shared:
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
-        self.pacers: dict[Origin, Pacer] = {}
+        self.limiters: dict[Origin, Limiter] = {}
         self.meter = Meter()
 
 
@@ -134,16 +134,16 @@ def _after_fork() -> None:
 after_fork(_after_fork)
 
 
-def pacer_of(origin: Origin) -> Pacer:
-    """The process's pacer for an origin."""
-    found = _shared.pacers.get(origin)
+def limiter_of(origin: Origin) -> Limiter:
+    """The process's limiter for an origin."""
+    found = _shared.limiters.get(origin)
     if found is not None:
         return found
     with _shared.lock:
-        if len(_shared.pacers) >= _MAX_ORIGINS:
-            for other in [key for key, pacer in _shared.pacers.items() if not pacer.slots.in_use]:
-                del _shared.pacers[other]
-        return _shared.pacers.setdefault(origin, Pacer())
+        if len(_shared.limiters) >= _MAX_ORIGINS:
+            for other in [key for key, limiter in _shared.limiters.items() if not limiter.slots.in_use]:
+                del _shared.limiters[other]
+        return _shared.limiters.setdefault(origin, Limiter())
 
 
 async def metered(amount: int, rate: int, *, spent: bool, clock: Callable[[], float] = time.monotonic) -> None:

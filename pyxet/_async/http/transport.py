@@ -16,7 +16,7 @@ from yarl import URL
 from pyxet._async.http.addresses import web_address
 from pyxet._async.http.concurrency import piece_size
 from pyxet._async.http.failures import error_of, translated
-from pyxet._async.http.limiter import Origin, Visit, metered, pacer_of
+from pyxet._async.http.limiter import Origin, Permit, limiter_of, metered
 from pyxet._async.http.messages import (
     OVERLOADED,
     SLICE,
@@ -63,12 +63,12 @@ Query = Mapping[str, str] | Sequence[tuple[str, str]]
 class StreamAnswer:
     """An answer whose body is still arriving. It is one of the process's requests until it is closed."""
 
-    __slots__ = ("_asked", "_bandwidth", "_progress", "_response", "_speed", "_visit", "headers", "status", "what")
+    __slots__ = ("_asked", "_bandwidth", "_permit", "_progress", "_response", "_speed", "headers", "status", "what")
 
     def __init__(
         self,
         response: aiohttp.ClientResponse,
-        visit: Visit,
+        permit: Permit,
         what: str,
         *,
         progress: float,
@@ -80,7 +80,7 @@ class StreamAnswer:
         self.headers: Mapping[str, str] = response.headers
         self.what = what
         self._response = response
-        self._visit = visit
+        self._permit = permit
         self._progress = progress
         self._speed = speed
         self._asked = asked
@@ -102,10 +102,10 @@ class StreamAnswer:
             self._speed.note(len(piece), waited)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             if isinstance(error, TimeoutError):
-                self._visit.refused()
+                self._permit.refused()
             raise translated(error, self.what, self._response.url.raw_authority) from None
         if piece:
-            self._visit.size += len(piece)
+            self._permit.size += len(piece)
             if self._bandwidth is not None:
                 await metered(len(piece), self._bandwidth, spent=True)
         return piece
@@ -144,7 +144,7 @@ class StreamAnswer:
         error = await error_of(self._response, self.what, self._progress, self._asked)
         if error.status in OVERLOADED:
             pause = error.retry_after or 0.0
-            self._visit.refused(pause if pause <= longest_pause else 0.0)
+            self._permit.refused(pause if pause <= longest_pause else 0.0)
         return error
 
     def close(self) -> None:
@@ -152,10 +152,10 @@ class StreamAnswer:
         if self._response.content.at_eof():
             self._response.release()
             if self.status not in OVERLOADED:
-                self._visit.answered(None if self.status < 300 else self.status)
+                self._permit.answered(None if self.status < 300 else self.status)
         else:
             self._response.close()
-        self._visit.leave()
+        self._permit.release()
 
 
 def is_refused(error: BaseException) -> bool:
@@ -388,7 +388,7 @@ class Transport:
                 raise ConfigError(f"{what}: the token has a line break or another character that no token has")
             all_headers["Authorization"] = f"Bearer {token}"
         # What is being done, by the first word: requests that do the same are expected to take the same time.
-        visit = await pacer_of(origin).enter(f"{method} {what.partition(' ')[0]}", self._limits.concurrency)
+        permit = await limiter_of(origin).enter(f"{method} {what.partition(' ')[0]}", self._limits.concurrency)
         data: AsyncIterator[bytes] | None = None
         try:
             async with asyncio.timeout(self._timeouts.connect + self._timeouts.response) as deadline:
@@ -396,8 +396,8 @@ class Transport:
                     all_headers["Content-Type"] = body.content_type
                     # A body of many slices may make them only when they are asked for.
                     few = len(body.slices) <= _FEW_SLICES
-                    visit.size = body.size if few else await in_thread(lambda: body.size)
-                    all_headers["Content-Length"] = str(visit.size)
+                    permit.size = body.size if few else await in_thread(lambda: body.size)
+                    all_headers["Content-Length"] = str(permit.size)
                     data = self._sending(body, deadline)
                 # Only now: while this request waited, the loop's connections may have been closed.
                 session = await self.sessions.here()
@@ -417,17 +417,17 @@ class Transport:
                 )
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             if isinstance(error, TimeoutError):
-                visit.refused()
-            visit.leave()
+                permit.refused()
+            permit.release()
             # The message has all that people need of it; its own traceback, of sockets, would bury that.
             raise translated(error, what, url.raw_authority) from None
         except BaseException:
-            visit.leave()
+            permit.release()
             raise
-        visit.first_byte()
+        permit.first_byte()
         return StreamAnswer(
             response,
-            visit,
+            permit,
             what,
             progress=self._timeouts.progress,
             speed=speed or self._speed(),

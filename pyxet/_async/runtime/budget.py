@@ -29,10 +29,11 @@ class _Waiter:
 class Budget:
     """An amount of something that the whole process shares, handed out in order of asking.
 
-    Whoever asks brings a cap: an amount is granted when what is in use would stay within it. What is in use *rests*
-    where its holder may keep it for ever (an open file of a user who does something else), and *moves* where it will be
-    given back by itself. When nothing moves, an amount is granted all the same, so that nobody waits for ever and a
-    request larger than its cap proceeds alone; holders of what rests are then asked, through `on_pressure`, to give up.
+    Whoever asks brings a cap: an amount is granted when what is in use would stay within it. What is in use is *idle*
+    where its holder may keep it for ever (an open file of a user who does something else), and *in flight* where it will
+    be released by itself. When nothing is in flight, an amount is granted all the same, so that nobody waits for ever and
+    a request larger than its cap proceeds alone; holders of idle amounts are then asked, through `on_pressure`, to
+    release them.
     """
 
     def __init__(self) -> None:
@@ -42,7 +43,7 @@ class Budget:
         self._pressed: set[WeakMethod[Callable[[], None]]] = set()
         self._limit = sys.maxsize
         self.in_use = 0
-        self.resting = 0
+        self.idle = 0
 
     @property
     def limit(self) -> int:
@@ -57,7 +58,7 @@ class Budget:
             self._grant()
 
     def on_pressure(self, method: Callable[[], None]) -> None:
-        """Call a bound method, from any thread, when others need what rests. It is held weakly."""
+        """Call a bound method, from any thread, when others need what is idle. It is held weakly."""
         reference = WeakMethod(method, self._pressed.discard)
         self._pressed.add(reference)
 
@@ -86,17 +87,17 @@ class Budget:
             raise
 
     def release(self, amount: int) -> None:
-        """Give an amount back; from any thread."""
+        """Return an amount; from any thread."""
         with self._lock:
             self.in_use -= amount
             if not self._waiting:
                 return
         self._grant()
 
-    def rest(self, amount: int) -> None:
-        """Say that an amount in use rests from now on; a negative one, that it moves again or is about to be released."""
+    def mark_idle(self, amount: int) -> None:
+        """Move an amount in use from in flight to idle; a negative one moves back, as before it is released."""
         with self._lock:
-            self.resting += amount
+            self.idle += amount
         if amount > 0:
             self._grant()
 
@@ -120,9 +121,9 @@ class Budget:
             while self._waiting:
                 waiter = self._waiting[0]
                 if self.in_use + waiter.amount > min(waiter.cap, self._limit):
-                    if self.in_use > self.resting:
+                    if self.in_use > self.idle:
                         break
-                    pressing = pressing or self.resting > 0
+                    pressing = pressing or self.idle > 0
                 self._waiting.popleft()
                 self.in_use += waiter.amount
                 granted.append(waiter)

@@ -169,7 +169,7 @@ class Catalog:
                 self._dated.popitem(last=False)
             return dated.get(path)
 
-    def forget(self) -> None:
+    def invalidate(self) -> None:
         """Forget everything."""
         with self._lock:
             self._entries.clear()

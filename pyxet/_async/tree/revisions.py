@@ -185,14 +185,14 @@ class Revisions:
             is_newest = self._last_heard(repo, branch) == before.heard
             self._known[repo, branch] = _Known(commit if is_newest else "", before.moment, time.monotonic())
         for other in self._others():
-            other._drop(repo, branch)
+            other._invalidate_branch(repo, branch)
 
     def note_change(self, repo: RepoId) -> None:
         """Forget the commits of a repository, here and in other clients: we have changed its branches or tags."""
         for revisions in (self, *self._others()):
-            revisions.forget(repo)
+            revisions.invalidate(repo)
 
-    def forget(self, repo: RepoId | None = None) -> None:
+    def invalidate(self, repo: RepoId | None = None) -> None:
         """Forget the commits of one repository, or of all."""
         with self._lock:
             self._forgotten[repo] = time.monotonic()
@@ -200,12 +200,12 @@ class Revisions:
                 del self._known[key]
             self._branches = {key for key in self._branches if repo not in (None, key[0])}
 
-    def drop(self, repo: RepoId, branch: str) -> None:
+    def invalidate_branch(self, repo: RepoId, branch: str) -> None:
         """Forget which commit a branch is at, and nothing else; here and in other clients."""
         for revisions in (self, *self._others()):
-            revisions._drop(repo, branch)
+            revisions._invalidate_branch(repo, branch)
 
-    def _drop(self, repo: RepoId, branch: str) -> None:
+    def _invalidate_branch(self, repo: RepoId, branch: str) -> None:
         with self._lock:
             self._known[repo, branch] = _NOTHING._replace(heard=time.monotonic())
 
@@ -230,7 +230,7 @@ class Revisions:
             try:
                 return await self.commit_of(repo, branch, 0.0)
             except RevisionNotFoundError:
-                self.forget(repo)
+                self.invalidate(repo)
         asked = moments.now()
         refs = await self._hub.refs(repo)
         for ref in refs.branches:

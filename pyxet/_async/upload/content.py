@@ -13,7 +13,7 @@ from typing import Final, Protocol
 
 from pyxet._async.runtime.tasks import stopped
 from pyxet._async.runtime.threads import in_thread
-from pyxet._async.upload.packing import Account, Chunk, Packer, Run
+from pyxet._async.upload.packing import Chunk, Packer, Reservation, Run
 from pyxet.protocol.chunking import Chunker
 from pyxet.protocol.constants import MAX_CHUNK, MIB
 from pyxet.protocol.dedup import FileAssembler
@@ -34,7 +34,7 @@ _SMALL_RUN: Final = MIB // 4
 class Session(Protocol):
     """What a content needs of the upload that it is part of."""
 
-    account: Account
+    reservation: Reservation
     packer: Packer
 
     def check(self) -> None:
@@ -79,11 +79,11 @@ class ContentWriter:
             self._session.check()
             piece = view[at : at + READ]
             # Not under the lock: those who need the memory may be waiting for what this writer holds already.
-            await self._session.account.take(len(piece))
+            await self._session.reservation.take(len(piece))
             try:
                 await self._lock.acquire()
             except BaseException:
-                self._session.account.give(len(piece))
+                self._session.reservation.release(len(piece))
                 raise
             try:
                 self.size += len(piece)
@@ -95,7 +95,7 @@ class ContentWriter:
                 self._waiting += piece
                 if done is not None:
                     done()
-                self._session.account.rest(len(piece))
+                self._session.reservation.mark_idle(len(piece))
                 if len(self._waiting) >= RUN:
                     await self._run_waiting()
             finally:
@@ -119,31 +119,31 @@ class ContentWriter:
     async def discard(self) -> None:
         """Forget the content; chunks of it that were sent are not part of any file."""
         waiting, self._waiting = len(self._waiting), bytearray()
-        self._session.account.rest(-waiting)
-        self._session.account.give(waiting)
+        self._session.reservation.mark_idle(-waiting)
+        self._session.reservation.release(waiting)
         await stopped(*self._packing)
         self._packing.clear()
 
     async def _run_waiting(self, *, last: bool = False) -> None:
         data, self._waiting = bytes(self._waiting), bytearray()
-        self._session.account.rest(-len(data))
+        self._session.reservation.mark_idle(-len(data))
         await self._run(memoryview(data), last=last)
 
     async def _run(
         self, data: memoryview, *, last: bool = False, done: Callable[[], object] | None = None
     ) -> None:  # fmt: skip
         """Cut a run into chunks, and start packing it; its memory was taken."""
-        account = self._session.account
+        reservation = self._session.reservation
         try:
             pieces = await self._cut(data, last)
             await self._packed(_PACKED_AT_ONCE - 1)
         except BaseException:
-            account.give(len(data))
+            reservation.release(len(data))
             raise
         before = self._packing[-1] if self._packing else None
         packing = asyncio.create_task(self._pack(pieces, not self._begun, before))
         self._begun = self._begun or bool(pieces)
-        packing.add_done_callback(lambda _: account.give(len(data)))
+        packing.add_done_callback(lambda _: reservation.release(len(data)))
         if done is not None:
             packing.add_done_callback(lambda task: None if task.cancelled() or task.exception() else done())
         self._packing.append(packing)

@@ -51,19 +51,19 @@ class Run:
     placed: int = 0
 
 
-class Account:
-    """A session's part of `WRITE_MEMORY`: what it holds, and how much of that rests in open files and xorbs."""
+class Reservation:
+    """A session's part of `WRITE_MEMORY`: what it holds, and how much of that is idle, in open files and xorbs."""
 
     def __init__(self, cap: int) -> None:
         self._cap = cap
         self._held = 0
-        self._resting = 0
+        self._idle = 0
         self._closed = False
         self._pid = os.getpid()
 
     @property
     def _is_open(self) -> bool:
-        """Whether there is anything to give back: in a fork the budget holds nothing of its parent's."""
+        """Whether there is anything to release: in a fork the budget holds nothing of its parent's."""
         return not self._closed and self._pid == os.getpid()
 
     async def take(self, amount: int) -> None:
@@ -75,23 +75,27 @@ class Account:
             WRITE_MEMORY.release(amount)
             raise TransactionError("this upload has ended")
 
-    def give(self, amount: int) -> None:
-        """Give room back; a negative amount is content that takes the place of some that is given back right after."""
+    def release(self, amount: int) -> None:
+        """Return room."""
         if self._is_open:
             self._held -= amount
             WRITE_MEMORY.release(amount)
 
-    def rest(self, more: int) -> None:
-        """So many more bytes of what is held rest from now on, or fewer."""
+    def add(self, amount: int) -> None:
+        """Take room without waiting, for content that replaces some whose room is released right after."""
+        self.release(-amount)
+
+    def mark_idle(self, more: int) -> None:
+        """Move bytes of what is held from in flight to idle; a negative number moves them back."""
         if more and self._is_open:
-            self._resting += more
-            WRITE_MEMORY.rest(more)
+            self._idle += more
+            WRITE_MEMORY.mark_idle(more)
 
     def close(self) -> None:
-        """Give everything back, for good."""
+        """Release everything, for good."""
         if self._is_open:
             self._closed = True
-            WRITE_MEMORY.rest(-self._resting)
+            WRITE_MEMORY.mark_idle(-self._idle)
             WRITE_MEMORY.release(self._held)
 
 
@@ -101,9 +105,9 @@ class Packer:
     What is known of places is changed by one thread at a time, that of whoever has the lock.
     """
 
-    def __init__(self, cas: Cas, account: Account, xorb_size: int, stats: UploadStats) -> None:
+    def __init__(self, cas: Cas, reservation: Reservation, xorb_size: int, stats: UploadStats) -> None:
         self._cas = cas
-        self._account = account
+        self._reservation = reservation
         self._xorb_size = xorb_size
         self._stats = stats
         self._lock = asyncio.Lock()
@@ -178,7 +182,7 @@ class Packer:
         stored, self._stored = self._stored, []
         return stored
 
-    def give_back(self, stored: list[XorbEntry]) -> None:
+    def put_back(self, stored: list[XorbEntry]) -> None:
         """Hand xorbs out again, as they could not be registered."""
         self._stored = stored + self._stored
 
@@ -188,7 +192,7 @@ class Packer:
         try:
             await stopped(*self._sending)
         finally:
-            self._account.close()
+            self._reservation.close()
             self.places = Places()
             self._builder = XorbBuilder()
             self._stored = []
@@ -233,8 +237,8 @@ class Packer:
     def _note(self) -> None:
         more = self._builder.size - self._noted
         self._noted += more
-        self._account.give(-more)
-        self._account.rest(more)
+        self._reservation.add(more)
+        self._reservation.mark_idle(more)
 
     def _seal(self) -> None:
         """Close the open xorb and start sending it."""
@@ -242,10 +246,10 @@ class Packer:
             return
         builder, number, amount = self._builder, self._number, self._noted
         self._builder, self._number, self._noted = XorbBuilder(), self.places.open_xorb(), 0
-        self._account.rest(-amount)
+        self._reservation.mark_idle(-amount)
         task = asyncio.create_task(self._send(builder, number))
         self._sending.add(task)
-        task.add_done_callback(lambda _: self._account.give(amount))
+        task.add_done_callback(lambda _: self._reservation.release(amount))
         task.add_done_callback(self._sending.discard)
 
     async def _send(self, builder: XorbBuilder, number: int) -> None:

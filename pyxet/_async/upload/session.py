@@ -26,7 +26,7 @@ from pyxet._async.runtime.budget import WRITE_MEMORY
 from pyxet._async.runtime.tasks import run_all, stopped
 from pyxet._async.runtime.threads import in_thread, to_end
 from pyxet._async.upload.content import READ, RUN, ContentWriter
-from pyxet._async.upload.packing import Account, Chunk, Packer, Run, UploadStats
+from pyxet._async.upload.packing import Chunk, Packer, Reservation, Run, UploadStats
 from pyxet.config import Limits
 from pyxet.errors import ConflictError
 from pyxet.protocol.chunking import chunk_ends
@@ -70,18 +70,18 @@ class Uploader:
 
     def __init__(self, cas: Cas, limits: Limits) -> None:
         self._cas = cas
-        self.account = Account(limits.memory // 2)
+        self.reservation = Reservation(limits.memory // 2)
         self.stats = UploadStats()
         # Small enough for one xorb to be filled while others are being sent.
         xorb_size = min(MAX_XORB_BYTES, max(4 * MIB, limits.memory // 8))
-        self.packer = Packer(cas, self.account, xorb_size, self.stats)
+        self.packer = Packer(cas, self.reservation, xorb_size, self.stats)
         self._finished: list[_Finished] = []
         self._asking = _SMALL_QUERIES
         self._flushing = asyncio.Lock()
         self._writers: WeakSet[ContentWriter] = WeakSet()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._giving_way: asyncio.Task[None] | None = None
-        finalize(self, self.account.close).atexit = False
+        finalize(self, self.reservation.close).atexit = False
         WRITE_MEMORY.on_pressure(self._pressed)
 
     async def add(
@@ -133,14 +133,14 @@ class Uploader:
         for group in _runs_of(contents):
             size = sum(map(len, group))
             self.check()
-            await self.account.take(size)
+            await self.reservation.take(size)
             try:
                 prepared = await in_thread(_prepare, group)
                 await self._ask_for_some([chunks[0].hash for chunks, _ in prepared if chunks])
                 runs = [Run(chunks, FileAssembler()) for chunks, _ in prepared]
                 await self.packer.place(runs, await self.packer.encode(runs))
             finally:
-                self.account.give(size)
+                self.reservation.release(size)
             results += [self.finish(run.assembler, sha256) for run, (_, sha256) in zip(runs, prepared, strict=True)]
         return results
 
@@ -190,7 +190,7 @@ class Uploader:
             except BaseException:
                 # Whoever tries again must not find that there is nothing left to do.
                 self._finished = finished + self._finished
-                self.packer.give_back(xorbs)
+                self.packer.put_back(xorbs)
                 raise
 
     async def aclose(self) -> None:
