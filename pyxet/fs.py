@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import functools
 import io
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from types import MethodType
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, Unpack, overload
 
 from fsspec.compression import compr
 from fsspec.core import get_compression
-from fsspec.utils import stringify_path
 
 from pyxet._async.changes.file_write import start_on
 from pyxet._async.changes.guards import Conditions
@@ -25,9 +24,8 @@ from pyxet._async.fs.base import FileSystemBase
 from pyxet._async.fs.filesystem import AsyncXetFileSystem
 from pyxet._async.fs.mapping import XetMap
 from pyxet._async.fs.opening import check_reading, write_mode
-from pyxet._async.fs.paths import is_url
 from pyxet._traces import readable
-from pyxet.errors import XetError, XetURLError
+from pyxet.errors import XetError
 from pyxet.options import public
 from pyxet.types import BinaryWriteMode, IfMatch, OpenOptions, ReadMode, TextMode, WriteMode
 
@@ -42,9 +40,7 @@ __all__ = [
     "XetFS",
     "XetReadFile",
     "XetWriteFile",
-    "file_system_of",
     "open",
-    "place_of",
 ]
 
 T = TypeVar("T")
@@ -467,43 +463,3 @@ def open(url: str, mode: str = "rb", **kwargs: Any) -> Any:
         As in `XetFS.open`.
     """
     return XetFS(XetFS._get_kwargs_from_urls(url).get("endpoint")).open(url, mode, **kwargs)
-
-
-def place_of(
-    url: Any, filesystem: XetFS | None = None, storage_options: Mapping[str, Any] | None = None
-) -> tuple[XetFS, str]:
-    """The file system that a tool's function was given, or that its URL means, and the path there.
-
-    Parameters
-    ----------
-    url:
-        ``xet://[endpoint:]owner/repo/branch/path``; with ``filesystem`` a path without scheme will do.
-    storage_options:
-        Arguments of `XetFS`, where no ``filesystem`` is given.
-
-    Raises
-    ------
-    XetURLError
-        It is no ``xet://`` URL, or does not reach into a branch.
-    TypeError
-        The file system is not a blocking `XetFS`.
-    """
-    fs = file_system_of(url, filesystem, storage_options)
-    found, _, _ = fs._parse_file(url)
-    return fs, found.full_path
-
-
-def file_system_of(
-    url: Any, filesystem: XetFS | None = None, storage_options: Mapping[str, Any] | None = None
-) -> XetFS:  # fmt: skip
-    """Like `place_of`, without a look at where the URL leads."""
-    if filesystem is None:
-        if not is_url(url):
-            raise XetURLError(f"{str(url)!r} is no URL of pyxet; expected xet://[endpoint:]owner/repo/branch/path")
-        options = XetFS._get_kwargs_from_urls(stringify_path(url)) | dict(storage_options or {})
-        filesystem = XetFS(**options)
-    elif not isinstance(filesystem, XetFS) or filesystem.asynchronous:
-        raise TypeError(f"filesystem={filesystem!r}: expected a pyxet.XetFS without asynchronous=True")
-    elif storage_options:
-        raise TypeError("give a filesystem, or storage_options to make one with")
-    return filesystem

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from pyxet._given import place_of
 from pyxet.errors import AlreadyExistsError, ConfigError
-from pyxet.fs import XetFS, place_of
+from pyxet.fs import XetFS
 from pyxet.options import public
 from pyxet.types import Commit, FilePointer, IfMatch, WriteMode
 

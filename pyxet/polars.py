@@ -19,8 +19,9 @@ from typing import Any, Final, TypeAlias, TypeVar
 
 from fsspec.utils import stringify_path
 
+from pyxet._given import file_system_of
 from pyxet.errors import NotFoundError, XetURLError
-from pyxet.fs import XetFS, file_system_of
+from pyxet.fs import XetFS
 from pyxet.patterns import has_magic, unescaped
 
 try:
