@@ -12,8 +12,9 @@ import pytest
 from support.contents import BINARY
 from support.faults import FAST, FaultProxy, World, answer, check_clean, gated, world
 
-from pyxet._async.changes.changeset import ChangeSet, Pending
+from pyxet._async.changes.changeset import ChangeSet
 from pyxet._async.changes.edits import Edits
+from pyxet._async.changes.pending import Pending
 from pyxet._async.changes.spool import Spool
 from pyxet.errors import BadRequestError, FormatError, PartialCommitError, ServerError, TransactionError
 from pyxet.types import RemoteFile, UploadedContent
@@ -51,22 +52,22 @@ async def test_what_is_below_a_folder() -> None:
     async with changes() as (_, _, found):
         for path in ("a/b/c", "a/b/d", "a/e", "f"):
             await found.write(path, b"x")
-        assert sorted(found.under("a")) == ["a/b/c", "a/b/d", "a/e"]
-        assert sorted(found.under("a/b")) == ["a/b/c", "a/b/d"]
-        assert sorted(found.under("")) == ["a/b/c", "a/b/d", "a/e", "f"]
-        assert found.under("a/b/c") == found.under("nope") == {}
+        assert sorted(found.pending.under("a")) == ["a/b/c", "a/b/d", "a/e"]
+        assert sorted(found.pending.under("a/b")) == ["a/b/c", "a/b/d"]
+        assert sorted(found.pending.under("")) == ["a/b/c", "a/b/d", "a/e", "f"]
+        assert found.pending.under("a/b/c") == found.pending.under("nope") == {}
         await found.write("a/b/c", b"again")
         await found.delete(["a/b/c"])
-        assert found.has_files_below("a/b")
+        assert found.pending.has_files_below("a/b")
         await found.delete(["a/b/d", "nope/x"])
-        assert not found.has_files_below("a/b")
-        assert found.has_files_below("a")
-        assert not found.has_files_below("f")
+        assert not found.pending.has_files_below("a/b")
+        assert found.pending.has_files_below("a")
+        assert not found.pending.has_files_below("f")
         # What was never in the branch is not deleted from it.
-        assert sorted(found.under("")) == ["a/e", "f", "nope/x"]
-        assert found.deletes("nope/x")
-        assert not found.deletes("a/b/c")
-        assert not found.deletes("f")
+        assert sorted(found.pending.under("")) == ["a/e", "f", "nope/x"]
+        assert found.pending.deletes("nope/x")
+        assert not found.pending.deletes("a/b/c")
+        assert not found.pending.deletes("f")
 
 
 async def test_looking_does_not_go_through_all_files(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,13 +80,13 @@ async def test_looking_does_not_go_through_all_files(monkeypatch: pytest.MonkeyP
         items = keys = values = __iter__  # type: ignore[assignment]
 
     async with changes() as (_, _, found):
-        found.files = Counting()
+        found.pending.files = Counting()
         for number in range(200):
             found._put(f"folder/{number}/file", Pending(0, b""), None)
-            assert found.has_files_below(f"folder/{number}")
-            assert len(found.under(f"folder/{number}")) == 1
+            assert found.pending.has_files_below(f"folder/{number}")
+            assert len(found.pending.under(f"folder/{number}")) == 1
         await found.delete([f"folder/{number}/file" for number in range(200)])
-        assert not found.has_files_below("folder")
+        assert not found.pending.has_files_below("folder")
 
 
 async def test_file_and_folder_clash() -> None:
@@ -96,7 +97,7 @@ async def test_file_and_folder_clash() -> None:
                 await found.write(path, b"x")
         await found.delete(["a/b"])
         await found.write("a/b/c", b"x")
-        assert list(found.under("a")) == ["a/b/c"]
+        assert list(found.pending.under("a")) == ["a/b/c"]
 
 
 # -- how small content is stored ---------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
-"""The pending changes of one branch.
+"""The pending changes of one branch, and their content.
 
-The last operation on a path wins. Content is uploaded while the changes are collected; only the commit makes it visible.
+Content is uploaded while the changes are collected; only the commit makes it visible.
 How small content is stored is the endpoint's decision, asked for in batches: as content of its own, or inside the commit.
 Content beyond a mebibyte always is content of its own.
 """
@@ -10,14 +10,13 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
-from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Final, overload
+from typing import IO, Final
 
 from pyxet._async.changes.buffers import as_bytes
 from pyxet._async.changes.guards import Guard, Watch
+from pyxet._async.changes.pending import Pending, PendingChanges, folders_of
 from pyxet._async.changes.sharing import share
 from pyxet._async.changes.spool import Spool, Spooled
 from pyxet._async.client import Client
@@ -44,23 +43,6 @@ _REGISTERED_AT_ONCE: Final = 4096
 _PIECE: Final = 2 * 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Pending:
-    """A pending file.
-
-    Attributes
-    ----------
-    size:
-        Bytes of its content.
-    content:
-        Undecided bytes; a place in the spool (goes into the commit); stored content; or a file of a commit whose content
-        it shares.
-    """
-
-    size: int
-    content: bytes | Spooled | UploadedContent | RemoteFile
-
-
 class ChangeSet:
     """Pending changes of one branch.
 
@@ -75,14 +57,10 @@ class ChangeSet:
 
     Attributes
     ----------
-    files:
-        Pending files, and ``None`` for those that are deleted, by path.
-    guards:
-        What must be true of some of the paths at the commit.
+    pending:
+        What is written, deleted and guarded.
     spool:
         Content that goes into the commit.
-    origins:
-        Of what is a copy: the path of the original in the commit beneath, or ``None`` if that is elsewhere.
     """
 
     def __init__(self, client: Client, repo: RepoId, branch: str, base: str, parent_commit: str | None) -> None:
@@ -91,16 +69,9 @@ class ChangeSet:
         self.branch = branch
         self.base = base
         self.parent_commit = parent_commit
-        self.files: dict[str, Pending | None] = {}
-        self.guards: dict[str, Guard] = {}
+        self.pending = PendingChanges(self.path)
         self.spool = Spool()
-        self.origins: dict[str, str | None] = {}
         self._uploader = Uploader(client.cas(repo), client.limits)
-        # Of each folder: the paths of ``files`` below it, and how many of them are not deletions.
-        self._below: defaultdict[str, dict[str, None]] = defaultdict(dict)
-        self._alive: defaultdict[str, int] = defaultdict(int)
-        # Who builds on what is at a path now.
-        self._watches: defaultdict[str, list[Watch]] = defaultdict(list)
         self._small: dict[str, bytes] = {}
         self._small_bytes = 0
         self._settling = asyncio.Lock()
@@ -115,10 +86,20 @@ class ChangeSet:
         return f"{self.repo.path}/{quote_revision(self.branch)}"
 
     @property
+    def files(self) -> Mapping[str, Pending | None]:
+        """Pending files, and ``None`` for those that are deleted, by path."""
+        return self.pending.files
+
+    @property
+    def guards(self) -> Mapping[str, Guard]:
+        """What must be true of some of the paths at the commit."""
+        return self.pending.guards
+
+    @property
     def totals(self) -> Totals:
         """What is pending so far."""
-        written, stats = self._alive[""], self._uploader.stats
-        return Totals(written, len(self.files) - written, stats.content, stats.deduplicated, stats.sent)
+        pending, stats = self.pending, self._uploader.stats
+        return Totals(pending.written, pending.deleted, stats.content, stats.deduplicated, stats.sent)
 
     # -- collecting ----------------------------------------------------------------------------------------------------
 
@@ -182,9 +163,7 @@ class ChangeSet:
 
     def watch(self, path: str) -> Watch:
         """Tells whether a path is written or deleted from now on."""
-        watch = Watch()
-        self._watches[path].append(watch)
-        return watch
+        return self.pending.watch(path)
 
     def writer(self, path: str, guard: Guard | None = None, sha256: str | None = None) -> PendingWriter:
         """Write a file from content that comes in pieces."""
@@ -214,13 +193,8 @@ class ChangeSet:
         self._check_open()
         for path in paths:
             self._discard_small(path)
-            self._tell_watches(path)
-            if path not in self.files or (path in beneath and beneath[path].type == "file"):
-                self._set(path, None)
-                self._add_guard(path, (guards or {}).get(path))
-            else:
-                self._unset(path)
-                self.guards.pop(path, None)
+            is_beneath = path not in self.files or (path in beneath and beneath[path].type == "file")
+            self.pending.delete(path, (guards or {}).get(path), is_beneath=is_beneath)
 
     async def put_small(self, path: str, data: bytes, guard: Guard | None) -> None:
         """Keep small content until the endpoint says how to store it."""
@@ -250,44 +224,12 @@ class ChangeSet:
 
     def _put(self, path: str, pending: Pending, guard: Guard | None) -> None:
         self._check_open()
-        if guard is not None and self.files.get(path) is not None:
-            guard.check_pending(f"{self.path}/{path}")
-        clash = next((folder for folder in folders_of(path) if self.files.get(folder) is not None), None)
-        if clash is not None or self.has_files_below(path):
-            kind = FileInTheWayError if clash is not None else FolderInTheWayError
-            raise kind(f"{self.path}/{clash or path} would be a file and a folder in one commit", status=400)
+        self.pending.put(path, pending, guard)
         self._discard_small(path)
-        self._tell_watches(path)
-        self._set(path, pending)
-        self._add_guard(path, guard)
-
-    def _add_guard(self, path: str, guard: Guard | None) -> None:
-        if guard is not None:
-            before = self.guards.get(path)
-            self.guards[path] = guard if before is None else before.merged(guard)
-
-    def _tell_watches(self, path: str) -> None:
-        for watch in self._watches.pop(path, ()):
-            watch.changed = True
 
     def _check_open(self) -> None:
         if self._sealed:
             raise TransactionError("too late: these changes are being committed, or have ended")
-
-    def _set(self, path: str, pending: Pending | None) -> None:
-        more = (pending is not None) - (self.files.get(path) is not None)
-        self.files[path] = pending
-        self.origins.pop(path, None)
-        for folder in ("", *folders_of(path)):
-            self._below[folder][path] = None
-            self._alive[folder] += more
-
-    def _unset(self, path: str) -> None:
-        less = self.files.pop(path) is not None
-        self.origins.pop(path, None)
-        for folder in ("", *folders_of(path)):
-            del self._below[folder][path]
-            self._alive[folder] -= less
 
     def _discard_small(self, path: str) -> None:
         self._small_bytes -= len(self._small.pop(path, b""))
@@ -297,26 +239,6 @@ class ChangeSet:
         return await in_thread(lambda: [self.spool.append(data) for data in contents])
 
     # -- looking through the changes -----------------------------------------------------------------------------------
-
-    @overload
-    def lookup(self, path: str) -> Pending | None: ...
-    @overload
-    def lookup(self, path: str, default: str) -> Pending | str | None: ...
-    def lookup(self, path: str, default: str | None = None) -> Pending | str | None:
-        """The pending file at a path, ``None`` if it is deleted, ``default`` if the changes say nothing of it."""
-        return self.files.get(path, default)
-
-    def deletes(self, path: str) -> bool:
-        """Whether the file at a path is deleted."""
-        return self.files.get(path, "beneath") is None
-
-    def under(self, folder: str) -> dict[str, Pending | None]:
-        """Pending files and deletions below a folder, by path."""
-        return {path: self.files[path] for path in self._below.get(folder, ())}
-
-    def has_files_below(self, folder: str) -> bool:
-        """Whether a pending file makes this a folder."""
-        return self._alive.get(folder, 0) > 0
 
     def stored(self, path: str, pending: Pending) -> RemoteFile | None:
         """The stored file that has a pending file's content; ``None`` where the content is here."""
@@ -403,15 +325,6 @@ class ChangeSet:
         page = await self.client.hub.paths_info(self.repo, commit, paths)
         return {entry.path: entry for entry in page.entries}
 
-    def exclude(self, paths: Collection[str]) -> None:
-        """Leave paths out of the commit."""
-        for path in paths:
-            self._unset(path)
-
-    def replaced_folders(self) -> list[str]:
-        """Folders of the commit beneath that were emptied, and whose names files have now."""
-        return [path for path, pending in self.files.items() if pending is not None and self._below.get(path)]
-
     async def discard(self) -> None:
         """Let go of everything; nothing more of it will be committed."""
         self._sealed = self._discarded = True
@@ -461,7 +374,7 @@ class ChangeSet:
             decided[path] = Pending(len(batch[path]), spooled)
         for path, pending in decided.items():
             if self._is_undecided(path, batch[path]):
-                self.files[path] = pending
+                self.pending.replace(path, pending)
 
     async def _share_foreign(self) -> None:
         """Have our repository hold what was copied from others."""
@@ -474,7 +387,7 @@ class ChangeSet:
         for path, file in foreign.items():
             content = uploaded.get(file.sha256 or "")
             if content is not None:
-                self.files[path] = Pending(content.size, content)
+                self.pending.replace(path, Pending(content.size, content))
 
     def _is_undecided(self, path: str, data: bytes) -> bool:
         """Whether a path still has just this content."""
@@ -496,8 +409,8 @@ class ChangeSet:
                 continue
             if entry.type == "file":
                 if await self.is_same(pending, entry):
-                    self._unset(path)
-            elif not self._below.get(path):
+                    self.pending.exclude([path])
+            elif not self.pending.under(path):
                 raise FolderInTheWayError(
                     f"{self.path}/{path} is a folder; delete what is in it to put a file in its place", status=400
                 )
@@ -562,9 +475,3 @@ class PendingWriter:
         self._small.clear()
         if self._content is not None:
             await self._content.discard()
-
-
-def folders_of(path: str) -> list[str]:
-    """The folders that a path lies in, outermost first."""
-    parts = path.split("/")
-    return ["/".join(parts[:count]) for count in range(1, len(parts))]

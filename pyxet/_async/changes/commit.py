@@ -101,7 +101,7 @@ class Committer:
             if not changes.files:
                 return None
             replaced: Collection[str] = ()
-            if attempt or self._is_guarded or changes.replaced_folders():
+            if attempt or self._is_guarded or changes.pending.replaced_folders():
                 head, before = await self._look_again(doubt), head
                 # An earlier try may have been carried out though its answer did not reach us.
                 if doubt is not None and head != before and (made := await self._find_made(before)) is not None:
@@ -228,12 +228,12 @@ class Committer:
         """The folders whose names our files take, emptied by us; another's file in one keeps it from going."""
         changes = self._changes
         found = set()
-        for folder in changes.replaced_folders():
+        for folder in changes.pending.replaced_folders():
             try:
                 async for page in self._hub.tree(changes.repo, head, folder, recursive=True):
                     for entry in page.entries:
                         found.add(folder)
-                        if entry.type == "file" and not changes.deletes(entry.path):
+                        if entry.type == "file" and not changes.pending.deletes(entry.path):
                             raise BadRequestError(
                                 f"{changes.path}/{folder} cannot become a file: {entry.path} is below it"
                             )
@@ -248,13 +248,13 @@ class Committer:
         head = await self._hub.branch_head(changes.repo, changes.branch)
         there = await changes.entries(head, deleted) if deleted else {}
         gone = [path for path in deleted if path not in there or there[path].type != "file"]
-        changes.exclude(gone)
+        changes.pending.exclude(gone)
         return bool(gone)
 
 
 def _default_message(changes: ChangeSet) -> str:
     """What the commit does, in a line."""
-    files, origins = changes.files, changes.origins
+    files, origins = changes.files, changes.pending.origins
     deleted = {path for path, pending in files.items() if pending is None}
     moved = {path: origin for path, origin in origins.items() if origin in deleted}
     deleted -= set(moved.values())
@@ -283,7 +283,9 @@ class _Lines(Sequence[bytes]):
         if parent is not None:
             header["parentCommit"] = parent
         # Folders that make room for a file go whole, as there is no other way to say that they go at all.
-        whole = {path for folder in replaced for path, pending in changes.under(folder).items() if pending is None}
+        whole = {
+            path for folder in replaced for path, pending in changes.pending.under(folder).items() if pending is None
+        }
         self._first = [_line("header", header), *(_line("deletedFolder", {"path": f"{name}/"}) for name in replaced)]
         self._files = [item for item in changes.files.items() if item[0] not in whole]
         self._spool = changes.spool

@@ -6,7 +6,8 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from pyxet._async.changes.changeset import ChangeSet, Pending, folders_of
+from pyxet._async.changes.changeset import ChangeSet
+from pyxet._async.changes.pending import Pending, folders_of
 from pyxet._async.endpoint.hub import parse_date
 from pyxet._async.tree.catalog import Catalog, missing_entry
 from pyxet.errors import EntryNotFoundError, FileInTheWayError, FolderInTheWayError
@@ -84,10 +85,10 @@ class View:
         found: dict[str, Entry] = {}
         unknown = []
         for path in paths:
-            pending = self.changes.lookup(path, "beneath") if self.changes else "beneath"
+            pending = self.changes.pending.lookup(path, "beneath") if self.changes else "beneath"
             if isinstance(pending, Pending):
                 found[path] = Entry(path, pending)
-            elif not path or (self.changes and self.changes.has_files_below(path)):
+            elif not path or (self.changes and self.changes.pending.has_files_below(path)):
                 found[path] = Entry(path)
             elif pending is not None:
                 unknown.append(path)
@@ -119,7 +120,7 @@ class View:
 
     async def children(self, path: str, *, refresh: bool = False) -> list[Entry]:
         """What is directly in a folder, by path; `EntryNotFoundError` if there is no such folder."""
-        changed = self.changes.under(path) if self.changes else {}
+        changed = self.changes.pending.under(path) if self.changes else {}
         found: dict[str, Entry] = {}
         try:
             for entry in await self._catalog.folder(self.repo, self.commit, path, refresh=refresh):
@@ -163,7 +164,7 @@ class View:
         expand:
             With when they last changed, which is dear for the endpoint; pending ones have no date.
         """
-        changed = self.changes.under(path) if self.changes else {}
+        changed = self.changes.pending.under(path) if self.changes else {}
         if not changed:
             async for entries in self._catalog.below(self.repo, self.commit, path, expand=expand):
                 yield [self.stored(entry) for entry in entries]
@@ -224,7 +225,7 @@ class View:
 
     async def _survives(self, folder: str) -> bool:
         """Whether a folder of the commit still has files: deletions may have taken them all."""
-        changed = self.changes.under(folder) if self.changes else {}
+        changed = self.changes.pending.under(folder) if self.changes else {}
         if any(changed.values()) or not changed:
             return True
         async for entries in self._catalog.below(self.repo, self.commit, folder):

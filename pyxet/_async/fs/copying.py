@@ -11,9 +11,9 @@ from typing import Any, Literal
 from fsspec.implementations.local import trailing_sep
 from fsspec.utils import stringify_path
 
-from pyxet._async.changes.changeset import Pending, folders_of
 from pyxet._async.changes.edits import Edits
 from pyxet._async.changes.guards import NO_CONDITIONS, Conditions
+from pyxet._async.changes.pending import Pending, folders_of
 from pyxet._async.changes.view import Entry, View
 from pyxet._async.fs.calls import at_home
 from pyxet._async.fs.contents import pieces_of
@@ -322,10 +322,10 @@ class Copying(Expanding, Guarding):
         await self._copy_content(place, view, found)
         if not isinstance(found.content, Pending):
             beneath = changes.repo == view.repo and changes.base == view.commit
-            changes.origins[inside] = found.path if beneath else None
-        elif view.changes is not None and found.path in view.changes.origins:
-            origin = view.changes.origins[found.path]
-            changes.origins[inside] = origin if view.changes is changes else None
+            changes.pending.origins[inside] = found.path if beneath else None
+        elif view.changes is not None and found.path in view.changes.pending.origins:
+            origin = view.changes.pending.origins[found.path]
+            changes.pending.origins[inside] = origin if view.changes is changes else None
 
     async def _copy_content(self, place: Place, view: View, found: Entry) -> None:
         changes, inside = place.changes, place.path

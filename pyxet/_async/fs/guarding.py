@@ -7,9 +7,10 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from pyxet._async.changes.changeset import ChangeSet, Pending
+from pyxet._async.changes.changeset import ChangeSet
 from pyxet._async.changes.edits import Edits
 from pyxet._async.changes.guards import NO_CONDITIONS, Conditions, Guard, check_written
+from pyxet._async.changes.pending import Pending
 from pyxet._async.changes.view import Entry, View
 from pyxet._async.fs.lookup import Lookup, expect
 from pyxet.errors import AlreadyExistsError, EditConflictError
@@ -92,7 +93,7 @@ class Guarding(Lookup):
         places = []
         for name, (changes, inside) in zip(names, targets, strict=True):
             there = found[changes].get(inside) if changes in found else None
-            guard = _guard(conditions, name, versions.get(name), there, deleted=changes.deletes(inside))
+            guard = _guard(conditions, name, versions.get(name), there, deleted=changes.pending.deletes(inside))
             places.append(Place(changes, inside, guard))
         return places
 

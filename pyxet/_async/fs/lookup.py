@@ -51,7 +51,7 @@ class Lookup(FileSystemBase):
         view = View(client.catalog, repo, changes.base, changes, revision=revision)
         found: dict[str, Located] = {path: (view, there) for path, there in (await view.lookup_all(paths)).items()}
         # What others have committed since the changes began; what we delete is not there, whatever they did.
-        missing = [path for path in paths if path not in found and not changes.deletes(path)]
+        missing = [path for path in paths if path not in found and not changes.pending.deletes(path)]
         newer = await self._newer_view(view, revision) if missing and revalidate else None
         if newer is not None:
             found |= {path: (newer, there) for path, there in (await newer.lookup_all(missing)).items()}

@@ -170,7 +170,7 @@ def _guard_of_append(place: Place, found: Entry | None) -> Guard | None:
     """What is appended to must be at the commit what was read; what is pending is watched instead."""
     since = place.guard.since if place.guard is not None else frozenset()
     if found is None:
-        return Guard(absent=not place.changes.deletes(place.path), since=since)
+        return Guard(absent=not place.changes.pending.deletes(place.path), since=since)
     if isinstance(found.content, RemoteFile):
         return Guard(blob_id=found.content.blob_id, since=since)
     return place.guard

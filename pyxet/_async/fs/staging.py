@@ -18,8 +18,9 @@ from fsspec.callbacks import DEFAULT_CALLBACK, Callback
 from fsspec.utils import isfilelike, stringify_path
 
 from pyxet._async.changes.buffers import as_bytes
-from pyxet._async.changes.changeset import ChangeSet, Pending, PendingWriter
+from pyxet._async.changes.changeset import ChangeSet, PendingWriter
 from pyxet._async.changes.guards import Conditions, check_written
+from pyxet._async.changes.pending import Pending
 from pyxet._async.changes.spool import Spooled
 from pyxet._async.fs.calls import at_home
 from pyxet._async.fs.guarding import Guarding
