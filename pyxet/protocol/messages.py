@@ -69,6 +69,19 @@ def _reveal(value: Any) -> Any:
 
 class OrganizationRef(HubStruct):
     name: str
+    role_in_org: str | None = None
+
+
+class AccessToken(HubStruct):
+    """What a token is called, and what it is for: ``read``, ``write``, ``fineGrained``."""
+
+    display_name: str | None = None
+    role: str | None = None
+
+
+class Authentication(HubStruct):
+    type: str = "access_token"
+    access_token: AccessToken | None = None
 
 
 class WhoAmI(HubStruct):
@@ -77,6 +90,7 @@ class WhoAmI(HubStruct):
     fullname: str = ""
     email: str | None = None
     orgs: list[OrganizationRef] = []
+    auth: Authentication | None = None
 
 
 class CreateRepo(HubStruct):

@@ -26,13 +26,16 @@ from pyxet.server.privacy import own_umask
 from pyxet.server.state import (
     CHECKERS,
     CONTENT,
+    LOOKING,
     MAIN_USER,
     OPEN,
     REPOS,
     TOKENS,
     WORKERS,
+    account_of,
     bearer,
     error_response,
+    identify,
     in_worker,
     log,
     requested_repo,
@@ -87,7 +90,7 @@ def create_app(
             app[REPOS] = GitStore(root / "repos")
         except OSError as error:
             raise ConfigError(f"the directory {root} cannot be used: {error.strerror or error}") from error
-        for key, size in ((WORKERS, _WORKERS), (CHECKERS, _CHECKERS)):
+        for key, size in ((WORKERS, _WORKERS), (CHECKERS, _CHECKERS), (LOOKING, 1)):
             app[key] = ThreadPoolExecutor(size, thread_name_prefix="xet-endpoint", initializer=own_umask)
             opened.callback(app[key].shutdown)
         app.router.add_route = with_late_continue(app.router.add_route)  # type: ignore[method-assign]  # all routes at once
@@ -117,7 +120,8 @@ async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     except RemoteError as error:
         if error.code in ("EntryNotFound", "RevisionNotFound") and await _is_gone(request):
             error = moved_meanwhile(request.path)
-        return error_response(error.status or 400, error.message, error.code)
+        headers = {"WWW-Authenticate": _challenge(request)} if error.status == 401 else None
+        return error_response(error.status or 400, error.message, error.code, headers)
     except XetError as error:
         return error_response(400, str(error))
     except web.HTTPException as error:
@@ -147,13 +151,23 @@ async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
 @web.middleware
 async def _known_only(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Nothing for those without a token, where the endpoint is not open to them: signed URLs are proof enough."""
+    await identify(request)
     if not request.app[OPEN] and not (cas.takes_signed_url(request) and bearer(request) is None):
         token, tokens = bearer(request), request.app[TOKENS]
-        if token is None:
+        if token is None and account_of(request) is None:
             raise AuthenticationError("this endpoint answers nothing without a token", status=401)
-        if not tokens.is_known(token):
+        if token is not None and not tokens.is_known(token):
             raise AuthenticationError("Invalid credentials in Authorization header", status=401)
     return await handler(request)
+
+
+def _challenge(request: web.Request) -> str:
+    """How to say who one is (RFC 9110, 11.6.1): git and git-lfs ask their credential helpers when they are told ``Basic``.
+
+    Browsers would ask for a password as well, which is nothing that any other route takes.
+    """
+    is_git = request.headers.get("User-Agent", "").lower().startswith(("git/", "git-lfs/", "jgit/", "go-git/"))
+    return f'{"Basic" if is_git else "Bearer"} realm="xet", charset="UTF-8"'
 
 
 def _is_ending(error: Exception) -> bool:

@@ -138,10 +138,10 @@ def _known_contents(
     request: web.Request, account: Account, content: ContentStore, repo: Repository
 ) -> Callable[[str], bool]:
     """Whether a commit may name content by its sha256: the hash alone must not open what another account keeps private."""
-    may_see = sees(request, account.user)
+    may_see = sees(request, account)
 
     def known(sha256: str) -> bool:
-        if sha256 == EMPTY_SHA256 or account.user == request.app[MAIN_USER]:
+        if sha256 == EMPTY_SHA256 or (account.user == request.app[MAIN_USER] and not account.repos):
             return True
         holders = content.index.holders(sha256)
         return repo.id.path in holders or any(may_see(path) for path in holders)

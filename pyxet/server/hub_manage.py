@@ -18,6 +18,7 @@ from pyxet.protocol.messages import (
 )
 from pyxet.server.bodies import read_message
 from pyxet.server.hub_repos import KIND, REPO, named_repo, web_url
+from pyxet.server.people import Right
 from pyxet.server.state import CONTENT, MAIN_USER, REPOS, in_worker, json_response, open_repo, writer_of
 from pyxet.types import RepoId
 
@@ -36,8 +37,8 @@ async def move_repo(request: web.Request) -> web.Response:
     writer_of(request)
     wanted = await read_message(request, MoveRepo, what="move repository")
     repo, new = _named(wanted.type, wanted.from_repo), _named(wanted.type, wanted.to_repo)
-    writer_of(request, repo.owner)
-    writer_of(request, new.owner)
+    writer_of(request, repo, right=Right.ADMIN)
+    writer_of(request, new)
     repos, index = request.app[REPOS], request.app[CONTENT].index
 
     def move() -> None:
@@ -56,7 +57,7 @@ async def move_repo(request: web.Request) -> web.Response:
 
 async def change_settings(request: web.Request) -> web.Response:
     """``PUT …/settings``: who sees the repository. Nothing is gated or protected here, so asking for that is an error."""
-    repo = await open_repo(request, write=True)
+    repo = await open_repo(request, admin=True)
     wanted = await read_message(request, RepoSettings, what="settings")
     if wanted.gated not in (None, False):
         raise BadRequestError("this endpoint has no gated repositories; make it private instead", status=400)
@@ -72,7 +73,7 @@ async def duplicate_repo(request: web.Request) -> web.Response:
     writer_of(request)
     wanted = await read_message(request, DuplicateRepo, what="duplicate repository")
     copy = _named(repo.id.singular, wanted.repository)
-    writer_of(request, copy.owner)
+    writer_of(request, copy)
     private = _private(wanted.visibility, None)
     index = request.app[CONTENT].index
 
@@ -99,8 +100,8 @@ async def duplicate_files(request: web.Request) -> web.Response:
     asked = _named(wanted.target.type, wanted.target.name)
     content, repos = request.app[CONTENT], request.app[REPOS]
     target = await in_worker(request, repos.current, asked)
-    writer_of(request, target.owner)
-    everything = account.user == request.app[MAIN_USER]
+    writer_of(request, target)
+    everything = account.user == request.app[MAIN_USER] and not account.repos
 
     def check(file: DuplicateFile) -> str | None:
         stored = content.find_by_sha256(file.sha256)

@@ -18,6 +18,8 @@ from pyxet.errors import (
     RevisionNotFoundError,
 )
 from pyxet.protocol.messages import (
+    AccessToken,
+    Authentication,
     CreateRepo,
     DeleteRepo,
     LfsSibling,
@@ -32,6 +34,7 @@ from pyxet.server.bodies import read_message
 from pyxet.server.first_files import first_files
 from pyxet.server.git_repository import Repository
 from pyxet.server.hosts import absolute, next_page
+from pyxet.server.people import Right
 from pyxet.server.state import (
     CONTENT,
     MAIN_USER,
@@ -39,8 +42,9 @@ from pyxet.server.state import (
     account_of,
     in_worker,
     json_response,
+    may_see,
     open_repo,
-    owns,
+    people,
     query_number,
     valid_repo,
     writer_of,
@@ -94,9 +98,19 @@ async def whoami(request: web.Request) -> web.Response:
     account = account_of(request)
     if account is None:
         raise AuthenticationError("this needs a token", status=401)
-    owners = await in_worker(request, request.app[REPOS].owners) if account.user == request.app[MAIN_USER] else []
-    orgs = [OrganizationRef(name=owner) for owner in owners if owner != account.user]
-    return json_response(encode(WhoAmI(name=account.user, fullname=account.user, orgs=orgs)))
+    known = people(request)
+    roles: dict[str, str] = dict(known.orgs_of(account.user))
+    if account.user == request.app[MAIN_USER]:
+        # Theirs is everything that is nobody else's.
+        owners = await in_worker(request, request.app[REPOS].owners)
+        everything = {*owners, *known.orgs} - {account.user, *known.users}
+        roles = dict.fromkeys(sorted(everything), "admin")
+    orgs = [OrganizationRef(name=name, role_in_org=role) for name, role in roles.items()]
+    token = AccessToken(display_name=account.name or account.user, role=account.scope)
+    answer = WhoAmI(
+        name=account.user, fullname=account.user, orgs=orgs, auth=Authentication(access_token=token)
+    )  # fmt: skip
+    return json_response(encode(answer))
 
 
 async def agent_harnesses(_: web.Request) -> web.Response:
@@ -114,7 +128,7 @@ async def create_repo(request: web.Request) -> web.Response:
     account = writer_of(request)
     wanted = await read_message(request, CreateRepo, what="create repository")
     repo = named_repo(wanted.type, wanted.organization or account.user, wanted.name)
-    writer_of(request, repo.owner)
+    writer_of(request, repo)
     private = wanted.private if wanted.private is not None else wanted.visibility == "private"
     url = encode(RepoUrl(url=web_url(request, repo)))
     index = request.app[CONTENT].index
@@ -141,7 +155,7 @@ async def delete_repo(request: web.Request) -> web.Response:
     account = writer_of(request)
     wanted = await read_message(request, DeleteRepo, what="delete repository")
     repo = named_repo(wanted.type, wanted.organization or account.user, wanted.name)
-    writer_of(request, repo.owner)
+    writer_of(request, repo, right=Right.ADMIN)
 
     def delete() -> None:
         request.app[REPOS].delete(repo)
@@ -182,7 +196,7 @@ async def list_repos(request: web.Request) -> web.Response:
             # One that is deleted meanwhile is no reason to fail.
             with suppress(RepositoryNotFoundError):
                 opened = request.app[REPOS].open(repo)
-                if not opened.private or owns(request, account, repo.owner):
+                if may_see(request, account, opened):
                     found.append(_summary(opened, full))
             if by_name and len(found) > limit:
                 break

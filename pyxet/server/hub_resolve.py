@@ -45,8 +45,10 @@ async def xet_token(request: web.Request) -> web.Response:
     repo = await open_repo(request, write=scope == "write")
     account = account_of(request)
     user = account.user if account else ANONYMOUS
-    runs_it = user == request.app[MAIN_USER]
-    token, expires = request.app[TOKENS].mint(repo.id.path, scope, user, runs_it=runs_it)  # type: ignore[arg-type]  # the route admits two
+    # A token for some repositories knows of no others.
+    runs_it = account is not None and user == request.app[MAIN_USER] and not account.repos
+    login = account.login if account else None
+    token, expires = request.app[TOKENS].mint(repo.id.path, scope, user, runs_it=runs_it, login=login)  # type: ignore[arg-type]  # the route admits two
     url = absolute(request, "")
     headers = {"X-Xet-Access-Token": token, "X-Xet-Token-Expiration": str(expires), "X-Xet-Cas-Url": url}
     return json_response(encode(XetToken(access_token=Secret(token), exp=expires, cas_url=url)), headers=headers)

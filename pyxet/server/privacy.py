@@ -13,6 +13,7 @@ from typing import Final
 # What an endpoint makes in its directory.
 _OURS: Final = frozenset({
     "repos", "xorbs", "shards", "secret", "lock", "holder", "index.sqlite", "index.sqlite-wal", "index.sqlite-shm",
+    "people.json", "people.lock",
 })  # fmt: skip
 _CLONE_FS: Final = 0x200
 _OTHERS: Final = 0o077

@@ -7,6 +7,7 @@ Of anything else they learn no more than of what is not stored.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from typing import Final
 
@@ -15,8 +16,9 @@ from aiohttp import web
 from pyxet.errors import RepositoryNotFoundError
 from pyxet.protocol.hashing import ZERO_HASH, Hash
 from pyxet.protocol.shard import FileEntry
-from pyxet.server.state import CONTENT, MAIN_USER, REPOS, check_cas, sees
-from pyxet.server.tokens import Scope
+from pyxet.server.people import Scope
+from pyxet.server.state import ANONYMOUS, CONTENT, MAIN_USER, REPOS, TOKENS, check_cas, sees
+from pyxet.server.tokens import Account
 from pyxet.urls import XetURL
 
 
@@ -36,7 +38,10 @@ class Rights:
         self._repos = request.app[REPOS]
         self._index = request.app[CONTENT].index
         self._runs_it = claims.runs_it
-        self._sees = sees(request, request.app[MAIN_USER] if claims.runs_it else claims.user)
+        account: Account | None = request.app[TOKENS].claimant(claims) if claims.user != ANONYMOUS else None
+        if account is not None and claims.runs_it:
+            account = replace(account, user=request.app[MAIN_USER])
+        self._sees = sees(request, account)
         self._seen: dict[str, bool] = {}
 
     @property

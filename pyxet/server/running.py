@@ -25,9 +25,10 @@ from pyxet.server.connections import CONNECTIONS, IDLE_SECONDS, GuardedSite
 from pyxet.server.holding import Holder, publish
 from pyxet.server.hosts import Hosts
 from pyxet.server.inherited import close_in_children, has_stopped, sockets
+from pyxet.server.people import Scope
 from pyxet.server.privacy import own_umask
 from pyxet.server.state import TOKENS
-from pyxet.server.tokens import Account, Scope
+from pyxet.server.tokens import Account
 
 
 class LocalEndpoint:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import logging
 import re
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
 from typing import Final, TypeVar
 
 import msgspec
@@ -18,6 +21,8 @@ from pyxet.errors import (
     AccessDeniedError,
     AuthenticationError,
     BadRequestError,
+    ConfigError,
+    RemoteError,
     RepositoryNotFoundError,
     XetURLError,
 )
@@ -25,7 +30,8 @@ from pyxet.server.content import ContentStore
 from pyxet.server.git_repository import Repository
 from pyxet.server.git_store import GitStore
 from pyxet.server.object_store import is_disk_full
-from pyxet.server.tokens import Account, Claims, Scope, Tokens
+from pyxet.server.people import People, Right, Scope
+from pyxet.server.tokens import Account, Claims, Tokens
 from pyxet.types import RepoId
 from pyxet.urls import XetURL
 
@@ -37,12 +43,16 @@ REPOS: Final = web.AppKey("repos", GitStore)
 WORKERS: Final = web.AppKey("workers", ThreadPoolExecutor)
 # Checking a xorb or a shard takes a while; a few at a time, so that small requests never queue behind them.
 CHECKERS: Final = web.AppKey("checkers", ThreadPoolExecutor)
-# The user who runs the endpoint; every name that owns repositories and is not another account belongs to them.
+# Looks at the file of people before each request with a token: a thread of its own, that nothing keeps waiting.
+LOOKING: Final = web.AppKey("looking", ThreadPoolExecutor)
+# The user who runs the endpoint, who may do everything.
 MAIN_USER: Final = web.AppKey("main_user", str)
 # Whether those without a token see the public repositories.
 OPEN: Final = web.AppKey("open", bool)
 # In Xet tokens of those who have no account; nobody can be called so.
 ANONYMOUS: Final = ""
+# Who sent a name and a secret, or why they are nobody: see `identify`.
+_BASIC: Final = web.RequestKey("basic", object)
 log: Final = logging.getLogger("pyxet.server")
 
 
@@ -52,33 +62,106 @@ def bearer(request: web.Request) -> str | None:
     return token.strip() if kind.lower() == "bearer" and token.strip() else None
 
 
+async def identify(request: web.Request) -> None:
+    """Find out who sends a name and a secret (RFC 7617), as git does; `account_of` tells. Once for each request.
+
+    The secret is a token, with whatever name, or the password of that user. A token may stand in the place of the name,
+    too, where there is no secret.
+    """
+    kind, _, given = request.headers.get("Authorization", "").partition(" ")
+    tokens, loop = request.app[TOKENS], asyncio.get_running_loop()
+    if kind and tokens.people is not None:
+        # Who was added or revoked a moment ago counts.
+        try:
+            await loop.run_in_executor(request.app[LOOKING], tokens.people.refresh)
+        except ConfigError as error:
+            log.error("nobody gets anything: %s", error)
+            message = "the endpoint cannot read who may use it; its log says more"
+            raise RemoteError(message, status=500) from error
+    if kind.lower() != "basic":
+        return
+    try:
+        user, _, secret = base64.b64decode(given.strip(), validate=True).decode().partition(":")
+    except ValueError:
+        request[_BASIC] = AuthenticationError("the Authorization header is not valid", status=401)
+        return
+    try:
+        request[_BASIC] = tokens.account(secret or user)
+    except AuthenticationError as error:
+        request[_BASIC] = error
+        with suppress(AuthenticationError):
+            check = partial(tokens.password_account, user, secret)
+            # It is meant to take its time, and is not to keep those waiting that ask for little.
+            request[_BASIC] = await loop.run_in_executor(request.app[CHECKERS], check)
+
+
 def account_of(request: web.Request) -> Account | None:
-    """The account behind a Hub request; ``None`` for anonymous ones, `AuthenticationError` for a bad token."""
+    """Who sends a request to the Hub's or git's routes; ``None`` for anonymous ones.
+
+    Raises
+    ------
+    AuthenticationError
+        The token or the password is not valid, or has ended.
+    """
+    found = request.get(_BASIC)
+    if isinstance(found, AuthenticationError):
+        raise found
+    if isinstance(found, Account):
+        return found
     token = bearer(request)
     return request.app[TOKENS].account(token) if token is not None else None
 
 
-def writer_of(request: web.Request, owner: str | None = None) -> Account:
-    """The account behind a request that changes something, or something of ``owner``'s.
+def people(request: web.Request) -> People:
+    """The endpoint's users and organizations, as they are now."""
+    file = request.app[TOKENS].people
+    return file.current if file is not None else People()
+
+
+def right_over(request: web.Request, account: Account | None, repo: RepoId | str) -> Right:
+    """What an account may do in a repository, or everywhere in the name of an owner, beside reading what is public."""
+    if account is None:
+        return Right.NONE
+    owner = repo if isinstance(repo, str) else repo.owner
+    # Of a repository its owner's name will do: one path, or all of that owner.
+    named = {owner} if isinstance(repo, str) else {owner, repo.path, f"models/{repo.path}"}
+    if account.repos and named.isdisjoint(account.repos):
+        return Right.NONE
+    main = account.user == request.app[MAIN_USER]
+    right = Right.ADMIN if main else people(request).role(account.user, owner)
+    return min(right, Right.READ) if account.scope == "read" else right
+
+
+def may_see(request: web.Request, account: Account | None, repo: Repository) -> bool:
+    """Whether an account, or nobody (``None``), may read a repository and know that it is there. Blocks."""
+    return not repo.private or right_over(request, account, repo.id) >= Right.READ
+
+
+def writer_of(request: web.Request, repo: RepoId | str | None = None, *, right: Right = Right.WRITE) -> Account:
+    """The account behind a request that changes something, or some repository, or something of an owner's.
 
     Raises
     ------
     AuthenticationError, AccessDeniedError
-        There is no token; it only reads, or ``owner`` is somebody else.
+        There is no token; it only reads, or does not have this right there.
     """
     account = account_of(request)
     if account is None:
         raise AuthenticationError("this needs a token", status=401)
     if account.scope != "write":
         raise AccessDeniedError("this token only reads", status=403)
-    if owner is not None and not owns(request, account, owner):
-        raise AccessDeniedError(f"{account.user} may not write to repositories of {owner}", status=403)
+    if repo is not None and (has := right_over(request, account, repo)) < right:
+        raise AccessDeniedError(_refusal(account, repo, has, right), status=403)
     return account
 
 
-def owns(request: web.Request, account: Account | None, owner: str) -> bool:
-    """Whether a name that owns repositories belongs to the account."""
-    return account is not None and account.user in (owner, request.app[MAIN_USER])
+def _refusal(account: Account, repo: RepoId | str, has: Right, needed: Right) -> str:
+    owner = repo if isinstance(repo, str) else repo.owner
+    if has is Right.NONE and account.repos:
+        return f"this token of {account.user} is for {', '.join(account.repos)} only"
+    if has is Right.NONE:
+        return f"{account.user} may not write to repositories of {owner}"
+    return f"{account.user} has the role {has.name.lower()} in {owner}; this needs {needed.name.lower()}"
 
 
 def valid_repo(kind: str, owner: str, name: str) -> RepoId | None:
@@ -105,35 +188,57 @@ def requested_repo(request: web.Request) -> RepoId:
     return repo
 
 
-async def open_repo(request: web.Request, *, write: bool = False) -> Repository:
-    """The repository that the route names, if the caller may see it, or change it.
+async def open_repo(
+    request: web.Request,
+    repo: RepoId | None = None,
+    *,
+    write: bool = False,
+    admin: bool = False,
+    challenge: bool = False,
+) -> Repository:
+    """The repository that the route names, if the caller may see it, or change it: who asks, and what they may do.
+
+    Parameters
+    ----------
+    repo:
+        The repository, where the route does not say it by ``kind``, ``owner`` and ``name``.
+    write, admin:
+        Whether it will be changed, or is to be moved, removed or shown to others.
+    challenge:
+        Whether those who sent no token are asked for one (401) where they see nothing, as git needs it: whether the
+        repository is there or not.
 
     Raises
     ------
     RepositoryNotFoundError
-        It does not exist, or is private and not the caller's.
+        It does not exist, or is private and the caller may not see it.
     AuthenticationError, AccessDeniedError
         As in `writer_of`.
     HTTPTemporaryRedirect
         It has another name by now.
     """
-    repo = requested_repo(request)
+    repo = repo or requested_repo(request)
     account = account_of(request)
 
-    def look() -> tuple[Repository, bool]:
+    def look() -> Repository:
         try:
             found = request.app[REPOS].open(repo)
         except RepositoryNotFoundError:
             found = request.app[REPOS].open(request.app[REPOS].current(repo))
-        return found, found.private
+        if not may_see(request, account, found):
+            raise RepositoryNotFoundError(f"repository {repo} does not exist", status=404, code="RepoNotFound")
+        return found
 
-    found, private = await in_worker(request, look)
-    if private and not owns(request, account, found.id.owner):
-        raise RepositoryNotFoundError(f"repository {repo} does not exist", status=404, code="RepoNotFound")
+    try:
+        found = await in_worker(request, look)
+    except RepositoryNotFoundError:
+        if challenge and account is None:
+            raise AuthenticationError("this needs a user name and a token", status=401) from None
+        raise
     if found.id != repo:
         raise web.HTTPTemporaryRedirect(_renamed(request, found.id))
-    if write:
-        writer_of(request, repo.owner)
+    if write or admin:
+        writer_of(request, repo, right=Right.ADMIN if admin else Right.WRITE)
         if request.query.get("create_pr", "0") not in ("", "0", "false"):
             raise BadRequestError(
                 "this endpoint has no pull requests; commit to a branch, without create_pr", status=400
@@ -151,21 +256,20 @@ def _renamed(request: web.Request, repo: RepoId) -> URL:
     return URL("/".join(parts) + (f"?{query}" if query else ""), encoded=True)
 
 
-def sees(request: web.Request, user: str) -> Callable[[str], bool]:
-    """Whether a user may see the repository at a path, by any name it has had. The function blocks."""
+def sees(request: web.Request, account: Account | None) -> Callable[[str], bool]:
+    """Whether an account may see the repository at a path, by any name it has had. The function blocks."""
     repos = request.app[REPOS]
 
-    def may_see(path: str) -> bool:
+    def seen(path: str) -> bool:
         repo = XetURL.parse(path).repo_id
         if repo is None:
             return False
         try:
-            found = repos.open(repos.current(repo))
+            return may_see(request, account, repos.open(repos.current(repo)))
         except RepositoryNotFoundError:
             return False
-        return not found.private or user in (found.id.owner, request.app[MAIN_USER])
 
-    return may_see
+    return seen
 
 
 def note_shown(request: web.Request, repo: Repository, contents: Iterable[str]) -> None:
@@ -179,8 +283,11 @@ def note_shown(request: web.Request, repo: Repository, contents: Iterable[str]) 
 
 
 def check_cas(request: web.Request, scope: Scope) -> Claims:
-    """Accept a CAS request whose Xet token covers ``scope``."""
-    return request.app[TOKENS].check(bearer(request) or "", scope)
+    """Accept a CAS request whose Xet token covers ``scope``, and which was made with a token that is still valid."""
+    claims = request.app[TOKENS].check(bearer(request) or "", scope)
+    if claims.login is not None:
+        request.app[TOKENS].claimant(claims)
+    return claims
 
 
 async def in_worker(request: web.Request, function: Callable[..., T], *arguments: object) -> T:

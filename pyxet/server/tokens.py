@@ -16,43 +16,64 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 from urllib.parse import urlencode
 
 from pyxet._platform import sync_folder
 from pyxet.errors import AccessDeniedError, AuthenticationError
+from pyxet.server.people import PeopleFile, Scope, UserToken, login_of
 
-Scope = Literal["read", "write"]
 XET_TOKEN_LIFE: Final = 3600
 URL_LIFE: Final = 3600
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """The user behind a token; ``expires`` in Unix seconds, ``None`` for never."""
+    """Who is behind a token or a password.
+
+    Attributes
+    ----------
+    user:
+        The user's name.
+    scope:
+        What may be done at the most.
+    expires:
+        When that ends, in Unix seconds; ``None`` for never.
+    repos:
+        Paths of repositories, or names of owners, that it is restricted to; empty if it is not.
+    login:
+        The number of the token, or what stands for the password; ``None`` for tokens that are known in this process only.
+    name:
+        What the user calls the token.
+    """
 
     user: str
     scope: Scope
     expires: float | None = None
+    repos: tuple[str, ...] = ()
+    login: str | None = None
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Claims:
     """What a Xet token says: the path of the repository it was made for, its scope and user, and whether that ran the
-    endpoint. A shared directory may have been served by a process with another user name since."""
+    endpoint. A shared directory may have been served by a process with another user name since. ``login`` is that of the
+    account it was made for: it ends with that."""
 
     repo: str
     scope: Scope
     user: str
     runs_it: bool = False
+    login: str | None = None
 
 
 class Tokens:
     """All tokens of one endpoint."""
 
-    def __init__(self, secret: bytes, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, secret: bytes, clock: Callable[[], float] = time.time, people: PeopleFile | None = None) -> None:
+        self.people: Final = people
         self._secret = secret
         self._clock = clock
         self._accounts: dict[str, Account] = {}
@@ -61,8 +82,9 @@ class Tokens:
     def open(cls, root: Path) -> Tokens:
         """The tokens of an endpoint's directory, whose signing key is made on first use, readable by its owner only."""
         path = root / "secret"
+        people = PeopleFile(root)
         try:
-            return cls(path.read_bytes())
+            return cls(path.read_bytes(), people=people)
         except FileNotFoundError:
             secret = secrets.token_bytes(32)
             temporary = path.with_suffix(".new")
@@ -72,7 +94,7 @@ class Tokens:
                 os.fsync(file.fileno())
             temporary.rename(path)
             sync_folder(root)
-            return cls(secret)
+            return cls(secret, people=people)
 
     def add_account(self, token: str, account: Account) -> None:
         """Accept a token for an account."""
@@ -81,24 +103,59 @@ class Tokens:
     def account(self, token: str) -> Account:
         """The account of a token; `AuthenticationError` if it is unknown or has ended."""
         account = self._accounts.get(token)
+        if account is None and self.people is not None:
+            found = self.people.current.token(token)
+            account = _account(found) if found is not None else None
         if account is None:
-            raise AuthenticationError("Invalid credentials in Authorization header", status=401)
+            raise _invalid()
+        self._check_end(account)
+        return account
+
+    def password_account(self, user: str, password: str) -> Account:
+        """The account of a user with a password; `AuthenticationError` if it is not theirs. It takes a while."""
+        stored = self.people.is_password(user, password) if self.people is not None else None
+        if stored is None:
+            raise _invalid()
+        return Account(user, "write", login=login_of(stored))
+
+    def claimant(self, claims: Claims) -> Account:
+        """Who a Xet token was made for, with what they may do by now.
+
+        Raises
+        ------
+        AuthenticationError
+            The token or password that it was made with is not valid any more.
+        """
+        if claims.login is None:
+            return Account(claims.user, claims.scope)
+        found = self.people.current.stands(claims.login) if self.people is not None else None
+        if found is None:
+            raise AuthenticationError("the token that this Xet token was made with has been revoked", status=401)
+        account = _account(found)
+        self._check_end(account)
+        return account
+
+    def _check_end(self, account: Account) -> None:
         if account.expires is not None and account.expires <= self._clock():
             raise AuthenticationError("this token has expired", status=401)
-        return account
 
     def is_known(self, token: str) -> bool:
         """Whether it is the token of an account, or a Xet token, and has not ended."""
-        for check in (self.account, partial(self.check, scope="read")):
-            with suppress(AuthenticationError):
-                check(token)
-                return True
+        with suppress(AuthenticationError):
+            self.account(token)
+            return True
+        with suppress(AuthenticationError):
+            self.claimant(self.check(token, "read"))
+            return True
         return False
 
-    def mint(self, repo: str, scope: Scope, user: str, *, runs_it: bool = False) -> tuple[str, int]:
+    def mint(
+        self, repo: str, scope: Scope, user: str, *, runs_it: bool = False, login: str | None = None
+    ) -> tuple[str, int]:
         """A Xet token for a repository, and when it ends (Unix seconds)."""
         expires = int(self._clock()) + XET_TOKEN_LIFE
-        claims = json.dumps({"repo": repo, "scope": scope, "user": user, "all": runs_it, "exp": expires}).encode()
+        told = {"repo": repo, "scope": scope, "user": user, "all": runs_it, "login": login, "exp": expires}
+        claims = json.dumps(told).encode()
         body = base64.urlsafe_b64encode(claims).decode()
         return f"xet_{body}.{self._sign(body)}", expires
 
@@ -118,7 +175,7 @@ class Tokens:
             raise AuthenticationError("this Xet token has expired", status=401)
         if scope == "write" and claims["scope"] != "write":
             raise AccessDeniedError("this Xet token only reads", status=403)
-        return Claims(claims["repo"], claims["scope"], claims["user"], claims.get("all", False))
+        return Claims(claims["repo"], claims["scope"], claims["user"], claims.get("all", False), claims.get("login"))
 
     def signed_query(self, xorb: str, ranges: Sequence[tuple[int, int]]) -> str:
         """Query string that allows reading just these byte ranges (start, end) of a xorb, for a while."""
@@ -145,6 +202,14 @@ class Tokens:
 
     def _sign(self, text: str) -> str:
         return hmac.new(self._secret, text.encode(errors="replace"), hashlib.sha256).hexdigest()
+
+
+def _account(token: UserToken) -> Account:
+    return Account(token.user, token.scope, token.expires, token.repos, token.id, token.name)
+
+
+def _invalid() -> AuthenticationError:
+    return AuthenticationError("Invalid credentials in Authorization header", status=401)
 
 
 def _same(expected: str, given: str) -> bool:

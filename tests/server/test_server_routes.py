@@ -440,7 +440,7 @@ def test_gitignore(client: RawClient) -> None:
 def test_account_and_misc(client: RawClient) -> None:
     me = client.get("/api/whoami-v2").json
     assert me["name"] == "test"
-    assert {"name": "acme"} in me["orgs"]
+    assert {"name": "acme", "roleInOrg": "admin"} in me["orgs"]
     assert RawClient(client.endpoint).get("/api/whoami-v2").status == 401
     assert RawClient(client.endpoint).get("/api/agent-harnesses").json == {"standardEnvVars": [], "harnesses": {}}
     assert client.post("/api/validate-yaml", {"content": "", "repoType": "model"}).json == {

@@ -1,0 +1,271 @@
+"""Users, organizations, roles and tokens of an endpoint, as its routes know them; changed while it serves."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.raw_client import Answer, Content, RawClient, regular
+
+from pyxet.errors import AlreadyExistsError, ConfigError
+from pyxet.server.people import People, PeopleFile, Role, Scope
+from pyxet.testing import LocalEndpoint, local_endpoint
+
+
+@pytest.fixture
+def endpoint() -> Iterator[LocalEndpoint]:
+    """One that ``root`` runs."""
+    with local_endpoint(user="root") as running:
+        yield running
+
+
+class Folks:
+    """The people of an endpoint, changed as another process would change them."""
+
+    def __init__(self, endpoint: LocalEndpoint) -> None:
+        self.endpoint = endpoint
+        self.file = PeopleFile(endpoint.root)
+
+    def user(self, name: str, password: str | None = None, **orgs: Role) -> RawClient:
+        """A new user with a token, and roles in organizations, which are made where there is none."""
+
+        def change(people: People) -> People:
+            people = people.with_user(name, password)
+            for org, role in orgs.items():
+                if org not in people.orgs:
+                    people = people.with_org(org)
+                people = people.with_member(org, name, role)
+            return people
+
+        self.file.change(change)
+        return self.token(name)
+
+    def token(
+        self, user: str, scope: Scope = "write", repos: tuple[str, ...] = (), expires: float | None = None
+    ) -> RawClient:  # fmt: skip
+        made: list[str] = []
+
+        def change(people: People) -> People:
+            changed, text = people.with_token(user, "laptop", scope, repos=repos, expires=expires)
+            made.append(text)
+            return changed
+
+        self.file.change(change)
+        return RawClient(self.endpoint, made[0])
+
+    def revoke(self, client: RawClient) -> None:
+        self.file.change(lambda people: people.without_token(client.token))
+
+
+@pytest.fixture
+def folks(endpoint: LocalEndpoint) -> Folks:
+    return Folks(endpoint)
+
+
+def create(client: RawClient, repo: str, **more: object) -> int:
+    owner, name = repo.split("/")
+    return client.post("/api/repos/create", {"organization": owner, "name": name, **more}).status
+
+
+class Basic(RawClient):
+    """A client that says who it is as git does: its token is ``user:secret``."""
+
+    def call(
+        self, method: str, path: str, body: bytes | str | dict[str, Any] | None = None, **headers: str
+    ) -> Answer:  # fmt: skip
+        given = base64.b64encode(self.token.encode()).decode()
+        return super().call(method, path, body, Authorization=f"Basic {given}", **headers)
+
+
+def basic(client: RawClient, user: str, secret: str) -> Basic:
+    return Basic(client.endpoint, f"{user}:{secret}")
+
+
+def rights(client: RawClient, repo: str) -> list[int]:
+    """Statuses of reading, writing a commit, settings of a repository."""
+    return [
+        client.get(f"/api/models/{repo}").status,
+        client.commit(repo, regular("a.txt", str(time.time_ns()))).status,
+        client.call("PUT", f"/api/models/{repo}/settings", {}, Content_Type="application/json").status,
+    ]
+
+
+def test_roles_say_what_a_member_may_do(endpoint: LocalEndpoint, folks: Folks) -> None:
+    admin = folks.user("ada", acme="admin")
+    writer, reader, stranger = folks.user("will", acme="write"), folks.user("rea", acme="read"), folks.user("eve")
+    assert [create(client, "acme/closed", private=True) for client in (stranger, reader)] == [403, 403]
+    assert create(admin, "acme/closed", private=True) == 200
+    assert create(writer, "acme/open") == 200
+    assert rights(admin, "acme/closed") == [200, 200, 200]
+    assert rights(writer, "acme/closed") == [200, 200, 403]
+    assert rights(reader, "acme/closed") == [200, 403, 403]
+    assert rights(stranger, "acme/closed") == [404, 404, 404]
+    assert rights(RawClient(endpoint), "acme/closed") == [404, 404, 404]
+    assert rights(stranger, "acme/open") == [200, 403, 403]
+    assert rights(RawClient(endpoint), "acme/open") == [200, 401, 401]
+    for client, seen in ((admin, True), (writer, True), (reader, True), (stranger, False)):
+        listed = [repo["id"] for repo in client.get("/api/models?author=acme").json]
+        assert ("acme/closed" in listed) == seen
+    answer = writer.call("DELETE", "/api/repos/delete", {"organization": "acme", "name": "open"})
+    assert answer.status == 403
+    assert answer.json["error"] == "will has the role write in acme; this needs admin"
+    assert reader.get("/api/whoami-v2").json == {
+        "name": "rea",
+        "fullname": "rea",
+        "orgs": [{"name": "acme", "roleInOrg": "read"}],
+        "auth": {"accessToken": {"displayName": "laptop", "role": "write"}},
+    }
+    # Their own name is theirs, and nobody else's.
+    assert create(reader, "rea/mine", private=True) == 200
+    assert rights(reader, "rea/mine") == [200, 200, 200]
+    assert rights(admin, "rea/mine") == [404, 404, 404]
+    # Who runs the endpoint may do everything.
+    assert rights(RawClient(endpoint, endpoint.token), "acme/closed") == [200, 200, 200]
+    folks.file.change(lambda people: people.with_member("acme", "will", None))
+    assert rights(writer, "acme/closed") == [404, 404, 404]
+
+
+def test_a_revoked_token_is_no_token_at_once(endpoint: LocalEndpoint, folks: Folks) -> None:
+    ada = folks.user("ada")
+    assert create(ada, "ada/r") == 200
+    other = folks.token("ada")
+    content = Content.of(os.urandom(5000))
+    cas = ada.cas("ada/r")
+    assert cas.post(f"/v1/xorbs/default/{content.xorb_name}", content.xorb_bytes).status == 200
+    folks.revoke(ada)
+    assert ada.get("/api/whoami-v2").status == 401
+    assert ada.get("/api/models/ada/r").status == 401
+    answer = cas.post("/v2/shards", content.shard())
+    assert answer.status == 401
+    assert "revoked" in answer.json["error"]
+    assert other.get("/api/whoami-v2").status == 200
+    folks.file.change(lambda people: people.without_user("ada"))
+    assert other.get("/api/whoami-v2").status == 401
+    with pytest.raises(ConfigError, match="there is no such token"):
+        folks.revoke(other)
+
+
+def test_a_token_ends_when_it_says(folks: Folks) -> None:
+    folks.user("ada")
+    answer = folks.token("ada", expires=time.time() - 1).get("/api/whoami-v2")
+    assert answer.status == 401
+    assert answer.json["error"] == "this token has expired"
+    assert folks.token("ada", expires=time.time() + 3600).get("/api/whoami-v2").status == 200
+
+
+def test_a_token_is_for_its_scope_and_repositories(folks: Folks) -> None:
+    ada = folks.user("ada", acme="admin")
+    for name in ("acme/one", "acme/two", "ada/own"):
+        assert create(ada, name, private=True) == 200
+    reading = folks.token("ada", "read")
+    assert rights(reading, "acme/one") == [200, 403, 403]
+    one = folks.token("ada", repos=("acme/one",))
+    assert rights(one, "acme/one") == [200, 200, 200]
+    assert rights(one, "acme/two") == rights(one, "ada/own") == [404, 404, 404]
+    assert create(one, "acme/three") == 403
+    whole = folks.token("ada", repos=("acme",))
+    assert rights(whole, "acme/two") == [200, 200, 200]
+    assert rights(whole, "ada/own") == [404, 404, 404]
+    assert [repo["id"] for repo in one.get("/api/models").json if repo["private"]] == ["acme/one"]
+    # What the token's user may see elsewhere is not this token's either.
+    secret = ada.upload("acme/two", os.urandom(3000))
+    assert ada.commit("acme/two", secret.line("a.bin")).status == 200
+    assert one.commit("acme/one", secret.line("b.bin")).status == 400
+    assert ada.commit("acme/one", secret.line("b.bin")).status == 200
+
+
+def test_a_name_and_a_secret_as_git_sends_them(endpoint: LocalEndpoint, folks: Folks) -> None:
+    ada = folks.user("ada", "correct horse", acme="write")
+    assert create(ada, "acme/closed", private=True) == 200
+
+    def who(user: str, secret: str) -> object:
+        answer = basic(ada, user, secret).get("/api/whoami-v2")
+        return answer.json["name"] if answer.status == 200 else answer.status
+
+    # A token with any name, or in the place of one.
+    for user, secret in (("ada", ada.token), ("hf_user", ada.token), (ada.token, ""), ("ada", "correct horse")):
+        assert who(user, secret) == "ada"
+    for user, secret in (
+        ("ada", "wrong horse"), ("ada", ""), ("eve", "correct horse"), ("", ""), ("ada", "correct horse "),
+    ):  # fmt: skip
+        assert who(user, secret) == 401
+    assert ada.call("GET", "/api/whoami-v2", Authorization="Basic ***").status == 401
+    by_password = basic(ada, "ada", "correct horse")
+    assert rights(by_password, "acme/closed") == [200, 200, 403]
+    cas = RawClient(endpoint, by_password.cas("acme/closed").token)
+    content = Content.of(b"x")
+    path = f"/v1/xorbs/default/{content.xorb_name}"
+    assert cas.post(path, content.xorb_bytes).status == 200
+    # What was made with a password ends with it.
+    folks.file.change(lambda people: people.with_password("ada", "another"))
+    assert by_password.get("/api/whoami-v2").status == 401
+    assert cas.post(path, content.xorb_bytes).status == 401
+    assert who("ada", "another") == "ada"
+
+
+def test_who_is_nobody_is_told_how_to_say_who_they_are(endpoint: LocalEndpoint) -> None:
+    client = RawClient(endpoint)
+    answer = client.get("/api/whoami-v2")
+    assert (answer.status, answer.headers["www-authenticate"].split()[0]) == (401, "Bearer")
+    answer = client.get("/api/whoami-v2", User_Agent="git/2.39.5")
+    assert (answer.status, answer.headers["www-authenticate"].split()[0]) == (401, "Basic")
+
+
+def test_secrets_are_kept_as_hashes(folks: Folks) -> None:
+    token = folks.user("ada", "correct horse").token
+    path = folks.endpoint.root / "people.json"
+    text = path.read_text()
+    assert token not in text
+    assert "correct horse" not in text
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert json.loads(text)["users"]["ada"].startswith("scrypt:")
+
+
+def test_names_are_there_once(folks: Folks) -> None:
+    folks.user("ada", acme="admin")
+
+    def wrong(error: type[Exception], change: Callable[[People], People]) -> None:
+        with pytest.raises(error, match="there is"):
+            folks.file.change(change)
+
+    for taken in ("ada", "ADA", "acme"):
+        wrong(AlreadyExistsError, lambda people, name=taken: people.with_user(name))  # type: ignore[misc]
+        wrong(AlreadyExistsError, lambda people, name=taken: people.with_org(name))  # type: ignore[misc]
+    wrong(ConfigError, lambda people: people.with_member("acme", "nobody", "read"))
+    wrong(ConfigError, lambda people: people.with_member("nothing", "ada", "read"))
+    wrong(ConfigError, lambda people: people.with_token("nobody", "", "read")[0])
+
+
+def test_a_file_that_is_not_understood_lets_nobody_in(endpoint: LocalEndpoint, folks: Folks) -> None:
+    ada = folks.user("ada")
+    path = endpoint.root / "people.json"
+    said = json.loads(path.read_text())
+    for text in (json.dumps({**said, "version": 99}), "{", "[]", '{"version": 1}'):
+        path.write_text(text)
+        assert ada.get("/api/whoami-v2").status == 500
+        with pytest.raises(ConfigError):
+            PeopleFile(endpoint.root)
+        with pytest.raises(ConfigError):
+            folks.file.change(lambda people: people)
+        assert path.read_text() == text
+    path.write_text(json.dumps(said))
+    assert ada.get("/api/whoami-v2").status == 200
+
+
+def test_processes_that_change_the_file_take_turns(tmp_path: Path) -> None:
+    def add(number: int, turn: int) -> None:
+        files[number].change(lambda people: people.with_user(f"u{number}-{turn}"))
+
+    files = [PeopleFile(tmp_path) for _ in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        jobs = [pool.submit(add, number, turn) for number in range(4) for turn in range(10)]
+        for job in jobs:
+            job.result()
+    assert len(PeopleFile(tmp_path).current.users) == 40
