@@ -14,9 +14,10 @@ from pyxet.local import server
 from pyxet.options import public
 
 if TYPE_CHECKING:
+    from pyxet.server.behaviour import HubBehaviour
     from pyxet.server.running import LocalEndpoint
 
-__all__ = ["LocalEndpoint", "local_endpoint"]
+__all__ = ["HubBehaviour", "LocalEndpoint", "local_endpoint"]
 
 
 @public()
@@ -28,6 +29,7 @@ def local_endpoint(
     anonymous: bool = True,
     public_url: str | None = None,
     allowed_hosts: Iterable[str] = (),
+    like_hub: bool | HubBehaviour = False,
 ) -> LocalEndpoint:
     """A local endpoint with ``.url``, ``.token``, ``.user`` and ``.root``; a context manager, sync and async.
 
@@ -46,6 +48,10 @@ def local_endpoint(
     allowed_hosts:
         Names or addresses that the endpoint answers to, beside loopback ones and that of ``public_url``. Requests that
         were sent to any other host get 421.
+    like_hub:
+        Whether it behaves like the Hub beyond the interface: request quotas with ``RateLimit`` headers, commits an hour,
+        an end to commit requests that take too long, limits of folders and files. ``True`` takes the Hub's published
+        figures, a `HubBehaviour` others, for instance small ones that a test meets soon.
 
     Raises
     ------
@@ -54,12 +60,12 @@ def local_endpoint(
         not valid.
     """
     endpoint: LocalEndpoint = server().LocalEndpoint(
-        root, user, token, anonymous=anonymous, public_url=public_url, allowed_hosts=allowed_hosts
+        root, user, token, anonymous=anonymous, public_url=public_url, allowed_hosts=allowed_hosts, like_hub=like_hub
     )
     return endpoint
 
 
 def __getattr__(name: str) -> Any:
-    if name == "LocalEndpoint":
-        return server().LocalEndpoint
+    if name in ("HubBehaviour", "LocalEndpoint"):
+        return getattr(server(), name)
     raise AttributeError(name)

@@ -29,7 +29,11 @@ Start = Callable[[], Awaitable[Any]]
     "serve",
     json=True,
     connects=False,
-    examples=["xet serve --root ./store --user acme", "xet serve --root ./store --port 0 --token secret"],
+    examples=[
+        "xet serve --root ./store --user acme",
+        "xet serve --root ./store --port 0 --token secret",
+        "xet serve --root ./store --like-hub --hub api=200 --hub window=10",
+    ],
 )
 @click.option(
     "--root",
@@ -70,6 +74,14 @@ Start = Callable[[], Awaitable[Any]]
     multiple=True,
     help="Name or address that clients may use for it, beside loopback ones. May be given several times.",
 )
+@click.option("--like-hub", is_flag=True, help="Have the quotas, limits and time-outs of the Hub.")
+@click.option(
+    "--hub",
+    "behaviour",
+    metavar="NAME=VALUE",
+    multiple=True,
+    help="Like --like-hub, with one figure changed: api=200, window=5, commit-timeout=10 … May be given several times.",
+)
 def serve(
     session: Session,
     root: str,
@@ -80,6 +92,8 @@ def serve(
     anonymous: bool,
     public_url: str | None,
     allowed_hosts: tuple[str, ...],
+    like_hub: bool,
+    behaviour: tuple[str, ...],
 ) -> None:
     """It runs until it is interrupted, or told to end by SIGTERM. The directory is made if it is not there. Its first
     lines say where it listens and how to try it; with --json one line of JSON does.
@@ -93,6 +107,7 @@ def serve(
         address=(host, port),
         anonymous=anonymous,
         hosts=server().Hosts(public_url, allowed_hosts, host),
+        like_hub=server().HubBehaviour.parse(behaviour) if like_hub or behaviour else None,
     )
     # This process makes nothing but the store, which is for its user only.
     before = os.umask(0o077)

@@ -14,15 +14,19 @@ from aiohttp import web
 
 from pyxet.errors import AuthenticationError, ConfigError, RemoteError, XetError
 from pyxet.server import cas, hub_commit, hub_manage, hub_refs, hub_repos, hub_resolve, hub_tree
+from pyxet.server.behaviour import HubBehaviour
 from pyxet.server.bodies import HELD, Held, with_late_continue
 from pyxet.server.connections import CONNECTIONS, Connections
 from pyxet.server.content import ContentStore
+from pyxet.server.file_limits import LIMITS, FileLimits
 from pyxet.server.git_repository import moved_meanwhile
 from pyxet.server.git_store import GitStore
 from pyxet.server.holding import hold, release, withdraw
 from pyxet.server.hosts import HOSTS, Hosts
+from pyxet.server.late_commits import LATE_COMMITS, LateCommits
 from pyxet.server.object_store import is_disk_full
 from pyxet.server.privacy import own_umask
+from pyxet.server.quotas import add_quotas, within_quotas
 from pyxet.server.state import (
     CHECKERS,
     CONTENT,
@@ -50,7 +54,13 @@ _CHECKERS: Final = max(2, min(8, os.cpu_count() or 1))
 
 
 def create_app(
-    root: Path, *, user: str, token: str, anonymous: bool = True, hosts: Hosts | None = None
+    root: Path,
+    *,
+    user: str,
+    token: str,
+    anonymous: bool = True,
+    hosts: Hosts | None = None,
+    like_hub: HubBehaviour | None = None,
 ) -> web.Application:
     """The application over ``root``, which is made if needed and locked for this process. Blocks.
 
@@ -64,6 +74,8 @@ def create_app(
         Whether those without a token read the public repositories; otherwise they get nothing but what a signed URL gives.
     hosts:
         The names that it answers to; loopback names if ``None``.
+    like_hub:
+        Quotas, limits and delays such as the Hub has; none of them if ``None``.
 
     Raises
     ------
@@ -73,7 +85,7 @@ def create_app(
     """
     if valid_repo("models", user, "x") is None:
         raise ConfigError(f"the user {user!r} cannot own repositories: letters, digits, '.', '_' and '-' make a name")
-    app = web.Application(middlewares=[_errors, _known_only])
+    app = web.Application(middlewares=[_errors, within_quotas, _known_only])
     with ExitStack() as opened:
         try:
             opened.callback(release, hold(root))
@@ -83,6 +95,7 @@ def create_app(
             app[HOSTS] = hosts or Hosts()
             app[CONNECTIONS] = Connections()
             app[HELD] = Held()
+            app[LIMITS] = FileLimits()
             app[TOKENS] = Tokens.open(root)
             app[TOKENS].add_account(token, Account(user, "write"))
             app[CONTENT] = ContentStore(root)
@@ -93,6 +106,8 @@ def create_app(
         for key, size in ((WORKERS, _WORKERS), (CHECKERS, _CHECKERS), (LOOKING, 1)):
             app[key] = ThreadPoolExecutor(size, thread_name_prefix="xet-endpoint", initializer=own_umask)
             opened.callback(app[key].shutdown)
+        if like_hub is not None:
+            _behave(app, like_hub)
         app.router.add_route = with_late_continue(app.router.add_route)  # type: ignore[method-assign]  # all routes at once
         for part in (cas, hub_repos, hub_manage, hub_refs, hub_tree, hub_commit, hub_resolve):
             part.add_routes(app)
@@ -100,6 +115,8 @@ def create_app(
 
     async def lifetime(_: web.Application) -> AsyncIterator[None]:
         yield
+        if LATE_COMMITS in app:
+            await app[LATE_COMMITS].aclose()
         try:
             await asyncio.to_thread(closing.close)
         except RuntimeError:
@@ -108,6 +125,13 @@ def create_app(
 
     app.cleanup_ctx.append(lifetime)
     return app
+
+
+def _behave(app: web.Application, like_hub: HubBehaviour) -> None:
+    add_quotas(app, like_hub)
+    app[LATE_COMMITS] = LateCommits(like_hub)
+    app[LIMITS] = FileLimits(like_hub.file_size, like_hub.folder_entries)
+    app[TOKENS].token_life, app[TOKENS].url_life = like_hub.token_life, like_hub.url_life
 
 
 @web.middleware

@@ -39,6 +39,7 @@ from pyxet.server.git_objects import (
     write_commit,
 )
 from pyxet.server.git_pack import PackWriter
+from pyxet.server.git_trees import members, position
 from pyxet.server.object_store import is_disk_full
 from pyxet.types import RepoId
 from pyxet.urls import is_commit_id, may_be_commit
@@ -245,6 +246,7 @@ class Repository:
         message: str,
         user: str,
         parent: str | None,
+        most_entries: int | None = None,
     ) -> str:
         """One commit on a branch.
 
@@ -256,6 +258,8 @@ class Repository:
             Folders to delete, before the changes apply.
         parent:
             The commit that the branch must be at, if the caller cares.
+        most_entries:
+            Entries that a folder may have, if there is a limit. One that has more already may keep them.
 
         Returns
         -------
@@ -285,7 +289,7 @@ class Repository:
                     raise ConflictError(
                         f"{self.id}: branch {branch!r} is at {head.id}, not at the parent commit {parent}", status=412
                     )
-                tree = self._apply(head.tree, edits, "") or self._git.TreeBuilder().write()
+                tree = self._apply(head.tree, edits, "", most_entries) or self._git.TreeBuilder().write()
                 if tree == head.tree_id:
                     return str(head.id)
                 author = signature(user)
@@ -346,14 +350,14 @@ class Repository:
 
     def _walk(self, tree: Any, prefix: str, recursive: bool, after: list[str] | None) -> Iterator[Entry]:
         # Not by recursion: a tree that was pushed may be deeper than the interpreter's stack.
-        waiting = [_members(tree, prefix)]
+        waiting = [members(tree, prefix)]
         for name in after or []:
-            at = _position(tree, name)
-            waiting[-1] = _members(tree, prefix, at + 1)
+            at = position(tree, name)
+            waiting[-1] = members(tree, prefix, at + 1)
             tree, prefix = tree[at], f"{prefix}{name}/"
             if not recursive or tree.filemode != FOLDER:
                 break
-            waiting.append(_members(tree, prefix))
+            waiting.append(members(tree, prefix))
         while waiting:
             found = next(waiting[-1], None)
             if found is None:
@@ -362,16 +366,16 @@ class Repository:
             path, member = found
             yield self._entry(path, member)
             if recursive and member.filemode == FOLDER:
-                waiting.append(_members(member, f"{path}/"))
+                waiting.append(members(member, f"{path}/"))
 
     def _names(self, tree: Any) -> Iterator[str]:
-        waiting = [_members(tree, "")]
+        waiting = [members(tree, "")]
         while waiting:
             found = next(waiting[-1], None)
             if found is None:
                 waiting.pop()
             elif found[1].filemode == FOLDER:
-                waiting.append(_members(found[1], f"{found[0]}/"))
+                waiting.append(members(found[1], f"{found[0]}/"))
             else:
                 yield found[0]
 
@@ -383,7 +387,9 @@ class Repository:
         lfs = LfsPointer.parse(found.data) if size <= MAX_POINTER and found.filemode in (FILE, EXECUTABLE) else None
         return Entry(path, str(found.id), False, lfs.size if lfs else size, lfs, size)
 
-    def _apply(self, tree: pygit2.Tree | None, edits: FolderEdits, prefix: str) -> pygit2.Oid | None:
+    def _apply(
+        self, tree: pygit2.Tree | None, edits: FolderEdits, prefix: str, most: int | None
+    ) -> pygit2.Oid | None:  # fmt: skip
         """Write the trees that the edits touch; ``None`` for a folder that ends up empty."""
         builder = self._git.TreeBuilder(tree) if tree is not None else self._git.TreeBuilder()
         for name, oid in edits.files.items():
@@ -415,7 +421,7 @@ class Repository:
                     f"A folder with this name doesn't exist: {prefix}{name}", status=404, code="EntryNotFound"
                 )
             below = None if there is None or folder.delete_all else self._object(there.id)
-            written = self._apply(below, folder, f"{prefix}{name}/")
+            written = self._apply(below, folder, f"{prefix}{name}/", most)
             if written is not None:
                 try:
                     builder.insert(name, written, FOLDER)
@@ -423,6 +429,12 @@ class Repository:
                     raise BadRequestError(f"{prefix}{name} is not a valid path in a repository", status=400) from error
             elif there is not None:
                 builder.remove(name)
+        if most is not None and len(builder) > max(most, len(tree) if tree is not None else 0):
+            raise BadRequestError(
+                f"the folder {prefix or '/'} would have {len(builder):,} entries; at most {most:,} are accepted, so put the "
+                "files into more folders",
+                status=400,
+            )
         return builder.write() if len(builder) else None
 
     def _references(self, prefix: str) -> dict[str, str]:
@@ -473,26 +485,3 @@ def _check_name(name: str, what: str) -> None:
         raise BadRequestError(f"{name!r} is not a valid {what} name", status=400)
     if is_commit_id(name.lower()):
         raise BadRequestError(f"{name!r} has the form of a commit id, so it cannot name a {what}", status=400)
-
-
-def _members(tree: Any, prefix: str, start: int = 0) -> Iterator[tuple[str, Any]]:
-    """Paths and objects of a tree's entries, without submodules and names that are not UTF-8."""
-    for found in (tree[index] for index in range(start, len(tree))):
-        with suppress(UnicodeDecodeError):
-            path = f"{prefix}{found.raw_name.decode()}"
-            if found.filemode != SUBMODULE:
-                yield path, found
-
-
-def _position(tree: Any, name: str) -> int:
-    """The index of an entry that is there. Git sorts folders as if their names ended in a slash."""
-    wanted = name.encode() + (b"/" if tree[name].filemode == FOLDER else b"")
-    low, high = 0, len(tree)
-    while low < high:
-        middle = (low + high) // 2
-        found = tree[middle]
-        if found.raw_name + (b"/" if found.filemode == FOLDER else b"") < wanted:
-            low = middle + 1
-        else:
-            high = middle
-    return low

@@ -30,9 +30,11 @@ from pyxet.protocol.messages import (
 )
 from pyxet.server.bodies import read_message, spooled
 from pyxet.server.content import EMPTY_SHA256, ContentStore
+from pyxet.server.file_limits import LIMITS, FileLimits
 from pyxet.server.git_objects import LfsPointer, check_path
 from pyxet.server.git_repository import Repository
 from pyxet.server.hub_repos import KIND, REPO, REV, web_url
+from pyxet.server.late_commits import Attempt, in_its_time
 from pyxet.server.patterns import MAX_RULES, Ignored, LfsRules
 from pyxet.server.state import (
     CONTENT,
@@ -65,6 +67,8 @@ async def preupload(request: web.Request) -> web.Response:
     """``POST …/preupload/{rev}``: ``.gitattributes`` decides first, then size, then whether the sample is text."""
     repo = await open_repo(request, write=True)
     asked = await read_message(request, Preupload, what="preupload")
+    for file in asked.files:
+        request.app[LIMITS].check_size(file.path, file.size)
     modes = await in_worker(request, _modes, repo, request.match_info["rev"], asked)
     return json_response(encode(PreuploadAnswer(files=modes)))
 
@@ -128,8 +132,15 @@ async def commit(request: web.Request) -> web.Response:
     branch = request.match_info["rev"].removeprefix("refs/heads/")
     content = request.app[CONTENT]
     known = _known_contents(request, account, content, repo)
-    async with spooled(request, _MAX_COMMIT, content.xorbs.scratch) as body:
-        made = await in_worker(request, _commit, repo, content, known, branch, body, account.user)
+
+    async def make(attempt: Attempt) -> str:
+        async with spooled(request, _MAX_COMMIT, content.xorbs.scratch) as body:
+            await attempt.arrived(_operations(body))
+            return await in_worker(
+                request, _commit, repo, content, known, branch, body, account.user, request.app[LIMITS], attempt
+            )
+
+    made = await in_its_time(request, make)
     url = f"{web_url(request, repo.id)}/commit/{made}"
     return json_response(encode(CommitAnswer(commit_oid=made, commit_url=url)))
 
@@ -150,7 +161,14 @@ def _known_contents(
 
 
 def _commit(
-    repo: Repository, content: ContentStore, known: Callable[[str], bool], branch: str, body: Body, user: str
+    repo: Repository,
+    content: ContentStore,
+    known: Callable[[str], bool],
+    branch: str,
+    body: Body,
+    user: str,
+    limits: FileLimits,
+    attempt: Attempt,
 ) -> str:
     header: CommitHeader | None = None
     changes: dict[str, str | None] = {}
@@ -159,7 +177,9 @@ def _commit(
 
     def pointer(path: str, oid: str, size: int | None) -> bytes:
         contents.add(oid)
-        return _pointer(content, known, path, oid, size)
+        found = _pointer(content, known, path, oid, size)
+        limits.check_size(path, found.size)
+        return found.format()
 
     # A few blobs are cheapest as files of their own, many in a pack.
     with repo.storing() if _many_lines(body) else nullcontext(repo.store) as store:
@@ -191,7 +211,16 @@ def _commit(
     message = f"{header.summary}\n\n{header.description}".strip()
     # Before the branch moves: content that a commit names has its repository among its holders, come what may.
     content.index.add_holders(contents, repo.id.path)
-    return repo.commit(branch, changes, folders, message=message, user=user, parent=header.parent_commit)
+    attempt.check()
+    return repo.commit(
+        branch,
+        changes,
+        folders,
+        message=message,
+        user=user,
+        parent=header.parent_commit,
+        most_entries=limits.folder_entries,
+    )
 
 
 def _many_lines(body: Body) -> bool:
@@ -201,6 +230,14 @@ def _many_lines(body: Body) -> bool:
         if at < 0:
             return False
     return True
+
+
+def _operations(body: Body) -> int:
+    """Lines of a commit beside its header."""
+    at, found = -1, 0
+    while (at := body.find(b"\n", at + 1)) >= 0:
+        found += 1
+    return found
 
 
 def _lines(body: Body) -> Iterator[memoryview]:
@@ -230,10 +267,10 @@ def _regular(file: CommitFile) -> bytes:
 
 def _pointer(
     content: ContentStore, known: Callable[[str], bool], path: str, oid: str, size: int | None
-) -> bytes:  # fmt: skip
+) -> LfsPointer:  # fmt: skip
     stored = content.find_by_sha256(oid)
     if stored is None or not known(oid):
         raise BadRequestError(f"{path}: content {oid} was not uploaded", status=400)
     if size is not None and size != stored.size:
         raise BadRequestError(f"{path}: content {oid} has {stored.size:,} bytes, not {size:,}", status=400)
-    return LfsPointer(oid, stored.size).format()
+    return LfsPointer(oid, stored.size)

@@ -21,6 +21,7 @@ from aiohttp import web
 from pyxet.errors import ConfigError
 from pyxet.secrets import Secret
 from pyxet.server.app import create_app
+from pyxet.server.behaviour import HubBehaviour
 from pyxet.server.connections import CONNECTIONS, IDLE_SECONDS, GuardedSite
 from pyxet.server.holding import Holder, publish
 from pyxet.server.hosts import Hosts
@@ -48,6 +49,8 @@ class LocalEndpoint:
         Where to listen; port 0 takes a free one.
     public_url, allowed_hosts:
         Where clients reach it, and the names that it answers to beside loopback ones: see `Hosts`.
+    like_hub:
+        Quotas, limits and delays such as the Hub has: ``True`` for the Hub's own figures.
 
     Attributes
     ----------
@@ -71,6 +74,7 @@ class LocalEndpoint:
         port: int = 0,
         public_url: str | None = None,
         allowed_hosts: Iterable[str] = (),
+        like_hub: bool | HubBehaviour = False,
     ) -> None:
         self.user = user
         self.token = token or f"xet_{secrets.token_hex(16)}"
@@ -78,6 +82,7 @@ class LocalEndpoint:
         self._anonymous = anonymous
         self._address = (host, port)
         self._hosts = Hosts(public_url, allowed_hosts, host)
+        self._like_hub = (HubBehaviour() if like_hub else None) if isinstance(like_hub, bool) else like_hub
         self._guard = threading.Lock()
         self._running: _Running | None = None
         self._closed = False
@@ -105,6 +110,7 @@ class LocalEndpoint:
                     address=self._address,
                     anonymous=self._anonymous,
                     hosts=self._hosts,
+                    like_hub=self._like_hub,
                 )
                 self._running = _Running(self._given_root, serve)
             return self._running
@@ -222,9 +228,12 @@ async def start(
     address: tuple[str, int],
     anonymous: bool = True,
     hosts: Hosts | None = None,
+    like_hub: HubBehaviour | None = None,
 ) -> web.AppRunner:
     """Start serving on the running loop, until `stop`. Raises `ConfigError`."""
-    create = partial(create_app, root, user=user, token=token, anonymous=anonymous, hosts=hosts)
+    create = partial(
+        create_app, root, user=user, token=token, anonymous=anonymous, hosts=hosts, like_hub=like_hub
+    )  # fmt: skip
     # A thread of its own, as it is not to share the umask of others.
     starting = ThreadPoolExecutor(1, thread_name_prefix="xet-endpoint", initializer=own_umask)
     try:

@@ -70,13 +70,21 @@ class Claims:
 
 
 class Tokens:
-    """All tokens of one endpoint."""
+    """All tokens of one endpoint.
+
+    Attributes
+    ----------
+    token_life, url_life:
+        Seconds for which Xet tokens and signed URLs are good.
+    """
 
     def __init__(self, secret: bytes, clock: Callable[[], float] = time.time, people: PeopleFile | None = None) -> None:
         self.people: Final = people
         self._secret = secret
         self._clock = clock
         self._accounts: dict[str, Account] = {}
+        self.token_life: float = XET_TOKEN_LIFE
+        self.url_life: float = URL_LIFE
 
     @classmethod
     def open(cls, root: Path) -> Tokens:
@@ -153,7 +161,7 @@ class Tokens:
         self, repo: str, scope: Scope, user: str, *, runs_it: bool = False, login: str | None = None
     ) -> tuple[str, int]:
         """A Xet token for a repository, and when it ends (Unix seconds)."""
-        expires = int(self._clock()) + XET_TOKEN_LIFE
+        expires = int(self._clock() + self.token_life)
         told = {"repo": repo, "scope": scope, "user": user, "all": runs_it, "login": login, "exp": expires}
         claims = json.dumps(told).encode()
         body = base64.urlsafe_b64encode(claims).decode()
@@ -180,7 +188,7 @@ class Tokens:
     def signed_query(self, xorb: str, ranges: Sequence[tuple[int, int]]) -> str:
         """Query string that allows reading just these byte ranges (start, end) of a xorb, for a while."""
         spans = ",".join(f"{start}-{end - 1}" for start, end in ranges)
-        expires = int(self._clock()) + URL_LIFE
+        expires = int(self._clock() + self.url_life)
         return urlencode({"ranges": spans, "expires": expires, "signature": self._sign(f"{xorb}\n{spans}\n{expires}")})
 
     def check_query(self, xorb: str, query: Mapping[str, str], wanted: tuple[int, int] | None) -> None:

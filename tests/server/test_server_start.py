@@ -256,6 +256,14 @@ def test_xet_serve_for_programs(tmp_path: Path) -> None:
         )
 
 
+def test_xet_serve_that_behaves_like_the_hub(tmp_path: Path) -> None:
+    for arguments, left in ((("--like-hub",), 999), (("--hub", "api=7", "--hub", "commits=none"), 6)):
+        with serving("--root", tmp_path / f"{left}", "--port", "0", "--json", *arguments) as (_, line):
+            told = json.loads(line)
+            answer = RawClient(Served(told["url"]), told["token"]).get("/api/whoami-v2")
+            assert answer.headers["ratelimit"] == f'"api";r={left};t=300'
+
+
 @pytest.mark.parametrize("arguments", [[], ["--root", "x", "--port", "99999"], ["--root", "x", "more"]])
 def test_xet_serve_with_arguments_that_make_no_sense(arguments: list[str], tmp_path: Path) -> None:
     done = subprocess.run(command(*arguments), capture_output=True, text=True, check=False, cwd=tmp_path)
@@ -278,6 +286,7 @@ def test_xet_serve_that_cannot_start_says_why_in_a_line(tmp_path: Path) -> None:
             (r"another endpoint serves", "--root", str(tmp_path / "used"), "--port", "0"),
             (rf"cannot listen on 127\.0\.0\.1:{port}: Address already in use", "--root", str(tmp_path / "a"), "--port", port),
             (r"cannot listen on no\.such\.host\.invalid", "--root", str(tmp_path / "b"), "--host", "no.such.host.invalid"),
+            (r"'apis=3'.*names api", "--root", str(tmp_path / "d"), "--hub", "apis=3"),
             (r"cannot own repositories", "--root", str(tmp_path / "c"), "--user", "not a name"),
         ):  # fmt: skip
             done = subprocess.run(command(*arguments), capture_output=True, text=True, check=False)

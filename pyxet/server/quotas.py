@@ -1,0 +1,157 @@
+"""Quotas as the Hub has them: who has sent how many requests of a class in this window, and what answers say of it."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+
+from aiohttp import web
+
+from pyxet.errors import AuthenticationError, RateLimitedError
+from pyxet.server.behaviour import HubBehaviour
+from pyxet.server.hub_commit import commit
+from pyxet.server.state import account_of
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+# Users and addresses that are remembered; beyond, those whose window is over are forgotten.
+_MANY: Final = 10_000
+_HEADERS: Final = web.RequestKey("quota_headers", dict[str, str])
+
+
+@dataclass(slots=True)
+class _Window:
+    """Requests since a moment."""
+
+    began: float
+    used: int = 0
+
+
+class Quotas:
+    """The quotas of one endpoint. Used on its event loop only.
+
+    Attributes
+    ----------
+    refused:
+        Requests that were one too many, by class.
+    counted:
+        Requests that were counted, those that were refused included, by class.
+    """
+
+    def __init__(self, behaviour: HubBehaviour, clock: Callable[[], float] = time.monotonic) -> None:
+        self.behaviour = behaviour
+        self.refused: Counter[str] = Counter()
+        self.counted: Counter[str] = Counter()
+        self._clock = clock
+        self._windows: dict[tuple[str, str], _Window] = {}
+
+    def count(self, who: str, kind: str, allowed: int, length: float) -> tuple[int, float]:
+        """Count a request.
+
+        Returns
+        -------
+        tuple
+            How many more there may be in this window, which is -1 if this one is too many, and the seconds until its end.
+        """
+        now = self._clock()
+        window = self._windows.get((who, kind))
+        if window is None or now >= window.began + length:
+            self._forget(now)
+            window = self._windows[who, kind] = _Window(now)
+        window.used += 1
+        self.counted[kind] += 1
+        if window.used > allowed:
+            self.refused[kind] += 1
+        return max(-1, allowed - window.used), window.began + length - now
+
+    def _forget(self, now: float) -> None:
+        if len(self._windows) >= _MANY:
+            longest = max(self.behaviour.window, self.behaviour.commits_window)
+            self._windows = {key: found for key, found in self._windows.items() if now < found.began + longest}
+
+
+QUOTAS: Final = web.AppKey("quotas", Quotas)
+
+
+def add_quotas(app: web.Application, behaviour: HubBehaviour) -> None:
+    """Have an application count requests, whose middlewares include `within_quotas`."""
+    app[QUOTAS] = Quotas(behaviour)
+    app.on_response_prepare.append(_add_headers)
+
+
+@web.middleware
+async def within_quotas(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Answer what is within the quotas, after the latency; raise `RateLimitedError` for the rest.
+
+    Requests for content are for the CAS, which has no quotas.
+    """
+    quotas = request.app.get(QUOTAS)
+    if quotas is None:
+        return await handler(request)
+    behaviour = quotas.behaviour
+    if behaviour.latency:
+        await asyncio.sleep(behaviour.latency)
+    kind = request_class(request.path)
+    if kind is None:
+        return await handler(request)
+    user = _user(request)
+    who = user or f"address {request.remote}"
+    allowed: int | None = getattr(behaviour, kind if user else f"anonymous_{kind}")
+    headers = request[_HEADERS] = _advised(behaviour)
+    if allowed is not None:
+        left, seconds = quotas.count(who, kind, allowed, behaviour.window)
+        until = math.ceil(seconds)
+        headers["RateLimit"] = f'"{kind}";r={max(0, left)};t={until}'
+        headers["RateLimit-Policy"] = f'"fixed window";"{kind}";q={allowed};w={math.ceil(behaviour.window)}'
+        if left < 0:
+            raise RateLimitedError(
+                f"{who} has sent more than {allowed:,} requests of the class {kind!r} in {behaviour.window:,g} s; "
+                f"the next window begins in {until:,} s",
+                status=429,
+            )
+    if behaviour.commits is not None and request.match_info.handler is commit:
+        left, seconds = quotas.count(who, "commits", behaviour.commits, behaviour.commits_window)
+        if left < 0:
+            raise RateLimitedError(
+                f"{who} has made {behaviour.commits:,} commits in {behaviour.commits_window:,g} s, the most that are "
+                f"accepted; commit again in {math.ceil(seconds):,} s, and more files at once",
+                status=429,
+            )
+    return await handler(request)
+
+
+def request_class(path: str) -> str | None:
+    """The Hub's class of a request, or ``None`` where it would not reach the Hub but the CAS."""
+    if path.startswith(("/v1/", "/v2/")):
+        return None
+    if path.startswith("/api/") or ".git/" in path:
+        return "api"
+    return "resolvers" if "/resolve/" in path else "pages"
+
+
+def _user(request: web.Request) -> str | None:
+    """Whose request it is; nobody's if its token is not accepted."""
+    try:
+        account = account_of(request)
+    except AuthenticationError:
+        return None
+    return account.user if account else None
+
+
+def _advised(behaviour: HubBehaviour) -> dict[str, str]:
+    """What clients are told of the limits of repositories. The Hub has them in its documentation only."""
+    limits = {
+        "folder-entries": behaviour.folder_entries,
+        "file-size": behaviour.file_size,
+        "commit-files": behaviour.commit_files,
+    }
+    return {"X-Repo-Limits": ", ".join(f"{name}={value}" for name, value in limits.items() if value is not None)}
+
+
+async def _add_headers(request: web.Request, response: web.StreamResponse) -> None:
+    for name, value in request.get(_HEADERS, {}).items():
+        response.headers[name] = value
