@@ -211,7 +211,7 @@ def _commit(
     message = f"{header.summary}\n\n{header.description}".strip()
     # Before the branch moves: content that a commit names has its repository among its holders, come what may.
     content.index.add_holders(contents, repo.id.path)
-    attempt.check()
+    attempt.begin()
     return repo.commit(
         branch,
         changes,

@@ -25,7 +25,8 @@ class Attempt:
     def __init__(self, seconds_per_file: float = 0.0) -> None:
         self.has_arrived = asyncio.Event()
         self._seconds_per_file = seconds_per_file
-        self._given_up = threading.Event()
+        self._lock = threading.Lock()
+        self._begun = self._given_up = False
 
     async def arrived(self, files: int) -> None:
         """Its request has been read. Waits as long as so many files take."""
@@ -33,14 +34,18 @@ class Attempt:
         if self._seconds_per_file:
             await asyncio.sleep(self._seconds_per_file * files)
 
-    def give_up(self) -> None:
-        """Have it change nothing any more."""
-        self._given_up.set()
+    def give_up(self) -> bool:
+        """Have it change nothing any more; whether that was possible."""
+        with self._lock:
+            self._given_up = not self._begun
+            return self._given_up
 
-    def check(self) -> None:
-        """Raise `ServerError` if it was given up. Called in any thread, before the branch moves."""
-        if self._given_up.is_set():
-            raise ServerError("the commit took too long and was given up", status=504)
+    def begin(self) -> None:
+        """From now on the branch may move. Called in any thread; raises `ServerError` if it was given up."""
+        with self._lock:
+            if self._given_up:
+                raise ServerError("the commit took too long and was given up", status=504)
+            self._begun = True
 
 
 class LateCommits:
@@ -69,6 +74,8 @@ class LateCommits:
         try:
             await asyncio.wait([making, arriving], return_when=asyncio.FIRST_COMPLETED)
             await asyncio.wait([making], timeout=behaviour.commit_timeout)
+            if not behaviour.late_commits and not attempt.give_up():
+                await asyncio.wait([making])
         except BaseException:
             making.cancel()
             await asyncio.wait([making])
@@ -77,8 +84,6 @@ class LateCommits:
             arriving.cancel()
         if making.done():
             return making.result()
-        if not behaviour.late_commits:
-            attempt.give_up()
         self._late.add(making)
         making.add_done_callback(self._ended)
         raise ServerError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import pytest
 from support.raw_client import Answer, RawClient, regular
@@ -131,7 +131,7 @@ def test_a_commit_that_takes_too_long(completes: bool) -> None:
             assert client.get(f"/{REPO}/resolve/main/b.txt").body == b"b"
     if not completes:
         # The end of the endpoint gives up what is late, too, so a look at the directory would prove less.
-        with local_endpoint(like_hub=HubBehaviour(commit_timeout=0.0, late_commits=False)) as endpoint:
+        with local_endpoint(like_hub=replace(slow, commit_timeout=0.0)) as endpoint:
             client = client_of(endpoint)
             assert client.commit(REPO, regular("a.txt", b"a")).status == 504
             app = endpoint.start().app
