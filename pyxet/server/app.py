@@ -13,7 +13,7 @@ from typing import Final
 from aiohttp import web
 
 from pyxet.errors import AuthenticationError, ConfigError, RemoteError, XetError
-from pyxet.server import cas, hub_commit, hub_manage, hub_refs, hub_repos, hub_resolve, hub_tree
+from pyxet.server import cas, hub_commit, hub_discussions, hub_manage, hub_refs, hub_repos, hub_resolve, hub_tree
 from pyxet.server.behaviour import HubBehaviour
 from pyxet.server.bodies import HELD, Held, with_late_continue
 from pyxet.server.connections import CONNECTIONS, Connections
@@ -109,7 +109,7 @@ def create_app(
         if like_hub is not None:
             _behave(app, like_hub)
         app.router.add_route = with_late_continue(app.router.add_route)  # type: ignore[method-assign]  # all routes at once
-        for part in (cas, hub_repos, hub_manage, hub_refs, hub_tree, hub_commit, hub_resolve):
+        for part in (cas, hub_repos, hub_manage, hub_refs, hub_tree, hub_commit, hub_discussions, hub_resolve):
             part.add_routes(app)
         closing = opened.pop_all()
 

@@ -10,16 +10,21 @@ from pathlib import Path
 def copy_repository(origin: Path, target: Path) -> None:
     """Give a fresh bare repository the branches, tags, history and objects of another one.
 
-    Settings and hooks stay behind. Git never changes an object in place, so the files of objects are linked, not copied,
+    Settings, hooks, discussions and pull requests stay behind. Git never changes an object in place, so the files of objects are linked, not copied,
     where the file system can. References come first: what they name is there before them, so it is among the objects that
     are linked afterwards, also while somebody pushes.
     """
     shutil.rmtree(target / "refs")
     shutil.copytree(origin / "refs", target / "refs", ignore=shutil.ignore_patterns("*.lock"))
+    shutil.rmtree(target / "refs" / "pr", ignore_errors=True)
     # Behind the loose ones: git removes those only when they are in here.
     for name in ("packed-refs", "HEAD"):
         if (origin / name).exists():
             shutil.copyfile(origin / name, target / name)
+    packed = target / "packed-refs"
+    if packed.exists():
+        lines = packed.read_bytes().splitlines(keepends=True)
+        packed.write_bytes(b"".join(line for line in lines if b" refs/pr/" not in line))
     for place, _, names in os.walk(origin / "objects"):
         folder = target / "objects" / Path(place).relative_to(origin / "objects")
         folder.mkdir(exist_ok=True)

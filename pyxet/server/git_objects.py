@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
 import pygit2
 
 from pyxet.errors import BadRequestError
+from pyxet.urls import is_commit_id
 
 FILE, EXECUTABLE, LINK, FOLDER, SUBMODULE = (
     pygit2.enums.FileMode.BLOB,
@@ -21,6 +23,9 @@ _POINTER = re.compile(
     rb"version https://git-lfs\.github\.com/spec/v1\noid sha256:([0-9a-f]{64})\nsize ([0-9]{1,18})\n\Z"
 )
 MAX_POINTER: Final = 200
+_BRANCH = re.compile(
+    r"(?!.*(\.\.|//|/\.|@\{|\\))(?!.*(\.lock(/.*)?|/|\.)\Z)[^\x00-\x20\x7f~^:?*\[/.\-][^\x00-\x20\x7f~^:?*\[]*\Z"
+)
 # File systems end here, and a repository that cannot be checked out is of no use to anybody.
 _MAX_NAME: Final = 255
 _MAX_PATH: Final = 4095
@@ -104,6 +109,20 @@ def _is_trap(name: str) -> bool:
     return name == ".." or _IGNORED.sub("", name).rstrip(". ").lower() in (".git", "git~1")
 
 
+def check_name(name: str, what: str) -> None:
+    """Refuse names that no branch or tag can have, or that would be taken for a commit or a full reference.
+
+    Raises
+    ------
+    BadRequestError
+        It is such a name.
+    """
+    if not _BRANCH.match(name) or name.startswith("refs/"):
+        raise BadRequestError(f"Invalid reference for a {what}: {name!r} is not a valid {what} name", status=400)
+    if is_commit_id(name.lower()):
+        raise BadRequestError(f"{name!r} has the form of a commit id, so it cannot name a {what}", status=400)
+
+
 def check_message(text: str) -> str:
     """A message that git can store; `BadRequestError` for one that contains a null character."""
     if "\0" in text:
@@ -164,6 +183,13 @@ class FolderEdits:
 def signature(user: str) -> pygit2.Signature:
     """Author and committer of what a user does, now."""
     return pygit2.Signature(user, f"{user}@users.noreply.localhost")
+
+
+def first_parents(commit: pygit2.Commit) -> Iterator[pygit2.Commit]:
+    """The commits before one, each the first parent of the next."""
+    while commit.parents:
+        commit = commit.parents[0]
+        yield commit
 
 
 def write_commit(

@@ -6,7 +6,6 @@ before its branch moves, so a crash leaves the old commit or the new one.
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
@@ -34,7 +33,9 @@ from pyxet.server.git_objects import (
     FolderEdits,
     LfsPointer,
     check_message,
+    check_name,
     check_path,
+    first_parents,
     signature,
     write_commit,
 )
@@ -46,9 +47,6 @@ from pyxet.urls import is_commit_id, may_be_commit
 
 PRIVATE: Final = "xet.private"
 CREATED: Final = "xet.created"
-_BRANCH = re.compile(
-    r"(?!.*(\.\.|//|/\.|@\{|\\))(?!.*(\.lock(/.*)?|/|\.)\Z)[^\x00-\x20\x7f~^:?*\[/.\-][^\x00-\x20\x7f~^:?*\[]*\Z"
-)
 # Somebody may push into the directory with git while we commit; then the commit is made again on the new head.
 _ATTEMPTS: Final = 5
 # Looking for the last commit of a path goes back this far; beyond it the oldest commit seen is named.
@@ -64,6 +62,11 @@ class Repository:
         self._lock = lock
 
     @property
+    def git(self) -> pygit2.Repository:
+        """The repository itself."""
+        return self._git
+
+    @property
     def private(self) -> bool:
         """Whether only its owner sees it."""
         return bool(self._git.config.get_bool(PRIVATE)) if PRIVATE in self._git.config else False
@@ -75,13 +78,13 @@ class Repository:
 
     def set_private(self, private: bool) -> None:
         """Show it to its owner only, or to all."""
-        with self._turn():
+        with self.turn():
             self._git.config[PRIVATE] = private
 
     # -- revisions -----------------------------------------------------------------------------------------------------
 
     def resolve(self, revision: str) -> pygit2.Commit:
-        """The commit of a full commit id, branch, tag, full reference, or unique abbreviated commit id, in this order.
+        """The commit of a full commit id, full reference, branch, tag, or unique abbreviated commit id, in this order.
 
         Raises
         ------
@@ -90,7 +93,7 @@ class Repository:
         """
         # Whatever has the form of a full id is one, as with git: clients keep for ever what they read at an id.
         named = () if is_commit_id(revision) else (f"refs/heads/{revision}", f"refs/tags/{revision}")
-        for name in (*named, revision if revision.startswith("refs/") else ""):
+        for name in (revision if revision.startswith("refs/") else "", *named):
             if name and self._exists(name):
                 with suppress(pygit2.GitError):  # a pushed tag may name something that is no commit
                     return self._git.references[name].peel(pygit2.Commit)
@@ -106,11 +109,11 @@ class Repository:
 
     def branches(self) -> dict[str, str]:
         """Names of branches and their commits."""
-        return self._references("refs/heads/")
+        return self.references("refs/heads/")
 
     def tags(self) -> dict[str, str]:
         """Names of tags and their commits."""
-        return self._references("refs/tags/")
+        return self.references("refs/tags/")
 
     def create_branch(self, name: str, start: str | None) -> None:
         """Make a branch at a revision, or at main.
@@ -120,8 +123,8 @@ class Repository:
         AlreadyExistsError, RevisionNotFoundError, BadRequestError
             It is there, its start is not, or the name is not valid (beside the branches that are there).
         """
-        _check_name(name, "branch")
-        with self._turn():
+        check_name(name, "branch")
+        with self.turn():
             commit = self.resolve(start or "main")
             self._create_reference(f"refs/heads/{name}", commit.id, f"branch {name!r}")
 
@@ -133,8 +136,8 @@ class Repository:
 
     def create_tag(self, name: str, revision: str, message: str | None, user: str) -> None:
         """Make a tag at a revision, annotated if it has a message; errors as in `create_branch`."""
-        _check_name(name, "tag")
-        with self._turn():
+        check_name(name, "tag")
+        with self.turn():
             commit = self.resolve(revision)
             target = commit.id
             if message and not self._exists(f"refs/tags/{name}"):
@@ -163,7 +166,7 @@ class Repository:
             waiting.setdefault(entry.path.rpartition("/")[0], {})[entry.path] = entry.oid
         found: dict[str, pygit2.Commit] = {}
         newer = commit
-        for older in islice(_first_parents(commit), _MAX_HISTORY):
+        for older in islice(first_parents(commit), _MAX_HISTORY):
             for folder, paths in waiting.items():
                 if folder and self._oid(older, folder) == self._oid(newer, folder):
                     continue
@@ -247,8 +250,9 @@ class Repository:
         user: str,
         parent: str | None,
         most_entries: int | None = None,
+        check: Callable[[], object] = lambda: None,
     ) -> str:
-        """One commit on a branch.
+        """One commit on a branch, or on a pull request.
 
         Parameters
         ----------
@@ -260,6 +264,8 @@ class Repository:
             The commit that the branch must be at, if the caller cares.
         most_entries:
             Entries that a folder may have, if there is a limit. One that has more already may keep them.
+        check:
+            Called while nobody else changes the repository, before the commit is made.
 
         Returns
         -------
@@ -282,9 +288,10 @@ class Repository:
             edits.delete_folder(check_path(folder))
         for path, oid in changes.items():
             edits.set(check_path(path), None if oid is None else pygit2.Oid(hex=oid))
-        with self._turn():
+        with self.turn():
+            check()
             for attempt in range(_ATTEMPTS):
-                head = self._head(branch)
+                head = self.head(branch)
                 if parent is not None and parent != str(head.id):
                     raise ConflictError(
                         f"{self.id}: branch {branch!r} is at {head.id}, not at the parent commit {parent}", status=412
@@ -295,9 +302,9 @@ class Repository:
                 author = signature(user)
                 try:
                     made = write_commit(self._git, author, message, tree, [head.id])
-                    self._move(branch, head.id, made)
+                    self.move(branch, head.id, made)
                 except (pygit2.GitError, OSError, KeyError):
-                    if attempt == _ATTEMPTS - 1 or self._head(branch).id == head.id:
+                    if attempt == _ATTEMPTS - 1 or self.head(branch).id == head.id:
                         raise
                 else:
                     return str(made)
@@ -305,30 +312,31 @@ class Repository:
 
     def squash(self, branch: str, message: str, user: str) -> None:
         """Replace a branch's history by one commit with its content."""
-        with self._turn():
-            head = self._head(branch)
+        with self.turn():
+            head = self.head(branch)
             author = signature(user)
-            self._move(branch, head.id, write_commit(self._git, author, message, head.tree_id, []))
+            self.move(branch, head.id, write_commit(self._git, author, message, head.tree_id, []))
 
     # -- below ---------------------------------------------------------------------------------------------------------
 
     @contextmanager
-    def _turn(self) -> Iterator[None]:
+    def turn(self) -> Iterator[None]:
         """The lock of the repository, which is still where it was when the request began."""
         with self._lock:
             if not Path(self._git.path).is_dir():
                 raise moved_meanwhile(str(self.id))
             yield
 
-    def _head(self, branch: str) -> pygit2.Commit:
-        reference = f"refs/heads/{branch}"
+    def head(self, branch: str) -> pygit2.Commit:
+        """The commit of a branch, or of a pull request's reference, now; `RevisionNotFoundError` if it is not there."""
+        reference = _reference(branch)
         if not self._exists(reference):
             raise RevisionNotFoundError(f"{self.id} has no branch {branch!r}", status=404, code="RevisionNotFound")
         return self._git.references[reference].peel(pygit2.Commit)
 
-    def _move(self, branch: str, head: pygit2.Oid, made: pygit2.Oid) -> None:
+    def move(self, branch: str, head: pygit2.Oid, made: pygit2.Oid) -> None:
         """Have a branch lead to another commit; `pygit2.GitError` or `KeyError` if it is not at ``head`` any more."""
-        reference = self._git.references[f"refs/heads/{branch}"].resolve()
+        reference = self._git.references[_reference(branch)].resolve()
         if reference.target != head:
             raise pygit2.GitError(f"{branch} was moved")
         reference.set_target(made)
@@ -437,7 +445,8 @@ class Repository:
             )
         return builder.write() if len(builder) else None
 
-    def _references(self, prefix: str) -> dict[str, str]:
+    def references(self, prefix: str) -> dict[str, str]:
+        """Names of references below a prefix, and their commits."""
         found = {}
         for name in sorted(self._git.references):
             if name.startswith(prefix):
@@ -456,7 +465,7 @@ class Repository:
             raise BadRequestError(f"{self.id}: {what} cannot be made: {error}", status=400) from error
 
     def _delete_reference(self, reference: str, what: str) -> None:
-        with self._turn():
+        with self.turn():
             if not self._exists(reference):
                 raise RevisionNotFoundError(f"{self.id} has no {what}", status=404, code="RevisionNotFound")
             self._git.references.delete(reference)
@@ -468,20 +477,11 @@ class Repository:
             return False
 
 
+def _reference(branch: str) -> str:
+    """The full name of a branch; those of pull requests are full names."""
+    return branch if branch.startswith("refs/pr/") else f"refs/heads/{branch}"
+
+
 def moved_meanwhile(repo: str) -> ServerError:
     """The error for a request during which the repository was renamed or deleted."""
     return ServerError(f"{repo}: the repository was renamed or deleted meanwhile; try again", status=503)
-
-
-def _first_parents(commit: pygit2.Commit) -> Iterator[pygit2.Commit]:
-    while commit.parents:
-        commit = commit.parents[0]
-        yield commit
-
-
-def _check_name(name: str, what: str) -> None:
-    """Refuse names that no branch or tag can have, or that would be taken for a commit."""
-    if not _BRANCH.match(name):
-        raise BadRequestError(f"{name!r} is not a valid {what} name", status=400)
-    if is_commit_id(name.lower()):
-        raise BadRequestError(f"{name!r} has the form of a commit id, so it cannot name a {what}", status=400)

@@ -8,6 +8,8 @@ import codecs
 import mmap
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import partial
 from typing import Final, TypeAlias
 
 from aiohttp import web
@@ -32,7 +34,9 @@ from pyxet.server.bodies import read_message, spooled
 from pyxet.server.content import EMPTY_SHA256, ContentStore
 from pyxet.server.file_limits import LIMITS, FileLimits
 from pyxet.server.git_objects import LfsPointer, check_path
+from pyxet.server.git_proposals import Proposals, number_of
 from pyxet.server.git_repository import Repository
+from pyxet.server.hub_discussions import open_writable, wants_pull_request
 from pyxet.server.hub_repos import KIND, REPO, REV, web_url
 from pyxet.server.late_commits import Attempt, in_its_time
 from pyxet.server.patterns import MAX_RULES, Ignored, LfsRules
@@ -41,7 +45,6 @@ from pyxet.server.state import (
     MAIN_USER,
     in_worker,
     json_response,
-    open_repo,
     sees,
     writer_of,
 )
@@ -65,7 +68,7 @@ def add_routes(app: web.Application) -> None:
 
 async def preupload(request: web.Request) -> web.Response:
     """``POST …/preupload/{rev}``: ``.gitattributes`` decides first, then size, then whether the sample is text."""
-    repo = await open_repo(request, write=True)
+    repo = await open_writable(request)
     asked = await read_message(request, Preupload, what="preupload")
     for file in asked.files:
         request.app[LIMITS].check_size(file.path, file.size)
@@ -126,23 +129,38 @@ def _is_text(sample: bytes) -> bool:
 
 
 async def commit(request: web.Request) -> web.Response:
-    """``POST …/commit/{rev}``: NDJSON of a header and operations. A commit that changes nothing answers with the head."""
-    repo = await open_repo(request, write=True)
+    """``POST …/commit/{rev}``: NDJSON of a header and operations. A commit that changes nothing answers with the head.
+
+    With ``create_pr`` the commit is that of a new pull request, which begins at the header's parent, or at the branch.
+    """
+    repo = await open_writable(request)
     account = writer_of(request)
     branch = request.match_info["rev"].removeprefix("refs/heads/")
-    content = request.app[CONTENT]
+    content, limits = request.app[CONTENT], request.app[LIMITS]
     known = _known_contents(request, account, content, repo)
+    publish = _propose if wants_pull_request(request) else _commit
+    number: int | None = None
 
     async def make(attempt: Attempt) -> str:
+        nonlocal number
         async with spooled(request, _MAX_COMMIT, content.xorbs.scratch) as body:
             await attempt.arrived(_operations(body))
-            return await in_worker(
-                request, _commit, repo, content, known, branch, body, account.user, request.app[LIMITS], attempt
-            )
+
+            def store() -> tuple[str, int | None]:
+                wanted = _read_commit(repo, content, known, body, limits)
+                # Before the branch moves: content that a commit names has its repository among its holders, come what may.
+                content.index.add_holders(wanted.contents, repo.id.path)
+                attempt.begin()
+                return publish(repo, branch, wanted, account.user, limits)
+
+            made, number = await in_worker(request, store)
+            return made
 
     made = await in_its_time(request, make)
-    url = f"{web_url(request, repo.id)}/commit/{made}"
-    return json_response(encode(CommitAnswer(commit_oid=made, commit_url=url)))
+    url = web_url(request, repo.id)
+    proposal = None if number is None else f"{url}/discussions/{number}"
+    answer = CommitAnswer(commit_oid=made, commit_url=f"{url}/commit/{made}", pull_request_url=proposal)
+    return json_response(encode(answer))
 
 
 def _known_contents(
@@ -160,16 +178,63 @@ def _known_contents(
     return known
 
 
-def _commit(
-    repo: Repository,
-    content: ContentStore,
-    known: Callable[[str], bool],
-    branch: str,
-    body: Body,
-    user: str,
-    limits: FileLimits,
-    attempt: Attempt,
-) -> str:
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """A commit as a request describes it, its blobs stored: paths and blobs, folders to delete, contents that are named."""
+
+    header: CommitHeader
+    changes: dict[str, str | None]
+    folders: list[str]
+    contents: set[str]
+
+    @property
+    def message(self) -> str:
+        """Title and description."""
+        return f"{self.header.summary}\n\n{self.header.description}".strip()
+
+
+def _commit(repo: Repository, branch: str, wanted: _Wanted, user: str, limits: FileLimits) -> tuple[str, None]:
+    """Commit to a branch, or to an open pull request."""
+    number = number_of(branch)
+    made = repo.commit(
+        branch,
+        wanted.changes,
+        wanted.folders,
+        message=wanted.message,
+        user=user,
+        parent=wanted.header.parent_commit,
+        most_entries=limits.folder_entries,
+        check=(lambda: None) if number is None else partial(Proposals(repo).check_writable, number),
+    )
+    return made, None
+
+
+def _propose(repo: Repository, branch: str, wanted: _Wanted, user: str, limits: FileLimits) -> tuple[str, int]:
+    """Open a pull request with a commit; that commit, and the number of the pull request."""
+    made = ""
+
+    def commit(reference: str) -> None:
+        nonlocal made
+        made = repo.commit(
+            reference,
+            wanted.changes,
+            wanted.folders,
+            message=wanted.message,
+            user=user,
+            parent=None,
+            most_entries=limits.folder_entries,
+        )
+
+    header = wanted.header
+    number = Proposals(repo).open(
+        header.summary, header.description, user, base=branch, start=header.parent_commit, commit=commit
+    )
+    return made, number
+
+
+def _read_commit(
+    repo: Repository, content: ContentStore, known: Callable[[str], bool], body: Body, limits: FileLimits
+) -> _Wanted:  # fmt: skip
     header: CommitHeader | None = None
     changes: dict[str, str | None] = {}
     folders: list[str] = []
@@ -208,19 +273,7 @@ def _commit(
                     changes[value.path] = None
     if header is None or not header.summary.strip():
         raise BadRequestError("a commit needs a header with a summary", status=400)
-    message = f"{header.summary}\n\n{header.description}".strip()
-    # Before the branch moves: content that a commit names has its repository among its holders, come what may.
-    content.index.add_holders(contents, repo.id.path)
-    attempt.begin()
-    return repo.commit(
-        branch,
-        changes,
-        folders,
-        message=message,
-        user=user,
-        parent=header.parent_commit,
-        most_entries=limits.folder_entries,
-    )
+    return _Wanted(header, changes, folders, contents)
 
 
 def _many_lines(body: Body) -> bool:

@@ -10,6 +10,7 @@ from aiohttp import web
 
 from pyxet.protocol.messages import CommitAuthor, CommitInfo, CreateBranch, CreateTag, Ref, Refs, encode
 from pyxet.server.bodies import read_message
+from pyxet.server.git_proposals import Proposals
 from pyxet.server.git_repository import Repository
 from pyxet.server.hosts import next_page
 from pyxet.server.hub_repos import BRANCH, KIND, REPO, REV, timestamp
@@ -46,13 +47,18 @@ def add_routes(app: web.Application) -> None:
 
 
 async def refs(request: web.Request) -> web.Response:
-    """``GET …/refs``."""
+    """``GET …/refs``; with ``include_prs`` also those of pull requests."""
     repo = await open_repo(request)
+    proposals = request.query.get("include_prs", "0") not in ("", "0", "false")
 
     def collect() -> Refs:
         return Refs(
             branches=[Ref(name=n, ref=f"refs/heads/{n}", target_commit=c) for n, c in repo.branches().items()],
             tags=[Ref(name=n, ref=f"refs/tags/{n}", target_commit=c) for n, c in repo.tags().items()],
+            pull_requests=[
+                Ref(name=n, ref=f"refs/pr/{n}", target_commit=c)
+                for n, c in (Proposals(repo).references().items() if proposals else ())
+            ],
         )
 
     return json_response(encode(await in_worker(request, collect)))

@@ -13,6 +13,7 @@ from pyxet.server.content import PIECE, StoredContent
 from pyxet.server.git_objects import Entry
 from pyxet.server.git_repository import Repository
 from pyxet.server.hosts import absolute
+from pyxet.server.hub_discussions import open_writable
 from pyxet.server.hub_repos import KIND, PATH, REPO, REV
 from pyxet.server.ranges import one_range
 from pyxet.server.state import (
@@ -42,7 +43,7 @@ def add_routes(app: web.Application) -> None:
 async def xet_token(request: web.Request) -> web.Response:
     """``GET …/xet-read-token/{rev}``, ``…/xet-write-token/{rev}``: the same values as JSON and as headers."""
     scope = request.match_info["scope"]
-    repo = await open_repo(request, write=scope == "write")
+    repo = await (open_writable(request) if scope == "write" else open_repo(request))
     account = account_of(request)
     user = account.user if account else ANONYMOUS
     # A token for some repositories knows of no others.

@@ -122,14 +122,19 @@ def right_over(request: web.Request, account: Account | None, repo: RepoId | str
     """What an account may do in a repository, or everywhere in the name of an owner, beside reading what is public."""
     if account is None:
         return Right.NONE
-    owner = repo if isinstance(repo, str) else repo.owner
-    # Of a repository its owner's name will do: one path, or all of that owner.
-    named = {owner} if isinstance(repo, str) else {owner, repo.path, f"models/{repo.path}"}
-    if account.repos and named.isdisjoint(account.repos):
+    if not _reaches(account, repo):
         return Right.NONE
+    owner = repo if isinstance(repo, str) else repo.owner
     main = account.user == request.app[MAIN_USER]
     right = Right.ADMIN if main else people(request).role(account.user, owner)
     return min(right, Right.READ) if account.scope == "read" else right
+
+
+def _reaches(account: Account, repo: RepoId | str) -> bool:
+    """Whether a token is for a repository, or for all of an owner: most are for whatever their user may do."""
+    # Of a repository its owner's name will do: one path, or all of that owner.
+    named = {repo} if isinstance(repo, str) else {repo.owner, repo.path, f"models/{repo.path}"}
+    return not account.repos or not named.isdisjoint(account.repos)
 
 
 def may_see(request: web.Request, account: Account | None, repo: Repository) -> bool:
@@ -194,6 +199,7 @@ async def open_repo(
     *,
     write: bool = False,
     admin: bool = False,
+    propose: bool = False,
     challenge: bool = False,
 ) -> Repository:
     """The repository that the route names, if the caller may see it, or change it: who asks, and what they may do.
@@ -204,6 +210,9 @@ async def open_repo(
         The repository, where the route does not say it by ``kind``, ``owner`` and ``name``.
     write, admin:
         Whether it will be changed, or is to be moved, removed or shown to others.
+    propose:
+        Whether changes to it will be proposed, or it will be discussed: that is for all who see it, with a token that
+        writes.
     challenge:
         Whether those who sent no token are asked for one (401) where they see nothing, as git needs it: whether the
         repository is there or not.
@@ -239,10 +248,8 @@ async def open_repo(
         raise web.HTTPTemporaryRedirect(_renamed(request, found.id))
     if write or admin:
         writer_of(request, repo, right=Right.ADMIN if admin else Right.WRITE)
-        if request.query.get("create_pr", "0") not in ("", "0", "false"):
-            raise BadRequestError(
-                "this endpoint has no pull requests; commit to a branch, without create_pr", status=400
-            )
+    elif propose and (proposer := writer_of(request)).repos and not _reaches(proposer, repo):
+        raise AccessDeniedError(_refusal(proposer, repo, Right.NONE, Right.READ), status=403)
     return found
 
 

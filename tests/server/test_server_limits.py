@@ -14,8 +14,6 @@ from urllib.parse import quote
 
 import pytest
 from aiohttp import web
-from huggingface_hub import HfApi
-from huggingface_hub.errors import BadRequestError
 from support.http import connect, exchange
 from support.raw_client import Content, RawClient, regular
 
@@ -67,6 +65,8 @@ def with_bodies(endpoint: LocalEndpoint, repo: str) -> list[tuple[str, str]]:
         "branch": "main",
         "hash": "ab" * 32,
         "path": "x",
+        "num": "1",
+        "comment": "c",
     }
     found = []
     for route in endpoint.start().app.router.routes():
@@ -300,31 +300,6 @@ def used(endpoint: LocalEndpoint, opened: list[socket.socket]) -> int:
     else:
         connection.close()
     return status
-
-
-# -- pull requests -----------------------------------------------------------------------------------------------------
-
-
-def test_pull_requests_are_refused(client: RawClient, endpoint: LocalEndpoint) -> None:
-    """They would be commits to the branch otherwise."""
-    head = client.get(API).json["sha"]
-    body = "\n".join(
-        json.dumps({"key": key, "value": value})
-        for key, value in (("header", {"summary": "s"}), regular("pr.txt", "x"))
-    )
-    ask = {"files": [{"path": "pr.txt", "size": 1, "sample": "eA=="}]}
-    for query in ("create_pr=1", "create_pr=true", "create_pr=yes"):
-        for answer in (
-            client.post(f"{API}/commit/main?{query}", body), client.post(f"{API}/preupload/main?{query}", ask),
-            client.get(f"{API}/xet-write-token/None?{query}"), client.get(f"{API}/xet-write-token/main?{query}"),
-        ):  # fmt: skip
-            assert answer.status == 400
-            assert b"pull requests" in answer.body
-    api = HfApi(endpoint=endpoint.url, token=endpoint.token)
-    with pytest.raises(BadRequestError, match="pull requests"):
-        api.upload_file(path_or_fileobj=b"x", path_in_repo="pr.txt", repo_id=REPO, create_pr=True)
-    assert client.get(API).json["sha"] == head
-    assert client.post(f"{API}/commit/main?create_pr=0", body).status == 200
 
 
 # -- what is malformed, or strange -------------------------------------------------------------------------------------

@@ -105,7 +105,7 @@ class Place:
         owner, name = self.repo.split("/")
         hashes = {"xorbs": self.content.xorb_name, "chunks": self.first_chunk}
         return {
-            "kind": "models", "owner": owner, "name": name, "rev": "main", "branch": "work",
+            "kind": "models", "owner": owner, "name": name, "rev": "main", "branch": "work", "num": "1", "comment": "COMMENT",
             "path": "d" if "/tree/" in canonical else "a.bin",
             "hash": next((value for part, value in hashes.items() if f"/{part}/" in canonical), self.content.name),
         }  # fmt: skip
@@ -115,6 +115,8 @@ class Place:
 Statuses = tuple[int, int, int, int, int]
 # Of a private repository, and of a public one.
 READ: tuple[Statuses, Statuses] = ((200, 200, 404, 404, 401), (200, 200, 200, 200, 401))
+# What everybody may do who sees the repository, with a token that writes: discuss, and propose changes.
+PROPOSE: tuple[Statuses, Statuses] = ((200, 403, 404, 404, 401), (200, 403, 200, 401, 401))
 WRITE: tuple[Statuses, Statuses] = ((200, 403, 404, 404, 401), (200, 403, 403, 401, 401))
 # Of names in a body: who may not write to them learns nothing of what is there.
 NAMED: tuple[Statuses, Statuses] = ((200, 403, 403, 401, 401),) * 2
@@ -164,6 +166,19 @@ ROUTES: dict[tuple[str, str], tuple[tuple[Statuses, Statuses], Any]] = {
     ("POST", f"{API}/super-squash/{{branch}}"): (WRITE, {}),
     ("POST", f"{API}/preupload/{{rev}}"): (WRITE, {"files": []}),
     ("POST", f"{API}/commit/{{rev}}"): (WRITE, COMMIT),
+    # The pull request is the owner's.
+    ("POST", f"{API}/preupload/{{rev}} "): (PROPOSE, {"files": []}),
+    ("POST", f"{API}/commit/{{rev}} "): (PROPOSE, COMMIT),
+    ("GET", f"{API}/xet-{{scope}}-token/{{rev}}  "): (PROPOSE, "write"),
+    ("GET", f"{API}/discussions"): (READ, None),
+    ("POST", f"{API}/discussions"): (PROPOSE, {"title": "Talk"}),
+    ("GET", f"{API}/discussions/{{num}}"): (READ, None),
+    ("POST", f"{API}/discussions/{{num}}/comment"): (PROPOSE, {"comment": "a"}),
+    ("POST", f"{API}/discussions/{{num}}/comment/{{comment}}/edit"): (WRITE, {"content": "b"}),
+    ("POST", f"{API}/discussions/{{num}}/comment/{{comment}}/hide"): (WRITE, None),
+    ("POST", f"{API}/discussions/{{num}}/title"): (WRITE, {"title": "Talk"}),
+    ("POST", f"{API}/discussions/{{num}}/status"): (WRITE, {"status": "closed"}),
+    ("POST", f"{API}/discussions/{{num}}/merge"): (WRITE, None),
     ("PUT", f"{API}/settings"): (WRITE, {}),
     # Of what they may read: for a repository of their own they might.
     ("POST", f"{API}/duplicate"): (((200, 403, 404, 404, 401), (200, 403, 403, 401, 401)), lambda at: {"repository": f"{at.repo}-copy"}),
@@ -206,6 +221,7 @@ def test_every_route_knows_who_asks(
     endpoint: LocalEndpoint, owner: RawClient, eve: RawClient, method: str, canonical: str, private: bool
 ) -> None:
     statuses, body = ROUTES[method, canonical]
+    proposing = statuses is PROPOSE and "/discussions" not in canonical
     canonical = canonical.strip()
     at = Place(repository(owner, private=private), fresh(), fresh(1000))
     assert owner.upload(at.repo, at.content.data).name == at.content.name
@@ -228,6 +244,13 @@ def test_every_route_knows_who_asks(
     path = canonical.format(**{part: quote(value, safe="") for part, value in parts.items()})
     if canonical == "/v1/reconstructions":
         path += f"?file_id={at.content.name}"
+    if proposing:
+        path += "?create_pr=1"
+    if "{num}" in canonical:
+        answer = owner.post(f"/api/models/{at.repo}/commit/main?create_pr=1", COMMIT)
+        assert answer.json["pullRequestUrl"].endswith("/discussions/1")
+        comments = owner.get(f"/api/models/{at.repo}/discussions/1").json["events"]
+        path = path.replace("COMMENT", comments[0]["id"])
     reader = RawClient(endpoint, endpoint.add_token("acme", "read"))
     ended = RawClient(endpoint, endpoint.add_token("acme", expires=1.0))
     if is_of_content(canonical):

@@ -1,0 +1,293 @@
+"""Pull requests in a git repository: references ``refs/pr/N`` beside the branches, what they change, and their merge.
+
+The record of a pull request (`discussions`) makes it one: it is written when its reference is there. A merge notes its
+commit in the record before the branch moves, so whoever reads the record after a crash can tell whether it did.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final
+
+import pygit2
+
+from pyxet.errors import BadRequestError, ConflictError, NotFoundError, RevisionNotFoundError
+from pyxet.server.discussions import Discussions, Record, check_comment, title_of
+from pyxet.server.git_objects import signature, write_commit
+from pyxet.server.git_repository import Repository
+
+_REFERENCE = re.compile(r"refs/pr/([1-9][0-9]{0,8})\Z")
+_ATTEMPTS: Final = 5
+# Commits of a pull request that are told, and bytes of its diff.
+_MAX_COMMITS: Final = 500
+_MAX_DIFF: Final = 1024 * 1024
+
+
+class UnmergeableError(ConflictError):
+    """Base and pull request changed the same lines, or files that have no lines."""
+
+    def __init__(self, message: str, files: list[str]) -> None:
+        super().__init__(message, status=409)
+        self.files = files
+
+
+def number_of(revision: str) -> int | None:
+    """The number of the pull request whose reference this is, if it has the form of one."""
+    match = _REFERENCE.match(revision)
+    return int(match[1]) if match else None
+
+
+class Proposals:
+    """The discussions and pull requests of one repository."""
+
+    def __init__(self, repo: Repository) -> None:
+        self._repo = repo
+        self._git = repo.git
+        self.records = Discussions(Path(repo.git.path))
+
+    def open(
+        self,
+        title: str,
+        description: str,
+        user: str,
+        *,
+        base: str | None = None,
+        status: str = "open",
+        commit: Callable[[str], object] | None = None,
+        start: str | None = None,
+    ) -> int:
+        """Begin a discussion, or a pull request.
+
+        Parameters
+        ----------
+        title, description:
+            Its title; its first comment.
+        user:
+            Who begins it.
+        base:
+            The branch that it proposes to change; ``None`` for a discussion.
+        status:
+            ``open`` or ``draft``.
+        start:
+            The commit that it begins with; that of the branch if ``None``.
+        commit:
+            Called with the new reference before anybody sees the pull request, to commit to it.
+
+        Returns
+        -------
+        int
+            Its number.
+
+        Raises
+        ------
+        RevisionNotFoundError
+            There is no such branch or commit.
+        """
+        check_comment(description)
+        record = Record(0, title_of(title), user, 0.0, status)
+        first = record.comment(user, description)
+        record.created = first.created
+        if base is not None:
+            begun = self._repo.head(base) if start is None else self._repo.resolve(start)
+            record.base, record.start = base, str(begun.id)
+        with self._repo.turn():
+            # A crash may have left a reference without a record; its number is passed over.
+            taken = [*self.records.numbers()[:1], *(int(name) for name in self._references() if name.isdigit())]
+            record.num = max(taken, default=0) + 1
+            if base is None:
+                self.records.write(record)
+                return record.num
+            # Whoever begins another one meanwhile passes it over.
+            reference = f"refs/pr/{record.num}"
+            self._git.create_reference(reference, begun.id)
+        try:
+            if commit is not None:
+                commit(reference)
+        except BaseException:
+            with self._repo.turn(), suppress(KeyError):
+                self._git.references.delete(reference)
+            raise
+        with self._repo.turn():
+            self.records.write(record)
+        return record.num
+
+    def references(self) -> dict[str, str]:
+        """Numbers of pull requests, the newest first, and their commits."""
+        found = self._references()
+        return {str(number): found[str(number)] for number in self.records.numbers() if str(number) in found}
+
+    def read(self, number: int) -> Record:
+        """One record; `NotFoundError` if there is none."""
+        record = self.records.read(number)
+        if record.merging is not None:
+            with self._repo.turn():
+                record = self._settled(number)
+        return record
+
+    def change(self, number: int, change: Callable[[Record], Any]) -> Any:
+        """Change a record by a function, whose result is returned; if it raises, nothing has changed."""
+        with self._repo.turn():
+            record = self._settled(number)
+            result = change(record)
+            self.records.write(record)
+            return result
+
+    def pull_request(self, number: int) -> Record:
+        """The record of a pull request, as it was last written; `RevisionNotFoundError` if there is none."""
+        record = None
+        with suppress(NotFoundError):
+            record = self.records.read(number)
+        if record is None or not record.is_pull_request:
+            raise RevisionNotFoundError(
+                f"{self._repo.id} has no pull request {number}", status=404, code="RevisionNotFound"
+            )
+        return record
+
+    def check_writable(self, number: int) -> None:
+        """`BadRequestError` unless commits to a pull request are taken; `RevisionNotFoundError` if there is none."""
+        record = self.pull_request(number)
+        if record.status not in ("open", "draft"):
+            raise BadRequestError(
+                f"pull request {number} is {record.status}; commit to a branch, or open another pull request",
+                status=400,
+            )
+
+    # -- what it changes -----------------------------------------------------------------------------------------------
+
+    def commits(self, record: Record) -> Iterator[pygit2.Commit]:
+        """The commits of a pull request, newest first."""
+        walk = self._git.walk(self._head(record).id, pygit2.enums.SortMode.TOPOLOGICAL)
+        walk.hide(self._ancestor(record).id)
+        if record.merged is None:
+            with suppress(RevisionNotFoundError):
+                walk.hide(self._repo.head(record.base or "").id)
+        yield from islice(walk, _MAX_COMMITS)
+
+    def conflicts(self, record: Record) -> list[str]:
+        """Files that have to be looked at before it can be merged; none where its branch is gone."""
+        with suppress(RevisionNotFoundError):
+            return self._merged(record, self._repo.head(record.base or ""))[1]
+        return []
+
+    def diff(self, record: Record) -> str:
+        """What it changes, as git says it, up to a mebibyte."""
+        text = []
+        size = 0
+        for patch in self._git.diff(self._ancestor(record), self._head(record)):
+            if patch is None:
+                continue
+            data = patch.data
+            size += len(data)
+            if size > _MAX_DIFF:
+                text.append(f"# The diff is longer than {_MAX_DIFF:,} bytes; the rest is left out.\n")
+                break
+            text.append(data.decode(errors="replace"))
+        return "".join(text)
+
+    def merge(self, number: int, user: str, comment: str | None) -> str:
+        """Put what a pull request changes on its branch, as one commit.
+
+        Returns
+        -------
+        str
+            That commit.
+
+        Raises
+        ------
+        UnmergeableError
+            The branch has other changes of the same lines or files.
+        BadRequestError
+            It is no open pull request, or changes nothing.
+        RevisionNotFoundError
+            Its branch is gone.
+        """
+        with self._repo.turn():
+            record = self._settled(number)
+            if not record.is_pull_request:
+                raise BadRequestError(f"{number} is a discussion; there is nothing to merge", status=400)
+            if record.status != "open":
+                hint = "; publish it first, by the status open" if record.status == "draft" else ""
+                raise BadRequestError(f"pull request {number} is {record.status}, not open{hint}", status=400)
+            if comment:
+                record.comment(user, comment)
+            for attempt in range(_ATTEMPTS):
+                base = self._repo.head(record.base or "")
+                tree, files = self._merged(record, base)
+                if tree is None:
+                    raise UnmergeableError(
+                        f"pull request {number} conflicts with {record.base}: {', '.join(files[:5])}", files
+                    )
+                made = base.id
+                if tree != base.tree_id:
+                    made = write_commit(self._git, signature(user), self._message(record, user), tree, [base.id])
+                elif not any(True for _ in self.commits(record)):
+                    raise BadRequestError(f"pull request {number} changes nothing; commit to it first", status=400)
+                record.merging = str(made)
+                self.records.write(record)
+                try:
+                    if made != base.id:
+                        self._repo.move(record.base or "", base.id, made)
+                except (pygit2.GitError, OSError, KeyError):
+                    if attempt == _ATTEMPTS - 1 or self._repo.head(record.base or "").id == base.id:
+                        raise
+                    continue
+                self._finish(record, user)
+                return str(made)
+        raise AssertionError("the last attempt returns or raises")
+
+    # -- below ---------------------------------------------------------------------------------------------------------
+
+    def _settled(self, number: int) -> Record:
+        """A record; where its merge was under way when the process died, it is found out whether it came about."""
+        record = self.records.read(number)
+        if record.merging is not None:
+            with suppress(RevisionNotFoundError, KeyError, ValueError):
+                made, head = pygit2.Oid(hex=record.merging), self._repo.head(record.base or "").id
+                if made == head or self._git.descendant_of(head, made):
+                    self._finish(record, self._repo.resolve(record.merging).author.name)
+                    return record
+            record.merging = None
+            self.records.write(record)
+        return record
+
+    def _finish(self, record: Record, user: str) -> None:
+        record.merged, record.merging = record.merging, None
+        record.change_status(user, "merged")
+        self.records.write(record)
+
+    def _merged(self, record: Record, base: pygit2.Commit) -> tuple[pygit2.Oid | None, list[str]]:
+        """The tree that a merge makes; or ``None``, and the files in conflict."""
+        # Without a search for renames: it would compare contents, and what it takes for a rename is a guess.
+        merged = self._git.merge_trees(
+            self._ancestor(record).tree, base.tree, self._head(record).tree, flags=pygit2.enums.MergeFlag(0)
+        )
+        if merged.conflicts is not None:
+            sides = (side for conflict in merged.conflicts for side in conflict if side is not None)
+            return None, sorted({side.path for side in sides})
+        return merged.write_tree(self._git), []
+
+    def _ancestor(self, record: Record) -> pygit2.Commit:
+        """Where base and pull request part. With a history that was squashed, it is where the pull request began."""
+        found = None
+        with suppress(RevisionNotFoundError, KeyError):
+            found = self._git.merge_base(self._repo.head(record.base or "").id, self._head(record).id)
+        return self._repo.resolve(record.start or "") if found is None else self._repo.resolve(str(found))
+
+    def _head(self, record: Record) -> pygit2.Commit:
+        return self._repo.head(f"refs/pr/{record.num}")
+
+    def _references(self) -> dict[str, str]:
+        return self._repo.references("refs/pr/")
+
+    def _message(self, record: Record, user: str) -> str:
+        """Title and number, the commits it is made of, and who wrote them."""
+        commits = list(self.commits(record))
+        lines = [f"- {commit.message.partition(chr(10))[0]} ({commit.id})" for commit in reversed(commits)]
+        authors: Mapping[str, str] = {commit.author.name: commit.author.email for commit in reversed(commits)}
+        others: Iterable[str] = (f"Co-authored-by: {name} <{email}>" for name, email in authors.items() if name != user)
+        parts = (f"{record.title} (#{record.num})", "\n".join(lines), "\n".join(others))
+        return "\n\n".join(part for part in parts if part)
