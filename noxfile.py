@@ -26,6 +26,7 @@ def lint(session: nox.Session) -> None:
     session.run("mypy")
     for platform in ("darwin", "win32"):
         session.run("mypy", "--platform", platform, "pyxet")
+    session.run("mypy", "--config-file", "tests/mypy.ini")
     session.run("mypy", "--config-file", "tests/typing/mypy.ini")
     session.run("basedpyright", "-p", "tests/typing")
 

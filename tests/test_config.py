@@ -6,6 +6,7 @@ import json
 import pickle
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -174,13 +175,14 @@ def test_tokens_do_not_show() -> None:
 
 
 def test_limits_are_checked() -> None:
+    wrong: dict[str, Any]
     assert Limits().memory == default_memory()
     for wrong in ({"concurrency": 0}, {"memory": 16 * MIB - 1}, {"bandwidth": 1000}):
         with pytest.raises(ConfigError, match="at least"):
             Limits(**wrong)
     for wrong in ({"attempts": 0}, {"base_delay": -1.0}, {"base_delay": 2.0, "max_delay": 1.0}):
         with pytest.raises(ConfigError):
-            RetryPolicy(**wrong)  # type: ignore[arg-type]
+            RetryPolicy(**wrong)
     for wrong in ({"connect": 0}, {"response": -1}, {"progress": 0}):
         with pytest.raises(ConfigError):
             Timeouts(**wrong)

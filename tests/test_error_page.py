@@ -52,7 +52,9 @@ class Stage:
         fs = pyxet.XetFS(endpoint.url, user, token)
         fs.make_repo("acme/titanic")
         fs.pipe({"acme/titanic/main/titanic.csv": b"Name,Age\n", "acme/titanic/main/data/a.csv": b"1,2\n"})
-        first = fs.log("acme/titanic/main", limit=1)[0].parents[0]
+        parents = fs.log("acme/titanic/main", limit=1)[0].parents
+        assert parents
+        first = parents[0]
         fs.pipe_file("acme/titanic/main/model.bin", os.urandom(100_000))
         fs.make_branch("acme/titanic", "main", "experiment-1")
         fs.make_tag("acme/titanic", "v1", "main")

@@ -290,8 +290,8 @@ def test_public_names_are_where_the_table_says() -> None:
     for name in imports(PACKAGE / "__init__.py", types=True):
         module, _, last = name.rpartition(".")
         seen[last] = module
-    assert seen == pyxet._HOMES | pyxet._OPTIONAL | dict.fromkeys(pyxet._MODULES, "pyxet")  # type: ignore[attr-defined]
-    names = seen.keys() - pyxet._OPTIONAL.keys()  # type: ignore[attr-defined]
+    assert seen == pyxet._HOMES | pyxet._OPTIONAL | dict.fromkeys(pyxet._MODULES, "pyxet")
+    names = seen.keys() - pyxet._OPTIONAL.keys()
     assert sorted(pyxet.__all__) == sorted({*names, *pyxet.errors.__all__, "open", "__version__"})
     assert len(pyxet.__all__) == len(set(pyxet.__all__))
     star: dict[str, object] = {}

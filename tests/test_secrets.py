@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from support.accounts import token_of
 from support.faults import PLAN, TOKEN, XORB, FaultProxy, answer
 from yarl import URL
 
@@ -90,7 +91,7 @@ def test_errors_of_real_requests(
     proxy, fs = through
     caplog.set_level(logging.DEBUG)
     assert fs.credential.token is not None
-    token = fs.credential.token.reveal()
+    token = token_of(fs)
     proxy.rule(pattern, answer(status, b"no"))
     with pytest.raises((pyxet.XetError, OSError)) as raised:
         fs.cat_file(f"{tree}/data/deep/er/c.bin")

@@ -6,6 +6,7 @@ import asyncio
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from support.history import commits, messages
@@ -107,11 +108,13 @@ def test_layers_above(fresh: XetFS, other: XetFS, main: str, path: str) -> None:
 
 @pytest.mark.parametrize("option", ["if_match", "parent_commit"])
 def test_who_names_a_version_is_told(fresh: XetFS, other: XetFS, main: str, path: str, option: str) -> None:
-    given = {"if_match": fresh.info(path)["blob_id"], "parent_commit": fresh.info(main)["commit"]}[option]
-    with fresh.open(path, "ab", **{option: given}) as file:
+    def guard() -> dict[str, Any]:
+        return {option: fresh.info(path)["blob_id"] if option == "if_match" else fresh.info(main)["commit"]}
+
+    with fresh.open(path, "ab", **guard()) as file:
         file.write(b"second\n")
-    given = {"if_match": fresh.info(path)["blob_id"], "parent_commit": fresh.info(main)["commit"]}[option]
-    with pytest.raises(EditConflictError), fresh.open(path, "ab", **{option: given}) as file:  # noqa: PT012
+    given = guard()
+    with pytest.raises(EditConflictError), fresh.open(path, "ab", **given) as file:  # noqa: PT012
         file.write(b"third\n")
         other.pipe(path, b"theirs\n")
     assert fresh.cat(path) == b"theirs\n"

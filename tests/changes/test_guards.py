@@ -8,9 +8,10 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from support.accounts import token_of
 from support.history import messages
 
 import pyxet
@@ -26,7 +27,7 @@ def _put_folder(call: Way, path: str, **options: Any) -> Any:
 
 
 def _staged(fs: Any, path: str) -> FilePointer:
-    plain = XetFS(fs.endpoint, fs.credential.user, fs.credential.token.reveal())
+    plain = XetFS(fs.endpoint, fs.credential.user, token_of(fs))
     return plain.stage(OURS, path)
 
 
@@ -230,7 +231,7 @@ def test_versions_by_path(fresh: XetFS, main: str) -> None:
     with pytest.raises(ConfigError, match=r"if_match names '.*/typo'"):
         fresh.pipe(dict.fromkeys(paths, b"2"), if_match={f"{main}/typo": one})
     with pytest.raises(TypeError, match="if_match"):
-        fresh.pipe(dict.fromkeys(paths, b"2"), if_match={paths[0]: None})
+        fresh.pipe(dict.fromkeys(paths, b"2"), if_match={paths[0]: cast(Any, None)})
     # In whatever way the path is written.
     fresh.pipe(dict.fromkeys(paths, b"2"), if_match={f"/{paths[0]}/": one, paths[1]: one})
     with pytest.raises(EditConflictError, match="a is not"):

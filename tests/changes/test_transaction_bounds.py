@@ -106,6 +106,7 @@ def test_use_after_the_end_raises(xet: pyxet.XetFS, main: str) -> None:
     ):
         with pytest.raises(TransactionError, match="ended"):
             call()
+    file: Any
     for file, data in ((text, "late"), (binary, b"late")):
         with pytest.raises(ValueError, match="closed"):
             file.write(data)

@@ -124,7 +124,7 @@ def test_native_threads_of_arrow(xet: pyxet.XetFS, main: str, said: list[warning
 
 
 def test_a_file_system_that_is_made_inside(
-    xet: pyxet.XetFS, main: str, url: str, options: dict[str, str], said: list[warnings.WarningMessage]
+    xet: pyxet.XetFS, main: str, url: str, options: dict[str, Any], said: list[warnings.WarningMessage]
 ) -> None:
     with xet.transaction, ThreadPoolExecutor(1) as pool:
         inside = pyxet.XetFS(xet.endpoint, **options)
@@ -135,7 +135,7 @@ def test_a_file_system_that_is_made_inside(
 
 
 def test_whoever_takes_part_or_is_somebody_else(
-    xet: pyxet.XetFS, other: pyxet.XetFS, main: str, url: str, options: dict[str, str], said: list[Any]
+    xet: pyxet.XetFS, other: pyxet.XetFS, main: str, url: str, options: dict[str, Any], said: list[Any]
 ) -> None:
     def own_transaction() -> None:
         with xet.transaction:

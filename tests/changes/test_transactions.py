@@ -8,6 +8,7 @@ import asyncio
 import os
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.contents import BINARY
@@ -46,7 +47,7 @@ def test_many_files_are_one_commit(xet: pyxet.XetFS, main: str, tmp_path: Path) 
         xet.rm(f"{main}/old.txt")
         xet.cp(f"{main}/moved.txt", f"{main}/copy.txt")
         xet.mv(f"{main}/moved.txt", f"{main}/new.txt")
-        assert tr.commits == ()
+        assert not tr.commits
     assert [commit.message for commit in tr.commits] == ["experiment 1\n\nwith a description"]
     assert tr.commits[0].id == xet.branch_info(main.removesuffix("/main"), "main")["commit"]
     assert len(messages(xet, main)) == 2
@@ -218,6 +219,7 @@ def test_parent_commit_of_a_transaction(xet: pyxet.XetFS, other: pyxet.XetFS, ma
         xet.pipe(f"{main}/a.txt", b"ours")
         xet.rm(f"{main}/c.txt")
     assert len(tr.commits) == 1
+    touch: Any
     for touch in (lambda: xet.pipe(f"{main}/b.txt", b"ours"), lambda: xet.rm(f"{main}/b.txt")):
         with pytest.raises(EditConflictError, match=r"b\.txt"), xet.transaction(parent_commit=parent) as tr:
             xet.pipe(f"{main}/new.txt", b"new")
@@ -233,6 +235,7 @@ def test_parent_commit_of_a_call_inside_guards_its_paths(xet: pyxet.XetFS, other
         xet.pipe(f"{main}/b", b"b")
         other.pipe(f"{main}/b", b"theirs")
     assert xet.cat(main, recursive=True) == {f"{main}/a": b"a", f"{main}/b": b"b"}
+    write: Any
     for write in (
         lambda: xet.pipe(f"{main}/a", b"ours", parent_commit=parent),
         lambda: xet.open(f"{main}/a", "wb", parent_commit=parent).close(),

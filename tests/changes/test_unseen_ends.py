@@ -27,7 +27,7 @@ def said() -> Iterator[list[str]]:
     with warnings.catch_warnings():
         warnings.simplefilter("always", PyxetWarning)
         show = warnings.showwarning
-        warnings.showwarning = lambda message, *_, **__: messages.append(str(message))  # type: ignore[assignment]
+        warnings.showwarning = lambda message, *_, **__: messages.append(str(message))
         yield messages
         warnings.showwarning = show
 

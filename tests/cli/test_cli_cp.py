@@ -198,7 +198,7 @@ def test_the_branch_may_move_while_it_is_copied(
     """All that is copied is of one commit."""
     fresh.pipe({f"{main}/{number:04}.bin": b"\xff\x00old" for number in range(1200)})
     with proxied(shared_endpoint) as (proxy, _):
-        changed = []
+        changed: list[bool] = []
 
         async def change_first(found: FaultProxy, request: web.Request) -> web.StreamResponse:
             if not changed:

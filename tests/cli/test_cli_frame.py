@@ -11,6 +11,7 @@ import signal
 import socket
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -60,13 +61,14 @@ def test_the_help_lists_the_commands(cli: Cli) -> None:
 
 
 def test_every_command_has_help_with_an_example_and_the_common_options() -> None:
+    command: Any
     for path, (command, context) in commands().items():
         text = command.get_help(context)
         assert command.help, path
         if path.count(" ") == 1:
             assert " ".join(text.split()).count(COMMANDS[path.removeprefix("xet ")].help) == 1
         for parameter in command.params:
-            assert isinstance(parameter, click.Argument) or parameter.help, f"{path} {parameter.name}"  # type: ignore[attr-defined]
+            assert isinstance(parameter, click.Argument) or parameter.help, f"{path} {parameter.name}"
             if isinstance(parameter, click.Argument) and not parameter.required:
                 [metavar] = parameter.get_usage_pieces(context)
                 assert f"[{metavar.strip('[]')}]" in text.partition("\n\n")[0], path
@@ -74,8 +76,8 @@ def test_every_command_has_help_with_an_example_and_the_common_options() -> None
         assert ("--endpoint" in text) == (path not in ("xet serve", "xet version")), path
         assert ("--token" in text) == (path not in ("xet version", "xet logout")), path
         if not isinstance(command, click.Group):
-            assert command.examples, path  # type: ignore[attr-defined]
-            assert text.rstrip().endswith(command.examples[-1])  # type: ignore[attr-defined]
+            assert command.examples, path
+            assert text.rstrip().endswith(command.examples[-1])
 
 
 def test_the_examples_are_command_lines_that_are_understood() -> None:

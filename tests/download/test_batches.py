@@ -194,7 +194,7 @@ async def test_one_content_with_two_sizes() -> None:
             found = await read(it, files)
             assert isinstance(found[files.index(wrong)], IntegrityError)
             assert [found[files.index(file)], found[2]] == [content(1), content(2)]
-            found = await asyncio.gather(*map(reader(it), files), return_exceptions=True)  # type: ignore[arg-type]
+            found = await asyncio.gather(*map(reader(it), files), return_exceptions=True)
             assert isinstance(found[files.index(wrong)], IntegrityError)
             assert [found[files.index(file)], found[2]] == [content(1), content(2)]
 

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -338,6 +339,11 @@ def test_a_date_without_a_time_zone_compares_with_others(through: tuple[FaultPro
     assert fs.cat_file(f"{main}@{{now}}/a") == b"a"
 
 
+def _renamed(path: str, entries: Any) -> None:
+    """Give the first entry of a listing another path."""
+    entries[0].update(path=path)
+
+
 def test_a_listing_that_leads_out_of_the_target_writes_nothing(
     through: tuple[FaultProxy, pyxet.XetFS], main: str, tmp_path: Path
 ) -> None:
@@ -345,7 +351,7 @@ def test_a_listing_that_leads_out_of_the_target_writes_nothing(
     fs.pipe({f"{main}/data/a": b"a", f"{main}/data/b": b"b"})
     for evil in ("data/../../../evil", "/evil", "data/.git/config"):
         proxy.clear()
-        proxy.rule(TREE, told(lambda entries, evil=evil: entries[0].update(path=evil)))
+        proxy.rule(TREE, told(partial(_renamed, evil)))
         fs.invalidate_cache()
         with pytest.raises(FormatError):
             fs.get(f"{main}/data", str(tmp_path / "in" / "target"), recursive=True)

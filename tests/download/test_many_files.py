@@ -46,7 +46,7 @@ def test_a_folder_is_downloaded_in_few_requests(shared_endpoint: LocalEndpoint, 
         proxy.clear()
         told: dict[str, int] = {}
 
-        class Seen(Callback):  # type: ignore[misc]
+        class Seen(Callback):
             def branched(self, path_1: str, path_2: str, **kwargs: Any) -> Any:
                 child = Callback()
                 child.close = lambda: told.update({path_1: child.value})

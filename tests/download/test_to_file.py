@@ -35,7 +35,7 @@ ONE_BY_ONE = Limits(memory=16 * MIB, concurrency=1)
 
 
 async def get(it: World, file: RemoteFile, target: Path, progress: list[int] | None = None) -> None:
-    await download_to(Downloader(it.client), file, target, [].append if progress is None else progress.append)
+    await download_to(Downloader(it.client), file, target, (lambda _: None) if progress is None else progress.append)
 
 
 def names(folder: Path) -> list[str]:

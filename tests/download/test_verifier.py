@@ -60,7 +60,7 @@ def tail_first(file: Any) -> bytes:
 
 def back_and_forth(file: Any) -> bytes:
     """Every piece twice, the second time before the next one."""
-    pieces = []
+    pieces: list[bytes] = []
     with file:
         for at in itertools.count(0, 100_000):
             file.seek(at)
@@ -74,7 +74,7 @@ def back_and_forth(file: Any) -> bytes:
 
 
 def backwards(file: Any) -> bytes:
-    pieces = []
+    pieces: list[bytes] = []
     with file:
         for at in range(file.size // 50_000 * 50_000, -1, -50_000):
             file.seek(at)

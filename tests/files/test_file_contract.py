@@ -171,6 +171,7 @@ def test_what_reading_files_refuse(xet: pyxet.XetFS, path: str) -> None:
     for call in (lambda: file.write(b"x"), file.truncate, file.fileno, file.detach):
         with pytest.raises(io.UnsupportedOperation):
             call()
+    wrong: Any
     for wrong in (1.5, "1"):
         with pytest.raises(TypeError):
             file.read(wrong)

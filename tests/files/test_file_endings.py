@@ -337,7 +337,7 @@ def test_an_end_that_comes_of_a_key_error(xet: pyxet.XetFS, main: str) -> None:
         file = xet.open(f"{main}/a", "w")
         try:
             write(file)
-            next(Items())  # type: ignore[call-overload]
+            next(Items())
         finally:
             file.close()
     assert is_there(xet, main)

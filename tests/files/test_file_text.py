@@ -76,6 +76,7 @@ def test_positions(xet: pyxet.XetFS, main: str, tmp_path: Path) -> None:
         with xet.open(f"{main}/a", mode) as file, (tmp_path / "a").open(mode) as local:
             for piece in ("first", "second"):
                 assert file.tell() == local.tell()
+                each: Any
                 for each in (file, local):
                     each.write(piece if "b" not in mode else piece.encode())
             assert file.tell() == local.tell()

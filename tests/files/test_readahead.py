@@ -20,6 +20,7 @@ from support.settled import tasks_end
 import pyxet
 from pyxet import ServerError
 from pyxet._async.files.readahead import ALLOWANCE, Allowance, Content, ReadAhead
+from pyxet._async.runtime.bridge import blocking_call
 from pyxet.testing import LocalEndpoint
 
 KIB = 1024
@@ -345,7 +346,7 @@ def test_a_read_that_times_out_leaves_the_file_usable(shared_endpoint: LocalEndp
             # Every request: the one for the first bytes may go on with more of them in the background.
             proxy.rule(XORB, silent())
             with pytest.raises(FSTimeoutError):
-                pyxet._async.runtime.bridge.blocking_call(fs.loop, file.cache._ahead.read, 10, MIB, timeout=0.2)
+                blocking_call(fs.loop, file.cache._ahead.read, 10, MIB, timeout=0.2)
             proxy.clear()
             # However many are asked, so that nothing in the background can take the answer of the read.
             proxy.rule(XORB, answer(404))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from fsspec.tests.abstract import (
     AbstractCopyTests,
@@ -28,7 +30,7 @@ class XetFixtures(AbstractFixtures):
         return main
 
     @pytest.fixture
-    def fs_join(self):
+    def fs_join(self) -> Callable[..., str]:
         return lambda *parts: "/".join(parts)
 
     @pytest.fixture

@@ -172,7 +172,8 @@ def test_glob(xet: pyxet.XetFS, repo: str, tree: str) -> None:
     assert xet.glob(f"{tree}/top.txt") == [f"{tree}/top.txt"]
     assert xet.glob(f"{tree}/*.txt", detail=True)[f"{tree}/top.txt"]["size"] == 3
     # In other calls, too, where the owner or the repository is the pattern.
-    assert xet.cat(f"{repo}/*/top.txt") == {f"{tree}/top.txt": b"top"}
+    found: Any = xet.cat(f"{repo}/*/top.txt")
+    assert found == {f"{tree}/top.txt": b"top"}
     assert xet.expand_path(f"{tree}/data", recursive=True, maxdepth=1) == [
         f"{tree}/data", f"{tree}/data/a.csv", f"{tree}/data/b.csv", f"{tree}/data/deep",
     ]  # fmt: skip

@@ -10,6 +10,7 @@ from typing import Any
 
 import fsspec
 import pytest
+from support.accounts import account_of
 from support.cli import Cli
 
 import pyxet
@@ -174,7 +175,7 @@ def test_what_was_found_can_be_given_back(xet: pyxet.XetFS, full: str, tmp_path:
     assert left(xet, full) == {}
 
 
-def test_inside_a_transaction_names_are_those_that_are_pending(xet: pyxet.XetFS, full: str) -> None:
+def test_inside_a_transaction_names_are_those_that_are_pending(xet: Any, full: str) -> None:
     with xet.transaction as tr:
         tr.pipe(f"{full}/p[1]", b"named")
         tr.pipe(f"{full}/p1", b"matched")
@@ -234,6 +235,7 @@ def test_two_files_of_one_name_are_not_left_to_luck(xet: pyxet.XetFS, main: str,
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "x").write_bytes(folder.encode())
     names = [f"{main}/a/x", f"{main}/b/x"]
+    call: Any
     for call in (
         lambda: xet.cp(names, f"{main}/new"),
         lambda: xet.mv(names, f"{main}/new"),
@@ -258,6 +260,7 @@ def test_keys_of_a_mapping_are_names(xet: pyxet.XetFS, full: str) -> None:
     for lost in ("a*b.txt", "data[12].csv", "*"):
         assert lost not in mapping
         assert mapping.get(lost) is None
+        call: Any
         for call, key in ((mapping.__getitem__, lost), (mapping.getitems, ["xy", lost]), (mapping.pop, lost)):
             with pytest.raises(KeyError):
                 call(key)
@@ -284,7 +287,7 @@ def test_keys_of_a_mapping_are_names(xet: pyxet.XetFS, full: str) -> None:
 
 
 def test_mappings_by_url_read_what_is_there(xet: pyxet.XetFS, full: str) -> None:
-    options = {"endpoint": xet.endpoint, "user": xet.credential.user, "token": xet.credential.token.reveal()}
+    options = account_of(xet)
     mapping = fsspec.get_mapper(f"xet://{full}", **options)
     assert {key: mapping[key] for key in mapping} == FILES
     assert mapping.getitems(list(FILES)) == FILES
@@ -329,9 +332,7 @@ def test_names_of_the_command(cli: Cli, fresh: pyxet.XetFS, main: str, tmp_path:
 
 
 def test_names_of_paths(xet: pyxet.XetFS, full: str) -> None:
-    here = XetPath(
-        f"xet://{full}", endpoint=xet.endpoint, user=xet.credential.user, token=xet.credential.token.reveal()
-    )
+    here = XetPath(f"xet://{full}", **account_of(xet))
     assert (here / "a?b.txt").read_bytes() == b"a?b.txt"
     for lost in ("a*b.txt", "[x]*"):
         with pytest.raises(FileNotFoundError):

@@ -70,20 +70,23 @@ async def test_every_coroutine_names_the_option_it_does_not_have(shared_endpoint
 def test_what_was_lost_in_silence(xet: XetFS, main: str) -> None:
     path = f"{main}/a"
     xet.pipe_file(path, b"a")
+    # Mistakes, which a type checker would tell too (tests/typing).
+    fs: Any = xet
+    open_url: Any = pyxet.open
     calls: list[tuple[Callable[[], Any], str]] = [
-        (lambda: xet.pipe_file(path, b"b", if_macth="x"), "'if_macth' (did you mean 'if_match'?)"),
-        (lambda: xet.put_file(__file__, path, progress=True), "'progress' (did you mean 'callback'?)"),
-        (lambda: xet.ls(main, recursive=True), "'recursive'"),
-        (lambda: xet.ls(main, timeot=3), "'timeot' (did you mean 'timeout'?)"),
-        (lambda: xet.open(path, "wb", mesage="x"), "'mesage' (did you mean 'message'?)"),
-        (lambda: xet.write_bytes(path, b"b", if_macth="x"), "pipe_file has no option"),
-        (lambda: xet.rm(path, mode="create"), "rm has no option 'mode'"),
-        (lambda: xet.stage(b"x", path, message="x"), "stage has no option 'message'"),
-        (lambda: xet.transaction(mesage="x"), "transaction has no option 'mesage' (did you mean 'message'?)"),
-        (lambda: xet.walk(main, topdwn=False), "'topdwn' (did you mean 'topdown'?)"),
-        (lambda: pyxet.open(xet.unstrip_protocol(path), "rb", encodin="utf-8"), "'encodin' (did you mean 'encoding'?)"),
-        (lambda: xet.open(path, "rb", if_match="x"), "if_match: of no meaning in a file that is opened for reading"),
-        (lambda: xet.open(path, "r", message="x", parent_commit="0" * 40), "message, parent_commit: of no meaning"),
+        (lambda: fs.pipe_file(path, b"b", if_macth="x"), "'if_macth' (did you mean 'if_match'?)"),
+        (lambda: fs.put_file(__file__, path, progress=True), "'progress' (did you mean 'callback'?)"),
+        (lambda: fs.ls(main, recursive=True), "'recursive'"),
+        (lambda: fs.ls(main, timeot=3), "'timeot' (did you mean 'timeout'?)"),
+        (lambda: fs.open(path, "wb", mesage="x"), "'mesage' (did you mean 'message'?)"),
+        (lambda: fs.write_bytes(path, b"b", if_macth="x"), "pipe_file has no option"),
+        (lambda: fs.rm(path, mode="create"), "rm has no option 'mode'"),
+        (lambda: fs.stage(b"x", path, message="x"), "stage has no option 'message'"),
+        (lambda: fs.transaction(mesage="x"), "transaction has no option 'mesage' (did you mean 'message'?)"),
+        (lambda: fs.walk(main, topdwn=False), "'topdwn' (did you mean 'topdown'?)"),
+        (lambda: open_url(xet.unstrip_protocol(path), "rb", encodin="utf-8"), "'encodin' (did you mean 'encoding'?)"),
+        (lambda: fs.open(path, "rb", if_match="x"), "if_match: of no meaning in a file that is opened for reading"),
+        (lambda: fs.open(path, "r", message="x", parent_commit="0" * 40), "message, parent_commit: of no meaning"),
     ]
     for call, words in calls:
         with pytest.raises(TypeError) as caught:
@@ -95,11 +98,12 @@ def test_what_was_lost_in_silence(xet: XetFS, main: str) -> None:
 
 
 def test_the_constructor(shared_endpoint: LocalEndpoint) -> None:
+    kind: Any
     for kind in (XetFS, AsyncXetFileSystem):
         with pytest.raises(TypeError, match=rf"{kind.__name__} has no option 'endpont' \(did you mean 'endpoint'\?\)"):
             kind(endpont=shared_endpoint.url)
     with pytest.raises(TypeError, match=r"'endpont' \(did you mean 'endpoint'\?\), 'tokne' \(did you mean 'token'\?\)"):
-        XetFS(endpont=shared_endpoint.url, tokne="t")
+        kind(endpont=shared_endpoint.url, tokne="t")
     with pytest.raises(TypeError, match="'tokne'"):
         fsspec.filesystem("xet", tokne="t")
     with pytest.raises(TypeError, match="'mesage'"):
@@ -110,7 +114,7 @@ def test_the_constructor(shared_endpoint: LocalEndpoint) -> None:
         fsspec.url_to_fs("xet://acme/titanic/main", profile="x")
 
 
-def test_two_names_of_the_message(xet: XetFS, main: str) -> None:
+def test_two_names_of_the_message(xet: Any, main: str) -> None:
     with pytest.raises(TypeError, match="two names of one option"):
         xet.pipe_file(f"{main}/a", b"a", message="x", commit_message="y")
     with pytest.raises(TypeError, match="two names of one option"):
@@ -126,8 +130,12 @@ def test_two_names_of_the_message(xet: XetFS, main: str) -> None:
 
 
 def test_options_of_fsspec(shared_endpoint: LocalEndpoint, main: str, tmp_path: Path) -> None:
-    account = {"endpoint": shared_endpoint.url, "user": shared_endpoint.user, "token": shared_endpoint.token}
-    fs = XetFS(
+    account: dict[str, Any] = {
+        "endpoint": shared_endpoint.url,
+        "user": shared_endpoint.user,
+        "token": shared_endpoint.token,
+    }
+    fs: Any = XetFS(
         **account, use_listings_cache=False, skip_instance_cache=True, max_paths=10, auto_mkdir=True, batch_size=4
     )
     assert fs._max_age == 0
@@ -207,14 +215,15 @@ def test_a_prefix_is_not_looked_for_elsewhere(through: tuple[Any, XetFS], main: 
 
 
 def test_functions(tmp_path: Path) -> None:
+    public: Any = pyxet
     calls: list[tuple[Callable[[], Any], str]] = [
         (
-            lambda: pyxet.ingest("a", "acme/b/main", mesage="x"),
+            lambda: public.ingest("a", "acme/b/main", mesage="x"),
             r"ingest has no option 'mesage' \(did you mean 'message'\?\)",
         ),
-        (lambda: pyxet.login("me", "t", hots="x"), r"login has no option 'hots' \(did you mean 'host'\?\)"),
-        (lambda: pyxet.logout(save=True), r"logout has no option 'save' \(did you mean 'saved'\?\)"),
-        (lambda: pyxet.testing.local_endpoint(tmp_path, usr="x"), r"'usr' \(did you mean 'user'\?\)"),
+        (lambda: public.login("me", "t", hots="x"), r"login has no option 'hots' \(did you mean 'host'\?\)"),
+        (lambda: public.logout(save=True), r"logout has no option 'save' \(did you mean 'saved'\?\)"),
+        (lambda: public.testing.local_endpoint(tmp_path, usr="x"), r"'usr' \(did you mean 'user'\?\)"),
     ]
     for call, words in calls:
         with pytest.raises(TypeError, match=words):

@@ -12,6 +12,7 @@ import sys
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -69,7 +70,7 @@ def test_what_is_staged_is_what_is_read_after_the_commit(
     local = tmp_path / "local.bin"
     local.write_bytes(data)
     with local.open("rb") as opened:
-        sources = {
+        sources: dict[str, Any] = {
             "bytes": data,
             "bytearray": bytearray(data),
             "memoryview": memoryview(data),

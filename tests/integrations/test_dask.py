@@ -42,13 +42,13 @@ def at(shared_endpoint: LocalEndpoint, main: str, monkeypatch: pytest.MonkeyPatc
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[LocalCluster]:
-    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as running:  # type: ignore[no-untyped-call]
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as running:
         yield running
 
 
 @pytest.fixture
 def client(cluster: LocalCluster) -> Iterator[Client]:
-    with Client(cluster) as connected:  # type: ignore[no-untyped-call]
+    with Client(cluster) as connected:
         yield connected
 
 

@@ -36,7 +36,7 @@ def con(at: Tool) -> Iterator[duckdb.DuckDBPyConnection]:
 
 def ask(con: duckdb.DuckDBPyConnection, query: str) -> tuple[object, ...]:
     row = con.execute(query).fetchone()
-    assert row is not None
+    assert isinstance(row, tuple)
     return row
 
 

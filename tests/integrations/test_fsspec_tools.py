@@ -13,6 +13,7 @@ from typing import Any
 import fsspec
 import pytest
 from fsspec.generic import rsync
+from support.accounts import account_of
 from support.faults import FaultProxy
 from support.pages import DOCS, run_page, titanic
 from support.proxied import proxied
@@ -80,7 +81,7 @@ def test_caches_of_whole_files_take_them_together(
 
 
 def test_a_cache_that_looks_for_new_versions(xet: pyxet.XetFS, main: str, tmp_path: Path) -> None:
-    access = {"endpoint": xet.endpoint, "user": xet.credential.user, "token": xet.credential.token.reveal()}
+    access = account_of(xet)
     fs = fsspec.filesystem(
         "filecache", target_protocol="xet", target_options=access, cache_storage=str(tmp_path), check_files=True
     )
@@ -92,7 +93,7 @@ def test_a_cache_that_looks_for_new_versions(xet: pyxet.XetFS, main: str, tmp_pa
 
 
 def test_writing_through_a_cache(xet: pyxet.XetFS, main: str, tmp_path: Path) -> None:
-    access = {"endpoint": xet.endpoint, "user": xet.credential.user, "token": xet.credential.token.reveal()}
+    access = account_of(xet)
     with fsspec.open(
         f"simplecache::xet://{main}/x", "wb", xet=access, simplecache={"cache_storage": str(tmp_path)}
     ) as f:
@@ -123,7 +124,7 @@ def test_open_files(through: tuple[FaultProxy, dict[str, Any]], xet: pyxet.XetFS
 
 
 def test_rsync(xet: pyxet.XetFS, main: str, tmp_path: Path) -> None:
-    access = {"endpoint": xet.endpoint, "user": xet.credential.user, "token": xet.credential.token.reveal()}
+    access = account_of(xet)
     options = {"default_method": "options", "storage_options": {"xet": access}}
     source = tmp_path / "source" / "folder"
     source.mkdir(parents=True)

@@ -99,6 +99,7 @@ def test_a_frame_that_cannot_be_written_is_no_file(at: Tool) -> None:
         def __str__(self) -> str:
             raise RuntimeError("it has no text")
 
+    write: Any
     for write in (
         lambda to: pd.DataFrame({"a": ["x" * 10_000, Bad()]}).to_csv(to),
         lambda to: pd.DataFrame({"a": [1, object()]}).to_parquet(to),

@@ -15,6 +15,7 @@ from typing import Any
 
 import fsspec
 import pytest
+from support.accounts import account_of
 from support.pages import DOCS, run_page, titanic
 from support.proxied import proxied
 from upath import UnsupportedOperation, UPath
@@ -39,7 +40,7 @@ TREE = {
 def here(xet: pyxet.XetFS, main: str) -> XetPath:
     """A folder in a repository with the tree in it."""
     xet.pipe({f"{main}/top/{name}": content for name, content in TREE.items()})
-    access = {"endpoint": xet.endpoint, "user": xet.credential.user, "token": xet.credential.token.reveal()}
+    access = account_of(xet)
     return XetPath(f"xet://{main}/top", **access)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.accounts import token_of
 from upath import UPath
 
 from pyxet import EditConflictError, XetFS, XetPath
@@ -27,9 +28,7 @@ WRITES: dict[str, Callable[..., Any]] = {
 
 @pytest.mark.parametrize("name", WRITES)
 def test_ways_to_write_keep_their_conditions(fresh: XetFS, main: str, name: str) -> None:
-    path = XetPath(
-        f"xet://{main}/a", endpoint=fresh.endpoint, token=fresh.credential.token.reveal(), listings_expiry_time=0
-    )
+    path = XetPath(f"xet://{main}/a", endpoint=fresh.endpoint, token=token_of(fresh), listings_expiry_time=0)
     fresh.pipe({f"{main}/a": b"theirs", f"{main}/source": b"source"})
     before, wrong = fresh.info(main)["commit"], fresh.info(f"{main}/source")["blob_id"]
     write = WRITES[name]
@@ -53,10 +52,11 @@ def test_ways_to_write_keep_their_conditions(fresh: XetFS, main: str, name: str)
 
 
 def test_conditions_that_cannot_be_kept(fresh: XetFS, main: str, tmp_path: Path) -> None:
-    path = XetPath(f"xet://{main}/a", endpoint=fresh.endpoint, token=fresh.credential.token.reveal())
+    path = XetPath(f"xet://{main}/a", endpoint=fresh.endpoint, token=token_of(fresh))
     path.write_bytes(b"a")
     (tmp_path / "local").write_bytes(b"local")
     local = UPath(tmp_path / "local")
+    call: Any
     for call in (
         lambda: path.copy(UPath(tmp_path / "copy"), message="x"),
         lambda: path.move(UPath(tmp_path / "moved"), if_match="x"),

@@ -305,8 +305,8 @@ def test_types_of_polars_survive(at: Tool) -> None:
     })  # fmt: skip
     pyxet.to_parquet(frame, f"{at.url}/types.parquet")
     found = scan_parquet(f"{at.url}/types.parquet").collect()
-    assert found.cast({"category": pl.String, "enum": pl.String}).equals(  # type: ignore[arg-type]
-        frame.cast({"category": pl.String, "enum": pl.String})  # type: ignore[arg-type]
+    assert found.cast({"category": pl.String, "enum": pl.String}).equals(
+        frame.cast({"category": pl.String, "enum": pl.String})
     )
     assert found.schema["decimal"] == frame.schema["decimal"]
 

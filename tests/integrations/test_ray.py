@@ -55,7 +55,8 @@ def test_a_dataset_goes_out_as_one_commit_and_comes_back(at: Tool) -> None:
     assert sink.commit is not None
     assert sink.commit.title == "by workers"
     assert len(pd.read_parquet(f"{at.url}/table")) == len(FRAME)
-    fs = type(at.fs)(**at.options)
+    options: dict[str, Any] = at.options
+    fs = type(at.fs)(**options)
     found = ray.data.read_parquet(f"{at.main}/table", filesystem=fs, columns=["number", "double"])
     assert found.sum("double") == 2 * FRAME["number"].sum()
 

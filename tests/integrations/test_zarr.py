@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import zarr
 import zarr.api.asynchronous as azarr
+from support.accounts import account_of, token_of
 from support.faults import FaultProxy, answer
 from support.pages import DOCS, run_page, titanic
 from support.proxied import proxied
@@ -40,7 +41,7 @@ class TestStore(StoreTests[FsspecStore, cpu.Buffer]):
     @pytest.fixture
     def store_kwargs(self, xet: pyxet.XetFS, main: str) -> dict[str, Any]:
         self.outside = xet
-        fs = AsyncXetFileSystem(xet.endpoint, xet.credential.user, xet.credential.token.reveal(), asynchronous=True)
+        fs = AsyncXetFileSystem(xet.endpoint, xet.credential.user, token_of(xet), asynchronous=True)
         return {"fs": fs, "path": f"{main}/store"}
 
     async def get(self, store: FsspecStore, key: str) -> Buffer:
@@ -62,7 +63,7 @@ class TestStore(StoreTests[FsspecStore, cpu.Buffer]):
 
 @pytest.fixture
 def access(xet: pyxet.XetFS) -> dict[str, Any]:
-    return {"endpoint": xet.endpoint, "user": xet.credential.user, "token": xet.credential.token.reveal()}
+    return account_of(xet)
 
 
 @pytest.fixture

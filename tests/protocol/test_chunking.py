@@ -5,6 +5,7 @@ from __future__ import annotations
 import array
 import random
 import struct
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
@@ -86,7 +87,11 @@ def test_by_definition(kind: str, kernel: Kernel) -> None:
 def test_any_pieces_give_the_same_chunks(seed: int, sizes: list[int], kind: str) -> None:
     source = random.Random(seed)
     length = sum(sizes) + source.randrange(100)
-    make = {"random": source.randbytes, "zeros": bytes, "dense": lambda n: (triggering(seed % 128) * 40)[:n]}
+    make: dict[str, Callable[[int], bytes]] = {
+        "random": source.randbytes,
+        "zeros": bytes,
+        "dense": lambda n: (triggering(seed % 128) * 40)[:n],
+    }
     data = make[kind](length)
     whole = chunk_ends(data)
     for kernel in KERNELS:
@@ -128,7 +133,8 @@ def test_what_is_no_buffer(kernel: Kernel) -> None:
     data = content("random", 3, 70_000)
     ends = chunker.feed(data[:40_000])
     strided = memoryview(data)[::2]
-    for function in (chunker.feed, module.bg4_split, module.bg4_join):
+    functions: list[Callable[..., object]] = [chunker.feed, module.bg4_split, module.bg4_join]
+    for function in functions:
         with pytest.raises((BufferError, ValueError)):
             function(strided)
         with pytest.raises(TypeError):

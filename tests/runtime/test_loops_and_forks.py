@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 from blockbuster import blockbuster_ctx
+from support.accounts import account_of
 from support.threads import held_by_a_thread
 
 import pyxet
@@ -61,7 +62,7 @@ def test_one_instance_on_fsspecs_loop_and_on_our_own(xet: XetFS, path: str) -> N
         # Blocking and awaited calls in turn, and at once.
         assert xet.cat_file(path, 0, 10) == await xet._cat_file(path, 0, 10)
         found = await asyncio.gather(xet._cat_file(path), asyncio.to_thread(xet.cat_file, path))
-        assert found == [CONTENT, CONTENT]
+        assert list(found) == [CONTENT, CONTENT]
 
     asyncio.run(both())
     assert xet.cat_file(path) == CONTENT
@@ -140,7 +141,8 @@ async def test_async_with_is_counted_across_instances(shared_endpoint: LocalEndp
         assert not kept.closed
         assert await one._cat_file(path, 0, 3) == CONTENT[:3]
         assert sessions[here].http is kept
-    assert kept.closed
+    still: object = kept.closed
+    assert still
     # And it can be entered again, or used without.
     async with one:
         assert await one._cat_file(path, 0, 3) == CONTENT[:3]
@@ -177,7 +179,7 @@ def test_no_call_blocks_the_loop(shared_endpoint: LocalEndpoint, path: str, tmp_
 
 def in_child(kind: str, work: Any, *arguments: Any) -> Any:
     """What a function gives in a child process; its error if it raises."""
-    context = multiprocessing.get_context(kind)
+    context: Any = multiprocessing.get_context(kind)
     ours, theirs = context.Pipe()
     child = context.Process(target=_run, args=(theirs, work, arguments))
     child.start()
@@ -248,7 +250,7 @@ def test_a_fork_while_another_thread_holds_the_locks(xet: XetFS, path: str) -> N
 
 def access_of(fs: XetFS) -> dict[str, Any]:
     assert fs.credential.token is not None
-    return {"endpoint": fs.endpoint, "user": fs.credential.user, "token": fs.credential.token.reveal()}
+    return account_of(fs)
 
 
 def with_new_instances(options: dict[str, Any], path: str) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pygit2
@@ -35,7 +36,7 @@ def test_git_reads_what_is_in_a_pack(git: pygit2.Repository) -> None:
     assert all(name not in git for name in names)
     pack.publish()
     pack.close()
-    assert [git[name].data for name in names] == contents
+    assert [git[name].read_raw() for name in names] == contents
     folder = Path(git.path) / "objects" / "pack"
     assert sorted(path.suffix for path in folder.iterdir()) == [".idx", ".pack"]
     if shutil.which("git"):
@@ -57,9 +58,9 @@ def test_sizes_of_objects() -> None:
 
 
 @pytest.fixture
-def endpoint(tmp_path: Path) -> LocalEndpoint:
+def endpoint(tmp_path: Path) -> Iterator[LocalEndpoint]:
     with local_endpoint(root=tmp_path, user="acme") as running:
-        yield running  # type: ignore[misc]
+        yield running
 
 
 def test_a_commit_of_many_files_is_a_pack(endpoint: LocalEndpoint) -> None:

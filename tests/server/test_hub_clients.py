@@ -179,11 +179,11 @@ answer["copied"] = hashlib.sha256(pathlib.Path(copied).read_bytes()).hexdigest()
     assert found["files"] == sorted(expected)
     tree = found["tree"]
     assert {path for path, entry in tree.items() if entry[0] == "RepoFolder"} == {"a", "a/b", "a/b/c", "data"}
-    for path, data in expected.items():
-        kind, size, xet_hash, title, oid = tree[path]
-        in_xet = path in ("data/noise.bin", "data/same.bin", "large.txt")
-        assert (kind, size, title) == ("RepoFile", len(data), "all of it"), path
-        assert (xet_hash is not None, oid) == (in_xet, sha256(data) if in_xet else None), path
+    for name, data in expected.items():
+        kind, size, xet_hash, title, oid = tree[name]
+        in_xet = name in ("data/noise.bin", "data/same.bin", "large.txt")
+        assert (kind, size, title) == ("RepoFile", len(data), "all of it"), name
+        assert (xet_hash is not None, oid) == (in_xet, sha256(data) if in_xet else None), name
     assert found["top"] == sorted({name.partition("/")[0] for name in expected})
     assert found["below"] == ["a/b/c"]
     assert found["nowhere"] == "RemoteEntryNotFoundError"

@@ -107,6 +107,11 @@ class FaultProxy:
         """How many requests matched."""
         return sum(re.match(pattern, item.line) is not None for item in self.seen)
 
+    def close_gate(self) -> None:
+        """Hold requests again."""
+        assert self._gate is not None
+        self._loop.call_soon_threadsafe(self._gate.clear)
+
     def open_gate(self) -> None:
         """Let the requests go on that `gated` holds, and those to come."""
         self._loop.call_soon_threadsafe(lambda: self._gate.set() if self._gate else None)

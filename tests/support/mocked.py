@@ -34,16 +34,17 @@ class _Answer(ClientResponse):
 @contextmanager
 def answers() -> Iterator[AnswersInPlace]:
     """Answers to requests of the block; one that none was given for cannot connect."""
-    before = aioresponses.core.ClientResponse
-    aioresponses.core.ClientResponse = _Answer
+    core: Any = aioresponses.core
+    before = core.ClientResponse
+    core.ClientResponse = _Answer
     try:
         with AnswersInPlace() as given:
             yield given
     finally:
-        aioresponses.core.ClientResponse = before
+        core.ClientResponse = before
 
 
 def client(**options: Any) -> Client:
     """A client of the endpoint that answers in place."""
-    settings = {"limits": Limits(), "retry": FAST, "timeouts": Timeouts()} | options
+    settings: dict[str, Any] = {"limits": Limits(), "retry": FAST, "timeouts": Timeouts()} | options
     return Client(Settings(Credential(URL, "me", Secret("token")), **settings))

@@ -15,8 +15,8 @@ from support.faults import FAST, FaultProxy
 def proxied(endpoint: LocalEndpoint, **options: Any) -> Iterator[tuple[FaultProxy, pyxet.XetFS]]:
     """A proxy in front of an endpoint, and a file system that knows the proxy only."""
     with FaultProxy(endpoint.url) as proxy:
-        options = {"user": endpoint.user, "token": endpoint.token, "retry": FAST} | options
-        yield proxy, pyxet.XetFS(proxy.url, **options)
+        account: dict[str, Any] = {"user": endpoint.user, "token": endpoint.token, "retry": FAST}
+        yield proxy, pyxet.XetFS(proxy.url, **account | options)
 
 
 def asynchronous(endpoint: LocalEndpoint, proxy: FaultProxy | None = None, **options: Any) -> pyxet.AsyncXetFileSystem:

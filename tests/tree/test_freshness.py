@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from support.faults import FaultProxy, answer
+from support.faults import Act, FaultProxy, answer
 from support.proxied import proxied
 
 import pyxet
@@ -205,7 +205,7 @@ async def test_an_answer_from_before_a_commit_does_not_outlive_it(shared_endpoin
                 await early
                 assert await fs._cat_file(f"{main}/x") == new
                 proxy.clear()
-                proxy._loop.call_soon_threadsafe(proxy._gate.clear)
+                proxy.close_gate()
                 fs.invalidate_cache()
 
 
@@ -224,7 +224,7 @@ async def test_of_two_commits_at_once_the_newer_one_is_read(shared_endpoint: Loc
             assert await fs._find(main) == [f"{main}/x", f"{main}/y"]
 
 
-def held_answer():
+def held_answer() -> Act:
     """Ask the endpoint, and hold its answer until the gate opens."""
     from aiohttp import web
 

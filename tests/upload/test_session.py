@@ -53,7 +53,7 @@ async def test_content_from_all_sources(tmp_path: Path) -> None:
         found: list[UploadedContent] = []
         for source in (data, bytearray(data), memoryview(data), path, io.BytesIO(data)):
             progress: list[int] = []
-            found.append(await uploader.add(source, progress=progress.append))  # type: ignore[arg-type]
+            found.append(await uploader.add(source, progress=progress.append))
             assert sum(progress) == len(data)
         await uploader.flush()
         assert len(set(found)) == 1
