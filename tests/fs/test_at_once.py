@@ -16,11 +16,11 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from support.children import in_child
 from support.contents import content
 from support.faults import MIB, FaultProxy, gated, world
 from support.proxied import asynchronous
 from support.threads import held_by_a_thread
-from test_loops_and_forks import in_child
 from yarl import URL
 
 from pyxet import Limits, ServerError, Transaction, TransactionError, XetFS

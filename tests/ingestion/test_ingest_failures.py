@@ -109,8 +109,7 @@ def test_a_batch_at_which_the_endpoint_fails_is_tried_again(
 
 
 def test_what_makes_no_sense(xet: XetFS, shared_endpoint: LocalEndpoint, repo: str, main: str, tmp_path: Path) -> None:
-    options: dict[str, Any]
-    for options in (
+    mistakes: list[dict[str, Any]] = [
         {"engine": "spark"},
         {"on_error": "ignore"},
         {"batch_files": 0},
@@ -119,17 +118,19 @@ def test_what_makes_no_sense(xet: XetFS, shared_endpoint: LocalEndpoint, repo: s
         {"client": "tcp://somewhere"},
         {"source_fs": xet, "source_options": {"a": 1}},
         {"fs": AsyncXetFileSystem(endpoint=shared_endpoint.url, asynchronous=True)},
-    ):
+    ]
+    for options in mistakes:
         with pytest.raises(ConfigError):
             pyxet.ingest(tmp_path, main, **options | {"fs": options.get("fs", xet)})
     with pytest.raises(ConfigError, match="nonsense"):
         pyxet.ingest("nonsense://tree", main, fs=xet)
     # Nobody has to wait for an endpoint to hear of that.
     nowhere = XetFS(endpoint="http://localhost:1", token="x")
-    wrong: dict[str, Any]
-    for wrong in ({"engine": "spark"}, {"source": "nonsense://tree"}):
+    mistakes = [{"engine": "spark"}, {"source": "nonsense://tree"}]
+    for wrong in mistakes:
+        given: dict[str, Any] = {"source": tmp_path, "destination": main, "fs": nowhere}
         with pytest.raises(ConfigError):
-            pyxet.ingest(**({"source": tmp_path, "destination": main, "fs": nowhere} | wrong))
+            pyxet.ingest(**given | wrong)
     for destination in ("acme", repo):
         with pytest.raises(XetURLError, match="not in a branch"):
             pyxet.ingest(tmp_path, destination, fs=xet)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import multiprocessing
 import os
 import pickle
 import random
@@ -13,13 +12,13 @@ import sys
 import textwrap
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import pytest
 from blockbuster import blockbuster_ctx
 from support.accounts import account_of
+from support.children import in_child
 from support.threads import held_by_a_thread
 
 import pyxet
@@ -175,35 +174,6 @@ def test_no_call_blocks_the_loop(shared_endpoint: LocalEndpoint, path: str, tmp_
 
 
 # -- forks and spawned processes ---------------------------------------------------------------------------------------
-
-
-def in_child(kind: str, work: Any, *arguments: Any) -> Any:
-    """What a function gives in a child process; its error if it raises."""
-    context: Any = multiprocessing.get_context(kind)
-    ours, theirs = context.Pipe()
-    child = context.Process(target=_run, args=(theirs, work, arguments))
-    child.start()
-    theirs.close()
-    try:
-        assert ours.poll(60), "the child hangs"
-        result = ours.recv()
-    finally:
-        child.join(10)
-        if child.is_alive():
-            child.kill()
-            child.join()
-    assert child.exitcode == 0
-    if isinstance(result, BaseException):
-        raise result
-    return result
-
-
-def _run(connection: Connection, work: Any, arguments: tuple[Any, ...]) -> None:
-    try:
-        result = work(*arguments)
-    except BaseException as error:  # noqa: BLE001  # for the parent
-        result = error
-    connection.send(result)
 
 
 def read_and_write(fs: XetFS, path: str, name: str) -> tuple[bool, bool]:

@@ -1,0 +1,36 @@
+"""Child processes that call a function of a test."""
+
+from __future__ import annotations
+
+import multiprocessing
+from multiprocessing.connection import Connection
+from typing import Any
+
+
+def in_child(kind: str, work: Any, *arguments: Any) -> Any:
+    """What a function gives in a child process; its error if it raises."""
+    context: Any = multiprocessing.get_context(kind)
+    ours, theirs = context.Pipe()
+    child = context.Process(target=_run, args=(theirs, work, arguments))
+    child.start()
+    theirs.close()
+    try:
+        assert ours.poll(60), "the child hangs"
+        result = ours.recv()
+    finally:
+        child.join(10)
+        if child.is_alive():
+            child.kill()
+            child.join()
+    assert child.exitcode == 0
+    if isinstance(result, BaseException):
+        raise result
+    return result
+
+
+def _run(connection: Connection, work: Any, arguments: tuple[Any, ...]) -> None:
+    try:
+        result = work(*arguments)
+    except BaseException as error:  # noqa: BLE001  # for the parent
+        result = error
+    connection.send(result)
