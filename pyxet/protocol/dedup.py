@@ -72,6 +72,12 @@ class Places:
             for index, chunk in enumerate(xorb.chunks):
                 known.setdefault(chunk.hash, Place(number, index))
 
+    def forget(self) -> None:
+        """Forget where chunks are, and keep which xorb has which number: for content that is too long to remember it all."""
+        self._own.clear()
+        self._keyed.clear()
+        self._missed.clear()
+
     def find(self, value: Hash) -> Place | None:
         """Where a chunk is, if that is known."""
         place = self._own.get(value)

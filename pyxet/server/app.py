@@ -13,7 +13,7 @@ from typing import Final
 from aiohttp import web
 
 from pyxet.errors import AuthenticationError, ConfigError, RemoteError, XetError
-from pyxet.server import cas, hub_commit, hub_discussions, hub_manage, hub_refs, hub_repos, hub_resolve, hub_tree
+from pyxet.server import cas, hub_commit, hub_discussions, hub_manage, hub_refs, hub_repos, hub_resolve, hub_tree, lfs
 from pyxet.server.behaviour import HubBehaviour
 from pyxet.server.bodies import HELD, Held, with_late_continue
 from pyxet.server.connections import CONNECTIONS, Connections
@@ -85,7 +85,7 @@ def create_app(
     """
     if valid_repo("models", user, "x") is None:
         raise ConfigError(f"the user {user!r} cannot own repositories: letters, digits, '.', '_' and '-' make a name")
-    app = web.Application(middlewares=[_errors, within_quotas, _known_only])
+    app = web.Application(middlewares=[lfs.lfs_errors, _errors, within_quotas, _known_only])
     with ExitStack() as opened:
         try:
             opened.callback(release, hold(root))
@@ -109,7 +109,7 @@ def create_app(
         if like_hub is not None:
             _behave(app, like_hub)
         app.router.add_route = with_late_continue(app.router.add_route)  # type: ignore[method-assign]  # all routes at once
-        for part in (cas, hub_repos, hub_manage, hub_refs, hub_tree, hub_commit, hub_discussions, hub_resolve):
+        for part in (cas, hub_repos, hub_manage, hub_refs, hub_tree, hub_commit, hub_discussions, hub_resolve, lfs):
             part.add_routes(app)
         closing = opened.pop_all()
 
@@ -176,7 +176,8 @@ async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
 async def _known_only(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Nothing for those without a token, where the endpoint is not open to them: signed URLs are proof enough."""
     await identify(request)
-    if not request.app[OPEN] and not (cas.takes_signed_url(request) and bearer(request) is None):
+    signed = cas.takes_signed_url(request) or lfs.takes_signed_url(request)
+    if not request.app[OPEN] and not (signed and bearer(request) is None):
         token, tokens = bearer(request), request.app[TOKENS]
         if token is None and account_of(request) is None:
             raise AuthenticationError("this endpoint answers nothing without a token", status=401)

@@ -14,7 +14,7 @@ from aiohttp import web
 
 from pyxet.errors import BadRequestError, ServerError
 from pyxet.protocol.messages import decode
-from pyxet.server.state import account_of, in_worker
+from pyxet.server.state import account_of, in_checker, in_worker
 
 T = TypeVar("T")
 # A message of JSON or a form, in bytes: some ten thousand paths.
@@ -30,6 +30,8 @@ _LOWEST_SPEED: Final = 1024
 # Larger bodies go to the disk, written in pieces of so many bytes.
 _IN_MEMORY: Final = 1024 * 1024
 _BATCH: Final = 4 * 1024 * 1024
+# The disk begins to work on what arrives each time so many bytes have: then the last sync has little left to do.
+_FLUSH: Final = 16 * 1024 * 1024
 _MAX_FIELDS: Final = 100_000
 _NAME = re.compile(rb'^content-disposition:[^\r\n]*?;[ \t]*name="?(?P<name>[^"\r\n;]*)"?', re.I | re.M)
 _BOUNDARY = re.compile(r';\s*boundary=(?:"(?P<quoted>[^"\r\n]{1,70})"|(?P<plain>[^\s;"]{1,70}))', re.I)
@@ -99,6 +101,61 @@ async def pieces(request: web.Request, limit: int) -> AsyncIterator[bytes]:
         if size > limit:
             raise _too_large(limit)
         yield piece
+
+
+async def receive(
+    request: web.Request,
+    write: Callable[[list[bytes]], object],
+    limit: int,
+    *,
+    flush: Callable[[], object] | None = None,
+) -> None:
+    """A body into what takes it: one piece is worked on while the next one arrives.
+
+    Parameters
+    ----------
+    write:
+        Takes some bytes. It blocks, and is not called again before it has returned.
+    limit:
+        The most bytes that the body may have.
+    flush:
+        Called now and then beside ``write``, so that the disk begins to work before all is there.
+
+    Raises
+    ------
+    BadRequestError, ConnectionError
+        As in `pieces`.
+    """
+    size = flushed = length = 0
+    waiting: list[bytes] = []
+    writing: asyncio.Future[object] = _done()
+    flushing: asyncio.Future[object] = _done()
+    try:
+        async for data in pieces(request, limit):
+            waiting.append(data)
+            length += len(data)
+            if length < _BATCH:
+                continue
+            size += length
+            await writing
+            writing = asyncio.ensure_future(in_checker(request, write, waiting))
+            waiting, length = [], 0
+            if flush is not None and size - flushed >= _FLUSH and flushing.done():
+                await flushing
+                flushed = size
+                flushing = asyncio.ensure_future(in_worker(request, flush))
+        await writing
+        await in_checker(request, write, waiting)
+        await flushing
+    finally:
+        # What it is written to is closed behind this, so nothing may go on using it.
+        await asyncio.gather(writing, flushing, return_exceptions=True)
+
+
+def _done() -> asyncio.Future[object]:
+    future: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+    future.set_result(None)
+    return future
 
 
 async def read_body(request: web.Request, limit: int = MAX_MESSAGE) -> bytes:

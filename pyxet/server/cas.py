@@ -50,21 +50,14 @@ from pyxet.protocol.shard import (
 )
 from pyxet.protocol.xorb import XorbInfo
 from pyxet.secrets import Secret
-from pyxet.server.bodies import MAX_ANONYMOUS, pieces, read_body
+from pyxet.server.bodies import MAX_ANONYMOUS, pieces, read_body, receive
 from pyxet.server.content import ContentStore, byte_range
 from pyxet.server.hosts import absolute
 from pyxet.server.ingest import XorbUpload
 from pyxet.server.object_store import is_disk_full
 from pyxet.server.ranges import one_range, send_file_range
 from pyxet.server.rights import Rights
-from pyxet.server.state import (
-    CHECKERS,
-    CONTENT,
-    TOKENS,
-    in_worker,
-    json_response,
-    log,
-)
+from pyxet.server.state import CONTENT, TOKENS, in_checker, in_worker, json_response, log
 
 _HASH: Final = "{hash:[0-9a-f]{64}}"
 _MAX_XORB_BODY: Final = MAX_XORB_BYTES_READ + MIB
@@ -76,10 +69,6 @@ _MAX_RUN: Final = 16 * MIB
 _MAX_TERMS: Final = 100_000
 # Answers of chunk queries are good for a day: what they name stays, only their key should not.
 _SHARD_LIFE: Final = 24 * 3600
-# Bytes of an arriving xorb that go to a worker at once.
-_BATCH: Final = 4 * MIB
-# The disk begins to work while a xorb is still arriving: then the last sync has little left to do.
-_FLUSH: Final = 16 * MIB
 # Seconds between lines of progress.
 _PROGRESS: Final = 5.0
 T = TypeVar("T")
@@ -112,8 +101,8 @@ async def post_xorb(request: web.Request) -> web.Response:
     content = request.app[CONTENT]
     upload = await in_worker(request, XorbUpload, content.xorbs)
     try:
-        await _receive(request, upload)
-        inserted = await _checked(request, _keep_xorb, content, rights, upload, request.match_info["hash"])
+        await receive(request, upload.write, _MAX_XORB_BODY, flush=upload.flush)
+        inserted = await in_checker(request, _keep_xorb, content, rights, upload, request.match_info["hash"])
     finally:
         await in_worker(request, upload.close)
     return json_response(encode(XorbInserted(was_inserted=inserted)))
@@ -125,40 +114,6 @@ def _keep_xorb(content: ContentStore, rights: Rights, upload: XorbUpload, name: 
     known = content.index.xorb_size(value) is not None and rights.may_use(value)
     content.keep_xorb(upload, name, rights.user)
     return not known
-
-
-async def _receive(request: web.Request, upload: XorbUpload) -> None:
-    """The body into an upload: one piece is written and hashed while the next one arrives."""
-    size = flushed = 0
-    waiting: list[bytes] = []
-    length = 0
-    writing = flushing = _done()
-    try:
-        async for data in pieces(request, _MAX_XORB_BODY):
-            waiting.append(data)
-            length += len(data)
-            if length < _BATCH:
-                continue
-            size += length
-            await writing
-            writing = asyncio.ensure_future(_checked(request, upload.write, waiting))
-            waiting, length = [], 0
-            if size - flushed >= _FLUSH and flushing.done():
-                await flushing
-                flushed = size
-                flushing = asyncio.ensure_future(in_worker(request, upload.flush))
-        await writing
-        await _checked(request, upload.write, waiting)
-        await flushing
-    finally:
-        # The file is closed behind this, so nothing may go on using it.
-        await asyncio.gather(writing, flushing, return_exceptions=True)
-
-
-def _done() -> asyncio.Future[None]:
-    future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    future.set_result(None)
-    return future
 
 
 async def get_xorb(request: web.Request) -> web.StreamResponse:
@@ -202,7 +157,7 @@ def _signed_range(request: web.Request) -> tuple[int, int]:
 async def post_shard_v1(request: web.Request) -> web.Response:
     """``POST /v1/shards``: 1 for something new, 0 for nothing."""
     rights = Rights(request, "write")
-    new = await _checked(request, _add_shard, request.app[CONTENT], rights, await read_body(request, MAX_SHARD_BYTES))
+    new = await in_checker(request, _add_shard, request.app[CONTENT], rights, await read_body(request, MAX_SHARD_BYTES))
     return json_response(encode(ShardResultV1(result=int(new))))
 
 
@@ -212,7 +167,7 @@ async def post_shard_v2(request: web.Request) -> web.StreamResponse:
     data = await read_body(request, MAX_SHARD_BYTES)
     response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
     await response.prepare(request)
-    adding = asyncio.ensure_future(_checked(request, _add_shard, request.app[CONTENT], rights, data))
+    adding = asyncio.ensure_future(in_checker(request, _add_shard, request.app[CONTENT], rights, data))
     try:
         while not adding.done():
             await response.write(encode(ShardEvent(type="validating", verified=0, total=1)) + b"\n")
@@ -241,7 +196,7 @@ async def get_chunk(request: web.Request) -> web.Response:
     """``GET /v1/chunks/default/{hash}``: a keyed shard with the xorbs that were uploaded along with the chunk."""
     rights = Rights(request, "read")
     chunk = hash_from_hex(request.match_info["hash"])
-    data = await _checked(request, _dedup_shard, request.app[CONTENT], rights, chunk)
+    data = await in_checker(request, _dedup_shard, request.app[CONTENT], rights, chunk)
     if data is None:
         raise EntryNotFoundError("no such chunk is known", status=404)
     return web.Response(body=data, content_type="application/octet-stream")
@@ -249,11 +204,8 @@ async def get_chunk(request: web.Request) -> web.Response:
 
 def _dedup_shard(content: ContentStore, rights: Rights, chunk: Hash) -> bytes | None:
     """What the newest shard names that has the chunk in a xorb for this user, or ``None``."""
-    for named in content.index.xorbs_near(chunk):
-        xorbs = [content.stored(value) for value in named if rights.may_use(value)]
-        if any(item.hash == chunk for info in xorbs for item in info.chunks):
-            return _keyed_shard(content, xorbs)
-    return None
+    xorbs = content.xorbs_with(chunk, rights.may_use)
+    return _keyed_shard(content, xorbs) if xorbs else None
 
 
 def _keyed_shard(content: ContentStore, xorbs: Iterable[XorbInfo]) -> bytes:
@@ -408,11 +360,6 @@ async def _file(request: web.Request) -> FileEntry:
     if entry is None:
         raise EntryNotFoundError(f"file {request.match_info['hash']} is not stored", status=404)
     return entry
-
-
-async def _checked(request: web.Request, function: Callable[..., T], *arguments: object) -> T:
-    """Run a long check, a few of which run at a time."""
-    return await asyncio.get_running_loop().run_in_executor(request.app[CHECKERS], function, *arguments)
 
 
 def _wire(terms: Sequence[Term]) -> list[WireTerm]:

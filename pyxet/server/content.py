@@ -11,9 +11,10 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from pyxet.errors import BadRequestError, FormatError, ServerError
+from pyxet.protocol.constants import MAX_SHARD_BYTES
 from pyxet.protocol.hashing import (
     ZERO_HASH,
     Buffer,
@@ -25,10 +26,18 @@ from pyxet.protocol.hashing import (
     term_hash,
 )
 from pyxet.protocol.reconstruction import trim_terms
-from pyxet.protocol.shard import FileEntry, Term, XorbEntry, parse_shard
+from pyxet.protocol.shard import (
+    FileEntry,
+    Shard,
+    ShardChunk,
+    Term,
+    XorbEntry,
+    parse_shard,
+    write_upload_shard,
+    xorb_entry_size,
+)
 from pyxet.protocol.xorb import ChunkDecoder, XorbInfo
 from pyxet.server.index import Index, held_as
-from pyxet.server.ingest import XorbUpload
 from pyxet.server.object_store import ObjectStore
 
 # What is sent at a time: below a mebibyte the calls cost more than the copying.
@@ -39,6 +48,20 @@ MAX_SHARD_CONTENT: Final = 1024**4
 MAX_SHARD_CONTENT_CHUNKS: Final = 32 * 1024 * 1024
 # Empty content needs no xorb and no shard: everybody has it.
 EMPTY_SHA256: Final = hashlib.sha256().hexdigest()
+
+
+class FinishedXorb(Protocol):
+    """A xorb that has arrived, in a temporary file; `XorbUpload` says what its members mean."""
+
+    @property
+    def descriptor(self) -> int: ...
+
+    @property
+    def temporary(self) -> Path: ...
+
+    def check(self, name: str, /) -> XorbInfo: ...
+
+    def sync(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +95,22 @@ class ContentStore:
         found = self.index.file_of_content(sha256)
         return StoredContent(hash_to_hex(found[0]), sha256, found[1]) if found else None
 
-    def keep_xorb(self, upload: XorbUpload, name: str, user: str) -> None:
+    def hold(self, stored: StoredContent, repo: str) -> None:
+        """Remember that a repository holds content as if it had just been uploaded for it."""
+        file = self.index.file(hash_from_hex(stored.xet_hash))
+        if file is not None:
+            xorbs = list(dict.fromkeys(term.xorb_hash for term in file.terms))
+            self.index.add_files([], xorbs, [], held=[file], repo=repo)
+
+    def xorbs_with(self, chunk: Hash, may_use: Callable[[Hash], bool]) -> list[XorbInfo]:
+        """The xorbs that the newest shard names which has a chunk in a xorb that somebody may use; those they may use."""
+        for named in self.index.xorbs_near(chunk):
+            xorbs = [self.stored(value) for value in named if may_use(value)]
+            if any(item.hash == chunk for info in xorbs for item in info.chunks):
+                return xorbs
+        return []
+
+    def keep_xorb(self, upload: FinishedXorb, name: str, user: str) -> None:
         """Check an uploaded xorb, keep it under its hash unless it is there, and remember who sent it.
 
         Raises
@@ -125,20 +163,51 @@ class ContentStore:
         _check_size(shard.files)
         for entry in shard.xorbs:
             self._check_xorb_entry(entry)
+        for file in shard.files:
+            self._check_file(file)
+        new = any(repo not in self.index.holders(held_as(file)) for file in shard.files)
+        self._register(shard, data, named, repo)
+        return new or bool(shard.xorbs)
+
+    def add_file(self, file: FileEntry, xorbs: Iterable[Hash], repo: str) -> None:
+        """Remember a file that was hashed when its xorbs were made.
+
+        Parameters
+        ----------
+        xorbs:
+            Those that came with it, which are stored.
+        repo:
+            Path of the repository that holds it from now on.
+        """
+        waiting: list[XorbEntry] = []
+        size = 0
+        for value in xorbs:
+            chunks = self.stored(value).chunks
+            size += xorb_entry_size(len(chunks))
+            if size > MAX_SHARD_BYTES // 2:
+                self._register_own((), waiting, repo)
+                waiting, size = [], xorb_entry_size(len(chunks))
+            waiting.append(XorbEntry(value, tuple(ShardChunk(item.hash, item.raw_length) for item in chunks)))
+        self._register_own((file,), waiting, repo)
+
+    def _register_own(self, files: tuple[FileEntry, ...], xorbs: list[XorbEntry], repo: str) -> None:
+        named = [entry.xorb_hash for entry in xorbs] + [term.xorb_hash for file in files for term in file.terms]
+        data = write_upload_shard(files, xorbs)
+        self._register(Shard(files, tuple(xorbs)), data, list(dict.fromkeys(named)), repo)
+
+    def _register(self, shard: Shard, data: bytes, named: list[Hash], repo: str) -> None:
+        """Keep a shard that was found right, and remember its files."""
         fresh = []
         for file in shard.files:
             known = self.index.file(file.file_hash)
-            self._check_file(file)
             if known is None or (file.sha256 is not None and known.sha256 is None):
                 fresh.append(file)
-        new = any(repo not in self.index.holders(held_as(file)) for file in shard.files)
         if fresh or shard.xorbs:
             self.shards.put(hashlib.sha256(data).hexdigest(), data)
             queryable = self._queryable(shard.files, named)
         else:
             queryable = set()
         self.index.add_files(fresh, named, queryable, held=shard.files, repo=repo)
-        return new or bool(shard.xorbs)
 
     def read(self, name: str, start: int, end: int) -> Iterator[bytes]:
         """Bytes ``start`` to before ``end`` of a file, in pieces of about a mebibyte; `ServerError` if they are damaged."""

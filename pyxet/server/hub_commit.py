@@ -31,7 +31,7 @@ from pyxet.protocol.messages import (
     encode,
 )
 from pyxet.server.bodies import read_message, spooled
-from pyxet.server.content import EMPTY_SHA256, ContentStore
+from pyxet.server.content import StoredContent
 from pyxet.server.file_limits import LIMITS, FileLimits
 from pyxet.server.git_objects import LfsPointer, check_path
 from pyxet.server.git_proposals import Proposals, number_of
@@ -40,17 +40,11 @@ from pyxet.server.hub_discussions import open_writable, wants_pull_request
 from pyxet.server.hub_repos import KIND, REPO, REV, web_url
 from pyxet.server.late_commits import Attempt, in_its_time
 from pyxet.server.patterns import MAX_RULES, Ignored, LfsRules
-from pyxet.server.state import (
-    CONTENT,
-    MAIN_USER,
-    in_worker,
-    json_response,
-    sees,
-    writer_of,
-)
-from pyxet.server.tokens import Account
+from pyxet.server.rights import usable_contents
+from pyxet.server.state import CONTENT, in_worker, json_response, writer_of
 
 Body: TypeAlias = bytes | mmap.mmap
+Usable: TypeAlias = Callable[[str], StoredContent | None]
 MAX_REGULAR: Final = 1024 * 1024
 # Lines of a commit whose blobs are worth a pack.
 _MANY: Final = 32
@@ -137,7 +131,7 @@ async def commit(request: web.Request) -> web.Response:
     account = writer_of(request)
     branch = request.match_info["rev"].removeprefix("refs/heads/")
     content, limits = request.app[CONTENT], request.app[LIMITS]
-    known = _known_contents(request, account, content, repo)
+    usable = usable_contents(request, account, repo.id.path)
     publish = _propose if wants_pull_request(request) else _commit
     number: int | None = None
 
@@ -147,7 +141,7 @@ async def commit(request: web.Request) -> web.Response:
             await attempt.arrived(_operations(body))
 
             def store() -> tuple[str, int | None]:
-                wanted = _read_commit(repo, content, known, body, limits)
+                wanted = _read_commit(repo, usable, body, limits)
                 # Before the branch moves: content that a commit names has its repository among its holders, come what may.
                 content.index.add_holders(wanted.contents, repo.id.path)
                 attempt.begin()
@@ -161,21 +155,6 @@ async def commit(request: web.Request) -> web.Response:
     proposal = None if number is None else f"{url}/discussions/{number}"
     answer = CommitAnswer(commit_oid=made, commit_url=f"{url}/commit/{made}", pull_request_url=proposal)
     return json_response(encode(answer))
-
-
-def _known_contents(
-    request: web.Request, account: Account, content: ContentStore, repo: Repository
-) -> Callable[[str], bool]:
-    """Whether a commit may name content by its sha256: the hash alone must not open what another account keeps private."""
-    may_see = sees(request, account)
-
-    def known(sha256: str) -> bool:
-        if sha256 == EMPTY_SHA256 or (account.user == request.app[MAIN_USER] and not account.repos):
-            return True
-        holders = content.index.holders(sha256)
-        return repo.id.path in holders or any(may_see(path) for path in holders)
-
-    return known
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,9 +211,7 @@ def _propose(repo: Repository, branch: str, wanted: _Wanted, user: str, limits: 
     return made, number
 
 
-def _read_commit(
-    repo: Repository, content: ContentStore, known: Callable[[str], bool], body: Body, limits: FileLimits
-) -> _Wanted:  # fmt: skip
+def _read_commit(repo: Repository, usable: Usable, body: Body, limits: FileLimits) -> _Wanted:
     header: CommitHeader | None = None
     changes: dict[str, str | None] = {}
     folders: list[str] = []
@@ -242,7 +219,7 @@ def _read_commit(
 
     def pointer(path: str, oid: str, size: int | None) -> bytes:
         contents.add(oid)
-        found = _pointer(content, known, path, oid, size)
+        found = _pointer(usable, path, oid, size)
         limits.check_size(path, found.size)
         return found.format()
 
@@ -318,11 +295,9 @@ def _regular(file: CommitFile) -> bytes:
         raise BadRequestError(f"{file.path}: the content is not base64", status=400) from error
 
 
-def _pointer(
-    content: ContentStore, known: Callable[[str], bool], path: str, oid: str, size: int | None
-) -> LfsPointer:  # fmt: skip
-    stored = content.find_by_sha256(oid)
-    if stored is None or not known(oid):
+def _pointer(usable: Usable, path: str, oid: str, size: int | None) -> LfsPointer:
+    stored = usable(oid)
+    if stored is None:
         raise BadRequestError(f"{path}: content {oid} was not uploaded", status=400)
     if size is not None and size != stored.size:
         raise BadRequestError(f"{path}: content {oid} has {stored.size:,} bytes, not {size:,}", status=400)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 from aiohttp import web
 
@@ -15,19 +16,17 @@ from pyxet.server.git_repository import Repository
 from pyxet.server.hosts import absolute
 from pyxet.server.hub_discussions import open_writable
 from pyxet.server.hub_repos import KIND, PATH, REPO, REV
-from pyxet.server.ranges import one_range
+from pyxet.server.ranges import send_part
 from pyxet.server.state import (
-    ANONYMOUS,
     CONTENT,
-    MAIN_USER,
     TOKENS,
     account_of,
+    claims_of,
     error_response,
     in_worker,
     json_response,
     note_shown,
     open_repo,
-    send,
 )
 
 
@@ -44,12 +43,8 @@ async def xet_token(request: web.Request) -> web.Response:
     """``GET …/xet-read-token/{rev}``, ``…/xet-write-token/{rev}``: the same values as JSON and as headers."""
     scope = request.match_info["scope"]
     repo = await (open_writable(request) if scope == "write" else open_repo(request))
-    account = account_of(request)
-    user = account.user if account else ANONYMOUS
-    # A token for some repositories knows of no others.
-    runs_it = account is not None and user == request.app[MAIN_USER] and not account.repos
-    login = account.login if account else None
-    token, expires = request.app[TOKENS].mint(repo.id.path, scope, user, runs_it=runs_it, login=login)  # type: ignore[arg-type]  # the route admits two
+    claims = claims_of(request, account_of(request), repo.id, scope)  # type: ignore[arg-type]  # the route admits two
+    token, expires = request.app[TOKENS].mint_for(claims)
     url = absolute(request, "")
     headers = {"X-Xet-Access-Token": token, "X-Xet-Token-Expiration": str(expires), "X-Xet-Cas-Url": url}
     return json_response(encode(XetToken(access_token=Secret(token), exp=expires, cas_url=url)), headers=headers)
@@ -78,22 +73,9 @@ async def resolve(request: web.Request) -> web.StreamResponse:
         headers["Link"] = f'<{token}>; rel="xet-auth", <{plan}>; rel="xet-reconstruction-info"'
     if request.method == "HEAD":
         return web.Response(headers=headers | {"Content-Length": str(entry.size)})
-    start, end, status = 0, entry.size, 200
-    wanted = _requested(request, entry.size)
-    if wanted is not None:
-        start, end = wanted
-        if start >= end:
-            unsatisfied = headers | {"Content-Range": f"bytes */{entry.size}"}
-            del unsatisfied["Content-Type"]
-            return error_response(416, f"the file has {entry.size:,} bytes", headers=unsatisfied)
-        status = 206
-        headers["Content-Range"] = f"bytes {start}-{end - 1}/{entry.size}"
-    headers["Content-Length"] = str(end - start)
     if stored is None:
-        pieces = _blob_pieces(repo, entry.oid, start, end)
-    else:
-        pieces = request.app[CONTENT].read(stored.xet_hash, start, end)
-    return await send(request, web.StreamResponse(status=status, headers=headers), pieces)
+        return await send_part(request, headers, entry.size, partial(_blob_pieces, repo, entry.oid))
+    return await send_part(request, headers, entry.size, partial(request.app[CONTENT].read, stored.xet_hash))
 
 
 def _blob_pieces(repo: Repository, oid: str, start: int, end: int) -> Iterator[bytes]:
@@ -113,16 +95,3 @@ def _find(
     if stored is not None:
         note_shown(request, repo, [stored.sha256])
     return str(commit.id), entry, stored
-
-
-def _requested(request: web.Request, size: int) -> tuple[int, int] | None:
-    """Start and end of the requested range, empty where it has no bytes; ``None`` for what is to be ignored."""
-    found = one_range(request)
-    if found is None:
-        return None
-    first, last = found
-    if first is None:
-        return max(0, size - (last or 0)), size
-    if last is not None and last < first:
-        return None
-    return first, size if last is None else min(size, last + 1)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO, Final
 
 from aiohttp import web
 
 from pyxet._platform import read_at
-from pyxet.server.state import WORKERS, in_worker, log
+from pyxet.server.state import WORKERS, error_response, in_worker, log, send
 
 # What is written at a time where the loop has no sendfile.
 _PIECE: Final = 1024 * 1024
@@ -30,6 +31,47 @@ def one_range(request: web.Request) -> tuple[int | None, int | None] | None:
     if match is None or not (match[1] or match[2]):
         return None
     return int(match[1]) if match[1] else None, int(match[2]) if match[2] else None
+
+
+async def send_part(
+    request: web.Request, headers: Mapping[str, str], size: int, read: Callable[[int, int], Iterator[bytes]]
+) -> web.StreamResponse:
+    """Content of ``size`` bytes, or the single range of it that the request asks for, as 200, 206 or 416.
+
+    Parameters
+    ----------
+    headers:
+        Of the answer, whatever it is; ``Content-Type`` is left out of 416.
+    read:
+        Bytes from a start to before an end, in pieces. It blocks.
+    """
+    start, end, status = 0, size, 200
+    found = dict(headers)
+    wanted = _requested(request, size)
+    if wanted is not None:
+        start, end = wanted
+        if start >= end:
+            found.pop("Content-Type", None)
+            return error_response(
+                416, f"the file has {size:,} bytes", headers=found | {"Content-Range": f"bytes */{size}"}
+            )
+        status = 206
+        found["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
+    found["Content-Length"] = str(end - start)
+    return await send(request, web.StreamResponse(status=status, headers=found), read(start, end))
+
+
+def _requested(request: web.Request, size: int) -> tuple[int, int] | None:
+    """Start and end of the requested range, empty where it has no bytes; ``None`` for what is to be ignored."""
+    found = one_range(request)
+    if found is None:
+        return None
+    first, last = found
+    if first is None:
+        return max(0, size - (last or 0)), size
+    if last is not None and last < first:
+        return None
+    return first, size if last is None else min(size, last + 1)
 
 
 async def send_file_range(request: web.Request, path: Path, start: int, end: int, size: int) -> web.StreamResponse:

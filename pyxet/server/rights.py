@@ -7,6 +7,7 @@ Of anything else they learn no more than of what is not stored.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
 from typing import Final
@@ -16,14 +17,47 @@ from aiohttp import web
 from pyxet.errors import RepositoryNotFoundError
 from pyxet.protocol.hashing import ZERO_HASH, Hash
 from pyxet.protocol.shard import FileEntry
+from pyxet.server.content import EMPTY_SHA256, StoredContent
 from pyxet.server.people import Scope
 from pyxet.server.state import ANONYMOUS, CONTENT, MAIN_USER, REPOS, TOKENS, check_cas, sees
-from pyxet.server.tokens import Account
+from pyxet.server.tokens import Account, Claims
 from pyxet.urls import XetURL
+
+
+def usable_contents(
+    request: web.Request, account: Account | None, repo: str
+) -> Callable[[str], StoredContent | None]:  # fmt: skip
+    """Which content an account, or nobody (``None``), may have in a repository, given by its sha256.
+
+    The sha256 alone must not open what others keep private. The function that is returned blocks; it returns ``None`` for
+    content that is not stored, and for content that is not theirs to name.
+
+    Parameters
+    ----------
+    repo:
+        Path of the repository.
+    """
+    may_see = sees(request, account)
+    content = request.app[CONTENT]
+    everything = account is not None and account.user == request.app[MAIN_USER] and not account.repos
+
+    def usable(sha256: str) -> StoredContent | None:
+        stored = content.find_by_sha256(sha256)
+        if stored is None or everything or sha256 == EMPTY_SHA256:
+            return stored
+        holders = content.index.holders(sha256)
+        return stored if repo in holders or any(map(may_see, holders)) else None
+
+    return usable
 
 
 class Rights:
     """Those of the Xet token of one request, which covers ``scope``. All but the making of it blocks.
+
+    Parameters
+    ----------
+    claims:
+        What is claimed instead of a token, and was checked.
 
     Raises
     ------
@@ -31,8 +65,8 @@ class Rights:
         As `check_cas`.
     """
 
-    def __init__(self, request: web.Request, scope: Scope) -> None:
-        claims = check_cas(request, scope)
+    def __init__(self, request: web.Request, scope: Scope, claims: Claims | None = None) -> None:
+        claims = claims or check_cas(request, scope)
         self.user: Final = claims.user
         self._claimed = claims.repo
         self._repos = request.app[REPOS]
@@ -41,6 +75,7 @@ class Rights:
         account: Account | None = request.app[TOKENS].claimant(claims) if claims.user != ANONYMOUS else None
         if account is not None and claims.runs_it:
             account = replace(account, user=request.app[MAIN_USER])
+        self.account: Final = account
         self._sees = sees(request, account)
         self._seen: dict[str, bool] = {}
 

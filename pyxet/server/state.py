@@ -289,6 +289,14 @@ def note_shown(request: web.Request, repo: Repository, contents: Iterable[str]) 
             raise
 
 
+def claims_of(request: web.Request, account: Account | None, repo: RepoId, scope: Scope) -> Claims:
+    """What a Xet token, or a signed URL, says that somebody (or nobody, ``None``) gets for a repository."""
+    user = account.user if account else ANONYMOUS
+    # A token for some repositories knows of no others.
+    runs_it = account is not None and user == request.app[MAIN_USER] and not account.repos
+    return Claims(repo.path, scope, user, runs_it, account.login if account else None)
+
+
 def check_cas(request: web.Request, scope: Scope) -> Claims:
     """Accept a CAS request whose Xet token covers ``scope``, and which was made with a token that is still valid."""
     claims = request.app[TOKENS].check(bearer(request) or "", scope)
@@ -300,6 +308,11 @@ def check_cas(request: web.Request, scope: Scope) -> Claims:
 async def in_worker(request: web.Request, function: Callable[..., T], *arguments: object) -> T:
     """Run blocking work beside the event loop."""
     return await asyncio.get_running_loop().run_in_executor(request.app[WORKERS], function, *arguments)
+
+
+async def in_checker(request: web.Request, function: Callable[..., T], *arguments: object) -> T:
+    """Run a long check beside the event loop, a few of which run at a time."""
+    return await asyncio.get_running_loop().run_in_executor(request.app[CHECKERS], function, *arguments)
 
 
 def query_number(request: web.Request, name: str, default: int, *, most: int = 1 << 53) -> int:

@@ -15,17 +15,20 @@ import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 from urllib.parse import urlencode
 
 from pyxet._platform import sync_folder
 from pyxet.errors import AccessDeniedError, AuthenticationError
 from pyxet.server.people import PeopleFile, Scope, UserToken, login_of
 
+ObjectAction = Literal["download", "upload", "verify"]
 XET_TOKEN_LIFE: Final = 3600
 URL_LIFE: Final = 3600
+# In front of what is signed, which nothing else that is signed with the same key begins with.
+_OBJECT: Final = "object\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,24 @@ class Claims:
     user: str
     runs_it: bool = False
     login: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectClaims:
+    """What a signed URL of an LFS object says: what may be done with which object, and for whom.
+
+    Attributes
+    ----------
+    sha256, size:
+        The object: SHA-256 in hex, and bytes.
+    claims:
+        As in a Xet token.
+    """
+
+    action: ObjectAction
+    sha256: str
+    size: int
+    claims: Claims
 
 
 class Tokens:
@@ -157,6 +178,10 @@ class Tokens:
             return True
         return False
 
+    def mint_for(self, claims: Claims) -> tuple[str, int]:
+        """A Xet token that says these claims, and when it ends (Unix seconds)."""
+        return self.mint(claims.repo, claims.scope, claims.user, runs_it=claims.runs_it, login=claims.login)
+
     def mint(
         self, repo: str, scope: Scope, user: str, *, runs_it: bool = False, login: str | None = None
     ) -> tuple[str, int]:
@@ -207,6 +232,30 @@ class Tokens:
         signed = (tuple(int(end) for end in span.split("-")) for span in spans.split(","))
         if wanted is None or not any(first <= wanted[0] < wanted[1] <= last + 1 for first, last in signed):
             raise AccessDeniedError("the URL is signed for other byte ranges", status=403)
+
+    def object_ticket(self, claims: ObjectClaims) -> str:
+        """What a signed URL of an LFS object carries; it ends after `url_life`."""
+        told = asdict(claims) | {"exp": int(self._clock() + self.url_life)}
+        body = base64.urlsafe_b64encode(json.dumps(told).encode()).decode().rstrip("=")
+        return f"{body}.{self._sign(_OBJECT + body)}"
+
+    def check_ticket(self, ticket: str, action: ObjectAction, sha256: str) -> ObjectClaims:
+        """Accept a signed URL of an LFS object for one action.
+
+        Raises
+        ------
+        AccessDeniedError
+            It was changed or has ended, or is for another object or action.
+        """
+        body, _, signature = ticket.partition(".")
+        if not _same(self._sign(_OBJECT + body), signature):
+            raise AccessDeniedError("the URL's signature is not valid", status=403)
+        told = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
+        if told["exp"] <= self._clock():
+            raise AccessDeniedError("the URL has expired; ask for a new one", status=403)
+        if (told["action"], told["sha256"]) != (action, sha256):
+            raise AccessDeniedError("the URL is signed for something else", status=403)
+        return ObjectClaims(action, sha256, told["size"], Claims(**told["claims"]))
 
     def _sign(self, text: str) -> str:
         return hmac.new(self._secret, text.encode(errors="replace"), hashlib.sha256).hexdigest()

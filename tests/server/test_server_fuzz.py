@@ -16,6 +16,8 @@ from support.raw_client import Content, RawClient, regular
 
 from pyxet.server import bodies
 from pyxet.server.connections import CONNECTIONS
+from pyxet.server.state import TOKENS
+from pyxet.server.tokens import Claims, ObjectAction, ObjectClaims
 from pyxet.testing import LocalEndpoint, local_endpoint
 
 REPO = "acme/fuzz"
@@ -55,6 +57,17 @@ def requests(endpoint: LocalEndpoint, stored: Content) -> list[bytes]:
     }
     lines = [("header", {"summary": "s", "description": "d"}), regular("deep/er/a.txt", "x"), stored.line("b.bin"),
              ("deletedFile", {"path": "nosuch"}), ("deletedFolder", {"path": "nosuch/"})]  # fmt: skip
+    objects = [{"oid": stored.sha256, "size": len(stored.data)}]
+    lfs = {"transfers": ["basic", "xet"], "objects": objects, "hash_algo": "sha256"}
+    tokens = endpoint.start().app[TOKENS]
+    actions: tuple[ObjectAction, ...] = ("upload", "download")
+    signed_upload, signed_download = (
+        f"/v1/lfs/{stored.sha256}?ticket="
+        + tokens.object_ticket(
+            ObjectClaims(action, stored.sha256, len(stored.data), Claims(f"models/{REPO}", "write", "acme"))
+        )
+        for action in actions
+    )
     commit = "\n".join(json.dumps({"key": key, "value": value}) for key, value in lines)
     parts = '--x\r\nContent-Disposition: form-data; name="paths"\r\n\r\nREADME.md\r\n--x--\r\n'
     form = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -84,7 +97,9 @@ def requests(endpoint: LocalEndpoint, stored: Content) -> list[bytes]:
         ("POST", "/v2/shards", stored.shard(), write, {}), ("GET", f"/v1/chunks/default/{chunk}", "", read, {}),
         ("GET", f"/v1/reconstructions/{stored.name}", "", read, {"Range": "bytes=0-99"}), ("GET", f"/v2/reconstructions/{stored.name}", "", read, {}),
         ("GET", f"/v1/reconstructions?file_id={stored.name}&file_id={stored.name}", "", read, {}), ("HEAD", f"/v1/files/{stored.name}", "", read, {}),
-        ("POST", "/v1/telemetry", "{}", "", {}), ("GET", "/api/agent-harnesses", "", "", {}),
+        ("POST", f"/{REPO}.git/info/lfs/objects/batch", json.dumps({"operation": "download", **lfs}), "", {}), ("PUT", signed_upload, stored.data[:5000], "", {}),
+        ("POST", f"/{REPO}/info/lfs/objects/batch", json.dumps({"operation": "upload", **lfs}), client.token, {}),
+        ("GET", signed_download, "", "", {"Range": "bytes=5-90"}), ("POST", "/v1/telemetry", "{}", "", {}), ("GET", "/api/agent-harnesses", "", "", {}),
     ]  # fmt: skip
     found = []
     for method, path, body, token, more in made:

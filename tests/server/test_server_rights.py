@@ -106,6 +106,7 @@ class Place:
         hashes = {"xorbs": self.content.xorb_name, "chunks": self.first_chunk}
         return {
             "kind": "models", "owner": owner, "name": name, "rev": "main", "branch": "work", "num": "1", "comment": "COMMENT",
+            "git": ".git", "rest": "", "oid": self.content.sha256,
             "path": "d" if "/tree/" in canonical else "a.bin",
             "hash": next((value for part, value in hashes.items() if f"/{part}/" in canonical), self.content.name),
         }  # fmt: skip
@@ -129,6 +130,10 @@ CONTENT: tuple[Statuses, Statuses] = ((200, 200, 404, 401, 401),) * 2
 KNOWLEDGE: tuple[Statuses, Statuses] = ((200, 200, 404, 401, 401), (200, 200, 200, 401, 401))
 SENDING: tuple[Statuses, Statuses] = ((200, 403, 200, 401, 401),) * 2
 NAMING: tuple[Statuses, Statuses] = ((200, 403, 400, 401, 401), (200, 403, 200, 401, 401))
+# git-lfs: who has no token is asked for one, before it is told that something is missing.
+LFS_READ: tuple[Statuses, Statuses] = ((200, 200, 404, 401, 401), (200, 200, 200, 200, 401))
+LFS_WRITE: tuple[Statuses, Statuses] = ((200, 403, 404, 401, 401), (200, 403, 403, 401, 401))
+LFS_LOCKS: tuple[Statuses, Statuses] = ((501, 501, 404, 401, 401), (501, 501, 501, 501, 401))
 SIGNED: tuple[Statuses, Statuses] = ((403, 403, 403, 403, 403),) * 2
 
 API = "/api/{kind}/{owner}/{name}"
@@ -186,6 +191,19 @@ ROUTES: dict[tuple[str, str], tuple[tuple[Statuses, Statuses], Any]] = {
         ((200, 403, 404, 404, 401), (200, 403, 403, 401, 401)),
         lambda at: {"target": {"type": "model", "name": at.repo}, "files": [{"sha256": at.content.sha256, "xetHash": at.content.name}]},
     ),
+    **{
+        (method, f"{kind}/{{owner}}/{{name}}{{git}}/info/lfs/{path}"): (statuses, body)
+        for kind in ("", "/{kind}")
+        for method, path, statuses, body in (
+            ("POST", "objects/batch", LFS_READ, {"operation": "download", "objects": []}),
+            ("POST", "objects/batch ", LFS_WRITE, {"operation": "upload", "objects": [], "ref": {"name": "refs/heads/main"}}),
+            ("GET", "locks", LFS_LOCKS, None),
+            ("POST", "locks{rest}", LFS_LOCKS, {}),
+        )
+    },
+    ("GET", "/v1/lfs/{oid}"): (SIGNED, None),
+    ("PUT", "/v1/lfs/{oid}"): (SIGNED, b"x"),
+    ("POST", "/v1/lfs/{oid}"): (SIGNED, {}),
     ("GET", "/v1/xorbs/default/{hash}"): (SIGNED, None),
     ("HEAD", "/v1/xorbs/default/{hash}"): (KNOWLEDGE, None),
     ("GET", "/v1/chunks/default/{hash}"): (KNOWLEDGE, None),
@@ -307,7 +325,7 @@ def test_a_closed_endpoint_answers_nothing_without_a_token_of_its_own() -> None:
             assert route.resource is not None
             canonical = route.resource.canonical
             path = canonical.format(**at.parts(canonical), scope="read")
-            signed = (route.method, canonical) == ("GET", "/v1/xorbs/default/{hash}")
+            signed = (route.method, canonical) == ("GET", "/v1/xorbs/default/{hash}") or "/v1/lfs/" in canonical
             for token in ("", ended, *foreign, "xet_", "."):
                 answer = RawClient(endpoint, token).call(route.method, path)
                 assert answer.status in ((401, 403) if signed else (401,)), (route.method, path, token)

@@ -33,8 +33,10 @@ def failing(call, *arguments, **named):
 '''
 
 
-def run_hf(endpoint: LocalEndpoint, code: str, /, **given: Any) -> Any:
+def run_hf(endpoint: LocalEndpoint, code: str, /, *, xet: bool = True, **given: Any) -> Any:
     """Run ``code`` with ``api``, ``given``, ``failing`` and ``failure`` at hand; its ``answer`` comes back (as JSON).
+
+    Without ``xet`` the peers are told to do without it.
 
     The process has a home and caches of its own, so nothing is deduplicated against earlier runs of the client.
     """
@@ -49,6 +51,7 @@ def run_hf(endpoint: LocalEndpoint, code: str, /, **given: Any) -> Any:
             "HF_HUB_DISABLE_TELEMETRY": "1",
             "HF_HUB_DISABLE_PROGRESS_BARS": "1",
             "HF_XET_CLIENT_RETRY_BASE_DELAY": "100ms",
+            **({} if xet else {"HF_HUB_DISABLE_XET": "1"}),
         }
         script = f"{_PROLOGUE}\n{code}\nprint('ANSWER ' + json.dumps(answer))\n"
         done = subprocess.run(
