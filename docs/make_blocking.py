@@ -57,7 +57,7 @@ def _method(name: str, coroutine: str, imports: dict[str, set[str]], also: str =
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == coroutine
     ]
     overloads = [node for node in found if any(ast.unparse(mark) == "overload" for mark in node.decorator_list)]
-    words = _words(f"Another name of `{also}`." if also else inspect.unwrap(vars(owner)[coroutine]).__doc__ or "")
+    words = _words(f"Another name of `{also}`." if also else vars(owner)[coroutine].__doc__ or "")
     imports.setdefault("typing", set()).update(["overload"] if overloads else [])
     for node in overloads or found:
         _blocking(node)

@@ -231,6 +231,8 @@ def logout(host: str | None = None, *, saved: bool = False) -> list[str]:
 
     Parameters
     ----------
+    host:
+        The endpoint; ``None`` for all.
     saved:
         Remove it, or all of them, from the file of ``xet login`` too.
 

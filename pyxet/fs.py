@@ -127,6 +127,9 @@ class _Alias:
 class XetFS(BlockingMethods):
     """`AsyncXetFileSystem` for blocking callers, and what fsspec makes of ``xet://``.
 
+    Its arguments are those of `AsyncXetFileSystem`. Each method takes ``timeout`` as well: seconds after which it raises
+    `fsspec.exceptions.FSTimeoutError`.
+
     Examples
     --------
     >>> fs = pyxet.XetFS()
@@ -232,7 +235,18 @@ class XetFS(BlockingMethods):
         cache_type: str | None = None,
         cache_options: dict[str, Any] | None = None,
     ) -> str:
-        """The content of a file as text, see `open`."""
+        """The content of a file as text.
+
+        Parameters
+        ----------
+        encoding, errors, newline, block_size, cache_type, cache_options:
+            As in `open`.
+
+        Returns
+        -------
+        str
+            The text.
+        """
         with self.open(
             path, "r", block_size, cache_options, compression, cache_type=cache_type,
             encoding=encoding, errors=errors, newline=newline,
@@ -264,6 +278,11 @@ class XetFS(BlockingMethods):
             As in `open`.
         mode, message, parent_commit, if_match:
             As in `pipe_file`.
+
+        Returns
+        -------
+        int
+            Number of characters.
         """
         create = Conditions.asked(mode, if_match).create
         with self.open(
@@ -290,6 +309,11 @@ class XetFS(BlockingMethods):
         missing_exceptions:
             Types of errors that mean that there is no such key, in place of `FileNotFoundError`, `IsADirectoryError` and
             `NotADirectoryError`.
+
+        Returns
+        -------
+        XetMap
+            It reads and writes when its items are.
         """
         return XetMap(root, self, check=check, create=create, missing_exceptions=missing_exceptions)
 
@@ -362,6 +386,11 @@ class XetFS(BlockingMethods):
             For writing, whether ``close`` publishes the file; otherwise its ``commit`` does.
         message, parent_commit, if_match:
             For writing, as in `pipe_file`.
+
+        Returns
+        -------
+        XetReadFile, XetWriteFile, or a text file around one
+            By the mode and the compression.
 
         Raises
         ------
@@ -461,5 +490,10 @@ def open(url: str, mode: str = "rb", **kwargs: Any) -> Any:
         ``xet://[endpoint:]owner/repo/branch/path``.
     mode, kwargs:
         As in `XetFS.open`.
+
+    Returns
+    -------
+    XetReadFile, XetWriteFile, or a text file around one
+        By the mode and the compression.
     """
     return XetFS(XetFS._get_kwargs_from_urls(url).get("endpoint")).open(url, mode, **kwargs)

@@ -12,6 +12,8 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from difflib import get_close_matches
 from typing import Any, Final, TypeVar
 
+from pyxet._docstrings import completed
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 # What people write, from elsewhere, for an option whose name is not similar.
@@ -35,6 +37,7 @@ def public(*ignored: str, further: bool = False, name: str | None = None) -> Cal
     """Have a public method or function refuse options that it does not have.
 
     Where it has a ``message``, ``commit_message`` and ``commit_description`` mean that, as `huggingface_hub` calls them.
+    Its docstring is completed with what many calls have in common, see `pyxet._docstrings`.
 
     Parameters
     ----------
@@ -60,6 +63,7 @@ def public(*ignored: str, further: bool = False, name: str | None = None) -> Cal
                 return function(*args, **taken.checked(args, kwargs))
 
         made: Any = functools.wraps(function)(call)
+        made.__doc__ = completed(function)
         # By this a method that users may call is known.
         made.taken = taken
         return made  # type: ignore[no-any-return]  # it is called as the function is

@@ -74,6 +74,16 @@ class XetURL:
     def parse(cls, url: str) -> XetURL:
         """Parse a URL or a path.
 
+        Parameters
+        ----------
+        url:
+            ``xet://[endpoint:][kind/]owner/repo/branch/path``, or that without its scheme.
+
+        Returns
+        -------
+        XetURL
+            What has been found in it; a part that is missing is empty or ``None``.
+
         Raises
         ------
         XetURLError
@@ -168,7 +178,18 @@ class XetURL:
         return replace(self, path="").full_path
 
     def joined(self, path: str) -> XetURL:
-        """The same branch with another path inside the repository."""
+        """The same branch with another path inside the repository.
+
+        Parameters
+        ----------
+        path:
+            Below the top of the repository, without slashes around it.
+
+        Returns
+        -------
+        XetURL
+            All but the path are these.
+        """
         return replace(self, path=path)
 
     def __str__(self) -> str:

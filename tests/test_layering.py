@@ -17,7 +17,7 @@ import pyxet
 PACKAGE = Path(pyxet.__file__).parent
 ROOT = Path(__file__).parents[1]
 BASE = {
-    "secrets", "errors", "options", "config", "urls", "types", "_version", "_platform", "_traces", "local_tree", "patterns",
+    "secrets", "errors", "_docstrings", "options", "config", "urls", "types", "_version", "_platform", "_traces", "local_tree", "patterns",
     "_workers",
 }  # fmt: skip
 ALLOWED: dict[str, set[str]] = {
@@ -29,7 +29,8 @@ ALLOWED: dict[str, set[str]] = {
     "types": set(),
     "local_tree": set(),
     "patterns": set(),
-    "options": set(),
+    "_docstrings": set(),
+    "options": {"_docstrings"},
     "errors": {"types", "_traces"},
     "urls": {"errors", "types"},
     "config": {"secrets", "errors", "options", "urls", "_platform"},

@@ -278,8 +278,9 @@ class Transfer:
     # -- the end -------------------------------------------------------------------------------------------------------
 
     def report(self, verb: str, chosen: Callable[[str], bool]) -> None:
-        """Tell what was done: JSON on standard output, or a line on standard error; and what was left out of local folders
-        though it was ``chosen``.
+        """Tell what was done: JSON on standard output, or a line on standard error.
+
+        Also what was left out of local folders though it was ``chosen``.
         """
         for end in self._local_sources:
             for path, why in end.left_out.items():

@@ -103,6 +103,11 @@ def ingest(
     follow_links:
         Whether local folders that links lead to are copied as well; if off, they are reported as failures.
 
+    Returns
+    -------
+    IngestReport
+        Files and bytes, what failed, and the commits.
+
     Raises
     ------
     IngestError

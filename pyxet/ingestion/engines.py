@@ -63,7 +63,7 @@ class Engine(ABC):
 
 
 class LocalEngine(Engine):
-    """This process, on the event loop of its file systems."""
+    """The calling process, on the event loop of its file systems."""
 
     def __init__(self, copier: Copier, fs: XetFS) -> None:
         self._copier = copier

@@ -102,8 +102,10 @@ class Source:
         return str(self.fs.unstrip_protocol(self._root))
 
     def files(self) -> Iterator[SourceFile | IngestFailure]:
-        """Its files, a folder at a time, and what is there but cannot be copied: links to folders that are not followed,
-        sockets, names that a branch cannot have. ``.git`` is left out, with a warning.
+        """Its files, a folder at a time, and what is there but cannot be copied.
+
+        That is: links to folders that are not followed, sockets, names that a branch cannot have. ``.git`` is left out,
+        with a warning.
 
         Raises
         ------

@@ -61,9 +61,11 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What a Xet token says: the path of the repository it was made for, its scope and user, and whether that ran the
-    endpoint. A shared directory may have been served by a process with another user name since. ``login`` is that of the
-    account it was made for: it ends with that."""
+    """What a Xet token says: the path of the repository it was made for, its scope and user.
+
+    Also whether that user ran the endpoint: a shared directory may have been served by a process with another user name
+    since. ``login`` is that of the account it was made for: it ends with that.
+    """
 
     repo: str
     scope: Scope

@@ -152,9 +152,9 @@ def _folder(parts: list[bytes], end: bytes) -> bytes:
 
 
 def _set(pattern: bytes, at: int) -> tuple[frozenset[int] | None, int]:
-    """The bytes of a set that begins behind its bracket, and where it ends; ``None`` for one that does not end.
+    r"""The bytes of a set that begins behind its bracket, and where it ends; ``None`` for one that does not end.
 
-    This follows git step by step, as its sets have corners: ``[]-a]``, ``[a-]``, ``[[:digit:]-]``, ``[\\]]``.
+    This follows git step by step, as its sets have corners: ``[]-a]``, ``[a-]``, ``[[:digit:]-]``, ``[\]]``.
     """
     negated = pattern[at : at + 1] in (b"!", b"^")
     at += negated

@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import fields, replace
+from typing import Any
 
 import pytest
 from support.raw_client import Answer, RawClient, regular
@@ -191,7 +192,7 @@ def test_lifetimes_and_latency() -> None:
 
 
 @pytest.mark.parametrize("wrong", [{"api": -1}, {"window": 0}, {"latency": float("nan")}, {"file_size": "1 GB"}])
-def test_values_that_make_no_sense(wrong: dict[str, float]) -> None:
+def test_values_that_make_no_sense(wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=next(iter(wrong))):
         HubBehaviour(**wrong)
 

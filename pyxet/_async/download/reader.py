@@ -104,8 +104,9 @@ class Reader:
     async def stream(
         self, file: RemoteFile, start: int = 0, end: int | None = None
     ) -> AsyncGenerator[Buffer, None]:  # fmt: skip
-        """Bytes ``start`` to before ``end`` in order, in pieces; a whole file that does not have its hash is an error before
-        the last of them.
+        """Bytes ``start`` to before ``end`` in order, in pieces.
+
+        A whole file that does not have its hash is an error before the last of them.
         """
         end = file.size if end is None else min(end, file.size)
         if is_small(file, start, end):

@@ -170,7 +170,13 @@ class FileSystemBase(AsyncFileSystem, metaclass=_ConfiguredFromOutside):  # type
 
     @public()
     def to_dict(self, *, include_password: bool = True) -> dict[str, Any]:
-        """Class and options, for `from_dict` and as JSON; without the token unless ``include_password``."""
+        """Class and options, for `from_dict` and as JSON; without the token unless ``include_password``.
+
+        Returns
+        -------
+        dict
+            What JSON can hold.
+        """
         options = {
             name: asdict(value) if isinstance(value, (Limits, RetryPolicy, Timeouts)) else value
             for name, value in self.storage_options.items()
@@ -239,7 +245,18 @@ class FileSystemBase(AsyncFileSystem, metaclass=_ConfiguredFromOutside):  # type
         return result
 
     async def set_session(self) -> Client:
-        """Connect now rather than with the first request, as other asynchronous file systems name it."""
+        """Connect now rather than with the first request, as other asynchronous file systems name it.
+
+        Returns
+        -------
+        Client
+            Endpoint and credential, connected; it is shared by instances that have both in common.
+
+        Raises
+        ------
+        XetError
+            The endpoint cannot be connected to.
+        """
         return await self._connect()
 
     async def __aenter__(self) -> Self:
@@ -262,7 +279,13 @@ class FileSystemBase(AsyncFileSystem, metaclass=_ConfiguredFromOutside):  # type
 
     @public()
     def unstrip_protocol(self, name: str) -> str:
-        """The URL of a path, with the endpoint unless it is the default one."""
+        """The URL of a path, with the endpoint unless it is the default one.
+
+        Returns
+        -------
+        str
+            It begins with ``xet://``.
+        """
         path = self._strip_protocol(name)
         if self.endpoint == config.DEFAULT_ENDPOINT or config.is_embedded(self.endpoint):
             return f"{SCHEME}://{path}"
@@ -278,6 +301,11 @@ class FileSystemBase(AsyncFileSystem, metaclass=_ConfiguredFromOutside):  # type
             ``xet://[endpoint:]owner/repo/branch/path``, of which only the endpoint counts.
         options:
             Further arguments of the constructor.
+
+        Returns
+        -------
+        AsyncXetFileSystem
+            An instance of this class.
 
         Raises
         ------

@@ -20,6 +20,8 @@ class BlockingMethods(AsyncXetFileSystem):
 
         Parameters
         ----------
+        path:
+            ``owner/repo/branch/path``, or a URL that ends so.
         expand:
             Also tell ``last_modified``, which is dear for the endpoint.
         refresh:
@@ -35,6 +37,8 @@ class BlockingMethods(AsyncXetFileSystem):
         ------
         NotFoundError
             There is nothing.
+        XetError
+            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
         """
 
     def url(self, /, path: str, *, timeout: float | None=None) -> str:
@@ -45,10 +49,17 @@ class BlockingMethods(AsyncXetFileSystem):
         path:
             A file, folder, branch, repository or owner.
 
+        Returns
+        -------
+        str
+            It needs the token where the repository is private.
+
         Raises
         ------
         NotFoundError
             There is nothing.
+        XetError
+            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
         """
 
     @overload
@@ -66,12 +77,24 @@ class BlockingMethods(AsyncXetFileSystem):
 
         Parameters
         ----------
+        path:
+            ``owner/repo/branch/path``, or a URL that ends so.
         detail:
             Dictionaries like `info`'s, or names.
         refresh:
             Look at the branch again, however recently it was looked at.
         expand:
             Also tell ``last_modified`` of files and folders, which is dear for the endpoint.
+
+        Returns
+        -------
+        list
+            Dictionaries or names, sorted by name.
+
+        Raises
+        ------
+        XetError
+            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
         """
 
     @overload
@@ -114,6 +137,8 @@ class BlockingMethods(AsyncXetFileSystem):
 
         Parameters
         ----------
+        path:
+            ``owner/repo/branch/path``, or a URL that ends so.
         maxdepth:
             How many folders deep to look.
         withdirs:
@@ -127,6 +152,16 @@ class BlockingMethods(AsyncXetFileSystem):
             looked at.
         refresh:
             Look at the branch again, however recently it was looked at.
+
+        Returns
+        -------
+        list or dict
+            Names, or a dictionary of names to infos if ``detail`` is on.
+
+        Raises
+        ------
+        XetError
+            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
         """
 
     @overload
@@ -200,6 +235,10 @@ class BlockingMethods(AsyncXetFileSystem):
 
         Parameters
         ----------
+        path:
+            ``owner/repo/branch/path``, or a URL that ends so.
+        maxdepth:
+            How many folders deep to go; ``None`` for all.
         topdown:
             Folders before those in them; the caller may take some away, which are then left out.
         on_error:
@@ -209,6 +248,11 @@ class BlockingMethods(AsyncXetFileSystem):
             Dictionaries of names and infos, or lists of names.
         refresh:
             Look at the branch again, however recently it was looked at.
+
+        Returns
+        -------
+        AsyncIterator of tuple
+            Path, folders and files: the last two as lists of names, or as dictionaries if ``detail`` is on.
         """
 
     @overload
@@ -265,6 +309,16 @@ class BlockingMethods(AsyncXetFileSystem):
             Only what begins with this, from the part on that has the first magic character.
         refresh:
             Look at branches again, however recently they were looked at.
+
+        Returns
+        -------
+        list or dict
+            Names, or a dictionary of names to infos if ``detail`` is on.
+
+        Raises
+        ------
+        XetError
+            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
         """
 
     @overload
@@ -308,32 +362,166 @@ class BlockingMethods(AsyncXetFileSystem):
 
         A name that is there is no pattern; what is not there and has no magic is returned as it is unless ``recursive``.
 
+        Parameters
+        ----------
+        path:
+            ``owner/repo/branch/path``, or a URL that ends so.
+        recursive:
+            Also what is inside of folders.
+        maxdepth:
+            How many folders deep to go; ``None`` for all.
+        assume_literal:
+            No path is a pattern, also if there is nothing of the name.
+
+        Returns
+        -------
+        list of str
+            Sorted, each once.
+
         Raises
         ------
         NotFoundError
             There are none, or an element of the list matches nothing.
+        XetError
+            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
         """
 
     def exists(self, /, path: str, refresh: bool=False, *, timeout: float | None=None) -> bool:
-        """Whether something is at a path. Errors other than "not found" are raised. See `info`."""
+        """Whether something is at a path. Errors other than "not found" are raised. See `info`.
+
+        Parameters
+        ----------
+        path:
+            ``owner/repo/branch/path``, or a URL that ends so.
+        refresh:
+            Look at the branch again, however recently it was looked at.
+
+        Returns
+        -------
+        bool
+            Whether there is.
+
+        Raises
+        ------
+        XetError
+            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+        """
 
     def lexists(self, /, path: str, refresh: bool=False, *, timeout: float | None=None) -> bool:
-        """Like `exists`: there are no links."""
+        """Like `exists`: there are no links.
+
+        Parameters
+        ----------
+        path:
+            ``owner/repo/branch/path``, or a URL that ends so.
+        refresh:
+            Look at the branch again, however recently it was looked at.
+
+        Returns
+        -------
+        bool
+            Whether there is.
+
+        Raises
+        ------
+        XetError
+            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+        """
 
     def isfile(self, path: str, *, timeout: float | None=None) -> bool:
-        """Whether a file is at a path. Errors other than "not found" are raised."""
+        """Whether a file is at a path. Errors other than "not found" are raised.
+
+        Parameters
+        ----------
+        path:
+            ``owner/repo/branch/path``, or a URL that ends so.
+
+        Returns
+        -------
+        bool
+            Whether there is.
+
+        Raises
+        ------
+        XetError
+            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+        """
 
     def isdir(self, path: str, *, timeout: float | None=None) -> bool:
-        """Whether a folder, branch, repository or owner is at a path. Errors other than "not found" are raised."""
+        """Whether a folder, branch, repository or owner is at a path. Errors other than "not found" are raised.
+
+        Parameters
+        ----------
+        path:
+            ``owner/repo/branch/path``, or a URL that ends so.
+
+        Returns
+        -------
+        bool
+            Whether there is.
+
+        Raises
+        ------
+        XetError
+            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+        """
 
     def isdir_or_branch(self, path: str, *, timeout: float | None=None) -> bool:
-        """The first pyxet's name of `isdir`."""
+        """The first pyxet's name of `isdir`.
+
+        Parameters
+        ----------
+        path:
+            ``owner/repo/branch/path``, or a URL that ends so.
+
+        Returns
+        -------
+        bool
+            Whether there is.
+
+        Raises
+        ------
+        XetError
+            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+        """
 
     def size(self, path: str, *, timeout: float | None=None) -> int:
-        """Bytes of a file."""
+        """Bytes of a file.
+
+        Parameters
+        ----------
+        path:
+            ``owner/repo/branch/path``, or a URL that ends so.
+
+        Returns
+        -------
+        int
+            Bytes; 0 for a folder.
+
+        Raises
+        ------
+        XetError
+            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+        """
 
     def sizes(self, /, paths: Sequence[str], *, timeout: float | None=None) -> list[int]:
-        """Bytes of several files."""
+        """Bytes of several files.
+
+        Parameters
+        ----------
+        paths:
+            A list of ``owner/repo/branch/path``.
+
+        Returns
+        -------
+        list of int
+            In the order of the paths.
+
+        Raises
+        ------
+        XetError
+            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+        """
 
     @overload
     def du(
@@ -347,7 +535,31 @@ class BlockingMethods(AsyncXetFileSystem):
         *,
         timeout: float | None=None,
     ) -> int:
-        """Bytes of the files below a path: their sum, or each of them. Content that files share counts each time."""
+        """Bytes of the files below a path: their sum, or each of them. Content that files share counts each time.
+
+        Parameters
+        ----------
+        path:
+            ``owner/repo/branch/path``, or a URL that ends so.
+        total:
+            Give the sum, or what each file has.
+        maxdepth:
+            How many folders deep to go; ``None`` for all.
+        withdirs:
+            Include folders.
+        refresh:
+            Look at the branch again, however recently it was looked at.
+
+        Returns
+        -------
+        int or dict
+            The sum in bytes; a dictionary of paths to bytes if ``total`` is off.
+
+        Raises
+        ------
+        XetError
+            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+        """
 
     @overload
     def du(
@@ -374,16 +586,80 @@ class BlockingMethods(AsyncXetFileSystem):
         timeout: float | None=None,
     ) -> int | dict[str, int]: ...
     def ukey(self, path: str, *, timeout: float | None=None) -> str:
-        """A key of the version of a file; another version has another."""
+        """A key of the version of a file; another version has another.
+
+        Parameters
+        ----------
+        path:
+            ``owner/repo/branch/path``, or a URL that ends so.
+
+        Returns
+        -------
+        str
+            Hexadecimal digits.
+
+        Raises
+        ------
+        XetError
+            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+        """
 
     def checksum(self, path: str, *, timeout: float | None=None) -> int:
-        """A number of the content of a file; the same content has the same number."""
+        """A number of the content of a file; the same content has the same number.
+
+        Parameters
+        ----------
+        path:
+            ``owner/repo/branch/path``, or a URL that ends so.
+
+        Returns
+        -------
+        int
+            The SHA-256 of the content, or the git object id of what is small.
+
+        Raises
+        ------
+        XetError
+            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+        """
 
     def created(self, path: str, *, timeout: float | None=None) -> datetime:
-        """When what is at a path came to be: of a repository its making, else the oldest commit that touched it."""
+        """When what is at a path came to be: of a repository its making, else the oldest commit that touched it.
+
+        Parameters
+        ----------
+        path:
+            ``owner/repo/branch/path``, or a URL that ends so.
+
+        Returns
+        -------
+        datetime
+            In UTC.
+
+        Raises
+        ------
+        XetError
+            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+        """
 
     def modified(self, path: str, *, timeout: float | None=None) -> datetime:
-        """When a path last changed (now, if it is pending); of a branch or repository, when its newest commit was made."""
+        """When a path last changed (now, if it is pending); of a branch or repository, when its newest commit was made.
+
+        Parameters
+        ----------
+        path:
+            ``owner/repo/branch/path``, or a URL that ends so.
+
+        Returns
+        -------
+        datetime
+            In UTC.
+
+        Raises
+        ------
+        XetError
+            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+        """
 
     def cat_file(
         self,
@@ -396,6 +672,20 @@ class BlockingMethods(AsyncXetFileSystem):
     ) -> bytes:
         """Content of a file, or bytes ``start`` to before ``end`` of it; negative numbers count from its end.
 
+        Parameters
+        ----------
+        path:
+            ``owner/repo/branch/path``, or a URL that ends so.
+        start:
+            Position of the first byte; a negative one counts from the end of the file.
+        end:
+            Position behind the last byte; a negative one counts from the end of the file.
+
+        Returns
+        -------
+        bytes
+            The content.
+
         Raises
         ------
         NotFoundError
@@ -404,6 +694,8 @@ class BlockingMethods(AsyncXetFileSystem):
             It is a folder.
         IntegrityError
             What came is not the file's content.
+        XetError
+            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
         """
 
     @overload
@@ -425,12 +717,24 @@ class BlockingMethods(AsyncXetFileSystem):
         ----------
         path:
             Names, or patterns where there is nothing of the name.
+        recursive:
+            Also what is inside of folders.
         on_error:
             ``raise``, ``omit`` the path, or ``return`` the error in its place.
         start, end:
             As in `cat_file`, for each file.
         assume_literal:
             No path is a pattern, also if there is nothing of the name.
+
+        Returns
+        -------
+        bytes or dict
+            Bytes for one path; else a dictionary of paths to bytes, or to errors where ``on_error`` is ``return``.
+
+        Raises
+        ------
+        XetError
+            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
         """
 
     @overload
@@ -506,8 +810,20 @@ class BlockingMethods(AsyncXetFileSystem):
             One range for each path; a single number serves all of them.
         max_gap:
             Ranges of one file at most so many bytes apart are fetched as one.
+        batch_size:
+            For fsspec's sake; it changes nothing, as `Limits` bound what is in flight.
         on_error:
             ``return`` puts an error in its range's place, ``omit`` leaves the range out, ``raise`` raises the first one.
+
+        Returns
+        -------
+        list
+            Bytes, and errors where ``on_error`` is ``return``.
+
+        Raises
+        ------
+        XetError
+            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
         """
 
     @overload
@@ -577,10 +893,17 @@ class BlockingMethods(AsyncXetFileSystem):
 
         Parameters
         ----------
+        rpath:
+            ``owner/repo/branch/path``, or a URL that ends so.
         lpath, outfile:
             Where to: a local path or a binary file object, by either name; one of them.
         callback:
             Counts bytes.
+
+        Raises
+        ------
+        XetError
+            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
         """
 
     def get(
@@ -602,10 +925,21 @@ class BlockingMethods(AsyncXetFileSystem):
         rpath:
             Names, or patterns where there is nothing of the name. A folder without ``recursive`` is left out, with a
             warning.
-        assume_literal:
-            No path is a pattern, also if there is nothing of the name.
+        lpath:
+            Path of a local file or folder, or a binary file object where it is one file.
+        recursive:
+            Also what is inside of folders.
         callback:
             Counts files; what it branches off for each file counts bytes.
+        maxdepth:
+            How many folders deep to go; ``None`` for all.
+        assume_literal:
+            No path is a pattern, also if there is nothing of the name.
+
+        Raises
+        ------
+        XetError
+            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
         """
 
     def pipe_file(
@@ -624,6 +958,8 @@ class BlockingMethods(AsyncXetFileSystem):
 
         Parameters
         ----------
+        path:
+            ``owner/repo/branch/path``, or a URL that ends so.
         value:
             Bytes, or any other contiguous buffer, such as a numpy array: its bytes are the content.
         mode:
@@ -643,6 +979,8 @@ class BlockingMethods(AsyncXetFileSystem):
             There is no such branch.
         TypeError
             The value is no buffer: a string, a list, ``None``.
+        XetError
+            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
         """
 
     @overload
@@ -663,12 +1001,25 @@ class BlockingMethods(AsyncXetFileSystem):
 
         Parameters
         ----------
+        path:
+            ``owner/repo/branch/path``, or a URL that ends so.
+        value:
+            Bytes, or any other contiguous buffer, such as a numpy array.
         batch_size:
             For fsspec's sake; it changes nothing, as `Limits` bound what is in flight.
         mode:
             ``create`` raises if one of the files exists.
+        message:
+            Commit message; one that tells the paths if ``None``. In a transaction it is used if that has none of its own.
+        parent_commit:
+            A full commit id: a change to one of the paths since is a conflict.
         if_match:
             The version to replace, or a mapping of paths to those.
+
+        Raises
+        ------
+        XetError
+            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
         """
 
     @overload
@@ -698,7 +1049,30 @@ class BlockingMethods(AsyncXetFileSystem):
         *,
         timeout: float | None=None,
     ) -> None:
-        """Upload a local file or a file object. See `pipe_file`; a folder raises `IsADirectoryError`."""
+        """Upload a local file or a file object. See `pipe_file`; a folder raises `IsADirectoryError`.
+
+        Parameters
+        ----------
+        lpath:
+            Path of a local file or folder, or a binary file object where it is one file.
+        rpath:
+            ``owner/repo/branch/path``, or a URL that ends so.
+        callback:
+            An `fsspec.callbacks.Callback` that is told how far it is.
+        mode:
+            ``overwrite``, or ``create`` to raise where a file exists.
+        message:
+            Commit message; one that tells the paths if ``None``. In a transaction it is used if that has none of its own.
+        parent_commit:
+            A full commit id: a change to one of the paths since is a conflict.
+        if_match:
+            ``info(path)["blob_id"]`` of the version to replace, or a mapping of paths to those: another version is a conflict.
+
+        Raises
+        ------
+        XetError
+            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+        """
 
     def put(
         self,
@@ -730,21 +1104,25 @@ class BlockingMethods(AsyncXetFileSystem):
             a warning.
         rpath:
             A file or folder; or a list of names, one for each of the list ``lpath``.
-        include, exclude:
-            Patterns of the files of folders that are uploaded, and of those that are not: ``*.csv`` is about names of
-            files and folders, ``data/*.csv`` about paths in the folder.
-        follow_links:
-            Whether folders that links lead to are uploaded as well. Links to files always are the files.
+        recursive:
+            Also what is inside of folders.
         callback:
             Counts files; what it branches off for each file counts bytes.
         batch_size:
             For fsspec's sake; it changes nothing, as `Limits` bound what is in flight.
+        maxdepth:
+            How many folders deep to go; ``None`` for all.
         mode:
             ``create`` raises if one of the files exists.
         message, parent_commit:
             As in `pipe_file`.
         if_match:
             The version to replace, or a mapping of paths in the branch to those.
+        include, exclude:
+            Patterns of the files of folders that are uploaded, and of those that are not: ``*.csv`` is about names of
+            files and folders, ``data/*.csv`` about paths in the folder.
+        follow_links:
+            Whether folders that links lead to are uploaded as well. Links to files always are the files.
 
         Raises
         ------
@@ -756,6 +1134,8 @@ class BlockingMethods(AsyncXetFileSystem):
             One is a pipe, a socket or a device.
         AlreadyExistsError, EditConflictError
             A file exists, is not the version expected, or changed since ``parent_commit``.
+        XetError
+            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
         """
 
     def cp_file(
@@ -774,6 +1154,10 @@ class BlockingMethods(AsyncXetFileSystem):
 
         Parameters
         ----------
+        path1:
+            What to copy or move: names, or patterns where there is nothing of the name.
+        path2:
+            Where to. What ends with a slash, or is a folder, is what it goes into.
         mode, message, parent_commit, if_match:
             As in `pipe_file`, of the path that is written.
 
@@ -783,6 +1167,8 @@ class BlockingMethods(AsyncXetFileSystem):
             There is nothing at ``path1``.
         IsADirectoryError
             It is a folder, which `copy` copies with ``recursive``.
+        XetError
+            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
         """
 
     def copy(
@@ -811,8 +1197,12 @@ class BlockingMethods(AsyncXetFileSystem):
             warning.
         path2:
             A file or folder; or a list of names, one for each of the list ``path1``.
+        recursive:
+            Also what is inside of folders.
         on_error:
             ``ignore`` leaves out what is not there.
+        maxdepth:
+            How many folders deep to go; ``None`` for all.
         batch_size:
             For fsspec's sake; it changes nothing, as `Limits` bound what is in flight.
         mode, message, parent_commit, if_match:
@@ -830,6 +1220,8 @@ class BlockingMethods(AsyncXetFileSystem):
             Two files would get one name.
         AlreadyExistsError, EditConflictError
             A file exists, is not the version expected, or changed since ``parent_commit``.
+        XetError
+            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
         """
 
     def mv(
@@ -856,6 +1248,8 @@ class BlockingMethods(AsyncXetFileSystem):
             As in `copy`. Into a folder that is there, others are moved with their own names.
         recursive:
             Folders are moved with all that is in them, whether or not it is set.
+        maxdepth:
+            How many folders deep to go; ``None`` for all.
         batch_size:
             For fsspec's sake; it changes nothing, as `Limits` bound what is in flight.
         mode, message, if_match:
@@ -873,6 +1267,8 @@ class BlockingMethods(AsyncXetFileSystem):
             A folder should be moved into itself, or two files would get one name.
         EditConflictError
             A file is not the version expected, or changed since ``parent_commit``.
+        XetError
+            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
         """
 
     def mv_file(
@@ -887,7 +1283,28 @@ class BlockingMethods(AsyncXetFileSystem):
         *,
         timeout: float | None=None,
     ) -> None:
-        """Move one file or folder, see `mv`; its name is no pattern."""
+        """Move one file or folder, see `mv`; its name is no pattern.
+
+        Parameters
+        ----------
+        path1:
+            What to copy or move: names, or patterns where there is nothing of the name.
+        path2:
+            Where to. What ends with a slash, or is a folder, is what it goes into.
+        mode:
+            ``overwrite``, or ``create`` to raise where a file exists.
+        message:
+            Commit message; one that tells the paths if ``None``. In a transaction it is used if that has none of its own.
+        parent_commit:
+            A full commit id: a change to one of the paths since is a conflict.
+        if_match:
+            ``info(path)["blob_id"]`` of the version to replace, or a mapping of paths to those: another version is a conflict.
+
+        Raises
+        ------
+        XetError
+            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+        """
 
     def rm(
         self,
@@ -909,8 +1326,12 @@ class BlockingMethods(AsyncXetFileSystem):
         ----------
         path:
             Names, or patterns where there is nothing of the name.
+        recursive:
+            Also what is inside of folders.
         batch_size:
             For fsspec's sake; it changes nothing, as deletions are one request.
+        maxdepth:
+            How many folders deep to go; ``None`` for all.
         assume_literal:
             No path is a pattern, also if there is nothing of the name.
         message, parent_commit:
@@ -926,6 +1347,8 @@ class BlockingMethods(AsyncXetFileSystem):
             A path is a folder, and ``recursive`` is not set.
         NotSupportedError
             A path is a branch or a repository.
+        XetError
+            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
         """
 
     def rm_file(
@@ -938,7 +1361,24 @@ class BlockingMethods(AsyncXetFileSystem):
         *,
         timeout: float | None=None,
     ) -> None:
-        """Delete one file, see `rm`; its name is no pattern."""
+        """Delete one file, see `rm`; its name is no pattern.
+
+        Parameters
+        ----------
+        path:
+            ``owner/repo/branch/path``, or a URL that ends so.
+        message:
+            Commit message; one that tells the paths if ``None``. In a transaction it is used if that has none of its own.
+        parent_commit:
+            A full commit id: a change to one of the paths since is a conflict.
+        if_match:
+            ``info(path)["blob_id"]`` of the version to replace, or a mapping of paths to those: another version is a conflict.
+
+        Raises
+        ------
+        XetError
+            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+        """
 
     def mkdir(self, /, path: str, create_parents: bool=True, *, timeout: float | None=None) -> None:
         """Nothing to make: git has no empty folders. The repository and the branch must be there.
@@ -946,6 +1386,13 @@ class BlockingMethods(AsyncXetFileSystem):
         A folder that is named by its URL is empty for `ls` of this file system from now on: DuckDB, which gives URLs,
         makes folders and looks whether they are empty. One that is named by its path is not there, as fsspec has it of
         file systems without empty folders.
+
+        Parameters
+        ----------
+        path:
+            ``owner/repo/branch/path``, or a URL that ends so.
+        create_parents:
+            For fsspec's sake; folders are made by the files in them.
 
         Raises
         ------
@@ -955,19 +1402,41 @@ class BlockingMethods(AsyncXetFileSystem):
             It is in a tag, a commit or a point in time, which are not written to.
         FileExistsError, NotADirectoryError
             There is a file at the path, or above it.
+        XetError
+            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
         """
 
     def makedirs(self, path: str, exist_ok: bool=False, *, timeout: float | None=None) -> None:
         """Like `mkdir`, for a folder and those above it.
 
+        Parameters
+        ----------
+        path:
+            ``owner/repo/branch/path``, or a URL that ends so.
+        exist_ok:
+            Whether it may be there already.
+
         Raises
         ------
         FileExistsError
             There is a file of this name; or a folder, and ``exist_ok`` is off.
+        XetError
+            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
         """
 
     def rmdir(self, path: str, *, timeout: float | None=None) -> None:
-        """Nothing to remove: a folder without files is not there. One with files is an error."""
+        """Nothing to remove: a folder without files is not there. One with files is an error.
+
+        Parameters
+        ----------
+        path:
+            ``owner/repo/branch/path``, or a URL that ends so.
+
+        Raises
+        ------
+        XetError
+            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+        """
 
     def touch(
         self,
@@ -985,8 +1454,17 @@ class BlockingMethods(AsyncXetFileSystem):
 
         Parameters
         ----------
+        path:
+            ``owner/repo/branch/path``, or a URL that ends so.
+        truncate:
+            Whether a file that is there loses its content.
         mode, message, parent_commit, if_match:
             As in `pipe_file`. The first and the last count also where an existing file stays as it is.
+
+        Raises
+        ------
+        XetError
+            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
         """
 
     def stage(
@@ -1016,6 +1494,11 @@ class BlockingMethods(AsyncXetFileSystem):
         callback:
             Counts bytes.
 
+        Returns
+        -------
+        FilePointer
+            What a commit needs to name the content; it can be pickled and sent elsewhere.
+
         Raises
         ------
         RevisionNotFoundError
@@ -1024,6 +1507,8 @@ class BlockingMethods(AsyncXetFileSystem):
             The content does not have the given SHA-256.
         ConflictError
             A local file changed while it was read.
+        XetError
+            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
         """
 
     def stage_many(
@@ -1055,6 +1540,8 @@ class BlockingMethods(AsyncXetFileSystem):
         ------
         XetURLError
             They are not all of one branch.
+        XetError
+            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
         """
 
     def commit(
@@ -1109,19 +1596,43 @@ class BlockingMethods(AsyncXetFileSystem):
             A path is there twice, or would be a file and a folder; the endpoint does not have the content.
         RevisionNotFoundError
             There is no such branch.
+        XetError
+            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
         """
 
     def make_repo(self, repo: str, private: bool=False, exist_ok: bool=False, *, timeout: float | None=None) -> None:
         """Make a repository with an empty branch ``main``.
 
+        Parameters
+        ----------
+        repo:
+            Path of the repository: ``acme/titanic``, ``datasets/acme/titanic``.
+        private:
+            Whether only those see it who have rights in it; ``None`` for what the endpoint does by itself.
+        exist_ok:
+            Whether it may be there already.
+
         Raises
         ------
         AlreadyExistsError
             It is there, and ``exist_ok`` is not set.
+        XetError
+            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
         """
 
     def delete_repo(self, repo: str, *, timeout: float | None=None) -> None:
-        """Delete a repository with all its branches and history."""
+        """Delete a repository with all its branches and history.
+
+        Parameters
+        ----------
+        repo:
+            Path of the repository: ``acme/titanic``, ``datasets/acme/titanic``.
+
+        Raises
+        ------
+        XetError
+            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+        """
 
     def duplicate_repo(
         self,
@@ -1135,6 +1646,8 @@ class BlockingMethods(AsyncXetFileSystem):
 
         Parameters
         ----------
+        repo:
+            Path of the repository: ``acme/titanic``, ``datasets/acme/titanic``.
         destination:
             Path of the new repository, which is of the same kind.
         private:
@@ -1152,6 +1665,8 @@ class BlockingMethods(AsyncXetFileSystem):
             The first repository is not there; the second one is.
         NotSupportedError
             The endpoint cannot duplicate repositories.
+        XetError
+            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
         """
 
     def fork_repo(self, repo: str, destination: str | None=None, *, timeout: float | None=None) -> DuplicateInfo:
@@ -1159,6 +1674,23 @@ class BlockingMethods(AsyncXetFileSystem):
 
         It is a duplicate, see `duplicate_repo`: it has the whole history, is seen by whom the first one is seen by, and
         nothing connects the two from then on. Endpoints know no other kind of fork.
+
+        Parameters
+        ----------
+        repo:
+            Path of the repository: ``acme/titanic``, ``datasets/acme/titanic``.
+        destination:
+            Path of the other repository.
+
+        Returns
+        -------
+        DuplicateInfo
+            As of `duplicate_repo`.
+
+        Raises
+        ------
+        XetError
+            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
         """
 
     def rename_repo(self, repo: str, destination: str, *, timeout: float | None=None) -> None:
@@ -1166,10 +1698,19 @@ class BlockingMethods(AsyncXetFileSystem):
 
         Open transactions, branches, tags and commits stay as they are.
 
+        Parameters
+        ----------
+        repo:
+            Path of the repository: ``acme/titanic``, ``datasets/acme/titanic``.
+        destination:
+            Path of the other repository.
+
         Raises
         ------
         RepositoryNotFoundError, AlreadyExistsError
             There is no such repository; there is one of the new name.
+        XetError
+            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
         """
 
     def set_repo_attr(self, repo: str, name: str, value: Any, *, timeout: float | None=None) -> None:
@@ -1177,6 +1718,8 @@ class BlockingMethods(AsyncXetFileSystem):
 
         Parameters
         ----------
+        repo:
+            Path of the repository: ``acme/titanic``, ``datasets/acme/titanic``.
         name, value:
             ``private`` and whether only its owner sees it; ``visibility`` and ``public``, ``private`` or, for spaces,
             ``protected``; ``gated`` and how access is granted to who asks, ``auto`` or ``manual``, or ``False``.
@@ -1187,6 +1730,8 @@ class BlockingMethods(AsyncXetFileSystem):
             There is no such setting, or it cannot have this value.
         RepositoryNotFoundError, BadRequestError
             There is no such repository; the endpoint does not know the setting.
+        XetError
+            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
         """
 
     @overload
@@ -1202,8 +1747,20 @@ class BlockingMethods(AsyncXetFileSystem):
 
         Parameters
         ----------
+        owner:
+            A user or organization; ``None`` for the token's user and the organizations that this belongs to.
         detail:
             Dictionaries like those of `ls`, or names.
+
+        Returns
+        -------
+        list
+            Of all kinds; ``datasets/``, ``spaces/`` stand before the names of those.
+
+        Raises
+        ------
+        XetError
+            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
         """
 
     @overload
@@ -1218,14 +1775,64 @@ class BlockingMethods(AsyncXetFileSystem):
         timeout: float | None=None,
     ) -> list[Info] | list[str]: ...
     def is_repo(self, path: str, *, timeout: float | None=None) -> bool:
-        """Whether a path is that of a repository which exists."""
+        """Whether a path is that of a repository which exists.
+
+        Parameters
+        ----------
+        path:
+            ``owner/repo/branch/path``, or a URL that ends so.
+
+        Returns
+        -------
+        bool
+            Whether it is one.
+
+        Raises
+        ------
+        XetError
+            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+        """
 
     def repo_info(self, repo: str, *, timeout: float | None=None) -> Info:
-        """A repository: ``name``, ``private``, ``created``, ``last_modified``, and ``commit`` of its main branch."""
+        """A repository: ``name``, ``private``, ``created``, ``last_modified``, and ``commit`` of its main branch.
+
+        Parameters
+        ----------
+        repo:
+            Path of the repository: ``acme/titanic``, ``datasets/acme/titanic``.
+
+        Returns
+        -------
+        Info
+            A dictionary.
+
+        Raises
+        ------
+        XetError
+            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+        """
 
     @overload
     def list_branches(self, /, repo: str, detail: Literal[False]=False, *, timeout: float | None=None) -> list[str]:
-        """Names of a repository's branches, or dictionaries with ``name`` (the path), ``branch`` and ``commit``."""
+        """Names of a repository's branches, or dictionaries with ``name`` (the path), ``branch`` and ``commit``.
+
+        Parameters
+        ----------
+        repo:
+            Path of the repository: ``acme/titanic``, ``datasets/acme/titanic``.
+        detail:
+            Give dictionaries of what is known, rather than names.
+
+        Returns
+        -------
+        list
+            Sorted by name.
+
+        Raises
+        ------
+        XetError
+            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+        """
 
     @overload
     def list_branches(self, /, repo: str, detail: Literal[True], *, timeout: float | None=None) -> list[BranchInfo]: ...
@@ -1243,6 +1850,8 @@ class BlockingMethods(AsyncXetFileSystem):
 
         Parameters
         ----------
+        repo:
+            Path of the repository: ``acme/titanic``, ``datasets/acme/titanic``.
         source:
             Branch, tag, commit or point in time where it starts.
         name:
@@ -1252,10 +1861,25 @@ class BlockingMethods(AsyncXetFileSystem):
         ------
         AlreadyExistsError, RevisionNotFoundError
             A branch of the name exists; there is no such source.
+        XetError
+            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
         """
 
     def delete_branch(self, repo: str, name: str, *, timeout: float | None=None) -> None:
-        """Delete a branch."""
+        """Delete a branch.
+
+        Parameters
+        ----------
+        repo:
+            Path of the repository: ``acme/titanic``, ``datasets/acme/titanic``.
+        name:
+            Name of the branch or tag.
+
+        Raises
+        ------
+        XetError
+            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+        """
 
     def branch_exists(self, repo: str, name: str | None=None, *, timeout: float | None=None) -> bool:
         """Whether a repository has a branch.
@@ -1267,10 +1891,17 @@ class BlockingMethods(AsyncXetFileSystem):
         name:
             Name of the branch.
 
+        Returns
+        -------
+        bool
+            Whether it is there.
+
         Raises
         ------
         RepositoryNotFoundError
             There is no such repository. Where only a path is given that is an answer: no.
+        XetError
+            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
         """
 
     def branch_info(self, repo: str, name: str | None=None, *, timeout: float | None=None) -> BranchInfo:
@@ -1281,15 +1912,40 @@ class BlockingMethods(AsyncXetFileSystem):
         repo, name:
             As for `branch_exists`.
 
+        Returns
+        -------
+        BranchInfo
+            A dictionary.
+
         Raises
         ------
         RepositoryNotFoundError, RevisionNotFoundError
             There is no such repository; it has no such branch.
+        XetError
+            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
         """
 
     @overload
     def list_tags(self, /, repo: str, detail: Literal[False]=False, *, timeout: float | None=None) -> list[str]:
-        """Names of a repository's tags, or dictionaries with ``name`` (the path), ``tag`` and ``commit``."""
+        """Names of a repository's tags, or dictionaries with ``name`` (the path), ``tag`` and ``commit``.
+
+        Parameters
+        ----------
+        repo:
+            Path of the repository: ``acme/titanic``, ``datasets/acme/titanic``.
+        detail:
+            Give dictionaries of what is known, rather than names.
+
+        Returns
+        -------
+        list
+            Sorted by name.
+
+        Raises
+        ------
+        XetError
+            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+        """
 
     @overload
     def list_tags(self, /, repo: str, detail: Literal[True], *, timeout: float | None=None) -> list[TagInfo]: ...
@@ -1304,16 +1960,52 @@ class BlockingMethods(AsyncXetFileSystem):
         *,
         timeout: float | None=None,
     ) -> None:
-        """Make a tag at a revision. Raises `AlreadyExistsError`, `RevisionNotFoundError`."""
+        """Make a tag at a revision.
+
+        Parameters
+        ----------
+        repo:
+            Path of the repository: ``acme/titanic``, ``datasets/acme/titanic``.
+        name:
+            Name of the branch or tag.
+        revision:
+            A branch, tag or commit.
+        message:
+            What the tag says of itself.
+
+        Raises
+        ------
+        AlreadyExistsError
+            There is a tag of that name.
+        RepositoryNotFoundError, RevisionNotFoundError
+            There is no such repository or revision.
+        XetError
+            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+        """
 
     def delete_tag(self, repo: str, name: str, *, timeout: float | None=None) -> None:
-        """Delete a tag."""
+        """Delete a tag.
+
+        Parameters
+        ----------
+        repo:
+            Path of the repository: ``acme/titanic``, ``datasets/acme/titanic``.
+        name:
+            Name of the branch or tag.
+
+        Raises
+        ------
+        XetError
+            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+        """
 
     def find_ref(self, repo: str, name: str, *, timeout: float | None=None) -> RefInfo:
         """The branch, tag or commit that a name stands for.
 
         Parameters
         ----------
+        repo:
+            Path of the repository: ``acme/titanic``, ``datasets/acme/titanic``.
         name:
             Branch, tag, reference (``refs/pr/1``, also without ``refs/``: ``heads/main``), commit id, or point in time.
             Of a branch and a tag of the same name, the branch.
@@ -1328,6 +2020,8 @@ class BlockingMethods(AsyncXetFileSystem):
         ------
         RepositoryNotFoundError, RevisionNotFoundError
             There is no such repository; nothing in it has this name.
+        XetError
+            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
         """
 
     def log(self, path: str, limit: int | None=None, *, timeout: float | None=None) -> list[Commit]:
@@ -1335,17 +2029,36 @@ class BlockingMethods(AsyncXetFileSystem):
 
         Parameters
         ----------
+        path:
+            ``owner/repo/branch/path``, or a URL that ends so.
         limit:
             How many commits to give at most.
+
+        Returns
+        -------
+        list of Commit
+            Newest first.
 
         Raises
         ------
         RepositoryNotFoundError, RevisionNotFoundError
             There is no such repository or revision.
+        XetError
+            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
         """
 
     def iter_log(self, path: str, *, timeout: float | None=None) -> Generator[Commit, None, None]:
         """Commits as they are found, newest first: of a branch (of ``main`` for a repository), or those that changed a path.
+
+        Parameters
+        ----------
+        path:
+            ``owner/repo/branch/path``, or a URL that ends so.
+
+        Returns
+        -------
+        AsyncGenerator of Commit
+            It asks for one page of commits after the other, as they are needed.
 
         Raises
         ------
@@ -1358,8 +2071,15 @@ class BlockingMethods(AsyncXetFileSystem):
 
         Parameters
         ----------
+        repo:
+            Path of the repository: ``acme/titanic``, ``datasets/acme/titanic``.
         old, new:
             Branches, tags, commits or points in time. What a transaction has not committed yet is in none of them.
+
+        Returns
+        -------
+        AsyncIterator of PathChange
+            One for each path.
 
         Raises
         ------
@@ -1368,7 +2088,18 @@ class BlockingMethods(AsyncXetFileSystem):
         """
 
     def get_username(self, *, timeout: float | None=None) -> str:
-        """The name of the token's user. `AuthenticationError` without a token that is accepted."""
+        """The name of the token's user. `AuthenticationError` without a token that is accepted.
+
+        Returns
+        -------
+        str
+            Its name.
+
+        Raises
+        ------
+        XetError
+            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+        """
 
     def cp(
         self,

@@ -439,6 +439,8 @@ class Editing(Expanding, Guarding):
 
         Parameters
         ----------
+        truncate:
+            Whether a file that is there loses its content.
         mode, message, parent_commit, if_match:
             As in `_pipe_file`. The first and the last count also where an existing file stays as it is.
         """

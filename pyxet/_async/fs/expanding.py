@@ -25,6 +25,11 @@ class Expanding(Lookup):
 
         A name that is there is no pattern; what is not there and has no magic is returned as it is unless ``recursive``.
 
+        Returns
+        -------
+        list of str
+            Sorted, each once.
+
         Raises
         ------
         NotFoundError

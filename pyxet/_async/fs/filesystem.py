@@ -52,6 +52,8 @@ class AsyncXetFileSystem(
         Set it to use the coroutines on your own event loop, best with ``async with``.
     loop:
         A running loop for blocking calls, instead of fsspec's.
+    storage_options:
+        What fsspec knows for all file systems, such as ``skip_instance_cache``.
 
     Raises
     ------

@@ -28,6 +28,11 @@ class History(Lookup):
     async def _iter_log(self, path: str) -> AsyncGenerator[Commit, None]:
         """Commits as they are found, newest first: of a branch (of ``main`` for a repository), or those that changed a path.
 
+        Returns
+        -------
+        AsyncGenerator of Commit
+            It asks for one page of commits after the other, as they are needed.
+
         Raises
         ------
         RepositoryNotFoundError, RevisionNotFoundError
@@ -47,6 +52,11 @@ class History(Lookup):
         limit:
             How many commits to give at most.
 
+        Returns
+        -------
+        list of Commit
+            Newest first.
+
         Raises
         ------
         RepositoryNotFoundError, RevisionNotFoundError
@@ -65,6 +75,11 @@ class History(Lookup):
         old, new:
             Branches, tags, commits or points in time. What a transaction has not committed yet is in none of them.
 
+        Returns
+        -------
+        AsyncIterator of PathChange
+            One for each path.
+
         Raises
         ------
         RepositoryNotFoundError, RevisionNotFoundError
@@ -80,7 +95,13 @@ class History(Lookup):
 
     @public()
     async def _modified(self, path: str) -> datetime:
-        """When a path last changed (now, if it is pending); of a branch or repository, when its newest commit was made."""
+        """When a path last changed (now, if it is pending); of a branch or repository, when its newest commit was made.
+
+        Returns
+        -------
+        datetime
+            In UTC.
+        """
         if self._parse(path).path:
             info = await self._info(path, expand=True)
             moment: datetime | None = datetime.now(UTC) if info.get("pending") else info.get("last_modified")
@@ -92,7 +113,13 @@ class History(Lookup):
 
     @public()
     async def _created(self, path: str) -> datetime:
-        """When what is at a path came to be: of a repository its making, else the oldest commit that touched it."""
+        """When what is at a path came to be: of a repository its making, else the oldest commit that touched it.
+
+        Returns
+        -------
+        datetime
+            In UTC.
+        """
         url = self._parse(path)
         if url.level == "repo":
             moment: datetime | None = (await self._info_above(url)).get("created")

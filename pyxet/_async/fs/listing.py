@@ -69,6 +69,11 @@ class Listing(Lookup):
         path:
             A file, folder, branch, repository or owner.
 
+        Returns
+        -------
+        str
+            It needs the token where the repository is private.
+
         Raises
         ------
         NotFoundError
@@ -110,6 +115,11 @@ class Listing(Lookup):
             Look at the branch again, however recently it was looked at.
         expand:
             Also tell ``last_modified`` of files and folders, which is dear for the endpoint.
+
+        Returns
+        -------
+        list
+            Dictionaries or names, sorted by name.
         """
         url = self._parse(path)
         repo, revision = url.repo_id, url.revision
@@ -146,7 +156,13 @@ class Listing(Lookup):
     @public()
     @at_home
     async def _exists(self, /, path: str, refresh: bool = False) -> bool:
-        """Whether something is at a path. Errors other than "not found" are raised. See `_info`."""
+        """Whether something is at a path. Errors other than "not found" are raised. See `_info`.
+
+        Returns
+        -------
+        bool
+            Whether there is.
+        """
         try:
             await self._info(path, refresh=refresh)
         except NotFoundError:
@@ -155,22 +171,46 @@ class Listing(Lookup):
 
     @public()
     async def _lexists(self, /, path: str, refresh: bool = False) -> bool:
-        """Like `_exists`: there are no links."""
+        """Like `_exists`: there are no links.
+
+        Returns
+        -------
+        bool
+            Whether there is.
+        """
         return await self._exists(path, refresh=refresh)
 
     @public()
     async def _isfile(self, path: str) -> bool:
-        """Whether a file is at a path. Errors other than "not found" are raised."""
+        """Whether a file is at a path. Errors other than "not found" are raised.
+
+        Returns
+        -------
+        bool
+            Whether there is.
+        """
         return await self._type(path) == "file"
 
     @public()
     async def _isdir(self, path: str) -> bool:
-        """Whether a folder, branch, repository or owner is at a path. Errors other than "not found" are raised."""
+        """Whether a folder, branch, repository or owner is at a path. Errors other than "not found" are raised.
+
+        Returns
+        -------
+        bool
+            Whether there is.
+        """
         return await self._type(path) == "directory"
 
     @public()
     async def _isdir_or_branch(self, path: str) -> bool:
-        """The first pyxet's name of `_isdir`."""
+        """The first pyxet's name of `_isdir`.
+
+        Returns
+        -------
+        bool
+            Whether there is.
+        """
         return await self._isdir(path)
 
     @at_home
@@ -183,13 +223,25 @@ class Listing(Lookup):
 
     @public()
     async def _size(self, path: str) -> int:
-        """Bytes of a file."""
+        """Bytes of a file.
+
+        Returns
+        -------
+        int
+            Bytes; 0 for a folder.
+        """
         size: int = (await self._info(path))["size"]
         return size
 
     @public()
     @at_home
     async def _sizes(self, /, paths: Sequence[str]) -> list[int]:
-        """Bytes of several files."""
+        """Bytes of several files.
+
+        Returns
+        -------
+        list of int
+            In the order of the paths.
+        """
         found = await self._lookup_all(paths)
         return [expect(found[path])[1].size for path in paths]

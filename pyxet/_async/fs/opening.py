@@ -131,6 +131,11 @@ class Opening(Guarding, Streaming):
         message, parent_commit, if_match:
             For writing, as in `_pipe_file`.
 
+        Returns
+        -------
+        OpenedLater
+            To be awaited, or entered by ``async with``: an `AsyncXetReadFile` or an `AsyncXetWriteFile`.
+
         Raises
         ------
         ValueError

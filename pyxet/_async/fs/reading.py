@@ -46,6 +46,11 @@ class Reading(Expanding):
     async def _cat_file(self, /, path: str, start: int | None = None, end: int | None = None) -> bytes:
         """Content of a file, or bytes ``start`` to before ``end`` of it; negative numbers count from its end.
 
+        Returns
+        -------
+        bytes
+            The content.
+
         Raises
         ------
         NotFoundError
@@ -110,6 +115,11 @@ class Reading(Expanding):
             As in `_cat_file`, for each file.
         assume_literal:
             No path is a pattern, also if there is nothing of the name.
+
+        Returns
+        -------
+        bytes or dict
+            Bytes for one path; else a dictionary of paths to bytes, or to errors where ``on_error`` is ``return``.
         """
         expansion = await self._expand(path, recursive=recursive, literal=assume_literal)
         paths = sorted([*expansion.names, *expansion.missing])
@@ -192,6 +202,11 @@ class Reading(Expanding):
             Ranges of one file at most so many bytes apart are fetched as one.
         on_error:
             ``return`` puts an error in its range's place, ``omit`` leaves the range out, ``raise`` raises the first one.
+
+        Returns
+        -------
+        list
+            Bytes, and errors where ``on_error`` is ``return``.
         """
         if isinstance(paths, str):
             raise TypeError("paths must be a list")
@@ -396,14 +411,26 @@ class Reading(Expanding):
 
     @public()
     async def _ukey(self, path: str) -> str:
-        """A key of the version of a file; another version has another."""
+        """A key of the version of a file; another version has another.
+
+        Returns
+        -------
+        str
+            Hexadecimal digits.
+        """
         info = await self._identified(path)
         key: str = tokenize(*(info.get(field) for field in ("name", "blob_id", "xet_hash", "size", "type")))
         return key
 
     @public()
     async def _checksum(self, path: str) -> int:
-        """A number of the content of a file; the same content has the same number."""
+        """A number of the content of a file; the same content has the same number.
+
+        Returns
+        -------
+        int
+            The SHA-256 of the content, or the git object id of what is small.
+        """
         info = await self._identified(path)
         return int(info.get("sha256") or info.get("blob_id") or tokenize(info), 16)
 

@@ -107,6 +107,11 @@ class Repositories(FileSystemBase):
 
         It is a duplicate, see `_duplicate_repo`: it has the whole history, is seen by whom the first one is seen by, and
         nothing connects the two from then on. Endpoints know no other kind of fork.
+
+        Returns
+        -------
+        DuplicateInfo
+            As of `_duplicate_repo`.
         """
         _, old = self._parse_repo(repo)
         if destination is None:
@@ -169,8 +174,15 @@ class Repositories(FileSystemBase):
 
         Parameters
         ----------
+        owner:
+            A user or organization; ``None`` for the token's user and the organizations that this belongs to.
         detail:
             Dictionaries like those of `_ls`, or names.
+
+        Returns
+        -------
+        list
+            Of all kinds; ``datasets/``, ``spaces/`` stand before the names of those.
         """
         if owner is not None:
             if self._parse(owner).level != "owner":
@@ -184,13 +196,25 @@ class Repositories(FileSystemBase):
 
     @public()
     async def _is_repo(self, path: str) -> bool:
-        """Whether a path is that of a repository which exists."""
+        """Whether a path is that of a repository which exists.
+
+        Returns
+        -------
+        bool
+            Whether it is one.
+        """
         url = self._parse(path)
         return url.level == "repo" and await self._exists(path)
 
     @public()
     async def _repo_info(self, repo: str) -> Info:
-        """A repository: ``name``, ``private``, ``created``, ``last_modified``, and ``commit`` of its main branch."""
+        """A repository: ``name``, ``private``, ``created``, ``last_modified``, and ``commit`` of its main branch.
+
+        Returns
+        -------
+        Info
+            A dictionary.
+        """
         url, repo_id = self._parse_repo(repo)
         return repo_info(url, await (await self._connect()).hub.repo_info(repo_id))
 
@@ -204,7 +228,13 @@ class Repositories(FileSystemBase):
     async def _list_branches(self, /, repo: str, detail: bool = False) -> list[BranchInfo] | list[str]: ...
     @public()
     async def _list_branches(self, repo: str, detail: bool = False) -> list[Any]:
-        """Names of a repository's branches, or dictionaries with ``name`` (the path), ``branch`` and ``commit``."""
+        """Names of a repository's branches, or dictionaries with ``name`` (the path), ``branch`` and ``commit``.
+
+        Returns
+        -------
+        list
+            Sorted by name.
+        """
         url, repo_id = self._parse_repo(repo)
         refs = await (await self._connect()).hub.refs(repo_id)
         return [_branch(url, ref) for ref in refs.branches] if detail else [ref.name for ref in refs.branches]
@@ -249,6 +279,11 @@ class Repositories(FileSystemBase):
         name:
             Name of the branch.
 
+        Returns
+        -------
+        bool
+            Whether it is there.
+
         Raises
         ------
         RepositoryNotFoundError
@@ -270,6 +305,11 @@ class Repositories(FileSystemBase):
         ----------
         repo, name:
             As for `_branch_exists`.
+
+        Returns
+        -------
+        BranchInfo
+            A dictionary.
 
         Raises
         ------
@@ -293,7 +333,13 @@ class Repositories(FileSystemBase):
     async def _list_tags(self, /, repo: str, detail: bool = False) -> list[TagInfo] | list[str]: ...
     @public()
     async def _list_tags(self, repo: str, detail: bool = False) -> list[Any]:
-        """Names of a repository's tags, or dictionaries with ``name`` (the path), ``tag`` and ``commit``."""
+        """Names of a repository's tags, or dictionaries with ``name`` (the path), ``tag`` and ``commit``.
+
+        Returns
+        -------
+        list
+            Sorted by name.
+        """
         url, repo_id = self._parse_repo(repo)
         tags = (await (await self._connect()).hub.refs(repo_id)).tags
         if not detail:
@@ -302,7 +348,22 @@ class Repositories(FileSystemBase):
 
     @public()
     async def _make_tag(self, repo: str, name: str, revision: str = "main", message: str | None = None) -> None:
-        """Make a tag at a revision. Raises `AlreadyExistsError`, `RevisionNotFoundError`."""
+        """Make a tag at a revision.
+
+        Parameters
+        ----------
+        revision:
+            A branch, tag or commit.
+        message:
+            What the tag says of itself.
+
+        Raises
+        ------
+        AlreadyExistsError
+            There is a tag of that name.
+        RepositoryNotFoundError, RevisionNotFoundError
+            There is no such repository or revision.
+        """
         _, repo_id = self._parse_repo(repo)
         client = await self._connect()
         await client.hub.create_tag(repo_id, name, await self._start(repo_id, revision), message)
@@ -362,7 +423,13 @@ class Repositories(FileSystemBase):
 
     @public()
     async def _get_username(self) -> str:
-        """The name of the token's user. `AuthenticationError` without a token that is accepted."""
+        """The name of the token's user. `AuthenticationError` without a token that is accepted.
+
+        Returns
+        -------
+        str
+            Its name.
+        """
         return (await (await self._connect()).hub.whoami()).name
 
     def _branch_of(self, path: str) -> tuple[str, str]:

@@ -78,7 +78,18 @@ class Scanning(Lookup):
         withdirs: bool = False,
         refresh: bool = False,
     ) -> Any:
-        """Bytes of the files below a path: their sum, or each of them. Content that files share counts each time."""
+        """Bytes of the files below a path: their sum, or each of them. Content that files share counts each time.
+
+        Parameters
+        ----------
+        total:
+            Give the sum, or what each file has.
+
+        Returns
+        -------
+        int or dict
+            The sum in bytes; a dictionary of paths to bytes if ``total`` is off.
+        """
         found = await self._find(path, maxdepth=maxdepth, withdirs=withdirs, detail=True, refresh=refresh)
         sizes = {name: info["size"] for name, info in found.items()}
         return sum(sizes.values()) if total else sizes

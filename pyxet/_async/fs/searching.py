@@ -75,6 +75,11 @@ class Searching(Lookup):
             looked at.
         refresh:
             Look at the branch again, however recently it was looked at.
+
+        Returns
+        -------
+        list or dict
+            Names, or a dictionary of names to infos if ``detail`` is on.
         """
         if maxdepth is not None and maxdepth < 1:
             raise ValueError("maxdepth must be at least 1")
@@ -200,6 +205,11 @@ class Searching(Lookup):
             Dictionaries of names and infos, or lists of names.
         refresh:
             Look at the branch again, however recently it was looked at.
+
+        Returns
+        -------
+        AsyncIterator of tuple
+            Path, folders and files: the last two as lists of names, or as dictionaries if ``detail`` is on.
         """
         if maxdepth is not None and maxdepth < 1:
             raise ValueError("maxdepth must be at least 1")
@@ -316,6 +326,11 @@ class Searching(Lookup):
             Only what begins with this, from the part on that has the first magic character.
         refresh:
             Look at branches again, however recently they were looked at.
+
+        Returns
+        -------
+        list or dict
+            Names, or a dictionary of names to infos if ``detail`` is on.
         """
         pattern = self._normalized(path) + ("/" if stringify_path(path).endswith("/") else "")
         search = partial(self._globbed, pattern, maxdepth, detail, withdirs, expand, prefix)

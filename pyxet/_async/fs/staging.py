@@ -154,6 +154,11 @@ class Staging(Guarding):
         callback:
             Counts bytes.
 
+        Returns
+        -------
+        FilePointer
+            What a commit needs to name the content; it can be pickled and sent elsewhere.
+
         Raises
         ------
         RevisionNotFoundError

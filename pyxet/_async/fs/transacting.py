@@ -20,7 +20,7 @@ class Transacting(FileSystemBase):
 
     @transaction.setter
     def transaction(self, value: None) -> None:
-        """fsspec's own constructor has nothing to set."""
+        """Take no notice: fsspec's constructor sets it to ``None``."""
 
     @public()
     def start_transaction(self, message: str | None = None, parent_commit: str | None = None) -> Transaction[Self]:
@@ -32,6 +32,11 @@ class Transacting(FileSystemBase):
             Message of the commit; ``commit_message`` is understood as well.
         parent_commit:
             Commit since which none of the paths may have changed.
+
+        Returns
+        -------
+        Transaction
+            The one that is now open in this thread or task.
         """
         transaction = Transaction(self, message, parent_commit)
         transaction.start()

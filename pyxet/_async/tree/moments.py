@@ -41,7 +41,7 @@ class Moment(NamedTuple):
 
 
 def now() -> Moment:
-    """This moment."""
+    """The present moment."""
     return Moment(time.monotonic(), next(_numbers))
 
 

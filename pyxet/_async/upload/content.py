@@ -45,8 +45,10 @@ class Session(Protocol):
 
 
 class ContentWriter:
-    """Stores content that comes in pieces, while it comes: runs are cut into chunks one after the other, as each continues
-    the state of the last; those before are hashed and compressed meanwhile, and get their places in order.
+    """Stores content that comes in pieces, while it comes.
+
+    Runs are cut into chunks one after the other, as each continues the state of the last; those before are hashed and
+    compressed meanwhile, and get their places in order.
     """
 
     def __init__(self, session: Session, sha256: str | None) -> None:
