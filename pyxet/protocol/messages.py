@@ -230,7 +230,7 @@ class LastCommit(HubStruct, omit_defaults=False):
 class TreeEntry(HubStruct):
     """A file or directory. ``oid`` is the git object id: of the content, or of the pointer file for LFS content."""
 
-    type: Literal["file", "directory"]
+    type: str
     path: str
     oid: str
     size: Count | None = None

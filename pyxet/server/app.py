@@ -13,7 +13,18 @@ from typing import Final
 from aiohttp import web
 
 from pyxet.errors import AuthenticationError, ConfigError, RemoteError, XetError
-from pyxet.server import cas, hub_commit, hub_discussions, hub_manage, hub_refs, hub_repos, hub_resolve, hub_tree, lfs
+from pyxet.server import (
+    cas,
+    git_http,
+    hub_commit,
+    hub_discussions,
+    hub_manage,
+    hub_refs,
+    hub_repos,
+    hub_resolve,
+    hub_tree,
+    lfs,
+)
 from pyxet.server.behaviour import HubBehaviour
 from pyxet.server.bodies import HELD, Held, with_late_continue
 from pyxet.server.connections import CONNECTIONS, Connections
@@ -41,6 +52,7 @@ from pyxet.server.state import (
     error_response,
     identify,
     in_worker,
+    is_git,
     log,
     requested_repo,
     valid_repo,
@@ -85,7 +97,7 @@ def create_app(
     """
     if valid_repo("models", user, "x") is None:
         raise ConfigError(f"the user {user!r} cannot own repositories: letters, digits, '.', '_' and '-' make a name")
-    app = web.Application(middlewares=[lfs.lfs_errors, _errors, within_quotas, _known_only])
+    app = web.Application(middlewares=[git_http.errors_for_git, lfs.lfs_errors, _errors, within_quotas, _known_only])
     with ExitStack() as opened:
         try:
             opened.callback(release, hold(root))
@@ -109,7 +121,18 @@ def create_app(
         if like_hub is not None:
             _behave(app, like_hub)
         app.router.add_route = with_late_continue(app.router.add_route)  # type: ignore[method-assign]  # all routes at once
-        for part in (cas, hub_repos, hub_manage, hub_refs, hub_tree, hub_commit, hub_discussions, hub_resolve, lfs):
+        for part in (
+            cas,
+            hub_repos,
+            hub_manage,
+            hub_refs,
+            hub_tree,
+            hub_commit,
+            hub_discussions,
+            hub_resolve,
+            lfs,
+            git_http,
+        ):
             part.add_routes(app)
         closing = opened.pop_all()
 
@@ -191,8 +214,9 @@ def _challenge(request: web.Request) -> str:
 
     Browsers would ask for a password as well, which is nothing that any other route takes.
     """
-    is_git = request.headers.get("User-Agent", "").lower().startswith(("git/", "git-lfs/", "jgit/", "go-git/"))
-    return f'{"Basic" if is_git else "Bearer"} realm="xet", charset="UTF-8"'
+    agent = request.headers.get("User-Agent", "").lower()
+    basic = is_git(request.path) or agent.startswith(("git/", "git-lfs/", "jgit/", "go-git/"))
+    return f'{"Basic" if basic else "Bearer"} realm="xet", charset="UTF-8"'
 
 
 def _is_ending(error: Exception) -> bool:

@@ -25,7 +25,9 @@ def copy_repository(origin: Path, target: Path) -> None:
     if packed.exists():
         lines = packed.read_bytes().splitlines(keepends=True)
         packed.write_bytes(b"".join(line for line in lines if b" refs/pr/" not in line))
-    for place, _, names in os.walk(origin / "objects"):
+    for place, folders, names in os.walk(origin / "objects"):
+        # What a push has brought so far is not part of the repository.
+        folders[:] = [name for name in folders if "incoming-" not in name]
         folder = target / "objects" / Path(place).relative_to(origin / "objects")
         folder.mkdir(exist_ok=True)
         for name in names:

@@ -28,8 +28,8 @@ _BRANCH = re.compile(
 )
 # File systems end here, and a repository that cannot be checked out is of no use to anybody.
 _MAX_NAME: Final = 255
-_MAX_PATH: Final = 4095
-_MAX_DEPTH: Final = 255
+MAX_PATH: Final = 4095
+MAX_DEPTH: Final = 255
 # Folders that one commit may touch. A short line can name 255 of them, so their number, not that of the bytes, bounds the
 # memory and the time that a commit takes.
 MAX_FOLDERS: Final = 500_000
@@ -57,18 +57,20 @@ class LfsPointer:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A file or folder of a tree.
+    """A file, folder or submodule of a tree.
 
     Attributes
     ----------
     path, oid:
         Where it is, and its git object id in hex.
     size:
-        Bytes of the content, 0 for folders.
+        Bytes of the content, 0 for what is no file.
     lfs:
         The pointer, where the blob is one.
     blob_size:
         Bytes of the blob: those of the pointer for LFS content.
+    mode:
+        What it is to git.
     """
 
     path: str
@@ -77,6 +79,12 @@ class Entry:
     size: int = 0
     lfs: LfsPointer | None = None
     blob_size: int = 0
+    mode: int = FILE
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it has content: a symbolic link has, its text."""
+        return self.mode not in (FOLDER, SUBMODULE)
 
 
 def check_path(path: str) -> str:
@@ -91,17 +99,28 @@ def check_path(path: str) -> str:
         parts = [part.encode() for part in path.split("/")]
     except UnicodeEncodeError as error:
         raise BadRequestError(f"{path!r} is not a valid path in a repository: it is not Unicode", status=400) from error
-    if len(parts) > _MAX_DEPTH or sum(map(len, parts)) + len(parts) - 1 > _MAX_PATH:
+    if len(parts) > MAX_DEPTH or sum(map(len, parts)) + len(parts) - 1 > MAX_PATH:
         raise BadRequestError(
-            f"{path[:40]!r}…: a path has at most {_MAX_DEPTH} parts and {_MAX_PATH:,} bytes", status=400
+            f"{path[:40]!r}…: a path has at most {MAX_DEPTH} parts and {MAX_PATH:,} bytes", status=400
         )  # fmt: skip
     for part, encoded in zip(path.split("/"), parts, strict=True):
-        # A backslash is a character like any other, but on Windows it will separate folders.
-        if part in ("", ".") or "\0" in part or any(map(_is_trap, part.split("\\"))):
-            raise BadRequestError(f"{path!r} is not a valid path in a repository", status=400)
-        if len(encoded) > _MAX_NAME:
-            raise BadRequestError(f"{path!r}: a name has at most {_MAX_NAME} bytes", status=400)
+        check_part(part, len(encoded), path)
     return path
+
+
+def check_part(name: str, size: int, path: str) -> None:
+    """Accept one part of a path; ``size`` is how many bytes it has, and ``path`` the whole for messages.
+
+    Raises
+    ------
+    BadRequestError
+        No file or folder may be called so.
+    """
+    # A backslash is a character like any other, but on Windows it will separate folders.
+    if name in ("", ".") or "\0" in name or any(map(_is_trap, name.split("\\"))):
+        raise BadRequestError(f"{path!r} is not a valid path in a repository", status=400)
+    if size > _MAX_NAME:
+        raise BadRequestError(f"{path!r}: a name has at most {_MAX_NAME} bytes", status=400)
 
 
 def _is_trap(name: str) -> bool:

@@ -156,6 +156,13 @@ class Proposals:
                 status=400,
             )
 
+    def has_open(self, user: str) -> bool:
+        """Whether a user has a pull request here to which commits are taken."""
+        return any(
+            head.is_pull_request and head.author == user and head.status in ("open", "draft")
+            for head in self.records.heads()
+        )
+
     # -- what it changes -----------------------------------------------------------------------------------------------
 
     def commits(self, record: Record) -> Iterator[pygit2.Commit]:

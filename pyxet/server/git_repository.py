@@ -40,7 +40,7 @@ from pyxet.server.git_objects import (
     write_commit,
 )
 from pyxet.server.git_pack import PackWriter
-from pyxet.server.git_trees import members, position
+from pyxet.server.git_trees import found_in, members, position
 from pyxet.server.object_store import is_disk_full
 from pyxet.types import RepoId
 from pyxet.urls import is_commit_id, may_be_commit
@@ -65,6 +65,11 @@ class Repository:
     def git(self) -> pygit2.Repository:
         """The repository itself."""
         return self._git
+
+    @property
+    def path(self) -> Path:
+        """The bare repository's folder."""
+        return Path(self._git.path)
 
     @property
     def private(self) -> bool:
@@ -182,16 +187,16 @@ class Repository:
     def entry(self, commit: pygit2.Commit, path: str) -> Entry | None:
         """What is at a path, if anything."""
         if not path:
-            return Entry("", str(commit.tree_id), True)
-        found = self._at(commit, path)
-        return None if found is None or found.filemode == SUBMODULE else self._entry(path, found)
+            return Entry("", str(commit.tree_id), True, mode=FOLDER)
+        found = found_in(commit.tree, path)
+        return None if found is None else self._entry(path, found)
 
     def entries(
         self, commit: pygit2.Commit, path: str, *, recursive: bool, after: str | None = None
     ) -> Iterator[Entry]:
         """What is under a folder, in the order of git trees, folders before what they hold.
 
-        Submodules are left out, they have no content here, and so are names that are not UTF-8.
+        Submodules are listed, and not gone into: what they hold is in another repository.
 
         Parameters
         ----------
@@ -219,7 +224,7 @@ class Repository:
         yield from self._walk(self._object(top.oid), prefix, recursive, parts)
 
     def names(self, commit: pygit2.Commit) -> Iterator[str]:
-        """Paths of all files, without a look at what they hold."""
+        """Paths of all files, without a look at what they hold; submodules are none."""
         yield from self._names(commit.tree)
 
     def blob(self, oid: str) -> bytes:
@@ -345,15 +350,8 @@ class Repository:
         """A tree or blob; pygit2 types all objects alike."""
         return self._git[oid]
 
-    def _at(self, commit: pygit2.Commit, path: str) -> Any:
-        """The git object at a path, not read yet, or ``None``."""
-        try:
-            return commit.tree[path]
-        except (KeyError, ValueError):
-            return None
-
     def _oid(self, commit: pygit2.Commit, path: str) -> str | None:
-        found = self._at(commit, path)
+        found = found_in(commit.tree, path)
         return None if found is None else str(found.id)
 
     def _walk(self, tree: Any, prefix: str, recursive: bool, after: list[str] | None) -> Iterator[Entry]:
@@ -384,16 +382,16 @@ class Repository:
                 waiting.pop()
             elif found[1].filemode == FOLDER:
                 waiting.append(members(found[1], f"{found[0]}/"))
-            else:
+            elif found[1].filemode != SUBMODULE:
                 yield found[0]
 
     def _entry(self, path: str, found: Any) -> Entry:
-        if found.filemode == FOLDER:
-            return Entry(path, str(found.id), True)
+        if found.filemode in (FOLDER, SUBMODULE):
+            return Entry(path, str(found.id), found.filemode == FOLDER, mode=found.filemode)
         # The header alone: blobs that came with a push may be large.
         _, size = self._git.odb.read_header(found.id)
         lfs = LfsPointer.parse(found.data) if size <= MAX_POINTER and found.filemode in (FILE, EXECUTABLE) else None
-        return Entry(path, str(found.id), False, lfs.size if lfs else size, lfs, size)
+        return Entry(path, str(found.id), False, lfs.size if lfs else size, lfs, size, found.filemode)
 
     def _apply(
         self, tree: pygit2.Tree | None, edits: FolderEdits, prefix: str, most: int | None

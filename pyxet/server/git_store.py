@@ -143,6 +143,11 @@ class GitStore:
             for folder in (target.parent, path.parent):
                 sync_folder(folder)
 
+    @property
+    def hooks(self) -> Path:
+        """Where hooks may be kept that serve all repositories."""
+        return self._root / ".hooks"
+
     def has(self, repo: RepoId) -> bool:
         """Whether there is a repository of this very name."""
         return self._path(repo).is_dir()

@@ -50,7 +50,7 @@ MAX_REGULAR: Final = 1024 * 1024
 _MANY: Final = 32
 # Bytes of a commit, which carries regular files in base64, and of one line of it.
 _MAX_COMMIT: Final = 512 * 1024 * 1024
-_MAX_LINE: Final = 64 * 1024 * 1024
+MAX_LINE: Final = 64 * 1024 * 1024
 
 
 def add_routes(app: web.Application) -> None:
@@ -78,7 +78,7 @@ def _modes(repo: Repository, revision: str, asked: Preupload) -> list[PreuploadM
         if sent is not None:
             return sent.encode(errors="replace")
         entry = repo.entry(head, path)
-        return repo.blob(entry.oid) if entry and not entry.is_folder and entry.blob_size <= MAX_RULES else b""
+        return repo.blob(entry.oid) if entry and entry.is_file and entry.blob_size <= MAX_RULES else b""
 
     rules = LfsRules(rules_in(".gitattributes", asked.git_attributes))
     ignored = Ignored(rules_in(".gitignore", asked.git_ignore))
@@ -86,7 +86,7 @@ def _modes(repo: Repository, revision: str, asked: Preupload) -> list[PreuploadM
     for file in asked.files:
         there = repo.entry(head, check_path(file.path))
         oid = None
-        if there and not there.is_folder:
+        if there and there.is_file:
             oid = there.lfs.sha256 if there.lfs else there.oid
         mode = "lfs" if _is_lfs(file, rules) else "regular"
         answer.append(
@@ -277,9 +277,9 @@ def _lines(body: Body) -> Iterator[memoryview]:
     while at < len(body):
         end = body.find(b"\n", at)
         end = len(body) if end < 0 else end
-        if end - at > _MAX_LINE:
+        if end - at > MAX_LINE:
             raise BadRequestError(
-                f"a line of a commit has at most {_MAX_LINE:,} bytes; larger files are LFS files", status=413
+                f"a line of a commit has at most {MAX_LINE:,} bytes; larger files are LFS files", status=413
             )
         if body[at : min(end, at + 100)].strip():
             yield view[at:end]

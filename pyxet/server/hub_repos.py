@@ -275,7 +275,7 @@ def _siblings(repo: Repository, commit: Any, blobs: bool) -> Iterator[Sibling]:
         yield from (Sibling(rfilename=path) for path in repo.names(commit))
         return
     for entry in repo.entries(commit, "", recursive=True):
-        if entry.is_folder:
+        if not entry.is_file:
             continue
         lfs = None
         if entry.lfs:

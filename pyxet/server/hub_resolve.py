@@ -56,7 +56,7 @@ async def resolve(request: web.Request) -> web.StreamResponse:
     path = request.match_info["path"].strip("/")
     commit, entry, stored = await in_worker(request, _find, request, repo, path)
     headers = {"X-Repo-Commit": commit, "Accept-Ranges": "bytes"}
-    if entry is None or entry.is_folder:
+    if entry is None or not entry.is_file:
         return error_response(404, f"{repo.id} has no file {path!r} at {commit[:10]}", "EntryNotFound", headers)
     etag = entry.lfs.sha256 if entry.lfs else entry.oid
     headers |= {

@@ -79,8 +79,8 @@ def _messages(
 ) -> Iterator[TreeEntry]:
     last = repo.last_commits(commit, entries) if expand else {}
     for entry in entries:
-        kind = "directory" if entry.is_folder else "file"
-        message = TreeEntry(type=kind, path=entry.path, oid=entry.oid, size=entry.size)  # type: ignore[arg-type]
+        kind = "directory" if entry.is_folder else "file" if entry.is_file else "submodule"
+        message = TreeEntry(type=kind, path=entry.path, oid=entry.oid, size=entry.size)
         if entry.lfs:
             message.lfs = LfsInfo(oid=entry.lfs.sha256, size=entry.lfs.size, pointer_size=entry.blob_size)
             stored = content.find_by_sha256(entry.lfs.sha256)

@@ -1,10 +1,11 @@
-"""What a forked child must not keep of an endpoint: its sockets. While any process has one open, clients wait for an answer.
+"""What a forked child must not keep of an endpoint: its sockets, and pipes to git. While any process has one open, others wait.
 
 The child has no thread that would answer, and may outlive its parent.
 """
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator
 from contextlib import suppress
@@ -14,16 +15,23 @@ from aiohttp import web
 from pyxet._platform import after_fork
 
 _runners: set[web.AppRunner] = set()
+_pipes: set[io.FileIO] = set()
 
 
-def close_in_children(runner: web.AppRunner) -> None:
-    """Have forked children close the sockets that a runner listens on, and those of its connections."""
-    _runners.add(runner)
+def close_in_children(owner: web.AppRunner | io.FileIO) -> None:
+    """Have forked children close the sockets that a runner listens on, and those of its connections; or an end of a pipe."""
+    if isinstance(owner, io.FileIO):
+        _pipes.add(owner)
+    else:
+        _runners.add(owner)
 
 
-def has_stopped(runner: web.AppRunner) -> None:
+def has_stopped(owner: web.AppRunner | io.FileIO) -> None:
     """There is nothing to close any more."""
-    _runners.discard(runner)
+    if isinstance(owner, io.FileIO):
+        _pipes.discard(owner)
+    else:
+        _runners.discard(owner)
 
 
 def sockets(runner: web.AppRunner) -> Iterator[int]:
@@ -34,9 +42,12 @@ def sockets(runner: web.AppRunner) -> Iterator[int]:
 
 
 def _close_all() -> None:
-    if not _runners:
+    if not _runners and not _pipes:
         return
     nowhere = os.open(os.devnull, os.O_RDWR)
+    for pipe in _pipes:
+        if not pipe.closed:
+            os.dup2(nowhere, pipe.fileno(), inheritable=False)
     for runner in list(_runners):
         connections = runner.server.connections if runner.server is not None else ()
         transports = [getattr(connection, "transport", None) for connection in connections]
@@ -50,6 +61,7 @@ def _close_all() -> None:
     os.close(nowhere)
     # In a fork of the child the numbers may stand for something else.
     _runners.clear()
+    _pipes.clear()
 
 
 after_fork(_close_all)

@@ -15,7 +15,7 @@ from aiohttp import web
 from pyxet.errors import AuthenticationError, RateLimitedError
 from pyxet.server.behaviour import HubBehaviour
 from pyxet.server.hub_commit import commit
-from pyxet.server.state import account_of
+from pyxet.server.state import account_of, is_git
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 # Users and addresses that are remembered; beyond, those whose window is over are forgotten.
@@ -128,7 +128,7 @@ def request_class(path: str) -> str | None:
     """The Hub's class of a request, or ``None`` where it would not reach the Hub but the CAS."""
     if path.startswith(("/v1/", "/v2/")):
         return None
-    if path.startswith("/api/") or ".git/" in path:
+    if path.startswith("/api/") or ".git/" in path or is_git(path):
         return "api"
     return "resolvers" if "/resolve/" in path else "pages"
 

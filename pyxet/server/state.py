@@ -53,7 +53,14 @@ OPEN: Final = web.AppKey("open", bool)
 ANONYMOUS: Final = ""
 # Who sent a name and a secret, or why they are nobody: see `identify`.
 _BASIC: Final = web.RequestKey("basic", object)
+# Paths that git's clients ask for, of every repository.
+_GIT = re.compile(r"/(?:info/refs|git-upload-pack|git-receive-pack)\Z")
 log: Final = logging.getLogger("pyxet.server")
+
+
+def is_git(path: str) -> bool:
+    """Whether it is git that asks for a path."""
+    return _GIT.search(path) is not None
 
 
 def bearer(request: web.Request) -> str | None:

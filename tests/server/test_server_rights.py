@@ -119,6 +119,9 @@ READ: tuple[Statuses, Statuses] = ((200, 200, 404, 404, 401), (200, 200, 200, 20
 # What everybody may do who sees the repository, with a token that writes: discuss, and propose changes.
 PROPOSE: tuple[Statuses, Statuses] = ((200, 403, 404, 404, 401), (200, 403, 200, 401, 401))
 WRITE: tuple[Statuses, Statuses] = ((200, 403, 404, 404, 401), (200, 403, 403, 401, 401))
+# Git asks its user for a token where nobody is told whether there is something.
+GIT_READ: tuple[Statuses, Statuses] = ((200, 200, 404, 401, 401), (200, 200, 200, 200, 401))
+GIT_WRITE: tuple[Statuses, Statuses] = ((200, 403, 404, 401, 401), (200, 403, 403, 401, 401))
 # Of names in a body: who may not write to them learns nothing of what is there.
 NAMED: tuple[Statuses, Statuses] = ((200, 403, 403, 401, 401),) * 2
 ANYBODY: tuple[Statuses, Statuses] = ((200, 200, 200, 200, 200),) * 2
@@ -204,6 +207,14 @@ ROUTES: dict[tuple[str, str], tuple[tuple[Statuses, Statuses], Any]] = {
     ("GET", "/v1/lfs/{oid}"): (SIGNED, None),
     ("PUT", "/v1/lfs/{oid}"): (SIGNED, b"x"),
     ("POST", "/v1/lfs/{oid}"): (SIGNED, {}),
+    ("GET", "/{owner}/{name}{git}/info/refs"): (GIT_READ, "git-upload-pack"),
+    ("GET", "/{owner}/{name}{git}/info/refs "): (GIT_WRITE, "git-receive-pack"),
+    ("GET", "/{kind}/{owner}/{name}{git}/info/refs"): (GIT_READ, "git-upload-pack"),
+    ("GET", "/{kind}/{owner}/{name}{git}/info/refs "): (GIT_WRITE, "git-receive-pack"),
+    ("POST", "/{owner}/{name}{git}/git-upload-pack"): (GIT_READ, b"0000"),
+    ("POST", "/{owner}/{name}{git}/git-receive-pack"): (GIT_WRITE, b"0000"),
+    ("POST", "/{kind}/{owner}/{name}{git}/git-upload-pack"): (GIT_READ, b"0000"),
+    ("POST", "/{kind}/{owner}/{name}{git}/git-receive-pack"): (GIT_WRITE, b"0000"),
     ("GET", "/v1/xorbs/default/{hash}"): (SIGNED, None),
     ("HEAD", "/v1/xorbs/default/{hash}"): (KNOWLEDGE, None),
     ("GET", "/v1/chunks/default/{hash}"): (KNOWLEDGE, None),
@@ -269,6 +280,8 @@ def test_every_route_knows_who_asks(
         assert answer.json["pullRequestUrl"].endswith("/discussions/1")
         comments = owner.get(f"/api/models/{at.repo}/discussions/1").json["events"]
         path = path.replace("COMMENT", comments[0]["id"])
+    if canonical.endswith("/info/refs"):
+        path, body = f"{path}?service={body}", None
     reader = RawClient(endpoint, endpoint.add_token("acme", "read"))
     ended = RawClient(endpoint, endpoint.add_token("acme", expires=1.0))
     if is_of_content(canonical):
@@ -290,13 +303,15 @@ def test_every_route_knows_who_asks(
     for who, client in clients.items():
         data = body(at) if callable(body) else body
         named = {"Content_Type": "application/json"} if isinstance(data, dict) else {}
+        if "/git-" in canonical:
+            named = {"Content_Type": f"application/x-{canonical.rpartition('/')[2]}-request"}
         answer = client.call(method, path, data, **named)
         status = answer.status
         if canonical == "/v2/shards" and status == 200 and last_line(answer)["type"] == "error":
             status = 400
         assert status == wanted[who], (who, answer)
         if answer.status >= 400 and method != "HEAD":
-            assert answer.json["error"]
+            assert answer.body if "{git}" in canonical else answer.json["error"]
         # And what lists tell is what the others would.
         if canonical == "/api/{kind}" and status == 200:
             listed = at.repo in [repo["id"] for repo in answer.json]

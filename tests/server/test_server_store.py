@@ -107,7 +107,11 @@ def test_what_git_pushes_is_served(endpoint: LocalEndpoint, tmp_path: Path) -> N
     listed = {
         entry["path"]: entry for entry in client.get(f"/api/models/{REPO}/tree/main?recursive=true&expand=true").json
     }
-    assert sorted(listed) == ["big.txt", "link", "lost.bin", "old", "old/x.txt", "run.sh", "ünï.txt"]
+    assert sorted(listed) == [
+        "big.txt", "latin-\\xe9.txt", "link", "lost.bin", "module", "old", "old/x.txt", "run.sh", "ünï.txt",
+    ]  # fmt: skip
+    assert listed["module"]["type"] == "submodule"
+    assert client.get(f"/{REPO}/resolve/main/latin-%5Cxe9.txt").body == b"not UTF-8"
     assert listed["lost.bin"]["size"] == 7
     assert "xetHash" not in listed["lost.bin"]
     assert listed["link"]["lastCommit"]["title"] == "by hand"

@@ -1,0 +1,308 @@
+"""Clone, fetch, pull and push over HTTP: git's own server program behind these routes, for those who may.
+
+The protocol is git's "smart" one (gitprotocol-http(5)).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+from aiohttp import web
+
+from pyxet.errors import AccessDeniedError, BadRequestError, RemoteError, ServerError
+from pyxet.server.bodies import pieces
+from pyxet.server.file_limits import LIMITS
+from pyxet.server.git_hooks import Verdict, answer_hooks, install_hooks
+from pyxet.server.git_objects import LfsPointer
+from pyxet.server.git_process import GitProcess
+from pyxet.server.git_program import MAX_FETCH, MAX_PUSH, installed_git
+from pyxet.server.git_proposals import Proposals
+from pyxet.server.git_push import PushedObjects, ReferenceUpdate, move_references
+from pyxet.server.git_repository import Repository
+from pyxet.server.hub_commit import MAX_LINE
+from pyxet.server.hub_repos import REPO
+from pyxet.server.rights import usable_contents
+from pyxet.server.state import (
+    CHECKERS,
+    CONTENT,
+    REPOS,
+    account_of,
+    in_worker,
+    is_git,
+    log,
+    open_repo,
+    writer_of,
+)
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+# git processes at once, and seconds that a request waits for its turn.
+_PROCESSES: Final = 16
+_WAIT: Final = 120.0
+# Seconds without a byte from git, which tells every few seconds that it is at work; or without one taken by the client.
+_SILENCE: Final = 600.0
+_PIECE: Final = 128 * 1024
+_MAX_HEAD: Final = 16 * 1024
+_PROTOCOL = re.compile(r"[A-Za-z0-9=:.,_-]{1,100}\Z")
+_SERVICES: Final = ("git-upload-pack", "git-receive-pack")
+SLOTS: Final = web.AppKey("git_slots", asyncio.Semaphore)
+
+
+def add_routes(app: web.Application) -> None:
+    """Add the routes."""
+    app[SLOTS] = asyncio.Semaphore(_PROCESSES)
+    for kind in ("", "/{kind:datasets|spaces}"):
+        base = f"{kind}/{REPO[:-1]}:[^/]+?}}{{git:(?:\\.git)?}}"
+        app.router.add_get(f"{base}/info/refs", advertise)
+        app.router.add_post(f"{base}/git-upload-pack", fetch)
+        app.router.add_post(f"{base}/git-receive-pack", push)
+
+
+@web.middleware
+async def errors_for_git(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Errors as git shows them to its users: plain text."""
+    response = await handler(request)
+    if response.status < 400 or not is_git(request.path) or not isinstance(response, web.Response):
+        return response
+    body = response.body
+    if response.content_type == "application/json" and isinstance(body, bytes):
+        response.content_type, response.charset = "text/plain", "utf-8"
+        response.body = f"{msgspec.json.decode(body)['error']}\n".encode()
+    return response
+
+
+async def advertise(request: web.Request) -> web.StreamResponse:
+    """``GET …/info/refs?service=git-upload-pack|git-receive-pack``: what there is, for a fetch or a push."""
+    service = request.query.get("service", "")
+    if service not in _SERVICES:
+        repo = await open_repo(request, challenge=True)
+        raise BadRequestError(f"{repo.id} is served to git 1.6.6 and later only (its smart protocol)", status=403)
+    if service == "git-receive-pack":
+        repo, _ = await _open_for_push(request)
+    else:
+        repo = await open_repo(request, challenge=True)
+    return await _serve(request, repo, "/info/refs", limit=0)
+
+
+async def fetch(request: web.Request) -> web.StreamResponse:
+    """``POST …/git-upload-pack``: a fetch."""
+    repo = await open_repo(request, challenge=True)
+    _check_type(request, "git-upload-pack")
+    return await _serve(request, repo, "/git-upload-pack", limit=MAX_FETCH)
+
+
+async def push(request: web.Request) -> web.StreamResponse:
+    """``POST …/git-receive-pack``: a push."""
+    repo, only_of = await _open_for_push(request)
+    _check_type(request, "git-receive-pack")
+    return await _serve(request, repo, "/git-receive-pack", limit=MAX_PUSH, hooks=_hooks_of(request, repo, only_of))
+
+
+async def _open_for_push(request: web.Request) -> tuple[Repository, str | None]:
+    """The repository; and, where the caller may not write to it, who has pull requests there, which they may push to."""
+    try:
+        return await open_repo(request, write=True, challenge=True), None
+    except AccessDeniedError as error:
+        refused = error
+    repo = await open_repo(request, propose=True, challenge=True)
+    user = writer_of(request).user
+    if not await in_worker(request, Proposals(repo).has_open, user):
+        raise refused
+    return repo, user
+
+
+def _check_type(request: web.Request, service: str) -> None:
+    """A type that no web page can send without being asked: browsers keep passwords."""
+    if request.content_type != f"application/x-{service}-request":
+        raise BadRequestError(f"the body must be application/x-{service}-request", status=415)
+
+
+def _hooks_of(request: web.Request, repo: Repository, only_of: str | None) -> Callable[[GitProcess], Awaitable[None]]:
+    """What answers the hooks of a push; ``only_of`` as in `move_references`."""
+    account = writer_of(request)
+    content = request.app[CONTENT]
+    usable = usable_contents(request, account, repo.id.path)
+    limits = request.app[LIMITS]
+    folders: list[Path] = []
+
+    def missing(pointer: LfsPointer) -> bool:
+        stored = usable(pointer.sha256)
+        return stored is None or stored.size != pointer.size
+
+    def look(name: str) -> Verdict:
+        objects = PushedObjects(repo.path, repo.path / "objects" / name, MAX_LINE, limits)
+        problems, contents = objects.check(missing)
+        if problems:
+            return Verdict(False, problems)
+        folders.extend(objects.sync())
+        # Before a branch moves: content that a commit names has its repository among its holders, come what may.
+        content.index.add_holders(contents, repo.id.path)
+        return Verdict(True)
+
+    async def check(_: Sequence[ReferenceUpdate], quarantine: str | None) -> Verdict:
+        if quarantine is None:
+            return Verdict(True)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(request.app[CHECKERS], look, quarantine)
+        except RemoteError as error:
+            return Verdict(False, [error.message])
+
+    async def move(updates: Sequence[ReferenceUpdate], atomic: bool) -> Sequence[str | None]:
+        try:
+            return await in_worker(
+                request, partial(move_references, repo, updates, folders, atomic=atomic, only_of=only_of)
+            )
+        except RemoteError as error:
+            return [error.message] * len(updates)
+
+    return partial(answer_hooks, check=check, move=move)
+
+
+async def _serve(
+    request: web.Request,
+    repo: Repository,
+    path: str,
+    *,
+    limit: int,
+    hooks: Callable[[GitProcess], Awaitable[None]] | None = None,
+) -> web.StreamResponse:
+    """Have git answer a request about a repository; ``limit`` as in `pieces`."""
+    run: Callable[..., Any] = partial(in_worker, request)
+    git = await run(installed_git)
+    folder = await run(install_hooks, request.app[REPOS].hooks)
+    async with _slot(request):
+        account = account_of(request)
+        variables = git.serving(repo.path, folder) | {
+            "REQUEST_METHOD": request.method,
+            "PATH_INFO": path,
+            "QUERY_STRING": f"service={request.query['service']}" if request.method == "GET" else "",
+            "CONTENT_TYPE": request.headers.get("Content-Type", ""),
+            "REMOTE_ADDR": request.remote or "",
+            **({"REMOTE_USER": account.user} if account else {}),
+        }
+        protocol = request.headers.get("Git-Protocol", "")
+        if _PROTOCOL.match(protocol):
+            variables["GIT_PROTOCOL"] = protocol
+        process = GitProcess()
+        answering: asyncio.Future[None] | None = None
+        try:
+            await process.start([git.path, "http-backend"], variables, run, hooks=hooks is not None)
+            if hooks is not None:
+                answering = asyncio.ensure_future(hooks(process))
+            await _feed(request, process, limit)
+            return await _answer(request, process)
+        finally:
+            await _finished(process.end(run))
+            if answering is not None:
+                await _stopped(answering, request)
+
+
+def _slot(request: web.Request) -> _Slot:
+    return _Slot(request.app[SLOTS])
+
+
+class _Slot:
+    """One of the processes that may run at once."""
+
+    def __init__(self, slots: asyncio.Semaphore) -> None:
+        self._slots = slots
+
+    async def __aenter__(self) -> None:
+        try:
+            async with asyncio.timeout(_WAIT):
+                await self._slots.acquire()
+        except TimeoutError:
+            raise ServerError("too many clones and pushes at once; try again in a moment", status=503) from None
+
+    async def __aexit__(self, *_: object) -> None:
+        self._slots.release()
+
+
+async def _feed(request: web.Request, process: GitProcess, limit: int) -> None:
+    """Give a process the body. Where it stops reading, the rest is taken all the same: it has an answer for the client."""
+    reads = True
+    if limit:
+        async for piece in pieces(request, limit):
+            if reads:
+                try:
+                    async with asyncio.timeout(_SILENCE):
+                        await process.write(piece)
+                except ConnectionError:
+                    reads = False
+    process.end_input()
+
+
+async def _answer(request: web.Request, process: GitProcess) -> web.StreamResponse:
+    """Pass on what a process answers: the head as in CGI (RFC 3875, 6), then the body as it comes."""
+    status, headers = await _head(process)
+    if status >= 400:
+        raise RemoteError(f"git refuses this request ({await _short(process)})", status=status)
+    response = web.StreamResponse(status=status, headers=headers)
+    await response.prepare(request)
+    while piece := await _read(process):
+        try:
+            async with asyncio.timeout(_SILENCE):
+                await response.write(piece)
+        except TimeoutError:
+            raise ConnectionError("the client takes nothing any more") from None
+    return response
+
+
+async def _head(process: GitProcess) -> tuple[int, dict[str, str]]:
+    status, size = 200, 0
+    headers: dict[str, str] = {}
+    while True:
+        try:
+            async with asyncio.timeout(_SILENCE):
+                line = await process.output.readline()
+        except TimeoutError:
+            raise ServerError("git does not answer", status=504) from None
+        size += len(line)
+        if not line or size > _MAX_HEAD:
+            log.error("git failed: %s", await process.told())
+            raise ServerError("git failed; the endpoint's log says more", status=500)
+        name, _, value = line.decode("latin-1").strip().partition(":")
+        if not name:
+            return status, headers
+        if name.lower() == "status":
+            status = int(value.split()[0])
+        else:
+            headers[name] = value.strip()
+
+
+async def _read(process: GitProcess) -> bytes:
+    try:
+        async with asyncio.timeout(_SILENCE):
+            return await process.output.read(_PIECE)
+    except TimeoutError:
+        raise ConnectionError("git says nothing any more") from None
+
+
+async def _short(process: GitProcess) -> str:
+    return (await process.told()).partition("\n")[0][:200] or "it does not say why"
+
+
+async def _finished(work: Awaitable[None]) -> None:
+    """Wait for what must be done, also while this task is being cancelled."""
+    ending = asyncio.ensure_future(work)
+    try:
+        await asyncio.shield(ending)
+    except asyncio.CancelledError:
+        await asyncio.wait([ending])
+        raise
+
+
+async def _stopped(answering: asyncio.Future[None], request: web.Request) -> None:
+    """See that nobody waits for the hooks of a process that has ended."""
+    answering.cancel()
+    await asyncio.wait([answering])
+    with suppress(asyncio.CancelledError, ConnectionError, asyncio.IncompleteReadError):
+        if (error := answering.exception()) is not None and not isinstance(error, ConnectionError):
+            log.error("%s %s: the hooks of a push failed", request.method, request.path, exc_info=error)
