@@ -80,3 +80,11 @@ def bench(session: nox.Session) -> None:
     """Timings beside peers, as ratios of interleaved runs."""
     session.install(".[local,path]", *groups("test"))
     session.run("python", "benchmarks/run.py", *session.posargs)
+
+
+@nox.session
+def bench_once(session: nox.Session) -> None:
+    """Each benchmark once, with everything small: whether they run, not what they measure."""
+    session.install(".[local,path]", *groups("test"))
+    session.run("python", "benchmarks/run.py", "--quick", "--pairs", "1", "--data", session.create_tmp())
+    session.run("python", "benchmarks/hops.py")

@@ -307,7 +307,8 @@ def find(bench: Bench) -> Iterator[Case]:
     with bench.fresh_local() as server:
         server.fill(REPO, manifest)
         server.commit(REPO, lines)
-        job = {"action": "find", "warm": "", "repo": REPO, "count": bench.sizes.find}
+        # With the .gitattributes that a new repository has.
+        job = {"action": "find", "warm": "", "repo": REPO, "count": bench.sizes.find + 1}
         ours, theirs, ceiling = (
             Side(job | {"side": side}, lambda: nullcontext(server)) for side in ("pyxet", "peer", "bare")
         )
