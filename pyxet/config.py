@@ -6,16 +6,19 @@ import hashlib
 import json
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Hashable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 from urllib.parse import unquote, urlsplit
 
 from pyxet._platform import after_fork, allowed_processors, machine_memory
 from pyxet.errors import AlreadyExistsError, ConfigError
+from pyxet.hub_login import account_in_use, clean, hub_login, token_file
 from pyxet.options import public
+from pyxet.private_files import replace_private, version_of
 from pyxet.secrets import Secret
 from pyxet.urls import endpoint_url
 
@@ -25,7 +28,8 @@ _MIB: Final = 1024 * 1024
 _MIN_MEMORY: Final = 16 * _MIB
 _MIN_BANDWIDTH: Final = 16 * 1024
 _VARIABLES: Final = (
-    "XET_ENDPOINT", "XET_USER_NAME", "XET_USER_TOKEN", "HF_ENDPOINT", "HF_TOKEN", "HF_TOKEN_PATH", "HF_HOME", "HOME",
+    "XET_ENDPOINT", "XET_USER_NAME", "XET_USER_TOKEN", "HF_ENDPOINT", "HF_OIDC_RESOURCE", "HF_TOKEN",
+    "HUGGING_FACE_HUB_TOKEN", "HF_TOKEN_PATH", "HF_HOME", "XDG_CACHE_HOME", "HOME",
 )  # fmt: skip
 
 
@@ -161,6 +165,13 @@ class Limits:
             raise ConfigError(f"Limits.bandwidth is {self.bandwidth:,} bytes per second; it must be at least 16 KiB")
 
 
+# A function that is asked for a token, in a thread or on the loop that needs it.
+TokenFunction = Callable[[], "str | Secret | Awaitable[str | Secret | None] | None"]
+# Where a token comes from, by what has to be done when it is refused: one that was given is looked for nowhere, others are
+# looked for again where they were found, and some are made by a request.
+Origin = Literal["given", "found", "asked", "hub", "oidc"]
+
+
 @dataclass(frozen=True, slots=True)
 class Credential:
     """A user and token, bound to one endpoint.
@@ -169,12 +180,33 @@ class Credential:
     ----------
     source:
         Where the token came from, as messages say it behind "the token".
+    remedy:
+        What to do if it is not accepted.
+    origin:
+        ``given`` as an argument; ``found`` in a login, a variable or a file; to be ``asked`` of a function; of a ``hub``
+        login, which is renewed; by ``oidc``, for the identity of a CI job.
+    account:
+        What stays the same when the token changes, where something does.
+    ask:
+        The function that is asked for the token.
+    again:
+        Looks for the credential again, where that makes sense. Blocks.
     """
 
     endpoint: str
     user: str | None = None
     token: Secret | None = None
     source: str = field(default="that was given", compare=False, repr=False)
+    remedy: str | None = field(default=None, compare=False, repr=False)
+    origin: Origin = field(default="given", compare=False, repr=False)
+    account: Hashable = field(default=None, compare=False, repr=False)
+    ask: TokenFunction | None = field(default=None, compare=False, repr=False)
+    again: Callable[[], Credential] | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def identity(self) -> Hashable:
+        """The account, or the token where nothing else is known of it."""
+        return self.account if self.account is not None else self.token
 
 
 _logins: dict[str, Credential] = {}
@@ -220,7 +252,9 @@ def login(
             raise AlreadyExistsError(f"a login for {endpoint} is saved already")
         _save_logins({**saved, endpoint: {"user": user, "token": token}})
     with _login_lock:
-        _logins[endpoint] = Credential(endpoint, user, Secret(token), "of pyxet.login")
+        _logins[endpoint] = Credential(
+            endpoint, user, Secret(token), "of pyxet.login", "call it with another one", "found"
+        )
         if host is not None:
             _login_host = endpoint
 
@@ -300,36 +334,56 @@ def embedded_root(endpoint: str) -> Path:
     return Path(unquote(urlsplit(endpoint).path))
 
 
-def resolve_credential(endpoint: str, *, user: str | None = None, token: str | Secret | None = None) -> Credential:
+def resolve_credential(
+    endpoint: str, *, user: str | None = None, token: str | Secret | TokenFunction | None = None
+) -> Credential:
     """The credential for an endpoint; one made for another endpoint is never used.
 
-    In this order: arguments, `login`, ``XET_USER_NAME``/``XET_USER_TOKEN``, ``HF_TOKEN``, the file that ``xet login``
-    writes, the Hub's own token file.
+    In this order: arguments, `login`, ``XET_USER_NAME``/``XET_USER_TOKEN``, ``HF_OIDC_RESOURCE``, ``HF_TOKEN``, the file
+    that ``xet login`` writes, the Hub's own token file.
+
+    Raises
+    ------
+    ConfigError
+        The token is none and no function; the file of ``xet login`` cannot be read.
     """
-    if token is not None:
+    if isinstance(token, (str, Secret)):
         return Credential(endpoint, user, Secret(token) if token else None)
+    again = partial(resolve_credential, endpoint, user=user, token=token)
+    if token is not None:
+        if not callable(token):
+            raise ConfigError(f"token is a {type(token).__name__}; expected a string, or a function that returns one")
+        source, remedy = "that the function given as token= returned", "the function was asked again already"
+        return Credential(endpoint, user, None, source, remedy, "asked", ("asked", _key(token)), token, again)
     with _login_lock:
         stored = _logins.get(endpoint)
     found = stored or _from_environment(endpoint) or _from_login_file(endpoint) or _from_hub_file(endpoint)
     if found is None:
-        return Credential(endpoint, user)
-    return replace(found, user=user or found.user)
+        return Credential(endpoint, user, origin="found", again=again)
+    return replace(found, user=user or found.user, again=again)
 
 
 def surroundings() -> str:
-    """A digest of all that endpoints and credentials are taken from: it changes when any of that does."""
+    """A digest of all that endpoints and credentials are taken from: it changes when any of that does.
+
+    A login that is renewed is the same one.
+    """
     with _login_lock:
         logins = [(end, found.user, found.token.reveal() if found.token else None) for end, found in _logins.items()]
         parts: list[object] = [sorted(logins, key=lambda login: login[0]), _login_host]
     parts += [os.environ.get(name) for name in _VARIABLES]
-    for path in (login_file(), _hub_file()):
-        try:
-            stat = path.stat()
-        except OSError:
-            parts.append(None)
-        else:
-            parts.append((stat.st_mtime_ns, stat.st_size))
+    parts += [version_of(login_file()), account_in_use() or version_of(token_file())]
     return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+
+def _key(function: TokenFunction) -> Hashable:
+    """What makes two functions the same."""
+    try:
+        hash(function)
+    except TypeError:
+        # Kept by the credential, so that no other one gets its place.
+        return id(function)
+    return function
 
 
 def login_file() -> Path:
@@ -360,18 +414,23 @@ def _hub_endpoint() -> str:
 
 
 def _token_of(variable: str) -> str:
-    """A token from a variable, without what surrounds it: it is often read from a file, with the line's end."""
-    return os.environ.get(variable, "").strip()
+    return clean(os.environ.get(variable, ""))
 
 
 def _from_environment(endpoint: str) -> Credential | None:
-    token = _token_of("XET_USER_TOKEN")
-    if token and endpoint == (_endpoint_of("XET_ENDPOINT") or _hub_endpoint()):
-        return Credential(endpoint, os.environ.get("XET_USER_NAME"), Secret(token), "of XET_USER_TOKEN")
-    token = _token_of("HF_TOKEN")
-    if token and endpoint == _hub_endpoint():
-        return Credential(endpoint, None, Secret(token), "of HF_TOKEN")
-    return None
+    def found(variable: str, user: str | None = None) -> Credential:
+        remedy = f"put another one into {variable}, or unset it to use the one of xet login"
+        return Credential(endpoint, user, Secret(_token_of(variable)), f"of {variable}", remedy, "found")
+
+    if _token_of("XET_USER_TOKEN") and endpoint == (_endpoint_of("XET_ENDPOINT") or _hub_endpoint()):
+        return found("XET_USER_TOKEN", os.environ.get("XET_USER_NAME"))
+    if endpoint != _hub_endpoint():
+        return None
+    if resource := os.environ.get("HF_OIDC_RESOURCE"):
+        source = f"for {resource} that this job's identity was exchanged for"
+        remedy = f"check HF_OIDC_RESOURCE and the trusted publishers of {resource}, or unset it to use another token"
+        return Credential(endpoint, None, None, source, remedy, "oidc", ("oidc", resource))
+    return next((found(name) for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN") if _token_of(name)), None)
 
 
 def _saved_logins() -> Mapping[str, object]:
@@ -388,24 +447,13 @@ def _saved_logins() -> Mapping[str, object]:
 
 def _save_logins(logins: Mapping[str, object]) -> None:
     """Replace the login file at once, readable by its owner only; without logins there is none."""
-    # A link, as those who keep such files elsewhere make it, stays one.
-    path = Path(os.path.realpath(login_file()))
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    path = login_file()
     try:
-        if not logins:
-            path.unlink(missing_ok=True)
-            return
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        unfinished.unlink(missing_ok=True)
-        with open(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            json.dump(logins, file, indent=2)
-            file.write("\n")
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
+        if logins:
+            replace_private(path, json.dumps(logins, indent=2) + "\n")
+        else:
+            Path(os.path.realpath(path)).unlink(missing_ok=True)
     except OSError as error:
-        with suppress(OSError):
-            unfinished.unlink(missing_ok=True)
         raise ConfigError(f"the login file {path} cannot be written ({error.strerror})") from error
 
 
@@ -414,19 +462,12 @@ def _from_login_file(endpoint: str) -> Credential | None:
     if not isinstance(entry, Mapping) or not isinstance(entry.get("token"), str):
         return None
     source = f"that xet login saved in {login_file()}"
-    return Credential(endpoint, entry.get("user"), Secret(entry["token"]), source)
-
-
-def _hub_file() -> Path:
-    home = os.environ.get("HF_HOME") or os.path.join(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "huggingface")
-    return Path(os.environ.get("HF_TOKEN_PATH") or os.path.join(home, "token")).expanduser()
+    return Credential(endpoint, entry.get("user"), Secret(entry["token"]), source, "run xet login again", "found")
 
 
 def _from_hub_file(endpoint: str) -> Credential | None:
-    if endpoint != _hub_endpoint():
+    login = hub_login() if endpoint == _hub_endpoint() else None
+    if login is None:
         return None
-    try:
-        token = _hub_file().read_text().strip()
-    except OSError:
-        return None
-    return Credential(endpoint, None, Secret(token), f"in {_hub_file()}") if token else None
+    source, remedy = f"in {token_file()}", "run hf auth login, or xet login"
+    return Credential(endpoint, None, login.token, source, remedy, "hub", login.account)

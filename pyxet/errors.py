@@ -379,10 +379,13 @@ class Asked:
         The endpoint that was asked.
     token_source:
         Where the token came from, in words; ``None`` where none was sent.
+    remedy:
+        What to do if it is not accepted, where there is something better than to set another one.
     """
 
     endpoint: str
     token_source: str | None
+    remedy: str | None = None
 
 
 def error_from_response(
@@ -429,7 +432,8 @@ def _advice_to(kind: type[RemoteError], asked: Asked) -> str | None:
     if asked.token_source is None and kind is RepositoryNotFoundError:
         return f"no token was sent, and a private repository needs one: {LOG_IN}"
     if kind is AuthenticationError:
-        return f"{asked.endpoint} does not accept the token {asked.token_source}; set another: {LOG_IN}"
+        remedy = asked.remedy or f"set another: {LOG_IN}"
+        return f"{asked.endpoint} does not accept the token {asked.token_source}; {remedy}"
     if kind is AccessDeniedError:
         return f"the token {asked.token_source} may not do this"
     return None

@@ -18,7 +18,7 @@ PACKAGE = Path(pyxet.__file__).parent
 ROOT = Path(__file__).parents[1]
 BASE = {
     "secrets", "errors", "_docstrings", "options", "config", "urls", "types", "_version", "_platform", "_traces", "local_tree", "patterns",
-    "_workers",
+    "_workers", "private_files", "hub_login",
 }  # fmt: skip
 ALLOWED: dict[str, set[str]] = {
     "_version": set(),
@@ -33,10 +33,12 @@ ALLOWED: dict[str, set[str]] = {
     "options": {"_docstrings"},
     "errors": {"types", "_traces"},
     "urls": {"errors", "types"},
-    "config": {"secrets", "errors", "options", "urls", "_platform"},
+    "private_files": {"_platform"},
+    "hub_login": {"private_files", "secrets"},
+    "config": {"secrets", "errors", "options", "urls", "_platform", "private_files", "hub_login"},
     "protocol": {"secrets", "errors", "urls", "types", "protocol"},
     "_async": BASE | {"protocol", "_async", "local"},
-    "server": {"secrets", "errors", "urls", "types", "_version", "_platform", "protocol", "server"},
+    "server": {"secrets", "errors", "urls", "types", "_version", "_platform", "private_files", "protocol", "server"},
     "local": BASE | {"server"},
     "fs": BASE | {"_async"},
     "path": BASE | {"fs"},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Hashable
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -16,6 +17,7 @@ from pyxet._async.tree.catalog import Catalog
 from pyxet._async.tree.revisions import Revisions
 from pyxet._platform import after_fork
 from pyxet.config import Credential, Limits, RetryPolicy, Timeouts
+from pyxet.secrets import Secret
 from pyxet.types import RepoId
 
 
@@ -40,7 +42,7 @@ class Client:
         self.hub = Hub(self.transport)
         self.revisions = Revisions(self.hub, self._others)
         self.catalog = Catalog(self.hub, self.revisions)
-        self._user = self.credential.user
+        self._name: tuple[Secret | None, str] | None = None
         self._entered: WeakKeyDictionary[asyncio.AbstractEventLoop, int] = WeakKeyDictionary()
         self._cas: dict[RepoId, Cas] = {}
         self.windows = Windows()
@@ -57,11 +59,21 @@ class Client:
             clients = list(_clients.values())
         return [client.revisions for client in clients if client.endpoint == self.endpoint and client is not self]
 
+    async def current(self) -> Credential:
+        """Where the endpoint is, and with which user and token, for the next request."""
+        return await self.transport.place.here()
+
     async def user(self) -> str:
         """The name of the credential's user."""
-        if self._user is None:
-            self._user = (await self.hub.whoami()).name
-        return self._user
+        here = await self.current()
+        if here.user is not None:
+            return here.user
+        known = self._name
+        if known is None or known[0] != here.token:
+            name = (await self.hub.whoami()).name
+            # The token may have become another one on the way.
+            known = self._name = ((await self.current()).token, name)
+        return known[1]
 
     def acquire(self) -> None:
         """One more ``async with`` on the running loop; pair it with `release`."""
@@ -78,7 +90,8 @@ class Client:
             await self.transport.aclose()
 
 
-_clients: dict[Settings, Client] = {}
+# By the settings, and by where the token is looked for when it is refused.
+_clients: dict[tuple[Hashable, ...], Client] = {}
 _lock = threading.Lock()
 _inherited: list[object] = []
 
@@ -98,7 +111,9 @@ after_fork(_after_fork)
 
 def shared_client(settings: Settings) -> Client:
     """The process's client for these settings."""
+    credential = settings.credential
+    key = settings, credential.origin, credential.account, credential.source
     with _lock:
-        if settings not in _clients:
-            _clients[settings] = Client(settings)
-        return _clients[settings]
+        if key not in _clients:
+            _clients[key] = Client(settings)
+        return _clients[key]

@@ -355,6 +355,20 @@ class XetToken(HubStruct):
     cas_url: str
 
 
+class OAuthToken(CasStruct):
+    """Answer of ``/oauth/token`` (RFC 6749, 5.1): a token, and what it is renewed with; ``expires_in`` is in seconds."""
+
+    access_token: Secret
+    refresh_token: Secret | None = None
+    expires_in: Count | None = None
+
+
+class IdentityToken(CasStruct):
+    """Answer of a CI runner that is asked for an identity token (OpenID Connect)."""
+
+    value: Secret
+
+
 # -- CAS ---------------------------------------------------------------------------------------------------------------
 
 

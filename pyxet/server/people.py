@@ -14,15 +14,16 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from enum import IntEnum
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
-from pyxet._platform import lock_descriptor, sync_folder
+from pyxet._platform import lock_descriptor
 from pyxet.errors import AlreadyExistsError, ConfigError, XetError
+from pyxet.private_files import replace_private, version_of
 
 Scope = Literal["read", "write"]
 Role = Literal["read", "write", "admin"]
@@ -227,13 +228,7 @@ class PeopleFile:
 
     def refresh(self) -> None:
         """Look at the file again. Blocks, for a moment. Raises `ConfigError` as the constructor does."""
-        try:
-            found = self._path.stat()
-        except FileNotFoundError:
-            self._read = (None, People())
-            return
-        # It is always replaced, never written to.
-        seen = (found.st_ino, found.st_mtime_ns, found.st_size)
+        seen = version_of(self._path)
         if self._read[0] != seen:
             # One that is replaced meanwhile is read once more the next time.
             self._read = (seen, _parsed(self._path))
@@ -328,18 +323,7 @@ def _write(path: Path, people: People) -> None:
         "orgs": {org: dict(members) for org, members in people.orgs.items()},
         "tokens": {digest: asdict(token) for digest, token in people.tokens.items()},
     }
-    unfinished = path.with_name(f"{path.name}.new")
-    try:
-        with open(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            json.dump(said, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
-    except BaseException:
-        with suppress(OSError):
-            unfinished.unlink(missing_ok=True)
-        raise
-    sync_folder(path.parent)
+    replace_private(path, json.dumps(said, indent=1))
 
 
 @contextmanager

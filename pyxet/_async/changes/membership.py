@@ -19,7 +19,7 @@ def same_account(one: Credential, other: Credential) -> bool:
     """Whether two credentials are of one user at one endpoint."""
     if one.endpoint != other.endpoint:
         return False
-    return one.user == other.user if one.user and other.user else one.token == other.token
+    return one.user == other.user if one.user and other.user else one.identity == other.identity
 
 
 class Membership:

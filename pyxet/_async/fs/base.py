@@ -34,7 +34,7 @@ from pyxet._async.fs.names import before_magic
 from pyxet._async.fs.paths import EndpointInURL, as_text, same_endpoint, without_protocol
 from pyxet._async.runtime.bridge import blocking_call, get_loop
 from pyxet._traces import readable
-from pyxet.config import Credential, Limits, RetryPolicy, Timeouts
+from pyxet.config import Credential, Limits, RetryPolicy, Timeouts, TokenFunction
 from pyxet.errors import ConfigError, NotSupportedError, TransactionError, XetURLError
 from pyxet.options import public, refuse
 from pyxet.secrets import Secret
@@ -119,7 +119,7 @@ class FileSystemBase(AsyncFileSystem, metaclass=_ConfiguredFromOutside):  # type
         self,
         endpoint: str | None = None,
         user: str | None = None,
-        token: str | Secret | None = None,
+        token: str | Secret | TokenFunction | None = None,
         *,
         listings_expiry_time: float | None = DEFAULT_EXPIRY,
         limits: Limits | Mapping[str, Any] | None = None,

@@ -37,8 +37,10 @@ class AsyncXetFileSystem(
         ``host``, ``host:port`` or URL; ``local`` or ``file:///dir`` for a local endpoint embedded in this process. If not
         given: the one of `pyxet.login`, ``XET_ENDPOINT``, ``HF_ENDPOINT``, the Hub.
     user, token:
-        Who connects. If not given: what `pyxet.login`, ``XET_USER_NAME`` and ``XET_USER_TOKEN``, ``HF_TOKEN``, the file
-        of ``xet login`` or the Hub's own token file has for this endpoint.
+        Who connects. The token may be a function, also one to be awaited, that returns it: it is asked when there is need
+        of a token, and again when that is refused. If not given: what `pyxet.login`, ``XET_USER_NAME`` and
+        ``XET_USER_TOKEN``, ``HF_OIDC_RESOURCE``, ``HF_TOKEN``, the file of ``xet login`` or the Hub's own token file has
+        for this endpoint, now or when it is refused.
     listings_expiry_time:
         Seconds for which the commit of a branch is taken to be its newest; 0 looks each time.
     use_listings_cache:

@@ -15,7 +15,6 @@ from pyxet._async.endpoint.hub import parse_date
 from pyxet._async.fs.base import FileSystemBase
 from pyxet._async.runtime.tasks import run_all
 from pyxet._async.tree.catalog import missing_entry
-from pyxet.config import is_embedded
 from pyxet.errors import NotFoundError, NotSupportedError, XetError, XetURLError
 from pyxet.protocol.messages import RepoInfo
 from pyxet.types import Info, RepoId
@@ -134,9 +133,10 @@ class Lookup(FileSystemBase):
 
     async def _own_names(self) -> list[str]:
         """Names of the token's user and organizations; none without a token."""
-        if self.credential.token is None and not is_embedded(self.endpoint):
+        client = await self._connect()
+        if (await client.current()).token is None:
             return []
-        who = await (await self._connect()).hub.whoami()
+        who = await client.hub.whoami()
         return [who.name, *(org.name for org in who.orgs)]
 
     async def _ls_inside(self, view: View, url: XetURL, *, expand: bool = False) -> list[Info]:

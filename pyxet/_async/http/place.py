@@ -10,7 +10,7 @@ from yarl import URL
 from pyxet import local
 from pyxet._async.runtime.tasks import SingleFlight
 from pyxet._async.runtime.threads import in_thread
-from pyxet.config import Credential, is_embedded
+from pyxet.config import Credential
 
 # Seconds after which a process that refuses connections, and serves its directory all the same, is not waited for.
 _REFUSING: Final = 1.0
@@ -21,20 +21,26 @@ class Place:
 
     def __init__(self, credential: Credential) -> None:
         self._at = credential
+        # How often it was looked at again.
+        self.looks = 0
 
     async def here(self) -> Credential:
         """URL, user and token for the next request."""
         return self._at
 
-    async def moved(self, left: Credential, *, gone: bool) -> Credential | None:
-        """Where the endpoint is instead, or ``None`` if there is no reason to think that it is anywhere else.
+    async def moved(self, left: Credential, *, gone: bool, own: bool, since: int) -> Credential | None:
+        """Where the endpoint is instead, or with which token; ``None`` if there is no reason to think that it is another.
 
         Parameters
         ----------
         left:
             Where it was looked for.
         gone:
-            Whether nobody listens there, so that it is worth to wait for another place.
+            Whether nobody listens there, so that it is worth to wait for another place; otherwise the token was refused.
+        own:
+            Whether what was refused is the place's token, and not one that the endpoint had given.
+        since:
+            `looks` when the request was sent first: a look after that is new enough.
 
         Raises
         ------
@@ -65,7 +71,7 @@ class EmbeddedPlace(Place):
             assert found is not None
         return found
 
-    async def moved(self, left: Credential, *, gone: bool) -> Credential | None:
+    async def moved(self, left: Credential, *, gone: bool, own: bool, since: int) -> Credential | None:
         if self._here is not None and self._here != left:
             return self._here
         return await self._looking.run((left, gone), lambda: self._look(left, gone))
@@ -91,8 +97,3 @@ class EmbeddedPlace(Place):
             if clock() - began > local.PATIENCE:
                 raise local.silent(self._endpoint)
             await asyncio.sleep(local.PAUSE)
-
-
-def place_of(credential: Credential) -> Place:
-    """The place of a credential's endpoint."""
-    return EmbeddedPlace(credential) if is_embedded(credential.endpoint) else Place(credential)

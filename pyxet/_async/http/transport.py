@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from copy import copy
 from typing import Final
 
 import aiohttp
@@ -29,7 +30,8 @@ from pyxet._async.http.messages import (
     skipped,
     sliced,
 )
-from pyxet._async.http.place import place_of
+from pyxet._async.http.place import Place
+from pyxet._async.http.renewal import place_of
 from pyxet._async.http.retries import Attempts
 from pyxet._async.http.sessions import Sessions
 from pyxet._async.runtime.threads import in_thread
@@ -41,7 +43,9 @@ from pyxet.errors import (
     ConnectionFailedError,
     FormatError,
     RemoteError,
+    RepositoryNotFoundError,
     RequestTimeoutError,
+    XetError,
 )
 from pyxet.protocol.constants import MIB
 
@@ -172,12 +176,18 @@ class Transport:
         self, endpoint: str, credential: Credential, *, limits: Limits, retry: RetryPolicy, timeouts: Timeouts
     ) -> None:
         self.endpoint = endpoint
-        self.place = place_of(credential)
+        self.place = place_of(credential, self._with)
         self._limits = limits
         self._retry = retry
         self._timeouts = timeouts
         # What is read ahead of a limited bandwidth has used it already.
         self.sessions = Sessions(connect=timeouts.connect, read_ahead=piece_size(limits.bandwidth, SLICE))
+
+    def _with(self, credential: Credential) -> Transport:
+        """The same connections and limits, with another credential that never changes."""
+        other = copy(self)
+        other.place = Place(credential)
+        return other
 
     async def aclose(self) -> None:
         """Close the session of the running loop."""
@@ -311,15 +321,17 @@ class Transport:
     ) -> StreamAnswer:
         """Send a request once, to wherever the endpoint is by now; the answer of success, to be closed."""
         here = await self.place.here()
+        since = self.place.looks
         while True:
             try:
                 return await self._open_at(here, method, url, what, bearer, params, headers, body, redirect, speed)
-            except (ConnectionFailedError, AuthenticationError) as error:
+            except (ConnectionFailedError, RemoteError) as error:
                 gone = isinstance(error, ConnectionFailedError) and not error.sent
-                if not gone and not isinstance(error, AuthenticationError):
+                if not gone and not _is_refused(error, here):
                     raise
-                # Nobody listens any more, or somebody else does: the request was certainly not carried out.
-                moved = await self.place.moved(here, gone=gone)
+                # Nobody listens any more, or somebody else does, or the token is another one by now: the request was
+                # certainly not carried out.
+                moved = await self.place.moved(here, gone=gone, own=bearer is None, since=since)
                 if moved is None:
                     raise
                 here = moved
@@ -432,7 +444,7 @@ class Transport:
             progress=self._timeouts.progress,
             speed=speed or self._speed(),
             bandwidth=self._limits.bandwidth,
-            asked=Asked(here.endpoint, here.source if token else None) if is_ours else None,
+            asked=Asked(here.endpoint, here.source if token else None, here.remedy) if is_ours else None,
         )
 
     def _speed(self) -> SpeedCheck:
@@ -457,6 +469,16 @@ class Transport:
                 raise ConnectionResetError("the answer came before the whole request was sent")
             yield piece  # type: ignore[misc]  # aiohttp writes any buffer
         _reschedule(deadline, loop.time() + self._timeouts.response)
+
+
+def _is_refused(error: XetError, here: Credential) -> bool:
+    """Whether another token may change an answer. Who sends none is told that private repositories are not there."""
+    if isinstance(error, AuthenticationError):
+        return True
+    hidden = isinstance(error, RemoteError) and (
+        error.status in (401, 403) or isinstance(error, RepositoryNotFoundError)
+    )
+    return hidden and here.token is None
 
 
 def _reschedule(deadline: asyncio.Timeout, when: float | None) -> bool:

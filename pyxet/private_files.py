@@ -1,0 +1,50 @@
+"""Small files that only their owner may read, such as those of logins: replaced as a whole, or not at all."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from pyxet._platform import sync_folder
+
+
+def replace_private(path: Path, text: str) -> None:
+    """Replace a file, or make it, with mode 0600. What is there is whole at any time, also after a crash.
+
+    Parameters
+    ----------
+    path:
+        The file. A link, as those who keep such files elsewhere make it, stays one.
+    text:
+        All that it will hold, stored as UTF-8.
+
+    Raises
+    ------
+    OSError
+        It cannot be written; what was there is there still.
+    """
+    path = Path(os.path.realpath(path))
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        unfinished.unlink(missing_ok=True)
+        with open(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            unfinished.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def version_of(path: Path) -> tuple[int, ...] | None:
+    """What changes when a file is replaced or written to; ``None`` without one."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_mtime_ns, stat.st_size, stat.st_ino
