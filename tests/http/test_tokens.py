@@ -20,6 +20,7 @@ from support.faults import FAST, WHOAMI, FaultProxy, answer
 
 import pyxet
 from pyxet._async.http import renewal
+from pyxet.config import TokenFunction
 from pyxet.errors import AuthenticationError, ConfigError, NotFoundError
 from pyxet.secrets import Secret
 from pyxet.testing import LocalEndpoint
@@ -215,7 +216,8 @@ def test_a_function_is_asked(proxy: FaultProxy, authority: Authority, main: str)
         return authority.made()
 
     vaults = [Vault(authority.made()), AsyncVault(authority.made())]
-    for function in (authority.made, later, lambda: later(), lambda: Secret(authority.made()), *vaults):
+    functions: list[TokenFunction] = [authority.made, later, lambda: later(), lambda: Secret(authority.made()), *vaults]
+    for function in functions:
         fs = pyxet.XetFS(proxy.url, token=function, retry=FAST)
         fs.pipe(f"{main}/a.txt", b"a")
         assert fs.get_username() == "acme"
