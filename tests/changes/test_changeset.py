@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,7 +14,6 @@ from support.faults import FAST, FaultProxy, World, answer, check_clean, gated, 
 from pyxet._async.changes.changeset import ChangeSet
 from pyxet._async.changes.edits import Edits
 from pyxet._async.changes.pending import Pending
-from pyxet._async.changes.spool import Spool
 from pyxet.errors import BadRequestError, FormatError, PartialCommitError, ServerError, TransactionError
 from pyxet.types import RemoteFile, UploadedContent
 
@@ -138,7 +136,7 @@ async def test_kinds_of_pending_content() -> None:
         assert isinstance(found.files["text"].content, bytes)  # type: ignore[union-attr]
         assert isinstance(found.files["large"].content, UploadedContent)  # type: ignore[union-attr]
         assert isinstance(found.files["shared"].content, RemoteFile)  # type: ignore[union-attr]
-        await found._settle()
+        await found._small.settle()
         kinds = {path: type(pending.content).__name__ for path, pending in found.files.items() if pending}
         assert kinds == {
             "text": "Spooled", "binary": "UploadedContent", "large": "UploadedContent", "empty.bin": "Spooled",
@@ -253,37 +251,3 @@ async def test_discarding_goes_to_its_end() -> None:
         with pytest.raises(asyncio.CancelledError):
             await discarding
         await check_clean()
-
-
-# -- the spool ---------------------------------------------------------------------------------------------------------
-
-
-def test_spool_is_in_memory_while_it_is_small() -> None:
-    spool = Spool()
-    contents = [os.urandom(1000 + number) for number in range(50)]
-    kept = [spool.append(data) for data in contents]
-    assert isinstance(spool._file._file, io.BytesIO)
-    assert [spool.read(place) for place in reversed(kept)] == contents[::-1]
-    spool.close()
-
-
-def test_spool_goes_to_disk_when_it_is_not() -> None:
-    spool = Spool()
-    contents = [os.urandom(MIB) for _ in range(10)]
-    kept = [spool.append(data) for data in contents]
-    assert not isinstance(spool._file._file, io.BytesIO)
-    assert [spool.read(place) for place in kept] == contents
-    later = spool.append(b"later")
-    assert spool.read(kept[3]) == contents[3]
-    assert spool.read(later) == b"later"
-    spool.close()
-    spool.close()
-
-
-def test_a_dropped_spool_closes_without_a_warning() -> None:
-    spool = Spool()
-    for _ in range(10):
-        spool.append(bytes(MIB))
-    file = spool._file
-    del spool
-    assert file.closed

@@ -1,18 +1,28 @@
-"""What is pending below a branch, as a value, against a dictionary that knows no index."""
+"""What is pending below a branch, as a value, against a journal that is replayed without what was undone."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import combinations
 
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from pyxet._async.changes.guards import Guard
-from pyxet._async.changes.pending import Pending, PendingChanges, folders_of
-from pyxet.errors import AlreadyExistsError, EditConflictError, FileInTheWayError, FolderInTheWayError
+from pyxet._async.changes.pending import Pending, PendingChanges, Scope, folders_of
+from pyxet.errors import (
+    AlreadyExistsError,
+    EditConflictError,
+    FileInTheWayError,
+    FolderInTheWayError,
+    TransactionError,
+)
 
-# Names that are folders of each other.
-PATHS = ["a", "b", "d/a", "d/b", "d/e/f", "x", "x/y", "x/y/z"]
+# Names that are folders of each other; the commit beneath has some of them.
+PATHS = ["a", "b", "x", "x/y"]
+BENEATH = {"a", "x/y"}
 FOLDERS = ["", *sorted({folder for path in PATHS for folder in folders_of(path)} | set(PATHS))]
 
 paths = st.sampled_from(PATHS)
@@ -24,92 +34,268 @@ guards = st.one_of(
 )
 
 
-def content(number: int) -> Pending:
-    return Pending(number, bytes(number))
+@dataclass(frozen=True)
+class Operation:
+    """A write, or a deletion if there is no ``pending``."""
+
+    scope: Scope
+    path: str
+    pending: Pending | None
+    guard: Guard | None
+
+
+@dataclass
+class State:
+    """What a journal comes to."""
+
+    files: dict[str, Pending | None] = field(default_factory=dict)
+    guards: dict[str, Guard] = field(default_factory=dict)
+    origins: dict[str, str | None] = field(default_factory=dict)
+
+    def add(self, done: Operation) -> None:
+        guard = done.guard
+        if done.scope.guard is not None:
+            guard = guard.merged(done.scope.guard) if guard is not None else done.scope.guard
+        if done.pending is None and done.path not in BENEATH:
+            self.files.pop(done.path, None)
+            self.guards.pop(done.path, None)
+            return
+        self.files[done.path] = done.pending
+        if guard is not None:
+            before = self.guards.get(done.path)
+            self.guards[done.path] = before.merged(guard) if before is not None else guard
 
 
 class Operations(RuleBasedStateMachine):
-    """``files`` and ``guards`` are what has to be found."""
+    """Scopes in scopes, and beside each other."""
 
     def __init__(self) -> None:
         super().__init__()
         self.pending = PendingChanges("acme/titanic/main")
-        self.files: dict[str, Pending | None] = {}
-        self.guards: dict[str, Guard] = {}
+        self.open = [self.pending.all]
+        # A scope that is kept goes on as the one that it was in.
+        self.goes_on_as: dict[Scope, Scope] = {}
+        self.journal: list[Operation] = []
+        self.released: set[int] = set()
+        self.seen: list[Pending] = []
 
-    def guard(self, path: str, guard: Guard | None) -> None:
-        if guard is not None:
-            before = self.guards.get(path)
-            self.guards[path] = before.merged(guard) if before is not None else guard
+    @initialize()
+    def begin_some(self) -> None:
+        first = Scope(self.pending.all)
+        self.open += [first, Scope(self.pending.all, "e"), Scope(first)]
 
-    @rule(path=paths, number=st.integers(0, 9), guard=guards)
-    def put(self, path: str, number: int, guard: Guard | None) -> None:
-        self.write(path, number, guard)
+    def scope_of(self, done: Operation) -> Scope:
+        scope = done.scope
+        while scope in self.goes_on_as:
+            scope = self.goes_on_as[scope]
+        return scope
 
-    def write(self, path: str, number: int, guard: Guard | None) -> None:
-        alive = {name for name, pending in self.files.items() if pending is not None}
+    def state(self, without: tuple[Scope, ...] = ()) -> State:
+        state = State()
+        for done in self.journal:
+            if not any(self.scope_of(done).is_within(scope) for scope in without):
+                state.add(done)
+        return state
+
+    def files_that_may_be(self, scope: Scope) -> set[str]:
+        """Paths with a pending file now, or if any other scopes are undone; also with one that was deleted beneath."""
+        others = [other for other in self.open if not scope.is_within(other)]
+        deleted = {done.path for done in self.journal if done.pending is None and done.path in BENEATH}
+        found: set[str] = set()
+        for count in range(len(others) + 1):
+            for undone in combinations(others, count):
+                files = self.state(undone).files
+                found.update(path for path, pending in files.items() if pending is not None)
+                found.update(deleted - files.keys() if undone else ())
+        return found
+
+    def released_now(self, released: list[Pending]) -> None:
+        self.released.update(map(id, released))
+
+    @rule(data=st.data(), path=paths, number=st.integers(0, 9), guard=guards)
+    def put(self, data: st.DataObject, path: str, number: int, guard: Guard | None) -> None:
+        scope = data.draw(st.sampled_from(self.open))
+        before = self.state().files.get(path)
+        pending = Pending(number, bytes(number))
+        may_be = self.files_that_may_be(scope)
         expected: type[Exception] | None = None
-        if guard is not None and path in alive and (guard.absent or guard.blob_id):
+        if guard is not None and before is not None and (guard.absent or guard.blob_id):
             expected = AlreadyExistsError if guard.absent else EditConflictError
-        elif alive.intersection(folders_of(path)):
+        elif may_be.intersection(folders_of(path)):
             expected = FileInTheWayError
-        elif any(name.startswith(f"{path}/") for name in alive):
+        elif any(name.startswith(f"{path}/") for name in may_be):
             expected = FolderInTheWayError
         if expected is not None:
             with pytest.raises(expected):
-                self.pending.put(path, content(number), guard)
+                self.pending.put(path, pending, guard, scope)
             return
-        self.pending.put(path, content(number), guard)
-        self.files[path] = content(number)
-        self.guard(path, guard)
-
-    @rule(path=paths, guard=guards, is_beneath=st.booleans())
-    def delete(self, path: str, guard: Guard | None, is_beneath: bool) -> None:
-        if is_beneath or path in self.files:
-            self.pending.delete(path, guard, is_beneath=is_beneath)
-            if is_beneath:
-                self.files[path] = None
-                self.guard(path, guard)
-            else:
-                del self.files[path]
-                self.guards.pop(path, None)
-
-    @rule(path=paths)
-    def exclude(self, path: str) -> None:
-        if path in self.files:
-            self.pending.exclude([path])
-            del self.files[path]
-
-    @rule(path=paths, number=st.integers(0, 9))
-    def watch(self, path: str, number: int) -> None:
         watch, other = self.pending.watch(path), self.pending.watch("elsewhere")
-        before = self.files.get(path)
-        self.write(path, number, None)
-        assert watch.changed == (before is not self.files.get(path))
+        self.released_now(self.pending.put(path, pending, guard, scope))
+        assert watch.changed
         assert not other.changed
+        self.seen.append(pending)
+        self.journal.append(Operation(scope, path, pending, guard))
+
+    @rule(data=st.data(), path=paths, guard=guards)
+    def delete(self, data: st.DataObject, path: str, guard: Guard | None) -> None:
+        if self.state().files.get(path, path if path in BENEATH else None) is not None:
+            scope = data.draw(st.sampled_from(self.open))
+            self.released_now(self.pending.delete(path, guard, is_beneath=path in BENEATH, scope=scope))
+            self.journal.append(Operation(scope, path, None, guard))
+
+    @rule(data=st.data(), path=paths)
+    def settle(self, data: st.DataObject, path: str) -> None:
+        """The content of a file, visible or not, gets another place."""
+        held = [pending for pending in self.seen if self.pending.holds(path, pending)]
+        if held:
+            old = data.draw(st.sampled_from(held))
+            new = Pending(old.size, bytes(old.size))
+            self.pending.replace(path, old, new)
+            self.seen.append(new)
+            self.journal = [
+                Operation(done.scope, done.path, new, done.guard) if done.pending is old else done
+                for done in self.journal
+            ]
+
+    # -- scopes --------------------------------------------------------------------------------------------------------
+
+    @precondition(lambda self: len(self.open) < 5)
+    @rule(data=st.data(), parent_commit=st.sampled_from([None, None, "c", "e"]))
+    def begin(self, data: st.DataObject, parent_commit: str | None) -> None:
+        self.open.append(Scope(data.draw(st.sampled_from(self.open)), parent_commit))
+
+    def innermost(self, data: st.DataObject) -> Scope:
+        return data.draw(
+            st.sampled_from([s for s in self.open[1:] if not any(t.is_within(s) and t is not s for t in self.open)])
+        )
+
+    @precondition(lambda self: len(self.open) > 1)
+    @rule(data=st.data())
+    def keep(self, data: st.DataObject) -> None:
+        scope = self.innermost(data)
+        watches = {path: self.pending.watch(path) for path in PATHS}
+        self.released_now(self.pending.keep(scope))
+        assert not any(watch.changed for watch in watches.values())
+        assert scope.outer is not None
+        self.open.remove(scope)
+        self.goes_on_as[scope] = scope.outer
+
+    @precondition(lambda self: len(self.open) > 1)
+    @rule(data=st.data())
+    def undo(self, data: st.DataObject) -> None:
+        scope = data.draw(st.sampled_from(self.open[1:]))
+        before = self.state().files
+        watches = {path: self.pending.watch(path) for path in PATHS}
+        self.released_now(self.pending.undo(scope))
+        gone = [other for other in self.open if other.is_within(scope)]
+        self.journal = [done for done in self.journal if not self.scope_of(done).is_within(scope)]
+        self.open = [other for other in self.open if other not in gone]
+        after = self.state().files
+        for path, watch in watches.items():
+            assert watch.changed == (before.get(path, "beneath") is not after.get(path, "beneath"))
+
+    # -- what has to be true -------------------------------------------------------------------------------------------
 
     @invariant()
     def what_is_found(self) -> None:
-        pending = self.pending
-        assert pending.files == self.files
-        assert pending.guards == self.guards
-        alive = {path for path, found in self.files.items() if found is not None}
-        assert (pending.written, pending.deleted) == (len(alive), len(self.files) - len(alive))
-        for path in PATHS:
-            assert pending.lookup(path, "beneath") == self.files.get(path, "beneath")
-            assert pending.deletes(path) == (self.files.get(path, "beneath") is None)
+        pending, state = self.pending, self.state()
+        files = state.files
+        assert pending.files.keys() == files.keys()
+        assert all(pending.files[path] is found for path, found in files.items())
+        assert pending.guards == state.guards
+        alive = {path for path, found in files.items() if found is not None}
+        assert (pending.written, pending.deleted) == (len(alive), len(files) - len(alive))
         replaced = set()
+        for path in PATHS:
+            assert pending.lookup(path, "beneath") == files.get(path, "beneath")
+            assert pending.deletes(path) == (files.get(path, "beneath") is None)
         for folder in FOLDERS:
-            below = {path: found for path, found in self.files.items() if folder in ("", *folders_of(path))}
+            below = {path: found for path, found in files.items() if folder in ("", *folders_of(path))}
             assert pending.under(folder) == below
-            assert pending.has_files_below(folder) == any(below.values())
+            assert pending.has_files_below(folder) == any(found is not None for found in below.values())
             if below and folder in alive:
                 replaced.add(folder)
         assert set(pending.replaced_folders()) == replaced
 
+    @invariant()
+    def no_file_is_ever_a_folder(self) -> None:
+        for scope in self.open:
+            files = {path for path, found in self.state((scope,)).files.items() if found is not None}
+            assert not any(files.intersection(folders_of(path)) for path in files)
+
+    @invariant()
+    def what_nobody_sees_again_is_released(self) -> None:
+        for found in self.seen:
+            held = any(self.pending.holds(path, found) for path in PATHS)
+            assert not (held and id(found) in self.released)
+
+    @invariant()
+    def without_scopes_there_are_no_layers(self) -> None:
+        if len(self.open) == 1:
+            assert not self.pending._layers
+            assert not any(self.pending._returning.values())
+
 
 TestOperations = Operations.TestCase
-TestOperations.settings = settings(max_examples=60, stateful_step_count=30, deadline=None, database=None)
+TestOperations.settings = settings(max_examples=150, stateful_step_count=50, deadline=None, database=None)
+
+
+@pytest.mark.parametrize("is_kept", [True, False])
+def test_what_comes_after_the_end_of_a_scope_is_too_late(is_kept: bool) -> None:
+    pending = PendingChanges("acme/titanic/main")
+    outer = Scope(pending.all)
+    inner = Scope(outer)
+    pending.put("a", Pending(0, b""), scope=inner)
+    (pending.keep if is_kept else pending.undo)(outer if not is_kept else inner)
+    with pytest.raises(TransactionError, match="too late"):
+        pending.put("b", Pending(0, b""), None, inner)
+    with pytest.raises(TransactionError, match="too late"):
+        pending.delete("a", is_beneath=True, scope=inner)
+    with pytest.raises(TransactionError, match="too late"):
+        pending.keep(inner)
+    assert list(pending.files) == ["a"] * is_kept
+    pending.all.end()
+    with pytest.raises(TransactionError, match="too late"):
+        pending.put("b", Pending(0, b""))
+
+
+def test_a_file_that_may_come_back_is_in_the_way_of_others() -> None:
+    pending = PendingChanges("acme/titanic/main")
+    pending.put("x", Pending(0, b""))
+    first, second = Scope(pending.all), Scope(pending.all)
+    pending.delete("x", is_beneath=False, scope=first)
+    pending.delete("y/z", is_beneath=True, scope=first)
+    pending.put("x/y", Pending(1, b"1"), scope=first)
+    for scope in (second, pending.all):
+        with pytest.raises(FileInTheWayError):
+            pending.put("x/z", Pending(1, b"1"), scope=scope)
+        with pytest.raises(FolderInTheWayError):
+            pending.put("y", Pending(1, b"1"), scope=scope)
+        assert pending.may_return("x", scope)
+        assert not pending.may_return("x", first)
+    pending.keep(first)
+    pending.put("x/z", Pending(1, b"1"), scope=second)
+    pending.put("y", Pending(1, b"1"), scope=second)
+    pending.undo(second)
+    assert list(pending.files) == ["y/z", "x/y"]
+
+
+def test_origins_are_of_what_is_seen() -> None:
+    pending = PendingChanges("acme/titanic/main")
+    inner = Scope(pending.all)
+    first, second = Pending(1, b"1"), Pending(2, b"22")
+    pending.put("copy", first)
+    pending.note_origin("copy", "original")
+    pending.put("copy", second, scope=inner)
+    assert pending.origins == {}
+    # Somebody else's word on what is no longer seen changes nothing.
+    pending.note_origin("copy", "late")
+    pending.note_origin("copy", "other", inner)
+    assert pending.origins == {"copy": "other"}
+    assert pending.undo(inner) == [second]
+    assert pending.origins == {"copy": "original"}
+    pending.delete("copy", is_beneath=False)
+    assert pending.origins == {}
 
 
 @pytest.mark.parametrize(("path", "folders"), [("a", []), ("a/b", ["a"]), ("a/b/c", ["a", "a/b"])])

@@ -8,16 +8,17 @@ Content beyond a mebibyte always is content of its own.
 from __future__ import annotations
 
 import asyncio
-import base64
 import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
+from copy import copy
 from pathlib import Path
 from typing import IO, Final
 
 from pyxet._async.changes.buffers import as_bytes
 from pyxet._async.changes.guards import Guard, Watch
-from pyxet._async.changes.pending import Pending, PendingChanges, folders_of
+from pyxet._async.changes.pending import Pending, PendingChanges, Scope, folders_of
 from pyxet._async.changes.sharing import share
+from pyxet._async.changes.small import SmallContents
 from pyxet._async.changes.spool import Spool, Spooled
 from pyxet._async.client import Client
 from pyxet._async.download.verifier import Verifier
@@ -25,17 +26,13 @@ from pyxet._async.runtime.threads import in_thread
 from pyxet._async.upload.content import ContentWriter
 from pyxet._async.upload.local_files import LocalFiles
 from pyxet._async.upload.session import Uploader
-from pyxet.errors import FileInTheWayError, FolderInTheWayError, FormatError, TransactionError
+from pyxet.errors import FileInTheWayError, FolderInTheWayError, TransactionError
 from pyxet.protocol.hashing import Buffer
-from pyxet.protocol.messages import PreuploadFile, PreuploadMode, TreeEntry
+from pyxet.protocol.messages import TreeEntry
 from pyxet.types import FilePointer, RemoteFile, RepoId, Totals, UploadedContent
 from pyxet.urls import quote_revision
 
 MAX_SMALL: Final = 1024 * 1024
-_SAMPLE: Final = 512
-# Small contents wait for the endpoint's decision until there are so many, or so many bytes, of them.
-_BATCH_FILES: Final = 256
-_BATCH_BYTES: Final = 8 * 1024 * 1024
 _FILES_AT_ONCE: Final = 16
 # Files whose chunks are kept until they are registered together.
 _REGISTERED_AT_ONCE: Final = 4096
@@ -61,6 +58,8 @@ class ChangeSet:
         What is written, deleted and guarded.
     spool:
         Content that goes into the commit.
+    scope:
+        What is written here is a part of: all changes, unless these are `within` another.
     """
 
     def __init__(self, client: Client, repo: RepoId, branch: str, base: str, parent_commit: str | None) -> None:
@@ -72,13 +71,16 @@ class ChangeSet:
         self.pending = PendingChanges(self.path)
         self.spool = Spool()
         self._uploader = Uploader(client.cas(repo), client.limits)
-        self._small: dict[str, bytes] = {}
-        self._small_bytes = 0
-        self._settling = asyncio.Lock()
+        self._small = SmallContents(client, repo, branch, self.pending, self._uploader, self.spool)
         self._reading = asyncio.Semaphore(_FILES_AT_ONCE)
         self._local = LocalFiles(MAX_SMALL)
-        self._sealed = False
-        self._discarded = False
+        self.scope = self.pending.all
+
+    def within(self, scope: Scope) -> ChangeSet:
+        """These changes, for who writes in a scope of theirs: what is pending and its content are the same."""
+        found = copy(self)
+        found.scope = scope
+        return found
 
     @property
     def path(self) -> str:
@@ -97,7 +99,9 @@ class ChangeSet:
 
     @property
     def totals(self) -> Totals:
-        """What is pending so far."""
+        """What is pending so far. Of a scope, only how many files."""
+        if self.scope is not self.pending.all:
+            return Totals(*self.pending.count(self.scope))
         pending, stats = self.pending, self._uploader.stats
         return Totals(pending.written, pending.deleted, stats.content, stats.deduplicated, stats.sent)
 
@@ -190,19 +194,18 @@ class ChangeSet:
         """Delete files that are there, pending or in the commit beneath."""
         unsure = [path for path in paths if path in self.files]
         beneath = await self.client.catalog.entries(self.repo, self.base, unsure) if unsure else {}
-        self._check_open()
         for path in paths:
-            self._discard_small(path)
             is_beneath = path not in self.files or (path in beneath and beneath[path].type == "file")
-            self.pending.delete(path, (guards or {}).get(path), is_beneath=is_beneath)
+            guard = (guards or {}).get(path)
+            self._small.release(self.pending.delete(path, guard, is_beneath=is_beneath, scope=self.scope))
 
     async def put_small(self, path: str, data: bytes, guard: Guard | None) -> None:
         """Keep small content until the endpoint says how to store it."""
-        self._put(path, Pending(len(data), data), guard)
-        self._small[path] = data
-        self._small_bytes += len(data)
-        if len(self._small) >= _BATCH_FILES or self._small_bytes >= _BATCH_BYTES:
-            await self._settle()
+        pending = Pending(len(data), data)
+        self._put(path, pending, guard)
+        await self._small.add(path, pending)
+        if self._uploader.unregistered >= _REGISTERED_AT_ONCE:
+            await self._uploader.flush()
 
     def put_stored(self, path: str, content: UploadedContent, guard: Guard | None) -> None:
         """Name stored content."""
@@ -222,17 +225,16 @@ class ChangeSet:
         """A writer into this branch's uploader."""
         return self._uploader.writer(sha256)
 
+    def note_origin(self, path: str, origin: str | None) -> None:
+        """Say that what is written here is a copy, see `PendingChanges.origins`."""
+        self.pending.note_origin(path, origin, self.scope)
+
+    def may_return(self, path: str) -> bool:
+        """Whether a file that is deleted may be back: others, whose deletion may yet be undone, have deleted it."""
+        return self.pending.may_return(path, self.scope)
+
     def _put(self, path: str, pending: Pending, guard: Guard | None) -> None:
-        self._check_open()
-        self.pending.put(path, pending, guard)
-        self._discard_small(path)
-
-    def _check_open(self) -> None:
-        if self._sealed:
-            raise TransactionError("too late: these changes are being committed, or have ended")
-
-    def _discard_small(self, path: str) -> None:
-        self._small_bytes -= len(self._small.pop(path, b""))
+        self._small.release(self.pending.put(path, pending, guard, self.scope))
 
     async def _spooled(self, contents: Sequence[bytes]) -> list[Spooled]:
         self._check_discarded()
@@ -285,6 +287,20 @@ class ChangeSet:
             case bytes():
                 return False
 
+    # -- the ends of scopes --------------------------------------------------------------------------------------------
+
+    def keep(self) -> None:
+        """Make what was written in our scope a part of what that is in."""
+        self._small.release(self.pending.keep(self.scope))
+
+    def undo(self) -> None:
+        """Have what was written in our scope, and in parts of it, not have happened."""
+        self._small.release(self.pending.undo(self.scope))
+
+    async def trim(self) -> None:
+        """Give back the room of contents that are gone."""
+        await in_thread(self.spool.trim)
+
     # -- on the way to the commit --------------------------------------------------------------------------------------
 
     async def prepare(self) -> None:
@@ -307,13 +323,12 @@ class ChangeSet:
 
     async def flush(self) -> None:
         """Have what was uploaded so far be readable; after the end it is, or never will be."""
-        if not self._discarded:
+        if not self.spool.closed:
             await self._uploader.flush()
 
     async def _seal(self) -> None:
-        self._sealed = True
-        while self._small:
-            await self._settle()
+        self.pending.all.end()
+        await self._small.settle()
 
     async def carried(self, spooled: Sequence[Spooled]) -> list[bytes]:
         """Contents that go into the commit."""
@@ -327,72 +342,29 @@ class ChangeSet:
 
     async def discard(self) -> None:
         """Let go of everything; nothing more of it will be committed."""
-        self._sealed = self._discarded = True
+        self.pending.all.end()
         self._small.clear()
         try:
-            await self._uploader.aclose()
-        finally:
             self.spool.close()
+        finally:
+            await self._uploader.aclose()
 
     def _check_discarded(self) -> None:
-        if self._discarded:
+        if self.spool.closed:
             raise TransactionError("these changes have ended, and what was pending in them cannot be read any more")
-
-    async def _settle(self) -> None:
-        """Ask how to store the small contents that wait, and do it."""
-        async with self._settling:
-            batch, self._small, self._small_bytes = self._small, {}, 0
-            if not batch:
-                return
-            asked = [
-                PreuploadFile(path=path, size=len(data), sample=base64.b64encode(data[:_SAMPLE]).decode())
-                for path, data in batch.items()
-            ]
-            try:
-                modes = await self.client.hub.preupload(self.repo, self.branch, asked)
-                if {mode.path for mode in modes} != batch.keys():
-                    raise FormatError(f"{self.path}: the endpoint does not say how to store each of the files")
-                await self._store(modes, batch)
-            except BaseException:
-                # The caller who happened to fill the batch fails, or is cancelled; what others wrote must not be lost.
-                for path, data in batch.items():
-                    if self._is_undecided(path, data):
-                        self._small[path] = data
-                        self._small_bytes += len(data)
-                raise
-        if self._uploader.unregistered >= _REGISTERED_AT_ONCE:
-            await self._uploader.flush()
-
-    async def _store(self, modes: Sequence[PreuploadMode], batch: Mapping[str, bytes]) -> None:
-        """Store small contents as the endpoint wants them."""
-        undecided = [mode for mode in modes if self._is_undecided(mode.path, batch[mode.path])]
-        own = [mode.path for mode in undecided if mode.upload_mode == "lfs" and batch[mode.path]]
-        stored = await self._uploader.add_small([batch[path] for path in own])
-        decided = {path: Pending(content.size, content) for path, content in zip(own, stored, strict=True)}
-        inside = [mode.path for mode in undecided if mode.path not in decided]
-        for path, spooled in zip(inside, await self._spooled([batch[path] for path in inside]), strict=True):
-            decided[path] = Pending(len(batch[path]), spooled)
-        for path, pending in decided.items():
-            if self._is_undecided(path, batch[path]):
-                self.pending.replace(path, pending)
 
     async def _share_foreign(self) -> None:
         """Have our repository hold what was copied from others."""
-        foreign = {
-            path: pending.content
+        foreign = [
+            (path, pending, pending.content)
             for path, pending in self.files.items()
             if pending is not None and isinstance(pending.content, RemoteFile) and pending.content.repo != self.repo
-        }
-        uploaded = await share(self.client, self._uploader, self.repo, foreign.values())
-        for path, file in foreign.items():
+        ]
+        uploaded = await share(self.client, self._uploader, self.repo, (file for _, _, file in foreign))
+        for path, pending, file in foreign:
             content = uploaded.get(file.sha256 or "")
             if content is not None:
-                self.pending.replace(path, Pending(content.size, content))
-
-    def _is_undecided(self, path: str, data: bytes) -> bool:
-        """Whether a path still has just this content."""
-        pending = self.files.get(path)
-        return pending is not None and pending.content is data
+                self.pending.replace(path, pending, Pending(content.size, content))
 
     async def _discard_unchanged(self) -> None:
         """Leave out files that the branch has just so, unless somebody relies on their guard."""

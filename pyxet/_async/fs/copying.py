@@ -322,10 +322,10 @@ class Copying(Expanding, Guarding):
         await self._copy_content(place, view, found)
         if not isinstance(found.content, Pending):
             beneath = changes.repo == view.repo and changes.base == view.commit
-            changes.pending.origins[inside] = found.path if beneath else None
+            changes.note_origin(inside, found.path if beneath else None)
         elif view.changes is not None and found.path in view.changes.pending.origins:
             origin = view.changes.pending.origins[found.path]
-            changes.pending.origins[inside] = origin if view.changes is changes else None
+            changes.note_origin(inside, origin if view.changes is changes else None)
 
     async def _copy_content(self, place: Place, view: View, found: Entry) -> None:
         changes, inside = place.changes, place.path

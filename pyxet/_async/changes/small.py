@@ -1,0 +1,129 @@
+"""Small contents of pending files, until the endpoint has said how it wants each of them stored."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+from pyxet._async.changes.pending import Pending, PendingChanges
+from pyxet._async.changes.spool import Spool
+from pyxet._async.client import Client
+from pyxet._async.runtime.threads import in_thread
+from pyxet._async.upload.session import Uploader
+from pyxet.errors import FormatError
+from pyxet.protocol.messages import PreuploadFile, PreuploadMode
+from pyxet.types import RepoId
+
+_SAMPLE: Final = 512
+# They wait until there are so many, or so many bytes, of them.
+_BATCH_FILES: Final = 256
+_BATCH_BYTES: Final = 8 * 1024 * 1024
+
+
+class SmallContents:
+    """The small contents of one branch's changes that wait for the endpoint's decision.
+
+    Those of a path that was written again in a nested transaction wait as well: undone, the earlier one is there again.
+
+    Parameters
+    ----------
+    client, repo, branch:
+        Whom to ask.
+    pending:
+        What they are contents of.
+    uploader, spool:
+        Where they are stored: as content of their own, or until the commit that they go into.
+    """
+
+    def __init__(
+        self, client: Client, repo: RepoId, branch: str, pending: PendingChanges, uploader: Uploader, spool: Spool
+    ) -> None:  # fmt: skip
+        self._client = client
+        self._repo = repo
+        self._branch = branch
+        self._pending = pending
+        self._uploader = uploader
+        self._spool = spool
+        # By identity: equal ones are content of different writes.
+        self._waiting: dict[int, tuple[str, Pending]] = {}
+        self._bytes = 0
+        self._settling = asyncio.Lock()
+
+    async def add(self, path: str, pending: Pending) -> None:
+        """Keep the content of a pending file; once there are many, the endpoint is asked."""
+        self._wait(path, pending)
+        if self._is_full:
+            async with self._settling:
+                while self._is_full:
+                    await self._settle()
+
+    def release(self, released: Iterable[Pending]) -> None:
+        """Forget contents that nobody will see any more."""
+        for pending in released:
+            if self._waiting.pop(id(pending), None) is not None:
+                self._bytes -= pending.size
+
+    async def settle(self) -> None:
+        """Ask how to store all that wait, and do it."""
+        async with self._settling:
+            while self._waiting:
+                await self._settle()
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._waiting.clear()
+        self._bytes = 0
+
+    @property
+    def _is_full(self) -> bool:
+        return len(self._waiting) >= _BATCH_FILES or self._bytes >= _BATCH_BYTES
+
+    def _wait(self, path: str, pending: Pending) -> None:
+        self._waiting[id(pending)] = path, pending
+        self._bytes += pending.size
+
+    async def _settle(self) -> None:
+        # A question is about a path, so that another content of it is asked for by the next one.
+        batch: dict[str, Pending] = {}
+        for path, pending in self._waiting.values():
+            batch.setdefault(path, pending)
+        self.release(batch.values())
+        asked = [
+            PreuploadFile(path=path, size=pending.size, sample=base64.b64encode(_bytes(pending)[:_SAMPLE]).decode())
+            for path, pending in batch.items()
+        ]
+        try:
+            modes = await self._client.hub.preupload(self._repo, self._branch, asked)
+            if {mode.path for mode in modes} != batch.keys():
+                raise FormatError(
+                    f"{self._repo.path}/{self._branch}: the endpoint does not say how to store each of the files"
+                )
+            await self._store(modes, batch)
+        except BaseException:
+            # The caller who happened to fill the batch fails, or is cancelled; what others wrote must not be lost.
+            for path, pending in batch.items():
+                if self._pending.holds(path, pending):
+                    self._wait(path, pending)
+            raise
+
+    async def _store(self, modes: Sequence[PreuploadMode], batch: Mapping[str, Pending]) -> None:
+        """Store contents as the endpoint wants them."""
+        held = {mode.path: mode for mode in modes if self._pending.holds(mode.path, batch[mode.path])}
+        own = [path for path, mode in held.items() if mode.upload_mode == "lfs" and batch[path].size]
+        stored = await self._uploader.add_small([_bytes(batch[path]) for path in own])
+        decided = {path: Pending(content.size, content) for path, content in zip(own, stored, strict=True)}
+        inside = [path for path in held if path not in decided]
+        contents = [_bytes(batch[path]) for path in inside]
+        places = await in_thread(lambda: [self._spool.append(data) for data in contents])
+        decided |= {
+            path: Pending(batch[path].size, spooled) for path, spooled in zip(inside, places, strict=True)
+        }  # fmt: skip
+        for path, pending in decided.items():
+            self._pending.replace(path, batch[path], pending)
+
+
+def _bytes(pending: Pending) -> bytes:
+    assert isinstance(pending.content, bytes)
+    return pending.content
