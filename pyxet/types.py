@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal, NotRequired, TypeAlias, TypedDict
+from typing import Any, Literal, NotRequired, Protocol, TypeAlias, TypedDict
 
 RepoKind = Literal["models", "datasets", "spaces", "buckets"]
 # Whether a file that is written may be there.
@@ -16,6 +16,17 @@ IfMatch: TypeAlias = str | Mapping[str, str]
 TextMode: TypeAlias = Literal["r", "rt", "tr", "w", "wt", "tw", "x", "xt", "tx", "a", "at", "ta"]
 ReadMode: TypeAlias = Literal["rb"]
 BinaryWriteMode: TypeAlias = Literal["wb", "xb", "ab"]
+
+
+class AsyncReadable(Protocol):
+    """An asynchronous binary file: those of aiofiles and anyio, Starlette's ``UploadFile``, aiohttp's ``StreamReader``."""
+
+    async def read(self, size: int, /) -> bytes:
+        """Up to so many bytes; none at the end."""
+
+
+# What coroutines read content from, besides blocking files.
+AsyncSource: TypeAlias = AsyncReadable | AsyncIterable[bytes | bytearray | memoryview]
 
 
 class OpenOptions(TypedDict, total=False):

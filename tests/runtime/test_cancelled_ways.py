@@ -9,13 +9,12 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
-import anyio
 import pytest
+from support.cancelling import WAYS, Way, Work
 from support.contents import content
 from support.faults import PLAN, UPLOAD, XORB, FaultProxy, check_clean, gated
 from support.proxied import asynchronous
@@ -30,47 +29,6 @@ from pyxet.testing import LocalEndpoint
 pytestmark = pytest.mark.usefixtures("nothing_left_behind")
 
 MIB = 1024 * 1024
-Work = Coroutine[Any, Any, object]
-
-
-async def by_task(work: Work, begun: Callable[[], Awaitable[object]]) -> None:
-    task = asyncio.create_task(work)
-    await begun()
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-
-
-async def by_timeout(work: Work, begun: Callable[[], Awaitable[object]]) -> None:
-    async def limited() -> None:
-        async with asyncio.timeout(None) as scope:
-            scopes.append(scope)
-            await work
-
-    scopes: list[asyncio.Timeout] = []
-    task = asyncio.create_task(limited())
-    await begun()
-    scopes[0].reschedule(asyncio.get_running_loop().time())
-    with pytest.raises(TimeoutError):
-        await task
-
-
-async def by_scope(work: Work, begun: Callable[[], Awaitable[object]]) -> None:
-    async def limited() -> None:
-        with anyio.CancelScope() as scope:
-            scopes.append(scope)
-            await work
-        assert scope.cancelled_caught
-
-    scopes: list[anyio.CancelScope] = []
-    task = asyncio.create_task(limited())
-    await begun()
-    scopes[0].cancel()
-    await task
-
-
-WAYS = pytest.mark.parametrize("way", [by_task, by_timeout, by_scope])
-Way = Callable[[Work, Callable[[], Awaitable[object]]], Awaitable[None]]
 
 
 @pytest.fixture
@@ -107,6 +65,21 @@ async def _in_transaction(fs: pyxet.AsyncXetFileSystem, path: str) -> None:
         await fs._pipe_file(path, os.urandom(3 * MIB))
 
 
+async def _pieces() -> AsyncIterator[bytes]:
+    while True:
+        yield os.urandom(MIB)
+
+
+class _Reading:
+    async def read(self, size: int) -> bytes:
+        return await asyncio.to_thread(os.urandom, size)
+
+
+class _Writing:
+    async def write(self, data: bytes) -> None:
+        await asyncio.sleep(0)
+
+
 Operation = Callable[[pyxet.AsyncXetFileSystem, str, Path], Work]
 LARGE = "large.bin"
 OPERATIONS: dict[str, tuple[str, Operation]] = {
@@ -128,6 +101,9 @@ OPERATIONS: dict[str, tuple[str, Operation]] = {
     "upload a folder": ("POST .*/preupload/", lambda fs, main, folder: fs._put(f"{folder}/", f"{main}/up/", recursive=True)),
     "write in a transaction": (UPLOAD, lambda fs, main, folder: _in_transaction(fs, f"{main}/up")),
     "commit": ("POST .*/commit/", lambda fs, main, folder: fs._pipe_file(f"{main}/up", b"small")),
+    "upload from an iterator": (UPLOAD, lambda fs, main, folder: fs._put_file(_pieces(), f"{main}/up")),
+    "upload from a file of asyncio": (UPLOAD, lambda fs, main, folder: fs._stage(_Reading(), f"{main}/up")),
+    "download into a file of asyncio": (XORB, lambda fs, main, folder: fs._get_file(f"{main}/{LARGE}", _Writing())),
     "stage": (UPLOAD, lambda fs, main, folder: fs._stage(str(folder / LARGE), f"{main}/up")),
 }  # fmt: skip
 

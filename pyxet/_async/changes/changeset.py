@@ -12,7 +12,7 @@ import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from copy import copy
 from pathlib import Path
-from typing import IO, Final
+from typing import Final
 
 from pyxet._async.changes.buffers import as_bytes
 from pyxet._async.changes.guards import Guard, Watch
@@ -22,6 +22,7 @@ from pyxet._async.changes.small import SmallContents
 from pyxet._async.changes.spool import Spool, Spooled
 from pyxet._async.client import Client
 from pyxet._async.download.verifier import Verifier
+from pyxet._async.runtime.streams import Stream
 from pyxet._async.runtime.threads import in_thread
 from pyxet._async.upload.content import ContentWriter
 from pyxet._async.upload.local_files import LocalFiles
@@ -36,8 +37,6 @@ MAX_SMALL: Final = 1024 * 1024
 _FILES_AT_ONCE: Final = 16
 # Files whose chunks are kept until they are registered together.
 _REGISTERED_AT_ONCE: Final = 4096
-# Pieces of a file object that is uploaded, in bytes.
-_PIECE: Final = 2 * 1024 * 1024
 
 
 class ChangeSet:
@@ -146,20 +145,23 @@ class ChangeSet:
     async def upload_object(
         self,
         path: str,
-        source: IO[bytes],
+        source: Stream,
         progress: Callable[[int], object],
         guard: Guard | None = None,
         *,
         sha256: str | None = None,
     ) -> None:
-        """Write a file from a file object, from where it stands. See `upload`."""
+        """Write a file from an open file, from where it stands, or from an iterator. See `upload`."""
         writer = self.writer(path, guard, sha256)
+
+        async def take(data: object) -> None:
+            # A file in text mode gives no bytes.
+            piece = as_bytes(data)
+            await writer.write(piece)
+            progress(len(piece))
+
         try:
-            while data := await in_thread(source.read, _PIECE):
-                # A file in text mode gives no bytes.
-                piece = as_bytes(data)
-                await writer.write(piece)
-                progress(len(piece))
+            await source.feed(take)
             await writer.close()
         except BaseException:
             await writer.discard()

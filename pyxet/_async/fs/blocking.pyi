@@ -11,7 +11,7 @@ from pyxet._async.fs.filesystem import AsyncXetFileSystem
 from pyxet._async.fs.reading import Bounds, OnError, Paths
 from pyxet._async.fs.staging import StageSource
 from pyxet.protocol.hashing import Buffer
-from pyxet.types import BranchInfo, Commit, DuplicateInfo, FilePointer, IfMatch, Info, PathChange, RefInfo, TagInfo, WriteMode
+from pyxet.types import AsyncSource, BranchInfo, Commit, DuplicateInfo, FilePointer, IfMatch, Info, PathChange, RefInfo, TagInfo, WriteMode
 from typing import Any, Literal, overload
 
 class BlockingMethods(AsyncXetFileSystem):
@@ -896,7 +896,9 @@ class BlockingMethods(AsyncXetFileSystem):
         rpath:
             ``owner/repo/branch/path``, or a URL that ends so.
         lpath, outfile:
-            Where to: a local path or a binary file object, by either name; one of them.
+            Where to, by either name; one of them: a local path, or a binary file, which is written to from where it
+            stands and not closed. It is blocking or asynchronous (whatever has a ``write``); an asynchronous one needs the
+            coroutine.
         callback:
             Counts bytes.
 
@@ -926,7 +928,7 @@ class BlockingMethods(AsyncXetFileSystem):
             Names, or patterns where there is nothing of the name. A folder without ``recursive`` is left out, with a
             warning.
         lpath:
-            Path of a local file or folder, or a binary file object where it is one file.
+            A local file or folder, or an open file as in `get_file`; or a list of them, one for each of the list ``rpath``.
         recursive:
             Also what is inside of folders.
         callback:
@@ -946,7 +948,7 @@ class BlockingMethods(AsyncXetFileSystem):
         self,
         /,
         path: str,
-        value: Buffer,
+        value: Buffer | AsyncSource,
         mode: WriteMode='overwrite',
         message: str | None=None,
         parent_commit: str | None=None,
@@ -961,7 +963,8 @@ class BlockingMethods(AsyncXetFileSystem):
         path:
             ``owner/repo/branch/path``, or a URL that ends so.
         value:
-            Bytes, or any other contiguous buffer, such as a numpy array: its bytes are the content.
+            Bytes, or any other contiguous buffer, such as a numpy array: its bytes are the content. Or an asynchronous
+            file or iterator, as in `put_file`.
         mode:
             ``create`` raises if the file exists.
         message:
@@ -988,7 +991,7 @@ class BlockingMethods(AsyncXetFileSystem):
         self,
         /,
         path: str,
-        value: Buffer,
+        value: Buffer | AsyncSource,
         batch_size: int | None=None,
         mode: WriteMode='overwrite',
         message: str | None=None,
@@ -1026,7 +1029,7 @@ class BlockingMethods(AsyncXetFileSystem):
     def pipe(
         self,
         /,
-        path: Mapping[str, Buffer],
+        path: Mapping[str, Buffer | AsyncSource],
         value: None=None,
         batch_size: int | None=None,
         mode: WriteMode='overwrite',
@@ -1049,16 +1052,18 @@ class BlockingMethods(AsyncXetFileSystem):
         *,
         timeout: float | None=None,
     ) -> None:
-        """Upload a local file or a file object. See `pipe_file`; a folder raises `IsADirectoryError`.
+        """Upload a local file or an open one. See `pipe_file`; a folder raises `IsADirectoryError`.
 
         Parameters
         ----------
         lpath:
-            Path of a local file or folder, or a binary file object where it is one file.
+            A local path, or what content is read from to its end: a binary file from where it stands, blocking or
+            asynchronous (anything whose ``read`` takes a size), or an asynchronous iterator of pieces of bytes. An
+            asynchronous one needs the coroutine. Files are not closed.
         rpath:
             ``owner/repo/branch/path``, or a URL that ends so.
         callback:
-            An `fsspec.callbacks.Callback` that is told how far it is.
+            Counts bytes.
         mode:
             ``overwrite``, or ``create`` to raise where a file exists.
         message:
@@ -1070,6 +1075,10 @@ class BlockingMethods(AsyncXetFileSystem):
 
         Raises
         ------
+        ConflictError
+            A local file changed while it was read.
+        TypeError
+            What was read is no bytes; or a blocking call was given an asynchronous file.
         XetError
             The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
         """
@@ -1101,7 +1110,7 @@ class BlockingMethods(AsyncXetFileSystem):
         ----------
         lpath:
             Local names, or patterns where there is nothing of the name. A folder without ``recursive`` is left out, with
-            a warning.
+            a warning. Also open files and asynchronous iterators, as in `put_file`.
         rpath:
             A file or folder; or a list of names, one for each of the list ``lpath``.
         recursive:
@@ -1485,7 +1494,8 @@ class BlockingMethods(AsyncXetFileSystem):
         Parameters
         ----------
         data:
-            Bytes, the path of a local file, or a binary file object, which is read from where it stands.
+            Bytes, the path of a local file, or what `put_file` reads from: a binary file, which is read from where it
+            stands, or an asynchronous iterator.
         path:
             The path that the file will have: ``acme/corpus/main/up/1.bin``.
         sha256:
@@ -2211,7 +2221,7 @@ class BlockingMethods(AsyncXetFileSystem):
         self,
         /,
         path: str,
-        value: Buffer,
+        value: Buffer | AsyncSource,
         mode: WriteMode='overwrite',
         message: str | None=None,
         parent_commit: str | None=None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine
 from contextvars import ContextVar
 from functools import wraps
@@ -10,6 +11,7 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 from pyxet._async.changes.transaction import Transaction
 from pyxet._async.client import Client
 from pyxet._async.fs.hints import explain
+from pyxet._async.runtime.streams import Stream, is_asynchronous
 from pyxet._async.tree import moments
 from pyxet._traces import readable
 from pyxet.errors import XetError
@@ -42,7 +44,7 @@ def at_home(
     async def call(self: B, /, *args: P.args, **kwargs: P.kwargs) -> T:
         if not _inside.get():
             try:
-                return await explaining(self, call, self, *args, **kwargs)
+                return await _explaining(self, asyncio.get_running_loop(), call, (self, *args), kwargs)
             except XetError as error:
                 readable(error)
                 raise
@@ -57,15 +59,47 @@ def at_home(
 
 # Whether a call is part of another one, which may take its error for an answer: only what a caller gets is explained.
 _inside: ContextVar[bool] = ContextVar("pyxet_inside", default=False)
+# The event loop of whoever awaits that call; ``None`` for a blocking one.
+_caller: ContextVar[asyncio.AbstractEventLoop | None] = ContextVar("pyxet_caller", default=None)
 
 
 async def explaining(fs: Caller, function: Callable[..., Coroutine[Any, Any, T]], *args: Any, **kwargs: Any) -> T:
-    """Carry out a whole call: what its caller gets as an error is explained, what happens inside of it is not."""
-    token = _inside.set(True)
+    """Carry out a whole blocking call: what its caller gets as an error is explained, what happens inside of it is not."""
+    return await _explaining(fs, None, function, args, kwargs)
+
+
+async def _explaining(
+    fs: Caller,
+    loop: asyncio.AbstractEventLoop | None,
+    function: Callable[..., Coroutine[Any, Any, T]],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> T:
+    token, caller = _inside.set(True), _caller.set(loop)
     try:
         return await function(*args, **kwargs)
     except XetError as error:
         await explain(error, fs._client)
         raise
     finally:
+        _caller.reset(caller)
         _inside.reset(token)
+
+
+def opened(given: Any) -> Stream:
+    """What the caller of the running call gave to be read from or written to, see `is_stream`.
+
+    Raises
+    ------
+    TypeError
+        It is asynchronous, and the call is a blocking one; or it cannot be read in pieces.
+    """
+    if not is_asynchronous(given):
+        return Stream(given, None)
+    loop = _caller.get() if _inside.get() else asyncio.get_running_loop()
+    if loop is None:
+        raise TypeError(
+            f"a blocking call cannot use this {type(given).__name__}, which is asynchronous: await the method with an "
+            "underscore, such as fs._put_file, or give a blocking file"
+        )
+    return Stream(given, loop)

@@ -11,9 +11,8 @@ from typing import Any, overload
 
 from fsspec.callbacks import DEFAULT_CALLBACK, Callback
 from fsspec.implementations.local import trailing_sep
-from fsspec.utils import isfilelike, stringify_path
+from fsspec.utils import stringify_path
 
-from pyxet._async.changes.buffers import as_bytes
 from pyxet._async.changes.guards import Conditions
 from pyxet._async.fs.calls import at_home
 from pyxet._async.fs.expanding import Expanding
@@ -21,6 +20,7 @@ from pyxet._async.fs.guarding import Guarding, Place
 from pyxet._async.fs.local_names import LocalExpansion, expand_local, folders_replaced
 from pyxet._async.fs.names import (
     check_distinct,
+    check_separate,
     leaves_out_folders,
     one_or_list,
     one_or_lists,
@@ -28,6 +28,8 @@ from pyxet._async.fs.names import (
     warn_nothing_done,
 )
 from pyxet._async.fs.paths import is_url
+from pyxet._async.fs.sources import content_given, put_one, source_given, write_one
+from pyxet._async.runtime.streams import Stream, is_stream
 from pyxet._async.runtime.tasks import run_all
 from pyxet._async.runtime.threads import in_thread
 from pyxet.errors import (
@@ -37,7 +39,7 @@ from pyxet.errors import (
 from pyxet.options import public
 from pyxet.patterns import chooser, has_magic
 from pyxet.protocol.hashing import Buffer
-from pyxet.types import IfMatch, WriteMode
+from pyxet.types import AsyncSource, IfMatch, WriteMode
 from pyxet.urls import XetURL
 
 # Folders without files that a file system remembers to have made.
@@ -55,7 +57,7 @@ class Editing(Expanding, Guarding):
         self,
         /,
         path: str,
-        value: Buffer,
+        value: Buffer | AsyncSource,
         mode: WriteMode = "overwrite",
         message: str | None = None,
         parent_commit: str | None = None,
@@ -66,7 +68,8 @@ class Editing(Expanding, Guarding):
         Parameters
         ----------
         value:
-            Bytes, or any other contiguous buffer, such as a numpy array: its bytes are the content.
+            Bytes, or any other contiguous buffer, such as a numpy array: its bytes are the content. Or an asynchronous
+            file or iterator, as in `_put_file`.
         mode:
             ``create`` raises if the file exists.
         message:
@@ -85,19 +88,19 @@ class Editing(Expanding, Guarding):
         TypeError
             The value is no buffer: a string, a list, ``None``.
         """
-        data, conditions = as_bytes(value), Conditions.asked(mode, if_match)
+        content, conditions = content_given(value), Conditions.asked(mode, if_match)
         async with self._edits(message, parent_commit) as edits:
             [place] = await self._places(edits, [path], conditions, parent_commit)
-            await place.changes.write(place.path, data, place.guard)
+            await write_one(place, content)
 
     @overload
     async def _pipe(
-        self, /, path: str, value: Buffer, batch_size: int | None = None, mode: WriteMode = "overwrite",
+        self, /, path: str, value: Buffer | AsyncSource, batch_size: int | None = None, mode: WriteMode = "overwrite",
         message: str | None = None, parent_commit: str | None = None, if_match: IfMatch | None = None,
     ) -> None: ...  # fmt: skip
     @overload
     async def _pipe(
-        self, /, path: Mapping[str, Buffer], value: None = None, batch_size: int | None = None,
+        self, /, path: Mapping[str, Buffer | AsyncSource], value: None = None, batch_size: int | None = None,
         mode: WriteMode = "overwrite",
         message: str | None = None, parent_commit: str | None = None, if_match: IfMatch | None = None,
     ) -> None: ...  # fmt: skip
@@ -106,8 +109,8 @@ class Editing(Expanding, Guarding):
     async def _pipe(
         self,
         /,
-        path: str | Mapping[str, Buffer],
-        value: Buffer | None = None,
+        path: str | Mapping[str, Buffer | AsyncSource],
+        value: Buffer | AsyncSource | None = None,
         batch_size: int | None = None,
         mode: WriteMode = "overwrite",
         message: str | None = None,
@@ -131,13 +134,13 @@ class Editing(Expanding, Guarding):
             return
         if value is not None:
             raise TypeError("pipe takes a path and a value, or a mapping of paths to values, not both")
-        contents, conditions = [as_bytes(content) for content in path.values()], Conditions.asked(mode, if_match)
+        check_separate(path.values())
+        contents, conditions = [content_given(value) for value in path.values()], Conditions.asked(mode, if_match)
         async with self._edits(message, parent_commit) as edits:
             places = await self._places(edits, list(path), conditions, parent_commit)
 
-            async def write(item: tuple[Place, memoryview]) -> None:
-                place, content = item
-                await place.changes.write(place.path, content, place.guard)
+            async def write(item: tuple[Place, memoryview | Stream]) -> None:
+                await write_one(*item)
 
             await run_all(write, zip(places, contents, strict=True), limit=self.limits.concurrency)
 
@@ -156,13 +159,31 @@ class Editing(Expanding, Guarding):
         parent_commit: str | None = None,
         if_match: IfMatch | None = None,
     ) -> None:
-        """Upload a local file or a file object. See `_pipe_file`; a folder raises `IsADirectoryError`."""
+        """Upload a local file or an open one. See `_pipe_file`; a folder raises `IsADirectoryError`.
+
+        Parameters
+        ----------
+        lpath:
+            A local path, or what content is read from to its end: a binary file from where it stands, blocking or
+            asynchronous (anything whose ``read`` takes a size), or an asynchronous iterator of pieces of bytes. An
+            asynchronous one needs the coroutine. Files are not closed.
+        callback:
+            Counts bytes.
+
+        Raises
+        ------
+        ConflictError
+            A local file changed while it was read.
+        TypeError
+            What was read is no bytes; or a blocking call was given an asynchronous file.
+        """
         conditions = Conditions.asked(mode, if_match)
-        if not isfilelike(lpath) and await in_thread(os.path.isdir, lpath):
+        source = source_given(lpath)
+        if isinstance(source, Path) and await in_thread(source.is_dir):
             raise IsADirectoryError(errno.EISDIR, "it is a folder; upload it with put(…, recursive=True)", str(lpath))
         async with self._edits(message, parent_commit) as edits:
             [place] = await self._places(edits, [rpath], conditions, parent_commit)
-            await _put_one(place, lpath, Callback.as_callback(callback))
+            await put_one(place, source, Callback.as_callback(callback))
 
     @public()
     @at_home
@@ -191,7 +212,7 @@ class Editing(Expanding, Guarding):
         ----------
         lpath:
             Local names, or patterns where there is nothing of the name. A folder without ``recursive`` is left out, with
-            a warning.
+            a warning. Also open files and asynchronous iterators, as in `_put_file`.
         rpath:
             A file or folder; or a list of names, one for each of the list ``lpath``.
         include, exclude:
@@ -224,25 +245,27 @@ class Editing(Expanding, Guarding):
         conditions = Conditions.asked(mode, if_match)
         find = partial(expand_local, maxdepth=maxdepth, follow_links=follow_links, chosen=chooser(include, exclude))
         pairs = await self._remote_names(lpath, rpath, recursive, find)
+        check_separate(source for source, _ in pairs)
+        sources = [source_given(given) for given, _ in pairs]
         callback = Callback.as_callback(callback)
         callback.set_size(len(pairs))
         async with self._edits(message, parent_commit) as edits:
             places = await self._places(edits, [target for _, target in pairs], conditions, parent_commit)
 
-            async def put(item: tuple[tuple[Any, str], Place]) -> None:
-                (source, target), place = item
-                with callback.branched(source, target) as child:
-                    await _put_one(place, source, child)
+            async def put(item: tuple[tuple[Any, str], Path | Stream, Place]) -> None:
+                (given, target), source, place = item
+                with callback.branched(given, target) as child:
+                    await put_one(place, source, child)
                 callback.relative_update(1)
 
-            await run_all(put, zip(pairs, places, strict=True), limit=self.limits.concurrency)
+            await run_all(put, zip(pairs, sources, places, strict=True), limit=self.limits.concurrency)
 
     async def _remote_names(
         self, lpath: Any, rpath: Any, recursive: bool, find: Callable[..., LocalExpansion]
     ) -> list[tuple[Any, str]]:  # fmt: skip
         """Which local files to upload, and under which names."""
         lpath, rpath = one_or_lists(lpath, rpath)
-        if isfilelike(lpath) and not isinstance(rpath, list):
+        if is_stream(lpath) and not isinstance(rpath, list):
             lpath, rpath = [lpath], [rpath]
         if isinstance(lpath, list) and isinstance(rpath, list):
             pairs = list(zip(lpath, rpath, strict=True))
@@ -456,12 +479,3 @@ class Editing(Expanding, Guarding):
         if not url.path:
             what = {"branch": "a branch; use delete_branch", "repo": "a repository; use delete_repo"}
             raise NotSupportedError(f"{str(path)!r} is {what.get(url.level, 'not a file')}")
-
-
-async def _put_one(place: Place, source: Any, callback: Callback) -> None:
-    changes, progress = place.changes, callback.relative_update
-    if not isfilelike(source):
-        local = Path(stringify_path(source))
-        await changes.upload(place.path, local, progress, place.guard, sized=callback.set_size)
-        return
-    await changes.upload_object(place.path, source, progress, place.guard)

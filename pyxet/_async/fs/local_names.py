@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fsspec.implementations.local import LocalFileSystem, trailing_sep
-from fsspec.utils import glob_translate, isfilelike
+from fsspec.utils import glob_translate
 
 from pyxet._async.fs.names import Expansion
 from pyxet._async.fs.paths import as_text
+from pyxet._async.runtime.streams import is_stream
 from pyxet.errors import PyxetWarning
 from pyxet.local_tree import LocalEntry, not_readable, special, walk
 from pyxet.patterns import has_magic, unescaped
@@ -118,7 +119,7 @@ def folders_replaced(pairs: Iterable[tuple[Any, str]], find: Callable[..., Local
     """Local names and those of their copies, with the files of folders in place of the folders; blocking."""
     result: list[tuple[Any, str]] = []
     for source, target in pairs:
-        if isfilelike(source) or not os.path.isdir(source):
+        if is_stream(source) or not os.path.isdir(source):
             result.append((source, target))
             continue
         expansion = find([source], recursive=True)

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
+import aiofiles
 from fsspec.callbacks import Callback
 from fsspec.utils import stringify_path
 
+from pyxet._async.runtime.streams import Stream
+from pyxet._async.runtime.tasks import finish, outlast
 from pyxet._async.runtime.threads import in_thread
 from pyxet.errors import XetURLError
 from pyxet.protocol.hashing import Buffer
 
 
-async def pour(pieces: AsyncGenerator[Buffer, None], target: IO[bytes], callback: Callback) -> None:
+async def pour(pieces: AsyncGenerator[Buffer, None], target: Stream, callback: Callback) -> None:
     """Write pieces of content into a file, and count them."""
     async for piece in pieces:
-        await in_thread(target.write, piece)
+        await target.write(piece)
         callback.relative_update(len(piece))
 
 
@@ -27,15 +32,19 @@ def make_folder(path: Any) -> None:
     Path(stringify_path(path)).mkdir(parents=True, exist_ok=True)
 
 
-def close(file: IO[bytes]) -> None:
-    """Close a file."""
-    file.close()
-
-
-def create(path: Path) -> IO[bytes]:
-    """Make a file that is not there yet, and the folders above it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path.open("xb")
+@asynccontextmanager
+async def created(path: Path) -> AsyncIterator[Stream]:
+    """A file that was not there yet, and the folders above it; it is closed by the end of the block, even if that is cancelled."""
+    await in_thread(make_folder, path.parent)
+    opening = asyncio.ensure_future(aiofiles.open(path, "xb"))
+    try:
+        await outlast(opening)
+        file = opening.result()
+        yield Stream(file, asyncio.get_running_loop())
+    finally:
+        if not opening.cancelled() and opening.exception() is None:
+            # What a thread is still writing for somebody who was cancelled comes first: files have a lock.
+            await finish(opening.result().close())
 
 
 def check_inside(folder: Path, paths: Sequence[str]) -> None:

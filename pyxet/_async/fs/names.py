@@ -13,8 +13,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from fsspec.utils import isfilelike, other_paths
+from fsspec.utils import other_paths
 
+from pyxet._async.runtime.streams import is_stream
 from pyxet.errors import PyxetWarning, XetURLError
 from pyxet.patterns import MAGIC, has_magic
 from pyxet.urls import XetURL
@@ -51,14 +52,14 @@ class Expansion:
 
 
 def one_or_list(given: Any) -> Any:
-    """What a caller gives for one path or many: one path or open file as it is, any other iterable as a list.
+    """What a caller gives for one path or many: one path, open file or asynchronous iterator as it is, any other iterable as a list.
 
     Raises
     ------
     TypeError
         It is neither.
     """
-    if isinstance(given, (str, os.PathLike)) or isfilelike(given):
+    if isinstance(given, (str, os.PathLike)) or is_stream(given):
         return given
     if isinstance(given, Iterable) and not isinstance(given, (bytes, bytearray, memoryview)):
         return list(given)
@@ -143,6 +144,18 @@ def check_distinct(pairs: Iterable[tuple[str, str]]) -> None:
             raise XetURLError(
                 f"{taken[target]} and {source} would both be {target}; copy one of them under another name"
             )
+
+
+def check_separate(sources: Iterable[Any]) -> None:
+    """Raise `ValueError` where one open file or iterator is to be two files: each would get some of its pieces."""
+    seen: set[int] = set()
+    for source in sources:
+        if is_stream(source):
+            if id(source) in seen:
+                raise ValueError(
+                    f"the same {type(source).__name__} is given for two files; its content can be one of them"
+                )
+            seen.add(id(source))
 
 
 def listed_below(folder: str, names: Iterable[str]) -> bool:

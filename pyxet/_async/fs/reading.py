@@ -13,18 +13,19 @@ from typing import Any, Literal, TypeAlias, overload
 
 from fsspec.callbacks import DEFAULT_CALLBACK, Callback
 from fsspec.implementations.local import LocalFileSystem, make_path_posix, trailing_sep
-from fsspec.utils import isfilelike, stringify_path, tokenize
+from fsspec.utils import stringify_path, tokenize
 
 from pyxet._async.changes.view import Entry, View
 from pyxet._async.download import leftovers
 from pyxet._async.download.batches import Placed
 from pyxet._async.download.to_file import check_target
-from pyxet._async.fs.calls import at_home
+from pyxet._async.fs.calls import at_home, opened
 from pyxet._async.fs.contents import bounds, content_of, file_of, pieces_of
 from pyxet._async.fs.expanding import Expanding
-from pyxet._async.fs.local_targets import check_inside, close, create, make_folder, pour
+from pyxet._async.fs.local_targets import check_inside, created, make_folder, pour
 from pyxet._async.fs.lookup import Located, expect
 from pyxet._async.fs.names import check_distinct, leaves_out_folders, one_or_lists, target_names, warn_nothing_done
+from pyxet._async.runtime.streams import Stream, is_stream
 from pyxet._async.runtime.tasks import run_all, run_each, run_together
 from pyxet._async.runtime.threads import in_thread, surely, to_end
 from pyxet.options import public
@@ -252,34 +253,37 @@ class Reading(Expanding):
         Parameters
         ----------
         lpath, outfile:
-            Where to: a local path or a binary file object, by either name; one of them.
+            Where to, by either name; one of them: a local path, or a binary file, which is written to from where it
+            stands and not closed. It is blocking or asynchronous (whatever has a ``write``); an asynchronous one needs the
+            coroutine.
         callback:
             Counts bytes.
         """
         if (lpath is None) == (outfile is None):
             raise TypeError("get_file needs one place to write to: lpath, or outfile")
-        lpath = outfile if lpath is None else lpath
+        given = outfile if lpath is None else lpath
+        target = opened(given) if is_stream(given) else given
         url = self._parse(rpath)
         if url.repo_id is None or url.revision is None or not url.path:
             await self._info(rpath)
         else:
             view, found = await self._lookup(url, url.repo_id, url.revision)
             if not found.is_folder:
-                await self._get_one(view, found, rpath, lpath, Callback.as_callback(callback))
+                await self._get_one(view, found, rpath, target, Callback.as_callback(callback))
                 return
-        if isfilelike(lpath):
+        if isinstance(target, Stream):
             raise IsADirectoryError(errno.EISDIR, "it is a folder, which no file object can take", rpath)
-        await in_thread(make_folder, lpath)
+        await in_thread(make_folder, target)
 
     async def _get_one(self, view: View, found: Entry, rpath: str, lpath: Any, callback: Callback) -> None:
         file = file_of(rpath, found)
         callback.set_size(file.size)
-        if isinstance(file.content, RemoteFile) and not isfilelike(lpath):
+        if isinstance(file.content, RemoteFile) and not isinstance(lpath, Stream):
             target = Path(stringify_path(lpath))
             await (await self._connect()).reader.download(file.content, target, callback.relative_update)
             return
         async with aclosing(pieces_of(await self._connect(), view, file)) as pieces:
-            if isfilelike(lpath):
+            if isinstance(lpath, Stream):
                 await pour(pieces, lpath, callback)
                 return
             # Pending content: there is no hash of it by which a later download could go on.
@@ -287,11 +291,8 @@ class Reading(Expanding):
             await to_end(check_target, target)
             unfinished = target.with_name(leftovers.private_name(leftovers.prefix(target.name), ""))
             try:
-                local = await to_end(create, unfinished, undo=close)
-                try:
+                async with created(unfinished) as local:
                     await pour(pieces, local, callback)
-                finally:
-                    await surely(local.close)
                 await to_end(unfinished.replace, target)
             except BaseException:
                 await surely(lambda: unfinished.unlink(missing_ok=True))
@@ -316,6 +317,8 @@ class Reading(Expanding):
         rpath:
             Names, or patterns where there is nothing of the name. A folder without ``recursive`` is left out, with a
             warning.
+        lpath:
+            A local file or folder, or an open file as in `_get_file`; or a list of them, one for each of the list ``rpath``.
         assume_literal:
             No path is a pattern, also if there is nothing of the name.
         callback:
@@ -323,6 +326,10 @@ class Reading(Expanding):
         """
         callback = Callback.as_callback(callback)
         pairs = await self._local_names(rpath, lpath, recursive, maxdepth, literal=assume_literal)
+        for _, target in pairs:
+            if is_stream(target):
+                # One that this call cannot use is refused before anything is done.
+                opened(target)
         found = await self._lookup_all([path for path, _ in pairs if self._parse(path).path])
         check_distinct(pair for pair in pairs if pair[0] in found and not _is_folder(found[pair[0]]))
         callback.set_size(len(pairs))
@@ -331,11 +338,13 @@ class Reading(Expanding):
             remote, target = pair
             there = found.get(remote)
             if there is None or _is_folder(there):
+                if is_stream(target):
+                    raise IsADirectoryError(errno.EISDIR, "it is a folder, which no file object can take", remote)
                 await in_thread(make_folder, target)
             else:
                 view, item = expect(there)
                 with callback.branched(remote, target) as child:
-                    await self._get_one(view, item, remote, target, child)
+                    await self._get_one(view, item, remote, opened(target) if is_stream(target) else target, child)
             callback.relative_update(1)
 
         def count(item: Placed) -> None:
@@ -348,7 +357,7 @@ class Reading(Expanding):
         others: list[tuple[str, Any]] = []
         for pair in pairs:
             file = _stored(found.get(pair[0]))
-            if file is None or isfilelike(pair[1]):
+            if file is None or is_stream(pair[1]):
                 others.append(pair)
             else:
                 stored.append(Placed(file, *pair))
@@ -367,11 +376,11 @@ class Reading(Expanding):
     ) -> list[tuple[str, Any]]:  # fmt: skip
         """What to download, and under which local names."""
         rpath, lpath = one_or_lists(rpath, lpath)
-        if isfilelike(lpath) and not isinstance(rpath, list):
+        if is_stream(lpath) and not isinstance(rpath, list):
             rpath, lpath = [rpath], [lpath]
         if isinstance(lpath, list) and isinstance(rpath, list):
             pairs = [
-                (remote, local if isfilelike(local) else stringify_path(local))
+                (remote, local if is_stream(local) else stringify_path(local))
                 for remote, local in zip(self._normalized(rpath), lpath, strict=True)
             ]
             return await self._with_folders(pairs, recursive=True) if recursive else pairs

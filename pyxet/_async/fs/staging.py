@@ -15,23 +15,25 @@ from pathlib import Path
 from typing import IO, Final, TypeAlias, TypeVar
 
 from fsspec.callbacks import DEFAULT_CALLBACK, Callback
-from fsspec.utils import isfilelike, stringify_path
+from fsspec.utils import stringify_path
 
 from pyxet._async.changes.buffers import as_bytes
 from pyxet._async.changes.changeset import ChangeSet, PendingWriter
 from pyxet._async.changes.guards import Conditions, check_written
 from pyxet._async.changes.pending import Pending
 from pyxet._async.changes.spool import Spooled
-from pyxet._async.fs.calls import at_home
+from pyxet._async.fs.calls import at_home, opened
 from pyxet._async.fs.guarding import Guarding
+from pyxet._async.fs.names import check_separate
+from pyxet._async.runtime.streams import Stream, is_stream
 from pyxet._async.runtime.tasks import run_all
 from pyxet._async.runtime.threads import in_thread
 from pyxet.errors import BadRequestError, ConfigError, IntegrityError, XetURLError
 from pyxet.options import public
-from pyxet.types import Commit, FilePointer, IfMatch, RepoId, UploadedContent, WriteMode
+from pyxet.types import AsyncSource, Commit, FilePointer, IfMatch, RepoId, UploadedContent, WriteMode
 
 T = TypeVar("T")
-StageSource: TypeAlias = bytes | bytearray | memoryview | str | os.PathLike[str] | IO[bytes]
+StageSource: TypeAlias = bytes | bytearray | memoryview | str | os.PathLike[str] | IO[bytes] | AsyncSource
 
 # Pointers that are taken from their source at once, away from the event loop: it may be a file or a database.
 _POINTERS_AT_ONCE: Final = 1000
@@ -55,7 +57,7 @@ class Stage:
         self._claimed: dict[str, str] = {}
 
     async def add(
-        self, path: str, source: StageSource, *, sha256: str | None = None, callback: Callback = DEFAULT_CALLBACK
+        self, path: str, source: StageSource | Stream, *, sha256: str | None = None, callback: Callback = DEFAULT_CALLBACK
     ) -> None:  # fmt: skip
         """Take the content of a path in the repository."""
         if sha256 is not None:
@@ -66,8 +68,8 @@ class Stage:
         if isinstance(source, (str, os.PathLike)):
             local = Path(stringify_path(source))
             await changes.upload(path, local, progress, sized=callback.set_size, sha256=sha256)
-        elif isfilelike(source):
-            await changes.upload_object(path, source, progress, sha256=sha256)  # type: ignore[arg-type]  # it has read
+        elif isinstance(source, Stream):
+            await changes.upload_object(path, source, progress, sha256=sha256)
         else:
             data = as_bytes(source)
             callback.set_size(len(data))
@@ -145,7 +147,8 @@ class Staging(Guarding):
         Parameters
         ----------
         data:
-            Bytes, the path of a local file, or a binary file object, which is read from where it stands.
+            Bytes, the path of a local file, or what `_put_file` reads from: a binary file, which is read from where it
+            stands, or an asynchronous iterator.
         path:
             The path that the file will have: ``acme/corpus/main/up/1.bin``.
         sha256:
@@ -169,9 +172,10 @@ class Staging(Guarding):
             A local file changed while it was read.
         """
         url, repo, branch = self._parse_file(path)
+        source = opened(data) if is_stream(data) else data
         stage = await self._new_stage(repo, branch)
         try:
-            await stage.add(url.path, data, sha256=sha256, callback=Callback.as_callback(callback))
+            await stage.add(url.path, source, sha256=sha256, callback=Callback.as_callback(callback))
             return (await stage.finish())[url.path]
         finally:
             await stage.discard()
@@ -214,18 +218,20 @@ class Staging(Guarding):
                 raise XetURLError(f"{path!r} is not in {first.branch_path}; stage files of one branch at a time")
         if len({url.path for url, _, _ in targets.values()}) < len(targets):
             raise XetURLError("two of the paths to stage are the same file, written in two ways")
+        check_separate(files.values())
+        sources = {path: opened(source) if is_stream(source) else source for path, source in files.items()}
         known, callback = sha256 or {}, Callback.as_callback(callback)
         callback.set_size(len(files))
         stage = await self._new_stage(repo, branch)
 
-        async def add(item: tuple[str, StageSource]) -> None:
+        async def add(item: tuple[str, StageSource | Stream]) -> None:
             path, source = item
             with callback.branched(str(path), targets[path][0].path) as child:
                 await stage.add(targets[path][0].path, source, sha256=known.get(path), callback=child)
             callback.relative_update(1)
 
         try:
-            await run_all(add, files.items(), limit=self.limits.concurrency)
+            await run_all(add, sources.items(), limit=self.limits.concurrency)
             pointers = await stage.finish()
         finally:
             await stage.discard()
