@@ -331,6 +331,9 @@ class Reading(Expanding):
                 # One that this call cannot use is refused before anything is done.
                 opened(target)
         found = await self._lookup_all([path for path, _ in pairs if self._parse(path).path])
+        # What is not there is told before anything is written.
+        for there in found.values():
+            expect(there)
         check_distinct(pair for pair in pairs if pair[0] in found and not _is_folder(found[pair[0]]))
         callback.set_size(len(pairs))
 
