@@ -25,18 +25,33 @@ if TYPE_CHECKING:
     from pyxet.ingestion.driver import ingest
     from pyxet.parquet import to_parquet
     from pyxet.path import XetPath as XetPath
-    from pyxet.types import Commit, FilePointer, Info, IngestFailure, IngestReport, PathChange
+    from pyxet.types import (
+        Comment,
+        Commit,
+        FilePointer,
+        Info,
+        IngestFailure,
+        IngestReport,
+        LfsFile,
+        PathChange,
+        PullRequest,
+        PullRequestInfo,
+    )
     from pyxet.urls import XetURL
 
 __all__ = [
     "AsyncXetFileSystem",
+    "Comment",
     "Commit",
     "FilePointer",
     "Info",
     "IngestFailure",
     "IngestReport",
+    "LfsFile",
     "Limits",
     "PathChange",
+    "PullRequest",
+    "PullRequestInfo",
     "RetryPolicy",
     "Timeouts",
     "Transaction",
@@ -56,13 +71,17 @@ __all__ += _errors
 # compares the three.
 _HOMES: Final = {
     "AsyncXetFileSystem": "pyxet._async.fs.filesystem",
+    "Comment": "pyxet.types",
     "Commit": "pyxet.types",
     "FilePointer": "pyxet.types",
     "Info": "pyxet.types",
     "IngestFailure": "pyxet.types",
     "IngestReport": "pyxet.types",
+    "LfsFile": "pyxet.types",
     "Limits": "pyxet.config",
     "PathChange": "pyxet.types",
+    "PullRequest": "pyxet.types",
+    "PullRequestInfo": "pyxet.types",
     "RetryPolicy": "pyxet.config",
     "Timeouts": "pyxet.config",
     "Transaction": "pyxet._async.changes.transaction",

@@ -24,6 +24,7 @@ _SHARED: Final = {
     "callback": "An `fsspec.callbacks.Callback` that is told how far it is.",
     "mode": "``overwrite``, or ``create`` to raise where a file exists.",
     "message": "Commit message; one that tells the paths if ``None``. In a transaction it is used if that has none of its own.",
+    "pull_request": "Open a pull request for the branch instead of committing to it.",
     "parent_commit": "A full commit id: a change to one of the paths since is a conflict.",
     "if_match": '``info(path)["blob_id"]`` of the version to replace, or a mapping of paths to those: another version is a conflict.',
     "assume_literal": "No path is a pattern, also if there is nothing of the name.",

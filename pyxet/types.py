@@ -158,6 +158,8 @@ class Commit:
         Moment of the commit, with a time zone.
     parents:
         Ids of the parents; ``None`` where the endpoint does not tell them (the Hub does not).
+    pull_request:
+        The pull request that this commit has just opened; ``None`` for all others.
     """
 
     id: str
@@ -165,11 +167,126 @@ class Commit:
     author: str
     date: datetime
     parents: tuple[str, ...] | None = None
+    pull_request: PullRequest | None = None
 
     @property
     def title(self) -> str:
         """First line of the message."""
         return self.message.partition("\n")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class PullRequest:
+    """A pull request: changes that are proposed, and not on a branch yet.
+
+    Attributes
+    ----------
+    repo:
+        Path of the repository: ``acme/titanic``.
+    number:
+        Its number there, which it shares with no discussion.
+    title:
+        What it is about, in a line.
+    status:
+        ``draft`` and ``open``: it takes commits, and may be merged once it is open; ``closed``; ``merged``.
+    author:
+        The user who opened it.
+    created:
+        When that was, with a time zone.
+    url:
+        Its page.
+    """
+
+    repo: str
+    number: int
+    title: str
+    status: Literal["draft", "open", "closed", "merged"]
+    author: str
+    created: datetime
+    url: str
+
+    @property
+    def path(self) -> str:
+        """Where its files are, to be read and written like those of a branch: ``acme/titanic/refs%2Fpr%2F1``."""
+        return f"{self.repo}/refs%2Fpr%2F{self.number}"
+
+
+@dataclass(frozen=True, slots=True)
+class Comment:
+    """What somebody said in a pull request.
+
+    Attributes
+    ----------
+    id:
+        Its id there.
+    author:
+        Who said it.
+    created:
+        When that was, with a time zone.
+    text:
+        What was said, in Markdown.
+    hidden:
+        Whether it was hidden; its text is gone then.
+    """
+
+    id: str
+    author: str
+    created: datetime
+    text: str
+    hidden: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PullRequestInfo(PullRequest):
+    """A pull request with all that is known of it.
+
+    Attributes
+    ----------
+    repo, number, title, status, author, created, url:
+        As in `PullRequest`.
+    branch:
+        The branch that it proposes to change.
+    conflicts:
+        Files that the branch has changed as well, so that it cannot be merged; ``None`` where there are some that the
+        endpoint does not tell.
+    merge_commit:
+        Id of the commit by which it was merged, if it was and the endpoint tells it.
+    comments:
+        What was said, the description first.
+    diff:
+        What it changes, as git writes it, if that was asked for and the endpoint tells it.
+    """
+
+    branch: str = "main"
+    conflicts: tuple[str, ...] | None = ()
+    merge_commit: str | None = None
+    comments: tuple[Comment, ...] = ()
+    diff: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LfsFile:
+    """Content that a repository stores as a large file, in some of its commits.
+
+    Attributes
+    ----------
+    sha256:
+        SHA-256 of the content in hex.
+    path:
+        A path at which it is, or was.
+    size:
+        Bytes of the content.
+    pushed:
+        When it came to the repository, with a time zone.
+    ref:
+        A branch, or another reference, that it came to; ``None`` where the endpoint does not tell.
+    """
+
+    sha256: str
+    path: str
+    size: int
+    pushed: datetime
+    ref: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,7 @@ _IS_HOST = re.compile(
 _GONE: Final = "xethub.com"
 _COMMIT = re.compile(r"[0-9a-fA-F]{7,40}\Z")
 _FULL_COMMIT = re.compile(r"[0-9a-f]{40}\Z")
+_PULL_REQUEST = re.compile(r"(refs/)?pr/([1-9][0-9]{0,8})\Z")
 _POINT_IN_TIME = re.compile(r"(?P<branch>.+)@\{(?P<when>[^{}]+)\}\Z")
 
 
@@ -266,6 +267,15 @@ def point_in_time(revision: str) -> PointInTime | None:
     """The branch and moment of ``branch@{moment}``, or ``None`` for another revision."""
     match = _POINT_IN_TIME.match(revision)
     return PointInTime(match["branch"], match["when"]) if match else None
+
+
+def pull_request_number(revision: str, *, short: bool = False) -> int | None:
+    """The number of the pull request that a revision names, ``refs/pr/1`` or, if ``short``, also ``pr/1``; ``None`` for others.
+
+    What is named in short may be a branch as well.
+    """
+    match = _PULL_REQUEST.match(revision)
+    return int(match[2]) if match and (short or match[1]) else None
 
 
 def is_commit_id(revision: str) -> bool:

@@ -12,6 +12,7 @@ from pyxet._async.download.reader import Reader
 from pyxet._async.download.windows import Windows
 from pyxet._async.endpoint.cas import Cas
 from pyxet._async.endpoint.hub import Hub
+from pyxet._async.endpoint.pull_requests import PullRequests
 from pyxet._async.http.transport import Transport
 from pyxet._async.tree.catalog import Catalog
 from pyxet._async.tree.revisions import Revisions
@@ -19,6 +20,7 @@ from pyxet._platform import after_fork
 from pyxet.config import Credential, Limits, RetryPolicy, Timeouts
 from pyxet.secrets import Secret
 from pyxet.types import RepoId
+from pyxet.urls import pull_request_number
 
 
 class Settings(NamedTuple):
@@ -40,18 +42,25 @@ class Client:
             self.endpoint, self.credential, limits=self.limits, retry=self.retry, timeouts=timeouts
         )
         self.hub = Hub(self.transport)
+        self.pull_requests = PullRequests(self.hub)
         self.revisions = Revisions(self.hub, self._others)
         self.catalog = Catalog(self.hub, self.revisions)
         self._name: tuple[Secret | None, str] | None = None
         self._entered: WeakKeyDictionary[asyncio.AbstractEventLoop, int] = WeakKeyDictionary()
-        self._cas: dict[RepoId, Cas] = {}
+        self._cas: dict[tuple[RepoId, str | None, bool], Cas] = {}
         self.windows = Windows()
         self.reader = Reader(self)
 
-    def cas(self, repo: RepoId) -> Cas:
-        """The CAS as a repository's tokens open it."""
-        found = self._cas.get(repo)
-        return found if found is not None else self._cas.setdefault(repo, Cas(self.transport, self.hub, repo))
+    def cas(self, repo: RepoId, branch: str | None = None, *, propose: bool = False) -> Cas:
+        """The CAS as a repository's tokens open it, for what is stored for a branch, or to ``propose`` it there.
+
+        Tokens are for all of a repository, but for those who may write to their own pull requests only.
+        """
+        key = (repo, branch if propose or pull_request_number(branch or "") is not None else None, propose)
+        found = self._cas.get(key)
+        if found is None:
+            found = self._cas.setdefault(key, Cas(self.transport, self.hub, *key[:2], propose=propose))
+        return found
 
     def _others(self) -> list[Revisions]:
         """What clients with other credentials or settings know of the same endpoint."""
@@ -62,6 +71,10 @@ class Client:
     async def current(self) -> Credential:
         """Where the endpoint is, and with which user and token, for the next request."""
         return await self.transport.place.here()
+
+    async def address(self) -> str:
+        """Where the endpoint is, also one that is embedded in a process: its pages begin with it."""
+        return (await self.current()).endpoint
 
     async def user(self) -> str:
         """The name of the credential's user."""

@@ -92,7 +92,9 @@ class Proposals:
         first = record.comment(user, description)
         record.created = first.created
         if base is not None:
-            begun = self._repo.head(base) if start is None else self._repo.resolve(start)
+            begun = self._repo.head(base)
+            if start is not None:
+                begun = self._repo.resolve(start)
             record.base, record.start = base, str(begun.id)
         with self._repo.turn():
             # A crash may have left a reference without a record; its number is passed over.

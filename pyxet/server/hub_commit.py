@@ -203,11 +203,12 @@ def _propose(repo: Repository, branch: str, wanted: _Wanted, user: str, limits: 
             parent=None,
             most_entries=limits.folder_entries,
         )
+        if made == begun:
+            raise BadRequestError("a pull request of this commit would change nothing", status=400)
 
     header = wanted.header
-    number = Proposals(repo).open(
-        header.summary, header.description, user, base=branch, start=header.parent_commit, commit=commit
-    )
+    begun = header.parent_commit or str(repo.head(branch).id)
+    number = Proposals(repo).open(header.summary, header.description, user, base=branch, start=begun, commit=commit)
     return made, number
 
 

@@ -50,6 +50,8 @@ class ChangeSet:
         The branch's commit when the changes began; what lies beneath them.
     parent_commit:
         If given, none of our paths may have changed since that commit.
+    propose:
+        They become a new pull request for the branch.
 
     Attributes
     ----------
@@ -61,16 +63,28 @@ class ChangeSet:
         What is written here is a part of: all changes, unless these are `within` another.
     """
 
-    def __init__(self, client: Client, repo: RepoId, branch: str, base: str, parent_commit: str | None) -> None:
+    def __init__(
+        self,
+        client: Client,
+        repo: RepoId,
+        branch: str,
+        base: str,
+        parent_commit: str | None,
+        *,
+        propose: bool = False,
+    ) -> None:
         self.client = client
         self.repo = repo
         self.branch = branch
         self.base = base
         self.parent_commit = parent_commit
+        self.propose = propose
         self.pending = PendingChanges(self.path)
         self.spool = Spool()
-        self._uploader = Uploader(client.cas(repo), client.limits)
-        self._small = SmallContents(client, repo, branch, self.pending, self._uploader, self.spool)
+        self._uploader = Uploader(client.cas(repo, branch, propose=propose), client.limits)
+        self._small = SmallContents(
+            client, repo, branch, self.pending, self._uploader, self.spool, propose=propose
+        )  # fmt: skip
         self._reading = asyncio.Semaphore(_FILES_AT_ONCE)
         self._local = LocalFiles(MAX_SMALL)
         self.scope = self.pending.all

@@ -111,7 +111,7 @@ class Committer:
             # Naming the parent makes the endpoint refuse what was not checked against its head, and a second commit if
             # the first one is carried out after all.
             pinned = self._is_guarded or replaced or doubt is not None
-            lines = _Lines(changes, self._summary, self._description, head if pinned else None, replaced)
+            lines = CommitLines(changes, self._summary, self._description, head if pinned else None, replaced)
             pause = random.uniform(0, min(_LONGEST_PAUSE, _SHORTEST_PAUSE * 2**attempt))
             try:
                 answer = await self._hub.commit(changes.repo, changes.branch, lines)
@@ -273,7 +273,7 @@ def _default_message(changes: ChangeSet) -> str:
     return ", ".join(parts)
 
 
-class _Lines(Sequence[bytes]):
+class CommitLines(Sequence[bytes]):
     """The NDJSON of a commit, each line made when it is sent: thousands of files need not be in memory at once."""
 
     def __init__(

@@ -6,10 +6,12 @@ import asyncio
 
 from pyxet._async.changes.changeset import ChangeSet
 from pyxet._async.changes.commit import Committer
+from pyxet._async.changes.propose import Proposer
 from pyxet._async.client import Client
 from pyxet._async.runtime.tasks import finish
-from pyxet.errors import PartialCommitError, TransactionError
+from pyxet.errors import NotSupportedError, PartialCommitError, TransactionError
 from pyxet.types import Commit, RepoId, Totals
+from pyxet.urls import pull_request_number
 
 
 class Edits:
@@ -19,6 +21,8 @@ class Edits:
     ----------
     parent_commit:
         If given, a change to any of our paths since that commit is a conflict.
+    propose:
+        They are not committed to their branches, but become a pull request for each.
 
     Attributes
     ----------
@@ -26,9 +30,10 @@ class Edits:
         ``(branch path, commit)`` of the commits that were made so far.
     """
 
-    def __init__(self, client: Client, parent_commit: str | None = None) -> None:
+    def __init__(self, client: Client, parent_commit: str | None = None, *, propose: bool = False) -> None:
         self._client = client
         self._parent_commit = parent_commit
+        self.propose = propose
         self._changes: dict[tuple[RepoId, str], ChangeSet] = {}
         self._opening = asyncio.Lock()
         self._ended = False
@@ -55,7 +60,7 @@ class Edits:
 
     def pending(self, repo: RepoId, branch: str) -> ChangeSet | None:
         """The changes of a branch, if there are any."""
-        return self._changes.get((repo, branch))
+        return self._changes.get((repo, self._client.revisions.full_name(repo, branch)))
 
     async def on(self, repo: RepoId, branch: str) -> ChangeSet:
         """The changes of a branch, begun if need be.
@@ -63,17 +68,26 @@ class Edits:
         Raises
         ------
         RevisionNotFoundError, NotSupportedError
-            There is no such branch, or it is a tag, a commit or a point in time.
+            There is no such branch, or it is a tag, a commit or a point in time; or a pull request, where another one is
+            to be opened.
         TransactionError
             The changes are being committed, or have ended.
         """
         async with self._opening:
-            found = self._changes.get((repo, branch))
+            found = self.pending(repo, branch)
             if found is None:
                 base = await self._client.revisions.head(repo, branch)
                 if self._ended:
                     raise TransactionError("too late: these changes are being committed, or have ended")
-                found = ChangeSet(self._client, repo, branch, base, self._parent_commit)
+                # One pull request has two names, and its changes are one commit.
+                branch = self._client.revisions.full_name(repo, branch)
+                if self.propose and pull_request_number(branch) is not None:
+                    raise NotSupportedError(
+                        f"{repo}/{branch} is a pull request itself: write to it without pull_request=True"
+                    )
+                found = self._changes.get((repo, branch))
+            if found is None:
+                found = ChangeSet(self._client, repo, branch, base, self._parent_commit, propose=self.propose)
                 self._changes[repo, branch] = found
             return found
 
@@ -95,7 +109,7 @@ class Edits:
             user = await self._client.user() if branches else ""
             for changes in branches:
                 await changes.prepare()
-            committers = [(changes, Committer(changes, message, user)) for changes in branches if changes.files]
+            committers = [(changes, self._committer(changes, message, user)) for changes in branches if changes.files]
             if len(committers) > 1:
                 for _, committer in committers:
                     await committer.check()
@@ -104,6 +118,9 @@ class Edits:
         finally:
             await self.discard()
         return tuple(commit for _, commit in self.made)
+
+    def _committer(self, changes: ChangeSet, message: str | None, user: str) -> Committer:
+        return (Proposer if self.propose else Committer)(changes, message, user)
 
     async def _commit_one(self, changes: ChangeSet, committer: Committer) -> None:
         revisions = self._client.revisions
@@ -122,7 +139,10 @@ class Edits:
                 failed=changes.path,
             ) from error
         if commit is not None:
-            if committer.was_found:
+            if self.propose:
+                # The branch stays where it is.
+                pass
+            elif committer.was_found:
                 # Others may have made commits since, before it was found.
                 revisions.invalidate_branch(changes.repo, changes.branch)
             else:

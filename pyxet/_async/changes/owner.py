@@ -27,7 +27,7 @@ class Owner(Protocol):
     def loop(self) -> asyncio.AbstractEventLoop:
         """Where blocking calls run."""
 
-    async def _new_edits(self, parent_commit: str | None = None) -> Edits:
+    async def _new_edits(self, parent_commit: str | None = None, pull_request: bool = False) -> Edits:
         """Edits that nobody has made anything of yet."""
 
     def _bound_to(self, identity: str) -> Any:

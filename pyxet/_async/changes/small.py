@@ -35,14 +35,25 @@ class SmallContents:
         What they are contents of.
     uploader, spool:
         Where they are stored: as content of their own, or until the commit that they go into.
+    propose:
+        They are for a new pull request.
     """
 
     def __init__(
-        self, client: Client, repo: RepoId, branch: str, pending: PendingChanges, uploader: Uploader, spool: Spool
-    ) -> None:  # fmt: skip
+        self,
+        client: Client,
+        repo: RepoId,
+        branch: str,
+        pending: PendingChanges,
+        uploader: Uploader,
+        spool: Spool,
+        *,
+        propose: bool = False,
+    ) -> None:
         self._client = client
         self._repo = repo
         self._branch = branch
+        self._propose = propose
         self._pending = pending
         self._uploader = uploader
         self._spool = spool
@@ -95,7 +106,7 @@ class SmallContents:
             for path, pending in batch.items()
         ]
         try:
-            modes = await self._client.hub.preupload(self._repo, self._branch, asked)
+            modes = await self._client.hub.preupload(self._repo, self._branch, asked, propose=self._propose)
             if {mode.path for mode in modes} != batch.keys():
                 raise FormatError(
                     f"{self._repo.path}/{self._branch}: the endpoint does not say how to store each of the files"

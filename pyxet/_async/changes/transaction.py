@@ -32,7 +32,7 @@ from pyxet._async.runtime.bridge import blocking_call, is_shutting_down, on_loop
 from pyxet.config import Credential
 from pyxet.errors import TransactionError
 from pyxet.options import public
-from pyxet.types import Commit, Totals
+from pyxet.types import Commit, PullRequest, Totals
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar as DefaultTypeVar
@@ -162,14 +162,25 @@ class Transaction(Generic[F]):
         Commit message; one that tells the paths if ``None``.
     parent_commit:
         A full commit id: if one of the written or deleted paths changed since, the commit is a `ConflictError`.
+    description:
+        What is below the message: of a pull request, its description.
+    pull_request:
+        Whether it becomes a pull request for each branch, instead of a commit.
     """
 
     def __init__(
-        self, fs: F, message: str | None = None, parent_commit: str | None = None
-    ) -> None:  # fmt: skip
+        self,
+        fs: F,
+        message: str | None = None,
+        parent_commit: str | None = None,
+        description: str | None = None,
+        pull_request: bool = False,
+    ) -> None:
         check_parent_commit(parent_commit)
         self._owner = fs
         self._message = message
+        self._description = description
+        self._proposes = pull_request
         # Messages of calls and files, for a commit that has none of its own.
         self._noted: dict[str, None] = {}
         self._parent_commit = parent_commit
@@ -185,9 +196,28 @@ class Transaction(Generic[F]):
         self.id = self.membership.id
 
     @public(name="transaction")
-    def __call__(self, message: str | None = None, parent_commit: str | None = None) -> Transaction[F]:
-        """A new transaction with a message, and a commit since which none of its paths may have changed."""
-        return Transaction(self._owner, message, parent_commit)
+    def __call__(
+        self,
+        message: str | None = None,
+        parent_commit: str | None = None,
+        description: str | None = None,
+        pull_request: bool = False,
+    ) -> Transaction[F]:
+        """A new transaction.
+
+        Parameters
+        ----------
+        message:
+            Message of the commit; one that tells the paths if ``None``.
+        parent_commit:
+            A full commit id: a change since to one of its paths is a conflict.
+        description:
+            What is below the message: of a pull request, its description.
+        pull_request:
+            Whether it opens a pull request for each branch at its end, which is how those propose changes who may not write
+            there. `pull_requests` tells which.
+        """
+        return Transaction(self._owner, message, parent_commit, description, pull_request)
 
     def __repr__(self) -> str:
         return f"<{self._state} transaction on {self._owner!r}>"
@@ -223,6 +253,18 @@ class Transaction(Generic[F]):
     def commits(self) -> tuple[Commit, ...]:
         """The commits that were made, in their order; none before the end, or where nothing changed."""
         return tuple(commit for _, commit in self._edits.made) if self._edits is not None else ()
+
+    @property
+    def pull_requests(self) -> tuple[PullRequest, ...]:
+        """The pull requests that were opened, in their order; none before the end, or where nothing changed."""
+        return tuple(commit.pull_request for commit in self.commits if commit.pull_request is not None)
+
+    def check_proposing(self, pull_request: bool) -> None:
+        """Raise `TransactionError` if a call asks for a pull request, and the transaction it is in does not open any."""
+        if pull_request and not self._proposes:
+            raise TransactionError(
+                "a transaction is one pull request or none: begin it with fs.transaction(pull_request=True)"
+            )
 
     @property
     def totals(self) -> Totals:
@@ -306,7 +348,7 @@ class Transaction(Generic[F]):
         self.complete(commit=kind is None)
 
     async def __aenter__(self) -> Self:
-        edits = await self._owner._new_edits(self._parent_commit)
+        edits = await self._owner._new_edits(self._parent_commit, self._proposes)
         self._begin(asyncio.get_running_loop())
         self._edits = edits
         return self
@@ -337,7 +379,7 @@ class Transaction(Generic[F]):
             raise TransactionError("an asynchronous file system has asynchronous transactions: use `async with`")
         self._begin(self._owner.loop)
         try:
-            self._edits = blocking_call(self.loop, self._owner._new_edits, self._parent_commit)
+            self._edits = blocking_call(self.loop, self._owner._new_edits, self._parent_commit, self._proposes)
         except BaseException:
             self._end()
             raise
@@ -386,7 +428,8 @@ class Transaction(Generic[F]):
                 self._end()
 
     async def _commit(self, edits: Edits) -> None:
-        await edits.commit(self._message or "\n\n".join(self._noted))
+        parts = (self._message or "\n\n".join(self._noted), self._description)
+        await edits.commit("\n\n".join(part for part in parts if part))
 
     async def _discard(self, edits: Edits) -> None:
         """Let go of what is not committed; nothing is left of it afterwards."""

@@ -67,13 +67,27 @@ class UrlExpiredError(XetError):
 
 
 class Cas:
-    """The CAS as one repository's tokens open it."""
+    """The CAS as one repository's tokens open it.
 
-    def __init__(self, transport: Transport, hub: Hub, repo: RepoId) -> None:
+    Parameters
+    ----------
+    transport, hub, repo:
+        The endpoint, and the repository.
+    branch:
+        Where what is stored is going to, if that matters for the token: a pull request takes it from its author.
+    propose:
+        What is stored is for a new pull request.
+    """
+
+    def __init__(
+        self, transport: Transport, hub: Hub, repo: RepoId, branch: str | None = None, *, propose: bool = False
+    ) -> None:
         self._transport = transport
         self._hub = hub
         self._repo = repo
         self._revision: str | None = None
+        self._branch = branch
+        self._propose = propose
         self._tokens: dict[Scope, XetToken] = {}
         self._refreshing: SingleFlight[Scope, XetToken] = SingleFlight()
         self._plans: OrderedDict[_PlanKey, Plan] = OrderedDict()
@@ -301,6 +315,8 @@ class Cas:
         return token
 
     async def _ask_for_token(self, scope: Scope) -> XetToken:
+        if scope == "write" and self._branch is not None:
+            return await self._hub.xet_token(self._repo, self._branch, scope, propose=self._propose)
         for revision in dict.fromkeys((self._revision or "main", "main")):
             try:
                 return await self._hub.xet_token(self._repo, revision, scope)

@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 from urllib.parse import quote, unquote, urlencode
 
-from pyxet._async.endpoint.listings import check_commit, check_name, checked_entries, pages
+from pyxet._async.endpoint import listings
+from pyxet._async.endpoint.listings import check_commit, check_name, checked_entries
 from pyxet._async.http.addresses import web_address
 from pyxet._async.http.messages import Answer, Body
 from pyxet._async.http.transport import Transport, is_refused
@@ -50,6 +51,7 @@ from pyxet.protocol.messages import (
     decode,
 )
 from pyxet.types import Commit, RemoteFile, RepoId
+from pyxet.urls import pull_request_number
 
 Scope = Literal["read", "write"]
 _MAX_PATHS = 500
@@ -119,13 +121,13 @@ class Hub:
         what = f"duplicating repository {repo} as {copy}"
         visibility = None if private is None else _visibility(private)
         body = Body.json(DuplicateRepo(repository=copy.full_name, visibility=visibility))
-        answer = await self._creating("POST", f"{_base(repo)}/duplicate", what, body)
+        answer = await self._creating("POST", f"{base_url(repo)}/duplicate", what, body)
         return decode(answer.body, DuplicatedRepo, what=what)
 
     async def change_settings(self, repo: RepoId, settings: RepoSettings) -> None:
         """Change the settings that are given."""
         what = f"changing settings of {repo}"
-        await self._request("PUT", f"{_base(repo)}/settings", what=what, body=Body.json(settings))
+        await self.request("PUT", f"{base_url(repo)}/settings", what=what, body=Body.json(settings))
 
     async def duplicate_files(self, repo: RepoId, target: RepoId, files: Sequence[DuplicateFile]) -> dict[str, str]:
         """Have another repository hold content of a first one; what could not be: sha256 and the reason."""
@@ -134,49 +136,62 @@ class Hub:
         place = DuplicateTarget(type=target.singular, name=target.full_name)
         for at in range(0, len(files), _MAX_DUPLICATES):
             body = Body.json(DuplicateFiles(target=place, files=list(files[at : at + _MAX_DUPLICATES])))
-            url = f"{_base(repo)}/lfs-files/duplicate"
-            answer = await self._request("POST", url, what=what, body=body, most=_MAX_PAGE)
+            url = f"{base_url(repo)}/lfs-files/duplicate"
+            answer = await self.request("POST", url, what=what, body=body, most=_MAX_PAGE)
             failed |= {item.sha256: item.error for item in decode(answer.body, DuplicateFilesAnswer, what=what).failed}
         return failed
 
     async def list_repos(self, owner: str, kind: str) -> AsyncIterator[RepoInfo]:
         """Repositories of a kind that an owner has."""
         what = f"listing {kind} of {owner}"
-        async for answer in self._pages(f"/api/{kind}", what, {"author": owner, "limit": "1000"}):
+        async for answer in self.pages(f"/api/{kind}", what, {"author": owner, "limit": "1000"}):
             for info in decode(answer.body, list[RepoInfo], what=what):
                 check_name(info.id.rpartition("/")[2], what)
                 yield info
 
     async def repo_info(self, repo: RepoId, revision: str | None = None) -> RepoInfo:
         """What is known of a repository, without its files; ``sha`` is the commit of the revision."""
-        path = _base(repo) + (f"/revision/{_part(revision)}" if revision else "")
+        path = base_url(repo) + (f"/revision/{_part(revision)}" if revision else "")
         fields = [("expand", name) for name in ("sha", "lastModified", "createdAt", "private", "author")]
         where = f"{repo}/{revision}" if revision else str(repo)
-        answer = await self._request("GET", path, what=f"looking up {where}", params=fields)
+        answer = await self.request("GET", path, what=f"looking up {where}", params=fields)
         info = decode(answer.body, RepoInfo, what=f"info of {where}")
         check_commit(info.sha, f"looking up {where}")
         return info
 
-    async def refs(self, repo: RepoId) -> Refs:
-        """Branches and tags."""
+    async def refs(self, repo: RepoId, *, pull_requests: bool = False) -> Refs:
+        """Branches and tags, and references of pull requests where they are asked for."""
         what = f"listing branches of {repo}"
-        answer = await self._request("GET", f"{_base(repo)}/refs", what=what, most=_MAX_REFS)
+        query = [("include_prs", "1")] if pull_requests else None
+        answer = await self.request("GET", f"{base_url(repo)}/refs", what=what, params=query, most=_MAX_REFS)
         refs = decode(answer.body, Refs, what=what)
-        for ref in (*refs.branches, *refs.tags):
+        for ref in (*refs.branches, *refs.tags, *refs.pull_requests):
             check_name(ref.name, what)
             check_commit(ref.target_commit, what)
         return refs
 
     async def branch_head(self, repo: RepoId, branch: str) -> str:
-        """The commit that a branch is at now. Raises `RevisionNotFoundError`."""
+        """The commit that a branch, or a pull request's reference, is at now. Raises `RevisionNotFoundError`."""
+        if (number := pull_request_number(branch)) is not None:
+            return await self.pull_request_head(repo, number)
         for ref in (await self.refs(repo)).branches:
             if ref.name == branch:
                 return ref.target_commit
         raise missing_branch(repo, branch)
 
+    async def pull_request_head(self, repo: RepoId, number: int) -> str:
+        """The commit that a pull request is at now. Raises `RevisionNotFoundError`."""
+        try:
+            commit = (await self.repo_info(repo, f"refs/pr/{number}")).sha
+        except RevisionNotFoundError:
+            commit = None
+        if commit is None:
+            raise missing_pull_request(repo, number)
+        return commit
+
     async def create_branch(self, repo: RepoId, name: str, start: str | None) -> None:
         """Make a branch at a revision. Raises `AlreadyExistsError`."""
-        path = f"{_base(repo)}/branch/{_part(name)}"
+        path = f"{base_url(repo)}/branch/{_part(name)}"
         await self._creating(
             "POST", path, f"creating branch {name!r} of {repo}", Body.json(CreateBranch(starting_point=start))
         )
@@ -184,23 +199,23 @@ class Hub:
     async def delete_branch(self, repo: RepoId, name: str) -> None:
         """Delete a branch."""
         what = f"deleting branch {name!r} of {repo}"
-        await self._request("DELETE", f"{_base(repo)}/branch/{_part(name)}", what=what, retry=is_refused)
+        await self.request("DELETE", f"{base_url(repo)}/branch/{_part(name)}", what=what, retry=is_refused)
 
     async def create_tag(self, repo: RepoId, name: str, revision: str, message: str | None) -> None:
         """Make a tag at a revision. Raises `AlreadyExistsError`."""
-        path = f"{_base(repo)}/tag/{_part(revision)}"
+        path = f"{base_url(repo)}/tag/{_part(revision)}"
         body = Body.json(CreateTag(tag=name, message=message))
         await self._creating("POST", path, f"creating tag {name!r} of {repo}", body)
 
     async def delete_tag(self, repo: RepoId, name: str) -> None:
         """Delete a tag."""
         what = f"deleting tag {name!r} of {repo}"
-        await self._request("DELETE", f"{_base(repo)}/tag/{_part(name)}", what=what, retry=is_refused)
+        await self.request("DELETE", f"{base_url(repo)}/tag/{_part(name)}", what=what, retry=is_refused)
 
     async def commits(self, repo: RepoId, revision: str) -> AsyncGenerator[Commit, None]:
         """Commits of a revision, newest first; pages are fetched as they are needed."""
         what = f"reading the log of {repo}/{revision}"
-        async for answer in self._pages(f"{_base(repo)}/commits/{_part(revision)}", what, {}):
+        async for answer in self.pages(f"{base_url(repo)}/commits/{_part(revision)}", what, {}):
             for info in decode(answer.body, list[CommitInfo], what=what):
                 check_commit(info.id, what)
                 yield _commit(info)
@@ -210,9 +225,9 @@ class Hub:
     ) -> AsyncIterator[TreePage]:
         """A folder, or all below it, page by page."""
         what = f"listing {repo}/{revision}/{path}"
-        url = f"{_base(repo)}/tree/{_part(revision)}" + (f"/{_part(path)}" if path else "")
+        url = f"{base_url(repo)}/tree/{_part(revision)}" + (f"/{_part(path)}" if path else "")
         query = {"recursive": _flag(recursive), "expand": _flag(expand)}
-        async for answer in self._pages(url, what, query):
+        async for answer in self.pages(url, what, query):
             entries = decode(answer.body, list[TreeEntry], what=what)
             entries = checked_entries(entries, what, folder=path, deep=recursive)
             yield TreePage(entries, _commit_of(answer, what))
@@ -231,37 +246,46 @@ class Hub:
         for at in range(0, len(paths), _MAX_PATHS):
             asked = list(paths[at : at + _MAX_PATHS])
             body = Body.json(PathsInfo(paths=asked, expand=expand))
-            url = f"{_base(repo)}/paths-info/{_part(commit or revision)}"
-            answer = await self._request("POST", url, what=what, body=body, most=_MAX_PAGE)
+            url = f"{base_url(repo)}/paths-info/{_part(commit or revision)}"
+            answer = await self.request("POST", url, what=what, body=body, most=_MAX_PAGE)
             entries += checked_entries(decode(answer.body, list[TreeEntry], what=what), what, paths=asked)
             commit = _commit_of(answer, what)
         return TreePage(entries, commit)
 
-    async def preupload(self, repo: RepoId, branch: str, files: Sequence[PreuploadFile]) -> list[PreuploadMode]:
+    async def preupload(
+        self, repo: RepoId, branch: str, files: Sequence[PreuploadFile], *, propose: bool = False
+    ) -> list[PreuploadMode]:
         """How the endpoint wants each file: as content of its own (``lfs``), or inside the commit."""
         modes: list[PreuploadMode] = []
         what = f"preparing an upload to {repo}/{branch}"
         for at in range(0, len(files), _MAX_PREUPLOAD):
             body = Body.json(Preupload(files=list(files[at : at + _MAX_PREUPLOAD])))
-            url = f"{_base(repo)}/preupload/{_part(branch)}"
-            answer = await self._request("POST", url, what=what, body=body, most=_MAX_PAGE)
+            url = f"{base_url(repo)}/preupload/{_part(branch)}{_proposing(propose)}"
+            answer = await self.request("POST", url, what=what, body=body, most=_MAX_PAGE)
             modes += decode(answer.body, PreuploadAnswer, what=what).files
         return modes
 
-    async def commit(self, repo: RepoId, branch: str, lines: Sequence[bytes]) -> CommitAnswer:
-        """Make a commit. It is sent again only where it was refused; other failures are for the caller to look into."""
-        what = f"committing to {repo}/{branch}"
-        url = f"{_base(repo)}/commit/{_part(branch)}"
-        answer = await self._request("POST", url, what=what, body=Body(lines, _NDJSON), retry=is_refused)
+    async def commit(
+        self, repo: RepoId, branch: str, lines: Sequence[bytes], *, propose: bool = False
+    ) -> CommitAnswer:  # fmt: skip
+        """Make a commit, or ``propose`` it in a new pull request.
+
+        It is sent again only where it was refused; other failures are for the caller to look into.
+        """
+        what = f"opening a pull request for {repo}/{branch}" if propose else f"committing to {repo}/{branch}"
+        url = f"{base_url(repo)}/commit/{_part(branch)}{_proposing(propose)}"
+        answer = await self.request("POST", url, what=what, body=Body(lines, _NDJSON), retry=is_refused)
         made = decode(answer.body, CommitAnswer, what=what)
         check_commit(made.commit_oid, what)
         return made
 
-    async def xet_token(self, repo: RepoId, revision: str, scope: Scope) -> XetToken:
-        """A token for the CAS; those of buckets have no revision."""
+    async def xet_token(
+        self, repo: RepoId, revision: str, scope: Scope, *, propose: bool = False
+    ) -> XetToken:  # fmt: skip
+        """A token for the CAS; those of buckets have no revision. With one to ``propose`` content can be stored for a pull request."""
         what = f"getting a {scope} token for {repo}"
-        url = f"{_base(repo)}/xet-{scope}-token" + ("" if repo.kind == "buckets" else f"/{_part(revision)}")
-        answer = await self._request("GET", url, what=what)
+        url = f"{base_url(repo)}/xet-{scope}-token" + ("" if repo.kind == "buckets" else f"/{_part(revision)}")
+        answer = await self.request("GET", url + _proposing(propose), what=what)
         token = decode(answer.body, XetToken, what=what)
         web_address(token.cas_url, what=what)
         text = token.access_token.reveal()
@@ -276,7 +300,7 @@ class Hub:
         what = f"reading {file.full_path}"
         return self._transport.ranged(url, start, end, what=what, redirect=True, total=file.size)
 
-    async def _request(self, method: str, url: str, *, what: str, **more: Any) -> Answer:
+    async def request(self, method: str, url: str, *, what: str, **more: Any) -> Answer:
         """A request; a repository that was renamed redirects from its old name."""
         try:
             return await self._transport.request(method, url, what=what, redirect=True, **more)
@@ -286,20 +310,20 @@ class Hub:
 
     async def _creating(self, method: str, url: str, what: str, body: Body) -> Answer:
         try:
-            return await self._request(method, url, what=what, body=body, retry=is_refused)
+            return await self.request(method, url, what=what, body=body, retry=is_refused)
         except ConflictError as error:
             if error.status != 409:
                 raise
             raise AlreadyExistsError(f"{what}: it already exists", status=409) from error
 
-    def _pages(self, url: str, what: str, query: dict[str, str]) -> AsyncGenerator[Answer, None]:
-        """Pages of a listing, see `pages`."""
+    def pages(self, url: str, what: str, query: dict[str, str]) -> AsyncGenerator[Answer, None]:
+        """Pages of a listing, see `listings.pages`."""
         first = f"{url}?{urlencode(query)}" if query else url
 
         async def ask(page: str) -> Answer:
-            return await self._request("GET", page, what=what, most=_MAX_PAGE)
+            return await self.request("GET", page, what=what, most=_MAX_PAGE)
 
-        return pages(first, ask, what)
+        return listings.pages(first, ask, what)
 
 
 def _about(url: str) -> tuple[RepoId, str | None] | None:
@@ -336,8 +360,13 @@ def parse_date(text: str) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _base(repo: RepoId) -> str:
+def base_url(repo: RepoId) -> str:
+    """Where the routes of a repository begin."""
     return f"/api/{repo.kind}/{repo.full_name}"
+
+
+def _proposing(propose: bool) -> str:
+    return "?create_pr=1" if propose else ""
 
 
 def _part(text: str) -> str:
@@ -353,6 +382,12 @@ def _visibility(private: bool) -> Literal["private", "public"]:
 
 def _flag(value: bool) -> str:
     return "true" if value else "false"
+
+
+def missing_pull_request(repo: RepoId, number: int) -> RevisionNotFoundError:
+    """The error for a pull request that is not there."""
+    message = f"{repo} has no pull request {number}; fs.list_pull_requests({repo.path!r}) tells which there are"
+    return RevisionNotFoundError(message, status=404, code="RevisionNotFound")
 
 
 def missing_branch(repo: RepoId, branch: str) -> RevisionNotFoundError:

@@ -413,24 +413,27 @@ class FileSystemBase(AsyncFileSystem, metaclass=_ConfiguredFromOutside):  # type
         commit = await revisions.commit_now(view.repo, revision)
         return view.at(commit) if commit != view.commit else None
 
-    async def _new_edits(self, parent_commit: str | None = None) -> Edits:
+    async def _new_edits(self, parent_commit: str | None = None, pull_request: bool = False) -> Edits:
         """Edits that nobody has made anything of yet."""
-        return Edits(await self._connect(), parent_commit)
+        return Edits(await self._connect(), parent_commit, propose=pull_request)
 
     @asynccontextmanager
-    async def _edits(self, message: str | None = None, parent_commit: str | None = None) -> AsyncIterator[Edits]:
-        """The edits of the caller's transaction, or edits that are committed at the end of the block.
+    async def _edits(
+        self, message: str | None = None, parent_commit: str | None = None, pull_request: bool = False
+    ) -> AsyncIterator[Edits]:
+        """The edits of the caller's transaction, or edits that are committed, or proposed, at the end of the block.
 
         In a transaction ``parent_commit`` is for the caller to turn into guards of its paths, see `Edits.since`.
         """
         check_parent_commit(parent_commit)
         transaction = self._open_transaction()
         if transaction is not None:
+            transaction.check_proposing(pull_request)
             yield transaction.edits
             transaction.note_message(message)
             return
         self._check_outside()
-        own = await self._new_edits(parent_commit)
+        own = await self._new_edits(parent_commit, pull_request)
         try:
             yield own
             await own.commit(message)

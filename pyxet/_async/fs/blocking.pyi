@@ -11,7 +11,7 @@ from pyxet._async.fs.filesystem import AsyncXetFileSystem
 from pyxet._async.fs.reading import Bounds, OnError, Paths
 from pyxet._async.fs.staging import StageSource
 from pyxet.protocol.hashing import Buffer
-from pyxet.types import AsyncSource, BranchInfo, Commit, DuplicateInfo, FilePointer, IfMatch, Info, PathChange, RefInfo, TagInfo, WriteMode
+from pyxet.types import AsyncSource, BranchInfo, Commit, DuplicateInfo, FilePointer, IfMatch, Info, PathChange, PullRequest, PullRequestInfo, RefInfo, TagInfo, WriteMode
 from typing import Any, Literal, overload
 
 class BlockingMethods(AsyncXetFileSystem):
@@ -953,6 +953,7 @@ class BlockingMethods(AsyncXetFileSystem):
         message: str | None=None,
         parent_commit: str | None=None,
         if_match: IfMatch | None=None,
+        pull_request: bool=False,
         *,
         timeout: float | None=None,
     ) -> None:
@@ -973,6 +974,8 @@ class BlockingMethods(AsyncXetFileSystem):
             A full commit id: a change to the path since is a conflict.
         if_match:
             ``info(path)["blob_id"]`` of the version to replace: another version is a conflict.
+        pull_request:
+            Open a pull request for the branch instead of committing to it.
 
         Raises
         ------
@@ -997,6 +1000,7 @@ class BlockingMethods(AsyncXetFileSystem):
         message: str | None=None,
         parent_commit: str | None=None,
         if_match: IfMatch | None=None,
+        pull_request: bool=False,
         *,
         timeout: float | None=None,
     ) -> None:
@@ -1018,6 +1022,8 @@ class BlockingMethods(AsyncXetFileSystem):
             A full commit id: a change to one of the paths since is a conflict.
         if_match:
             The version to replace, or a mapping of paths to those.
+        pull_request:
+            Open a pull request for the branch instead of committing to it.
 
         Raises
         ------
@@ -1036,6 +1042,7 @@ class BlockingMethods(AsyncXetFileSystem):
         message: str | None=None,
         parent_commit: str | None=None,
         if_match: IfMatch | None=None,
+        pull_request: bool=False,
         *,
         timeout: float | None=None,
     ) -> None: ...
@@ -1049,6 +1056,7 @@ class BlockingMethods(AsyncXetFileSystem):
         message: str | None=None,
         parent_commit: str | None=None,
         if_match: IfMatch | None=None,
+        pull_request: bool=False,
         *,
         timeout: float | None=None,
     ) -> None:
@@ -1072,6 +1080,8 @@ class BlockingMethods(AsyncXetFileSystem):
             A full commit id: a change to one of the paths since is a conflict.
         if_match:
             ``info(path)["blob_id"]`` of the version to replace, or a mapping of paths to those: another version is a conflict.
+        pull_request:
+            Open a pull request for the branch instead of committing to it.
 
         Raises
         ------
@@ -1099,6 +1109,7 @@ class BlockingMethods(AsyncXetFileSystem):
         include: Sequence[str] | str | None=None,
         exclude: Sequence[str] | str | None=None,
         follow_links: bool=True,
+        pull_request: bool=False,
         *,
         timeout: float | None=None,
     ) -> None:
@@ -1123,7 +1134,7 @@ class BlockingMethods(AsyncXetFileSystem):
             How many folders deep to go; ``None`` for all.
         mode:
             ``create`` raises if one of the files exists.
-        message, parent_commit:
+        message, parent_commit, pull_request:
             As in `pipe_file`.
         if_match:
             The version to replace, or a mapping of paths in the branch to those.
@@ -1156,6 +1167,7 @@ class BlockingMethods(AsyncXetFileSystem):
         message: str | None=None,
         parent_commit: str | None=None,
         if_match: IfMatch | None=None,
+        pull_request: bool=False,
         *,
         timeout: float | None=None,
     ) -> None:
@@ -1167,7 +1179,7 @@ class BlockingMethods(AsyncXetFileSystem):
             What to copy or move: names, or patterns where there is nothing of the name.
         path2:
             Where to. What ends with a slash, or is a folder, is what it goes into.
-        mode, message, parent_commit, if_match:
+        mode, message, parent_commit, if_match, pull_request:
             As in `pipe_file`, of the path that is written.
 
         Raises
@@ -1194,6 +1206,7 @@ class BlockingMethods(AsyncXetFileSystem):
         parent_commit: str | None=None,
         if_match: IfMatch | None=None,
         assume_literal: bool=False,
+        pull_request: bool=False,
         *,
         timeout: float | None=None,
     ) -> None:
@@ -1214,7 +1227,7 @@ class BlockingMethods(AsyncXetFileSystem):
             How many folders deep to go; ``None`` for all.
         batch_size:
             For fsspec's sake; it changes nothing, as `Limits` bound what is in flight.
-        mode, message, parent_commit, if_match:
+        mode, message, parent_commit, if_match, pull_request:
             As in `put`, of the paths that are written.
         assume_literal:
             No path is a pattern, also if there is nothing of the name.
@@ -1246,6 +1259,7 @@ class BlockingMethods(AsyncXetFileSystem):
         parent_commit: str | None=None,
         if_match: IfMatch | None=None,
         assume_literal: bool=False,
+        pull_request: bool=False,
         *,
         timeout: float | None=None,
     ) -> None:
@@ -1261,7 +1275,7 @@ class BlockingMethods(AsyncXetFileSystem):
             How many folders deep to go; ``None`` for all.
         batch_size:
             For fsspec's sake; it changes nothing, as `Limits` bound what is in flight.
-        mode, message, if_match:
+        mode, message, if_match, pull_request:
             As in `put`, of the paths that are written.
         parent_commit:
             A full commit id: a change since to one of the paths, new or old, is a conflict.
@@ -1289,6 +1303,7 @@ class BlockingMethods(AsyncXetFileSystem):
         message: str | None=None,
         parent_commit: str | None=None,
         if_match: IfMatch | None=None,
+        pull_request: bool=False,
         *,
         timeout: float | None=None,
     ) -> None:
@@ -1308,6 +1323,8 @@ class BlockingMethods(AsyncXetFileSystem):
             A full commit id: a change to one of the paths since is a conflict.
         if_match:
             ``info(path)["blob_id"]`` of the version to replace, or a mapping of paths to those: another version is a conflict.
+        pull_request:
+            Open a pull request for the branch instead of committing to it.
 
         Raises
         ------
@@ -1326,6 +1343,7 @@ class BlockingMethods(AsyncXetFileSystem):
         message: str | None=None,
         parent_commit: str | None=None,
         if_match: IfMatch | None=None,
+        pull_request: bool=False,
         *,
         timeout: float | None=None,
     ) -> None:
@@ -1343,7 +1361,7 @@ class BlockingMethods(AsyncXetFileSystem):
             How many folders deep to go; ``None`` for all.
         assume_literal:
             No path is a pattern, also if there is nothing of the name.
-        message, parent_commit:
+        message, parent_commit, pull_request:
             As in `pipe_file`.
         if_match:
             The version to delete, or a mapping of paths to those.
@@ -1367,6 +1385,7 @@ class BlockingMethods(AsyncXetFileSystem):
         message: str | None=None,
         parent_commit: str | None=None,
         if_match: IfMatch | None=None,
+        pull_request: bool=False,
         *,
         timeout: float | None=None,
     ) -> None:
@@ -1382,6 +1401,8 @@ class BlockingMethods(AsyncXetFileSystem):
             A full commit id: a change to one of the paths since is a conflict.
         if_match:
             ``info(path)["blob_id"]`` of the version to replace, or a mapping of paths to those: another version is a conflict.
+        pull_request:
+            Open a pull request for the branch instead of committing to it.
 
         Raises
         ------
@@ -1456,6 +1477,7 @@ class BlockingMethods(AsyncXetFileSystem):
         message: str | None=None,
         parent_commit: str | None=None,
         if_match: IfMatch | None=None,
+        pull_request: bool=False,
         *,
         timeout: float | None=None,
     ) -> None:
@@ -1467,8 +1489,8 @@ class BlockingMethods(AsyncXetFileSystem):
             ``owner/repo/branch/path``, or a URL that ends so.
         truncate:
             Whether a file that is there loses its content.
-        mode, message, parent_commit, if_match:
-            As in `pipe_file`. The first and the last count also where an existing file stays as it is.
+        mode, message, parent_commit, if_match, pull_request:
+            As in `pipe_file`. ``mode`` and ``if_match`` count also where an existing file stays as it is.
 
         Raises
         ------
@@ -1483,6 +1505,7 @@ class BlockingMethods(AsyncXetFileSystem):
         path: str,
         sha256: str | None=None,
         callback: Callback=...,
+        pull_request: bool=False,
         *,
         timeout: float | None=None,
     ) -> FilePointer:
@@ -1503,6 +1526,8 @@ class BlockingMethods(AsyncXetFileSystem):
             mebibyte it is believed here, which saves computing it; whether the endpoint checks it is its business.
         callback:
             Counts bytes.
+        pull_request:
+            It is for a pull request that is to be opened for the branch, which the user may not be able to write to.
 
         Returns
         -------
@@ -1527,6 +1552,7 @@ class BlockingMethods(AsyncXetFileSystem):
         files: Mapping[str, StageSource],
         sha256: Mapping[str, str] | None=None,
         callback: Callback=...,
+        pull_request: bool=False,
         *,
         timeout: float | None=None,
     ) -> list[FilePointer]:
@@ -1540,6 +1566,8 @@ class BlockingMethods(AsyncXetFileSystem):
             SHA-256 by path, of those that the caller has it of.
         callback:
             Counts files; what it branches off for each file counts bytes.
+        pull_request:
+            As in `stage`.
 
         Returns
         -------
@@ -1564,6 +1592,7 @@ class BlockingMethods(AsyncXetFileSystem):
         parent_commit: str | None=None,
         mode: WriteMode='overwrite',
         if_match: IfMatch | None=None,
+        pull_request: bool=False,
         *,
         timeout: float | None=None,
     ) -> Commit | None:
@@ -1588,6 +1617,8 @@ class BlockingMethods(AsyncXetFileSystem):
             ``create`` raises if one of the staged files exists.
         if_match:
             The version to replace or delete, or a mapping of paths to those.
+        pull_request:
+            Open a pull request for the branch instead of committing to it.
 
         Returns
         -------
@@ -2034,6 +2065,183 @@ class BlockingMethods(AsyncXetFileSystem):
             The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
         """
 
+    def list_pull_requests(
+        self,
+        repo: str,
+        status: Literal['open', 'closed', 'all']='open',
+        author: str | None=None,
+        limit: int | None=None,
+        *,
+        timeout: float | None=None,
+    ) -> list[PullRequest]:
+        """Pull requests of a repository, the newest first.
+
+        Parameters
+        ----------
+        repo:
+            Path of the repository: ``acme/titanic``.
+        status:
+            ``open`` ones, drafts among them; ``closed`` ones, which merged ones are, too; or ``all``.
+        author:
+            Only those that this user opened.
+        limit:
+            How many to give at most.
+
+        Returns
+        -------
+        list[PullRequest]
+            What is known of each without asking for it.
+
+        Raises
+        ------
+        RepositoryNotFoundError
+            There is no such repository.
+        XetError
+            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+        """
+
+    def pull_request_info(
+        self,
+        repo: str,
+        number: int | None=None,
+        diff: bool=False,
+        *,
+        timeout: float | None=None,
+    ) -> PullRequestInfo:
+        """All that is known of a pull request.
+
+        Parameters
+        ----------
+        repo:
+            Path of the repository, or, without a number, of the pull request: ``acme/titanic/pr%2F3``.
+        number:
+            Number of the pull request.
+        diff:
+            Whether to ask for what it changes, as git writes it.
+
+        Returns
+        -------
+        PullRequestInfo
+            Among others its status, its branch, its comments, and the files in conflict.
+
+        Raises
+        ------
+        RepositoryNotFoundError, RevisionNotFoundError
+            There is no such repository; it has no such pull request.
+        XetError
+            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+        """
+
+    def merge_pull_request(
+        self,
+        repo: str,
+        number: int | None=None,
+        comment: str | None=None,
+        *,
+        timeout: float | None=None,
+    ) -> PullRequestInfo:
+        """Merge a pull request into its branch. A draft has to be opened first, see `open_pull_request`.
+
+        Parameters
+        ----------
+        repo, number:
+            As in `pull_request_info`.
+        comment:
+            What to say about it.
+
+        Returns
+        -------
+        PullRequestInfo
+            The pull request as it is now; ``merge_commit`` is the commit on the branch.
+
+        Raises
+        ------
+        ConflictError
+            The branch has other changes of the same lines, or of the same large files; the message names the files.
+        AccessDeniedError
+            The user may not write to the branch.
+        BadRequestError
+            It is a draft, closed, or merged already.
+        RepositoryNotFoundError, RevisionNotFoundError
+            There is no such repository; it has no such pull request.
+        XetError
+            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+        """
+
+    def close_pull_request(
+        self,
+        repo: str,
+        number: int | None=None,
+        comment: str | None=None,
+        *,
+        timeout: float | None=None,
+    ) -> None:
+        """Close a pull request without merging it.
+
+        Parameters
+        ----------
+        repo, number:
+            As in `pull_request_info`.
+        comment:
+            What to say about it.
+
+        Raises
+        ------
+        AccessDeniedError
+            The user neither opened it nor may write to the repository.
+        BadRequestError
+            It is merged.
+        RepositoryNotFoundError, RevisionNotFoundError
+            There is no such repository; it has no such pull request.
+        XetError
+            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+        """
+
+    def open_pull_request(
+        self,
+        repo: str,
+        number: int | None=None,
+        comment: str | None=None,
+        *,
+        timeout: float | None=None,
+    ) -> None:
+        """Open a pull request that is closed, or a draft.
+
+        Parameters
+        ----------
+        repo, number:
+            As in `pull_request_info`.
+        comment:
+            What to say about it.
+
+        Raises
+        ------
+        AccessDeniedError, BadRequestError, RepositoryNotFoundError, RevisionNotFoundError
+            As in `close_pull_request`.
+        XetError
+            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+        """
+
+    def comment(self, repo: str, number: int, text: str, *, timeout: float | None=None) -> None:
+        """Say something in a pull request.
+
+        Parameters
+        ----------
+        repo, number:
+            Path of the repository, and number of the pull request.
+        text:
+            What to say, in Markdown.
+
+        Raises
+        ------
+        RepositoryNotFoundError, RevisionNotFoundError
+            There is no such repository; it has no such pull request.
+        BadRequestError
+            The text is empty, or too long for the endpoint.
+        XetError
+            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+        """
+
     def log(self, path: str, limit: int | None=None, *, timeout: float | None=None) -> list[Commit]:
         """Commits like those of `iter_log`, in a list.
 
@@ -2125,6 +2333,7 @@ class BlockingMethods(AsyncXetFileSystem):
         parent_commit: str | None=None,
         if_match: IfMatch | None=None,
         assume_literal: bool=False,
+        pull_request: bool=False,
         *,
         timeout: float | None=None,
     ) -> None:
@@ -2143,6 +2352,7 @@ class BlockingMethods(AsyncXetFileSystem):
         parent_commit: str | None=None,
         if_match: IfMatch | None=None,
         assume_literal: bool=False,
+        pull_request: bool=False,
         *,
         timeout: float | None=None,
     ) -> None:
@@ -2161,6 +2371,7 @@ class BlockingMethods(AsyncXetFileSystem):
         parent_commit: str | None=None,
         if_match: IfMatch | None=None,
         assume_literal: bool=False,
+        pull_request: bool=False,
         *,
         timeout: float | None=None,
     ) -> None:
@@ -2177,6 +2388,7 @@ class BlockingMethods(AsyncXetFileSystem):
         message: str | None=None,
         parent_commit: str | None=None,
         if_match: IfMatch | None=None,
+        pull_request: bool=False,
         *,
         timeout: float | None=None,
     ) -> None:
@@ -2198,6 +2410,7 @@ class BlockingMethods(AsyncXetFileSystem):
         include: Sequence[str] | str | None=None,
         exclude: Sequence[str] | str | None=None,
         follow_links: bool=True,
+        pull_request: bool=False,
         *,
         timeout: float | None=None,
     ) -> None:
@@ -2226,6 +2439,7 @@ class BlockingMethods(AsyncXetFileSystem):
         message: str | None=None,
         parent_commit: str | None=None,
         if_match: IfMatch | None=None,
+        pull_request: bool=False,
         *,
         timeout: float | None=None,
     ) -> None:

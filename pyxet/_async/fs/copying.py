@@ -42,12 +42,13 @@ class Copying(Expanding, Guarding):
         message: str | None = None,
         parent_commit: str | None = None,
         if_match: IfMatch | None = None,
+        pull_request: bool = False,
     ) -> None:
         """Copy a file; its content stays where it is, if the endpoint can share it.
 
         Parameters
         ----------
-        mode, message, parent_commit, if_match:
+        mode, message, parent_commit, if_match, pull_request:
             As in `_pipe_file`, of the path that is written.
 
         Raises
@@ -61,7 +62,7 @@ class Copying(Expanding, Guarding):
         view, found = await self._lookup(*self._parse_file(path1))
         if found.is_folder:
             raise IsADirectoryError(errno.EISDIR, "it is a folder; copy it with cp(…, recursive=True)", path1)
-        async with self._edits(message, parent_commit) as edits:
+        async with self._edits(message, parent_commit, pull_request) as edits:
             [place] = await self._places(edits, [path2], conditions, parent_commit)
             await self._copy_one((place, (view, found)))
 
@@ -81,6 +82,7 @@ class Copying(Expanding, Guarding):
         parent_commit: str | None = None,
         if_match: IfMatch | None = None,
         assume_literal: bool = False,
+        pull_request: bool = False,
     ) -> None:
         """Copy files and folders, with fsspec's rules for names and trailing slashes: one commit for each branch.
 
@@ -95,7 +97,7 @@ class Copying(Expanding, Guarding):
             ``ignore`` leaves out what is not there.
         batch_size:
             For fsspec's sake; it changes nothing, as `Limits` bound what is in flight.
-        mode, message, parent_commit, if_match:
+        mode, message, parent_commit, if_match, pull_request:
             As in `_put`, of the paths that are written.
         assume_literal:
             No path is a pattern, also if there is nothing of the name.
@@ -113,7 +115,7 @@ class Copying(Expanding, Guarding):
         """
         conditions = Conditions.asked(mode, if_match)
         path1, path2 = one_or_lists(path1, path2)
-        async with self._edits(message, parent_commit) as edits:
+        async with self._edits(message, parent_commit, pull_request) as edits:
             pairs = await self._copy_names(
                 path1, path2, recursive, maxdepth, literal=assume_literal, ignore=on_error == "ignore"
             )
@@ -138,6 +140,7 @@ class Copying(Expanding, Guarding):
         parent_commit: str | None = None,
         if_match: IfMatch | None = None,
         assume_literal: bool = False,
+        pull_request: bool = False,
     ) -> None:
         """Move files and folders in one commit for each branch; content stays where it is, as in a copy.
 
@@ -149,7 +152,7 @@ class Copying(Expanding, Guarding):
             Folders are moved with all that is in them, whether or not it is set.
         batch_size:
             For fsspec's sake; it changes nothing, as `Limits` bound what is in flight.
-        mode, message, if_match:
+        mode, message, if_match, pull_request:
             As in `_put`, of the paths that are written.
         parent_commit:
             A full commit id: a change since to one of the paths, new or old, is a conflict.
@@ -170,7 +173,7 @@ class Copying(Expanding, Guarding):
         if not isinstance(path1, list) and self._strip_protocol(path1) == self._strip_protocol(path2):
             await self._info(stringify_path(path1))
             return
-        async with self._edits(message, parent_commit) as edits:
+        async with self._edits(message, parent_commit, pull_request) as edits:
             for path in path1 if isinstance(path1, list) else [path1]:
                 # What is deleted has to be what was copied: the branch as it is now, not as it was a moment ago.
                 if self._parse(path).revision is not None:
@@ -191,10 +194,11 @@ class Copying(Expanding, Guarding):
         message: str | None = None,
         parent_commit: str | None = None,
         if_match: IfMatch | None = None,
+        pull_request: bool = False,
     ) -> None:
         """Move one file or folder, see `_mv`; its name is no pattern."""
         await self._mv(
-            path1, path2, mode=mode, message=message, parent_commit=parent_commit, if_match=if_match,
+            path1, path2, mode=mode, message=message, parent_commit=parent_commit, if_match=if_match, pull_request=pull_request,
             assume_literal=True,
         )  # fmt: skip
 

@@ -62,6 +62,7 @@ class Editing(Expanding, Guarding):
         message: str | None = None,
         parent_commit: str | None = None,
         if_match: IfMatch | None = None,
+        pull_request: bool = False,
     ) -> None:
         """Write a file from bytes.
 
@@ -89,20 +90,20 @@ class Editing(Expanding, Guarding):
             The value is no buffer: a string, a list, ``None``.
         """
         content, conditions = content_given(value), Conditions.asked(mode, if_match)
-        async with self._edits(message, parent_commit) as edits:
+        async with self._edits(message, parent_commit, pull_request) as edits:
             [place] = await self._places(edits, [path], conditions, parent_commit)
             await write_one(place, content)
 
     @overload
     async def _pipe(
         self, /, path: str, value: Buffer | AsyncSource, batch_size: int | None = None, mode: WriteMode = "overwrite",
-        message: str | None = None, parent_commit: str | None = None, if_match: IfMatch | None = None,
+        message: str | None = None, parent_commit: str | None = None, if_match: IfMatch | None = None, pull_request: bool = False,
     ) -> None: ...  # fmt: skip
     @overload
     async def _pipe(
         self, /, path: Mapping[str, Buffer | AsyncSource], value: None = None, batch_size: int | None = None,
         mode: WriteMode = "overwrite",
-        message: str | None = None, parent_commit: str | None = None, if_match: IfMatch | None = None,
+        message: str | None = None, parent_commit: str | None = None, if_match: IfMatch | None = None, pull_request: bool = False,
     ) -> None: ...  # fmt: skip
     @public()
     @at_home
@@ -116,6 +117,7 @@ class Editing(Expanding, Guarding):
         message: str | None = None,
         parent_commit: str | None = None,
         if_match: IfMatch | None = None,
+        pull_request: bool = False,
     ) -> None:
         """Write files from bytes: one path and a value, or a dictionary of them. See `_pipe_file`.
 
@@ -130,13 +132,13 @@ class Editing(Expanding, Guarding):
         """
         if not isinstance(path, Mapping):
             # What is no buffer raises there, and so does ``None``.
-            await self._pipe_file(path, value, mode, message, parent_commit, if_match)  # type: ignore[arg-type]
+            await self._pipe_file(path, value, mode, message, parent_commit, if_match, pull_request)  # type: ignore[arg-type]
             return
         if value is not None:
             raise TypeError("pipe takes a path and a value, or a mapping of paths to values, not both")
         check_separate(path.values())
         contents, conditions = [content_given(value) for value in path.values()], Conditions.asked(mode, if_match)
-        async with self._edits(message, parent_commit) as edits:
+        async with self._edits(message, parent_commit, pull_request) as edits:
             places = await self._places(edits, list(path), conditions, parent_commit)
 
             async def write(item: tuple[Place, memoryview | Stream]) -> None:
@@ -158,6 +160,7 @@ class Editing(Expanding, Guarding):
         message: str | None = None,
         parent_commit: str | None = None,
         if_match: IfMatch | None = None,
+        pull_request: bool = False,
     ) -> None:
         """Upload a local file or an open one. See `_pipe_file`; a folder raises `IsADirectoryError`.
 
@@ -181,7 +184,7 @@ class Editing(Expanding, Guarding):
         source = source_given(lpath)
         if isinstance(source, Path) and await in_thread(source.is_dir):
             raise IsADirectoryError(errno.EISDIR, "it is a folder; upload it with put(…, recursive=True)", str(lpath))
-        async with self._edits(message, parent_commit) as edits:
+        async with self._edits(message, parent_commit, pull_request) as edits:
             [place] = await self._places(edits, [rpath], conditions, parent_commit)
             await put_one(place, source, Callback.as_callback(callback))
 
@@ -203,6 +206,7 @@ class Editing(Expanding, Guarding):
         include: Sequence[str] | str | None = None,
         exclude: Sequence[str] | str | None = None,
         follow_links: bool = True,
+        pull_request: bool = False,
     ) -> None:
         """Upload files and folders, with fsspec's rules for names and trailing slashes: one commit for each branch.
 
@@ -226,7 +230,7 @@ class Editing(Expanding, Guarding):
             For fsspec's sake; it changes nothing, as `Limits` bound what is in flight.
         mode:
             ``create`` raises if one of the files exists.
-        message, parent_commit:
+        message, parent_commit, pull_request:
             As in `_pipe_file`.
         if_match:
             The version to replace, or a mapping of paths in the branch to those.
@@ -249,7 +253,7 @@ class Editing(Expanding, Guarding):
         sources = [source_given(given) for given, _ in pairs]
         callback = Callback.as_callback(callback)
         callback.set_size(len(pairs))
-        async with self._edits(message, parent_commit) as edits:
+        async with self._edits(message, parent_commit, pull_request) as edits:
             places = await self._places(edits, [target for _, target in pairs], conditions, parent_commit)
 
             async def put(item: tuple[tuple[Any, str], Path | Stream, Place]) -> None:
@@ -316,6 +320,7 @@ class Editing(Expanding, Guarding):
         message: str | None = None,
         parent_commit: str | None = None,
         if_match: IfMatch | None = None,
+        pull_request: bool = False,
     ) -> None:
         """Delete files, and folders if ``recursive``: one commit for each branch.
 
@@ -327,7 +332,7 @@ class Editing(Expanding, Guarding):
             For fsspec's sake; it changes nothing, as deletions are one request.
         assume_literal:
             No path is a pattern, also if there is nothing of the name.
-        message, parent_commit:
+        message, parent_commit, pull_request:
             As in `_pipe_file`.
         if_match:
             The version to delete, or a mapping of paths to those.
@@ -351,7 +356,7 @@ class Editing(Expanding, Guarding):
         for name in expansion.names:
             self._refuse_above_files(name)
         files = await self._files_at(expansion.names, recursive=recursive)
-        async with self._edits(message, parent_commit) as edits:
+        async with self._edits(message, parent_commit, pull_request) as edits:
             await self._delete_files(edits, files, conditions, parent_commit)
 
     @public()
@@ -363,6 +368,7 @@ class Editing(Expanding, Guarding):
         message: str | None = None,
         parent_commit: str | None = None,
         if_match: IfMatch | None = None,
+        pull_request: bool = False,
     ) -> None:
         """Delete one file, see `_rm`; its name is no pattern."""
         conditions = Conditions.asked(if_match=if_match)
@@ -370,7 +376,7 @@ class Editing(Expanding, Guarding):
         _, found = await self._lookup(*self._parse_file(path))
         if found.is_folder:
             raise IsADirectoryError(errno.EISDIR, "it is a folder; delete it with rm(…, recursive=True)", path)
-        async with self._edits(message, parent_commit) as edits:
+        async with self._edits(message, parent_commit, pull_request) as edits:
             await self._delete_files(edits, [path], conditions, parent_commit)
 
     @public()
@@ -457,6 +463,7 @@ class Editing(Expanding, Guarding):
         message: str | None = None,
         parent_commit: str | None = None,
         if_match: IfMatch | None = None,
+        pull_request: bool = False,
     ) -> None:
         """Make an empty file, or empty an existing one unless ``truncate`` is off.
 
@@ -464,11 +471,11 @@ class Editing(Expanding, Guarding):
         ----------
         truncate:
             Whether a file that is there loses its content.
-        mode, message, parent_commit, if_match:
-            As in `_pipe_file`. The first and the last count also where an existing file stays as it is.
+        mode, message, parent_commit, if_match, pull_request:
+            As in `_pipe_file`. ``mode`` and ``if_match`` count also where an existing file stays as it is.
         """
         if truncate or mode == "create" or not await self._exists(path):
-            await self._pipe_file(path, b"", mode, message, parent_commit, if_match)
+            await self._pipe_file(path, b"", mode, message, parent_commit, if_match, pull_request)
         elif if_match is not None:
             conditions = Conditions.asked(mode, if_match)
             async with self._edits() as edits:

@@ -13,6 +13,7 @@ from pyxet._async.fs.editing import Editing
 from pyxet._async.fs.history import History
 from pyxet._async.fs.listing import Listing
 from pyxet._async.fs.opening import Opening
+from pyxet._async.fs.proposing import Proposing
 from pyxet._async.fs.reading import Reading
 from pyxet._async.fs.repositories import Repositories
 from pyxet._async.fs.scanning import Scanning
@@ -24,7 +25,18 @@ from pyxet.options import public
 
 
 class AsyncXetFileSystem(
-    Transacting, Listing, Searching, Scanning, Reading, Opening, Editing, Copying, Staging, Repositories, History
+    Transacting,
+    Listing,
+    Searching,
+    Scanning,
+    Reading,
+    Opening,
+    Editing,
+    Copying,
+    Staging,
+    Repositories,
+    History,
+    Proposing,
 ):
     """fsspec's asynchronous file system over the Xet repositories of one endpoint.
 

@@ -81,7 +81,7 @@ class Listing(Lookup):
         """
         url = self._parse(path)
         repo, revision = url.repo_id, url.revision
-        endpoint = (await (await self._connect()).transport.place.here()).endpoint
+        endpoint = await (await self._connect()).address()
         if repo is None or revision is None:
             await self._info_above(url)
             return web_address(endpoint, url)

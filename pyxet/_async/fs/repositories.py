@@ -20,7 +20,7 @@ from pyxet.errors import (
 from pyxet.options import public
 from pyxet.protocol.messages import Ref, RepoSettings
 from pyxet.types import BranchInfo, DuplicateInfo, Info, RefInfo, RepoId, TagInfo
-from pyxet.urls import XetURL
+from pyxet.urls import XetURL, pull_request_number
 
 _RefKind: TypeAlias = Literal["branch", "tag", "ref", "commit"]
 # What `_set_repo_attr` changes, and to what.
@@ -407,7 +407,7 @@ class Repositories(FileSystemBase):
         """
         url, repo_id = self._parse_repo(repo)
         client = await self._connect()
-        refs = await client.hub.refs(repo_id)
+        refs = await client.hub.refs(repo_id, pull_requests=pull_request_number(name, short=True) is not None)
         named: list[tuple[_RefKind, Ref, str]] = [("branch", ref, ref.name) for ref in refs.branches]
         named += [("tag", ref, ref.name) for ref in refs.tags]
         named += [("ref", ref, ref.ref) for ref in (*refs.converts, *refs.pull_requests)]

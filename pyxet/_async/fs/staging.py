@@ -122,13 +122,14 @@ class Stage:
 class Staging(Guarding):
     """See `AsyncXetFileSystem`."""
 
-    async def _new_stage(self, repo: RepoId, branch: str) -> Stage:
+    async def _new_stage(self, repo: RepoId, branch: str, *, propose: bool = False) -> Stage:
         """A stage for a branch, which must be there; to be discarded in the end. No transaction takes part."""
         client = await self._connect()
         base = await client.revisions.head(repo, branch)
         # Another process is about to commit, and may then send the names here to be read.
         client.revisions.invalidate_branch(repo, branch)
-        return Stage(ChangeSet(client, repo, branch, base, None), self.endpoint)
+        branch = client.revisions.full_name(repo, branch)
+        return Stage(ChangeSet(client, repo, branch, base, None, propose=propose), self.endpoint)
 
     @public()
     async def _stage(
@@ -138,6 +139,7 @@ class Staging(Guarding):
         path: str,
         sha256: str | None = None,
         callback: Callback = DEFAULT_CALLBACK,
+        pull_request: bool = False,
     ) -> FilePointer:
         """Store content for a commit that is made later, perhaps by another process, see `_commit`.
 
@@ -156,6 +158,8 @@ class Staging(Guarding):
             mebibyte it is believed here, which saves computing it; whether the endpoint checks it is its business.
         callback:
             Counts bytes.
+        pull_request:
+            It is for a pull request that is to be opened for the branch, which the user may not be able to write to.
 
         Returns
         -------
@@ -173,7 +177,7 @@ class Staging(Guarding):
         """
         url, repo, branch = self._parse_file(path)
         source = opened(data) if is_stream(data) else data
-        stage = await self._new_stage(repo, branch)
+        stage = await self._new_stage(repo, branch, propose=pull_request)
         try:
             await stage.add(url.path, source, sha256=sha256, callback=Callback.as_callback(callback))
             return (await stage.finish())[url.path]
@@ -187,6 +191,7 @@ class Staging(Guarding):
         files: Mapping[str, StageSource],
         sha256: Mapping[str, str] | None = None,
         callback: Callback = DEFAULT_CALLBACK,
+        pull_request: bool = False,
     ) -> list[FilePointer]:
         """Store many files of one branch for a later commit: small ones travel together, as `_stage` cannot do.
 
@@ -198,6 +203,8 @@ class Staging(Guarding):
             SHA-256 by path, of those that the caller has it of.
         callback:
             Counts files; what it branches off for each file counts bytes.
+        pull_request:
+            As in `_stage`.
 
         Returns
         -------
@@ -222,7 +229,7 @@ class Staging(Guarding):
         sources = {path: opened(source) if is_stream(source) else source for path, source in files.items()}
         known, callback = sha256 or {}, Callback.as_callback(callback)
         callback.set_size(len(files))
-        stage = await self._new_stage(repo, branch)
+        stage = await self._new_stage(repo, branch, propose=pull_request)
 
         async def add(item: tuple[str, StageSource | Stream]) -> None:
             path, source = item
@@ -249,6 +256,7 @@ class Staging(Guarding):
         parent_commit: str | None = None,
         mode: WriteMode = "overwrite",
         if_match: IfMatch | None = None,
+        pull_request: bool = False,
     ) -> Commit | None:
         """Make one commit of staged files and deletions, or add them to the open transaction.
 
@@ -296,7 +304,7 @@ class Staging(Guarding):
         conditions = Conditions.asked(mode, if_match)
         doomed = [self._in_branch(path, url.full_path) for path in delete]
         transaction = self._open_transaction()
-        async with self._edits(message, parent_commit) as edits:
+        async with self._edits(message, parent_commit, pull_request) as edits:
             changes = await edits.on(url.repo_id, url.revision)
             named = conditions.named(self._normal).difference(doomed)
             # What is deleted is there, so ``create`` is not about it.

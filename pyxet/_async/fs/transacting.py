@@ -23,7 +23,13 @@ class Transacting(FileSystemBase):
         """Take no notice: fsspec's constructor sets it to ``None``."""
 
     @public()
-    def start_transaction(self, message: str | None = None, parent_commit: str | None = None) -> Transaction[Self]:
+    def start_transaction(
+        self,
+        message: str | None = None,
+        parent_commit: str | None = None,
+        description: str | None = None,
+        pull_request: bool = False,
+    ) -> Transaction[Self]:
         """Begin a transaction without a block; `end_transaction` commits it, `cancel_transaction` does not.
 
         Parameters
@@ -32,13 +38,17 @@ class Transacting(FileSystemBase):
             Message of the commit; ``commit_message`` is understood as well.
         parent_commit:
             Commit since which none of the paths may have changed.
+        description:
+            What is below the message: of a pull request, its description.
+        pull_request:
+            Whether it opens a pull request for each branch, instead of committing.
 
         Returns
         -------
         Transaction
             The one that is now open in this thread or task.
         """
-        transaction = Transaction(self, message, parent_commit)
+        transaction = Transaction(self, message, parent_commit, description, pull_request)
         transaction.start()
         return transaction
 

@@ -21,7 +21,7 @@ from pyxet._async.tree import moments
 from pyxet._async.tree.moments import Moment
 from pyxet.errors import NotSupportedError, RevisionNotFoundError, XetURLError
 from pyxet.types import RepoId
-from pyxet.urls import PointInTime, is_commit_id, may_be_commit, point_in_time
+from pyxet.urls import PointInTime, is_commit_id, may_be_commit, point_in_time, pull_request_number
 
 _AGO = re.compile(r"(\d+)\.(second|minute|hour|day|week)s?\.ago\Z")
 _MAX_SCAN: Final = 10_000
@@ -99,8 +99,14 @@ class Revisions:
 
     @staticmethod
     def is_simple(revision: str) -> bool:
-        """Whether the endpoint knows the revision by this name; points in time are found by us."""
-        return point_in_time(revision) is None
+        """Whether the endpoint knows the revision by this name; points in time and ``pr/1`` are found by us."""
+        return point_in_time(revision) is None and not _is_short(revision)
+
+    def full_name(self, repo: RepoId, branch: str) -> str:
+        """``refs/pr/1`` for ``pr/1``, unless that was found to be a branch; other names as they are."""
+        if not _is_short(branch) or (repo, branch) in self._branches:
+            return branch
+        return f"refs/{branch}"
 
     async def commit_of(self, repo: RepoId, revision: str, max_age: float) -> str:
         """The commit of a revision.
@@ -143,10 +149,14 @@ class Revisions:
     async def _looked_up(self, repo: RepoId, revision: str) -> str:
         """The commit of a branch, a tag or a commit id, which the endpoint may know in full only."""
         missing = RevisionNotFoundError(f"{repo} has no branch, tag or commit {revision!r}", status=404)
+        if (number := pull_request_number(revision)) is not None:
+            return await self._hub.pull_request_head(repo, number)
         try:
             commit = (await self._hub.repo_info(repo, revision)).sha
         except RevisionNotFoundError as error:
             commit, missing = None, error
+        if commit is None and (number := pull_request_number(revision, short=True)) is not None:
+            return await self._hub.pull_request_head(repo, number)
         if commit is None and may_be_commit(revision):
             commit = await self._expanded(repo, revision)
         if commit is None:
@@ -232,6 +242,8 @@ class Revisions:
             except RevisionNotFoundError:
                 self.invalidate(repo)
         asked = moments.now()
+        if pull_request_number(branch) is not None:
+            return await self._head_of_pull_request(repo, branch, asked)
         refs = await self._hub.refs(repo)
         for ref in refs.branches:
             if ref.name == branch:
@@ -239,9 +251,18 @@ class Revisions:
                     self._branches.add((repo, branch))
                 self.note(repo, branch, ref.target_commit, asked)
                 return ref.target_commit
+        if _is_short(branch):
+            return await self._head_of_pull_request(repo, f"refs/{branch}", asked)
         if any(ref.name == branch for ref in refs.tags) or await self._is_commit(repo, branch):
             raise NotSupportedError(f"{repo}/{branch} is a tag or commit and cannot be written to; write to a branch")
         raise missing_branch(repo, branch)
+
+    async def _head_of_pull_request(self, repo: RepoId, reference: str, asked: Moment) -> str:
+        commit = await self._hub.branch_head(repo, reference)
+        with self._lock:
+            self._branches.add((repo, reference))
+        self.note(repo, reference, commit, asked)
+        return commit
 
     async def _is_commit(self, repo: RepoId, revision: str) -> bool:
         if is_commit_id(revision) or not may_be_commit(revision):
@@ -278,6 +299,11 @@ class Revisions:
         except RevisionNotFoundError:
             return None
         return found[0] if len(found) == 1 else None
+
+
+def _is_short(revision: str) -> bool:
+    """Whether a revision names a pull request in short, or a branch that is called so."""
+    return pull_request_number(revision, short=True) is not None and pull_request_number(revision) is None
 
 
 def parse_moment(text: str) -> datetime:

@@ -1,0 +1,188 @@
+"""From the pending changes of a branch to a pull request.
+
+A second commit is refused for its parent; a second pull request would not be. So whoever got no answer looks for theirs in the
+list of pull requests before anything is sent again, and sends nothing while the endpoint may still be at it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import re
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final, get_args
+
+from pyxet._async.changes.commit import CommitLines, Committer
+from pyxet._async.endpoint.hub import parse_date
+from pyxet._async.http.messages import is_transient
+from pyxet._async.http.transport import is_refused
+from pyxet.errors import (
+    ConnectionFailedError,
+    EntryNotFoundError,
+    FormatError,
+    NotSupportedError,
+    RequestTimeoutError,
+    RevisionNotFoundError,
+    ServerError,
+    XetError,
+)
+from pyxet.protocol.discussions import Discussion, Status
+from pyxet.types import Commit, PullRequest, RepoId
+
+_URL = re.compile(r"/discussions/([1-9][0-9]{0,8})/?\Z")
+# Newest pull requests of ours that may be the one whose answer was lost.
+_MAX_LOOK_BACK: Final = 20
+_log: Final = logging.getLogger("pyxet.writes")
+# Seconds for which a pull request may still come about after no answer came, and after an answer that says it took too long.
+_SETTLING: Final = 2.0
+_SETTLING_AFTER_TIMEOUT: Final = 60.0
+_SHORTEST_PAUSE: Final = 0.1
+_LONGEST_PAUSE: Final = 5.0
+_TRIES: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class _Doubt:
+    """A failure after which the pull request may be there, or come about later."""
+
+    error: XetError
+
+    @property
+    def may_be_late(self) -> bool:
+        """Whether the endpoint may still be at it."""
+        return isinstance(self.error, RequestTimeoutError) or getattr(self.error, "status", None) == 504
+
+
+class Proposer(Committer):
+    """Opens a pull request with one set of changes, which must be prepared. See `Committer`."""
+
+    async def commit(self) -> Commit | None:
+        """Open the pull request. Raises like `Committer.commit`.
+
+        Returns
+        -------
+        Commit | None
+            Its commit, which tells the pull request; ``None`` where nothing would change.
+
+        Raises
+        ------
+        NotSupportedError
+            The endpoint has no pull requests, and committed to the branch.
+        """
+        changes, failures = self._changes, 0
+        newest = None
+        for _ in range(_TRIES):
+            if not changes.files:
+                return None
+            head = await self._hub.branch_head(changes.repo, changes.branch)
+            await self._check_guards(head)
+            replaced = await self._replaced_folders(head)
+            if newest is None:
+                # By which one whose answer is lost is told from one that was there before.
+                newest = await self._newest()
+            lines = CommitLines(changes, self._summary, self._description, head, replaced)
+            try:
+                answer = await self._hub.commit(changes.repo, changes.branch, lines, propose=True)
+            except (ConnectionFailedError, RequestTimeoutError, ServerError, FormatError) as error:
+                if is_refused(error) or not (is_transient(error) or isinstance(error, FormatError)):
+                    raise
+                failures += 1
+                doubt = _Doubt(error)
+                made = await self._await_lost(newest, doubt)
+                if made is not None:
+                    return made
+                # A request that is still being carried out would not be stopped by a second one.
+                if doubt.may_be_late or failures >= self._retry.attempts:
+                    raise
+            except EntryNotFoundError:
+                if not await self._discard_gone_deletions():
+                    raise
+            else:
+                return self._opened(answer.commit_oid, answer.pull_request_url)
+        raise ServerError(f"{changes.path}: files to delete vanish again and again while a pull request is opened")
+
+    def _opened(self, commit: str, url: str | None) -> Commit:
+        match = _URL.search(url or "")
+        if url is None or match is None:
+            raise NotSupportedError(
+                f"{self._changes.path}: the endpoint has no pull requests, and made {commit[:10]} a commit to the branch"
+            )
+        now = datetime.now(UTC)
+        made = PullRequest(self._changes.repo.path, int(match[1]), self._summary, "open", self._user, now, url)
+        return self._with(commit, made)
+
+    def _with(self, commit: str, made: PullRequest) -> Commit:
+        _log.info("opened pull request %d of %s: %s", made.number, made.repo, made.url)
+        message = f"{self._summary}\n\n{self._description}".strip()
+        return Commit(commit, message, self._user, made.created, None, made)
+
+    # -- what there is -------------------------------------------------------------------------------------------------
+
+    async def _newest(self) -> int:
+        """The number of the newest pull request, 0 if there is none."""
+        async with aclosing(self._pull_requests()) as found:
+            async for discussion in found:
+                return discussion.num
+        return 0
+
+    def _pull_requests(self, author: str | None = None) -> AsyncGenerator[Discussion, None]:
+        return self._changes.client.pull_requests.all(self._changes.repo, author=author)
+
+    async def _await_lost(self, newest: int, doubt: _Doubt) -> Commit | None:
+        """Our pull request, if it is there or comes about in a while; ``None`` also where the endpoint cannot be asked."""
+        left, pause = (_SETTLING_AFTER_TIMEOUT if doubt.may_be_late else _SETTLING), _SHORTEST_PAUSE
+        while True:
+            with suppress(ConnectionFailedError, RequestTimeoutError, ServerError):
+                made = await self._find_lost(newest)
+                if made is not None:
+                    return made
+            if left <= 0:
+                return None
+            await asyncio.sleep(random.uniform(pause / 2, pause))
+            left, pause = left - pause, min(2 * pause, _LONGEST_PAUSE)
+
+    async def _find_lost(self, newest: int) -> Commit | None:
+        count = 0
+        async with aclosing(self._pull_requests(self._user)) as found:
+            async for discussion in found:
+                count += 1
+                if discussion.num <= newest or count > _MAX_LOOK_BACK:
+                    break
+                # Endpoints cut what is too long for a title.
+                title = discussion.title.rstrip("….")
+                if not title or not self._summary.startswith(title):
+                    continue
+                with suppress(RevisionNotFoundError):
+                    commit = await self._hub.pull_request_head(self._changes.repo, discussion.num)
+                    if await self._is_ours(commit):
+                        self.was_found = True
+                        return self._with(commit, await self._described(discussion))
+        return None
+
+    async def _described(self, discussion: Discussion) -> PullRequest:
+        return pull_request(self._changes.repo, discussion, await self._changes.client.address())
+
+
+def pull_request(repo: RepoId, discussion: Discussion, endpoint: str) -> PullRequest:
+    """A pull request as the endpoint's lists tell it. ``endpoint`` is where its pages are.
+
+    Raises
+    ------
+    FormatError
+        Its status is none that there is, or its date makes no sense.
+    """
+    if discussion.status not in get_args(Status):
+        raise FormatError(f"pull request {discussion.num} of {repo} has the status {discussion.status[:40]!r}")
+    return PullRequest(
+        repo.path,
+        discussion.num,
+        discussion.title,
+        discussion.status,  # type: ignore[arg-type]  # the comparison above is the check
+        discussion.author.name,
+        parse_date(discussion.created_at),
+        f"{endpoint}/{repo.path}/discussions/{discussion.num}",
+    )

@@ -1,0 +1,254 @@
+"""The part of the file system that deals with pull requests: those there are, and what becomes of them."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from dataclasses import fields
+from typing import Literal
+
+from pyxet._async.changes.propose import pull_request
+from pyxet._async.endpoint.hub import parse_date
+from pyxet._async.fs.base import FileSystemBase
+from pyxet.errors import ConflictError, XetURLError
+from pyxet.options import public
+from pyxet.protocol.discussions import DiscussionDetails, DiscussionEvent
+from pyxet.types import Comment, PullRequest, PullRequestInfo, RepoId
+from pyxet.urls import pull_request_number
+
+
+class Proposing(FileSystemBase):
+    """See `AsyncXetFileSystem`."""
+
+    @public()
+    async def _list_pull_requests(
+        self,
+        repo: str,
+        status: Literal["open", "closed", "all"] = "open",
+        author: str | None = None,
+        limit: int | None = None,
+    ) -> list[PullRequest]:
+        """Pull requests of a repository, the newest first.
+
+        Parameters
+        ----------
+        repo:
+            Path of the repository: ``acme/titanic``.
+        status:
+            ``open`` ones, drafts among them; ``closed`` ones, which merged ones are, too; or ``all``.
+        author:
+            Only those that this user opened.
+        limit:
+            How many to give at most.
+
+        Returns
+        -------
+        list[PullRequest]
+            What is known of each without asking for it.
+
+        Raises
+        ------
+        RepositoryNotFoundError
+            There is no such repository.
+        """
+        if status not in ("open", "closed", "all"):
+            raise ValueError(f"status={status!r}: it is 'open', 'closed' or 'all'")
+        _, repo_id = self._parse_repo(repo)
+        client = await self._connect()
+        address, found = await client.address(), list[PullRequest]()
+        if limit is not None and limit <= 0:
+            return found
+        async with aclosing(client.pull_requests.all(repo_id, status=status, author=author)) as discussions:
+            async for discussion in discussions:
+                found.append(pull_request(repo_id, discussion, address))
+                if len(found) == limit:
+                    break
+        return found
+
+    @public()
+    async def _pull_request_info(self, repo: str, number: int | None = None, diff: bool = False) -> PullRequestInfo:
+        """All that is known of a pull request.
+
+        Parameters
+        ----------
+        repo:
+            Path of the repository, or, without a number, of the pull request: ``acme/titanic/pr%2F3``.
+        number:
+            Number of the pull request.
+        diff:
+            Whether to ask for what it changes, as git writes it.
+
+        Returns
+        -------
+        PullRequestInfo
+            Among others its status, its branch, its comments, and the files in conflict.
+
+        Raises
+        ------
+        RepositoryNotFoundError, RevisionNotFoundError
+            There is no such repository; it has no such pull request.
+        """
+        repo_id, number = self._proposal(repo, number)
+        client = await self._connect()
+        details = await client.pull_requests.details(repo_id, number, diff=diff)
+        return _info(repo_id, details, await client.address())
+
+    @public()
+    async def _merge_pull_request(
+        self, repo: str, number: int | None = None, comment: str | None = None
+    ) -> PullRequestInfo:  # fmt: skip
+        """Merge a pull request into its branch. A draft has to be opened first, see `_open_pull_request`.
+
+        Parameters
+        ----------
+        repo, number:
+            As in `_pull_request_info`.
+        comment:
+            What to say about it.
+
+        Returns
+        -------
+        PullRequestInfo
+            The pull request as it is now; ``merge_commit`` is the commit on the branch.
+
+        Raises
+        ------
+        ConflictError
+            The branch has other changes of the same lines, or of the same large files; the message names the files.
+        AccessDeniedError
+            The user may not write to the branch.
+        BadRequestError
+            It is a draft, closed, or merged already.
+        RepositoryNotFoundError, RevisionNotFoundError
+            There is no such repository; it has no such pull request.
+        """
+        repo_id, number = self._proposal(repo, number)
+        client = await self._connect()
+        # A discussion has a number like one.
+        await client.pull_requests.details(repo_id, number)
+        try:
+            await client.pull_requests.merge(repo_id, number, comment)
+        except ConflictError as error:
+            conflicts = (await self._pull_request_info(repo_id.path, number)).conflicts
+            if not conflicts:
+                raise
+            shown = ", ".join(conflicts[:5]) + (f" and {len(conflicts) - 5} more" if len(conflicts) > 5 else "")
+            raise ConflictError(
+                f"pull request {number} of {repo_id} cannot be merged: its branch has other changes of {shown}; write "
+                f"what is right to {repo_id.path}/pr%2F{number}, and merge it then",
+                status=error.status,
+            ) from error
+        client.revisions.note_change(repo_id)
+        return await self._pull_request_info(repo_id.path, number)
+
+    @public()
+    async def _close_pull_request(self, repo: str, number: int | None = None, comment: str | None = None) -> None:
+        """Close a pull request without merging it.
+
+        Parameters
+        ----------
+        repo, number:
+            As in `_pull_request_info`.
+        comment:
+            What to say about it.
+
+        Raises
+        ------
+        AccessDeniedError
+            The user neither opened it nor may write to the repository.
+        BadRequestError
+            It is merged.
+        RepositoryNotFoundError, RevisionNotFoundError
+            There is no such repository; it has no such pull request.
+        """
+        await self._change_status(repo, number, "closed", comment)
+
+    @public()
+    async def _open_pull_request(self, repo: str, number: int | None = None, comment: str | None = None) -> None:
+        """Open a pull request that is closed, or a draft.
+
+        Parameters
+        ----------
+        repo, number:
+            As in `_pull_request_info`.
+        comment:
+            What to say about it.
+
+        Raises
+        ------
+        AccessDeniedError, BadRequestError, RepositoryNotFoundError, RevisionNotFoundError
+            As in `_close_pull_request`.
+        """
+        await self._change_status(repo, number, "open", comment)
+
+    @public()
+    async def _comment(self, repo: str, number: int, text: str) -> None:
+        """Say something in a pull request.
+
+        Parameters
+        ----------
+        repo, number:
+            Path of the repository, and number of the pull request.
+        text:
+            What to say, in Markdown.
+
+        Raises
+        ------
+        RepositoryNotFoundError, RevisionNotFoundError
+            There is no such repository; it has no such pull request.
+        BadRequestError
+            The text is empty, or too long for the endpoint.
+        """
+        repo_id, number = self._proposal(repo, number)
+        await (await self._connect()).pull_requests.comment(repo_id, number, text)
+
+    async def _change_status(
+        self, repo: str, number: int | None, status: Literal["open", "closed"], comment: str | None
+    ) -> None:
+        repo_id, number = self._proposal(repo, number)
+        client = await self._connect()
+        await client.pull_requests.details(repo_id, number)
+        await client.pull_requests.change_status(repo_id, number, status, comment)
+
+    def _proposal(self, path: str, number: int | None) -> tuple[RepoId, int]:
+        """The repository and the number of a pull request.
+
+        Raises
+        ------
+        XetURLError
+            Neither the path nor the number says which.
+        """
+        if number is not None:
+            if not isinstance(number, int) or isinstance(number, bool) or number < 1:
+                raise XetURLError(f"{number!r} is not the number of a pull request; they are 1, 2, 3 …")
+            return self._parse_repo(path)[1], number
+        url = self._parse(path)
+        found = pull_request_number(url.revision or "", short=True)
+        if url.repo_id is None or url.level != "branch" or found is None:
+            raise XetURLError(f"{path!r} is not a pull request; give a repository and a number, or owner/repo/pr%2F1")
+        return url.repo_id, found
+
+
+def _info(repo: RepoId, details: DiscussionDetails, endpoint: str) -> PullRequestInfo:
+    summary = pull_request(repo, details, endpoint)
+    conflicts = details.files_with_conflicts
+    assert details.changes is not None  # a discussion that has none is no pull request
+    return PullRequestInfo(
+        **{item.name: getattr(summary, item.name) for item in fields(summary)},
+        branch=details.changes.base.removeprefix("refs/heads/"),
+        conflicts=tuple(conflicts) if isinstance(conflicts, list) else None if conflicts else (),
+        merge_commit=details.changes.merge_commit_id,
+        comments=tuple(_comment(event) for event in details.events if event.type == "comment"),
+        diff=details.diff,
+    )
+
+
+def _comment(event: DiscussionEvent) -> Comment:
+    latest = event.data.get("latest")
+    text = latest.get("raw") if isinstance(latest, dict) else None
+    return Comment(
+        event.id,
+        event.author.name,
+        parse_date(event.created_at),
+        text if isinstance(text, str) else "",
+        event.data.get("hidden") is True,
+    )
