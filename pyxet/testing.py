@@ -30,6 +30,7 @@ def local_endpoint(
     public_url: str | None = None,
     allowed_hosts: Iterable[str] = (),
     like_hub: bool | HubBehaviour = False,
+    grants: bool = True,
 ) -> LocalEndpoint:
     """A local endpoint with ``.url``, ``.token``, ``.user`` and ``.root``; a context manager, sync and async.
 
@@ -52,6 +53,9 @@ def local_endpoint(
         Whether it behaves like the Hub beyond the interface: request quotas with ``RateLimit`` headers, commits an hour,
         an end to commit requests that take too long, limits of folders and files. ``True`` takes the Hub's published
         figures, a `HubBehaviour` others, for instance small ones that a test meets soon.
+    grants:
+        Whether content is uploaded by upload grants, as on the Hub. Without them clients send it directly, as they did
+        before there were any.
 
     Raises
     ------
@@ -60,7 +64,14 @@ def local_endpoint(
         not valid.
     """
     endpoint: LocalEndpoint = server().LocalEndpoint(
-        root, user, token, anonymous=anonymous, public_url=public_url, allowed_hosts=allowed_hosts, like_hub=like_hub
+        root,
+        user,
+        token,
+        anonymous=anonymous,
+        public_url=public_url,
+        allowed_hosts=allowed_hosts,
+        like_hub=like_hub,
+        grants=grants,
     )
     return endpoint
 

@@ -82,6 +82,12 @@ Start = Callable[[], Awaitable[Any]]
     multiple=True,
     help="Like --like-hub, with one figure changed: api=200, window=5, commit-timeout=10 … May be given several times.",
 )
+@click.option(
+    "--grants/--no-grants",
+    default=True,
+    show_default=True,
+    help="Whether content is uploaded by grants, as on the Hub, or directly.",
+)
 def serve(
     session: Session,
     root: str,
@@ -94,6 +100,7 @@ def serve(
     allowed_hosts: tuple[str, ...],
     like_hub: bool,
     behaviour: tuple[str, ...],
+    grants: bool,
 ) -> None:
     """It runs until it is interrupted, or told to end by SIGTERM. The directory is made if it is not there. Its first
     lines say where it listens and how to try it; with --json one line of JSON does.
@@ -108,6 +115,7 @@ def serve(
         anonymous=anonymous,
         hosts=server().Hosts(public_url, allowed_hosts, host),
         like_hub=server().HubBehaviour.parse(behaviour) if like_hub or behaviour else None,
+        upload_grants=grants,
     )
     # This process makes nothing but the store, which is for its user only.
     before = os.umask(0o077)

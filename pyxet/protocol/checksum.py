@@ -12,15 +12,22 @@ _ONES: Final = 2**64 - 1
 _kernel = kernels.load(kernels.KERNEL)
 
 
-def crc64_nvme(parts: Iterable[Buffer]) -> int:
+def crc64_nvme(parts: Iterable[Buffer], before: int = 0) -> int:
     """The checksum of the bytes of some buffers, one behind the other.
+
+    Parameters
+    ----------
+    parts:
+        The buffers, in order.
+    before:
+        Checksum of what comes before them.
 
     Returns
     -------
     int
         64 bits, unsigned. That of ``b"123456789"`` is ``0xae8b14860a799888``.
     """
-    register = _ONES
+    register = before ^ _ONES
     for part in parts:
         register = _kernel.crc64(part, register)
     return register ^ _ONES

@@ -427,6 +427,29 @@ class XorbInserted(CasStruct):
     was_inserted: bool
 
 
+class Checksum(CasStruct):
+    """``algo`` is ``crc64nvme``; ``value`` is decimal text, as the number may be larger than JSON's are everywhere."""
+
+    algo: str
+    value: str
+
+
+class GrantRequest(CasStruct):
+    """Body of ``POST /v1/xorb-grants/default/{xorb}``: length in bytes and checksum of the serialized xorb."""
+
+    length: Count
+    checksum: Checksum
+
+
+class UploadGrant(CasStruct):
+    """Where a xorb may be sent: whoever has URL and headers may do it."""
+
+    id: str
+    method: str
+    url: Secret
+    headers: dict[str, Secret]
+
+
 class ShardResultV1(CasStruct):
     result: int
 

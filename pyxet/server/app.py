@@ -16,6 +16,7 @@ from pyxet.errors import AuthenticationError, ConfigError, RemoteError, XetError
 from pyxet.server import (
     cas,
     git_http,
+    grants,
     hub_commit,
     hub_discussions,
     hub_manage,
@@ -73,6 +74,7 @@ def create_app(
     anonymous: bool = True,
     hosts: Hosts | None = None,
     like_hub: HubBehaviour | None = None,
+    upload_grants: bool = True,
 ) -> web.Application:
     """The application over ``root``, which is made if needed and locked for this process. Blocks.
 
@@ -88,6 +90,8 @@ def create_app(
         The names that it answers to; loopback names if ``None``.
     like_hub:
         Quotas, limits and delays such as the Hub has; none of them if ``None``.
+    upload_grants:
+        Whether xorbs are taken by upload grants, as on the Hub; otherwise clients send them directly.
 
     Raises
     ------
@@ -134,6 +138,8 @@ def create_app(
             git_http,
         ):
             part.add_routes(app)
+        if upload_grants:
+            grants.add_routes(app)
         closing = opened.pop_all()
 
     async def lifetime(_: web.Application) -> AsyncIterator[None]:
@@ -199,7 +205,7 @@ async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
 async def _known_only(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Nothing for those without a token, where the endpoint is not open to them: signed URLs are proof enough."""
     await identify(request)
-    signed = cas.takes_signed_url(request) or lfs.takes_signed_url(request)
+    signed = any(part.takes_signed_url(request) for part in (cas, grants, lfs))
     if not request.app[OPEN] and not (signed and bearer(request) is None):
         token, tokens = bearer(request), request.app[TOKENS]
         if token is None and account_of(request) is None:

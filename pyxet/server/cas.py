@@ -1,7 +1,7 @@
 """The CAS routes (Xet specification, ``api.md``): xorbs, shards, chunk queries, reconstructions.
 
 A file is readable with a token of a repository that holds it, or of a user who sees one that does; to others it is not
-there. Upload grants are not offered: their absence (404) makes clients send xorbs directly.
+there. How xorbs come by upload grants stands in `grants`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Final, TypeVar
+from typing import Final
 
 from aiohttp import web
 
@@ -21,7 +21,7 @@ from pyxet.errors import (
     RangeNotSatisfiableError,
     XetError,
 )
-from pyxet.protocol.constants import MAX_SHARD_BYTES, MAX_XORB_BYTES_READ, MIB
+from pyxet.protocol.constants import MAX_SHARD_BYTES, MIB
 from pyxet.protocol.hashing import Hash, hash_from_hex, hash_to_hex
 from pyxet.protocol.messages import (
     BatchReconstruction,
@@ -50,17 +50,16 @@ from pyxet.protocol.shard import (
 )
 from pyxet.protocol.xorb import XorbInfo
 from pyxet.secrets import Secret
-from pyxet.server.bodies import MAX_ANONYMOUS, pieces, read_body, receive
+from pyxet.server.bodies import MAX_ANONYMOUS, pieces, read_body
 from pyxet.server.content import ContentStore, byte_range
 from pyxet.server.hosts import absolute
-from pyxet.server.ingest import XorbUpload
 from pyxet.server.object_store import is_disk_full
 from pyxet.server.ranges import one_range, send_file_range
+from pyxet.server.receiving import keep, receive_xorb
 from pyxet.server.rights import Rights
 from pyxet.server.state import CONTENT, TOKENS, in_checker, in_worker, json_response, log
 
 _HASH: Final = "{hash:[0-9a-f]{64}}"
-_MAX_XORB_BODY: Final = MAX_XORB_BYTES_READ + MIB
 _FOOTER_SIZE: Final = 200
 # Files of one batch, and raw bytes up to which what they need of a xorb is offered as one piece.
 _MAX_BATCH: Final = 1000
@@ -71,7 +70,6 @@ _MAX_TERMS: Final = 100_000
 _SHARD_LIFE: Final = 24 * 3600
 # Seconds between lines of progress.
 _PROGRESS: Final = 5.0
-T = TypeVar("T")
 Runs = dict[Hash, list[tuple[WireRange, tuple[int, int]]]]
 Sign = Callable[[str, list[tuple[int, int]]], str]
 
@@ -98,22 +96,12 @@ def takes_signed_url(request: web.Request) -> bool:
 async def post_xorb(request: web.Request) -> web.Response:
     """``POST /v1/xorbs/default/{hash}``: to a temporary file while it arrives, then checked and kept."""
     rights = Rights(request, "write")
-    content = request.app[CONTENT]
-    upload = await in_worker(request, XorbUpload, content.xorbs)
+    upload = await receive_xorb(request)
     try:
-        await receive(request, upload.write, _MAX_XORB_BODY, flush=upload.flush)
-        inserted = await in_checker(request, _keep_xorb, content, rights, upload, request.match_info["hash"])
+        inserted = await keep(request, rights, upload, request.match_info["hash"])
     finally:
         await in_worker(request, upload.close)
     return json_response(encode(XorbInserted(was_inserted=inserted)))
-
-
-def _keep_xorb(content: ContentStore, rights: Rights, upload: XorbUpload, name: str) -> bool:
-    """Keep a xorb; whether it is new, as far as the user may know."""
-    value = hash_from_hex(name)
-    known = content.index.xorb_size(value) is not None and rights.may_use(value)
-    content.keep_xorb(upload, name, rights.user)
-    return not known
 
 
 async def get_xorb(request: web.Request) -> web.StreamResponse:

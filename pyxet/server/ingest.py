@@ -7,6 +7,7 @@ import os
 
 from pyxet._platform import sync_data
 from pyxet.errors import BadRequestError, FormatError
+from pyxet.protocol.checksum import crc64_nvme
 from pyxet.protocol.constants import MAX_XORB_CHUNKS
 from pyxet.protocol.hashing import chunk_hash, hash_to_hex, xorb_hash
 from pyxet.protocol.xorb import ChunkDecoder, XorbChunk, XorbInfo, parse_xorb
@@ -20,9 +21,20 @@ class XorbUpload:
     ----------
     store:
         Where its temporary file is made.
+    checksum:
+        Whether to compute `crc64` on the way.
+
+    Attributes
+    ----------
+    size:
+        Bytes that were written.
+    crc64:
+        CRC-64/NVME of those bytes, if it was asked for.
     """
 
-    def __init__(self, store: ObjectStore) -> None:
+    def __init__(self, store: ObjectStore, *, checksum: bool = False) -> None:
+        self.size = 0
+        self.crc64 = 0 if checksum else None
         self.descriptor, self.temporary = store.temporary()
         self._decoder = ChunkDecoder(MAX_XORB_CHUNKS)
         self._chunks: list[XorbChunk] = []
@@ -34,6 +46,9 @@ class XorbUpload:
         """The next bytes."""
         data = b"".join(pieces)
         write_all(self.descriptor, data)
+        self.size += len(data)
+        if self.crc64 is not None:
+            self.crc64 = crc64_nvme((data,), self.crc64)
         if not self._only_chunks:
             return
         try:

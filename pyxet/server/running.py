@@ -51,6 +51,8 @@ class LocalEndpoint:
         Where clients reach it, and the names that it answers to beside loopback ones: see `Hosts`.
     like_hub:
         Quotas, limits and delays such as the Hub has: ``True`` for the Hub's own figures.
+    grants:
+        Whether xorbs are taken by upload grants, as on the Hub; otherwise clients send them directly.
 
     Attributes
     ----------
@@ -75,6 +77,7 @@ class LocalEndpoint:
         public_url: str | None = None,
         allowed_hosts: Iterable[str] = (),
         like_hub: bool | HubBehaviour = False,
+        grants: bool = True,
     ) -> None:
         self.user = user
         self.token = token or f"xet_{secrets.token_hex(16)}"
@@ -83,6 +86,7 @@ class LocalEndpoint:
         self._address = (host, port)
         self._hosts = Hosts(public_url, allowed_hosts, host)
         self._like_hub = (HubBehaviour() if like_hub else None) if isinstance(like_hub, bool) else like_hub
+        self._grants = grants
         self._guard = threading.Lock()
         self._running: _Running | None = None
         self._closed = False
@@ -111,6 +115,7 @@ class LocalEndpoint:
                     anonymous=self._anonymous,
                     hosts=self._hosts,
                     like_hub=self._like_hub,
+                    upload_grants=self._grants,
                 )
                 self._running = _Running(self._given_root, serve)
             return self._running
@@ -229,11 +234,19 @@ async def start(
     anonymous: bool = True,
     hosts: Hosts | None = None,
     like_hub: HubBehaviour | None = None,
+    upload_grants: bool = True,
 ) -> web.AppRunner:
     """Start serving on the running loop, until `stop`. Raises `ConfigError`."""
     create = partial(
-        create_app, root, user=user, token=token, anonymous=anonymous, hosts=hosts, like_hub=like_hub
-    )  # fmt: skip
+        create_app,
+        root,
+        user=user,
+        token=token,
+        anonymous=anonymous,
+        hosts=hosts,
+        like_hub=like_hub,
+        upload_grants=upload_grants,
+    )
     # A thread of its own, as it is not to share the umask of others.
     starting = ThreadPoolExecutor(1, thread_name_prefix="xet-endpoint", initializer=own_umask)
     try:

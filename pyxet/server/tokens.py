@@ -29,6 +29,9 @@ XET_TOKEN_LIFE: Final = 3600
 URL_LIFE: Final = 3600
 # In front of what is signed, which nothing else that is signed with the same key begins with.
 _OBJECT: Final = "object\n"
+# Hex digits of the parts of a grant's id: who got it, and that it is ours.
+_OWNER: Final = 16
+_GRANT_SIGNATURE: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,6 +262,36 @@ class Tokens:
             raise AccessDeniedError("the URL is signed for something else", status=403)
         return ObjectClaims(action, sha256, told["size"], Claims(**told["claims"]))
 
+    def new_grant(self, xorb: str, user: str, repo: str) -> str:
+        """The id of a new grant to send a xorb for a repository."""
+        owner, nonce = self._sign(f"owner of grants\n{user}")[:_OWNER], secrets.token_hex(16)
+        return f"{owner}-{nonce}-{self._sign(_grant_text(xorb, user, repo, nonce))[:_GRANT_SIGNATURE]}"
+
+    def is_grant_of(self, grant: str, xorb: str, user: str, repo: str) -> bool:
+        """Whether an id is that of a grant which this user got for this xorb and repository."""
+        _, _, rest = grant.partition("-")
+        nonce, _, signature = rest.partition("-")
+        return _same(self._sign(_grant_text(xorb, user, repo, nonce))[:_GRANT_SIGNATURE], signature)
+
+    def grant_owner(self, grant: str) -> str:
+        """What stands for the user in the id of a grant that `check_upload` accepted."""
+        return grant[:_OWNER]
+
+    def signed_upload(self, xorb: str, grant: str, length: int, checksum: int) -> str:
+        """Query string that allows sending just these bytes for a grant, for a while."""
+        expires = int(self._clock() + self.url_life)
+        signature = self._sign(_upload_text(xorb, grant, str(length), str(checksum), str(expires)))
+        return urlencode({"length": length, "crc64nvme": checksum, "expires": expires, "signature": signature})
+
+    def check_upload(self, xorb: str, grant: str, query: Mapping[str, str]) -> tuple[int, int]:
+        """Length and checksum of the bytes that may be sent; `AccessDeniedError` for a URL that was changed or has expired."""
+        length, checksum, expires = (query.get(name, "") for name in ("length", "crc64nvme", "expires"))
+        if not _same(self._sign(_upload_text(xorb, grant, length, checksum, expires)), query.get("signature", "")):
+            raise AccessDeniedError("the URL's signature is not valid", status=403)
+        if int(expires) <= self._clock():
+            raise AccessDeniedError("the URL has expired; ask for a new grant", status=403)
+        return int(length), int(checksum)
+
     def _sign(self, text: str) -> str:
         return hmac.new(self._secret, text.encode(errors="replace"), hashlib.sha256).hexdigest()
 
@@ -269,6 +302,14 @@ def _account(token: UserToken) -> Account:
 
 def _invalid() -> AuthenticationError:
     return AuthenticationError("Invalid credentials in Authorization header", status=401)
+
+
+def _grant_text(xorb: str, user: str, repo: str, nonce: str) -> str:
+    return f"grant\n{xorb}\n{user}\n{repo}\n{nonce}"
+
+
+def _upload_text(xorb: str, grant: str, length: str, checksum: str, expires: str) -> str:
+    return f"upload\n{xorb}\n{grant}\n{length}\n{checksum}\n{expires}"
 
 
 def _same(expected: str, given: str) -> bool:

@@ -10,7 +10,21 @@ from typing import Any
 
 import pytest
 from support.contents import content
-from support.faults import PLAN, SHARD, TOKEN, UPLOAD, XORB, Act, FaultProxy, answer, changed, flipped
+from support.faults import (
+    DIRECT,
+    GRANT,
+    PLAN,
+    SHARD,
+    STORE,
+    TOKEN,
+    UPLOAD,
+    XORB,
+    Act,
+    FaultProxy,
+    answer,
+    changed,
+    flipped,
+)
 
 import pyxet
 from pyxet import IntegrityError, XetError
@@ -249,17 +263,28 @@ def test_signed_urls_of_a_host_that_is_gone(through: tuple[FaultProxy, pyxet.Xet
 
 def test_uploads_to_a_store_that_says_no(through: tuple[FaultProxy, pyxet.XetFS], main: str) -> None:
     proxy, fs = through
-    for number, (pattern, status) in enumerate([(UPLOAD, 403), (UPLOAD, 404), (SHARD, 401), (SHARD, 403)]):
+    said = [
+        (GRANT, 401),
+        (GRANT, 403),
+        (UPLOAD, 403),
+        (UPLOAD, 404),
+        (STORE, 403),
+        (STORE, 404),
+        (SHARD, 401),
+        (SHARD, 403),
+    ]
+    for number, (pattern, status) in enumerate(said):
         fresh(fs)
         proxy.clear()
         proxy.rule(pattern, answer(status), times=1)
-        if status == 404:
-            # The address is right, so that is the answer.
-            with pytest.raises(XetError):
-                fs.pipe_file(f"{main}/{number}.bin", content(number, 200_000))
-            assert proxy.count(TOKEN) == 2
-        else:
-            fs.pipe_file(f"{main}/{number}.bin", content(number, 200_000))
+        fs.pipe_file(f"{main}/{number}.bin", content(number, 200_000))
+    fresh(fs)
+    proxy.clear()
+    proxy.rule(f"{GRANT}|{DIRECT}", answer(404))
+    with pytest.raises(XetError, match="neither by upload grants nor directly"):
+        fs.pipe_file(f"{main}/last.bin", content(100, 200_000))
+    # The address is right, so that is the answer.
+    assert (proxy.count(GRANT), proxy.count(DIRECT), proxy.count(TOKEN)) == (1, 1, 2)
 
 
 def fresh(fs: pyxet.XetFS) -> None:

@@ -9,9 +9,12 @@ import time
 
 import pytest
 from support.faults import (
+    DIRECT,
+    GRANT,
     MIB,
     PLAN,
     SHARD,
+    STORE,
     TOKEN,
     UPLOAD,
     XORB,
@@ -21,6 +24,7 @@ from support.faults import (
     cut,
     forward_then,
     gated,
+    no_answer,
     silent,
     world,
 )
@@ -235,9 +239,22 @@ async def test_a_xorb_whose_answer_is_lost_is_sent_again() -> None:
     async with world() as it:
         data = random.Random(1012).randbytes(MIB)
         it.proxy.rule(UPLOAD, forward_then(502), times=1)
-        it.proxy.rule(UPLOAD, cut(1), times=1)
+        it.proxy.rule(STORE, no_answer(), times=1)
+        it.proxy.rule(STORE, forward_then(502), times=1)
         file = await it.store(data)
-        assert it.proxy.count(UPLOAD) == 3
+        # The second time it is said to be there.
+        assert (it.proxy.count(UPLOAD), it.proxy.count(STORE), it.proxy.count(GRANT)) == (2, 3, 1)
+        assert await Downloader(it.client).read(file) == data
+
+
+async def test_a_xorb_that_is_sent_directly_and_whose_answer_is_lost_is_sent_again() -> None:
+    async with world() as it:
+        data = random.Random(1013).randbytes(MIB)
+        it.proxy.rule(GRANT, answer(404))
+        it.proxy.rule(DIRECT, forward_then(502), times=1)
+        it.proxy.rule(DIRECT, cut(1), times=1)
+        file = await it.store(data)
+        assert it.proxy.count(DIRECT) == 3
         assert await Downloader(it.client).read(file) == data
 
 

@@ -50,7 +50,7 @@ def test_bytes_that_are_all_alike(data: bytes) -> None:
 
 @pytest.mark.parametrize("kernel", KERNELS, indirect=True)
 def test_parts_are_one_content(kernel: Kernel) -> None:
-    @settings(max_examples=40)
+    @settings(max_examples=40, deadline=None)
     @given(st.binary(max_size=600), st.lists(st.integers(0, 600), max_size=6))
     def check(data: bytes, cuts: list[int]) -> None:
         ends = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]

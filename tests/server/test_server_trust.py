@@ -71,12 +71,6 @@ def test_a_xorb_has_an_upper_limit(client: RawClient) -> None:
     assert answer.status == 413
 
 
-def test_grants_are_not_offered(client: RawClient) -> None:
-    """Only 404 makes hf-xet upload without one."""
-    body = {"length": 1, "checksum": {"algo": "crc64nvme", "value": "1"}}
-    assert client.cas(REPO).post(f"/v1/xorb-grants/default/{'0' * 64}", body).status == 404
-
-
 # -- shards ------------------------------------------------------------------------------------------------------------
 
 

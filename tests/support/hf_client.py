@@ -8,9 +8,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
-
-from pyxet.testing import LocalEndpoint
+from typing import Any, Protocol
 
 _PROLOGUE = '''
 import json, sys, os
@@ -33,7 +31,16 @@ def failing(call, *arguments, **named):
 '''
 
 
-def run_hf(endpoint: LocalEndpoint, code: str, /, *, xet: bool = True, **given: Any) -> Any:
+class Known(Protocol):
+    """What the peers have to know of an endpoint."""
+
+    @property
+    def url(self) -> str: ...
+    @property
+    def token(self) -> str: ...
+
+
+def run_hf(endpoint: Known, code: str, /, *, xet: bool = True, **given: Any) -> Any:
     """Run ``code`` with ``api``, ``given``, ``failing`` and ``failure`` at hand; its ``answer`` comes back (as JSON).
 
     Without ``xet`` the peers are told to do without it.

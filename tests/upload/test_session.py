@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from blockbuster import BlockBuster
 from support.contents import content
-from support.faults import MIB, SHARD, UPLOAD, World, answer, check_clean, gated, shared_endpoint, silent, world
+from support.faults import DIRECT, MIB, SHARD, UPLOAD, World, answer, check_clean, gated, shared_endpoint, silent, world
 
 from pyxet._async.client import Client, Settings
 from pyxet._async.download.reconstruct import Downloader
@@ -255,7 +255,7 @@ def test_shards_are_cut_at_their_limit(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_a_xorb_that_cannot_be_stored_fails_the_session() -> None:
     async with world() as it:
-        it.proxy.rule(UPLOAD, answer(403))
+        it.proxy.rule(f"{UPLOAD}|{DIRECT}", answer(403))
         uploader = it.uploader()
         await uploader.add(content(309, MIB))
         for _ in range(2):

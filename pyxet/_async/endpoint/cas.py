@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from typing import Any, Final
 
+from pyxet._async.endpoint.grants import XorbUploads
 from pyxet._async.endpoint.hub import Hub, Scope
 from pyxet._async.http.messages import Answer, Body, is_transient, never
 from pyxet._async.http.transport import Transport
@@ -35,7 +36,6 @@ from pyxet.protocol.messages import (
     ShardEvent,
     ShardResultV1,
     XetToken,
-    XorbInserted,
     decode,
 )
 from pyxet.protocol.reconstruction import FetchRange, Plan, plan_from_v1, plan_from_v2, plans_from_batch
@@ -96,6 +96,7 @@ class Cas:
         # Whether the CAS plans several files at once, as far as is known.
         self.batches = True
         self._v1_shards = False
+        self._xorbs = XorbUploads(transport, self._call)
 
     def note_revision(self, revision: str) -> None:
         """Remember a revision that the repository has: tokens are asked for by revision, and not all have ``main``."""
@@ -222,11 +223,8 @@ class Cas:
             return None
 
     async def upload_xorb(self, xorb: Xorb) -> bool:
-        """Store a xorb; ``False`` if it was there."""
-        name = hash_to_hex(xorb.info.hash)
-        what = f"uploading xorb {name[:16]}…"
-        answer = await self._call("POST", f"/v1/xorbs/default/{name}", "write", what, body=Body(xorb.slices))
-        return decode(answer.body, XorbInserted, what=what).was_inserted
+        """Store a xorb; ``False`` if it was there. See `XorbUploads.upload`."""
+        return await self._xorbs.upload(xorb)
 
     async def upload_shard(self, data: bytes) -> None:
         """Register the files of a shard."""

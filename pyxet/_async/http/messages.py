@@ -35,10 +35,13 @@ _CONTENT_RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19}|\*)\Z", re.A
 
 @dataclass(frozen=True)
 class Body:
-    """What a request sends: slices in order, kept so that a retry can send them again."""
+    """What a request sends: slices in order, kept so that a retry can send them again.
+
+    Without a type there is no such header: storage signs the headers that it wants, and takes no others.
+    """
 
     slices: Sequence[bytes | bytearray | memoryview]
-    content_type: str = "application/octet-stream"
+    content_type: str | None = "application/octet-stream"
 
     @cached_property
     def size(self) -> int:

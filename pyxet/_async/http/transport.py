@@ -49,6 +49,8 @@ from pyxet.errors import (
 )
 from pyxet.protocol.constants import MIB
 
+# What aiohttp would add to a body that has no type.
+_NOT_GUESSED: Final = ("Content-Type",)
 _SMALL_BODY: Final = 64 * 1024
 # A body of so many slices at the most is summed up and sent without a thread.
 _FEW_SLICES: Final = 256
@@ -135,8 +137,8 @@ class StreamAnswer:
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def refuse_page(self) -> None:
-        """Raise `FormatError` where a web page came instead of what was asked for."""
-        if self._response.content_type == "text/html":
+        """Raise `FormatError` where a web page came instead of what was asked for; an empty one is none."""
+        if self._response.content_type == "text/html" and self._response.content_length != 0:
             host = self._response.url.raw_authority
             raise FormatError(
                 f"{self.what}: {host} sent a web page instead of an answer; a proxy or a log-in page may be in between, "
@@ -405,7 +407,8 @@ class Transport:
         try:
             async with asyncio.timeout(self._timeouts.connect + self._timeouts.response) as deadline:
                 if body is not None:
-                    all_headers["Content-Type"] = body.content_type
+                    if body.content_type is not None:
+                        all_headers["Content-Type"] = body.content_type
                     # A body of many slices may make them only when they are asked for.
                     few = len(body.slices) <= _FEW_SLICES
                     permit.size = body.size if few else await in_thread(lambda: body.size)
@@ -422,6 +425,7 @@ class Transport:
                     method,
                     url,
                     headers=all_headers,
+                    skip_auto_headers=_NOT_GUESSED,
                     data=data,
                     allow_redirects=False,
                     proxy=proxy.url,

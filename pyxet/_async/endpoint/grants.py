@@ -1,0 +1,273 @@
+"""How xorbs get to a CAS: by upload grants, or directly where it has none (``update_261006_xorb_upload_grants``).
+
+A grant names a URL, often of another server, to which the xorb is sent without any token of ours. Only the commit that
+follows makes it the CAS's.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable
+from typing import Any, Final, NamedTuple, Protocol
+from urllib.parse import quote
+
+from pyxet._async.http.addresses import web_address
+from pyxet._async.http.messages import Answer, Body, is_transient
+from pyxet._async.http.transport import Transport
+from pyxet._async.runtime.threads import in_thread
+from pyxet.errors import (
+    ConnectionFailedError,
+    FormatError,
+    NotSupportedError,
+    RemoteError,
+    RequestTimeoutError,
+    ServerError,
+    XetError,
+)
+from pyxet.protocol.checksum import crc64_nvme
+from pyxet.protocol.constants import MIB
+from pyxet.protocol.hashing import hash_to_hex
+from pyxet.protocol.messages import Checksum, GrantRequest, UploadGrant, XorbInserted, decode
+from pyxet.protocol.xorb import Xorb
+
+# Grants that are asked for to send one xorb.
+_GRANTS: Final = 3
+# Checksums of no more bytes and slices are computed on the loop, as a thread would take longer to begin.
+_AT_ONCE: Final = MIB // 4
+_FEW_SLICES: Final = 64
+# The CAS does not have the route.
+_NO_ROUTE: Final = frozenset({404, 405, 410, 501})
+_METHODS: Final = frozenset({"PUT", "POST"})
+# What a grant may name: headers, characters in each of them, and characters of its id.
+_MAX_HEADERS: Final = 64
+_MAX_HEADER: Final = 8 * 1024
+_MAX_ID: Final = 1024
+_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}", re.ASCII)
+_VALUE = re.compile(r"[\x20-\x7e\t]*", re.ASCII)
+# Those that say how the connection is used, which is ours to say.
+_OURS: Final = frozenset({
+    "connection", "expect", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer",
+    "transfer-encoding", "upgrade",
+})  # fmt: skip
+
+
+class Call(Protocol):
+    """A request to the CAS with a token; see `Cas`."""
+
+    def __call__(
+        self, method: str, path: str, scope: Any, what: str, *, missing: bool = False, **options: Any
+    ) -> Awaitable[Answer]: ...
+
+
+class XorbUploads:
+    """Sends the xorbs of one CAS, and remembers which of the two ways it has.
+
+    Parameters
+    ----------
+    transport:
+        What sends to the URLs of grants.
+    call:
+        What sends to the CAS.
+    """
+
+    def __init__(self, transport: Transport, call: Call) -> None:
+        self._transport = transport
+        self._call = call
+        # As far as is known.
+        self._has_grants = True
+        self._has_direct_route = True
+
+    async def upload(self, xorb: Xorb) -> bool:
+        """Store a xorb; ``False`` if it was there.
+
+        Raises
+        ------
+        NotSupportedError
+            The CAS has neither way.
+        RemoteError, ConnectionFailedError, RequestTimeoutError, FormatError
+            It could not be stored. Where grants failed and there is no direct route, what was wrong with the last one.
+        """
+        sending = _Sending(xorb)
+        if not self._has_grants:
+            try:
+                return await self._send_directly(sending)
+            except RemoteError as error:
+                if not _is_without_route(error):
+                    raise
+                # It may have gone over to grants since.
+                self._has_grants = True
+        result = await self._send_by_grants(sending)
+        if isinstance(result, bool):
+            return result
+        if self._has_direct_route or not self._has_grants:
+            try:
+                return await self._send_directly(sending)
+            except RemoteError as error:
+                if not _is_without_route(error):
+                    raise
+                if not self._has_grants:
+                    self._has_grants = True
+                    raise NotSupportedError(
+                        f"{sending.what}: the CAS takes xorbs neither by upload grants nor directly ({error.status}); its "
+                        "URL may be wrong"
+                    ) from result
+                self._has_direct_route = False
+            if _is_refused(result):
+                # There is no other way than to wait until that server can be reached.
+                again = await self._send_by_grants(sending)
+                if isinstance(again, bool):
+                    return again
+                result = again
+        if isinstance(result, RemoteError):
+            # What it says is about the grant's URL, not about the xorb or about us.
+            text = f"{sending.what}: no upload grant led anywhere, the last one was answered with {result.status}"
+            raise ServerError(text, status=result.status) from result
+        raise result
+
+    async def _send_directly(self, sending: _Sending) -> bool:
+        body = Body(sending.xorb.slices)
+        answer = await self._call("POST", f"/v1/xorbs/default/{sending.name}", "write", sending.what, body=body)
+        return decode(answer.body, XorbInserted, what=sending.what).was_inserted
+
+    async def _send_by_grants(self, sending: _Sending) -> bool | XetError:
+        """Whether the xorb is new; or what was wrong, if it is to be sent directly, provided that there is that route."""
+        result = await self._send_by_grant(sending)
+        for _ in range(_GRANTS - 1):
+            if isinstance(result, bool) or not result.is_grants_fault:
+                break
+            result = await self._send_by_grant(sending)
+        return result if isinstance(result, bool) else result.error
+
+    async def _send_by_grant(self, sending: _Sending) -> bool | _Failure:
+        try:
+            answer = await self._ask_for_grant(sending)
+        except RemoteError as error:
+            if not _is_without_route(error):
+                raise
+            self._has_grants = False
+            return _Failure(error, is_grants_fault=False)
+        if answer.status == 200:
+            return False
+        try:
+            if answer.status != 201:
+                raise FormatError(f"{sending.what}: {answer.status} is no answer to a request for an upload grant")
+            grant = decode(answer.body, UploadGrant, what=f"{sending.what}: the upload grant")
+            new = await self._send_to(grant, sending)
+        except (RemoteError, ConnectionFailedError, RequestTimeoutError, FormatError) as error:
+            # Where nobody is, or for what makes no sense, another grant does not help.
+            return _Failure(error, is_grants_fault=not (_is_refused(error) or isinstance(error, FormatError)))
+        try:
+            path = f"/v1/xorb-commits/default/{sending.name}/grant/{quote(grant.id, safe='')}"
+            await self._call("POST", path, "write", sending.what, missing=True)
+        except RemoteError as error:
+            if error.status != 404 or error.code not in (None, "EntryNotFound"):
+                raise
+            # Nothing has come by the grant, it says, or it is not there any more.
+            return _Failure(error, is_grants_fault=True)
+        return new
+
+    async def _ask_for_grant(self, sending: _Sending) -> Answer:
+        checksum = Checksum(algo="crc64nvme", value=str(await sending.checksum()))
+        announced = GrantRequest(length=sending.size, checksum=checksum)
+        path = f"/v1/xorb-grants/default/{sending.name}"
+        return await self._call("POST", path, "write", sending.what, body=Body.json(announced), missing=True)
+
+    async def _send_to(self, grant: UploadGrant, sending: _Sending) -> bool:
+        """Send a xorb to where a grant says; whether it had not come there before."""
+        method, headers = _checked(grant, sending)
+        body = Body(sending.xorb.slices, headers.pop("content-type", None))
+
+        def may_help(error: BaseException) -> bool:
+            if isinstance(error, RemoteError) and error.status == 409:
+                return True
+            return is_transient(error) and not (self._has_direct_route and _is_refused(error))
+
+        try:
+            await self._transport.request(
+                method,
+                grant.url.reveal(),
+                what=sending.what,
+                bearer="",
+                headers=headers,
+                body=body,
+                retry=may_help,
+            )
+        except RemoteError as error:
+            if error.status != 412:
+                raise
+            return False
+        return True
+
+
+class _Failure(NamedTuple):
+    """Why a xorb is not stored yet, and whether another grant may help."""
+
+    error: XetError
+    is_grants_fault: bool
+
+
+class _Sending:
+    """A xorb that is being sent."""
+
+    def __init__(self, xorb: Xorb) -> None:
+        self.xorb = xorb
+        self.name = hash_to_hex(xorb.info.hash)
+        self.what = f"uploading xorb {self.name[:16]}…"
+        self.size = xorb.info.size
+        self._checksum: int | None = None
+
+    async def checksum(self) -> int:
+        if self._checksum is None:
+            slices = self.xorb.slices
+            small = self.size <= _AT_ONCE and len(slices) <= _FEW_SLICES
+            self._checksum = crc64_nvme(slices) if small else await in_thread(crc64_nvme, slices)
+        return self._checksum
+
+
+def _is_without_route(error: RemoteError) -> bool:
+    """Whether the CAS lacks the route. One that names what is missing has looked for it."""
+    return error.code is None and error.status in _NO_ROUTE
+
+
+def _is_refused(error: BaseException) -> bool:
+    """Whether nobody is where a grant leads to."""
+    if isinstance(error, RemoteError):
+        return error.status == 404
+    return isinstance(error, (ConnectionFailedError, RequestTimeoutError)) and not error.sent
+
+
+def _checked(grant: UploadGrant, sending: _Sending) -> tuple[str, dict[str, str]]:
+    """Method and headers (names in lower case) of the request that a grant asks for.
+
+    Raises
+    ------
+    FormatError
+        They, the URL or the id are nothing that can be sent, or that is the CAS's to say.
+    """
+    what = f"{sending.what}: the upload grant"
+    method = grant.method.upper()
+    if method not in _METHODS:
+        raise FormatError(f"{what} asks for the method {grant.method[:40]!r}; expected PUT or POST")
+    if not 0 < len(grant.id) <= _MAX_ID or not grant.id.isprintable() or grant.id in (".", ".."):
+        raise FormatError(f"{what} has an id of {len(grant.id):,} characters that cannot be named again")
+    if len(grant.headers) > _MAX_HEADERS:
+        raise FormatError(f"{what} asks for {len(grant.headers):,} headers")
+    url = web_address(grant.url.reveal(), what=what)
+    headers = {}
+    for name, secret in grant.headers.items():
+        value = secret.reveal()
+        if (
+            not _NAME.fullmatch(name)
+            or not _VALUE.fullmatch(value)
+            or len(value) > _MAX_HEADER
+            or name.lower() in _OURS
+        ):
+            raise FormatError(f"{what} asks for the header {name[:40]!r}, which cannot be sent like that")
+        headers[name.lower()] = value
+    # Both are sent anyway; signed headers are often named with the others.
+    host, length = headers.pop("host", None), headers.pop("content-length", None)
+    if host is not None and host.lower() not in (url.raw_authority.lower(), (url.host_subcomponent or "").lower()):
+        raise FormatError(f"{what} asks for another host in the header than in its URL")
+    if length is not None and length.strip() != str(sending.size):
+        raise FormatError(f"{what} is for {length[:40]!r} bytes, the xorb has {sending.size:,}")
+    return method, headers
