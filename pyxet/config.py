@@ -44,13 +44,14 @@ class RetryPolicy:
     base_delay, max_delay:
         Seconds of the first wait, doubled (with jitter) up to the longest.
     max_retry_after:
-        Longest ``Retry-After``, in seconds, that is obeyed; a longer one raises at once.
+        Longest wait, in seconds, that an endpoint may ask for, by ``Retry-After`` or as a quota of requests is used up
+        (``RateLimit``); a longer one raises at once. The Hub's quotas have windows of 300 s.
     """
 
     attempts: int = 6
     base_delay: float = 0.3
     max_delay: float = 20.0
-    max_retry_after: float = 300.0
+    max_retry_after: float = 330.0
 
     def __post_init__(self) -> None:
         if self.attempts < 1 or self.base_delay < 0 or self.max_delay < self.base_delay:

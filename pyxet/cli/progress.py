@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from pyxet.cli.formats import human_size
+from pyxet.cli.waiting import Waits
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Display
@@ -48,6 +49,7 @@ class Progress:
         self._showing: asyncio.Task[None] | None = None
         self._watching: threading.Thread | None = None
         self._ended = threading.Event()
+        self._waits = Waits()
 
     @property
     def seconds(self) -> float:
@@ -56,8 +58,7 @@ class Progress:
 
     async def __aenter__(self) -> Self:
         if self._wanted:
-            self._display = _display(self._verb)
-            self._display.start()
+            self._start()
             self._showing = asyncio.create_task(self._show())
         return self
 
@@ -66,14 +67,12 @@ class Progress:
             self._showing.cancel()
             with suppress(asyncio.CancelledError):
                 await self._showing
-        if self._display is not None:
-            self._display.stop()
+        self._stop()
 
     def __enter__(self) -> Self:
         """Like ``async with``, for what blocks: a thread looks at the counts."""
         if self._wanted:
-            self._display = _display(self._verb)
-            self._display.start()
+            self._start()
             self._watching = threading.Thread(target=self._watch, daemon=True)
             self._watching.start()
         return self
@@ -82,8 +81,7 @@ class Progress:
         self._ended.set()
         if self._watching is not None:
             self._watching.join()
-        if self._display is not None:
-            self._display.stop()
+        self._stop()
 
     # -- what happens --------------------------------------------------------------------------------------------------
 
@@ -122,6 +120,16 @@ class Progress:
 
     # -- on a terminal -------------------------------------------------------------------------------------------------
 
+    def _start(self) -> None:
+        self._waits.start()
+        self._display = _display(self._verb)
+        self._display.start()
+
+    def _stop(self) -> None:
+        self._waits.stop()
+        if self._display is not None:
+            self._display.stop()
+
     async def _show(self) -> None:
         while True:
             self._update()
@@ -138,8 +146,10 @@ class Progress:
         total = self.found_bytes if self._complete else None
         # Not known before something has moved for a while.
         speed = int(display.tasks[0].speed or 0)
+        waits = self._waits.seconds
+        verb = f"waiting {waits:.0f} s" if waits > 1 else self._verb
         display.update(
-            display.tasks[0].id, description=self._verb, completed=min(max(self.moved_bytes, self.bytes), self.found_bytes),
+            display.tasks[0].id, description=verb, completed=min(max(self.moved_bytes, self.bytes), self.found_bytes),
             total=total, speed=f"{human_size(speed)}/s" if speed else "",
             files=self._files(), saved=self._saved(),
         )  # fmt: skip

@@ -13,6 +13,7 @@ from typing import Final
 from aiohttp import web
 
 from pyxet.errors import AuthenticationError, RateLimitedError
+from pyxet.protocol.rate_limit import RateLimit, route_class
 from pyxet.server.behaviour import HubBehaviour
 from pyxet.server.hub_commit import commit
 from pyxet.server.state import account_of, is_git
@@ -95,7 +96,7 @@ async def within_quotas(request: web.Request, handler: Handler) -> web.StreamRes
     behaviour = quotas.behaviour
     if behaviour.latency:
         await asyncio.sleep(behaviour.latency)
-    kind = request_class(request.path)
+    kind = "api" if is_git(request.path) else route_class(request.path)
     if kind is None:
         return await handler(request)
     user = _user(request)
@@ -104,13 +105,11 @@ async def within_quotas(request: web.Request, handler: Handler) -> web.StreamRes
     headers = request[_HEADERS] = _advised(behaviour)
     if allowed is not None:
         left, seconds = quotas.count(who, kind, allowed, behaviour.window)
-        until = math.ceil(seconds)
-        headers["RateLimit"] = f'"{kind}";r={max(0, left)};t={until}'
-        headers["RateLimit-Policy"] = f'"fixed window";"{kind}";q={allowed};w={math.ceil(behaviour.window)}'
+        headers |= RateLimit(kind, max(0, left), seconds, allowed, behaviour.window).headers()
         if left < 0:
             raise RateLimitedError(
                 f"{who} has sent more than {allowed:,} requests of the class {kind!r} in {behaviour.window:,g} s; "
-                f"the next window begins in {until:,} s",
+                f"the next window begins in {math.ceil(seconds):,} s",
                 status=429,
             )
     if behaviour.commits is not None and request.match_info.handler is commit:
@@ -122,15 +121,6 @@ async def within_quotas(request: web.Request, handler: Handler) -> web.StreamRes
                 status=429,
             )
     return await handler(request)
-
-
-def request_class(path: str) -> str | None:
-    """The Hub's class of a request, or ``None`` where it would not reach the Hub but the CAS."""
-    if path.startswith(("/v1/", "/v2/")):
-        return None
-    if path.startswith("/api/") or ".git/" in path or is_git(path):
-        return "api"
-    return "resolvers" if "/resolve/" in path else "pages"
 
 
 def _user(request: web.Request) -> str | None:

@@ -13,13 +13,14 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 from support.cli import Cli
-from support.faults import UPLOAD, FaultProxy, gated
+from support.faults import UPLOAD, FaultProxy, answer, gated
 from support.proxied import proxied
 
 import pyxet
 from pyxet.testing import LocalEndpoint
 
 MIB = 1024 * 1024
+COMMIT = r"POST /api/.*/commit/"
 
 
 def test_files_come_before_the_listing_is_complete(
@@ -99,6 +100,23 @@ def test_progress_on_a_terminal(
     assert "copied 3 files, 6.0 MiB" in text
     coloured = re.search(r"\x1b\[[0-9;]*3[0-9][;m]", text) is not None
     assert coloured is not plain
+
+
+def test_progress_says_that_it_waits_for_a_quota(cli: Cli, shared_endpoint: LocalEndpoint, main: str) -> None:
+    (cli.folder / "x.bin").write_bytes(os.urandom(2 * MIB))
+    with proxied(shared_endpoint) as (proxy, _):
+        proxy.rule(COMMIT, answer(429, RateLimit='"api";r=0;t=4'), times=1)
+        cli.variables |= {"XET_ENDPOINT": proxy.url, "TERM": "xterm", "COLUMNS": "100", "NO_COLOR": "1"}
+        ours, theirs = pty.openpty()
+        with cli.start("cp", "x.bin", main, stderr=theirs) as process:
+            os.close(theirs)
+            seen = b""
+            while not re.search(rb"waiting \d s", seen):
+                seen += os.read(ours, 4096)
+            process.wait(60)
+        os.close(ours)
+    assert process.returncode == 0
+    assert b"trying again in 4.0 s" in seen
 
 
 @pytest.mark.parametrize("width", [20, 40, 60, 80])

@@ -8,7 +8,7 @@ from typing import Final
 
 import aiohttp
 
-from pyxet._async.http.messages import detail_of, retry_after
+from pyxet._async.http.messages import detail_of, wait_of
 from pyxet.errors import Asked, ConnectionFailedError, RemoteError, RequestTimeoutError, error_from_response
 
 _MAX_ERROR_BODY: Final = 64 * 1024
@@ -36,7 +36,7 @@ async def error_of(response: aiohttp.ClientResponse, what: str, progress: float,
         code=headers.get("X-Error-Code"),
         detail=detail,
         request_id=headers.get("X-Request-Id") or headers.get("X-Amzn-Trace-Id") or headers.get("X-Amz-Cf-Id"),
-        retry_after=retry_after(headers.get("Retry-After")),
+        retry_after=wait_of(response.status, headers),
         asked=asked,
     )
 

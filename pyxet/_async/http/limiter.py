@@ -3,32 +3,50 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 import time
 from collections.abc import Callable
 from typing import Final
+from weakref import WeakKeyDictionary
 
 from pyxet._async.http.concurrency import ConcurrencyController, Meter
+from pyxet._async.http.quotas import LOOK_AGAIN, Quota
 from pyxet._async.runtime.budget import REQUESTS, Budget
 from pyxet._platform import after_fork
+from pyxet.protocol.rate_limit import RateLimit
 
 Origin = tuple[str, str]
 # Origins that are remembered when nothing is asked of them.
 _MAX_ORIGINS: Final = 256
+# Seconds of a wait that people are told of.
+_PATIENCE: Final = 2.0
+
+_log: Final = logging.getLogger("pyxet.requests")
 
 
 class Limiter:
-    """Lets requests to one origin begin, of any loop, thread and instance."""
+    """Lets requests to one origin begin, of any loop, thread and instance.
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    Parameters
+    ----------
+    host:
+        What it is called in messages.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic, *, host: str = "the endpoint") -> None:
+        self._host = host
         self._clock = clock
         # Reentrant, like that of a budget.
         self._lock = threading.RLock()
         self.controller = ConcurrencyController()
         self.slots = Budget()
         self.slots.limit = self.controller.allowed
+        self._lines: dict[str | None, _Line] = {}
 
-    async def enter(self, kind: str, cap: int) -> Permit:
+    async def enter(
+        self, kind: str, cap: int, *, route: str | None = None, longest: float = float("inf")
+    ) -> Permit:  # fmt: skip
         """Wait until a request may be sent.
 
         Parameters
@@ -37,7 +55,62 @@ class Limiter:
             What it asks for: it is expected to take as long as others of its kind.
         cap:
             Requests at once in the whole process.
+        route:
+            The class of routes it belongs to; each has a quota of its own.
+        longest:
+            Seconds to wait for a quota at most; where more are needed, the endpoint may say so itself.
         """
+        line = self._line(route)
+        if line.quota.limit is None:
+            await self._enter_slot(cap)
+            if self._sends(line.quota, longest):
+                return Permit(self, kind, cap, self._clock(), line.quota)
+            # Answers have told of a quota while this waited.
+            self._leave_slot()
+        with self._lock:
+            turn = line.turn()
+        async with turn:
+            while True:
+                await self._wait(line.quota, route, longest)
+                await self._enter_slot(cap)
+                if self._sends(line.quota, longest):
+                    return Permit(self, kind, cap, self._clock(), line.quota)
+                self._leave_slot()
+
+    def _line(self, route: str | None) -> _Line:
+        found = self._lines.get(route)
+        return found if found is not None else self._lines.setdefault(route, _Line())
+
+    def _sends(self, quota: Quota, longest: float) -> bool:
+        """Take note that a request is sent, if that is right now."""
+        with self._lock:
+            now = self._clock()
+            if 0.0 < quota.delay(now) <= longest:
+                return False
+            quota.sent(now)
+            return True
+
+    async def _wait(self, quota: Quota, route: str | None, longest: float) -> None:
+        """Wait until the quota lets a request be sent."""
+        while True:
+            with self._lock:
+                delay = quota.delay(self._clock())
+                told = delay > _PATIENCE and quota.is_news()
+            if not 0.0 < delay <= longest:
+                return
+            if told:
+                self._tell(quota, route, delay)
+            # Not longer: those that were under way may bring news.
+            await asyncio.sleep(min(delay, LOOK_AGAIN))
+
+    def _tell(self, quota: Quota, route: str | None, delay: float) -> None:
+        limit = quota.limit
+        allowed = f" of {limit.allowed:,} requests" if limit is not None and limit.allowed else ""
+        state = "is used up" if quota.is_used_up else "is nearly used up, and what is left is spread"
+        text = "the quota%s for %s routes of %s %s; waiting %.0f s"
+        _log.warning(text, allowed, route or "other", self._host, state, delay, extra={"wait": delay})
+
+    async def _enter_slot(self, cap: int) -> None:
         await self.slots.acquire(1, cap)
         try:
             await self._pause()
@@ -45,7 +118,10 @@ class Limiter:
         except BaseException:
             self.slots.release(1)
             raise
-        return Permit(self, kind, cap, self._clock())
+
+    def _leave_slot(self) -> None:
+        REQUESTS.release(1)
+        self.slots.release(1)
 
     async def _pause(self) -> None:
         """Wait out what the endpoint asked for, and what it asks for meanwhile."""
@@ -54,6 +130,21 @@ class Limiter:
             until = self.controller.paused_until
             if (delay := until - self._clock()) > 0:
                 await asyncio.sleep(delay)
+
+
+class _Line:
+    """Requests of one class of routes, and their quota: those that wait for it do so one behind the other."""
+
+    def __init__(self) -> None:
+        self.quota = Quota()
+        # One for each loop: a lock that loops share would be held by those whose thread is busy with something else.
+        self._turns: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
+
+    def turn(self) -> asyncio.Lock:
+        """The lock of the running loop."""
+        loop = asyncio.get_running_loop()
+        found = self._turns.get(loop)
+        return found if found is not None else self._turns.setdefault(loop, asyncio.Lock())
 
 
 class Permit:
@@ -65,10 +156,11 @@ class Permit:
         Bytes of content that were moved in either direction.
     """
 
-    __slots__ = ("_cap", "_first_byte", "_kind", "_limiter", "_sent", "size")
+    __slots__ = ("_cap", "_first_byte", "_kind", "_limiter", "_quota", "_sent", "size")
 
-    def __init__(self, limiter: Limiter, kind: str, cap: int, now: float) -> None:
+    def __init__(self, limiter: Limiter, kind: str, cap: int, now: float, quota: Quota) -> None:
         self._limiter = limiter
+        self._quota: Quota | None = quota
         self._kind = kind
         self._cap = cap
         self._sent = self._first_byte = now
@@ -77,6 +169,13 @@ class Permit:
     def first_byte(self) -> None:
         """The answer begins."""
         self._first_byte = self._limiter._clock()
+
+    def told(self, limit: RateLimit | None) -> None:
+        """What the head of the answer tells of the quota, if anything."""
+        quota, self._quota = self._quota, None
+        if quota is not None:
+            with self._limiter._lock:
+                quota.answered(self._limiter._clock(), limit)
 
     def answered(self, error: int | None = None) -> None:
         """The whole answer has come; an error's status makes it one of another kind."""
@@ -109,8 +208,8 @@ class Permit:
 
     def release(self) -> None:
         """The request is over."""
-        REQUESTS.release(1)
-        self._limiter.slots.release(1)
+        self.told(None)
+        self._limiter._leave_slot()
 
 
 class _Shared:
@@ -143,7 +242,7 @@ def limiter_of(origin: Origin) -> Limiter:
         if len(_shared.limiters) >= _MAX_ORIGINS:
             for other in [key for key, limiter in _shared.limiters.items() if not limiter.slots.in_use]:
                 del _shared.limiters[other]
-        return _shared.limiters.setdefault(origin, Limiter())
+        return _shared.limiters.setdefault(origin, Limiter(host=origin[1]))
 
 
 async def metered(amount: int, rate: int, *, spent: bool, clock: Callable[[], float] = time.monotonic) -> None:

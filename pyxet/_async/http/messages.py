@@ -21,6 +21,7 @@ from pyxet.errors import (
     RequestTimeoutError,
     ServerError,
 )
+from pyxet.protocol.rate_limit import RateLimit
 
 SLICE: Final = 1024 * 1024
 # "not so many": the endpoint is busy as a whole.
@@ -174,6 +175,26 @@ def retry_after(text: str | None) -> float | None:
             # Neither, or a moment that no clock shows.
             return None
     return max(0.0, seconds) if math.isfinite(seconds) else None
+
+
+def rate_limit(headers: Mapping[str, str]) -> RateLimit | None:
+    """What an answer tells of a quota of requests."""
+    return RateLimit.parse(headers.get("RateLimit"), headers.get("RateLimit-Policy"))
+
+
+def is_quota(status: int, headers: Mapping[str, str]) -> bool:
+    """Whether a request was refused for a quota that is used up, and for nothing else."""
+    limit = rate_limit(headers) if status == 429 and "Retry-After" not in headers else None
+    return limit is not None and limit.remaining == 0
+
+
+def wait_of(status: int, headers: Mapping[str, str]) -> float | None:
+    """Seconds after which an answer asks to come again: by ``Retry-After``, or as a quota is used up until then."""
+    if not is_quota(status, headers):
+        return retry_after(headers.get("Retry-After"))
+    limit = rate_limit(headers)
+    # Whole seconds: none at all are less than one.
+    return max(1.0, limit.reset) if limit is not None else None
 
 
 def is_transient(error: BaseException) -> bool:

@@ -95,5 +95,6 @@ class Attempts:
         patience = asyncio.get_running_loop().time() - self._began + seconds
         level = logging.WARNING if patience > _PATIENCE else logging.INFO
         text = error.message if isinstance(error, (ConnectionFailedError, RequestTimeoutError)) else error
-        _log.log(level, "%s; trying again in %.1f s (%d of %d)", text, seconds, self._failures + 1, policy.attempts)
+        line = "%s; trying again in %.1f s (%d of %d)"
+        _log.log(level, line, text, seconds, self._failures + 1, policy.attempts, extra={"wait": seconds})
         return seconds

@@ -26,7 +26,9 @@ from pyxet._async.http.messages import (
     SpeedCheck,
     check_encoding,
     is_busy,
+    is_quota,
     is_transient,
+    rate_limit,
     skipped,
     sliced,
 )
@@ -48,6 +50,7 @@ from pyxet.errors import (
     XetError,
 )
 from pyxet.protocol.constants import MIB
+from pyxet.protocol.rate_limit import route_class
 
 # What aiohttp would add to a body that has no type.
 _NOT_GUESSED: Final = ("Content-Type",)
@@ -146,9 +149,13 @@ class StreamAnswer:
             )
 
     async def error(self, longest_pause: float) -> RemoteError:
-        """The answer as an error. All requests to its origin wait as long as it asks for, if that is not too long."""
+        """The answer as an error.
+
+        All requests to its origin wait as long as it asks for, if that is not too long; where a quota is used up, those
+        wait that it is for.
+        """
         error = await error_of(self._response, self.what, self._progress, self._asked)
-        if error.status in OVERLOADED:
+        if error.status in OVERLOADED and not is_quota(self.status, self.headers):
             pause = error.retry_after or 0.0
             self._permit.refused(pause if pause <= longest_pause else 0.0)
         return error
@@ -402,7 +409,12 @@ class Transport:
                 raise ConfigError(f"{what}: the token has a line break or another character that no token has")
             all_headers["Authorization"] = f"Bearer {token}"
         # What is being done, by the first word: requests that do the same are expected to take the same time.
-        permit = await limiter_of(origin).enter(f"{method} {what.partition(' ')[0]}", self._limits.concurrency)
+        permit = await limiter_of(origin).enter(
+            f"{method} {what.partition(' ')[0]}",
+            self._limits.concurrency,
+            route=route_class(url.raw_path),
+            longest=self._retry.max_retry_after,
+        )
         data: AsyncIterator[bytes] | None = None
         try:
             async with asyncio.timeout(self._timeouts.connect + self._timeouts.response) as deadline:
@@ -441,6 +453,7 @@ class Transport:
             permit.release()
             raise
         permit.first_byte()
+        permit.told(rate_limit(response.headers))
         return StreamAnswer(
             response,
             permit,
