@@ -206,6 +206,7 @@ class XetFS(BlockingMethods):
         delete_tag = _Blocking(AsyncXetFileSystem._delete_tag)
         find_ref = _Blocking(AsyncXetFileSystem._find_ref)
         list_pull_requests = _Blocking(AsyncXetFileSystem._list_pull_requests)
+        make_pull_request = _Blocking(AsyncXetFileSystem._make_pull_request)
         pull_request_info = _Blocking(AsyncXetFileSystem._pull_request_info)
         merge_pull_request = _Blocking(AsyncXetFileSystem._merge_pull_request)
         close_pull_request = _Blocking(AsyncXetFileSystem._close_pull_request)

@@ -39,6 +39,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "rm": Entry("pyxet.cli.rm:rm", "Remove files and folders of a branch."),
     "branch": Entry("pyxet.cli.branch:branch", "Make, list, show and delete branches."),
     "tag": Entry("pyxet.cli.tag:tag", "Make, list and delete tags."),
+    "pr": Entry("pyxet.cli.pr:pr", "Begin, list, show, merge and close pull requests."),
     "log": Entry("pyxet.cli.history:log", "List the commits of a branch, or those that changed a path."),
     "diff": Entry("pyxet.cli.history:diff", "Show which paths differ between two revisions."),
     "repo": Entry("pyxet.cli.repo:repo", "Make, list, copy, rename, change and delete repositories."),

@@ -27,6 +27,7 @@ from pyxet.patterns import chooser
         "xet cp -r acme/titanic/main/data/ ./data",
         "xet cp acme/titanic/main@{2026-11-01}/x.csv .",
         "xet cp -r s3://bucket/shards/ acme/corpus/main/shards/ --include '*.parquet'",
+        "xet cp titanic.csv acme/titanic/main/ --pull-request -m 'Corrected'",
         "xet cp acme/titanic/main/titanic.csv - | head",
     ],
 )
@@ -38,6 +39,7 @@ def cp(
     paths: tuple[str, ...],
     recursive: bool,
     message: str | None,
+    pull_request: bool,
     parallel: int | None,
     include: tuple[str, ...],
     exclude: tuple[str, ...],
@@ -54,7 +56,13 @@ def cp(
     if len(paths) < 2:
         raise click.UsageError("expected SRC... and DST")
     transfer = Transfer(
-        session, verb="copying", message=message, parallel=parallel, dry_run=dry_run, show=not no_progress
+        session,
+        verb="copying",
+        message=message,
+        pull_request=pull_request,
+        parallel=parallel,
+        dry_run=dry_run,
+        show=not no_progress,
     )
     chosen = chooser(include, exclude)
     if "-" in paths:

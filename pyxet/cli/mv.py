@@ -9,10 +9,11 @@ from pyxet.cli.command import command
 from pyxet.cli.formats import human_size
 from pyxet.cli.paths import place, writable
 from pyxet.cli.session import CommandError, Session
-from pyxet.cli.transfer import commits_made, counted
+from pyxet.cli.transfer import commits_made, counted, made_for_json
 from pyxet.cli.transfer_ends import joined
 from pyxet.cli.transfer_names import sources
 from pyxet.cli.transfer_options import message as message_option
+from pyxet.cli.transfer_options import pull_request as pull_request_option
 from pyxet.cli.transfer_xet import XetEnd
 
 
@@ -27,7 +28,8 @@ from pyxet.cli.transfer_xet import XetEnd
 @click.argument("source", metavar="SRC", shell_complete=candidates.remote_path)
 @click.argument("target", metavar="DST", shell_complete=candidates.remote_path)
 @message_option
-def mv(session: Session, source: str, target: str, message: str | None) -> None:
+@pull_request_option
+def mv(session: Session, source: str, target: str, message: str | None, pull_request: bool) -> None:
     """Both are in repositories. Names and slashes mean what they mean to xet cp -r. No content moves inside one
     repository, and it is one commit for each branch.
     """
@@ -36,10 +38,10 @@ def mv(session: Session, source: str, target: str, message: str | None) -> None:
     url = place(source).url
     if url is not None and url.level == "branch":
         raise CommandError(f"{source} is a branch, and mv moves files", hint="another branch of it: xet branch make")
-    session.run(lambda: _move(session, source, target, message))
+    session.run(lambda: _move(session, source, target, message, pull_request=pull_request))
 
 
-async def _move(session: Session, source: str, target: str, message: str | None) -> None:
+async def _move(session: Session, source: str, target: str, message: str | None, *, pull_request: bool) -> None:
     async with session.afs(source, target) as fs:
         ends = []
         for path in (source, target):
@@ -70,12 +72,11 @@ async def _move(session: Session, source: str, target: str, message: str | None)
                 paths += [entry.path for entry in page]
                 targets += [joined(found.target, entry.name) for entry in page]
                 size += sum(entry.size or 0 for entry in page)
-        async with fs.transaction(message=message) as transaction:
+        async with fs.transaction(message=message, pull_request=pull_request) as transaction:
             await fs._mv(paths, targets)
     commits = transaction.commits
     if session.json:
-        made = [{"id": commit.id, "message": commit.message} for commit in commits]
-        session.data({"files": len(paths), "bytes": size, "commits": made})
+        session.data({"files": len(paths), "bytes": size, **made_for_json(commits)})
     else:
         session.note(f"moved {counted(len(paths))}, {human_size(size)}; {commits_made(commits)}")
 

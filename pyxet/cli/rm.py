@@ -12,9 +12,10 @@ from pyxet.cli.command import command
 from pyxet.cli.formats import human_size
 from pyxet.cli.paths import remote, writable
 from pyxet.cli.session import CommandError, Session
-from pyxet.cli.transfer import commits_made, counted
+from pyxet.cli.transfer import commits_made, counted, made_for_json
 from pyxet.cli.transfer_ends import Entry, Known
 from pyxet.cli.transfer_options import message as message_option
+from pyxet.cli.transfer_options import pull_request as pull_request_option
 from pyxet.cli.transfer_xet import XetEnd
 from pyxet.patterns import has_magic
 
@@ -26,19 +27,25 @@ from pyxet.patterns import has_magic
         "xet rm acme/titanic/main/old.csv -m 'No longer needed'",
         "xet rm -r acme/titanic/main/data/2024 acme/titanic/main/data/2025",
         "xet rm 'acme/titanic/main/logs/*.txt'",
+        "xet rm acme/titanic/main/old.csv --pull-request",
     ],
 )
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...", shell_complete=candidates.remote_path)
 @click.option("-r", "--recursive", is_flag=True, help="Remove folders with all that is in them.")
 @message_option
-def rm(session: Session, paths: tuple[str, ...], recursive: bool, message: str | None) -> None:
+@pull_request_option
+def rm(
+    session: Session, paths: tuple[str, ...], recursive: bool, message: str | None, pull_request: bool
+) -> None:  # fmt: skip
     """Files may be given by patterns. It is one commit for each branch. Earlier commits keep what they have."""
     for path in paths:
         _check(path)
-    session.run(lambda: _remove(session, paths, message, recursive=recursive))
+    session.run(lambda: _remove(session, paths, message, recursive=recursive, pull_request=pull_request))
 
 
-async def _remove(session: Session, paths: Sequence[str], message: str | None, *, recursive: bool) -> None:
+async def _remove(
+    session: Session, paths: Sequence[str], message: str | None, *, recursive: bool, pull_request: bool
+) -> None:  # fmt: skip
     async with session.afs(*paths) as fs:
         ends = [XetEnd(path, remote(path), fs) for path in paths]
         wanted = []
@@ -49,7 +56,7 @@ async def _remove(session: Session, paths: Sequence[str], message: str | None, *
             wanted += [(end, path, kind) for path, kind in await _meant(end, recursive=recursive)]
         seen: set[str] = set()
         size = 0
-        async with fs.transaction(message=message) as transaction:
+        async with fs.transaction(message=message, pull_request=pull_request) as transaction:
             for end, path, kind in wanted:
                 async with aclosing(_below(end, path, kind)) as pages:
                     async for page in pages:
@@ -60,8 +67,7 @@ async def _remove(session: Session, paths: Sequence[str], message: str | None, *
                         await fs._rm(new, assume_literal=True)
     deleted, commits = transaction.totals.deleted, transaction.commits
     if session.json:
-        made = [{"id": commit.id, "message": commit.message} for commit in commits]
-        session.data({"deleted": deleted, "bytes": size, "commits": made})
+        session.data({"deleted": deleted, "bytes": size, **made_for_json(commits)})
     else:
         session.note(f"removed {counted(deleted)}, {human_size(size)}; {commits_made(commits)}")
 

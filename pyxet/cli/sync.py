@@ -57,6 +57,7 @@ def sync(
     checksum: bool,
     use_mtime: bool,
     message: str | None,
+    pull_request: bool,
     parallel: int | None,
     include: tuple[str, ...],
     exclude: tuple[str, ...],
@@ -72,7 +73,13 @@ def sync(
     if "-" in (source, target):
         raise click.UsageError("standard input and output are no folders; see xet cp")
     transfer = Transfer(
-        session, verb="syncing", message=message, parallel=parallel, dry_run=dry_run, show=not no_progress
+        session,
+        verb="syncing",
+        message=message,
+        pull_request=pull_request,
+        parallel=parallel,
+        dry_run=dry_run,
+        show=not no_progress,
     )
     chosen = chooser(include, exclude)
     syncing = _Sync(transfer, chosen, delete=delete, checksum=checksum, dates=use_mtime)

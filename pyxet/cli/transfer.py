@@ -65,6 +65,8 @@ class Transfer:
     ----------
     message:
         Of the commit.
+    pull_request:
+        Whether it becomes a pull request.
     parallel:
         Files, and requests, at once.
     verb:
@@ -79,8 +81,8 @@ class Transfer:
     """
 
     def __init__(
-        self, session: Session, *, verb: str, message: str | None = None, parallel: int | None = None,
-        dry_run: bool = False, show: bool = True,
+        self, session: Session, *, verb: str, message: str | None = None, pull_request: bool = False,
+        parallel: int | None = None, dry_run: bool = False, show: bool = True,
     ) -> None:  # fmt: skip
         self.session = session
         self.threads = Workers(max(parallel or _AT_ONCE, 2), "xet")
@@ -89,6 +91,7 @@ class Transfer:
         self.planned: list[dict[str, Any]] = []
         self.deleted = 0
         self._message = message
+        self._pull_request = pull_request
         self._parallel = parallel
         self._systems: list[tuple[dict[str, Any], AsyncXetFileSystem]] = []
         self._local_sources: list[LocalEnd] = []
@@ -144,7 +147,7 @@ class Transfer:
             if not self.dry_run:
                 self.session.interrupted = _ON_INTERRUPT[isinstance(target, XetEnd)]
             if isinstance(target, XetEnd) and not self.dry_run:
-                transaction = target.fs.transaction(message=self._message)
+                transaction = target.fs.transaction(message=self._message, pull_request=self._pull_request)
                 self._transaction = await stack.enter_async_context(transaction)
                 self.progress.deduplicated = lambda: transaction.totals.deduplicated
             await work()
@@ -294,7 +297,7 @@ class Transfer:
                 "files": progress.files, "bytes": progress.bytes, "skipped": progress.skipped, "deleted": self.deleted,
                 "seconds": round(progress.seconds, 3), "dry_run": self.dry_run,
                 "deduplicated": totals.deduplicated if totals else 0, "sent": totals.sent if totals else 0,
-                "commits": [{"id": commit.id, "message": commit.message} for commit in commits],
+                **made_for_json(commits),
             }  # fmt: skip
             if self.dry_run:
                 value["planned"] = self.planned
@@ -341,7 +344,18 @@ def commits_made(commits: Sequence[pyxet.Commit]) -> str:
     """Which commits there are now."""
     if not commits:
         return "nothing changed, so there is no commit"
+    if proposed := [commit.pull_request for commit in commits if commit.pull_request is not None]:
+        return ", ".join(f"opened pull request {one.number}: {one.url}" for one in proposed)
     return f"commit {', '.join(commit.id[:10] for commit in commits)}"
+
+
+def made_for_json(commits: Sequence[pyxet.Commit]) -> dict[str, Any]:
+    """Which commits, and pull requests, there are now."""
+    proposed = [commit.pull_request for commit in commits if commit.pull_request is not None]
+    value: dict[str, Any] = {"commits": [{"id": commit.id, "message": commit.message} for commit in commits]}
+    if proposed:
+        value["pull_requests"] = [{"number": one.number, "path": one.path, "url": one.url} for one in proposed]
+    return value
 
 
 def _batch_size(source: End, target: End) -> int:

@@ -12,6 +12,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 message = click.option(
     "-m", "--message", metavar="MSG", help="Message of the commit; one that counts the files if not given."
 )
+pull_request = click.option(
+    "--pull-request", is_flag=True, help="Open a pull request with the changes, instead of committing them."
+)  # fmt: skip
 _PARALLEL = click.option(
     "-p", "--parallel", type=click.IntRange(1, 256), metavar="N", help="Files and requests at once, at the most."
 )
@@ -28,6 +31,6 @@ _NO_PROGRESS = click.option("--no-progress", is_flag=True, help="Show no progres
 
 def transfer_options(function: F) -> F:
     """The options of ``cp`` and ``sync``."""
-    for option in (_NO_PROGRESS, _DRY_RUN, _EXCLUDE, _INCLUDE, _PARALLEL, message):
+    for option in (_NO_PROGRESS, _DRY_RUN, _EXCLUDE, _INCLUDE, _PARALLEL, pull_request, message):
         function = option(function)
     return function

@@ -52,11 +52,13 @@ class XetEnd(StreamEnd):
         if branch in await self.fs._list_branches(repo):
             return
         try:
-            await self.fs._info(self._url.branch_path)
+            found = await self.fs._find_ref(repo, branch)
         except pyxet.RevisionNotFoundError as error:
             raise pyxet.RevisionNotFoundError(
                 f"{repo} has no branch {branch!r}; make it with: xet branch make {repo} main {branch}", status=404
             ) from error
+        if (found["ref"] or "").startswith("refs/pr/"):
+            return
         raise pyxet.NotSupportedError(
             f"{self._url.branch_path} is a tag or commit, which can be read but not written to; write to a branch"
         )

@@ -2100,6 +2100,43 @@ class BlockingMethods(AsyncXetFileSystem):
             The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
         """
 
+    def make_pull_request(
+        self,
+        repo: str,
+        title: str,
+        description: str='',
+        *,
+        timeout: float | None=None,
+    ) -> PullRequest:
+        """Begin the draft of a pull request for ``main``, with nothing in it yet.
+
+        Writing to its ``path`` puts something into it, and `open_pull_request` ends the draft. Changes that are at hand are
+        proposed at once by a transaction with ``pull_request=True``.
+
+        Parameters
+        ----------
+        repo:
+            Path of the repository.
+        title:
+            What it is about, in a line; the Hub wants 3 to 200 characters.
+        description:
+            What else there is to say, in Markdown.
+
+        Returns
+        -------
+        PullRequest
+            It is a draft.
+
+        Raises
+        ------
+        RepositoryNotFoundError
+            There is no such repository.
+        BadRequestError
+            The title is too short or too long.
+        XetError
+            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+        """
+
     def pull_request_info(
         self,
         repo: str,

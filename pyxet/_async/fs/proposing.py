@@ -93,6 +93,39 @@ class Proposing(FileSystemBase):
         return _info(repo_id, details, await client.address())
 
     @public()
+    async def _make_pull_request(self, repo: str, title: str, description: str = "") -> PullRequest:
+        """Begin the draft of a pull request for ``main``, with nothing in it yet.
+
+        Writing to its ``path`` puts something into it, and `_open_pull_request` ends the draft. Changes that are at hand are
+        proposed at once by a transaction with ``pull_request=True``.
+
+        Parameters
+        ----------
+        repo:
+            Path of the repository.
+        title:
+            What it is about, in a line; the Hub wants 3 to 200 characters.
+        description:
+            What else there is to say, in Markdown.
+
+        Returns
+        -------
+        PullRequest
+            It is a draft.
+
+        Raises
+        ------
+        RepositoryNotFoundError
+            There is no such repository.
+        BadRequestError
+            The title is too short or too long.
+        """
+        _, repo_id = self._parse_repo(repo)
+        client = await self._connect()
+        number = await client.pull_requests.create(repo_id, title, description)
+        return pull_request(repo_id, await client.pull_requests.details(repo_id, number), await client.address())
+
+    @public()
     async def _merge_pull_request(
         self, repo: str, number: int | None = None, comment: str | None = None
     ) -> PullRequestInfo:  # fmt: skip
