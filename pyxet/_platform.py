@@ -72,9 +72,9 @@ def stop_group(leader: int, *, force: bool) -> None:
     """End a process that was started with a session of its own, and its children; ``force`` does not let them clean up."""
     if sys.platform == "win32":
         os.kill(leader, signal.SIGTERM)
-        return
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(leader, signal.SIGKILL if force else signal.SIGTERM)
+    else:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(leader, signal.SIGKILL if force else signal.SIGTERM)
 
 
 def lock_descriptor(descriptor: int) -> bool:
