@@ -446,6 +446,11 @@ def _saved_logins() -> Mapping[str, object]:
     return logins if isinstance(logins, Mapping) else {}
 
 
+def saved_endpoints() -> list[str]:
+    """The endpoints that there are saved logins for; `ConfigError` if their file cannot be read."""
+    return list(_saved_logins())
+
+
 def _save_logins(logins: Mapping[str, object]) -> None:
     """Replace the login file at once, readable by its owner only; without logins there is none."""
     path = login_file()

@@ -50,10 +50,11 @@ ALLOWED: dict[str, set[str]] = {
     "dask": BASE | {"fs", "parquet"},
     "ray": BASE | {"fs", "parquet"},
     "ingestion": BASE | {"_async", "fs", "ingestion"},
+    "git": BASE | {"_async", "protocol", "git"},
     "testing": BASE | {"local"},
     "__init__": BASE | {"fs", "path", "account", "parquet", "_async", "testing", "ingestion"},
     "__main__": {"cli"},
-    "cli": {"__init__", "cli", "local", "_version", "_platform", "_workers", "errors", "local_tree", "patterns"},
+    "cli": {"__init__", "cli", "git", "local", "_version", "_platform", "_workers", "errors", "local_tree", "patterns"},
 }
 # The rooms of `_async`: each sees those above it, and itself.
 ROOMS = (

@@ -40,3 +40,8 @@ from pyxet.cli.running import run
 def main() -> None:
     """Run the command that the arguments of this process name, and end the process."""
     sys.exit(run())
+
+
+def git_main() -> None:
+    """The program ``git-xet``, which git runs for ``git xet``: the commands of ``xet git``."""
+    sys.exit(run(["git", *sys.argv[1:]]))

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
 
 import click
 
@@ -18,6 +21,38 @@ def _host(context: click.Context, _: click.Parameter, value: str | None) -> str 
     return value
 
 
+def login_options(function: Callable[..., None]) -> Callable[..., None]:
+    """The options of a command that logs in, for `log_in`."""
+
+    @click.option(
+        "-u", "--user", metavar="USER", help="Name of the user; the one that the token belongs to if not given."
+    )
+    @click.option(
+        "-t",
+        "-p",
+        "--token",
+        metavar="TOKEN",
+        help="Access token. Others can see it on the command line; better let yourself be asked.",
+    )
+    @click.option("-e", "--email", metavar="EMAIL", help="For those who know it from the first pyxet; it is not used.")
+    @click.option(
+        "-h",
+        "--host",
+        metavar="HOST",
+        is_flag=False,
+        flag_value="",
+        callback=_host,
+        help="Endpoint that the login is for; another name of --endpoint. Alone, -h is help.",
+    )
+    @click.option("-f", "--force", is_flag=True, help="Save it without asking the endpoint whether the token is good.")
+    @click.option("--no-overwrite", is_flag=True, help="Fail if a login for the endpoint is saved already.")
+    @wraps(function)
+    def call(*args: Any, **kwargs: Any) -> None:
+        function(*args, **kwargs)
+
+    return call
+
+
 @command(
     "login",
     token=False,
@@ -27,39 +62,26 @@ def _host(context: click.Context, _: click.Parameter, value: str | None) -> str 
         "xet login --host localhost:8787 < token.txt",
     ],
 )
-@click.option("-u", "--user", metavar="USER", help="Name of the user; the one that the token belongs to if not given.")
-@click.option(
-    "-t",
-    "-p",
-    "--token",
-    metavar="TOKEN",
-    help="Access token. Others can see it on the command line; better let yourself be asked.",
-)
-@click.option("-e", "--email", metavar="EMAIL", help="For those who know it from the first pyxet; it is not used.")
-@click.option(
-    "-h",
-    "--host",
-    metavar="HOST",
-    is_flag=False,
-    flag_value="",
-    callback=_host,
-    help="Endpoint that the login is for; another name of --endpoint. Alone, -h is help.",
-)
-@click.option("-f", "--force", is_flag=True, help="Save it without asking the endpoint whether the token is good.")
-@click.option("--no-overwrite", is_flag=True, help="Fail if a login for the endpoint is saved already.")
-def login(
+@login_options
+def login(session: Session, **options: Any) -> None:
+    """The token is asked for where it is not given, without showing what is typed; where standard input is no
+    terminal, its first line is the token. The file that the login is saved in can be read by its owner only. A login
+    is used for its endpoint and for no other.
+    """
+    log_in(session, **options)
+
+
+def log_in(
     session: Session,
+    *,
     user: str | None,
     token: str | None,
     email: str | None,
     host: str | None,
     force: bool,
     no_overwrite: bool,
-) -> None:
-    """The token is asked for where it is not given, without showing what is typed; where standard input is no
-    terminal, its first line is the token. The file that the login is saved in can be read by its owner only. A login
-    is used for its endpoint and for no other.
-    """
+) -> str:
+    """Log in as the options say; the endpoint."""
     endpoint = _endpoint(session, host)
     if force and not user:
         raise click.UsageError("--force needs the user: -u NAME")
@@ -71,6 +93,7 @@ def login(
     session.note(f"logged in to {endpoint} as {user}")
     if endpoint != default:
         session.note(f"to work there: --endpoint {endpoint}, or export XET_ENDPOINT={endpoint}")
+    return endpoint
 
 
 def _endpoint(session: Session, host: str | None) -> str:

@@ -43,6 +43,8 @@ COMMANDS: Final[dict[str, Entry]] = {
     "log": Entry("pyxet.cli.history:log", "List the commits of a branch, or those that changed a path."),
     "diff": Entry("pyxet.cli.history:diff", "Show which paths differ between two revisions."),
     "repo": Entry("pyxet.cli.repo:repo", "Make, list, copy, rename, change and delete repositories."),
+    "clone": Entry("pyxet.cli.git:clone", "Clone a repository with git, its large files by their chunks."),
+    "git": Entry("pyxet.cli.git:git", "Make git and git-lfs work with Xet."),
     "serve": Entry("pyxet.cli.serve:serve", "Serve a directory as a local endpoint."),
     "version": Entry("pyxet.cli.version:version", "Show the version."),
 }

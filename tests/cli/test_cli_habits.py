@@ -17,7 +17,6 @@ import pyxet
         ("brnach ls acme/titanic", "did you mean xet branch?"),
         ("LS", "did you mean xet ls?"),
         ("upload a.csv", "xet cp -r FOLDER owner/repo/branch/path"),
-        ("clone acme/titanic", "xet cp -r owner/repo/branch/"),
         ("mount acme/titanic /mnt", "pyxet.open"),
         ("branch mke acme/titanic main x", "did you mean xet branch make?"),
         ("repo lst", "xet repo ls"),

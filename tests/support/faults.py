@@ -123,6 +123,10 @@ class FaultProxy:
         """Wait for one request to arrive at the gate, or at a stall."""
         await asyncio.to_thread(self._arrived.acquire)
 
+    def wait_for_arrival(self) -> None:
+        """Like `arrival`, for tests without a loop; half a minute at the most."""
+        assert self._arrived.acquire(timeout=30)
+
     async def _serve(self) -> None:
         self._loop, self._stop, self._gate = asyncio.get_running_loop(), asyncio.Event(), asyncio.Event()
         app = web.Application(client_max_size=2**40)

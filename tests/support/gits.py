@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -37,6 +38,22 @@ class Git:
         everything = f"{done.stdout}{done.stderr}"
         assert (done.returncode != 0) == fails, f"git {' '.join(arguments)}: {done.returncode}\n{everything}"
         return everything if fails or said else done.stdout
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start a command, in a process group of its own."""
+        return subprocess.Popen(
+            ["git", *arguments], cwd=self.folder, env=self.environment, text=True, start_new_session=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+
+    def xet(self, *arguments: str, fails: bool = False, given: str | None = None, **more: str) -> str:
+        """Run the ``xet`` command; all that it wrote."""
+        done = subprocess.run(
+            [sys.executable, "-m", "pyxet", *arguments], cwd=self.folder, env=self.environment | more, text=True,
+            input=given or "", stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=150, check=False,
+        )  # fmt: skip
+        assert (done.returncode != 0) == fails, f"xet {' '.join(arguments)}: {done.returncode}\n{done.stdout}"
+        return done.stdout
 
     def at(self, folder: str | Path) -> Git:
         """Git in another folder, below this one if it is relative."""
@@ -88,3 +105,13 @@ def lfs_url(endpoint: LocalEndpoint, repo: str, token: str | None = None) -> str
     token = endpoint.token if token is None else token
     who = f"{endpoint.user}:{token}@" if token else ""
     return endpoint.url.replace("http://", f"http://{who}") + f"/{repo}.git/info/lfs"
+
+
+def working_copy(git: Git, name: str, url: str) -> Git:
+    """One that pushes to a plain folder, and its large files to an LFS server."""
+    if not (git.folder / "plain.git").exists():
+        git("init", "--quiet", "--bare", "plain.git")
+    git("clone", "--quiet", "plain.git", name, GIT_LFS_SKIP_SMUDGE="1")
+    copy = git.at(name)
+    copy("config", "lfs.url", url)
+    return copy

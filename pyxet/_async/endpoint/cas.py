@@ -7,10 +7,10 @@ import time
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from pyxet._async.endpoint.grants import XorbUploads
-from pyxet._async.endpoint.hub import Hub, Scope
+from pyxet._async.endpoint.hub import Scope
 from pyxet._async.http.messages import Answer, Body, is_transient, never
 from pyxet._async.http.transport import Transport
 from pyxet._async.runtime.tasks import SingleFlight
@@ -33,6 +33,7 @@ from pyxet.protocol.messages import (
     BatchReconstruction,
     ReconstructionV1,
     ReconstructionV2,
+    Refs,
     ShardEvent,
     ShardResultV1,
     XetToken,
@@ -66,6 +67,16 @@ class UrlExpiredError(XetError):
     """A signed URL is not accepted any more; a new plan has new ones. Never leaves the download."""
 
 
+class TokenSource(Protocol):
+    """Where tokens come from: the `Hub`, as a rule."""
+
+    async def xet_token(self, repo: RepoId, revision: str, scope: Scope, *, propose: bool = False) -> XetToken:
+        """A token for the CAS."""
+
+    async def refs(self, repo: RepoId) -> Refs:
+        """The branches that there may be tokens for."""
+
+
 class Cas:
     """The CAS as one repository's tokens open it.
 
@@ -80,7 +91,7 @@ class Cas:
     """
 
     def __init__(
-        self, transport: Transport, hub: Hub, repo: RepoId, branch: str | None = None, *, propose: bool = False
+        self, transport: Transport, hub: TokenSource, repo: RepoId, branch: str | None = None, *, propose: bool = False
     ) -> None:
         self._transport = transport
         self._hub = hub

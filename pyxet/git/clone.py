@@ -1,0 +1,96 @@
+"""Working copies of repositories, with large files or with pointers in their place."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from pyxet.errors import EntryNotFoundError
+from pyxet.git.command import GitError, run_git
+from pyxet.git.install import helper, install, register_helper
+
+# What the patterns of git-lfs give a meaning to; "?" stands for each of them.
+_SPECIAL: Final = re.compile(r"[,*?\[\]\\]")
+
+
+def clone(url: str, folder: Path | None = None, *, branch: str | None = None, lazy: bool, quiet: bool = False) -> Path:
+    """Clone a repository, so that git-lfs moves its large files with Xet, and git knows who is logged in there.
+
+    Parameters
+    ----------
+    url:
+        As git takes it.
+    folder:
+        Where to; named after the repository if ``None``.
+    branch:
+        What to check out; the repository's main branch if ``None``.
+    lazy:
+        Leave pointers in the place of large files, now and later; `pull` brings those that are wanted.
+    quiet:
+        Show errors only.
+
+    Returns
+    -------
+    Path
+        The folder.
+
+    Raises
+    ------
+    GitError
+        git or git-lfs failed, which has said why.
+    """
+    target = folder or Path(url.rstrip("/").rpartition("/")[2].removesuffix(".git"))
+    where = urlsplit(url)
+    options = ["--branch", branch] if branch is not None else []
+    origin = None
+    if where.scheme in ("http", "https"):
+        origin = f"{where.scheme}://{where.netloc.rpartition('@')[2]}"
+        options += ["--config", f"credential.{origin}.helper={helper()}"]
+    if quiet:
+        options.append("--quiet")
+    # Large files come afterwards, several at a time.
+    run_git("clone", *options, "--", url, str(target), shown=True, environment={"GIT_LFS_SKIP_SMUDGE": "1"})
+    install(local=True, skip_smudge=lazy, folder=target)
+    if origin is not None:
+        register_helper(origin, local=True, folder=target)
+    if not lazy:
+        try:
+            run_git("lfs", "pull", folder=target, shown=not quiet)
+        except GitError as error:
+            raise GitError(
+                f"{target} is cloned, but not all of its large files came: {error}; there, git lfs pull tries again"
+            ) from error
+    return target
+
+
+def pull(paths: Sequence[str] = (), *, quiet: bool = False) -> None:
+    """Bring the large files at some paths into a working copy, or without paths what was pushed meanwhile.
+
+    Parameters
+    ----------
+    paths:
+        Files and folders, relative to the folder that the process is in.
+
+    Raises
+    ------
+    EntryNotFoundError
+        A path is not in the repository.
+    GitError
+        git or git-lfs failed, which has said why.
+    """
+    if not paths:
+        run_git("pull", *(["--quiet"] if quiet else []), shown=True)
+        return
+    top = Path(run_git("rev-parse", "--show-toplevel").rstrip("\n"))
+    patterns = []
+    for path in paths:
+        inside = os.path.relpath(os.path.abspath(path), os.path.realpath(top))
+        if not run_git("ls-files", "-z", "--", f":(literal){path}"):
+            raise EntryNotFoundError(f"{path} is not in the repository")
+        # As much as there is.
+        patterns.append("*" if inside == "." else f"/{_SPECIAL.sub('?', Path(inside).as_posix())}")
+    run_git("lfs", "pull", f"--include={','.join(patterns)}", "--exclude=", shown=not quiet)

@@ -1,0 +1,75 @@
+"""Runs git."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from pyxet.errors import ConfigError
+
+
+class GitError(ConfigError):
+    """A git command failed."""
+
+
+def run_git(
+    *arguments: str,
+    folder: Path | None = None,
+    given: str | None = None,
+    shown: bool = False,
+    environment: Mapping[str, str] | None = None,
+) -> str:
+    """Run a git command.
+
+    Parameters
+    ----------
+    folder:
+        Where it runs; here if ``None``.
+    given:
+        Its standard input; none if ``None``.
+    shown:
+        Whether the user sees what it writes, and may be asked by it; otherwise that is returned.
+    environment:
+        Variables beside those of this process.
+
+    Returns
+    -------
+    str
+        Its standard output.
+
+    Raises
+    ------
+    GitError
+        It failed, or git is not installed.
+    """
+    program = shutil.which("git")
+    if program is None:
+        raise GitError("git is not installed, or not on PATH")
+    kept = None if shown else subprocess.PIPE
+    done = subprocess.run(
+        [program, *arguments],
+        cwd=folder,
+        env={**os.environ, **(environment or {})},
+        input=given,
+        stdin=subprocess.DEVNULL if given is None and not shown else None,
+        stdout=kept,
+        stderr=kept,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    if done.returncode:
+        reason = "" if shown else f": {' '.join((done.stderr or done.stdout).split())[-500:]}"
+        raise GitError(f"git {arguments[0]} failed{reason}")
+    return done.stdout or ""
+
+
+def configured(name: str, folder: Path | None = None) -> str | None:
+    """A value of git's configuration as it counts in a folder; ``None`` if it has none."""
+    try:
+        return run_git("config", "--get", name, folder=folder).rstrip("\n")
+    except GitError:
+        return None

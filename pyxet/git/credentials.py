@@ -1,0 +1,70 @@
+"""Users and tokens for git: what pyxet knows is told to git, and what only git knows is asked of it."""
+
+from __future__ import annotations
+
+from urllib.parse import unquote, urlsplit
+
+from pyxet._async.runtime.threads import in_thread
+from pyxet.config import (
+    DEFAULT_ENDPOINT,
+    Credential,
+    is_embedded,
+    resolve_credential,
+    resolve_endpoint,
+    saved_endpoints,
+)
+from pyxet.errors import ConfigError, XetURLError
+from pyxet.git.command import GitError, run_git
+from pyxet.secrets import Secret
+from pyxet.urls import endpoint_url
+
+# A token says itself whose it is.
+_NAMELESS = "xet"
+
+
+def known_endpoints(endpoint: str | None = None) -> list[str]:
+    """The endpoints that git may have to log in to: the default one, or ``endpoint``, and those of saved logins."""
+    found = dict.fromkeys([resolve_endpoint(endpoint), *saved_endpoints(), DEFAULT_ENDPOINT])
+    return [name for name in found if not is_embedded(name)]
+
+
+async def log_in(endpoint: str) -> Credential:
+    """The credential for an endpoint: pyxet's own, or else git's. Without a token if neither has one."""
+    found = resolve_credential(endpoint)
+    return found if found.token or found.origin != "found" else await in_thread(_of_git, endpoint)
+
+
+def _of_git(endpoint: str) -> Credential:
+    url = urlsplit(endpoint)
+    try:
+        told = run_git(
+            "credential", "fill", given=f"protocol={url.scheme}\nhost={url.netloc}\n\n",
+            environment={"GIT_TERMINAL_PROMPT": "0", "GIT_ASKPASS": "", "SSH_ASKPASS": ""},
+        )  # fmt: skip
+    except GitError:
+        return Credential(endpoint)
+    values = dict(line.split("=", 1) for line in told.splitlines() if "=" in line)
+    token = values.get("password")
+    return Credential(endpoint, values.get("username"), Secret(token) if token else None, "of git's credential helper")
+
+
+def answer(request: str) -> str:
+    """What a credential helper answers to ``get``: user and token of a login for the host, nothing if there is none.
+
+    Parameters
+    ----------
+    request:
+        The lines that git writes to a helper.
+    """
+    asked = dict(line.split("=", 1) for line in request.splitlines() if "=" in line)
+    protocol, host = asked.get("protocol"), asked.get("host")
+    if protocol not in ("http", "https") or not host:
+        return ""
+    try:
+        found = resolve_credential(endpoint_url(f"{protocol}://{unquote(host)}"))
+    except (ConfigError, XetURLError):
+        return ""
+    user = asked.get("username") or found.user or _NAMELESS
+    if not found.token or (found.user and user != found.user):
+        return ""
+    return f"username={user}\npassword={found.token.reveal()}\n"

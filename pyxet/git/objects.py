@@ -1,0 +1,132 @@
+"""Moves the objects of one agent: uploads share a session, and all share connections."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+from pyxet._async.download.reader import Reader
+from pyxet._async.runtime.threads import in_thread
+from pyxet._async.upload.session import Uploader
+from pyxet.config import Limits, default_memory
+from pyxet.errors import FormatError, IntegrityError
+from pyxet.git.actions import Action, LogIn, Place
+from pyxet.git.command import run_git
+from pyxet.git.credentials import log_in
+from pyxet.git.messages import Progress, Replies
+from pyxet.types import RemoteFile
+
+_MIN_MEMORY: Final = 16 * 1024 * 1024
+_MIN_REQUESTS: Final = 4
+
+
+class Objects:
+    """What an agent moves.
+
+    Parameters
+    ----------
+    replies:
+        Where progress is told.
+    agents:
+        How many there are of them at once: each has its part of the limits that a process has otherwise.
+    log_in:
+        Finds the credential for an endpoint.
+    """
+
+    def __init__(self, replies: Replies, agents: int, log_in: LogIn = log_in) -> None:
+        self._replies = replies
+        self._log_in = log_in
+        self._limits = Limits(
+            concurrency=max(_MIN_REQUESTS, Limits().concurrency // agents),
+            memory=max(_MIN_MEMORY, default_memory() // agents),
+        )
+        self._places: dict[tuple[str, object, str], Place] = {}
+        self._uploaders: dict[Place, Uploader] = {}
+        self._folder: Path | None = None
+
+    async def aclose(self) -> None:
+        """End uploads and close all connections."""
+        for uploader in self._uploaders.values():
+            await uploader.aclose()
+        for place in self._places.values():
+            await place.aclose()
+
+    async def upload(self, request: Mapping[str, Any]) -> None:
+        """Store the object that a request is about, from the file that it names.
+
+        Raises
+        ------
+        FormatError, IntegrityError
+            The request makes no sense; the file is not what the object is called.
+        """
+        oid, size, path = _object(request), int(request["size"]), request.get("path")
+        if not isinstance(path, str):
+            raise FormatError("git-lfs did not say which file it is")
+        place = self._place(Action(request.get("action")), "upload")
+        uploader = self._uploaders.get(place)
+        if uploader is None:
+            uploader = self._uploaders[place] = Uploader(place.cas(place.repo), self._limits)
+        progress = Progress(self._replies, oid, size)
+        try:
+            stored = await uploader.add(Path(path), progress=progress.add)
+            if (stored.sha256, stored.size) != (oid, size):
+                raise IntegrityError(f"{path} has the sha256 {stored.sha256}: git's copy of the file is damaged")
+            await uploader.flush()
+        except BaseException:
+            # What failed would fail for all that come after it.
+            del self._uploaders[place]
+            await uploader.aclose()
+            raise
+        progress.finish()
+
+    async def download(self, request: Mapping[str, Any]) -> str:
+        """Bring the object that a request is about; the path of the file, which git-lfs takes.
+
+        Raises
+        ------
+        FormatError
+            The request makes no sense.
+        """
+        oid, size = _object(request), int(request["size"])
+        action = Action(request.get("action"))
+        if action.xet_hash is None:
+            raise FormatError("the endpoint did not say which file of its Xet storage the object is")
+        place = self._place(action, "download")
+        if self._folder is None:
+            self._folder = await in_thread(_scratch)
+        # The same name each time: what an interrupted download has left is gone on with.
+        target = self._folder / f"{oid}-xet"
+        file = RemoteFile(place.repo, action.revision, f"object {oid}", size, oid, oid, action.xet_hash)
+        progress = Progress(self._replies, oid, size)
+        await Reader(place).download(file, target, progress.add)
+        progress.finish()
+        return str(target)
+
+    def _place(self, action: Action, direction: str) -> Place:
+        key = (action.endpoint, action.repo, direction)
+        place = self._places.get(key)
+        if place is None:
+            place = self._places[key] = Place(action, self._log_in, self._limits)
+        place.tokens.offer(action)
+        return place
+
+
+def _object(request: Mapping[str, Any]) -> str:
+    oid = request.get("oid")
+    if not isinstance(oid, str) or not isinstance(request.get("size"), int) or not oid.isalnum():
+        raise FormatError("git-lfs did not say which object it is")
+    return oid
+
+
+def _scratch() -> Path:
+    """The folder for unfinished files of git-lfs, on the file system of its objects."""
+    found = run_git("lfs", "env")
+    for line in found.splitlines():
+        name, _, value = line.partition("=")
+        if name == "TempDir":
+            with suppress(OSError):
+                Path(value).mkdir(parents=True, exist_ok=True)
+            return Path(value).absolute()
+    raise FormatError("git lfs env does not say where unfinished files are")
