@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.faults import FaultProxy, answer, gated
+from support.faults import STORE, UPLOAD, FaultProxy, answer, gated
 from support.gits import Git, git_at_home, lfs_url, working_copy
 from support.raw_client import RawClient
 
@@ -21,6 +22,8 @@ from pyxet.testing import LocalEndpoint, local_endpoint
 
 NOISE = random.Random(41)
 MIB = 1024 * 1024
+# An object that comes as it is.
+PLAIN = r"PUT /v1/lfs/"
 # Seconds until something must have happened.
 PATIENCE = 30
 # Of the file that is pushed twice; in a slow session that of the promise: 200 MB.
@@ -60,11 +63,7 @@ def through(proxy: FaultProxy, endpoint: LocalEndpoint, repo: str) -> str:
 
 def sent(proxy: FaultProxy) -> int:
     """Bytes of content that were sent."""
-    return sum(
-        int(seen.headers.get("Content-Length", 0))
-        for seen in proxy.seen
-        if seen.line.startswith(("POST /v1/xorbs", "PUT"))
-    )
+    return sum(int(seen.headers.get("Content-Length", 0)) for seen in proxy.seen if re.match(UPLOAD, seen.line))
 
 
 def test_chunks_are_pushed_and_pulled(endpoint: LocalEndpoint, repo: str, git: Git, proxy: FaultProxy) -> None:
@@ -85,7 +84,7 @@ def test_chunks_are_pushed_and_pulled(endpoint: LocalEndpoint, repo: str, git: G
     assert max(map(len, done.values())) > 3
     assert all(found == sorted(found) for found in done.values())
     assert sent(proxy) > LARGE
-    assert not proxy.count("PUT ")
+    assert not proxy.count(PLAIN)
     first.check()
     changed = data[: LARGE // 2] + NOISE.randbytes(MIB) + data[LARGE // 2 :]
     first.write({"a.bin": changed})
@@ -118,7 +117,7 @@ def test_one_agent_or_several(
     files = {f"d/{number}.bin": NOISE.randbytes(10_000 * (number + 1)) for number in range(12)}
     first.write(files)
     first("push", "--quiet", "origin", "main")
-    assert not proxy.count("PUT ")
+    assert not proxy.count(PLAIN)
     second = working_copy(git, "second", through(proxy, endpoint, repo))
     second("lfs", "pull")
     assert {name: (second.folder / name).read_bytes() for name in files} == files
@@ -131,7 +130,7 @@ def test_after_uninstalling_it_is_as_before(endpoint: LocalEndpoint, repo: str, 
     first("lfs", "track", "*.bin")
     first.write({"a.bin": NOISE.randbytes(100_000)})
     first("push", "--quiet", "origin", "main")
-    assert proxy.count("PUT ") == 1
+    assert proxy.count(PLAIN) == 1
 
 
 def test_an_object_that_fails_fails_alone(endpoint: LocalEndpoint, repo: str, git: Git, proxy: FaultProxy) -> None:
@@ -140,7 +139,7 @@ def test_an_object_that_fails_fails_alone(endpoint: LocalEndpoint, repo: str, gi
     first("lfs", "track", "*.bin")
     files = {f"{number}.bin": NOISE.randbytes(100_000) for number in range(3)}
     first.write(files)
-    proxy.rule(r"POST /v1/xorbs/", answer(400, b'{"error": "no such luck"}'), times=1)
+    proxy.rule(STORE, answer(400, b'{"error": "no such luck"}'), times=1)
     first("config", "lfs.transfer.maxretries", "1")
     told = first("push", "origin", "main", fails=True)
     assert "no such luck" in told
@@ -184,7 +183,7 @@ def test_tokens_that_end_are_renewed(
     proxy.rule(r"GET /api/.*/xet-write-token/", answer_longer(endpoint, repo), times=1)
     first("push", "--quiet", "origin", "main")
     assert proxy.count(r"GET /api/.*/xet-write-token/") == 1
-    assert not proxy.count("PUT ")
+    assert not proxy.count(PLAIN)
 
 
 def answer_longer(endpoint: LocalEndpoint, repo: str):  # type: ignore[no-untyped-def]
@@ -201,7 +200,7 @@ def test_an_interrupted_push_leaves_nothing_behind(
     first("lfs", "track", "*.bin")
     data = NOISE.randbytes(3_000_000)
     first.write({"a.bin": data})
-    proxy.rule(r"POST /v1/xorbs/", gated(), times=1)
+    proxy.rule(UPLOAD, gated(), times=1)
     running = first.start("push", "origin", "main")
     proxy.wait_for_arrival()
     os.killpg(running.pid, signal.SIGINT)
