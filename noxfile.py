@@ -20,7 +20,7 @@ def groups(*names: str) -> list[str]:
 def lint(session: nox.Session) -> None:
     """Formatting, lint, strict types, and the types that a user's program sees."""
     extras = PROJECT["project"]["optional-dependencies"]
-    session.install(*groups("lint"), *PROJECT["project"]["dependencies"], *extras["local"], *extras["path"])
+    session.install(*groups("lint", "test"), *PROJECT["project"]["dependencies"], *extras["local"], *extras["path"])
     session.run("ruff", "format", "--check")
     session.run("ruff", "check")
     session.run("mypy")
