@@ -380,9 +380,12 @@ class WireRange(CasStruct):
 
 
 class WireTerm(CasStruct):
+    """Part of a file. ``chunk_byte_sizes`` are the raw sizes of its chunks, for those who ask for them."""
+
     hash: str
     unpacked_length: Count
     range: WireRange
+    chunk_byte_sizes: list[Count] | msgspec.UnsetType = msgspec.UNSET
 
 
 class WireFetchV1(CasStruct):
@@ -395,6 +398,13 @@ class ReconstructionV1(CasStruct):
     offset_into_first_range: Count
     terms: list[WireTerm]
     fetch_info: dict[str, list[WireFetchV1]]
+
+
+class FileKey(CasStruct):
+    """A file in the body of ``POST /v1/reconstructions``, which is a list of these."""
+
+    prefix: str
+    hash: str
 
 
 class BatchReconstruction(CasStruct):

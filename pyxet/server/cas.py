@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from aiohttp import web
+from msgspec import UNSET
 
 from pyxet.errors import (
     AccessDeniedError,
@@ -25,6 +26,7 @@ from pyxet.protocol.constants import MAX_SHARD_BYTES, MIB
 from pyxet.protocol.hashing import Hash, hash_from_hex, hash_to_hex
 from pyxet.protocol.messages import (
     BatchReconstruction,
+    FileKey,
     ReconstructionV1,
     ReconstructionV2,
     ShardEvent,
@@ -35,6 +37,7 @@ from pyxet.protocol.messages import (
     WireRange,
     WireTerm,
     XorbInserted,
+    decode,
     encode,
 )
 from pyxet.protocol.reconstruction import fetch_runs
@@ -54,7 +57,7 @@ from pyxet.server.bodies import MAX_ANONYMOUS, pieces, read_body
 from pyxet.server.content import ContentStore, byte_range
 from pyxet.server.hosts import absolute
 from pyxet.server.object_store import is_disk_full
-from pyxet.server.ranges import one_range, send_file_range
+from pyxet.server.ranges import exact_ranges, one_range, send_file_ranges
 from pyxet.server.receiving import keep, receive_xorb
 from pyxet.server.rights import Rights
 from pyxet.server.state import CONTENT, TOKENS, in_checker, in_worker, json_response, log
@@ -64,6 +67,9 @@ _FOOTER_SIZE: Final = 200
 # Files of one batch, and raw bytes up to which what they need of a xorb is offered as one piece.
 _MAX_BATCH: Final = 1000
 _MAX_RUN: Final = 16 * MIB
+# Bytes of the list of files of a batch, and raw bytes up to which a plan tells the sizes of its chunks.
+_MAX_KEYS: Final = MIB
+_MAX_SIZED: Final = 1024 * MIB
 # Terms of one plan, some dozen megabytes of JSON: short shards make long plans, and these wait in memory for their readers.
 _MAX_TERMS: Final = 100_000
 # Answers of chunk queries are good for a day: what they name stays, only their key should not.
@@ -81,9 +87,12 @@ def add_routes(app: web.Application) -> None:
     app.router.add_post("/v1/shards", post_shard_v1)
     app.router.add_post("/v2/shards", post_shard_v2)
     app.router.add_get(f"/v1/chunks/default/{_HASH}", get_chunk)
+    # As the specification calls it.
+    app.router.add_get(f"/v1/chunks/default-merkledb/{_HASH}", get_chunk)
     app.router.add_get(f"/v1/reconstructions/{_HASH}", get_reconstruction_v1)
     app.router.add_get(f"/v2/reconstructions/{_HASH}", get_reconstruction_v2)
     app.router.add_get("/v1/reconstructions", get_reconstructions)
+    app.router.add_post("/v1/reconstructions", post_reconstructions)
     app.router.add_head(f"/v1/files/{_HASH}", head_file)
     app.router.add_post("/v1/telemetry", post_telemetry)
 
@@ -110,12 +119,12 @@ async def get_xorb(request: web.Request) -> web.StreamResponse:
     content = request.app[CONTENT]
     if request.method == "HEAD":
         return await _head_xorb(request, name)
-    start, end = _signed_range(request)
+    ranges = _signed_ranges(request)
     size = await in_worker(request, content.index.xorb_size, hash_from_hex(name))
     if size is None:
         raise EntryNotFoundError(f"xorb {name} is not stored", status=404)
     try:
-        return await send_file_range(request, content.xorbs.path(name), start, end, size)
+        return await send_file_ranges(request, content.xorbs.path(name), ranges, size)
     except FileNotFoundError as error:
         raise EntryNotFoundError(f"xorb {name} is not stored any more", status=404) from error
 
@@ -133,13 +142,13 @@ async def _head_xorb(request: web.Request, name: str) -> web.Response:
     return web.Response(headers={"Content-Length": str(size)})
 
 
-def _signed_range(request: web.Request) -> tuple[int, int]:
-    """Start and end of the range that is asked for, which the URL is signed for; `AccessDeniedError` for any other."""
-    first, last = one_range(request) or (None, None)
-    if first is None or last is None:
-        raise AccessDeniedError("the URL is signed for ranges of bytes; ask for one of them", status=403)
-    request.app[TOKENS].check_query(request.match_info["hash"], request.query, (first, last + 1))
-    return first, last + 1
+def _signed_ranges(request: web.Request) -> list[tuple[int, int]]:
+    """Starts and ends of the ranges that are asked for, and that the URL is signed for; `AccessDeniedError` for others."""
+    ranges = exact_ranges(request)
+    if not ranges:
+        raise AccessDeniedError("the URL is signed for ranges of bytes; ask for some of them, in ascending order", status=403)
+    request.app[TOKENS].check_query(request.match_info["hash"], request.query, ranges)
+    return ranges
 
 
 async def post_shard_v1(request: web.Request) -> web.Response:
@@ -221,15 +230,27 @@ async def get_reconstruction_v2(request: web.Request) -> web.Response:
 
 async def get_reconstructions(request: web.Request) -> web.Response:
     """``GET /v1/reconstructions?file_id=…&file_id=…``: whole files at once. Unknown ones are left out of the answer."""
+    return await _batch(request, Rights(request, "read"), request.query.getall("file_id", []))
+
+
+async def post_reconstructions(request: web.Request) -> web.Response:
+    """``POST /v1/reconstructions``: the same for ``[{"prefix": "default", "hash": …}, …]``."""
     rights = Rights(request, "read")
-    names = dict.fromkeys(request.query.getall("file_id", []))
+    keys = decode(await read_body(request, _MAX_KEYS), list[FileKey], what="the files of a batch")
+    if any(key.prefix != "default" for key in keys):
+        raise BadRequestError('the prefix of a file must be "default"', status=400)
+    return await _batch(request, rights, [key.hash for key in keys])
+
+
+async def _batch(request: web.Request, rights: Rights, asked: Iterable[str]) -> web.Response:
+    names = dict.fromkeys(asked)
     if len(names) > _MAX_BATCH:
         raise BadRequestError(f"at most {_MAX_BATCH:,} files at once", status=400)
     try:
         values = [hash_from_hex(name) for name in names]
     except FormatError as error:
-        raise BadRequestError(f"file_id: {error}", status=400) from error
-    content, sign = request.app[CONTENT], _signer(request)
+        raise BadRequestError(f"the hash of a file: {error}", status=400) from error
+    content, sign, sizes = request.app[CONTENT], _signer(request), _chunk_sizes(request)
 
     def plan() -> bytes:
         found: dict[Hash, FileEntry] = {}
@@ -243,7 +264,7 @@ async def get_reconstructions(request: web.Request) -> web.Response:
         runs = fetch_runs([term for entry in found.values() for term in entry.terms], max_raw=_MAX_RUN)
         return encode(
             BatchReconstruction(
-                files={hash_to_hex(value): _wire(entry.terms) for value, entry in found.items()},
+                files={hash_to_hex(value): _wire(entry.terms, sizes) for value, entry in found.items()},
                 fetch_info=_fetch_info(_placed(content, runs), sign),
             )
         )
@@ -251,10 +272,8 @@ async def get_reconstructions(request: web.Request) -> web.Response:
     return json_response(await in_worker(request, plan))
 
 
-def _plan_v1(skip: int, terms: list[Term], runs: Runs, sign: Sign) -> bytes:
-    return encode(
-        ReconstructionV1(offset_into_first_range=skip, terms=_wire(terms), fetch_info=_fetch_info(runs, sign))
-    )
+def _plan_v1(skip: int, terms: list[WireTerm], runs: Runs, sign: Sign) -> bytes:
+    return encode(ReconstructionV1(offset_into_first_range=skip, terms=terms, fetch_info=_fetch_info(runs, sign)))
 
 
 def _fetch_info(runs: Runs, sign: Sign) -> dict[str, list[WireFetchV1]]:
@@ -267,7 +286,7 @@ def _fetch_info(runs: Runs, sign: Sign) -> dict[str, list[WireFetchV1]]:
     }
 
 
-def _plan_v2(skip: int, terms: list[Term], runs: Runs, sign: Sign) -> bytes:
+def _plan_v2(skip: int, terms: list[WireTerm], runs: Runs, sign: Sign) -> bytes:
     xorbs = {
         hash_to_hex(value): [
             WireFetchV2(
@@ -277,7 +296,7 @@ def _plan_v2(skip: int, terms: list[Term], runs: Runs, sign: Sign) -> bytes:
         ]
         for value, found in runs.items()
     }
-    return encode(ReconstructionV2(offset_into_first_range=skip, terms=_wire(terms), xorbs=xorbs))
+    return encode(ReconstructionV2(offset_into_first_range=skip, terms=terms, xorbs=xorbs))
 
 
 async def head_file(request: web.Request) -> web.Response:
@@ -294,7 +313,7 @@ async def post_telemetry(request: web.Request) -> web.Response:
 
 
 async def _reconstruction(
-    request: web.Request, form: Callable[[int, list[Term], Runs, Sign], bytes]
+    request: web.Request, form: Callable[[int, list[WireTerm], Runs, Sign], bytes]
 ) -> web.Response:  # fmt: skip
     """The plan for the request's range, trimmed to the chunks that overlap it."""
     entry = await _file(request)
@@ -307,12 +326,12 @@ async def _reconstruction(
         end = entry.size if last is None else min(entry.size, last + 1)
         if start >= end:
             raise RangeNotSatisfiableError(f"the file has {entry.size:,} bytes", status=416)
-    content, sign = request.app[CONTENT], _signer(request)
+    content, sign, sizes = request.app[CONTENT], _signer(request), _chunk_sizes(request)
 
     def plan() -> bytes:
         skip, terms = content.trim(entry, start, end)
         _check_terms(len(terms), "ask for a smaller range")
-        return form(skip, terms, _placed(content, fetch_runs(terms)), sign)
+        return form(skip, _wire(terms, sizes), _placed(content, fetch_runs(terms)), sign)
 
     return json_response(await in_worker(request, plan))
 
@@ -350,15 +369,28 @@ async def _file(request: web.Request) -> FileEntry:
     return entry
 
 
-def _wire(terms: Sequence[Term]) -> list[WireTerm]:
+def _chunk_sizes(request: web.Request) -> ContentStore | None:
+    """Where the sizes of chunks are looked up, if the request asks for them."""
+    return request.app[CONTENT] if request.query.get("chunk_byte_sizes") == "true" else None
+
+
+def _wire(terms: Sequence[Term], sizes: ContentStore | None) -> list[WireTerm]:
+    """Terms as they are told; with the raw sizes of their chunks, if those are wanted and the plan is not for too much."""
+    if sizes is not None and sum(term.raw_length for term in terms) > _MAX_SIZED:
+        sizes = None
     return [
         WireTerm(
             hash=hash_to_hex(term.xorb_hash),
             unpacked_length=term.raw_length,
             range=WireRange(start=term.chunk_start, end=term.chunk_end),
+            chunk_byte_sizes=UNSET if sizes is None else _raw_lengths(sizes, term),
         )
         for term in terms
     ]
+
+
+def _raw_lengths(content: ContentStore, term: Term) -> list[int]:
+    return [chunk.raw_length for chunk in content.stored(term.xorb_hash).chunks[term.chunk_start : term.chunk_end]]
 
 
 def _inclusive(span: tuple[int, int]) -> WireRange:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Iterator, Mapping
+import secrets
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -15,6 +17,8 @@ from pyxet.server.state import WORKERS, error_response, in_worker, log, send
 
 # What is written at a time where the loop has no sendfile.
 _PIECE: Final = 1024 * 1024
+_EXACT = re.compile(r"bytes=\d{1,18}-\d{1,18}(?:, ?\d{1,18}-\d{1,18})*\Z", re.ASCII)
+_SPAN = re.compile(r"(\d+)-(\d+)", re.ASCII)
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})\Z", re.ASCII)
 
 
@@ -31,6 +35,24 @@ def one_range(request: web.Request) -> tuple[int | None, int | None] | None:
     if match is None or not (match[1] or match[2]):
         return None
     return int(match[1]) if match[1] else None, int(match[2]) if match[2] else None
+
+
+def exact_ranges(request: web.Request) -> list[tuple[int, int]]:
+    """Starts and ends of the ranges that a request asks for, each with its first and last byte.
+
+    Returns
+    -------
+    list
+        In ascending order. Empty where there is none, or something else, also where ranges overlap: a few bytes of a header
+        could ask for the same content many times.
+    """
+    text = request.headers.get("Range", "")
+    if not _EXACT.match(text):
+        return []
+    found = [(int(first), int(last) + 1) for first, last in _SPAN.findall(text)]
+    if any(start >= end for start, end in found) or any(end > start for (_, end), (start, _) in pairwise(found)):
+        return []
+    return found
 
 
 async def send_part(
@@ -74,42 +96,68 @@ def _requested(request: web.Request, size: int) -> tuple[int, int] | None:
     return first, size if last is None else min(size, last + 1)
 
 
-async def send_file_range(request: web.Request, path: Path, start: int, end: int, size: int) -> web.StreamResponse:
-    """Bytes ``start`` to before ``end`` of a file of ``size`` bytes, as 206.
+async def send_file_ranges(
+    request: web.Request, path: Path, ranges: Sequence[tuple[int, int]], size: int
+) -> web.StreamResponse:  # fmt: skip
+    """Bytes of a file of ``size`` bytes, as 206; several ranges (start, end) as ``multipart/byteranges``.
 
-    Nothing but these two numbers decides what is sent. `aiohttp.web.FileResponse` reads the request's headers again
+    Nothing but these numbers decides what is sent. `aiohttp.web.FileResponse` reads the request's headers again
     (``If-Range``, ``Accept-Encoding``…), and a caller who has checked a range would have checked something else.
     """
-    loop = asyncio.get_running_loop()
     file = await in_worker(request, _open, path)
     try:
-        response = web.StreamResponse(
-            status=206,
-            headers={
-                "Accept-Ranges": "bytes",
-                "Content-Length": str(end - start),
-                "Content-Range": f"bytes {start}-{end - 1}/{size}",
-                "Content-Type": "application/octet-stream",
-            },
-        )
+        headers = {"Accept-Ranges": "bytes", "Content-Type": "application/octet-stream"}
+        parts = [(b"", start, end) for start, end in ranges]
+        tail = b""
+        if len(ranges) == 1:
+            [(start, end)] = ranges
+            headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
+        else:
+            boundary = secrets.token_hex(16)
+            headers["Content-Type"] = f"multipart/byteranges; boundary={boundary}"
+            parts = [(_part_head(boundary, start, end, size), start, end) for start, end in ranges]
+            tail = f"\r\n--{boundary}--\r\n".encode()
+        headers["Content-Length"] = str(sum(len(head) + end - start for head, start, end in parts) + len(tail))
+        response = web.StreamResponse(status=206, headers=headers)
         await response.prepare(request)
-        if request.transport is None:
-            raise ConnectionResetError("the client has gone")
-        try:
-            sent = await loop.sendfile(request.transport, file, start, end - start, fallback=False)
-        except (NotImplementedError, asyncio.SendfileNotAvailableError):
-            sent = await _written(request, response, file, start, end)
-        if sent != end - start:
-            # The status has been sent; a connection that breaks is the only way left to say so.
-            log.error("%s is shorter than its index says", path)
-            if request.transport is not None:
-                request.transport.abort()
-            return response
-        await response.write_eof()
+        for head, start, end in parts:
+            if head:
+                await response.write(head)
+            if not await _sent(request, response, file, start, end):
+                # The status has been sent; a connection that breaks is the only way left to say so.
+                log.error("%s is shorter than its index says", path)
+                if request.transport is not None:
+                    request.transport.abort()
+                return response
+        await response.write_eof(tail)
         return response
     finally:
         # Not waited for: the connection goes on with the next request.
-        loop.run_in_executor(request.app[WORKERS], file.close)
+        asyncio.get_running_loop().run_in_executor(request.app[WORKERS], file.close)
+
+
+def _part_head(boundary: str, start: int, end: int, size: int) -> bytes:
+    lines = (
+        "",
+        f"--{boundary}",
+        "Content-Type: application/octet-stream",
+        f"Content-Range: bytes {start}-{end - 1}/{size}",
+        "",
+        "",
+    )
+    return "\r\n".join(lines).encode()
+
+
+async def _sent(request: web.Request, response: web.StreamResponse, file: BinaryIO, start: int, end: int) -> bool:
+    """Send bytes of a file; whether it had all of them."""
+    if request.transport is None:
+        raise ConnectionResetError("the client has gone")
+    loop = asyncio.get_running_loop()
+    try:
+        sent = await loop.sendfile(request.transport, file, start, end - start, fallback=False)
+    except (NotImplementedError, asyncio.SendfileNotAvailableError):
+        sent = await _written(request, response, file, start, end)
+    return sent == end - start
 
 
 def _open(path: Path) -> BinaryIO:

@@ -221,21 +221,22 @@ class Tokens:
         expires = int(self._clock() + self.url_life)
         return urlencode({"ranges": spans, "expires": expires, "signature": self._sign(f"{xorb}\n{spans}\n{expires}")})
 
-    def check_query(self, xorb: str, query: Mapping[str, str], wanted: tuple[int, int] | None) -> None:
-        """Accept a read of bytes (start, end) that lie in one of the signed ranges: a broken read may go on in its middle.
+    def check_query(self, xorb: str, query: Mapping[str, str], wanted: Sequence[tuple[int, int]]) -> None:
+        """Accept a read of ranges (start, end), each of which lies in a signed one: a broken read may go on in its middle.
 
         Raises
         ------
         AccessDeniedError
-            For anything else: other bytes, no range at all (``None``), a URL that has expired or was changed.
+            For anything else: other bytes, no range at all, a URL that has expired or was changed.
         """
         spans, expires = query.get("ranges", ""), query.get("expires", "")
         if not _same(self._sign(f"{xorb}\n{spans}\n{expires}"), query.get("signature", "")):
             raise AccessDeniedError("the URL's signature is not valid", status=403)
         if int(expires) <= self._clock():
             raise AccessDeniedError("the URL has expired; ask for a new reconstruction", status=403)
-        signed = (tuple(int(end) for end in span.split("-")) for span in spans.split(","))
-        if wanted is None or not any(first <= wanted[0] < wanted[1] <= last + 1 for first, last in signed):
+        signed = [tuple(int(end) for end in span.split("-")) for span in spans.split(",")]
+        inside = [any(first <= start < end <= last + 1 for first, last in signed) for start, end in wanted]
+        if not inside or not all(inside):
             raise AccessDeniedError("the URL is signed for other byte ranges", status=403)
 
     def object_ticket(self, claims: ObjectClaims) -> str:

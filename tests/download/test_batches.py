@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 
-import msgspec
 import pytest
-from support.batches import BATCH, read, reader, stored
+from support.batches import BATCH, BATCH_GET, BATCH_POST, read, reader, stored
 from support.contents import content
 from support.faults import FAST, MIB, PLAN, TOKEN, XORB, Act, answer, changed, check_clean, cut, flipped, silent, world
 
@@ -16,7 +15,6 @@ from pyxet._async.download.reconstruct import Downloader
 from pyxet.config import Limits
 from pyxet.errors import AccessDeniedError, IntegrityError, RateLimitedError, ServerError
 from pyxet.protocol.hashing import chunk_hash, hash_to_hex
-from pyxet.protocol.messages import BatchReconstruction
 from pyxet.types import RemoteFile
 
 # -- few requests ------------------------------------------------------------------------------------------------------
@@ -76,7 +74,28 @@ async def test_an_endpoint_without_batches_is_asked_once(status: int) -> None:
         for _ in range(2):
             assert await read(it, files) == contents
         assert await it.client.reader.small.read(files[0], Downloader(it.client).read) == contents[0]
-        assert it.proxy.count(BATCH) == 1
+        assert (it.proxy.count(BATCH_GET), it.proxy.count(BATCH_POST)) == (1, 1)
+
+
+@pytest.mark.parametrize("status", [400, 404, 405, 414, 500, 501])
+async def test_an_endpoint_that_takes_batches_by_post_only(status: int) -> None:
+    async with world() as it:
+        contents = [content(number) for number in range(5)]
+        files = await stored(it, contents)
+        it.proxy.rule(BATCH_GET, answer(status))
+        for _ in range(3):
+            assert await read(it, files) == contents
+        assert it.proxy.count(BATCH_GET) == (FAST.attempts if status == 500 else 1)
+        assert (it.proxy.count(BATCH_POST), it.proxy.count(PLAN)) == (3, 0)
+
+
+async def test_an_endpoint_that_takes_batches_by_get_is_asked_by_get() -> None:
+    async with world() as it:
+        contents = [content(number) for number in range(5)]
+        files = await stored(it, contents)
+        for _ in range(2):
+            assert await read(it, files) == contents
+        assert (it.proxy.count(BATCH_GET), it.proxy.count(BATCH_POST)) == (2, 0)
 
 
 async def test_a_missing_file_is_not_taken_for_a_missing_route() -> None:
@@ -84,12 +103,12 @@ async def test_a_missing_file_is_not_taken_for_a_missing_route() -> None:
         contents = [content(number) for number in range(3)]
         files = await stored(it, contents)
         absent = RemoteFile(it.repo, "main", "absent", 10, "", None, hash_to_hex(chunk_hash(b"absent")))
-        it.proxy.rule(BATCH, answer(404), times=1)
+        it.proxy.rule(BATCH, answer(404), times=2)
         found = await read(it, [*files, absent])
         assert found[:3] == contents
         assert isinstance(found[3], IntegrityError)
         assert await read(it, files) == contents
-        assert it.proxy.count(BATCH) == 2
+        assert (it.proxy.count(BATCH_GET), it.proxy.count(BATCH_POST)) == (2, 1)
 
 
 @pytest.mark.parametrize("status", [400, 500])
@@ -215,11 +234,11 @@ async def test_more_than_was_asked_for_is_not_fetched() -> None:
         files = (await stored(it, contents))[:2]
 
         def inflated(body: bytes) -> bytes:
-            told = msgspec.json.decode(body, type=BatchReconstruction)
-            for entries in told.fetch_info.values():
+            told = json.loads(body)
+            for entries in told["fetch_info"].values():
                 for entry in entries:
-                    entry.range.end += 30
-            return msgspec.json.encode(told)
+                    entry["range"]["end"] += 30
+            return json.dumps(told).encode()
 
         it.proxy.rule(BATCH, changed(inflated))
         it.proxy.seen.clear()

@@ -5,14 +5,14 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 from support.faults import DIRECT, GRANT, SHARD, STORE, UPLOAD, FaultProxy, answer
-from support.hf_client import run_hf
+from support.hf_client import Through, run_hf
 from support.http import connect
 from support.raw_client import Answer, Content, RawClient
 
@@ -354,14 +354,6 @@ for number in range(3):
 api.upload_folder(folder_path="folder", path_in_repo="many", repo_id=given["repo"])
 answer = len(api.list_repo_files(given["repo"]))
 """
-
-
-@dataclass(frozen=True)
-class Through:
-    """An endpoint as a client knows it that goes through a proxy."""
-
-    url: str
-    token: str
 
 
 @pytest.mark.parametrize("grants", [True, False], ids=["grants", "direct"])

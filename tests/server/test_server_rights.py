@@ -220,6 +220,7 @@ ROUTES: dict[tuple[str, str], tuple[tuple[Statuses, Statuses], Any]] = {
     ("GET", "/v1/xorbs/default/{hash}"): (SIGNED, None),
     ("HEAD", "/v1/xorbs/default/{hash}"): (KNOWLEDGE, None),
     ("GET", "/v1/chunks/default/{hash}"): (KNOWLEDGE, None),
+    ("GET", "/v1/chunks/default-merkledb/{hash}"): (KNOWLEDGE, None),
     ("POST", "/v1/xorbs/default/{hash}"): (SENDING, lambda at: at.new.xorb_bytes),
     # One for what nobody has sent yet, and for what is stored: that need not be sent.
     ("POST", "/v1/xorb-grants/default/{hash} "): (((201, 403, 201, 401, 401),) * 2, GRANT),
@@ -230,6 +231,7 @@ ROUTES: dict[tuple[str, str], tuple[tuple[Statuses, Statuses], Any]] = {
     ("POST", "/v1/shards"): (NAMING, lambda at: at.content.shard()),
     ("POST", "/v2/shards"): (NAMING, lambda at: at.content.shard()),
     ("GET", "/v1/reconstructions"): (LISTS, None),
+    ("POST", "/v1/reconstructions"): (LISTS, lambda at: json.dumps([{"prefix": "default", "hash": at.content.name}])),
     ("GET", "/v1/reconstructions/{hash}"): (CONTENT, None),
     ("GET", "/v2/reconstructions/{hash}"): (CONTENT, None),
     ("HEAD", "/v1/files/{hash}"): (CONTENT, None),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 import socket
 from collections.abc import Iterator
@@ -11,8 +12,11 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import pytest
+from support.faults import FaultProxy
+from support.hf_client import Through, run_hf
 from support.raw_client import RawClient
 
+import pyxet
 from pyxet.testing import LocalEndpoint, local_endpoint
 
 REPO = "acme/ranges"
@@ -134,3 +138,73 @@ def test_a_xorb_that_is_cut_short_breaks_off(signed: Signed, endpoint: LocalEndp
         assert sent(signed, [("Range", f"bytes={signed.first}-{signed.last}")])[0] == 404
     finally:
         path.write_bytes(signed.xorb)
+
+
+# -- several ranges in one request -------------------------------------------------------------------------------------
+
+
+def parts_of(body: bytes, boundary: str) -> list[tuple[str, bytes]]:
+    """What a body in parts holds: ``Content-Range`` and bytes of each."""
+    first, *parts, last = body.split(f"\r\n--{boundary}".encode())
+    assert (first, last) == (b"", b"--\r\n")
+    found = []
+    for part in parts:
+        head, _, data = part.partition(b"\r\n\r\n")
+        fields = dict(line.split(": ", 1) for line in head.decode().split("\r\n") if line)
+        found.append((fields["Content-Range"], data))
+    return found
+
+
+@pytest.mark.parametrize("separator", [",", ", "])
+def test_several_ranges_come_in_parts(signed: Signed, endpoint: LocalEndpoint, separator: str) -> None:
+    start, size = signed.first, len(signed.xorb)
+    spans = [(start, start), (start + 10, start + 5000), (start + 5001, signed.last)]
+    wanted = "bytes=" + separator.join(f"{first}-{last}" for first, last in spans)
+    answer = RawClient(endpoint).get(signed.url, Range=wanted)
+    kind, _, boundary = answer.headers["content-type"].partition("; boundary=")
+    assert (answer.status, kind) == (206, "multipart/byteranges")
+    assert int(answer.headers["content-length"]) == len(answer.body)
+    assert parts_of(answer.body, boundary) == [
+        (f"bytes {first}-{last}/{size}", signed.xorb[first : last + 1]) for first, last in spans
+    ]
+
+
+def test_each_of_several_ranges_is_signed(signed: Signed, endpoint: LocalEndpoint) -> None:
+    first, last = signed.first, signed.last
+    for spans in (
+        f"{first}-{first},{last}-{last + 1}", f"{first - 1}-{first},{last}-{last}", f"0-0,{first}-{first}", f"{first}-{last},{first}-{last}",
+        f"{first}-{first + 10},{first + 10}-{last}", f"{last}-{last},{first}-{first}", f"{first}-{first},", f",{first}-{first}",
+        f"{first}-{first},{last}-", f"{first}-{first},-5", f"{first}-{first};{last}-{last}", f"{first}-{first},  {last}-{last}",
+    ):  # fmt: skip
+        answer = RawClient(endpoint).get(signed.url, Range=f"bytes={spans}")
+        assert (answer.status, signed.xorb[:50] in answer.body) == (403, False), spans
+
+
+def test_the_real_client_reads_in_parts(endpoint: LocalEndpoint) -> None:
+    """hf-xet asks for all ranges that a URL is good for at once, if it is told to."""
+    noise = random.Random(1403)
+    blocks = [noise.randbytes(300_000) for _ in range(6)]
+    client = RawClient(endpoint, endpoint.token)
+    client.make_repo("acme/parts")
+    client.upload("acme/parts", b"".join(blocks))
+    # A file of every other block: its ranges of the xorb do not touch.
+    fs = pyxet.XetFS(endpoint.url, endpoint.user, endpoint.token)
+    data = b"".join(blocks[::2])
+    fs.pipe_file("acme/parts/main/some.bin", data)
+    plan = (
+        client.cas("acme/parts", "read")
+        .get(f"/v2/reconstructions/{fs.info('acme/parts/main/some.bin')['xet_hash']}")
+        .json
+    )
+    assert any(len(fetch["ranges"]) > 1 for fetches in plan["xorbs"].values() for fetch in fetches)
+    code = """
+os.environ["HF_XET_CLIENT_ENABLE_MULTIRANGE_FETCHING"] = "1"
+path = hf_hub_download("acme/parts", "some.bin", endpoint=os.environ["HF_ENDPOINT"], token=os.environ["HF_TOKEN"])
+import hashlib
+answer = hashlib.sha256(open(path, "rb").read()).hexdigest()
+"""
+    with FaultProxy(endpoint.url) as proxy:
+        answer = run_hf(Through(proxy.url, endpoint.token), code)
+        assert answer == hashlib.sha256(data).hexdigest()
+        asked = [seen.headers["Range"] for seen in proxy.seen if seen.line.startswith("GET /v1/xorbs/")]
+        assert any("," in wanted for wanted in asked)

@@ -10,7 +10,9 @@ from pyxet.config import Limits
 from pyxet.types import RemoteFile
 from support.faults import World
 
-BATCH = r"GET /v1/reconstructions\Z"
+BATCH_GET = r"GET /v1/reconstructions\Z"
+BATCH_POST = r"POST /v1/reconstructions\Z"
+BATCH = f"{BATCH_GET}|{BATCH_POST}"
 
 
 async def stored(it: World, contents: Sequence[bytes]) -> list[RemoteFile]:

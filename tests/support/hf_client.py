@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -38,6 +39,14 @@ class Known(Protocol):
     def url(self) -> str: ...
     @property
     def token(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class Through:
+    """An endpoint as peers know it that go through a proxy."""
+
+    url: str
+    token: str
 
 
 def run_hf(endpoint: Known, code: str, /, *, xet: bool = True, **given: Any) -> Any:

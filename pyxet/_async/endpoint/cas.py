@@ -31,6 +31,7 @@ from pyxet.protocol.constants import MIB
 from pyxet.protocol.hashing import Hash, hash_to_hex
 from pyxet.protocol.messages import (
     BatchReconstruction,
+    FileKey,
     ReconstructionV1,
     ReconstructionV2,
     Refs,
@@ -104,10 +105,16 @@ class Cas:
         self._plans: OrderedDict[_PlanKey, Plan] = OrderedDict()
         self._planning: SingleFlight[_PlanKey, Plan] = SingleFlight()
         self._v1_plans = False
-        # Whether the CAS plans several files at once, as far as is known.
-        self.batches = True
+        # The methods by which the CAS may plan several files at once, as far as is known. Clients ask by GET, the
+        # specification says POST.
+        self._batch_methods = ["GET", "POST"]
         self._v1_shards = False
         self._xorbs = XorbUploads(transport, self._call)
+
+    @property
+    def batches(self) -> bool:
+        """Whether the CAS plans several files at once, as far as is known."""
+        return bool(self._batch_methods)
 
     def note_revision(self, revision: str) -> None:
         """Remember a revision that the repository has: tokens are asked for by revision, and not all have ``main``."""
@@ -180,7 +187,7 @@ class Cas:
         return plan
 
     async def reconstructions(self, values: Sequence[Hash]) -> dict[Hash, Plan | FormatError] | None:
-        """How to get whole files, with one request; their names are in its URL, so at most a hundred.
+        """How to get whole files, with one request; their names may be in its URL, so at most a hundred.
 
         Files that the CAS does not know are not in the result. There is none where the CAS has no answer to such a
         request; where it may be that it plans no batches at all, see `note_missing_batch`.
@@ -190,25 +197,35 @@ class Cas:
         RemoteError, ConnectionFailedError, RequestTimeoutError
             The CAS or the network does not work now.
         """
-        if not self.batches:
-            return None
-        query = "&".join(f"file_id={hash_to_hex(value)}" for value in values)
+        for method in list(self._batch_methods):
+            try:
+                answer = await self._ask_for_plans(method, values)
+                plans = plans_from_batch(decode(answer.body, BatchReconstruction, what="reconstructions"))
+            except FormatError:
+                return None
+            except RemoteError as error:
+                if error.status in _NO_BATCHES:
+                    self._batch_methods = [other for other in self._batch_methods if other != method]
+                elif error.status not in _NO_ANSWER:
+                    raise
+                continue
+            self._batch_methods = [method]
+            return plans
+        return None
+
+    async def _ask_for_plans(self, method: str, values: Sequence[Hash]) -> Answer:
+        names = [hash_to_hex(value) for value in values]
+        path, body = "/v1/reconstructions", None
+        if method == "GET":
+            path += "?" + "&".join(f"file_id={name}" for name in names)
+        else:
+            body = Body.json([FileKey(prefix="default", hash=name) for name in names])
         what = f"planning the download of {len(values)} files"
-        try:
-            answer = await self._call("GET", f"/v1/reconstructions?{query}", "read", what, most=_MAX_PLAN, missing=True)
-            return plans_from_batch(decode(answer.body, BatchReconstruction, what="reconstructions"))
-        except FormatError:
-            return None
-        except RemoteError as error:
-            if error.status in _NO_BATCHES:
-                self.batches = False
-            elif error.status not in _NO_ANSWER:
-                raise
-            return None
+        return await self._call(method, path, "read", what, body=body, most=_MAX_PLAN, missing=True)
 
     def note_missing_batch(self) -> None:
         """Say that single plans know all files of a batch without an answer: then the route was missing, not a file."""
-        self.batches = False
+        self._batch_methods = []
 
     async def fetch(self, fetch: FetchRange) -> AsyncGenerator[bytes, None]:
         """The bytes of a fetch range. Raises `UrlExpiredError` where the URL is refused."""
