@@ -146,7 +146,9 @@ def _signed_ranges(request: web.Request) -> list[tuple[int, int]]:
     """Starts and ends of the ranges that are asked for, and that the URL is signed for; `AccessDeniedError` for others."""
     ranges = exact_ranges(request)
     if not ranges:
-        raise AccessDeniedError("the URL is signed for ranges of bytes; ask for some of them, in ascending order", status=403)
+        raise AccessDeniedError(
+            "the URL is signed for ranges of bytes; ask for some of them, in ascending order", status=403
+        )
     request.app[TOKENS].check_query(request.match_info["hash"], request.query, ranges)
     return ranges
 
