@@ -75,6 +75,10 @@ class Info(TypedDict):
         Whether only its owner sees a repository.
     pending:
         ``True`` for a file that a transaction has not committed yet.
+    islink, executable:
+        ``True`` for a symbolic link, whose content is its text, and for a file that may be executed, where the endpoint tells.
+    submodule:
+        The commit of a submodule, a directory of kind ``submodule``: what it holds is in another repository.
     """
 
     name: str
@@ -82,13 +86,16 @@ class Info(TypedDict):
     type: Literal["file", "directory"]
     commit: str
     blob_id: str
-    kind: NotRequired[Literal["root", "owner", "repo", "branch", "tag", "ref", "commit", "directory"]]
+    kind: NotRequired[Literal["root", "owner", "repo", "branch", "tag", "ref", "commit", "directory", "submodule"]]
     xet_hash: NotRequired[str]
     sha256: NotRequired[str]
     last_modified: NotRequired[datetime]
     created: NotRequired[datetime]
     private: NotRequired[bool]
     pending: NotRequired[bool]
+    islink: NotRequired[bool]
+    executable: NotRequired[bool]
+    submodule: NotRequired[str]
 
 
 class BranchInfo(Info):

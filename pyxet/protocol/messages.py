@@ -228,12 +228,17 @@ class LastCommit(HubStruct, omit_defaults=False):
 
 
 class TreeEntry(HubStruct):
-    """A file or directory. ``oid`` is the git object id: of the content, or of the pointer file for LFS content."""
+    """A file, directory or submodule.
 
-    type: str
+    ``oid`` is the git object id: of the content, of the pointer file for LFS content, or the commit of a submodule. ``mode`` is
+    git's, which only pyxet's endpoint tells, and only of files that are executable or symbolic links.
+    """
+
+    type: Literal["file", "directory", "submodule"]
     path: str
     oid: str
     size: Count | None = None
+    mode: str | None = None
     lfs: LfsInfo | None = None
     xet_hash: str | None = None
     last_commit: LastCommit | None = None

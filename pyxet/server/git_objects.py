@@ -199,6 +199,24 @@ class FolderEdits:
         return folder
 
 
+def message_of(commit: pygit2.Commit) -> str:
+    """The message of a commit, which may have come with a push in any encoding, or with the name of none."""
+    return _text(bytes(commit.raw_message), commit.message_encoding)
+
+
+def author_of(commit: pygit2.Commit) -> tuple[str, str]:
+    """Name and address of a commit's author, as `message_of`."""
+    author, encoding = commit.author, commit.message_encoding
+    return _text(bytes(author.raw_name), encoding), _text(bytes(author.raw_email), encoding)
+
+
+def _text(data: bytes, encoding: str | None) -> str:
+    try:
+        return data.decode(encoding or "utf-8", errors="replace")
+    except (LookupError, ValueError):
+        return data.decode(errors="replace")
+
+
 def signature(user: str) -> pygit2.Signature:
     """Author and committer of what a user does, now."""
     return pygit2.Signature(user, f"{user}@users.noreply.localhost")

@@ -17,7 +17,7 @@ import pygit2
 
 from pyxet.errors import BadRequestError, ConflictError, NotFoundError, RevisionNotFoundError
 from pyxet.server.discussions import Discussions, Record, check_comment, title_of
-from pyxet.server.git_objects import signature, write_commit
+from pyxet.server.git_objects import author_of, message_of, signature, write_commit
 from pyxet.server.git_repository import Repository
 
 _REFERENCE = re.compile(r"refs/pr/([1-9][0-9]{0,8})\Z")
@@ -295,8 +295,8 @@ class Proposals:
     def _message(self, record: Record, user: str) -> str:
         """Title and number, the commits it is made of, and who wrote them."""
         commits = list(self.commits(record))
-        lines = [f"- {commit.message.partition(chr(10))[0]} ({commit.id})" for commit in reversed(commits)]
-        authors: Mapping[str, str] = {commit.author.name: commit.author.email for commit in reversed(commits)}
+        lines = [f"- {message_of(commit).partition(chr(10))[0]} ({commit.id})" for commit in reversed(commits)]
+        authors: Mapping[str, str] = dict(map(author_of, reversed(commits)))
         others: Iterable[str] = (f"Co-authored-by: {name} <{email}>" for name, email in authors.items() if name != user)
         parts = (f"{record.title} (#{record.num})", "\n".join(lines), "\n".join(others))
         return "\n\n".join(part for part in parts if part)

@@ -40,7 +40,7 @@ from pyxet.server.git_objects import (
     write_commit,
 )
 from pyxet.server.git_pack import PackWriter
-from pyxet.server.git_trees import found_in, members, position
+from pyxet.server.git_trees import TreeEdit, found_in, members, position
 from pyxet.server.object_store import is_disk_full
 from pyxet.types import RepoId
 from pyxet.urls import is_commit_id, may_be_commit
@@ -397,7 +397,7 @@ class Repository:
         self, tree: pygit2.Tree | None, edits: FolderEdits, prefix: str, most: int | None
     ) -> pygit2.Oid | None:  # fmt: skip
         """Write the trees that the edits touch; ``None`` for a folder that ends up empty."""
-        builder = self._git.TreeBuilder(tree) if tree is not None else self._git.TreeBuilder()
+        builder = TreeEdit(self._git, tree)
         for name, oid in edits.files.items():
             there = builder.get(name)
             if oid is None:
@@ -421,7 +421,8 @@ class Repository:
                 raise BadRequestError(f"{prefix}{name} would be a file and a folder at once", status=400)
             there = builder.get(name)
             if there is not None and there.filemode != FOLDER:
-                raise BadRequestError(f"{prefix}{name} is a file; nothing can be put below it", status=400)
+                what = "submodule" if there.filemode == SUBMODULE else "file"
+                raise BadRequestError(f"{prefix}{name} is a {what}; nothing can be put below it", status=400)
             if folder.delete_all and there is None:
                 raise EntryNotFoundError(
                     f"A folder with this name doesn't exist: {prefix}{name}", status=404, code="EntryNotFound"

@@ -34,6 +34,7 @@ from pyxet.protocol.discussions import (
 from pyxet.protocol.messages import encode
 from pyxet.server.bodies import read_message
 from pyxet.server.discussions import Event, Head, Record, check_comment, check_title
+from pyxet.server.git_objects import author_of, message_of
 from pyxet.server.git_proposals import Proposals, UnmergeableError, number_of
 from pyxet.server.git_repository import Repository
 from pyxet.server.hub_repos import KIND, REPO, timestamp, web_url
@@ -283,12 +284,12 @@ def _details(repo: Repository, number: int, *, diff: bool) -> DiscussionDetails:
     found = DiscussionDetails(**{name: getattr(summary, name) for name in summary.__struct_fields__})
     if record.is_pull_request:
         for commit in reversed(list(proposals.commits(record))):
-            data = {"subject": commit.message.partition("\n")[0], "oid": str(commit.id)}
+            data = {"subject": message_of(commit).partition("\n")[0], "oid": str(commit.id)}
             # Git counts whole seconds: a commit is not older than what opened its pull request.
             at = max(float(commit.commit_time), record.created)
             events.append((at, DiscussionEvent(
                 id=str(commit.id)[:24], type="commit", created_at=timestamp(at),
-                author=DiscussionAuthor(name=commit.author.name), data=data,
+                author=DiscussionAuthor(name=author_of(commit)[0]), data=data,
             )))  # fmt: skip
         found.changes = DiscussionChanges(base=f"refs/heads/{record.base}", merge_commit_id=record.merged)
         found.files_with_conflicts = proposals.conflicts(record) if record.status in ("open", "draft") else []

@@ -10,6 +10,7 @@ from aiohttp import web
 
 from pyxet.protocol.messages import CommitAuthor, CommitInfo, CreateBranch, CreateTag, Ref, Refs, encode
 from pyxet.server.bodies import read_message
+from pyxet.server.git_objects import author_of, message_of
 from pyxet.server.git_proposals import Proposals
 from pyxet.server.git_repository import Repository
 from pyxet.server.hosts import next_page
@@ -114,14 +115,14 @@ def _history(repo: Repository, revision: str, start: int, formatted: bool) -> tu
     head = repo.resolve(revision)
     found: list[CommitInfo] = []
     for commit in islice(repo.history(head), start, start + _PAGE + 1):
-        title, _, message = commit.message.partition("\n")
+        title, _, message = message_of(commit).partition("\n")
         message = message.strip()
         info = _FormattedCommit(
             id=str(commit.id),
             title=title,
             message=message,
             date=timestamp(commit.commit_time),
-            authors=[CommitAuthor(user=commit.author.name)],
+            authors=[CommitAuthor(user=author_of(commit)[0])],
             parents=[str(parent) for parent in commit.parent_ids],
         )
         if formatted:

@@ -11,7 +11,7 @@ from aiohttp import web
 from pyxet.protocol.messages import LastCommit, LfsInfo, PathsInfo, TreeEntry, encode
 from pyxet.server.bodies import read_form, read_message
 from pyxet.server.content import ContentStore
-from pyxet.server.git_objects import Entry
+from pyxet.server.git_objects import FILE, Entry, message_of
 from pyxet.server.git_repository import Repository
 from pyxet.server.hosts import next_page
 from pyxet.server.hub_repos import KIND, PATH, REPO, REV, timestamp
@@ -80,7 +80,9 @@ def _messages(
     last = repo.last_commits(commit, entries) if expand else {}
     for entry in entries:
         kind = "directory" if entry.is_folder else "file" if entry.is_file else "submodule"
-        message = TreeEntry(type=kind, path=entry.path, oid=entry.oid, size=entry.size)
+        message = TreeEntry(type=kind, path=entry.path, oid=entry.oid, size=entry.size)  # type: ignore[arg-type]
+        if entry.is_file and entry.mode != FILE:
+            message.mode = f"{entry.mode:o}"
         if entry.lfs:
             message.lfs = LfsInfo(oid=entry.lfs.sha256, size=entry.lfs.size, pointer_size=entry.blob_size)
             stored = content.find_by_sha256(entry.lfs.sha256)
@@ -91,5 +93,5 @@ def _messages(
 
 
 def _last(commit: Any) -> LastCommit:
-    title: str = commit.message.partition("\n")[0]
+    title: str = message_of(commit).partition("\n")[0]
     return LastCommit(id=str(commit.id), title=title, date=timestamp(commit.commit_time))

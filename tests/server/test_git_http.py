@@ -305,7 +305,7 @@ def test_compressed_requests_are_understood(endpoint: LocalEndpoint, token: str,
 def test_the_endpoint_says_where_git_is_missing(
     endpoint: LocalEndpoint, repo: str, git: Git, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(git_program.shutil, "which", lambda *_, **__: None)
+    monkeypatch.setattr(shutil, "which", lambda *_, **__: None)
     told = git.fails("clone", f"{endpoint.url}/{repo}", "clone")
     assert "git is not installed where this endpoint runs" in told
     assert "501" in told
@@ -322,7 +322,7 @@ def test_the_endpoint_says_where_git_is_missing(
         (alone / "git").chmod(0o755)
         git_program._checked.cache_clear()
         real, asked = shutil.which, str(alone)
-        monkeypatch.setattr(git_program.shutil, "which", lambda name, path=None: real(name, path=path or asked))  # noqa: B023
+        monkeypatch.setattr(shutil, "which", lambda name, path=None: real(name, path=path or asked))  # noqa: B023
         assert words in git.fails("ls-remote", f"{endpoint.url}/{repo}")
         monkeypatch.undo()
     git_program._checked.cache_clear()

@@ -211,7 +211,7 @@ class ChangeSet:
         unsure = [path for path in paths if path in self.files]
         beneath = await self.client.catalog.entries(self.repo, self.base, unsure) if unsure else {}
         for path in paths:
-            is_beneath = path not in self.files or (path in beneath and beneath[path].type == "file")
+            is_beneath = path not in self.files or (path in beneath and beneath[path].type != "directory")
             guard = (guards or {}).get(path)
             self._small.release(self.pending.delete(path, guard, is_beneath=is_beneath, scope=self.scope))
 
@@ -390,8 +390,10 @@ class ChangeSet:
         # The branch as it is now, not as it was when we began: what others wrote since then is ours to write over.
         above = {folder for path in paths for folder in folders_of(path)}
         for path, entry in (await self.entries(self.branch, [*paths, *sorted(above)])).items():
-            if path in above and entry.type == "file" and path not in self.files:
-                raise FileInTheWayError(f"{self.path}/{path} is a file, so that nothing can be below it", status=400)
+            if path in above and entry.type != "directory" and path not in self.files:
+                raise FileInTheWayError(
+                    f"{self.path}/{path} is a {entry.type}, so that nothing can be below it", status=400
+                )
             pending = self.files.get(path)
             if pending is None:
                 continue

@@ -177,7 +177,7 @@ class Committer:
         there = await self._changes.entries(commit, list(files))
         for path, pending in files.items():
             entry = there.get(path)
-            file = entry if entry is not None and entry.type == "file" else None
+            file = entry if entry is not None and entry.type != "directory" else None
             if (pending is None) != (file is None):
                 return False
             if pending is not None and file is not None and not await self._changes.is_same(pending, file):
@@ -233,7 +233,7 @@ class Committer:
                 async for page in self._hub.tree(changes.repo, head, folder, recursive=True):
                     for entry in page.entries:
                         found.add(folder)
-                        if entry.type == "file" and not changes.pending.deletes(entry.path):
+                        if entry.type != "directory" and not changes.pending.deletes(entry.path):
                             raise BadRequestError(
                                 f"{changes.path}/{folder} cannot become a file: {entry.path} is below it"
                             )
@@ -247,7 +247,7 @@ class Committer:
         deleted = [path for path, pending in changes.files.items() if pending is None]
         head = await self._hub.branch_head(changes.repo, changes.branch)
         there = await changes.entries(head, deleted) if deleted else {}
-        gone = [path for path in deleted if path not in there or there[path].type != "file"]
+        gone = [path for path in deleted if path not in there or there[path].type == "directory"]
         changes.pending.exclude(gone)
         return bool(gone)
 

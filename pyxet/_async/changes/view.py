@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Final
 
 from pyxet._async.changes.changeset import ChangeSet
 from pyxet._async.changes.pending import Pending, folders_of
@@ -13,6 +14,10 @@ from pyxet._async.tree.catalog import Catalog, missing_entry
 from pyxet.errors import EntryNotFoundError, FileInTheWayError, FolderInTheWayError
 from pyxet.protocol.messages import TreeEntry
 from pyxet.types import Info, RemoteFile, RepoId, UploadedContent
+
+# Modes of git.
+EXECUTABLE: Final = "100755"
+LINK: Final = "120000"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +32,17 @@ class Entry:
         The stored or pending file; ``None`` for a folder.
     modified:
         When the path last changed, where that was asked for.
+    submodule:
+        The commit of a submodule, which is a folder with nothing in it here.
+    mode:
+        That of git, of a file that is executable or a symbolic link.
     """
 
     path: str
     content: RemoteFile | Pending | None = None
     modified: datetime | None = None
+    submodule: str | None = None
+    mode: str | None = None
 
     @property
     def is_folder(self) -> bool:
@@ -93,7 +104,7 @@ class View:
             elif pending is not None:
                 unknown.append(path)
         for path, entry in (await self._catalog.entries(self.repo, self.commit, unknown) if unknown else {}).items():
-            if entry.type == "file" or await self._survives(path):
+            if entry.type != "directory" or await self._survives(path):
                 found[path] = self.stored(entry)
         return found
 
@@ -115,6 +126,8 @@ class View:
         for folder in folders:
             if folder in found and not found[folder].is_folder:
                 raise FileInTheWayError(f"{path!r} cannot be written: {folder!r} is a file", status=400)
+            if folder in found and found[folder].submodule:
+                raise FileInTheWayError(f"{path!r} cannot be written: {folder!r} is a submodule", status=400)
         if may_exist and path in found and found[path].is_folder:
             raise FolderInTheWayError(f"{path!r} cannot be written: it is a folder", status=400)
 
@@ -126,9 +139,11 @@ class View:
             for entry in await self._catalog.folder(self.repo, self.commit, path, refresh=refresh):
                 if entry.path in changed:
                     continue
-                if entry.type == "file" or not changed or await self._survives(entry.path):
+                if entry.type != "directory" or not changed or await self._survives(entry.path):
                     found[entry.path] = self.stored(entry)
         except EntryNotFoundError:
+            if await self._is_submodule(path):
+                return []
             if not any(changed.values()):
                 raise
         start = len(path) + 1 if path else 0
@@ -166,13 +181,19 @@ class View:
         """
         changed = self.changes.pending.under(path) if self.changes else {}
         if not changed:
-            async for entries in self._catalog.below(self.repo, self.commit, path, expand=expand):
-                yield [self.stored(entry) for entry in entries]
+            try:
+                async for entries in self._catalog.below(self.repo, self.commit, path, expand=expand):
+                    yield [self.stored(entry) for entry in entries]
+            except EntryNotFoundError:
+                if not await self._is_submodule(path):
+                    raise
             return
         files: dict[str, Entry] = {name: Entry(name, pending) for name, pending in changed.items() if pending}
         try:
             async for entries in self._catalog.below(self.repo, self.commit, path, expand=expand):
-                files.update((e.path, self.stored(e)) for e in entries if e.type == "file" and e.path not in changed)
+                files.update(
+                    (e.path, self.stored(e)) for e in entries if e.type != "directory" and e.path not in changed
+                )
         except EntryNotFoundError:
             pass
         if path and not files:
@@ -191,9 +212,15 @@ class View:
         match found.content:
             case None:
                 info |= {"type": "directory", "kind": "directory", "commit": self.commit}
+                if found.submodule is not None:
+                    info |= {"kind": "submodule", "submodule": found.submodule}
             case RemoteFile() as file:
                 info |= {"commit": file.revision, "blob_id": file.blob_id}
                 _note_hashes(info, file)
+                if found.mode == LINK:
+                    info["islink"] = True
+                elif found.mode == EXECUTABLE:
+                    info["executable"] = True
             case Pending() as pending:
                 info["pending"] = True
                 if isinstance(pending.content, UploadedContent | RemoteFile):
@@ -207,10 +234,12 @@ class View:
         modified = parse_date(entry.last_commit.date) if entry.last_commit else None
         if entry.type == "directory":
             return Entry(entry.path, None, modified)
+        if entry.type != "file":
+            return Entry(entry.path, None, modified, submodule=entry.oid)
         sha256 = entry.lfs.oid if entry.lfs else None
         size = entry.lfs.size if entry.lfs else entry.size or 0
         file = RemoteFile(self.repo, self.commit, entry.path, size, entry.oid, sha256, entry.xet_hash)
-        return Entry(entry.path, file, modified)
+        return Entry(entry.path, file, modified, mode=entry.mode)
 
     def stored_content(self, found: Entry) -> RemoteFile | None:
         """The stored file that content is read from; ``None`` for what is pending in memory or in the spool."""
@@ -223,13 +252,18 @@ class View:
         """The error for a path with nothing there."""
         return missing_entry(self.repo, self._revision, path)
 
+    async def _is_submodule(self, path: str) -> bool:
+        """Whether a path that is no folder to the endpoint is one to us: a submodule, with nothing in it."""
+        entry = (await self._catalog.entries(self.repo, self.commit, [path])).get(path) if path else None
+        return entry is not None and entry.type not in ("file", "directory")
+
     async def _survives(self, folder: str) -> bool:
         """Whether a folder of the commit still has files: deletions may have taken them all."""
         changed = self.changes.pending.under(folder) if self.changes else {}
         if any(changed.values()) or not changed:
             return True
         async for entries in self._catalog.below(self.repo, self.commit, folder):
-            if any(entry.type == "file" and entry.path not in changed for entry in entries):
+            if any(entry.type != "directory" and entry.path not in changed for entry in entries):
                 return True
         return False
 

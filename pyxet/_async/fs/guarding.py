@@ -98,11 +98,11 @@ class Guarding(Lookup):
         return places
 
     async def _files_at(self, paths: Sequence[str], *, recursive: bool = False) -> list[str]:
-        """Those of some paths that are files. What is not there raises; so does a folder unless ``recursive``."""
+        """Those of some paths that are files, or submodules. What is not there raises; so does a folder unless ``recursive``."""
         files = []
         for name, there in (await self._lookup_all(paths)).items():
             _, item = expect(there)
-            if not item.is_folder:
+            if not item.is_folder or (recursive and item.submodule is not None):
                 files.append(name)
             elif not recursive:
                 raise IsADirectoryError(errno.EISDIR, "it is a folder; delete it with rm(…, recursive=True)", name)
