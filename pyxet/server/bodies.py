@@ -27,10 +27,10 @@ _MAX_HELD: Final = 512 * 1024 * 1024
 # is spent waiting for the client counts.
 _PATIENCE: Final = 60.0
 _LOWEST_SPEED: Final = 1024
-# Larger bodies go to the disk, written in pieces of so many bytes.
+# Larger bodies go to the disk, written in pieces of this many bytes.
 _IN_MEMORY: Final = 1024 * 1024
 _BATCH: Final = 4 * 1024 * 1024
-# The disk begins to work on what arrives each time so many bytes have: then the last sync has little left to do.
+# The disk begins to work on what arrived each time this many bytes have come: then the last sync has little left to do.
 _FLUSH: Final = 16 * 1024 * 1024
 _MAX_FIELDS: Final = 100_000
 _NAME = re.compile(rb'^content-disposition:[^\r\n]*?;[ \t]*name="?(?P<name>[^"\r\n;]*)"?', re.I | re.M)

@@ -17,7 +17,7 @@ from pyxet.protocol.messages import PreuploadFile, PreuploadMode
 from pyxet.types import RepoId
 
 _SAMPLE: Final = 512
-# They wait until there are so many, or so many bytes, of them.
+# They wait until there are this many of them, or this many bytes.
 _BATCH_FILES: Final = 256
 _BATCH_BYTES: Final = 8 * 1024 * 1024
 

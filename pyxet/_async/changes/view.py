@@ -177,7 +177,7 @@ class View:
         Parameters
         ----------
         expand:
-            With when they last changed, which is dear for the endpoint; pending ones have no date.
+            With when they last changed, which costs the endpoint much; pending ones have no date.
         """
         changed = self.changes.pending.under(path) if self.changes else {}
         if not changed:

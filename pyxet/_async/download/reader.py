@@ -86,7 +86,7 @@ class Reader:
         Parameters
         ----------
         max_gap:
-            Ranges at most so many bytes apart are read as one; a gap that costs no more than a request if ``None``.
+            Ranges that are at most this many bytes apart are read as one; a gap that costs no more than a request if ``None``.
         """
         if len(ranges) == 1 and is_small(file, *ranges[0]):
             return [await self.read(file)]

@@ -189,8 +189,8 @@ class Cas:
     async def reconstructions(self, values: Sequence[Hash]) -> dict[Hash, Plan | FormatError] | None:
         """How to get whole files, with one request; their names may be in its URL, so at most a hundred.
 
-        Files that the CAS does not know are not in the result. There is none where the CAS has no answer to such a
-        request; where it may be that it plans no batches at all, see `note_missing_batch`.
+        Files that the CAS does not know are not in the result. It is ``None`` if the CAS does not answer such requests; if
+        that may be so for all batches, see `note_missing_batch`.
 
         Raises
         ------

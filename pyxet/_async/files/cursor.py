@@ -24,7 +24,7 @@ BLOCK: Final = 64 * 1024
 # Reads that are no larger are cut from a block as well, once one of them goes on where another ended.
 _SMALL: Final = 4 * 1024
 
-# Of reads that go backwards, so many are fetched at once if they are larger than that.
+# A read that goes backwards fetches this many times what it asks for, as the next ones want what is before it.
 _BEHIND: Final = 4
 
 
@@ -192,7 +192,7 @@ class Cursor:
         return (yield from self.take(len(here) or count))
 
     def peek(self, size: SupportsIndex | None = 0) -> Steps[bytes]:
-        """At least so many bytes, or all that is left, without moving on; more if there are more here."""
+        """At least a number of bytes, or all that is left, without moving on; more if there are more here."""
         at = self._on.at
         end = min(self._size, at + max(1, _count(size)))
         if at < end and not self._is_here(at):

@@ -215,7 +215,7 @@ class XetReadFile(_Readable):
         return self.readuntil(b"\n", limit=size)
 
     def readlines(self, hint: SupportsIndex | None = -1) -> list[bytes]:
-        """The lines that are left; with a positive ``hint`` only until they have so many bytes together."""
+        """The lines that are left; with a positive ``hint`` only until they have that many bytes together."""
         most = operator.index(hint) if hint is not None else -1
         lines, total = [], 0
         while (most <= 0 or total < most) and (line := self.readline()):
@@ -370,7 +370,7 @@ class AsyncXetReadFile(_Readable, AbstractAsyncStreamedFile):  # type: ignore[mi
         return await self.readuntil(b"\n", limit=size)
 
     async def readlines(self, hint: SupportsIndex | None = -1) -> list[bytes]:
-        """The lines that are left; with a positive ``hint`` only until they have so many bytes together."""
+        """The lines that are left; with a positive ``hint`` only until they have that many bytes together."""
         most = operator.index(hint) if hint is not None else -1
         lines, total = [], 0
         while (most <= 0 or total < most) and (line := await self.readline()):

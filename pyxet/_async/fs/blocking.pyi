@@ -23,7 +23,7 @@ class BlockingMethods(AsyncXetFileSystem):
         path:
             ``owner/repo/branch/path``, or a URL that ends so.
         expand:
-            Also tell ``last_modified``, which is dear for the endpoint.
+            Also tell ``last_modified``, which costs the endpoint much.
         refresh:
             Look at the branch again, however recently it was looked at.
 
@@ -84,7 +84,7 @@ class BlockingMethods(AsyncXetFileSystem):
         refresh:
             Look at the branch again, however recently it was looked at.
         expand:
-            Also tell ``last_modified`` of files and folders, which is dear for the endpoint.
+            Also tell ``last_modified`` of files and folders, which costs the endpoint much.
 
         Returns
         -------
@@ -146,7 +146,7 @@ class BlockingMethods(AsyncXetFileSystem):
         detail:
             A dictionary of names and infos, or a list of names.
         expand:
-            Also tell ``last_modified`` of what is inside of folders, which is dear for the endpoint.
+            Also tell ``last_modified`` of what is inside of folders, which costs the endpoint much.
         prefix:
             Only what begins with this, from the path's next part on: ``2026-11/a``. Folders that cannot have any are not
             looked at.
@@ -203,7 +203,7 @@ class BlockingMethods(AsyncXetFileSystem):
         path:
             A branch, a folder, or a file, which is all there is then.
         dates:
-            Also tell ``last_modified``, which is dear for the endpoint; not of what is pending in a transaction.
+            Also tell ``last_modified``, which costs the endpoint much; not of what is pending in a transaction.
 
         Yields
         ------
@@ -809,7 +809,7 @@ class BlockingMethods(AsyncXetFileSystem):
         paths, starts, ends:
             One range for each path; a single number serves all of them.
         max_gap:
-            Ranges of one file at most so many bytes apart are fetched as one.
+            Ranges of one file that are at most this many bytes apart are fetched as one.
         batch_size:
             For fsspec's sake; it changes nothing, as `Limits` bound what is in flight.
         on_error:

@@ -50,7 +50,7 @@ class Expanding(Lookup):
         Parameters
         ----------
         recursive, maxdepth:
-            Include what is below folders, so many levels deep. Given names are looked up then, and otherwise only those
+            Include what is below folders, down to this many levels. Given names are looked up then, and otherwise only those
             that could be patterns.
         literal:
             None of them is a pattern.

@@ -30,7 +30,7 @@ class Listing(Lookup):
         Parameters
         ----------
         expand:
-            Also tell ``last_modified``, which is dear for the endpoint.
+            Also tell ``last_modified``, which costs the endpoint much.
         refresh:
             Look at the branch again, however recently it was looked at.
 
@@ -114,7 +114,7 @@ class Listing(Lookup):
         refresh:
             Look at the branch again, however recently it was looked at.
         expand:
-            Also tell ``last_modified`` of files and folders, which is dear for the endpoint.
+            Also tell ``last_modified`` of files and folders, which costs the endpoint much.
 
         Returns
         -------

@@ -63,7 +63,7 @@ def expand_local(
     Parameters
     ----------
     recursive, maxdepth:
-        Include what is below folders, so many levels deep.
+        Include what is below folders, down to this many levels.
     follow_links:
         Whether folders that links lead to are among what is below others.
     chosen:

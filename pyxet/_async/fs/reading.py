@@ -200,7 +200,7 @@ class Reading(Expanding):
         paths, starts, ends:
             One range for each path; a single number serves all of them.
         max_gap:
-            Ranges of one file at most so many bytes apart are fetched as one.
+            Ranges of one file that are at most this many bytes apart are fetched as one.
         on_error:
             ``return`` puts an error in its range's place, ``omit`` leaves the range out, ``raise`` raises the first one.
 

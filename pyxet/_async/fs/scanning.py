@@ -32,7 +32,7 @@ class Scanning(Lookup):
         path:
             A branch, a folder, or a file, which is all there is then.
         dates:
-            Also tell ``last_modified``, which is dear for the endpoint; not of what is pending in a transaction.
+            Also tell ``last_modified``, which costs the endpoint much; not of what is pending in a transaction.
 
         Yields
         ------

@@ -69,7 +69,7 @@ class Searching(Lookup):
         detail:
             A dictionary of names and infos, or a list of names.
         expand:
-            Also tell ``last_modified`` of what is inside of folders, which is dear for the endpoint.
+            Also tell ``last_modified`` of what is inside of folders, which costs the endpoint much.
         prefix:
             Only what begins with this, from the path's next part on: ``2026-11/a``. Folders that cannot have any are not
             looked at.

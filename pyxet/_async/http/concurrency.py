@@ -240,7 +240,7 @@ class Meter:
         self._paid_until = float("-inf")
 
     def charge(self, amount: int, rate: int, now: float) -> float:
-        """Seconds until so many bytes may be used, at a rate of bytes per second."""
+        """Seconds until a number of bytes may be used, at a rate of bytes per second."""
         self._paid_until = max(self._paid_until, now - self.SLACK) + amount / rate
         return max(0.0, self._paid_until - now)
 

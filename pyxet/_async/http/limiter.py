@@ -246,7 +246,7 @@ def limiter_of(origin: Origin) -> Limiter:
 
 
 async def metered(amount: int, rate: int, *, spent: bool, clock: Callable[[], float] = time.monotonic) -> None:
-    """Wait until the bandwidth allows for so many bytes, at a rate of bytes per second.
+    """Wait until the bandwidth allows for a number of bytes, at a rate of bytes per second.
 
     Parameters
     ----------

@@ -55,7 +55,7 @@ from pyxet.protocol.rate_limit import route_class
 # What aiohttp would add to a body that has no type.
 _NOT_GUESSED: Final = ("Content-Type",)
 _SMALL_BODY: Final = 64 * 1024
-# A body of so many slices at the most is summed up and sent without a thread.
+# A body of at most this many slices is summed up and sent without a thread.
 _FEW_SLICES: Final = 256
 _MAX_REDIRECTS: Final = 5
 # Longest answer in bytes, where nothing else is said.

@@ -129,7 +129,7 @@ class Catalog:
         Parameters
         ----------
         expand:
-            With the commits that last changed them, which is dear for the endpoint.
+            With the commits that last changed them, which costs the endpoint much.
         """
         folders: dict[str, list[TreeEntry]] | None = {path: []}
         count = 0
@@ -149,7 +149,7 @@ class Catalog:
             self._remember_folder((repo, commit, name), entries)
 
     async def expanded(self, repo: RepoId, commit: str, path: str) -> TreeEntry | None:
-        """What is at a path, with the commit that last changed it: dear for the endpoint, so only where it is asked for.
+        """What is at a path, with the commit that last changed it: it costs the endpoint much, so only where it is asked for.
 
         Who asks for one file after another, as tools do that keep a cache of their own, gets those to come with it: as many
         as were asked for before.

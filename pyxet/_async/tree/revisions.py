@@ -35,7 +35,7 @@ class _Known(NamedTuple):
     commit:
         Its commit; ``""`` where what was known is known to be old.
     since:
-        The moment at which it was that, as far as is sure: what is older is not good any more.
+        When the answer was asked for. What was asked for earlier is ignored.
     heard:
         The moment that an answer must not have been asked for before, to say something newer.
     """

@@ -227,7 +227,7 @@ class Uploader:
         return _shards(list(entries.values()), xorbs)
 
     def _pressed(self) -> None:
-        """Others need memory, says any thread."""
+        """Called from any thread when other uploads wait for memory."""
         if self._loop is not None:
             with suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._start_giving_way)
