@@ -19,7 +19,7 @@ async def test_single_reads_of_one_turn_make_a_batch() -> None:
         assert await asyncio.gather(*map(reader(it), files)) == contents
         assert it.proxy.count(BATCH) == 2
         assert it.proxy.count(PLAN) == 0
-        assert not it.client.reader.small._queues
+        assert it.client.reader.small._together.is_idle
 
 
 async def test_a_read_that_is_alone_does_not_wait_for_others() -> None:
@@ -86,7 +86,7 @@ async def test_all_of_a_batch_give_up() -> None:
         await asyncio.wait(asking)
         assert all(task.cancelled() for task in asking)
         await check_clean()
-        assert not it.client.reader.small._queues
+        assert it.client.reader.small._together.is_idle
 
 
 async def test_giving_up_before_the_batch_begins() -> None:

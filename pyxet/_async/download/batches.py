@@ -7,21 +7,20 @@ requests: a file that it does not bring, verified, is read on its own, and that 
 
 from __future__ import annotations
 
-import asyncio
 import errno
-import itertools
 import os
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from pyxet._async.download import leftovers
 from pyxet._async.endpoint.cas import Cas, UrlExpiredError
+from pyxet._async.runtime.batching import Batches
 from pyxet._async.runtime.budget import READ_MEMORY
-from pyxet._async.runtime.tasks import SingleFlight, run_all, run_each, stopped
+from pyxet._async.runtime.tasks import SingleFlight, run_all, run_each
 from pyxet._async.runtime.threads import in_thread, to_end
 from pyxet._platform import lock_descriptor
 from pyxet.config import Limits
@@ -40,7 +39,7 @@ _MAX_FILES: Final = 100
 _MAX_BYTES: Final = 4 * MIB
 _BATCHES_AT_ONCE: Final = 16
 _FETCHES_AT_ONCE: Final = 16
-# Reads of single files that go on at once; those that come meanwhile wait for each other and make a batch.
+# Reads of single files, and batches of them, that go on at once; those that come meanwhile wait and make a batch.
 _READS_AT_ONCE: Final = 8
 # Headers of chunks, and bytes of chunks at the edges.
 _SLACK: Final = MIB // 4
@@ -102,7 +101,9 @@ class SmallFiles:
         # Three times a batch is in memory: as it came, decoded, and as files.
         self._batch_bytes = min(_MAX_BYTES, max(SMALL, self._memory // 4))
         self._flights: SingleFlight[tuple[RepoId, tuple[Hash, ...]], BatchResult] = SingleFlight()
-        self._queues: dict[tuple[asyncio.AbstractEventLoop, RepoId], _Queue] = {}
+        self._together: Batches[RepoId, RemoteFile, BatchResult] = Batches(
+            _MAX_FILES, at_once=_READS_AT_ONCE, weigh=lambda file: file.size, most_weight=self._batch_bytes
+        )
 
     async def read_all(self, files: Sequence[RemoteFile], alone: Alone) -> list[bytes | Exception]:
         """Contents of small files, in order; an error is the result of the file that it is about."""
@@ -163,16 +164,17 @@ class SmallFiles:
         """The content of one small file, with others that are asked for at the same time."""
         if not self._cas(file.repo).batches:
             return await alone(file)
-        place = (asyncio.get_running_loop(), file.repo)
-        queue = self._queues.get(place)
-        if queue is None:
-            queue = self._queues[place] = _Queue(self._hold_and_bring, self._batch_bytes)
-        try:
-            return await queue.read(file, alone)
-        finally:
-            # A queue refers to its loop, so it must not outlive its readers.
-            if queue.is_idle and self._queues.get(place) is queue:
-                del self._queues[place]
+
+        async def read(files: list[RemoteFile]) -> BatchResult:
+            contents = {_value(item): item for item in files}
+            if len(contents) > 1:
+                return await self._hold_and_bring(files)
+            return BatchResult({_value(files[0]): await alone(files[0])})
+
+        content = (await self._together.run(file.repo, file, read)).of(file)
+        if isinstance(content, Exception):
+            raise content
+        return await alone(file) if content is None else content
 
     def _batches(self, files: Sequence[RemoteFile]) -> list[list[int]]:
         """Indices of files in groups of one repository each, in order: neighbours probably lie near each other."""
@@ -314,124 +316,6 @@ def _decoded(body: bytes, fetch: FetchRange, most: int) -> list[tuple[Buffer, Ha
     chunks = decoder.feed(body)
     decoder.finish()
     return [(chunk.data, chunk_hash(chunk.data)) for chunk in chunks]
-
-
-# -- single files that are asked for at the same time ------------------------------------------------------------------
-
-
-@dataclass(slots=True, eq=False)
-class _Asked:
-    """A file that is waited for; the future's result is ``None`` where it is to be read alone."""
-
-    file: RemoteFile
-    answer: asyncio.Future[bytes | Exception | None]
-    waiting: int = 0
-    batch: _Batch | None = None
-
-
-@dataclass(slots=True, eq=False)
-class _Batch:
-    members: list[_Asked]
-    task: asyncio.Task[None] | None = field(default=None)
-
-    @property
-    def is_wanted(self) -> bool:
-        return any(member.waiting for member in self.members)
-
-
-class _Queue:
-    """Reads of one repository on one loop: what is asked for within one turn, or while others go on, goes together."""
-
-    def __init__(self, bring: Callable[[Sequence[RemoteFile]], Awaitable[BatchResult]], batch_bytes: int) -> None:
-        self._bring = bring
-        self._batch_bytes = batch_bytes
-        self._pending: dict[Hash, _Asked] = {}
-        self._running = 0
-        self._readers = 0
-        self._scheduled = False
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether nobody reads."""
-        return not self._readers
-
-    async def read(self, file: RemoteFile, alone: Alone) -> bytes:
-        """See `SmallFiles.read`."""
-        self._readers += 1
-        try:
-            content = await self._batched(file)
-            if isinstance(content, Exception):
-                raise content
-            if content is not None and len(content) == file.size:
-                return content
-            self._running += 1
-            try:
-                return await alone(file)
-            finally:
-                self._running -= 1
-                self._schedule()
-        finally:
-            self._readers -= 1
-
-    async def _batched(self, file: RemoteFile) -> bytes | Exception | None:
-        value = _value(file)
-        asked = self._pending.get(value)
-        if asked is None:
-            asked = self._pending[value] = _Asked(file, asyncio.get_running_loop().create_future())
-            self._schedule()
-        asked.waiting += 1
-        try:
-            await asyncio.wait([asked.answer])
-            return asked.answer.result()
-        finally:
-            asked.waiting -= 1
-            if not asked.waiting and not asked.answer.done():
-                # Nobody wants it any more.
-                if self._pending.get(value) is asked:
-                    del self._pending[value]
-                batch = asked.batch
-                if batch is not None and batch.task is not None and not batch.is_wanted:
-                    await stopped(batch.task)
-
-    def _schedule(self) -> None:
-        if self._pending and not self._scheduled and self._running < _READS_AT_ONCE:
-            self._scheduled = True
-            asyncio.get_running_loop().call_soon(self._launch)
-
-    def _launch(self) -> None:
-        self._scheduled = False
-        if not self._pending or self._running >= _READS_AT_ONCE:
-            return
-        size = 0
-        members: list[_Asked] = []
-        for value, asked in list(itertools.islice(self._pending.items(), _MAX_FILES)):
-            size += asked.file.size
-            if members and size > self._batch_bytes:
-                break
-            members.append(asked)
-            del self._pending[value]
-        if len(members) == 1:
-            members[0].answer.set_result(None)
-        else:
-            batch = _Batch(members)
-            for asked in members:
-                asked.batch = batch
-            self._running += 1
-            batch.task = asyncio.create_task(self._run(batch))
-        self._schedule()
-
-    async def _run(self, batch: _Batch) -> None:
-        brought = BatchResult()
-        try:
-            brought = await self._bring([asked.file for asked in batch.members])
-        except Exception as error:  # noqa: BLE001  # handed to those who wait
-            brought = BatchResult({_value(asked.file): error for asked in batch.members})
-        finally:
-            self._running -= 1
-            for asked in batch.members:
-                if not asked.answer.done():
-                    asked.answer.set_result(brought.get(_value(asked.file)))
-            self._schedule()
 
 
 # -- local files -------------------------------------------------------------------------------------------------------

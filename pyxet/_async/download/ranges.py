@@ -23,7 +23,7 @@ class Ranges:
     """Ranges of files; those of one file that are near each other are read as one."""
 
     def __init__(self) -> None:
-        self._batches: Batches[RemoteFile, tuple[int, int]] = Batches()
+        self._batches: Batches[RemoteFile, tuple[int, int], None] = Batches()
         self._flights: SingleFlight[tuple[RemoteFile, int, int], bytes] = SingleFlight()
 
     async def read(

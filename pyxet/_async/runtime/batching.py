@@ -1,58 +1,182 @@
-"""Calls of the same moment share one request: what is asked for within one turn of the event loop goes together.
+"""Calls that come together share one request: those of one turn of the event loop, and those that come while others go on.
 
 Tools that read many objects at once ask for each of them on its own: zarr for ten chunks at a time, whether they are there
-or not, and for as many ranges of a shard. Nothing waits longer than one turn, and going together only ever saves requests.
+or not, and for as many ranges of a shard; DuckDB asks of its files one by one, from several threads. A call that is alone
+waits for one turn and no longer, and going together only ever saves requests.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Hashable
-from typing import Final, Generic, TypeVar
+import sys
+from collections import deque
+from collections.abc import Callable, Coroutine, Hashable
+from contextvars import Context, copy_context
+from functools import partial
+from typing import Any, Final, Generic, TypeVar
+
+from pyxet._async.runtime.tasks import stopped
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V", bound=Hashable)
+T = TypeVar("T")
 
 # As many as the endpoint takes in one request.
 _MAX_ITEMS: Final = 500
 
+Place = tuple[asyncio.AbstractEventLoop, K]
 
-class Batch(Generic[V]):
-    """What was asked for in one turn of the loop, in order, each item once."""
+
+class Batch(Generic[V, T]):
+    """What was asked for together, in order: each item once, and by how many."""
+
+    def __init__(self, job: Callable[[list[V]], Coroutine[Any, Any, T]] | None = None) -> None:
+        self.items: dict[V, int] = {}
+        self.weight = 0
+        self.job = job
+        self.context: Context | None = copy_context() if job is not None else None
+        self.task: asyncio.Task[T] | None = None
+        self.ended: asyncio.Future[None] | None = None
+
+
+class _Queue(Generic[V, T]):
+    """Batches under one key that wait, and how many of them are under way."""
 
     def __init__(self) -> None:
-        self.items: dict[V, None] = {}
+        self.waiting: deque[Batch[V, T]] = deque()
+        # In which of those an item is.
+        self.places: dict[V, Batch[V, T]] = {}
+        self.running = 0
+        self.scheduled = False
 
 
-class Batches(Generic[K, V]):
-    """Gathers what is asked for under one key within one turn of the running loop.
+class Batches(Generic[K, V, T]):
+    """Gathers what is asked for under one key, and has one job carried out for all of a batch.
 
     Parameters
     ----------
     most:
         Items of a batch; what comes after them begins another one.
+    at_once:
+        Batches of one key and event loop that are under way; what is asked for meanwhile gathers.
+    weigh, most_weight:
+        What an item weighs, and the weight of a batch; one item may be heavier.
     """
 
-    def __init__(self, most: int = _MAX_ITEMS) -> None:
+    def __init__(
+        self,
+        most: int = _MAX_ITEMS,
+        *,
+        at_once: int = sys.maxsize,
+        weigh: Callable[[V], int] = lambda item: 0,
+        most_weight: int = sys.maxsize,
+    ) -> None:
         self._most = most
-        self._open: dict[tuple[asyncio.AbstractEventLoop, K], Batch[V]] = {}
+        self._at_once = at_once
+        self._weigh = weigh
+        self._most_weight = most_weight
+        # Queues and batches refer to their loop, so they must not outlive those who wait.
+        self._open: dict[Place[K], Batch[V, T]] = {}
+        self._queues: dict[Place[K], _Queue[V, T]] = {}
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing is being gathered."""
-        return not self._open
+        """Whether nothing is being gathered, and nothing under way."""
+        return not self._open and not self._queues
 
-    async def join(self, key: K, item: V) -> Batch[V]:
-        """Add an item and wait for the end of this turn. All who ask in one turn get the same batch."""
+    async def join(self, key: K, item: V) -> Batch[V, T]:
+        """Add an item and wait for the end of this turn. All who ask in one turn get the same batch, and carry on with it."""
         place = (asyncio.get_running_loop(), key)
-        turn = self._open.get(place)
-        if turn is None or len(turn.items) >= self._most:
-            turn = self._open[place] = Batch()
-        turn.items[item] = None
+        batch = self._open.get(place)
+        if batch is None or len(batch.items) >= self._most:
+            batch = self._open[place] = Batch()
+        batch.items[item] = 1
         try:
             await asyncio.sleep(0)
         finally:
-            # A place refers to its loop, so it must not outlive its turn.
-            if self._open.get(place) is turn:
+            if self._open.get(place) is batch:
                 del self._open[place]
-        return turn
+        return batch
+
+    async def run(self, key: K, item: V, job: Callable[[list[V]], Coroutine[Any, Any, T]]) -> T:
+        """Add an item and wait for the job of its batch: what that returns, or raises.
+
+        The job is that of whoever began the batch. It is cancelled, and waited for, when everybody who waited for it was
+        cancelled.
+        """
+        place = (asyncio.get_running_loop(), key)
+        queue = self._queues.get(place)
+        if queue is None:
+            queue = self._queues[place] = _Queue()
+        batch = self._entered(queue, item, job)
+        self._schedule(place, queue)
+        assert batch.ended is not None
+        try:
+            await asyncio.wait([batch.ended])
+        finally:
+            if not batch.ended.done():
+                await self._left(place, queue, batch, item)
+        assert batch.task is not None
+        return batch.task.result()
+
+    def _entered(
+        self, queue: _Queue[V, T], item: V, job: Callable[[list[V]], Coroutine[Any, Any, T]]
+    ) -> Batch[V, T]:  # fmt: skip
+        batch = queue.places.get(item)
+        if batch is not None:
+            batch.items[item] += 1
+            return batch
+        batch = queue.waiting[-1] if queue.waiting else None
+        weight = self._weigh(item)
+        if batch is None or len(batch.items) >= self._most or batch.weight + weight > self._most_weight:
+            batch = Batch(job)
+            batch.ended = asyncio.get_running_loop().create_future()
+            queue.waiting.append(batch)
+        batch.items[item] = 1
+        batch.weight += weight
+        queue.places[item] = batch
+        return batch
+
+    async def _left(self, place: Place[K], queue: _Queue[V, T], batch: Batch[V, T], item: V) -> None:
+        """One of those who wait was cancelled."""
+        batch.items[item] -= 1
+        if batch.task is not None:
+            if not any(batch.items.values()):
+                await stopped(batch.task)
+        elif not batch.items[item]:
+            del batch.items[item], queue.places[item]
+            batch.weight -= self._weigh(item)
+            if not batch.items:
+                queue.waiting.remove(batch)
+                self._forget_idle(place, queue)
+
+    def _schedule(self, place: Place[K], queue: _Queue[V, T]) -> None:
+        if queue.waiting and not queue.scheduled and queue.running < self._at_once:
+            queue.scheduled = True
+            place[0].call_soon(self._launch, place, queue)
+
+    def _launch(self, place: Place[K], queue: _Queue[V, T]) -> None:
+        queue.scheduled = False
+        while queue.waiting and queue.running < self._at_once:
+            batch = queue.waiting.popleft()
+            assert batch.job is not None
+            for item in batch.items:
+                del queue.places[item]
+            queue.running += 1
+            batch.task = place[0].create_task(batch.job(list(batch.items)), context=batch.context)
+            batch.task.add_done_callback(partial(self._finished, place, queue, batch))
+        self._forget_idle(place, queue)
+
+    def _finished(self, place: Place[K], queue: _Queue[V, T], batch: Batch[V, T], task: asyncio.Task[T]) -> None:
+        assert batch.ended is not None
+        queue.running -= 1
+        if not task.cancelled():
+            # All who wait may just have been cancelled, and then nobody else is to hear of it.
+            task.exception()
+        batch.ended.set_result(None)
+        self._schedule(place, queue)
+        self._forget_idle(place, queue)
+
+    def _forget_idle(self, place: Place[K], queue: _Queue[V, T]) -> None:
+        if not queue.waiting and not queue.running and self._queues.get(place) is queue:
+            del self._queues[place]

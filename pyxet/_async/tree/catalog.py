@@ -13,6 +13,7 @@ from itertools import islice
 from typing import Final
 
 from pyxet._async.endpoint.hub import Hub, TreePage
+from pyxet._async.runtime.batching import Batches
 from pyxet._async.tree import moments
 from pyxet._async.tree.lookups import Lookups
 from pyxet._async.tree.revisions import Revisions
@@ -43,6 +44,8 @@ class Catalog:
         self._dated: OrderedDict[tuple[RepoId, str], dict[str, TreeEntry]] = OrderedDict()
         self._folders: OrderedDict[Key, dict[str, TreeEntry]] = OrderedDict()
         self._in_folders = 0
+        # One request at a time, so that what is asked for meanwhile, from several threads, goes together.
+        self._dating: Batches[tuple[RepoId, str], str, dict[str, TreeEntry]] = Batches(_MAX_DATED, at_once=1)
         # Whether the endpoint says which commit it looked at, as far as is known.
         self._tells_commit = True
 
@@ -152,14 +155,31 @@ class Catalog:
         """What is at a path, with the commit that last changed it: it costs the endpoint much, so only where it is asked for.
 
         Who asks for one file after another, as tools do that keep a cache of their own, gets those to come with it: as many
-        as were asked for before.
+        as were asked for before. Of those who ask at the same time, on several threads say, one asks for all.
         """
         with self._lock:
+            known = self._dated.get((repo, commit), {}).get(path)
+        if known is not None:
+            return known
+
+        async def ask(paths: list[str]) -> dict[str, TreeEntry]:
+            return await self._date(repo, commit, paths)
+
+        return (await self._dating.run((repo, commit), path, ask)).get(path)
+
+    async def _date(self, repo: RepoId, commit: str, paths: list[str]) -> dict[str, TreeEntry]:
+        """What is at some paths, and perhaps at others, with the commits that last changed it."""
+        with self._lock:
             dated = self._dated.setdefault((repo, commit), {})
-            if path in dated:
-                return dated[path]
-            ahead = (name for name in self._files_after(repo, commit, path) if name not in dated)
-            wanted = [path, *islice(ahead, max(0, min(len(dated), _MAX_DATED) - 1))]
+            # Some may have come with others while they waited.
+            found = {path: dated[path] for path in paths if path in dated}
+            wanted = [path for path in paths if path not in found]
+            if not wanted:
+                return found
+            ahead = (
+                name for name in self._files_after(repo, commit, wanted[-1]) if name not in dated and name not in wanted
+            )
+            wanted += islice(ahead, max(0, min(len(dated), _MAX_DATED) - len(wanted)))
         page = await self._hub.paths_info(repo, commit, wanted, expand=True)
         with self._lock:
             dated = self._dated.setdefault((repo, commit), {})
@@ -167,7 +187,7 @@ class Catalog:
             self._dated.move_to_end((repo, commit))
             while len(self._dated) > 1 and sum(map(len, self._dated.values())) > MAX_ENTRIES:
                 self._dated.popitem(last=False)
-            return dated.get(path)
+        return found | {entry.path: entry for entry in page.entries}
 
     def invalidate(self) -> None:
         """Forget everything."""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from pyxet._async.endpoint.hub import Hub, TreePage
-from pyxet._async.runtime.batching import Batch, Batches
-from pyxet._async.runtime.tasks import SingleFlight
+from pyxet._async.runtime.batching import Batches
 from pyxet.errors import BadRequestError
 from pyxet.types import RepoId
 
@@ -14,16 +13,21 @@ class Lookups:
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
-        self._batches: Batches[tuple[RepoId, str], str] = Batches()
-        self._flights: SingleFlight[Batch[str], TreePage] = SingleFlight()
+        self._batches: Batches[tuple[RepoId, str], str, TreePage | None] = Batches()
 
     async def look(self, repo: RepoId, revision: str, path: str) -> TreePage:
         """What is at a path of a revision, if anything, and the commit that the revision is, if the endpoint tells."""
-        batch = await self._batches.join((repo, revision), path)
-        try:
-            page = await self._flights.run(batch, lambda: self._hub.paths_info(repo, revision, list(batch.items)))
-        except BadRequestError:
-            if len(batch.items) == 1:
-                raise
+
+        async def ask(paths: list[str]) -> TreePage | None:
+            try:
+                return await self._hub.paths_info(repo, revision, paths)
+            except BadRequestError:
+                if len(paths) == 1:
+                    raise
+                # The fault of one of them.
+                return None
+
+        page = await self._batches.run((repo, revision), path, ask)
+        if page is None:
             return await self._hub.paths_info(repo, revision, [path])
         return TreePage([entry for entry in page.entries if entry.path == path], page.commit)

@@ -6,8 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from pyxet._async.runtime.batching import Batch, Batches
-from pyxet._async.runtime.tasks import SingleFlight
+from pyxet._async.runtime.batching import Batches
 from pyxet._async.runtime.threads import in_thread
 from pyxet.local_tree import not_readable, special
 
@@ -28,13 +27,11 @@ class LocalFiles:
 
     def __init__(self, small: int) -> None:
         self._small = small
-        self._batches: Batches[None, Path] = Batches(_GROUP)
-        self._flights: SingleFlight[Batch[Path], dict[Path, Peeked | OSError]] = SingleFlight()
+        self._batches: Batches[None, Path, dict[Path, Peeked | OSError]] = Batches(_GROUP)
 
     async def peek(self, source: Path) -> Peeked:
         """The size of a file in bytes, and its content if it is small. Raises `OSError` where it cannot be read."""
-        batch = await self._batches.join(None, source)
-        found = await self._flights.run(batch, lambda: in_thread(_peeked, batch.items, self._small))
+        found = await self._batches.run(None, source, lambda sources: in_thread(_peeked, sources, self._small))
         result = found[source]
         if isinstance(result, OSError):
             raise result
