@@ -33,9 +33,9 @@ def stub() -> str:
     body: list[str] = []
     for name, member in vars(XetFS).items():
         kind = type(member).__name__
-        if kind.startswith("_Blocking"):
+        if kind.startswith("Blocking"):
             body += _method(name, member.coroutine, imports)
-        elif kind == "_Alias":
+        elif kind == "Alias":
             # Not ``stat = info``: pyright takes the type of such a name from fsspec.
             body += _method(name, vars(XetFS)[member.target].coroutine, imports, also=member.target)
     imports.setdefault("pyxet._async.fs.filesystem", set()).add("AsyncXetFileSystem")

@@ -1,29 +1,25 @@
 """`XetFS`: the blocking face of the file system.
 
-Each blocking method is made from its coroutine by `_Blocking`, which keeps its signature; a test compares the two lists.
+Each blocking method is made from its coroutine by `pyxet._faces.Blocking`, which keeps its signature; a test compares the two lists.
 All of them take ``timeout=`` (seconds) as well.
 """
 
 from __future__ import annotations
 
-import functools
 import io
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
-from types import MethodType
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, Unpack, overload
 
 from fsspec.compression import compr
 from fsspec.core import get_compression
 
-from pyxet._async.changes.file_write import start_on
 from pyxet._async.changes.guards import Conditions
 from pyxet._async.files.read import AsyncXetReadFile, XetReadFile
 from pyxet._async.files.wrappers import CompressedWriter, XetTextFile, ZippedMember
 from pyxet._async.files.write import AsyncXetWriteFile, XetWriteFile
-from pyxet._async.fs.base import FileSystemBase
 from pyxet._async.fs.filesystem import AsyncXetFileSystem
 from pyxet._async.fs.mapping import XetMap
 from pyxet._async.fs.opening import check_reading, write_mode
+from pyxet._faces import Alias, Blocking, BlockingIterator
 from pyxet._traces import readable
 from pyxet.errors import XetError
 from pyxet.options import public
@@ -46,84 +42,6 @@ __all__ = [
 T = TypeVar("T")
 
 
-class _Face:
-    """What is common to both kinds: a function of the class, so that ``fs.size`` is a bound method like any other.
-
-    Bound methods can be pickled, which process pools do with what they are given.
-    """
-
-    call: Callable[..., Any]
-    coroutine: str
-
-    def __init__(self, method: Callable[..., Any]) -> None:
-        self.coroutine = method.__name__
-        self.call = functools.wraps(method)(self._made())
-        self.__doc__ = method.__doc__
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self.call.__name__, self.call.__qualname__ = name, f"{owner.__qualname__}.{name}"
-        self.call.__module__ = owner.__module__
-
-    def __get__(self, instance: FileSystemBase | None, owner: type) -> Callable[..., Any]:
-        return self.call if instance is None else MethodType(self.call, instance)
-
-    def _made(self) -> Callable[..., Any]:
-        raise NotImplementedError
-
-
-class _Blocking(_Face):
-    """A blocking method made from a coroutine function of `AsyncXetFileSystem`."""
-
-    def _made(self) -> Callable[..., Any]:
-        # By name, so that what a subclass makes of the coroutine counts here as well.
-        name = self.coroutine
-
-        def call(fs: FileSystemBase, /, *args: Any, **kwargs: Any) -> Any:
-            method: Callable[..., Coroutine[Any, Any, Any]] = getattr(fs, name)
-            return fs._block_on(method, *args, **kwargs)
-
-        return call
-
-
-class _BlockingIterator(_Face):
-    """A blocking generator method made from an asynchronous one; ``timeout`` is for each item."""
-
-    def _made(self) -> Callable[..., Iterator[Any]]:
-        name = self.coroutine
-
-        def call(fs: FileSystemBase, /, *args: Any, timeout: float | None = None, **kwargs: Any) -> Iterator[Any]:
-            # Wrong arguments show at once, not with the first item.
-            return following(fs, getattr(fs, name)(*args, **kwargs), timeout)
-
-        def following(fs: FileSystemBase, items: AsyncGenerator[T, None], timeout: float | None) -> Iterator[T]:
-            async def one() -> T:
-                return await anext(items)
-
-            while True:
-                try:
-                    item = fs._block_on(one, timeout=timeout)
-                except StopAsyncIteration:
-                    return
-                try:
-                    yield item
-                except BaseException:
-                    # What it reads ahead would stay until somebody collects it. A generator may be closed on any thread.
-                    start_on(fs.loop, items.aclose)
-                    raise
-
-        return call
-
-
-class _Alias:
-    """Another name of a method, as fsspec has them."""
-
-    def __init__(self, target: str) -> None:
-        self.target = target
-
-    def __get__(self, instance: object, owner: type) -> Any:
-        return getattr(owner if instance is None else instance, self.target)
-
-
 class XetFS(BlockingMethods):
     """`AsyncXetFileSystem` for blocking callers, and what fsspec makes of ``xet://``.
 
@@ -140,95 +58,97 @@ class XetFS(BlockingMethods):
 
     # Type checkers have them from the stub beside `AsyncXetFileSystem`, which docs/make_blocking.py makes of this table.
     if not TYPE_CHECKING:
-        info = _Blocking(AsyncXetFileSystem._info)
-        url = _Blocking(AsyncXetFileSystem._url)
-        ls = _Blocking(AsyncXetFileSystem._ls)
-        find = _Blocking(AsyncXetFileSystem._find)
-        scan = _BlockingIterator(AsyncXetFileSystem._scan)
-        walk = _BlockingIterator(AsyncXetFileSystem._walk)
-        glob = _Blocking(AsyncXetFileSystem._glob)
-        expand_path = _Blocking(AsyncXetFileSystem._expand_path)
-        exists = _Blocking(AsyncXetFileSystem._exists)
-        lexists = _Blocking(AsyncXetFileSystem._lexists)
-        isfile = _Blocking(AsyncXetFileSystem._isfile)
-        isdir = _Blocking(AsyncXetFileSystem._isdir)
-        isdir_or_branch = _Blocking(AsyncXetFileSystem._isdir_or_branch)
-        size = _Blocking(AsyncXetFileSystem._size)
-        sizes = _Blocking(AsyncXetFileSystem._sizes)
-        du = _Blocking(AsyncXetFileSystem._du)
-        ukey = _Blocking(AsyncXetFileSystem._ukey)
-        checksum = _Blocking(AsyncXetFileSystem._checksum)
-        created = _Blocking(AsyncXetFileSystem._created)
-        modified = _Blocking(AsyncXetFileSystem._modified)
+        info = Blocking(AsyncXetFileSystem._info)
+        url = Blocking(AsyncXetFileSystem._url)
+        ls = Blocking(AsyncXetFileSystem._ls)
+        find = Blocking(AsyncXetFileSystem._find)
+        scan = BlockingIterator(AsyncXetFileSystem._scan)
+        walk = BlockingIterator(AsyncXetFileSystem._walk)
+        glob = Blocking(AsyncXetFileSystem._glob)
+        expand_path = Blocking(AsyncXetFileSystem._expand_path)
+        exists = Blocking(AsyncXetFileSystem._exists)
+        lexists = Blocking(AsyncXetFileSystem._lexists)
+        isfile = Blocking(AsyncXetFileSystem._isfile)
+        isdir = Blocking(AsyncXetFileSystem._isdir)
+        isdir_or_branch = Blocking(AsyncXetFileSystem._isdir_or_branch)
+        size = Blocking(AsyncXetFileSystem._size)
+        sizes = Blocking(AsyncXetFileSystem._sizes)
+        du = Blocking(AsyncXetFileSystem._du)
+        ukey = Blocking(AsyncXetFileSystem._ukey)
+        checksum = Blocking(AsyncXetFileSystem._checksum)
+        created = Blocking(AsyncXetFileSystem._created)
+        modified = Blocking(AsyncXetFileSystem._modified)
 
-        cat_file = _Blocking(AsyncXetFileSystem._cat_file)
-        cat = _Blocking(AsyncXetFileSystem._cat)
-        cat_ranges = _Blocking(AsyncXetFileSystem._cat_ranges)
-        stream = _BlockingIterator(AsyncXetFileSystem._stream)
-        get_file = _Blocking(AsyncXetFileSystem._get_file)
-        get = _Blocking(AsyncXetFileSystem._get)
+        cat_file = Blocking(AsyncXetFileSystem._cat_file)
+        cat = Blocking(AsyncXetFileSystem._cat)
+        cat_ranges = Blocking(AsyncXetFileSystem._cat_ranges)
+        stream = BlockingIterator(AsyncXetFileSystem._stream)
+        get_file = Blocking(AsyncXetFileSystem._get_file)
+        get = Blocking(AsyncXetFileSystem._get)
 
-        pipe_file = _Blocking(AsyncXetFileSystem._pipe_file)
-        pipe = _Blocking(AsyncXetFileSystem._pipe)
-        put_file = _Blocking(AsyncXetFileSystem._put_file)
-        put = _Blocking(AsyncXetFileSystem._put)
-        cp_file = _Blocking(AsyncXetFileSystem._cp_file)
-        copy = _Blocking(AsyncXetFileSystem._copy)
-        mv = _Blocking(AsyncXetFileSystem._mv)
-        mv_file = _Blocking(AsyncXetFileSystem._mv_file)
-        rm = _Blocking(AsyncXetFileSystem._rm)
-        rm_file = _Blocking(AsyncXetFileSystem._rm_file)
-        mkdir = _Blocking(AsyncXetFileSystem._mkdir)
-        makedirs = _Blocking(AsyncXetFileSystem._makedirs)
-        rmdir = _Blocking(AsyncXetFileSystem._rmdir)
-        touch = _Blocking(AsyncXetFileSystem._touch)
+        pipe_file = Blocking(AsyncXetFileSystem._pipe_file)
+        pipe = Blocking(AsyncXetFileSystem._pipe)
+        put_file = Blocking(AsyncXetFileSystem._put_file)
+        put = Blocking(AsyncXetFileSystem._put)
+        cp_file = Blocking(AsyncXetFileSystem._cp_file)
+        copy = Blocking(AsyncXetFileSystem._copy)
+        mv = Blocking(AsyncXetFileSystem._mv)
+        mv_file = Blocking(AsyncXetFileSystem._mv_file)
+        rm = Blocking(AsyncXetFileSystem._rm)
+        rm_file = Blocking(AsyncXetFileSystem._rm_file)
+        mkdir = Blocking(AsyncXetFileSystem._mkdir)
+        makedirs = Blocking(AsyncXetFileSystem._makedirs)
+        rmdir = Blocking(AsyncXetFileSystem._rmdir)
+        touch = Blocking(AsyncXetFileSystem._touch)
 
-        stage = _Blocking(AsyncXetFileSystem._stage)
-        stage_many = _Blocking(AsyncXetFileSystem._stage_many)
-        commit = _Blocking(AsyncXetFileSystem._commit)
+        stage = Blocking(AsyncXetFileSystem._stage)
+        stage_many = Blocking(AsyncXetFileSystem._stage_many)
+        commit = Blocking(AsyncXetFileSystem._commit)
 
-        make_repo = _Blocking(AsyncXetFileSystem._make_repo)
-        delete_repo = _Blocking(AsyncXetFileSystem._delete_repo)
-        duplicate_repo = _Blocking(AsyncXetFileSystem._duplicate_repo)
-        fork_repo = _Blocking(AsyncXetFileSystem._fork_repo)
-        rename_repo = _Blocking(AsyncXetFileSystem._rename_repo)
-        set_repo_attr = _Blocking(AsyncXetFileSystem._set_repo_attr)
-        list_repos = _Blocking(AsyncXetFileSystem._list_repos)
-        is_repo = _Blocking(AsyncXetFileSystem._is_repo)
-        repo_info = _Blocking(AsyncXetFileSystem._repo_info)
-        list_branches = _Blocking(AsyncXetFileSystem._list_branches)
-        make_branch = _Blocking(AsyncXetFileSystem._make_branch)
-        delete_branch = _Blocking(AsyncXetFileSystem._delete_branch)
-        branch_exists = _Blocking(AsyncXetFileSystem._branch_exists)
-        branch_info = _Blocking(AsyncXetFileSystem._branch_info)
-        list_tags = _Blocking(AsyncXetFileSystem._list_tags)
-        make_tag = _Blocking(AsyncXetFileSystem._make_tag)
-        delete_tag = _Blocking(AsyncXetFileSystem._delete_tag)
-        find_ref = _Blocking(AsyncXetFileSystem._find_ref)
-        list_pull_requests = _Blocking(AsyncXetFileSystem._list_pull_requests)
-        make_pull_request = _Blocking(AsyncXetFileSystem._make_pull_request)
-        pull_request_info = _Blocking(AsyncXetFileSystem._pull_request_info)
-        merge_pull_request = _Blocking(AsyncXetFileSystem._merge_pull_request)
-        close_pull_request = _Blocking(AsyncXetFileSystem._close_pull_request)
-        open_pull_request = _Blocking(AsyncXetFileSystem._open_pull_request)
-        comment = _Blocking(AsyncXetFileSystem._comment)
-        log = _Blocking(AsyncXetFileSystem._log)
-        iter_log = _BlockingIterator(AsyncXetFileSystem._iter_log)
-        diff = _BlockingIterator(AsyncXetFileSystem._diff)
-        get_username = _Blocking(AsyncXetFileSystem._get_username)
+        make_repo = Blocking(AsyncXetFileSystem._make_repo)
+        delete_repo = Blocking(AsyncXetFileSystem._delete_repo)
+        duplicate_repo = Blocking(AsyncXetFileSystem._duplicate_repo)
+        fork_repo = Blocking(AsyncXetFileSystem._fork_repo)
+        rename_repo = Blocking(AsyncXetFileSystem._rename_repo)
+        set_repo_attr = Blocking(AsyncXetFileSystem._set_repo_attr)
+        list_repos = Blocking(AsyncXetFileSystem._list_repos)
+        is_repo = Blocking(AsyncXetFileSystem._is_repo)
+        repo_info = Blocking(AsyncXetFileSystem._repo_info)
+        list_branches = Blocking(AsyncXetFileSystem._list_branches)
+        make_branch = Blocking(AsyncXetFileSystem._make_branch)
+        delete_branch = Blocking(AsyncXetFileSystem._delete_branch)
+        branch_exists = Blocking(AsyncXetFileSystem._branch_exists)
+        branch_info = Blocking(AsyncXetFileSystem._branch_info)
+        list_tags = Blocking(AsyncXetFileSystem._list_tags)
+        make_tag = Blocking(AsyncXetFileSystem._make_tag)
+        delete_tag = Blocking(AsyncXetFileSystem._delete_tag)
+        find_ref = Blocking(AsyncXetFileSystem._find_ref)
+        list_pull_requests = Blocking(AsyncXetFileSystem._list_pull_requests)
+        make_pull_request = Blocking(AsyncXetFileSystem._make_pull_request)
+        pull_request_info = Blocking(AsyncXetFileSystem._pull_request_info)
+        merge_pull_request = Blocking(AsyncXetFileSystem._merge_pull_request)
+        close_pull_request = Blocking(AsyncXetFileSystem._close_pull_request)
+        open_pull_request = Blocking(AsyncXetFileSystem._open_pull_request)
+        comment = Blocking(AsyncXetFileSystem._comment)
+        log = Blocking(AsyncXetFileSystem._log)
+        iter_log = BlockingIterator(AsyncXetFileSystem._iter_log)
+        diff = BlockingIterator(AsyncXetFileSystem._diff)
+        squash = Blocking(AsyncXetFileSystem._squash)
+        list_lfs_files = Blocking(AsyncXetFileSystem._list_lfs_files)
+        get_username = Blocking(AsyncXetFileSystem._get_username)
 
-        cp = _Alias("copy")
-        move = rename = _Alias("mv")
-        delete = _Alias("rm")
-        upload = _Alias("put")
-        download = _Alias("get")
-        write_bytes = _Alias("pipe_file")
-        read_bytes = _Alias("cat_file")
-        makedir = _Alias("mkdir")
-        mkdirs = _Alias("makedirs")
-        listdir = _Alias("ls")
-        stat = _Alias("info")
-        disk_usage = _Alias("du")
+        cp = Alias("copy")
+        move = rename = Alias("mv")
+        delete = Alias("rm")
+        upload = Alias("put")
+        download = Alias("get")
+        write_bytes = Alias("pipe_file")
+        read_bytes = Alias("cat_file")
+        makedir = Alias("mkdir")
+        mkdirs = Alias("makedirs")
+        listdir = Alias("ls")
+        stat = Alias("info")
+        disk_usage = Alias("du")
 
     @public()
     def read_text(

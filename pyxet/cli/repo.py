@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import datetime
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Final
@@ -14,8 +14,8 @@ import click
 from pyxet import XetURL
 from pyxet.cli import candidates
 from pyxet.cli.command import command, group
-from pyxet.cli.formats import moment, printable
-from pyxet.cli.names import named_like, own, repository
+from pyxet.cli.formats import human_size, moment, printable
+from pyxet.cli.names import branch_of, named_like, own, repository
 from pyxet.cli.paths import remote
 from pyxet.cli.session import CommandError, Session
 
@@ -169,6 +169,47 @@ def change(session: Session, name: str, private: bool | None) -> None:
         raise click.UsageError("nothing to change: give --private or --public")
     session.fs(name).set_repo_attr(name, "private", private)
     session.note(f"{name} is {'private' if private else 'public'}")
+
+
+@command(
+    "lfs-files",
+    parent=repo,
+    json=True,
+    examples=["xet repo lfs-files acme/titanic", "xet repo lfs-files acme/titanic --json"],
+)
+@click.argument("name", metavar="REPO", shell_complete=candidates.repository)
+def lfs_files(session: Session, name: str) -> None:
+    """List the large files that any commit of a repository has, each content once, with sizes and when they came."""
+    repository(name)
+    files = session.fs(name).list_lfs_files(name)
+    if session.json:
+        session.data([asdict(file) for file in files])
+        return
+    session.table(
+        ([human_size(file.size), moment(file.pushed), file.sha256[:10], file.path] for file in files), right=[0]
+    )
+    session.note(f"{len(files):,} files, {human_size(sum(file.size for file in files))}")
+
+
+@command(
+    "squash",
+    parent=repo,
+    examples=["xet repo squash acme/titanic main", "xet repo squash acme/titanic/main -m 'All of 2026' --yes"],
+)
+@click.argument("repo", metavar="REPO", shell_complete=candidates.repository)
+@click.argument("branch", required=False, shell_complete=candidates.revision)
+@click.option("-m", "--message", metavar="MSG", help="Message of the commit that is left.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def squash(session: Session, repo: str, branch: str | None, message: str | None, yes: bool) -> None:
+    """Make one commit of all that a branch holds. What only its earlier commits had is lost. REPO/BRANCH will do, too."""
+    repo, branch = branch_of(repo, branch)
+    fs = session.fs(repo)
+    at = fs.branch_info(repo, branch)
+    if not yes:
+        session.confirm(f"Replace the history of branch {branch} of {repo} by one commit?")
+        session.note(f"it was at {at['commit']}")
+    made = fs.squash(at["name"], message)
+    session.note(f"branch {branch} of {repo} is one commit, {made.id[:10]}")
 
 
 @command("del", parent=repo, examples=["xet repo del acme/titanic", "xet repo del acme/titanic --yes"])

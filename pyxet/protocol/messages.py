@@ -343,6 +343,28 @@ class DuplicateFilesAnswer(HubStruct, omit_defaults=False):
     failed: list[DuplicateFailure] = []
 
 
+class LfsFileEntry(HubStruct, omit_defaults=False):
+    """Large content in a repository's history: ``file_oid`` is its sha256, ``filename`` a path that has, or had, it."""
+
+    file_oid: str
+    filename: str
+    oid: str
+    pushed_at: str
+    size: Count
+    ref: str | None = None
+
+
+class LfsDeletions(HubStruct, omit_defaults=False):
+    """Contents by sha256, and whether the commits that name them are to be made anew without them."""
+
+    sha: list[str]
+    rewrite_history: bool = True
+
+
+class DeleteLfsFiles(HubStruct, omit_defaults=False):
+    deletions: LfsDeletions
+
+
 class CommitAnswer(HubStruct):
     commit_oid: str
     commit_url: str

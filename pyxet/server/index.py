@@ -233,6 +233,11 @@ class Index:
             writer.execute("DELETE FROM holders WHERE repo = ?", (repo,))
             writer.execute("DELETE FROM xorb_holders WHERE repo = ?", (repo,))
 
+    def release(self, contents: Iterable[str], repo: str) -> None:
+        """A repository does not hold some contents any more, by sha256."""
+        with self._write() as writer:
+            writer.executemany("DELETE FROM holders WHERE sha256 = ? AND repo = ?", ((name, repo) for name in contents))
+
     def file(self, value: Hash) -> FileEntry | None:
         """How a file is put together."""
         row = self._connection().execute("SELECT entry FROM files WHERE hash = ?", (value,)).fetchone()

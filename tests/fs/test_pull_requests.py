@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.contents import content
 from support.raw_client import RawClient
 
 import pyxet
@@ -33,8 +33,12 @@ def guest(shared_endpoint: LocalEndpoint) -> pyxet.XetFS:
 
 @pytest.fixture
 def main(xet: pyxet.XetFS, repo: str) -> str:
-    xet.pipe({f"{repo}/main/a.txt": b"one\n", f"{repo}/main/d/b.txt": b"b", f"{repo}/main/big.bin": content(50_000)})
+    xet.pipe({f"{repo}/main/a.txt": b"one\n", f"{repo}/main/d/b.txt": b"b", f"{repo}/main/big.bin": made_of(50_000)})
     return f"{repo}/main"
+
+
+def made_of(size: int) -> bytes:
+    return random.Random(size).randbytes(size)
 
 
 def proposal(repo: str, number: int) -> str:
@@ -48,7 +52,7 @@ def test_a_transaction_is_one_pull_request(xet: pyxet.XetFS, guest: pyxet.XetFS,
     before = xet.branch_info(main)["commit"]
     with guest.transaction(message="Better", description="Because.\n\nReally.", pull_request=True) as tr:
         guest.pipe(f"{main}/a.txt", b"two\n")
-        guest.pipe(f"{main}/new.bin", content(3_000_000))
+        guest.pipe(f"{main}/new.bin", made_of(3_000_000))
         guest.rm(f"{main}/d", recursive=True)
         guest.cp(f"{main}/big.bin", f"{main}/copy.bin")
         assert not tr.pull_requests
@@ -67,7 +71,7 @@ def test_a_transaction_is_one_pull_request(xet: pyxet.XetFS, guest: pyxet.XetFS,
         assert fs.log(main, limit=1)[0].id == before
         assert fs.log(made.path, limit=1)[0].id == commit.id
         assert fs.cat(f"{proposal(repo, 1)}/a.txt") == b"two\n"
-        assert fs.cat(f"{made.path}/new.bin") == content(3_000_000)
+        assert fs.cat(f"{made.path}/new.bin") == made_of(3_000_000)
         names = fs.find(proposal(repo, 1))
         assert [name.rpartition("/")[2] for name in names] == ["a.txt", "big.bin", "copy.bin", "new.bin"]
     info = xet.pull_request_info(repo, 1)
@@ -90,7 +94,7 @@ WAYS: dict[str, Callable[[pyxet.XetFS, str, Path], Any]] = {
         main, [fs.stage(b"new", f"{main}/new.txt", pull_request=True)], pull_request=True
     ),
     "commit many": lambda fs, main, _: fs.commit(
-        main, fs.stage_many({f"{main}/new.txt": content(20_000)}, pull_request=True), pull_request=True
+        main, fs.stage_many({f"{main}/new.txt": made_of(20_000)}, pull_request=True), pull_request=True
     ),
     "transaction": lambda fs, main, _: _in_transaction(fs, main),
 }  # fmt: skip
@@ -127,7 +131,7 @@ async def test_asynchronously(shared_endpoint: LocalEndpoint, repo: str, main: s
     token = shared_endpoint.add_token("guest")
     async with pyxet.AsyncXetFileSystem(shared_endpoint.url, "guest", token, asynchronous=True) as fs:
         async with fs.transaction(message="Async", pull_request=True) as tr:
-            await asyncio.gather(*(fs._pipe_file(f"{main}/{number}.bin", content(9_000)) for number in range(8)))
+            await asyncio.gather(*(fs._pipe_file(f"{main}/{number}.bin", made_of(9_000)) for number in range(8)))
         assert [made.number for made in tr.pull_requests] == [1]
         await fs._comment(repo, 1, "Well")
         await fs._close_pull_request(repo, 1)
@@ -187,13 +191,13 @@ def test_a_pull_request_is_written_to_like_a_branch(
 ) -> None:
     guest.pipe(f"{main}/new.txt", b"1", pull_request=True)
     short, full = proposal(repo, 1), f"{repo}/refs%2Fpr%2F1"
-    guest.pipe(f"{short}/more.bin", content(2_000_000))
+    guest.pipe(f"{short}/more.bin", made_of(2_000_000))
     xet.pipe(f"{full}/owner.txt", b"by the owner")
     with guest.open(f"{short}/text.txt", "w") as file:
         file.write("text")
     with guest.open(f"{short}/text.txt", "a") as file:
         file.write(", more text")
-    pointer = guest.stage(content(30_000), f"{short}/staged.bin")
+    pointer = guest.stage(made_of(30_000), f"{short}/staged.bin")
     assert guest.commit(full, [pointer], delete=[f"{full}/a.txt"]) is not None
     guest.mv(f"{full}/new.txt", f"{full}/d/new.txt")
     assert [name.removeprefix(f"{short}/") for name in guest.find(short)] == [
@@ -211,7 +215,7 @@ def test_a_pull_request_is_written_to_like_a_branch(
     assert xet.cat([f"{short}/x", f"{full}/y"]) == {f"{short}/x": b"x", f"{full}/y": b"y"}
     third = pyxet.XetFS(shared_endpoint.url, "third", shared_endpoint.add_token("third"))
     with pytest.raises(AccessDeniedError):
-        third.pipe(f"{short}/x", content(20_000))
+        third.pipe(f"{short}/x", made_of(20_000))
     assert third.cat(f"{short}/x") == b"x"
     assert len(xet.list_pull_requests(repo)) == 1
 
@@ -293,8 +297,8 @@ def test_merging_talking_and_closing(xet: pyxet.XetFS, guest: pyxet.XetFS, repo:
 
 
 def test_conflicts_are_told_by_name(xet: pyxet.XetFS, guest: pyxet.XetFS, repo: str, main: str) -> None:
-    guest.pipe({f"{main}/a.txt": b"theirs", f"{main}/big.bin": content(9_000)}, pull_request=True)
-    xet.pipe({f"{main}/a.txt": b"ours", f"{main}/big.bin": content(8_000)})
+    guest.pipe({f"{main}/a.txt": b"theirs", f"{main}/big.bin": made_of(9_000)}, pull_request=True)
+    xet.pipe({f"{main}/a.txt": b"ours", f"{main}/big.bin": made_of(8_000)})
     info = xet.pull_request_info(repo, 1, diff=True)
     assert info.conflicts == ("a.txt", "big.bin")
     assert info.diff is not None
@@ -302,5 +306,5 @@ def test_conflicts_are_told_by_name(xet: pyxet.XetFS, guest: pyxet.XetFS, repo: 
     with pytest.raises(ConflictError, match=r"a\.txt, big\.bin") as caught:
         xet.merge_pull_request(repo, 1)
     assert proposal(repo, 1) in str(caught.value)
-    guest.pipe({f"{proposal(repo, 1)}/a.txt": b"ours", f"{proposal(repo, 1)}/big.bin": content(8_000)})
+    guest.pipe({f"{proposal(repo, 1)}/a.txt": b"ours", f"{proposal(repo, 1)}/big.bin": made_of(8_000)})
     assert xet.merge_pull_request(repo, 1).status == "merged"

@@ -162,7 +162,7 @@ def test_what_a_file_system_shows_is_for_users_and_documented(xet: XetFS) -> Non
 def test_each_coroutine_has_a_blocking_method_and_the_other_way_round() -> None:
     # Those that refuse unknown options are for users; the others are parts of these.
     public = {name for name, method in coroutines(AsyncXetFileSystem).items() if hasattr(method, "taken")}
-    blocking = {name for name, value in vars(XetFS).items() if type(value).__name__.startswith("_Blocking")}
+    blocking = {name for name, value in vars(XetFS).items() if type(value).__name__.startswith("Blocking")}
     assert {f"_{name}" for name in blocking} == public - {"open_async"}
     assert set(WANTED) <= public
     assert set(METHODS) <= blocking
@@ -170,7 +170,7 @@ def test_each_coroutine_has_a_blocking_method_and_the_other_way_round() -> None:
 
 def test_blocking_methods_have_the_signature_and_the_words_of_their_coroutine(xet: XetFS) -> None:
     for name, value in vars(XetFS).items():
-        if type(value).__name__.startswith("_Blocking"):
+        if type(value).__name__.startswith("Blocking"):
             bound, coroutine = getattr(xet, name), getattr(xet, f"_{name}")
             assert inspect.signature(bound) == inspect.signature(coroutine), name
             assert bound.__doc__ == coroutine.__doc__, name

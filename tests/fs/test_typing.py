@@ -44,7 +44,7 @@ def test_the_stub_has_every_blocking_method() -> None:
     [kind] = (node for node in ast.parse(stub.read_text()).body if isinstance(node, ast.ClassDef))
     typed = {node.name for node in kind.body if isinstance(node, ast.FunctionDef)}
     made = {
-        name for name, value in vars(XetFS).items() if type(value).__name__ in ("_Blocking", "_BlockingIterator", "_Alias")
+        name for name, value in vars(XetFS).items() if type(value).__name__ in ("Blocking", "BlockingIterator", "Alias")
     }  # fmt: skip
     assert typed == made
     assert {"info", "ls", "walk", "log", "stat"} < typed

@@ -189,6 +189,8 @@ ROUTES: dict[tuple[str, str], tuple[tuple[Statuses, Statuses], Any]] = {
     ("POST", f"{API}/discussions/{{num}}/title"): (WRITE, {"title": "Talk"}),
     ("POST", f"{API}/discussions/{{num}}/status"): (WRITE, {"status": "closed"}),
     ("POST", f"{API}/discussions/{{num}}/merge"): (WRITE, None),
+    ("GET", f"{API}/lfs-files"): (READ, None),
+    ("POST", f"{API}/lfs-files/batch"): (WRITE, {"deletions": {"sha": [], "rewriteHistory": True}}),
     ("PUT", f"{API}/settings"): (WRITE, {}),
     # Of what they may read: for a repository of their own they might.
     ("POST", f"{API}/duplicate"): (((200, 403, 404, 404, 401), (200, 403, 403, 401, 401)), lambda at: {"repository": f"{at.repo}-copy"}),

@@ -36,6 +36,7 @@ from pyxet.protocol.messages import (
     DuplicateFilesAnswer,
     DuplicateRepo,
     DuplicateTarget,
+    LfsFileEntry,
     MoveRepo,
     PathsInfo,
     Preupload,
@@ -50,7 +51,7 @@ from pyxet.protocol.messages import (
     XetToken,
     decode,
 )
-from pyxet.types import Commit, RemoteFile, RepoId
+from pyxet.types import Commit, LfsFile, RemoteFile, RepoId
 from pyxet.urls import pull_request_number
 
 Scope = Literal["read", "write"]
@@ -219,6 +220,19 @@ class Hub:
             for info in decode(answer.body, list[CommitInfo], what=what):
                 check_commit(info.id, what)
                 yield _commit(info)
+
+    async def squash(self, repo: RepoId, branch: str, message: str) -> None:
+        """Make one commit of all that a branch has."""
+        url = f"{base_url(repo)}/super-squash/{_part(branch)}"
+        what = f"squashing {repo}/{branch}"
+        await self.request("POST", url, what=what, body=Body.json({"message": message}), retry=is_refused)
+
+    async def lfs_files(self, repo: RepoId) -> AsyncGenerator[LfsFile, None]:
+        """The large files in all of a repository's history; pages are fetched as they are needed."""
+        what = f"listing large files of {repo}"
+        async for answer in self.pages(f"{base_url(repo)}/lfs-files", what, {}):
+            for entry in decode(answer.body, list[LfsFileEntry], what=what):
+                yield LfsFile(entry.file_oid, entry.filename, entry.size, parse_date(entry.pushed_at), entry.ref)
 
     async def tree(
         self, repo: RepoId, revision: str, path: str = "", *, recursive: bool = False, expand: bool = False

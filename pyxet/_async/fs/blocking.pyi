@@ -11,7 +11,7 @@ from pyxet._async.fs.filesystem import AsyncXetFileSystem
 from pyxet._async.fs.reading import Bounds, OnError, Paths
 from pyxet._async.fs.staging import StageSource
 from pyxet.protocol.hashing import Buffer
-from pyxet.types import AsyncSource, BranchInfo, Commit, DuplicateInfo, FilePointer, IfMatch, Info, PathChange, PullRequest, PullRequestInfo, RefInfo, TagInfo, WriteMode
+from pyxet.types import AsyncSource, BranchInfo, Commit, DuplicateInfo, FilePointer, IfMatch, Info, LfsFile, PathChange, PullRequest, PullRequestInfo, RefInfo, TagInfo, WriteMode
 from typing import Any, Literal, overload
 
 class BlockingMethods(AsyncXetFileSystem):
@@ -2340,6 +2340,54 @@ class BlockingMethods(AsyncXetFileSystem):
         ------
         RepositoryNotFoundError, RevisionNotFoundError
             There is no such repository or revision.
+        """
+
+    def squash(self, branch: str, message: str | None=None, *, timeout: float | None=None) -> Commit:
+        """Replace the history of a branch by one commit of all that it holds. What only earlier commits had is lost.
+
+        Parameters
+        ----------
+        branch:
+            Path of the branch: ``acme/titanic/main``.
+        message:
+            Message of that commit; one that tells the branch if ``None``.
+
+        Returns
+        -------
+        Commit
+            The one that is left.
+
+        Raises
+        ------
+        RepositoryNotFoundError, RevisionNotFoundError
+            There is no such repository or branch.
+        AccessDeniedError
+            The user may not write to it.
+        NotSupportedError
+            It is a tag, a commit or a point in time.
+        XetError
+            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+        """
+
+    def list_lfs_files(self, repo: str, *, timeout: float | None=None) -> list[LfsFile]:
+        """Large files in all of a repository's history, each content once, as far as the endpoint lists them.
+
+        Parameters
+        ----------
+        repo:
+            Path of the repository: ``acme/titanic``.
+
+        Returns
+        -------
+        list[LfsFile]
+            In the endpoint's order; their sizes add up to what they occupy before content is shared.
+
+        Raises
+        ------
+        RepositoryNotFoundError
+            There is no such repository.
+        XetError
+            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
         """
 
     def get_username(self, *, timeout: float | None=None) -> str:

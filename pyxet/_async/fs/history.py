@@ -14,7 +14,7 @@ from pyxet._async.runtime.tasks import run_all
 from pyxet._async.tree.diff import Comparison
 from pyxet.errors import NotFoundError, XetURLError
 from pyxet.options import public
-from pyxet.types import Commit, PathChange
+from pyxet.types import Commit, LfsFile, PathChange
 from pyxet.urls import XetURL
 
 # Commits in which a path is looked up at once, first and later: the newest change is often near.
@@ -92,6 +92,67 @@ class History(Lookup):
         async with aclosing(Comparison(client.hub, repo_id, before, after).changes()) as changes:
             async for change in changes:
                 yield change
+
+    @public()
+    async def _squash(self, branch: str, message: str | None = None) -> Commit:
+        """Replace the history of a branch by one commit of all that it holds. What only earlier commits had is lost.
+
+        Parameters
+        ----------
+        branch:
+            Path of the branch: ``acme/titanic/main``.
+        message:
+            Message of that commit; one that tells the branch if ``None``.
+
+        Returns
+        -------
+        Commit
+            The one that is left.
+
+        Raises
+        ------
+        RepositoryNotFoundError, RevisionNotFoundError
+            There is no such repository or branch.
+        AccessDeniedError
+            The user may not write to it.
+        NotSupportedError
+            It is a tag, a commit or a point in time.
+        """
+        url = self._parse(branch)
+        if url.level != "branch" or url.repo_id is None or url.revision is None:
+            raise XetURLError(f"{branch!r} is not the path of a branch; expected owner/repo/branch")
+        client = await self._connect()
+        await client.revisions.head(url.repo_id, url.revision)
+        name = client.revisions.full_name(url.repo_id, url.revision)
+        try:
+            await client.hub.squash(url.repo_id, name, message or f"Squash {name}")
+        finally:
+            # Also where the answer was lost: it may have been done.
+            client.revisions.note_change(url.repo_id)
+        return (await self._log(url.full_path, limit=1))[0]
+
+    @public()
+    async def _list_lfs_files(self, repo: str) -> list[LfsFile]:
+        """Large files in all of a repository's history, each content once, as far as the endpoint lists them.
+
+        Parameters
+        ----------
+        repo:
+            Path of the repository: ``acme/titanic``.
+
+        Returns
+        -------
+        list[LfsFile]
+            In the endpoint's order; their sizes add up to what they occupy before content is shared.
+
+        Raises
+        ------
+        RepositoryNotFoundError
+            There is no such repository.
+        """
+        _, repo_id = self._parse_repo(repo)
+        async with aclosing((await self._connect()).hub.lfs_files(repo_id)) as files:
+            return [file async for file in files]
 
     @public()
     async def _modified(self, path: str) -> datetime:
