@@ -66,14 +66,21 @@ def _command(command: click.Command, above: click.Context, common: set[str], dep
     yield f"{'#' * depth} `{context.command_path}`\n"
     for paragraph in (command.help or "").split("\n\n"):
         yield textwrap.fill(" ".join(paragraph.split()), 120, break_long_words=False, break_on_hyphens=False) + "\n"
+    if examples := getattr(command, "examples", ()):
+        yield from _usage(command, context, common, examples)
     if isinstance(command, click.Group):
         for name in command.list_commands(context):
             yield from _command(_found(command, context, name), context, common, depth + 1)
-        return
+
+
+def _usage(
+    command: click.Command, context: click.Context, common: set[str], examples: Sequence[str]
+) -> Iterator[str]:  # fmt: skip
+    """Of a command that does something by itself."""
     usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
     yield f"```\n{usage}\n```\n"
     yield from _options([parameter for parameter in command.params if _identity(parameter) not in common])
-    yield "```\n" + "\n".join(getattr(command, "examples", ())) + "\n```\n"
+    yield "```\n" + "\n".join(examples) + "\n```\n"
 
 
 def _options(parameters: Sequence[click.Parameter]) -> Iterator[str]:

@@ -29,6 +29,7 @@ def command(
     connects: bool = True,
     token: bool = True,
     parent: click.Group | None = None,
+    has_commands: bool = False,
 ) -> Callable[[Callable[Concatenate[Session, P], None]], click.Command]:
     """Make a function, whose first argument is the `Session`, a command.
 
@@ -46,13 +47,17 @@ def command(
         Whether there is ``--token``; not where the command has one of its own meaning.
     parent:
         The group it belongs to.
+    has_commands:
+        Whether it is a group as well; then the function is called before one of those, too.
     """
 
     def make(function: Callable[Concatenate[Session, P], None]) -> click.Command:
         text = inspect.getdoc(function) or ""
         if parent is None:
             text = f"{COMMANDS[name].help}\n\n{text}".strip()
-        made = click.command(name, cls=_Command, help=text, context_settings=_SETTINGS)(click.pass_obj(function))
+        kind = _GroupThatRuns if has_commands else _Command
+        runs = {"invoke_without_command": True} if has_commands else {}
+        made = click.command(name, cls=kind, help=text, context_settings=_SETTINGS, **runs)(click.pass_obj(function))
         made.params += _options(json=json, endpoint=connects, token=connects and token)
         made.examples = list(examples)
         if parent is not None:
@@ -62,12 +67,16 @@ def command(
     return make
 
 
-def group(name: str) -> click.Group:
-    """A command of `COMMANDS` that has commands of its own."""
-    return _Group(
-        name, help=COMMANDS[name].help, context_settings=_SETTINGS, params=_options(),
+def group(name: str, parent: click.Group | None = None, help: str = "", *, connects: bool = True) -> click.Group:
+    """A command of `COMMANDS`, or of a parent, that has commands of its own and does nothing else."""
+    made = _Group(
+        name, help=help or COMMANDS[name].help, context_settings=_SETTINGS,
+        params=_options(endpoint=connects, token=connects),
         invoke_without_command=True, callback=_missing,
     )  # fmt: skip
+    if parent is not None:
+        parent.add_command(made)
+    return made
 
 
 def _options(*, json: bool = False, endpoint: bool = True, token: bool = True) -> list[click.Parameter]:
@@ -141,6 +150,10 @@ class _Group(_Suggesting):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, command.get_short_help_str(1000)) for name, command in self.commands.items()])
+
+
+class _GroupThatRuns(_Command, _Group):
+    """A command that has others below it."""
 
 
 def _missing() -> None:

@@ -13,6 +13,9 @@ _IN_GROUPS: Final = {
     "delete": "del", "rm": "del", "remove": "del", "move": "rename", "mv": "rename", "copy": "duplicate", "cp": "duplicate",
 }  # fmt: skip
 
+# What those are called where nothing of a repository is made.
+_AT_HOME: Final = {"make": "add", "del": "revoke"}
+
 # Commands that were at the top before, and where they are now.
 MOVED: Final = {"duplicate": ("repo", "duplicate"), "fork": ("repo", "fork")}
 
@@ -54,7 +57,10 @@ def option(name: str) -> str:
 
 def in_group(name: str, commands: Mapping[str, object]) -> str:
     """The name of a group's command that was called by this or another name."""
-    return name if name in commands else _IN_GROUPS.get(name, name)
+    if name in commands:
+        return name
+    found = _IN_GROUPS.get(name, name)
+    return found if found in commands else _AT_HOME.get(found, found)
 
 
 def no_such_command(context: click.Context, name: str, commands: Iterable[str]) -> click.UsageError:

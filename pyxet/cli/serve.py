@@ -29,16 +29,17 @@ Start = Callable[[], Awaitable[Any]]
     "serve",
     json=True,
     connects=False,
+    has_commands=True,
     examples=[
         "xet serve --root ./store --user acme",
         "xet serve --root ./store --port 0 --token secret",
+        "xet serve --root ./store --host 0.0.0.0 --allowed-host data.lan --tls-cert cert.pem --tls-key key.pem",
         "xet serve --root ./store --like-hub --hub api=200 --hub window=10",
     ],
 )
 @click.option(
     "--root",
     metavar="DIR",
-    required=True,
     shell_complete=candidates.local_path,
     help="Directory of repositories and content.",
 )
@@ -74,6 +75,13 @@ Start = Callable[[], Awaitable[Any]]
     multiple=True,
     help="Name or address that clients may use for it, beside loopback ones. May be given several times.",
 )
+@click.option(
+    "--tls-cert", metavar="FILE", shell_complete=candidates.local_path, help="Certificate (PEM): serve https."
+)
+@click.option("--tls-key", metavar="FILE", shell_complete=candidates.local_path, help="The certificate's key (PEM).")
+@click.option(
+    "--insecure", is_flag=True, help="Let other machines connect without TLS: anybody between reads the tokens."
+)
 @click.option("--like-hub", is_flag=True, help="Have the quotas, limits and time-outs of the Hub.")
 @click.option(
     "--hub",
@@ -90,7 +98,7 @@ Start = Callable[[], Awaitable[Any]]
 )
 def serve(
     session: Session,
-    root: str,
+    root: str | None,
     host: str,
     port: int,
     user: str,
@@ -98,13 +106,23 @@ def serve(
     anonymous: bool,
     public_url: str | None,
     allowed_hosts: tuple[str, ...],
+    tls_cert: str | None,
+    tls_key: str | None,
+    insecure: bool,
     like_hub: bool,
     behaviour: tuple[str, ...],
     grants: bool,
 ) -> None:
     """It runs until it is interrupted, or told to end by SIGTERM. The directory is made if it is not there. Its first
-    lines say where it listens and how to try it; with --json one line of JSON does.
+    lines say where it listens and how to try it; with --json one line of JSON does. Other users than the one who runs it
+    are added by xet serve admin.
     """
+    if click.get_current_context().invoked_subcommand is not None:
+        return
+    if root is None:
+        raise click.UsageError("--root is missing: the directory to serve")
+    if (tls_cert is None) != (tls_key is None):
+        raise click.UsageError("--tls-cert and --tls-key go together")
     started = {"root": str(Path(root).absolute()), "user": user, "token": token or f"xet_{secrets.token_hex(16)}"}
     start = partial(
         server().start,
@@ -114,6 +132,8 @@ def serve(
         address=(host, port),
         anonymous=anonymous,
         hosts=server().Hosts(public_url, allowed_hosts, host),
+        tls=(tls_cert, tls_key) if tls_cert is not None else None,
+        insecure=insecure,
         like_hub=server().HubBehaviour.parse(behaviour) if like_hub or behaviour else None,
         upload_grants=grants,
     )
@@ -145,3 +165,14 @@ def _tell(session: Session, started: dict[str, str]) -> None:
         session.line(f"serving {root} at {url} for user {user} with token {token}")
         session.line(f"try it: XET_ENDPOINT={url} XET_USER_TOKEN={shlex.quote(token)} xet repo make {user}/hello")
     sys.stdout.flush()
+
+
+def _administration() -> None:
+    """``xet serve admin``, which is below this command."""
+    from pyxet.cli import admin
+
+    assert isinstance(serve, click.Group)
+    serve.add_command(admin.admin)
+
+
+_administration()

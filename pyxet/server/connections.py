@@ -7,6 +7,7 @@ request has to be complete in time, and no client can take all the connections t
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -150,21 +151,34 @@ class _Guard(asyncio.Protocol):
 class GuardedSite(web.BaseSite):
     """Listens on an address, as `aiohttp.web.TCPSite` does, with `Connections` between."""
 
-    def __init__(self, runner: web.AppRunner, connections: Connections, host: str, port: int) -> None:
-        super().__init__(runner)
+    def __init__(
+        self, runner: web.AppRunner, connections: Connections, host: str, port: int, tls: ssl.SSLContext | None = None
+    ) -> None:  # fmt: skip
+        super().__init__(runner, ssl_context=tls)
         assert runner.server is not None
         self._factory = connections.guarded(runner.server)
         self._place = (host, port)
+        self._handshake_seconds = connections.head_seconds
 
     @property
     def name(self) -> str:
         """The URL."""
         host, port = self._place
-        return f"http://{host}:{port}"
+        return f"{self.scheme}://{host}:{port}"
+
+    @property
+    def scheme(self) -> str:
+        """Whether connections are encrypted: ``https`` or ``http``."""
+        return "http" if self._ssl_context is None else "https"
 
     async def start(self) -> None:
         """Begin to listen; `OSError` if the address cannot be used."""
         await super().start()
         self._server = await asyncio.get_running_loop().create_server(
-            self._factory, *self._place, backlog=self._backlog
+            self._factory,
+            *self._place,
+            backlog=self._backlog,
+            ssl=self._ssl_context,
+            # Those who are not done with it are not counted yet.
+            ssl_handshake_timeout=None if self._ssl_context is None else self._handshake_seconds,
         )

@@ -69,7 +69,7 @@ class Hosts:
             name, port = _split(authority, "Host")
         except ConfigError:
             raise BadRequestError("the Host header is not a host with an optional port", status=400) from None
-        if not (_is_loopback(name) or (name, None) in self._allowed or (name, port) in self._allowed):
+        if not (is_loopback(name) or (name, None) in self._allowed or (name, port) in self._allowed):
             raise BadRequestError(
                 f"this endpoint does not answer to the host {name!r}; who runs it can allow it (--allowed-host {name}, "
                 "or --public-url with all of the URL)", status=421,
@@ -80,7 +80,7 @@ class Hosts:
         if self._public is not None:
             return self._public
         # Without a header the address at which the connection came in.
-        return f"http://{_authority(request) or request.host}"
+        return f"{request.scheme}://{_authority(request) or request.host}"
 
 
 HOSTS: Final = web.AppKey("hosts", Hosts)
@@ -134,7 +134,8 @@ def _address(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
         return None
 
 
-def _is_loopback(name: str) -> bool:
+def is_loopback(name: str) -> bool:
+    """Whether a name or address is reached from this machine only."""
     address = _address(name)
     return name == "localhost" or (address is not None and address.is_loopback)
 

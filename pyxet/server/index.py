@@ -25,6 +25,8 @@ from pyxet.protocol.shard import FileEntry, parse_shard, write_upload_shard
 from pyxet.protocol.xorb import XorbChunk, XorbInfo
 
 _VERSION: Final = 2
+# Where a database's file has the number (https://sqlite.org/fileformat.html, 1.3).
+_VERSION_AT: Final = 60
 _SCHEMA: Final = """
 CREATE TABLE xorbs (hash BLOB PRIMARY KEY, size INTEGER NOT NULL, chunks BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE files (hash BLOB PRIMARY KEY, size INTEGER NOT NULL, entry BLOB NOT NULL) WITHOUT ROWID;
@@ -74,10 +76,11 @@ class Index:
         self._cache = threading.Lock()
         # SQLite gives the files beside it the same mode.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        # Before SQLite opens it, which may write to it.
+        _check_version(path, _version_in(path))
         try:
             (version,) = self._connection().execute("PRAGMA user_version").fetchone()
-            if version not in (0, 1, _VERSION):
-                raise ConfigError(f"{path} was written by another version of pyxet (format {version}); use that one")
+            _check_version(path, version)
             # What is as it should be is not written again: a full disk keeps nobody from reading.
             if version != _VERSION:
                 self._create(version)
@@ -323,6 +326,21 @@ class Index:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
                 raise
+
+
+def _version_in(path: Path) -> int:
+    """The format as the head of a database's file says it; 0 in one that is new, or none."""
+    with path.open("rb") as file:
+        head = file.read(_VERSION_AT + 4)
+    return int.from_bytes(head[_VERSION_AT:], "big") if head.startswith(b"SQLite format 3\0") else 0
+
+
+def _check_version(path: Path, version: int) -> None:
+    if version > _VERSION:
+        raise ConfigError(
+            f"{path} was written by a newer pyxet (format {version}, and this one knows {_VERSION}): update pyxet; nothing was "
+            "changed"
+        )
 
 
 def _add_shard(writer: sqlite3.Connection, xorbs: Iterable[Hash]) -> int | None:

@@ -22,8 +22,10 @@ from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
 from pyxet._platform import lock_descriptor
-from pyxet.errors import AlreadyExistsError, ConfigError, XetError
+from pyxet.errors import AlreadyExistsError, ConfigError, XetError, XetURLError
 from pyxet.private_files import replace_private, version_of
+from pyxet.types import RepoId
+from pyxet.urls import XetURL
 
 Scope = Literal["read", "write"]
 Role = Literal["read", "write", "admin"]
@@ -125,7 +127,15 @@ class People:
     # -- changes -------------------------------------------------------------------------------------------------------
 
     def with_user(self, name: str, password: str | None = None) -> People:
-        """With another user. `AlreadyExistsError` if there is a user or an organization of that name."""
+        """With another user.
+
+        Raises
+        ------
+        AlreadyExistsError
+            There is a user or an organization of that name.
+        ConfigError
+            Nobody can be called so.
+        """
         self._check_free(name)
         return replace(self, users={**self.users, name: _hashed(password) if password else None})
 
@@ -144,7 +154,7 @@ class People:
         )
 
     def with_org(self, name: str) -> People:
-        """With another organization. `AlreadyExistsError` if there is a user or an organization of that name."""
+        """With another organization. Raises as `with_user`."""
         self._check_free(name)
         return replace(self, orgs={**self.orgs, name: {}})
 
@@ -168,8 +178,16 @@ class People:
     def with_token(
         self, user: str, name: str, scope: Scope, *, repos: tuple[str, ...] = (), expires: float | None = None
     ) -> tuple[People, str]:
-        """With another token of a user; its text is told here and nowhere else. `ConfigError` if there is no such user."""
+        """With another token of a user; its text is told here and nowhere else.
+
+        Raises
+        ------
+        ConfigError
+            There is no such user, or one of ``repos`` is neither an owner's name nor a repository's path.
+        """
         self._check_user(user)
+        for place in repos:
+            _check_place(place)
         text = f"xet_{secrets.token_hex(20)}"
         token = UserToken(secrets.token_hex(4), user, name, scope, repos, expires)
         return replace(self, tokens={**self.tokens, _digest(text): token}), text
@@ -186,10 +204,17 @@ class People:
         return replace(self, tokens=left)
 
     def _check_free(self, name: str) -> None:
+        wanted = RepoId("models", name, "x")
+        try:
+            can_own = XetURL.parse(wanted.path).repo_id == wanted
+        except XetURLError:
+            can_own = False
+        if not can_own:
+            raise ConfigError(f"{name!r} cannot own repositories: letters, digits, '.', '_' and '-' make a name")
         for kind, names in (("a user", self.users), ("an organization", self.orgs)):
             # Names differ by more than case, as folders do not everywhere.
-            if any(name.lower() == other.lower() for other in names):
-                raise AlreadyExistsError(f"there is {kind} {name!r} already")
+            if same := next((other for other in names if name.lower() == other.lower()), None):
+                raise AlreadyExistsError(f"there is {kind} {same!r} already")
 
     def _check_user(self, name: str) -> None:
         if name not in self.users:
@@ -198,6 +223,15 @@ class People:
     def _check_org(self, name: str) -> None:
         if name not in self.orgs:
             raise ConfigError(f"there is no organization {name!r}; xet serve admin org add {name} makes one")
+
+
+def _check_place(place: str) -> None:
+    try:
+        url = XetURL.parse(place)
+    except XetURLError as error:
+        raise ConfigError(f"a token cannot be for {place!r}: {error}") from error
+    if url.endpoint is not None or url.level not in ("owner", "repo"):
+        raise ConfigError(f"a token cannot be for {place!r}; expected owner, owner/repo or datasets/owner/repo")
 
 
 class PeopleFile:

@@ -154,6 +154,9 @@ async def _sent(request: web.Request, response: web.StreamResponse, file: Binary
         raise ConnectionResetError("the client has gone")
     loop = asyncio.get_running_loop()
     try:
+        # What is encrypted passes through this process.
+        if request.secure:
+            raise asyncio.SendfileNotAvailableError
         sent = await loop.sendfile(request.transport, file, start, end - start, fallback=False)
     except (NotImplementedError, asyncio.SendfileNotAvailableError):
         sent = await _written(request, response, file, start, end)

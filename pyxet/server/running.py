@@ -6,6 +6,7 @@ import asyncio
 import os
 import secrets
 import shutil
+import ssl
 import tempfile
 import threading
 from collections.abc import Awaitable, Callable, Iterable
@@ -24,10 +25,10 @@ from pyxet.server.app import create_app
 from pyxet.server.behaviour import HubBehaviour
 from pyxet.server.connections import CONNECTIONS, IDLE_SECONDS, GuardedSite
 from pyxet.server.holding import Holder, publish
-from pyxet.server.hosts import Hosts
+from pyxet.server.hosts import Hosts, is_loopback
 from pyxet.server.inherited import close_in_children, has_stopped, sockets
-from pyxet.server.people import Scope
-from pyxet.server.privacy import own_umask
+from pyxet.server.people import PeopleFile, Scope
+from pyxet.server.privacy import make_root, own_umask
 from pyxet.server.state import TOKENS
 from pyxet.server.tokens import Account
 
@@ -49,6 +50,10 @@ class LocalEndpoint:
         Where to listen; port 0 takes a free one.
     public_url, allowed_hosts:
         Where clients reach it, and the names that it answers to beside loopback ones: see `Hosts`.
+    tls:
+        Files (PEM) of a certificate, with those that it is signed by, and of its key: connections are encrypted.
+    insecure:
+        Whether it may listen where other machines reach it without ``tls``.
     like_hub:
         Quotas, limits and delays such as the Hub has: ``True`` for the Hub's own figures.
     grants:
@@ -62,7 +67,8 @@ class LocalEndpoint:
     Raises
     ------
     ConfigError
-        The public URL or a host is not valid. At the start: the directory, the user's name or the port cannot be used.
+        The public URL or a host is not valid. At the start: the directory, the user's name, the certificate or the port cannot
+        be used, or the address needs ``tls``.
     """
 
     def __init__(
@@ -76,6 +82,8 @@ class LocalEndpoint:
         port: int = 0,
         public_url: str | None = None,
         allowed_hosts: Iterable[str] = (),
+        tls: tuple[str, str] | None = None,
+        insecure: bool = False,
         like_hub: bool | HubBehaviour = False,
         grants: bool = True,
     ) -> None:
@@ -85,6 +93,7 @@ class LocalEndpoint:
         self._anonymous = anonymous
         self._address = (host, port)
         self._hosts = Hosts(public_url, allowed_hosts, host)
+        self._tls, self._insecure = tls, insecure
         self._like_hub = (HubBehaviour() if like_hub else None) if isinstance(like_hub, bool) else like_hub
         self._grants = grants
         self._guard = threading.Lock()
@@ -116,6 +125,8 @@ class LocalEndpoint:
                     hosts=self._hosts,
                     like_hub=self._like_hub,
                     upload_grants=self._grants,
+                    tls=self._tls,
+                    insecure=self._insecure,
                 )
                 self._running = _Running(self._given_root, serve)
             return self._running
@@ -222,7 +233,24 @@ def origin(runner: web.AppRunner) -> str:
     """The URL at which a runner listens, seen from this machine."""
     host, port = runner.addresses[0][:2]
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    [site] = runner.sites
+    assert isinstance(site, GuardedSite)
+    return f"{site.scheme}://[{host}]:{port}" if ":" in host else f"{site.scheme}://{host}:{port}"
+
+
+def _tls(certificate: str, key: str) -> ssl.SSLContext:
+    """How connections are encrypted. Raises `ConfigError`."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        # Nobody is there to be asked for the password of a key.
+        context.load_cert_chain(certificate, key, password=lambda: "")
+    except ssl.SSLError as error:
+        reason = f"{certificate} and {key} are no certificate and its key, without a password, in PEM"
+        raise ConfigError(f"{reason} ({error.reason or error})") from error
+    except OSError as error:
+        raise ConfigError(f"the certificate or its key cannot be read: {error}") from error
+    context.set_alpn_protocols(["http/1.1"])
+    return context
 
 
 async def start(
@@ -235,8 +263,16 @@ async def start(
     hosts: Hosts | None = None,
     like_hub: HubBehaviour | None = None,
     upload_grants: bool = True,
+    tls: tuple[str, str] | None = None,
+    insecure: bool = False,
 ) -> web.AppRunner:
     """Start serving on the running loop, until `stop`. Raises `ConfigError`."""
+    if tls is None and not insecure and not is_loopback(address[0]):
+        raise ConfigError(
+            f"other machines reach {address[0] or 'all addresses'}, and tokens would be sent for all to read; give --tls-cert and "
+            "--tls-key, listen on 127.0.0.1 behind a proxy that ends TLS, or say --insecure"
+        )
+    encrypted = await asyncio.to_thread(_tls, *tls) if tls is not None else None
     create = partial(
         create_app,
         root,
@@ -256,7 +292,7 @@ async def start(
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=2.0, keepalive_timeout=IDLE_SECONDS)
     await runner.setup()
     try:
-        await GuardedSite(runner, app[CONNECTIONS], *address).start()
+        await GuardedSite(runner, app[CONNECTIONS], *address, encrypted).start()
     except OSError as error:
         await runner.cleanup()
         reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
@@ -269,6 +305,21 @@ async def start(
 
 def _publish(root: Path, url: str, user: str, token: str) -> None:
     publish(Holder(root, url, user, Secret(token)))
+
+
+def people_of(root: Path) -> PeopleFile:
+    """The users, organizations and tokens of an endpoint's directory, which is made if it is not there.
+
+    Raises
+    ------
+    ConfigError
+        It is no directory or cannot be used, or a newer pyxet wrote the file.
+    """
+    try:
+        make_root(root)
+    except OSError as error:
+        raise ConfigError(f"the directory {root} cannot be used: {error.strerror or error}") from error
+    return PeopleFile(root)
 
 
 async def stop(runner: web.AppRunner) -> None:

@@ -209,7 +209,9 @@ def test_serve_takes_them_as_options(tmp_path: Path) -> None:
         "--token",
         "t",
     ]
-    with subprocess.Popen([*command, "--host", "0.0.0.0", *more], stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        [*command, "--host", "0.0.0.0", "--insecure", *more], stdout=subprocess.PIPE, text=True
+    ) as process:
         try:
             assert process.stdout is not None
             started = json.loads(process.stdout.readline())

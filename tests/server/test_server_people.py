@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.people import Folks
 from support.raw_client import Answer, Content, RawClient, regular
 
 from pyxet.errors import AlreadyExistsError, ConfigError
-from pyxet.server.people import People, PeopleFile, Role, Scope
+from pyxet.server.people import People, PeopleFile
 from pyxet.testing import LocalEndpoint, local_endpoint
 
 
@@ -24,44 +25,6 @@ def endpoint() -> Iterator[LocalEndpoint]:
     """One that ``root`` runs."""
     with local_endpoint(user="root") as running:
         yield running
-
-
-class Folks:
-    """The people of an endpoint, changed as another process would change them."""
-
-    def __init__(self, endpoint: LocalEndpoint) -> None:
-        self.endpoint = endpoint
-        self.file = PeopleFile(endpoint.root)
-
-    def user(self, name: str, password: str | None = None, **orgs: Role) -> RawClient:
-        """A new user with a token, and roles in organizations, which are made where there is none."""
-
-        def change(people: People) -> People:
-            people = people.with_user(name, password)
-            for org, role in orgs.items():
-                if org not in people.orgs:
-                    people = people.with_org(org)
-                people = people.with_member(org, name, role)
-            return people
-
-        self.file.change(change)
-        return self.token(name)
-
-    def token(
-        self, user: str, scope: Scope = "write", repos: tuple[str, ...] = (), expires: float | None = None
-    ) -> RawClient:  # fmt: skip
-        made: list[str] = []
-
-        def change(people: People) -> People:
-            changed, text = people.with_token(user, "laptop", scope, repos=repos, expires=expires)
-            made.append(text)
-            return changed
-
-        self.file.change(change)
-        return RawClient(self.endpoint, made[0])
-
-    def revoke(self, client: RawClient) -> None:
-        self.file.change(lambda people: people.without_token(client.token))
 
 
 @pytest.fixture

@@ -285,7 +285,7 @@ def test_xet_serve_that_cannot_start_says_why_in_a_line(tmp_path: Path) -> None:
             (r"cannot be used: Not a directory", "--root", str(tmp_path / "file" / "below")),
             (r"another endpoint serves", "--root", str(tmp_path / "used"), "--port", "0"),
             (rf"cannot listen on 127\.0\.0\.1:{port}: Address already in use", "--root", str(tmp_path / "a"), "--port", port),
-            (r"cannot listen on no\.such\.host\.invalid", "--root", str(tmp_path / "b"), "--host", "no.such.host.invalid"),
+            (r"cannot listen on no\.such\.host\.invalid", "--root", str(tmp_path / "b"), "--host", "no.such.host.invalid", "--insecure"),
             (r"'apis=3'.*names api", "--root", str(tmp_path / "d"), "--hub", "apis=3"),
             (r"cannot own repositories", "--root", str(tmp_path / "c"), "--user", "not a name"),
         ):  # fmt: skip

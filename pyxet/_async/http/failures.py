@@ -13,6 +13,7 @@ from pyxet.errors import Asked, ConnectionFailedError, RemoteError, RequestTimeo
 
 _MAX_ERROR_BODY: Final = 64 * 1024
 _CHECK: Final = "check the endpoint (endpoint=, XET_ENDPOINT or the URL) and the network"
+_TRUST: Final = "check the endpoint; a certificate of your own is trusted by way of SSL_CERT_FILE"
 _LATER: Final = "try again later, or allow more time (timeouts=Timeouts(…))"
 _STALLED: Final = "no answer or no progress in time"
 
@@ -48,6 +49,10 @@ def translated(error: Exception, what: str, host: str) -> ConnectionFailedError 
     if isinstance(error, TimeoutError):
         reason = str(error) if type(error) is TimeoutError and error.args else _STALLED
         return RequestTimeoutError(f"{what} from {host}: {reason}", hint=_LATER)
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        reason = getattr(error.certificate_error, "verify_message", "") or "it is not one that this machine trusts"
+        text = f"the certificate of {error.host}:{error.port} is refused ({reason})"
+        return ConnectionFailedError(f"{what}: {text}", hint=_TRUST, sent=False)
     if isinstance(error, aiohttp.ClientConnectorError):
         text = f"cannot connect to {error.host}:{error.port} ({_reason(error.os_error)})"
         return ConnectionFailedError(f"{what}: {text}", hint=_CHECK, sent=False)
