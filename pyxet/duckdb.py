@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from pyxet._async.changes.transaction import Transaction
 from pyxet.fs import XetFS
 from pyxet.options import public
 from pyxet.urls import SCHEME
+
+# What `transaction` has registered, for one inside of it to register again.
+_registered: ContextVar[XetFS | None] = ContextVar("pyxet_registered_with_duckdb", default=None)
 
 
 @public()
@@ -21,7 +25,7 @@ def transaction(
 
     DuckDB writes from threads of its own, closes a file that it could not complete like any other, and deletes it
     afterwards. In this block that is nobody's business: what the block leaves becomes one commit, and a block that raises
-    leaves nothing. Other connections and cursors of the same database take part meanwhile, as they share its file systems.
+    leaves nothing. Inside of an open transaction it is nested in that. Other connections and cursors of the same database take part meanwhile, as they share its file systems.
 
     Parameters
     ----------
@@ -39,11 +43,14 @@ def transaction(
     """
     fs = XetFS() if fs is None else fs
     with fs.transaction(message=message, parent_commit=parent_commit) as own:
+        around = _registered.get()
         _register(connection, own.fs)
+        _registered.set(own.fs)
         try:
             yield own
         finally:
-            _register(connection, fs)
+            _registered.set(around)
+            _register(connection, around or fs)
 
 
 def _register(connection: Any, fs: Any) -> None:

@@ -8,7 +8,7 @@
     ├── NotSupportedError         (NotImplementedError) understood, and not offered (buckets, writing to a tag)
     ├── FormatError               (ValueError)          bytes that are not what the Xet protocol says they are
     ├── IntegrityError            (OSError)             well-formed content that is not the content asked for
-    ├── TransactionError          (RuntimeError)        a transaction used the wrong way: nested, or after its end
+    ├── TransactionError          (RuntimeError)        a transaction used the wrong way: after its end, or ended before one inside of it
     │   └── PartialCommitError                          a transaction over several branches failed after some commits
     ├── IngestError                                     some files of an ingest could not be copied: nothing is committed
     ├── ConnectionFailedError     (ConnectionError)     no usable answer from the endpoint

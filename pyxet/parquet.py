@@ -73,8 +73,6 @@ def to_parquet(
         ``url``, ``filesystem`` or ``data`` is nothing that can be written to, or be written.
     AlreadyExistsError, EditConflictError
         The file exists, is not the version expected, or a path changed since ``parent_commit``.
-    TransactionError
-        ``parent_commit`` is given with ``partition_cols`` inside a transaction, which has another one.
     """
     if partition_cols is not None and (mode != "overwrite" or if_match is not None):
         raise TypeError("mode and if_match are about one file; with partition_cols give parent_commit")
@@ -85,15 +83,13 @@ def to_parquet(
     import pyarrow.parquet as pq
 
     table = as_table(data, index)
-    with _one_commit(fs, message, parent_commit) as (inside, theirs):
+    with _one_commit(fs, message, parent_commit) as inside:
         if partition_cols is None:
             with inside.open(
                 path, "xb" if mode == "create" else "wb", parent_commit=parent_commit, if_match=if_match
             ) as file:  # fmt: skip
                 pq.write_table(table, file, **options)
         else:
-            if theirs is not None:
-                theirs.edits.check_parent(parent_commit)
             pq.write_to_dataset(
                 table, path, partition_cols=list(partition_cols), filesystem=inside, basename_template=_NAMES,
                 existing_data_behavior="delete_matching", **options,
@@ -137,15 +133,10 @@ def as_table(data: Any, index: bool | None) -> Any:
 
 
 @contextmanager
-def _one_commit(fs: XetFS, message: str | None, parent_commit: str | None) -> Iterator[Any]:
-    """A file system that takes part on any thread in the open transaction, which comes with it, or in one of this block."""
-    transaction = fs._open_transaction()
-    if transaction is not None:
-        yield transaction.fs, transaction
-        transaction.note_message(message)
-        return
+def _one_commit(fs: XetFS, message: str | None, parent_commit: str | None) -> Iterator[XetFS]:
+    """A file system that takes part on any thread in a transaction of this block, which may be nested in an open one."""
     with fs.transaction(message=message, parent_commit=parent_commit) as own:
-        yield own.fs, None
+        yield own.fs
 
 
 # -- many workers, one commit ------------------------------------------------------------------------------------------

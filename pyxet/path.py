@@ -456,14 +456,11 @@ class XetPath(UPath):
             return
         _refuse_options("copy", guards, "from another file system")
         further = {"follow_symlinks": follow_symlinks, "on_name_collision": on_name_collision}
-        transaction = self.fs._open_transaction()
-        if transaction is not None:
-            transaction.edits.check_parent(parent_commit)
+        if message is None and self.fs._open_transaction() is None:
+            message = f"Copy {source} to {self.path}"
+        # In an open transaction all of it, too, or nothing.
+        with self.fs.transaction(message, parent_commit):
             super()._copy_from(source, **further)
-            transaction.note_message(message)
-        else:
-            with self.fs.transaction(message or f"Copy {source} to {self.path}", parent_commit):
-                super()._copy_from(source, **further)
 
     # -- details -------------------------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""Where a transaction ends: beside others at the same time, in others, after its end, in a fork, when it is forgotten."""
+"""Where a transaction ends: beside others at the same time, after its end, in a fork, when it is forgotten."""
 
 # ruff: noqa: PT031  # what has to raise is the end of a block
 
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.usefixtures("nothing_left_behind")
 MIB = 1024 * 1024
 
 
-# -- two at once, and in each other ------------------------------------------------------------------------------------
+# -- two at once -------------------------------------------------------------------------------------------------------
 
 
 def test_transactions_of_threads_do_not_touch(xet: pyxet.XetFS, main: str) -> None:
@@ -70,17 +70,6 @@ async def test_transactions_of_tasks_do_not_touch(shared_endpoint: LocalEndpoint
 
         assert await asyncio.gather(*map(job, range(5))) == [1] * 5
         assert len(await fs._find(main)) == 5
-
-
-def test_nested_ones_raise_and_the_outer_goes_on(xet: pyxet.XetFS, main: str) -> None:
-    with xet.transaction as tr:
-        for inner in (xet.transaction, xet.transaction(message="inner"), tr.fs.transaction, pyxet.Transaction(xet)):
-            with pytest.raises(TransactionError, match="do not nest"), inner:
-                pass
-        with pytest.raises(TransactionError, match="do not nest"):
-            xet.start_transaction()
-        xet.pipe(f"{main}/a.txt", b"a")
-    assert len(tr.commits) == 1
 
 
 # -- after the end -----------------------------------------------------------------------------------------------------

@@ -1,17 +1,22 @@
-"""Pending changes of any number of branches, which become one commit each."""
+"""Pending changes of any number of branches, which become one commit each; and parts of them that can be undone."""
 
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
+from typing import TypeAlias
 
 from pyxet._async.changes.changeset import ChangeSet
 from pyxet._async.changes.commit import Committer
+from pyxet._async.changes.pending import Scope
 from pyxet._async.changes.propose import Proposer
 from pyxet._async.client import Client
 from pyxet._async.runtime.tasks import finish
 from pyxet.errors import NotSupportedError, PartialCommitError, TransactionError
 from pyxet.types import Commit, RepoId, Totals
 from pyxet.urls import pull_request_number
+
+_Branch: TypeAlias = tuple[RepoId, str]
 
 
 class Edits:
@@ -34,9 +39,12 @@ class Edits:
         self._client = client
         self._parent_commit = parent_commit
         self.propose = propose
-        self._changes: dict[tuple[RepoId, str], ChangeSet] = {}
+        self._changes: dict[_Branch, ChangeSet] = {}
         self._opening = asyncio.Lock()
         self._ended = False
+        # Who has begun to change a branch, of these edits and those inside of them.
+        self._holders: defaultdict[_Branch, set[Edits]] = defaultdict(set)
+        self._inner: set[NestedEdits] = set()
         self.made: list[tuple[str, Commit]] = []
         self._ended_with = Totals()
 
@@ -51,12 +59,16 @@ class Edits:
             return frozenset()
         return frozenset((parent_commit,))
 
-    def check_parent(self, parent_commit: str | None) -> None:
-        """Raise `TransactionError` if a call asks for another ``parent_commit`` than the transaction it is in has."""
-        if parent_commit not in (None, self._parent_commit):
-            raise TransactionError(
-                "parent_commit is a condition of the whole transaction: fs.transaction(parent_commit=…)"
-            )
+    def nested(self, parent_commit: str | None = None) -> NestedEdits:
+        """A part of these edits, which is kept or undone as a whole.
+
+        Parameters
+        ----------
+        parent_commit:
+            If given, a change to any path of that part since that commit is a conflict.
+        """
+        self._check_open()
+        return NestedEdits(self, parent_commit)
 
     def pending(self, repo: RepoId, branch: str) -> ChangeSet | None:
         """The changes of a branch, if there are any."""
@@ -73,12 +85,15 @@ class Edits:
         TransactionError
             The changes are being committed, or have ended.
         """
+        return await self._begun(repo, branch, self)
+
+    async def _begun(self, repo: RepoId, branch: str, holder: Edits) -> ChangeSet:
+        """The changes of a branch, which are there as long as one of its holders."""
         async with self._opening:
             found = self.pending(repo, branch)
             if found is None:
                 base = await self._client.revisions.head(repo, branch)
-                if self._ended:
-                    raise TransactionError("too late: these changes are being committed, or have ended")
+                self._check_open()
                 # One pull request has two names, and its changes are one commit.
                 branch = self._client.revisions.full_name(repo, branch)
                 if self.propose and pull_request_number(branch) is not None:
@@ -86,10 +101,16 @@ class Edits:
                         f"{repo}/{branch} is a pull request itself: write to it without pull_request=True"
                     )
                 found = self._changes.get((repo, branch))
+            holder._check_open()
             if found is None:
                 found = ChangeSet(self._client, repo, branch, base, self._parent_commit, propose=self.propose)
                 self._changes[repo, branch] = found
+            self._holders[repo, found.branch].add(holder)
             return found
+
+    def _check_open(self) -> None:
+        if self._ended:
+            raise TransactionError("too late: these changes are being committed, or have ended")
 
     async def commit(self, message: str | None) -> tuple[Commit, ...]:
         """Commit one branch after the other, in the order of their first change.
@@ -104,6 +125,8 @@ class Edits:
             The first commit failed.
         """
         self._ended = True
+        for inner in list(self._inner):
+            await inner.discard()
         branches = list(self._changes.values())
         try:
             user = await self._client.user() if branches else ""
@@ -151,11 +174,110 @@ class Edits:
 
     async def discard(self) -> None:
         """Let go of everything that is not committed; to its end, also if the caller is being cancelled."""
-        self._ended = True
+        self._end()
         self._ended_with, changes, self._changes = self.totals, list(self._changes.values()), {}
         if not changes:
             return
         await finish(_discard(changes))
+
+    def _end(self) -> None:
+        """Take no more changes, nor have those inside of these."""
+        self._ended = True
+        for inner in self._inner:
+            inner._end()
+
+
+class NestedEdits(Edits):
+    """A part of edits, which is kept or undone as a whole: what a nested transaction changes. See `Edits.nested`.
+
+    Attributes
+    ----------
+    kept:
+        Whether its changes are changes of the edits that it is nested in.
+    """
+
+    def __init__(self, outer: Edits, parent_commit: str | None) -> None:
+        super().__init__(outer._client, parent_commit, propose=outer.propose)
+        self._outer = outer
+        self._whole: Edits = outer._whole if isinstance(outer, NestedEdits) else outer
+        self.kept = False
+        outer._inner.add(self)
+
+    def since(self, parent_commit: str | None) -> frozenset[str]:
+        return super().since(parent_commit) and self._outer.since(parent_commit)
+
+    def pending(self, repo: RepoId, branch: str) -> ChangeSet | None:
+        beneath = self._outer.pending(repo, branch)
+        if beneath is None:
+            return None
+        key = repo, beneath.branch
+        found = self._changes.get(key)
+        if found is None or found.pending is not beneath.pending:
+            found = self._changes[key] = beneath.within(Scope(beneath.scope, self._parent_commit))
+        return found
+
+    async def on(self, repo: RepoId, branch: str) -> ChangeSet:
+        self._check_open()
+        await self._whole._begun(repo, branch, self)
+        found = self.pending(repo, branch)
+        assert found is not None
+        return found
+
+    async def commit(self, message: str | None) -> tuple[Commit, ...]:
+        """Keep the changes: they are changes of what this is nested in from now on. There is no commit."""
+        self._check_open()
+        for inner in list(self._inner):
+            await inner.discard()
+        self._ended_with = self.totals
+        for key, holders in self._whole._holders.items():
+            if self in holders:
+                holders.discard(self)
+                holders.add(self._outer)
+                if found := self._changes.get(key):
+                    found.keep()
+        self.kept = True
+        self._leave()
+        return ()
+
+    async def discard(self) -> None:
+        """Undo all changes, unless they were kept. What others changed stays, and is what is there again."""
+        if self not in self._outer._inner:
+            return
+        self._ended_with = self.totals
+        changed, unneeded = self._undo()
+        self._leave()
+        await finish(_let_go(changed, unneeded))
+
+    def _undo(self) -> tuple[list[ChangeSet], list[ChangeSet]]:
+        """Undo at once, before anybody else runs: the changes that are left without ours, and those that nobody needs."""
+        changed: list[ChangeSet] = []
+        unneeded: list[ChangeSet] = []
+        for inner in list(self._inner):
+            theirs, alone = inner._undo()
+            changed += theirs
+            unneeded += alone
+            inner._leave()
+        for key, holders in self._whole._holders.items():
+            if self not in holders:
+                continue
+            holders.discard(self)
+            if found := self._changes.get(key):
+                found.undo()
+                changed.append(found)
+            if not holders and key in self._whole._changes:
+                unneeded.append(self._whole._changes.pop(key))
+        return changed, unneeded
+
+    def _leave(self) -> None:
+        self._end()
+        self._changes = {}
+        self._outer._inner.discard(self)
+
+
+async def _let_go(changed: list[ChangeSet], unneeded: list[ChangeSet]) -> None:
+    await _discard(unneeded)
+    for item in changed:
+        await item.trim()
 
 
 async def _discard(changes: list[ChangeSet]) -> None:

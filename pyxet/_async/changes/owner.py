@@ -23,6 +23,9 @@ class Owner(Protocol):
     asynchronous: bool
     credential: Credential
 
+    # Of a file system that takes part in one transaction wherever it is used.
+    _transaction_id: str | None
+
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
         """Where blocking calls run."""

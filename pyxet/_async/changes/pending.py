@@ -254,7 +254,7 @@ class PendingChanges:
         """How many files a scope has written and deleted."""
         last = [
             next((x for x in reversed(self._layers.get(path, ())) if x.scope.is_within(scope)), None)
-            for path in scope.paths
+            for path in list(scope.paths)
         ]
         written = sum(layer is not None and isinstance(layer.change, Pending) for layer in last)
         return written, sum(layer is not None and layer.change is None for layer in last)

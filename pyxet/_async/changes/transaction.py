@@ -4,6 +4,8 @@ A transaction belongs to the thread or task that opened it, which a context vari
 same endpoint and user takes part there. Its state lives on one event loop, its home, to which calls from other threads
 and loops are carried. On other threads `Transaction.fs` takes part, wherever it is; and what is made inside the block, as
 libraries make file systems from URLs, takes part on the threads that such a library has of its own.
+
+One that begins inside another is nested in it: its end commits nothing, and its exception undoes what was written in it.
 """
 
 from __future__ import annotations
@@ -11,23 +13,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import sys
-import threading
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
-from inspect import iscoroutinefunction
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
-from weakref import WeakValueDictionary
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
-from pyxet._async.changes.edits import Edits
+from pyxet._async.changes.edits import Edits, NestedEdits
 from pyxet._async.changes.file_write import Writing, start_on
 from pyxet._async.changes.guards import check_parent_commit
-from pyxet._async.changes.layers import Closable, Held, Wrappers, close_layers
-from pyxet._async.changes.losses import UNSEEN, Caller, is_unseen, report, watch
-from pyxet._async.changes.membership import Membership, same_account
+from pyxet._async.changes.held import HeldFiles
+from pyxet._async.changes.layers import Closable, Held
+from pyxet._async.changes.losses import UNSEEN, is_unseen, report, watch
+from pyxet._async.changes.members import Members
+from pyxet._async.changes.membership import Membership
 from pyxet._async.changes.owner import Owner
+from pyxet._async.changes.shortcuts import Shortcuts
 from pyxet._async.runtime.bridge import blocking_call, is_shutting_down, on_loop
 from pyxet.config import Credential
 from pyxet.errors import TransactionError
@@ -43,112 +42,10 @@ else:
     F = TypeVar("F")
 
 T = TypeVar("T")
-
-# Not the transactions: whatever is started in one keeps a copy of its context, and with that all that is in it.
-_open_here: ContextVar[tuple[Membership, ...]] = ContextVar("pyxet_transactions", default=())
-_by_id: WeakValueDictionary[str, Transaction] = WeakValueDictionary()
-# Whether a call comes from a library's thread after the transaction that it would have taken part in.
-_too_late: ContextVar[bool] = ContextVar("pyxet_too_late", default=False)
-# Who made the blocking call that is being carried out, while there are transactions that it might write beside.
-_caller: ContextVar[Caller | None] = ContextVar("pyxet_caller", default=None)
+G = TypeVar("G", bound="Owner")
 
 
-class _Begun(threading.local):
-    """Transactions that a thread began without a block, which nothing else might hold. They go with the thread."""
-
-    def __init__(self) -> None:
-        self.transactions: list[Transaction] = []
-
-
-_begun = _Begun()
-
-
-def current_transaction(credential: Credential) -> Transaction | None:
-    """The transaction that the running thread or task has open for an endpoint and user, if any."""
-    return next((found for found in _here() if found.active and found.covers(credential)), None)
-
-
-def check_not_inherited(credential: Credential) -> None:
-    """Raise `TransactionError` in a fork made inside a transaction: what it writes would be commits of their own."""
-    if _too_late.get():
-        raise TransactionError(
-            "this file system was made in a transaction that has ended, and a thread of a library would write with it; "
-            "make another one with pyxet.XetFS()"
-        )
-    if any(found.is_inherited and found.covers(credential) for found in _here()):
-        raise TransactionError(
-            "this process was forked inside a transaction, which stays with its parent; begin one here to write"
-        )
-
-
-def warn_outsider(fs: Owner, made_in: str | None) -> None:
-    """Warn who writes in no transaction, though their file system's is open elsewhere, or the one they were started in ended.
-
-    Parameters
-    ----------
-    made_in:
-        The transaction in whose block the file system was made.
-    """
-    for reference in _by_id.valuerefs():
-        found = reference()
-        if found is not None and found.active and found.is_of(fs, made_in):
-            found.membership.warn_beside(_caller.get() or Caller.here(), found._owner)
-    for membership in _open_here.get():
-        if membership.concerns(fs.credential):
-            membership.warn_after(_caller.get() or Caller.here(), fs)
-
-
-@contextmanager
-def calling() -> Iterator[None]:
-    """Keep in mind which thread makes a blocking call, for `warn_outsider` on the loop that carries it out."""
-    if not _by_id and not _open_here.get():
-        yield
-        return
-    before = _caller.set(Caller.here())
-    try:
-        yield
-    finally:
-        _caller.reset(before)
-
-
-def is_native_thread() -> bool:
-    """Whether the running thread was started by a library, not by Python: it has no context, and is nobody's in Python."""
-    return isinstance(threading.current_thread(), threading._DummyThread)
-
-
-@contextmanager
-def taking_part(identity: str) -> Iterator[None]:
-    """Have the calls of a native thread take part in a transaction; once that has ended, writing raises."""
-    transaction = _by_id.get(identity)
-    if transaction is not None and transaction.active:
-        before = _open_here.set((transaction.membership,))
-        try:
-            yield
-        finally:
-            _open_here.reset(before)
-        return
-    late = _too_late.set(True)
-    try:
-        yield
-    finally:
-        _too_late.reset(late)
-
-
-def _here() -> list[Transaction]:
-    """The transactions that the running thread or task, or whoever started it, began; some may have ended."""
-    return [found for membership in _open_here.get() if (found := _by_id.get(membership.id)) is not None]
-
-
-def bound_transaction(identity: str) -> Transaction:
-    """The transaction that a file system is bound to. `TransactionError` if it has ended or is in another process."""
-    transaction = _by_id.get(identity)
-    if transaction is None:
-        raise TransactionError("this file system belongs to a transaction that has ended or is in another process")
-    transaction.check()
-    return transaction
-
-
-class Transaction(Generic[F]):
+class Transaction(Shortcuts, Generic[F]):
     """One atomic commit for each branch that is written to in a block.
 
     It is made by ``fs.transaction`` or ``fs.transaction(message=…, parent_commit=…)``, and used with ``with`` on a
@@ -166,6 +63,13 @@ class Transaction(Generic[F]):
         What is below the message: of a pull request, its description.
     pull_request:
         Whether it becomes a pull request for each branch, instead of a commit.
+
+    Notes
+    -----
+    Inside an open transaction of the same endpoint and user, it is nested in that: it makes no commit of its own. At the end
+    of its block, what was written in it is a part of the outer transaction; if the block raises, that is undone, and what
+    others wrote meanwhile stays. Its message is used where the outer one has none, and ``parent_commit`` is about the paths
+    that are written in it. The outer one must not end before it.
     """
 
     def __init__(
@@ -190,8 +94,12 @@ class Transaction(Generic[F]):
         self._loop: asyncio.AbstractEventLoop | None = None
         self._bound: F | None = None
         self._insiders: dict[tuple[type, str], Any] = {}
-        self._files: dict[Writing, tuple[Closable, Held]] = {}
+        self._files = HeldFiles()
         self._reported = False
+        # What it is nested in: which was said, and which it came to be. And what is open inside of it.
+        self._within: Transaction[Any] | None = None
+        self._outer: Transaction[Any] | None = None
+        self._inner: dict[Transaction[Any], None] = {}
         self.membership = Membership(fs.credential)
         self.id = self.membership.id
 
@@ -203,7 +111,7 @@ class Transaction(Generic[F]):
         description: str | None = None,
         pull_request: bool = False,
     ) -> Transaction[F]:
-        """A new transaction.
+        """A new transaction; nested in this one if it is open.
 
         Parameters
         ----------
@@ -217,7 +125,20 @@ class Transaction(Generic[F]):
             Whether it opens a pull request for each branch at its end, which is how those propose changes who may not write
             there. `pull_requests` tells which.
         """
-        return Transaction(self._owner, message, parent_commit, description, pull_request)
+        return self.inside(self._owner, message, parent_commit, description, pull_request)
+
+    def inside(
+        self,
+        fs: G,
+        message: str | None = None,
+        parent_commit: str | None = None,
+        description: str | None = None,
+        pull_request: bool = False,
+    ) -> Transaction[G]:
+        """A new transaction on a file system, nested in this one if it is open. See `__call__`."""
+        made = Transaction(fs, message, parent_commit, description, pull_request)
+        made._within = self if self._state != "new" else None
+        return made
 
     def __repr__(self) -> str:
         return f"<{self._state} transaction on {self._owner!r}>"
@@ -233,7 +154,7 @@ class Transaction(Generic[F]):
 
     def report_lost(self) -> None:
         """Say that what was written in it is lost, if it is: nobody ended it."""
-        if self.active and not self._reported:
+        if self.active and not self._reported and self._outer is None:
             self._reported = True
             report(f"{self!r} was never ended: nothing that was written in it is published", self)
 
@@ -241,8 +162,8 @@ class Transaction(Generic[F]):
 
     @property
     def active(self) -> bool:
-        """Whether it has begun and not ended."""
-        return self._state == "active" and not self.is_inherited
+        """Whether it has begun and not ended, nor one that it is nested in."""
+        return self._state == "active" and not self.is_inherited and (self._outer is None or self._outer.active)
 
     @property
     def is_inherited(self) -> bool:
@@ -251,7 +172,12 @@ class Transaction(Generic[F]):
 
     @property
     def commits(self) -> tuple[Commit, ...]:
-        """The commits that were made, in their order; none before the end, or where nothing changed."""
+        """The commits that were made, in their order; none before the end, or where nothing changed.
+
+        Of a nested one that was not undone, those of the transaction that it is nested in.
+        """
+        if self._outer is not None:
+            return () if self.membership.undone else self._outer.commits
         return tuple(commit for _, commit in self._edits.made) if self._edits is not None else ()
 
     @property
@@ -268,17 +194,21 @@ class Transaction(Generic[F]):
 
     @property
     def totals(self) -> Totals:
-        """How much it holds so far, or held when it ended: files, and bytes of content, deduplicated and sent."""
-        return self._edits.totals if self._edits is not None else Totals()
+        """How much it holds so far, or held when it ended: files, and bytes of content, deduplicated and sent.
 
-    def covers(self, credential: Credential) -> bool:
-        """Whether a file system with this credential takes part, where the transaction is open."""
-        return same_account(self.credential, credential)
+        Of a nested one only how many files.
+        """
+        return self._edits.totals if self._edits is not None else Totals()
 
     @property
     def credential(self) -> Credential:
         """Endpoint and user that it belongs to."""
         return self._owner.credential
+
+    @property
+    def is_asynchronous(self) -> bool:
+        """Whether it belongs to an asynchronous file system."""
+        return self._owner.asynchronous
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -305,11 +235,11 @@ class Transaction(Generic[F]):
         """A file system like one that is made in the block, see `FileSystemBase`. The same one each time."""
         if self._owner.asynchronous:
             return fs
-        return self._insiders.setdefault((type(fs), fs._fs_token), fs._insider(self.id))
+        return self._insiders.setdefault((type(fs), fs._fs_token), fs._insider(self.membership))
 
-    def is_of(self, fs: Owner, made_in: str | None) -> bool:
+    def is_of(self, fs: object, made_in: Membership | None) -> bool:
         """Whether it was begun on a file system, or the file system was made in it."""
-        return self._owner is fs or self.id == made_in
+        return self._owner is fs or self.membership is made_in
 
     def check(self) -> None:
         """Raise `TransactionError` unless it is active."""
@@ -320,8 +250,15 @@ class Transaction(Generic[F]):
         raise TransactionError(
             "this transaction has not begun; use it with `with` or `async with`"
             if self._state == "new"
+            else "the transaction that this one is nested in has ended, and this one with it: nothing of it is committed"
+            if self._ended_by_outer
             else "this transaction has ended; begin another one with fs.transaction"
         )
+
+    @property
+    def _ended_by_outer(self) -> bool:
+        outer = self._outer
+        return outer is not None and (self._state == "lost" or (self._state == "active" and not outer.active))
 
     # -- its life ------------------------------------------------------------------------------------------------------
 
@@ -334,32 +271,51 @@ class Transaction(Generic[F]):
         if message is not None and (text := message.strip()):
             self._noted[text] = None
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> Transaction[F]:
+        if self.active:
+            # It is what fs.transaction is in its own block: a new one begins there.
+            inner = self.inside(self._owner)
+            inner.start()
+            members.begin_block(self, inner)
+            return inner
         self.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._state == "ended" or (kind is not None and not self.active):
-            # It was ended inside the block, or this is a fork: what the block raised says more.
-            return
-        self._note_unseen(kind)
-        self.complete(commit=kind is None)
+        ending = members.end_block(self)
+        if ending._is_to_end(kind):
+            ending.complete(commit=kind is None)
 
-    async def __aenter__(self) -> Self:
-        edits = await self._owner._new_edits(self._parent_commit, self._proposes)
-        self._begin(asyncio.get_running_loop())
-        self._edits = edits
+    async def __aenter__(self) -> Transaction[F]:
+        if self.active:
+            inner = self.inside(self._owner)
+            await inner._start_async()
+            members.begin_block(self, inner)
+            return inner
+        await self._start_async()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._state == "ended" or (kind is not None and not self.active):
-            return
+        ending = members.end_block(self)
+        if ending._is_to_end(kind):
+            await ending.acomplete(commit=kind is None)
+
+    def _is_to_end(self, kind: type[BaseException] | None) -> bool:
+        """Whether the end of a block ends the transaction: it may have ended inside, and a fork ends nothing."""
+        if self._state in ("ended", "lost"):
+            members.leave(self)
+            if self._state == "lost" and kind is None:
+                self.check()
+            return False
+        if kind is not None and not self.active:
+            # What the block raised says more.
+            return False
         self._note_unseen(kind)
-        await self.acomplete(commit=kind is None)
+        return True
 
     def _note_unseen(self, kind: type[BaseException] | None) -> None:
         """Say that the block ends by an exception that nobody sees, if it does."""
@@ -367,39 +323,55 @@ class Transaction(Generic[F]):
             self._reported = True
             report(f"{self!r} is rolled back: {UNSEEN}", level=logging.WARNING)
 
-    def _report_uncommitted(self) -> None:
-        """Of files that are closed and not committed, say that the commit is without them."""
-        for writing in list(self._files):
-            if writing.note_loss(at_end=True):
-                report(f"{writing.path!r} was closed and never committed: the transaction's commit is without it")
-
     def start(self) -> None:
         """Begin, on a blocking file system."""
-        if self._owner.asynchronous:
+        outer = self._to_be_nested_in()
+        if outer is None and self._owner.asynchronous:
             raise TransactionError("an asynchronous file system has asynchronous transactions: use `async with`")
-        self._begin(self._owner.loop)
+        if outer is not None and outer.loop is _running_loop():
+            raise TransactionError(
+                "a blocking transaction in an asynchronous one would wait for the loop it blocks: use `async with`"
+            )
+        self._begin(outer, self._owner.loop if outer is None else outer.loop)
         try:
-            self._edits = blocking_call(self.loop, self._owner._new_edits, self._parent_commit, self._proposes)
+            self._edits = blocking_call(self.loop, self._new_edits)
         except BaseException:
             self._end()
             raise
 
+    async def _start_async(self) -> None:
+        outer = self._to_be_nested_in()
+        self._begin(outer, asyncio.get_running_loop() if outer is None else outer.loop)
+        try:
+            self._edits = await self.at_home(self._new_edits)
+        except BaseException:
+            self._end()
+            raise
+
+    async def _new_edits(self) -> Edits:
+        if self._outer is None:
+            return await self._owner._new_edits(self._parent_commit, self._proposes)
+        return self._outer.edits.nested(self._parent_commit)
+
     def complete(self, commit: bool = True) -> None:
-        """End on a blocking file system: close the files that are left open, and commit, or throw everything away."""
+        """End on a blocking file system: close the files that are left open, and commit, or throw everything away.
+
+        A nested one commits nothing: what was written in it is a part of the outer one, or undone.
+        """
         edits = self.edits
         if self.loop is _running_loop():
             raise TransactionError("this is an asynchronous transaction: end its `async with` block")
         try:
             if commit:
-                for files in self._left_open():
-                    _close(files)
-                self._report_uncommitted()
+                self._check_inner()
+                self._files.close()
+                self._files.report_uncommitted()
                 self._state = "ending"
                 blocking_call(self.loop, self._commit, edits)
         finally:
             try:
                 self._state = "ending"
-                self._discard_files()
+                self._close_files()
                 if not is_shutting_down():
                     blocking_call(self.loop, self._discard, edits)
             finally:
@@ -410,86 +382,99 @@ class Transaction(Generic[F]):
         edits = self.edits
         try:
             if commit:
-                for files in self._left_open():
-                    if iscoroutinefunction(files[0].close):
-                        await files[0].close()
-                    else:
-                        # A blocking file of another thread waits for this loop.
-                        await asyncio.to_thread(_close, files)
-                self._report_uncommitted()
+                self._check_inner()
+                await self._files.aclose()
+                self._files.report_uncommitted()
                 self._state = "ending"
-                await self._commit(edits)
+                await self.at_home(self._commit, edits)
         finally:
             try:
                 self._state = "ending"
-                self._discard_files()
-                await self._discard(edits)
+                self._close_files()
+                await self.at_home(self._discard, edits)
             finally:
                 self._end()
 
     async def _commit(self, edits: Edits) -> None:
         parts = (self._message or "\n\n".join(self._noted), self._description)
-        await edits.commit("\n\n".join(part for part in parts if part))
+        message = "\n\n".join(part for part in parts if part)
+        await edits.commit(message)
+        if self._outer is not None:
+            self._outer.note_message(message)
 
     async def _discard(self, edits: Edits) -> None:
         """Let go of what is not committed; nothing is left of it afterwards."""
         try:
-            for writing in list(self._files):
-                await writing.discard()
+            for found in self._all_inside():
+                await found._files.discard()
         finally:
             await edits.discard()
 
-    def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
-        if self._state != "new":
+    def _check_inner(self) -> None:
+        """Raise `TransactionError` if one is open inside: what was written there may be half of something."""
+        if self._inner:
             raise TransactionError(
-                "transactions do not nest; this one is active already" if self.active else "this transaction has ended"
+                "nothing is committed: a transaction that is nested in this one is still open. End it first, and await or "
+                "join what has begun it"
             )
-        if current_transaction(self.credential) is not None:
-            raise TransactionError("transactions do not nest; end the one that this thread or task has open first")
-        self._loop = loop
-        self._state = "active"
-        _by_id[self.id] = self
-        watch(self)
-        _open_here.set((*(found.membership for found in _here() if found.active), self.membership))
-        _begun.transactions = [*(found for found in _begun.transactions if found.active), self]
 
-    def _end(self) -> None:
-        self._state = "ended"
+    def _all_inside(self) -> Iterator[Transaction[Any]]:
+        """Those that are open inside, innermost first, and this one."""
+        for inner in list(self._inner):
+            yield from inner._all_inside()
+        yield self
+
+    def _close_files(self) -> None:
+        for found in self._all_inside():
+            found._files.mark_closed()
+
+    def _to_be_nested_in(self) -> Transaction[Any] | None:
+        """The innermost transaction that is open here, if it is to begin in one."""
+        if self._state != "new":
+            raise TransactionError("this transaction has ended; begin another one with fs.transaction")
+        if self._within is not None:
+            self._within.check()
+            outer: Transaction[Any] | None = members.innermost(self._within)
+        else:
+            identity = self._owner._transaction_id
+            outer = members.current(self.credential) if identity is None else members.bound(identity)
+        if outer is not None:
+            outer.check_proposing(self._proposes)
+            self._proposes = outer._proposes
+        return outer
+
+    def _begin(self, outer: Transaction[Any] | None, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._outer = outer
+        self._state = "active"
+        if outer is None:
+            watch(self)
+        else:
+            outer._inner[self] = None
+            self.membership.outer = outer.membership
+        members.enter(self)
+
+    def _end(self, state: str = "ended") -> None:
+        for inner in list(self._inner):
+            inner._end("lost")
+        self._state = state
+        if self._outer is not None:
+            self._outer._inner.pop(self, None)
+            self.membership.undone = not (isinstance(self._edits, NestedEdits) and self._edits.kept)
         self._files.clear()
         self._bound = None
         self._insiders.clear()
-        _open_here.set(tuple(found.membership for found in _here() if found.active))
-        _begun.transactions = [found for found in _begun.transactions if found.active]
+        members.leave(self)
 
     # -- files and calls -----------------------------------------------------------------------------------------------
 
     def hold(self, writing: Writing, outermost: Closable, file: Held) -> None:
         """Keep a file that was opened for writing, and its outermost wrapper, until `release` or the end."""
-        self._files[writing] = (outermost, file)
+        self._files.hold(writing, outermost, file)
 
     def release(self, writing: Writing) -> None:
         """A file is closed."""
-        self._files.pop(writing, None)
-
-    def _left_open(self) -> Iterator[list[Closable]]:
-        """The files to close, each with the wrappers around it, outermost first; those, too, that are opened meanwhile."""
-        seen: set[Writing] = set()
-        while held := {writing: files for writing, files in list(self._files.items()) if writing not in seen}:
-            seen.update(held)
-            wrappers = Wrappers([outermost for outermost, _ in held.values()])
-            for outermost, file in held.values():
-                # An exception that is being handled where the transaction ends is not one that interrupts it.
-                file.expect(sys.exception())
-                yield [*wrappers.around(outermost), file]
-
-    def _discard_files(self) -> None:
-        # Threads of a library may be closing some at this moment.
-        files = [file for _, file in list(self._files.values())]
-        for file in files:
-            file.mark_closed()
-        close_layers(files)
-        for file in files:
-            file.settle()
+        self._files.release(writing)
 
     async def at_home(self, function: Callable[..., Coroutine[Any, Any, T]], *args: Any, **kwargs: Any) -> T:
         """Await a coroutine function on the transaction's loop."""
@@ -497,39 +482,9 @@ class Transaction(Generic[F]):
             return await function(*args, **kwargs)
         return await on_loop(self.loop, function(*args, **kwargs))
 
-    def open(self, path: str, mode: str = "rb", **kwargs: Any) -> Any:
-        """Open a file in this transaction, see ``fs.open``; ``open_async``, to be awaited, on an asynchronous one."""
-        return getattr(self.fs, "open_async" if self._owner.asynchronous else "open")(path, mode, **kwargs)
 
-    def put(self, lpath: Any, rpath: Any, recursive: bool = False, **kwargs: Any) -> Any:
-        """Upload files in this transaction, see ``fs.put``; to be awaited on an asynchronous file system."""
-        return self._call("put", lpath, rpath, recursive=recursive, **kwargs)
-
-    def pipe(self, path: Any, value: bytes | None = None, **kwargs: Any) -> Any:
-        """Write bytes in this transaction, see ``fs.pipe``; to be awaited on an asynchronous file system."""
-        return self._call("pipe", path, value, **kwargs)
-
-    def rm(self, path: Any, recursive: bool = False, **kwargs: Any) -> Any:
-        """Delete files in this transaction, see ``fs.rm``; to be awaited on an asynchronous file system."""
-        return self._call("rm", path, recursive=recursive, **kwargs)
-
-    def cp(self, path1: Any, path2: Any, recursive: bool = False, **kwargs: Any) -> Any:
-        """Copy files in this transaction, see ``fs.cp``; to be awaited on an asynchronous file system."""
-        return self._call("copy", path1, path2, recursive=recursive, **kwargs)
-
-    def mv(self, path1: Any, path2: Any, recursive: bool = False, **kwargs: Any) -> Any:
-        """Move files in this transaction, see ``fs.mv``; to be awaited on an asynchronous file system."""
-        return self._call("mv", path1, path2, recursive=recursive, **kwargs)
-
-    def _call(self, name: str, *args: Any, **kwargs: Any) -> Any:
-        name = f"_{name}" if self._owner.asynchronous else name
-        return getattr(self.fs, name)(*args, **kwargs)
-
-
-def _close(layers: list[Closable]) -> None:
-    for layer in layers:
-        if not getattr(layer, "closed", False):
-            layer.close()
+members: Final = Members[Transaction[Any]]()
+_here: Final = members.here
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

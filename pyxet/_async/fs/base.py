@@ -17,16 +17,9 @@ from fsspec.spec import _Cached
 from pyxet import config
 from pyxet._async.changes.edits import Edits
 from pyxet._async.changes.guards import check_parent_commit
-from pyxet._async.changes.transaction import (
-    Transaction,
-    bound_transaction,
-    calling,
-    check_not_inherited,
-    current_transaction,
-    is_native_thread,
-    taking_part,
-    warn_outsider,
-)
+from pyxet._async.changes.members import is_native_thread
+from pyxet._async.changes.membership import Membership
+from pyxet._async.changes.transaction import Transaction, members
 from pyxet._async.changes.view import View
 from pyxet._async.client import Client, Settings, shared_client
 from pyxet._async.fs.calls import explaining
@@ -145,7 +138,7 @@ class FileSystemBase(AsyncFileSystem, metaclass=_ConfiguredFromOutside):  # type
         self._given_loop = loop
         # Folders that were made here by their URLs, and were not there: git has none without files.
         self._made_folders: dict[str, None] = {}
-        self._made_in: str | None = None
+        self._made_in: Membership | None = None
         # Who serves an embedded directory is looked up by requests, as it may be another process each time.
         self.credential: Credential = (
             Credential(config.embedded_root(self.endpoint).resolve().as_uri())
@@ -235,9 +228,9 @@ class FileSystemBase(AsyncFileSystem, metaclass=_ConfiguredFromOutside):  # type
                 "a blocking call inside an asynchronous transaction would wait for the loop it blocks; await the _method"
             )
         if transaction is None and self._made_in is not None and is_native_thread():
-            with taking_part(self._made_in):
+            with members.taking_part(self._made_in):
                 return self._bridged(function, *args, **kwargs)
-        with calling():
+        with members.calling():
             return self._bridged(function, *args, **kwargs)
 
     def _bridged(self, function: Callable[..., Coroutine[Any, Any, T]], *args: Any, **kwargs: Any) -> T:
@@ -379,13 +372,21 @@ class FileSystemBase(AsyncFileSystem, metaclass=_ConfiguredFromOutside):  # type
     def _open_transaction(self) -> Transaction | None:
         """The transaction that this call takes part in: the one the file system is bound to, or the caller's."""
         if self._transaction_id is not None:
-            return bound_transaction(self._transaction_id)
-        return current_transaction(self.credential)
+            return members.bound(self._transaction_id)
+        return members.current(self.credential)
+
+    def _transaction_to_write_in(self) -> Transaction | None:
+        """Like `_open_transaction`, for who is about to write. `TransactionError` if they are too late."""
+        members.check_writer(self.credential)
+        transaction = self._open_transaction()
+        if transaction is None:
+            self._check_outside()
+        return transaction
 
     def _check_outside(self) -> None:
         """Look at a write that takes part in no transaction: `TransactionError` if it cannot be meant so, a warning if it may not."""
-        check_not_inherited(self.credential)
-        warn_outsider(self, self._made_in)
+        members.check_outside(self.credential)
+        members.warn_outsider(self, self._made_in)
 
     async def _view(self, repo: RepoId, revision: str) -> View:
         """A revision as this caller sees it."""
@@ -426,13 +427,12 @@ class FileSystemBase(AsyncFileSystem, metaclass=_ConfiguredFromOutside):  # type
         In a transaction ``parent_commit`` is for the caller to turn into guards of its paths, see `Edits.since`.
         """
         check_parent_commit(parent_commit)
-        transaction = self._open_transaction()
+        transaction = self._transaction_to_write_in()
         if transaction is not None:
             transaction.check_proposing(pull_request)
             yield transaction.edits
             transaction.note_message(message)
             return
-        self._check_outside()
         own = await self._new_edits(parent_commit, pull_request)
         try:
             yield own
@@ -453,7 +453,7 @@ class FileSystemBase(AsyncFileSystem, metaclass=_ConfiguredFromOutside):  # type
         """Whether this is ``tr.fs`` of a transaction."""
         return self._transaction_id is not None
 
-    def _insider(self, identity: str) -> Self:
+    def _insider(self, made_in: Membership) -> Self:
         """A file system that equals this one, and was made in a transaction.
 
         Libraries that make one from a URL hand it to threads of their own, which Python did not start: those threads take
@@ -461,7 +461,7 @@ class FileSystemBase(AsyncFileSystem, metaclass=_ConfiguredFromOutside):  # type
         """
         made = object.__new__(type(self))
         made.__dict__.update(self.__dict__)
-        made._made_in = identity
+        made._made_in = made_in
         return made
 
     @public()

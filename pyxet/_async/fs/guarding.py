@@ -93,6 +93,11 @@ class Guarding(Lookup):
         places = []
         for name, (changes, inside) in zip(names, targets, strict=True):
             there = found[changes].get(inside) if changes in found else None
+            if conditions.create and there is None and changes.may_return(inside):
+                raise AlreadyExistsError(
+                    f"{name} exists, unless the nested transaction that has deleted it is kept; wait for its end",
+                    status=409,
+                )
             guard = _guard(conditions, name, versions.get(name), there, deleted=changes.pending.deletes(inside))
             places.append(Place(changes, inside, guard))
         return places

@@ -43,9 +43,7 @@ class Opening(Guarding, Streaming):
         """
         conditions = Conditions.asked("create" if mode == "xb" else "overwrite", if_match)
         check_parent_commit(parent_commit)
-        transaction = self._open_transaction()
-        if transaction is None:
-            self._check_outside()
+        transaction = self._transaction_to_write_in()
 
         async def begin() -> Begun:
             return await self._begin(transaction, path, mode, conditions, parent_commit)

@@ -15,8 +15,15 @@ class Transacting(FileSystemBase):
 
     @property
     def transaction(self) -> Transaction[Self]:
-        """The open transaction of this thread or task, or a new one for ``with`` or ``async with``."""
-        return self._open_transaction() or Transaction(self)
+        """The open transaction of this thread or task, or a new one for ``with`` or ``async with``.
+
+        A block of the open one, ``with fs.transaction`` inside of it, is that of a new transaction which is nested in it.
+        """
+        found = self._open_transaction()
+        if found is None:
+            return Transaction(self)
+        # A blocking one in an asynchronous one, or the other way round, is another kind of object.
+        return found if found.is_asynchronous == self.asynchronous else found.inside(self)
 
     @transaction.setter
     def transaction(self, value: None) -> None:

@@ -1,0 +1,264 @@
+"""Which transactions a thread or task takes part in, and who writes beside or after them.
+
+A context variable tells: whatever is started in a transaction, a task or a thread that copies the context, takes part. The
+innermost transaction of an account is the one that counts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, Final, Generic, Protocol, TypeVar
+from weakref import WeakValueDictionary
+
+from pyxet._async.changes.losses import Caller
+from pyxet._async.changes.membership import Membership
+from pyxet.config import Credential
+from pyxet.errors import TransactionError
+
+# Not the transactions: whatever is started in one keeps a copy of its context, and with that all that is in it.
+_open_here: ContextVar[tuple[Membership, ...]] = ContextVar("pyxet_transactions", default=())
+# Whether a call comes from a library's thread after the transaction that it would have taken part in.
+_too_late: ContextVar[bool] = ContextVar("pyxet_too_late", default=False)
+# Who made the blocking call that is being carried out, while there are transactions that it might write beside.
+_caller: ContextVar[Caller | None] = ContextVar("pyxet_caller", default=None)
+
+
+class Joinable(Protocol):
+    """A transaction, as far as is needed here."""
+
+    membership: Membership
+
+    @property
+    def active(self) -> bool:
+        """Whether it has begun and not ended."""
+
+    @property
+    def is_inherited(self) -> bool:
+        """Whether this process is a fork of the one that it belongs to."""
+
+    def check(self) -> None:
+        """Raise `TransactionError` unless it is active."""
+
+    def is_of(self, fs: object, made_in: Membership | None) -> bool:
+        """Whether it was begun on a file system, or the file system was made in it."""
+
+
+class Writer(Protocol):
+    """A file system that somebody writes with."""
+
+    credential: Credential
+
+
+T = TypeVar("T", bound=Joinable)
+
+
+class _Block:
+    """A block of one transaction's object that is the block of another one."""
+
+    def __init__(self, of: Joinable, inner: Joinable) -> None:
+        self.of = of.membership.id
+        # Until the block ends: contexts, which hold this, may live longer.
+        self.inner: Any = inner
+
+
+_blocks: ContextVar[tuple[_Block, ...]] = ContextVar("pyxet_blocks", default=())
+
+
+class _Begun(threading.local):
+    """Transactions that a thread began, which nothing else might hold. They go with the thread."""
+
+    def __init__(self) -> None:
+        self.transactions: list[Joinable] = []
+
+
+class Members(Generic[T]):
+    """All transactions of the process, and who is in them."""
+
+    def __init__(self) -> None:
+        self._by_id: WeakValueDictionary[str, T] = WeakValueDictionary()
+        self._begun: Final = _Begun()
+
+    # -- beginnings and ends -------------------------------------------------------------------------------------------
+
+    def enter(self, transaction: T) -> None:
+        """The running thread or task has begun a transaction."""
+        self._by_id[transaction.membership.id] = transaction
+        transaction.membership.note_beginner(_who())
+        _open_here.set((*self._lasting(), transaction.membership))
+        self._begun.transactions = [*(found for found in self._begun.transactions if found.active), transaction]
+
+    def leave(self, transaction: T) -> None:
+        """A transaction has ended, or its block has: what runs here is in it no longer."""
+        _open_here.set(tuple(found for found in self._lasting() if found is not transaction.membership))
+        self._begun.transactions = [found for found in self._begun.transactions if found.active]
+
+    # -- blocks --------------------------------------------------------------------------------------------------------
+
+    def begin_block(self, of: T, inner: T) -> None:
+        """A ``with`` block of a transaction that is open begins here: it is that of another one, nested in it."""
+        _blocks.set((*(block for block in _blocks.get() if block.inner is not None), _Block(of, inner)))
+
+    def end_block(self, of: T) -> T:
+        """Whose block of a transaction ends here: that of the innermost one which began here, or its own."""
+        blocks = [block for block in _blocks.get() if block.inner is not None]
+        for block in reversed(blocks):
+            if block.of == of.membership.id:
+                inner: T = block.inner
+                block.inner = None
+                _blocks.set(tuple(other for other in blocks if other is not block))
+                return inner
+        return of
+
+    def _lasting(self) -> Iterator[Membership]:
+        """What of the running context still means something: open transactions, and parts of those that were undone."""
+        for membership in _open_here.get():
+            found = self._by_id.get(membership.id)
+            if (found is not None and found.active) or (membership.undone and self._open_around(membership)):
+                yield membership
+
+    # -- who is in which -----------------------------------------------------------------------------------------------
+
+    def here(self) -> list[T]:
+        """The transactions that the running thread or task, or whoever started it, began; some may have ended."""
+        return [found for membership in _open_here.get() if (found := self._by_id.get(membership.id)) is not None]
+
+    def current(self, credential: Credential) -> T | None:
+        """The innermost transaction that the running thread or task has open for an endpoint and user, if any."""
+        return next(
+            (found for found in reversed(self.here()) if found.active and found.membership.covers(credential)), None
+        )
+
+    def innermost(self, transaction: T) -> T:
+        """The transaction that is open here inside of another one, or that one."""
+        for found in reversed(self.here()):
+            if found.active and found.membership.is_within(transaction.membership):
+                return found
+        return transaction
+
+    def bound(self, identity: str) -> T:
+        """The transaction of a file system that is bound to one, or what is open here inside of it.
+
+        Raises
+        ------
+        TransactionError
+            It has ended, or is in another process.
+        """
+        transaction = self._by_id.get(identity)
+        if transaction is None:
+            raise TransactionError("this file system belongs to a transaction that has ended or is in another process")
+        transaction.check()
+        return self.innermost(transaction)
+
+    def _open_around(self, membership: Membership) -> T | None:
+        """The innermost transaction that is still open around one."""
+        outer = membership.outer
+        while outer is not None:
+            found = self._by_id.get(outer.id)
+            if found is not None and found.active:
+                return found
+            outer = outer.outer
+        return None
+
+    # -- who may not write, or should know better ----------------------------------------------------------------------
+
+    def check_writer(self, credential: Credential) -> None:
+        """Look at who is about to write, in a transaction or not.
+
+        Raises
+        ------
+        TransactionError
+            They were started in a nested transaction that was undone since, and know nothing of it.
+        """
+        for membership in reversed(_open_here.get()):
+            if not membership.covers(credential):
+                continue
+            found = self._by_id.get(membership.id)
+            if found is not None and found.active:
+                return
+            if membership.undone and not membership.is_beginner(_who()) and self._open_around(membership):
+                raise TransactionError(
+                    "the nested transaction that this task or thread was started in was undone, and what it writes now "
+                    "would be a part of it; have it end inside the block"
+                )
+
+    def check_outside(self, credential: Credential) -> None:
+        """Raise `TransactionError` in a fork made inside a transaction: what it writes would be commits of their own."""
+        if _too_late.get():
+            raise TransactionError(
+                "this file system was made in a transaction that has ended, and a thread of a library would write with "
+                "it; make another one with pyxet.XetFS()"
+            )
+        if any(found.is_inherited and found.membership.covers(credential) for found in self.here()):
+            raise TransactionError(
+                "this process was forked inside a transaction, which stays with its parent; begin one here to write"
+            )
+
+    def warn_outsider(self, fs: Writer, made_in: Membership | None) -> None:
+        """Warn who writes in no transaction, though their file system's is open, or the one they were started in ended.
+
+        Parameters
+        ----------
+        made_in:
+            The transaction in whose block the file system was made.
+        """
+        for reference in self._by_id.valuerefs():
+            found = reference()
+            if found is not None and found.active and found.is_of(fs, made_in):
+                found.membership.outermost.warn_beside(_caller.get() or Caller.here(), fs)
+        for membership in _open_here.get():
+            if membership.outer is None and membership.concerns(fs.credential):
+                membership.warn_after(_caller.get() or Caller.here(), fs)
+
+    @contextmanager
+    def calling(self) -> Iterator[None]:
+        """Keep in mind which thread makes a blocking call, for `warn_outsider` on the loop that carries it out."""
+        if not self._by_id and not _open_here.get():
+            yield
+            return
+        before = _caller.set(Caller.here())
+        try:
+            yield
+        finally:
+            _caller.reset(before)
+
+    @contextmanager
+    def taking_part(self, made_in: Membership) -> Iterator[None]:
+        """Have the calls of a native thread take part in the transaction that its file system was made in.
+
+        Once a nested one is kept, they take part in what it is a part of. After the end, writing raises.
+        """
+        transaction = self._by_id.get(made_in.id)
+        if transaction is None or not transaction.active:
+            transaction = None if made_in.undone else self._open_around(made_in)
+        if transaction is not None:
+            before = _open_here.set((transaction.membership,))
+            try:
+                yield
+            finally:
+                _open_here.reset(before)
+            return
+        late = _too_late.set(True)
+        try:
+            yield
+        finally:
+            _too_late.reset(late)
+
+
+def is_native_thread() -> bool:
+    """Whether the running thread was started by a library, not by Python: it has no context, and is nobody's in Python."""
+    return isinstance(threading.current_thread(), threading._DummyThread)
+
+
+def _who() -> object:
+    """The thread or task that acts."""
+    caller = _caller.get()
+    if caller is not None:
+        return caller.thread
+    try:
+        return asyncio.current_task() or threading.current_thread()
+    except RuntimeError:
+        return threading.current_thread()
