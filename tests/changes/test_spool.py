@@ -6,7 +6,7 @@ import io
 import itertools
 import os
 
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
@@ -99,4 +99,6 @@ class Contents(RuleBasedStateMachine):
 
 
 TestContents = Contents.TestCase
-TestContents.settings = settings(max_examples=60, stateful_step_count=40, deadline=None, database=None)
+TestContents.settings = settings(
+    max_examples=40, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck), database=None
+)
