@@ -10,11 +10,13 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from pyxet.errors import EntryNotFoundError
-from pyxet.git.command import GitError, run_git
+from pyxet.git.command import GitError, configured, run_git
 from pyxet.git.install import helper, install, register_helper
 
 # What the patterns of git-lfs give a meaning to; "?" stands for each of them.
 _SPECIAL: Final = re.compile(r"[,*?\[\]\\]")
+# The same for ``.gitattributes``.
+_UNWRITABLE: Final = re.compile(r'[\s"*?\[\]\\]')
 
 
 def clone(url: str, folder: Path | None = None, *, branch: str | None = None, lazy: bool, quiet: bool = False) -> Path:
@@ -55,6 +57,7 @@ def clone(url: str, folder: Path | None = None, *, branch: str | None = None, la
     # Large files come afterwards, several at a time.
     run_git("clone", *options, "--", url, str(target), shown=True, environment={"GIT_LFS_SKIP_SMUDGE": "1"})
     install(local=True, skip_smudge=lazy, folder=target)
+    note_pointers(target)
     if origin is not None:
         register_helper(origin, local=True, folder=target)
     if not lazy:
@@ -65,6 +68,26 @@ def clone(url: str, folder: Path | None = None, *, branch: str | None = None, la
                 f"{target} is cloned, but not all of its large files came: {error}; there, git lfs pull tries again"
             ) from error
     return target
+
+
+def note_pointers(folder: Path | None = None) -> bool:
+    """Tell git which files are large files though no ``.gitattributes`` says so; whether there are new ones.
+
+    Who writes files without git need not keep that file: git-lfs would bring their content, and git would take it for a
+    change. What is noted is noted in this working copy only.
+    """
+    names = [name for name in run_git("lfs", "ls-files", "--name-only", folder=folder).splitlines() if name]
+    told = run_git("check-attr", "-z", "--stdin", "filter", folder=folder, given="\0".join(names)).split("\0")
+    new = [name for name, value in zip(told[0::3], told[2::3], strict=False) if value != "lfs"]
+    if new:
+        where = Path(run_git("rev-parse", "--git-path", "info/attributes", folder=folder).rstrip("\n"))
+        file = (folder or Path()) / where
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with file.open("a", encoding="utf-8") as attributes:
+            attributes.writelines(
+                f"/{_UNWRITABLE.sub('?', name)} filter=lfs diff=lfs merge=lfs -text\n" for name in new
+            )
+    return bool(new)
 
 
 def pull(paths: Sequence[str] = (), *, quiet: bool = False) -> None:
@@ -84,6 +107,8 @@ def pull(paths: Sequence[str] = (), *, quiet: bool = False) -> None:
     """
     if not paths:
         run_git("pull", *(["--quiet"] if quiet else []), shown=True)
+        if note_pointers() and "--skip" not in (configured("filter.lfs.smudge") or ""):
+            run_git("lfs", "pull", shown=not quiet)
         return
     top = Path(run_git("rev-parse", "--show-toplevel").rstrip("\n"))
     patterns = []

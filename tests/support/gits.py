@@ -92,6 +92,8 @@ def git_at_home(home: Path, **environment: str) -> Git:
         "user.email": "acme@example.org",
         "init.defaultBranch": "main",
         "protocol.file.allow": "always",
+        # Each is a process that imports a lot, for the transfer agent.
+        "lfs.concurrenttransfers": "2",
         # For the pushes of tests, not worth a wait.
         "lfs.transfer.maxretries": "2",
     }.items():
