@@ -22,6 +22,8 @@ if sys.platform == "win32":
     import msvcrt
 
 _MIB: Final = 1024 * 1024
+# Whether a child process can be given more open files than its standard ones, and finds them under ``/dev/fd``.
+PASSES_FILES: Final = sys.platform != "win32"
 # Where a platform locks bytes, and not files, this one is locked: beyond all content, as nobody could read it otherwise.
 _LOCKED_BYTE: Final = 2**62
 

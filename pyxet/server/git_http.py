@@ -182,7 +182,7 @@ async def _serve(
         variables = git.serving(repo.path, folder) | {
             "REQUEST_METHOD": request.method,
             "PATH_INFO": path,
-            "QUERY_STRING": f"service={request.query['service']}" if request.method == "GET" else "",
+            "QUERY_STRING": f"service={request.query['service']}" if path == "/info/refs" else "",
             "CONTENT_TYPE": request.headers.get("Content-Type", ""),
             "REMOTE_ADDR": request.remote or "",
             **({"REMOTE_USER": account.user} if account else {}),

@@ -15,6 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
+from pyxet._platform import PASSES_FILES
 from pyxet.errors import RemoteError
 
 # `GIT_CONFIG_COUNT` is younger than earlier ones, and so is the hook `proc-receive`.
@@ -115,6 +116,8 @@ def installed_git() -> Git:
     NoGitError
         There is none, it is too old, or it comes without its HTTP program.
     """
+    if not PASSES_FILES:
+        raise _unserved("pushes need what Windows does not have")
     path = shutil.which("git")
     if path is None:
         raise _unserved("git is not installed where this endpoint runs")

@@ -9,13 +9,14 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from support.git_client import Git, checked
+from support.git_client import Git, checked, processes_at
 from support.raw_client import RawClient
 
 import pyxet
-from pyxet.server import git_program
+from pyxet.server import git_http, git_program, git_push, inherited
 from pyxet.testing import LocalEndpoint, local_endpoint
 
 NAMES = iter(range(1, 1_000_000))
@@ -361,27 +362,73 @@ def test_a_client_that_leaves_takes_its_process_along(endpoint: LocalEndpoint, t
     """In the middle of a push that it has announced; nothing of it stays."""
     host, port = endpoint.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=30) as connection:
-        connection.sendall(
-            f"POST /{repo}/git-receive-pack HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\n"
-            "Content-Type: application/x-git-receive-pack-request\r\nContent-Length: 100000\r\n\r\n"
-            f"00b1{'0' * 40} {'12' * 20} refs/heads/x\0report-status".encode()
-        )
-        wait_for(lambda: len(backends(endpoint, repo)) > 0)
-    wait_for(lambda: not backends(endpoint, repo))
+        connection.sendall(begun_push(host, token, repo))
+        wait_for(lambda: len(processes_at(bare(endpoint, repo))) > 0)
+        # A forked child would keep the pipes open, and git would wait for more after the endpoint has ended.
+        assert len(inherited._pipes) >= 5
+    wait_for(lambda: not processes_at(bare(endpoint, repo)))
+    wait_for(lambda: not inherited._pipes)
     assert not list((bare(endpoint, repo) / "objects").glob("*incoming*"))
 
 
-def backends(endpoint: LocalEndpoint, repo: str) -> list[str]:
-    """Processes of git that serve a repository."""
-    wanted = f"GIT_PROJECT_ROOT={bare(endpoint, repo)}".encode()
-    found = []
-    for process in Path("/proc").iterdir():
-        try:
-            if process.name.isdigit() and wanted in (process / "environ").read_bytes():
-                found.append((process / "cmdline").read_text())
-        except OSError:
-            continue
-    return found
+def test_git_processes_are_counted(
+    endpoint: LocalEndpoint, repo: str, git: Git, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What waits too long for its turn is told to come again, and the next one is answered."""
+    monkeypatch.setattr(git_http, "_WAIT", 0.05)
+    slots = endpoint.start().app[git_http.SLOTS]
+    taken = slots._value
+    slots._value = 0
+    try:
+        told = git.fails("ls-remote", f"{endpoint.url}/{repo}")
+    finally:
+        slots._value = taken
+    assert "too many clones and pushes at once" in told
+    assert "503" in told
+    assert "HEAD" in git("ls-remote", f"{endpoint.url}/{repo}")
+    assert slots._value == taken
+
+
+def test_an_endpoint_that_stops_ends_its_git_processes(tmp_path: Path) -> None:
+    with local_endpoint(user="acme") as endpoint:
+        pyxet.XetFS(endpoint.url, "acme", endpoint.token).make_repo("acme/stopped")
+        host, port = endpoint.url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), timeout=30) as connection:
+            connection.sendall(begun_push(host, endpoint.token, "acme/stopped"))
+            wait_for(lambda: len(processes_at(bare(endpoint, "acme/stopped"))) > 0)
+            path = bare(endpoint, "acme/stopped")
+            endpoint.close()
+            wait_for(lambda: not processes_at(path))
+
+
+def test_a_repository_that_goes_during_a_push_refuses_it(
+    endpoint: LocalEndpoint, fs: pyxet.XetFS, repo: str, git: Git, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And one that comes in its place has nothing of it."""
+    clone = git.clone(f"{endpoint.url}/{repo}", "clone")
+    clone.write({"a.txt": "a"})
+    moved = git_push.move_references
+
+    def going(*arguments: Any, **options: Any) -> Any:
+        monkeypatch.undo()
+        fs.rename_repo(repo, f"{repo}-gone")
+        fs.make_repo(repo)
+        return moved(*arguments, **options)
+
+    monkeypatch.setattr(git_http, "move_references", going)
+    told = clone.fails("push", "origin", "main")
+    assert fs.list_branches(repo) == ["main"]
+    for name in (repo, f"{repo}-gone"):
+        assert not fs.exists(f"{name}/main/a.txt"), told
+
+
+def begun_push(host: str, token: str, repo: str) -> bytes:
+    """The first bytes of a push whose rest does not come."""
+    return (
+        f"POST /{repo}/git-receive-pack HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\n"
+        "Content-Type: application/x-git-receive-pack-request\r\nContent-Length: 100000\r\n\r\n"
+        f"00b1{'0' * 40} {'12' * 20} refs/heads/x\0report-status"
+    ).encode()
 
 
 def wait_for(true: Callable[[], bool]) -> None:

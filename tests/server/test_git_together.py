@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO
 
 import pytest
-from support.git_client import Git, checked
+from support.git_client import Git, checked, processes_at
 
 import pyxet
 from pyxet.testing import local_endpoint
@@ -144,21 +144,9 @@ def long_push(git: Git, number: int, length: float) -> tuple[str, subprocess.Pop
 def settled(root: Path, *, clean: bool) -> None:
     """Wait until no process works in a repository any more, and, if that is to be, none has left anything behind."""
     deadline = time.monotonic() + 60
-    wanted = str(bare(root)).encode()
-    while any(wanted in environment for environment in environments()) or (
-        clean and any((bare(root) / "objects").glob("*incoming*"))
-    ):
+    while processes_at(bare(root)) or (clean and any((bare(root) / "objects").glob("*incoming*"))):
         assert time.monotonic() < deadline
         time.sleep(0.02)
-
-
-def environments() -> Iterator[bytes]:
-    for process in Path("/proc").iterdir():
-        try:
-            if process.name.isdigit():
-                yield (process / "environ").read_bytes()
-        except OSError:
-            continue
 
 
 @TRIES

@@ -88,3 +88,17 @@ def checked(bare: Path) -> None:
     """Have git look through all objects of a repository."""
     git = Git(bare)
     assert git("-c", "safe.directory=*", "fsck", "--full", "--strict", "--no-dangling") == ""
+
+
+def processes_at(bare: Path) -> list[str]:
+    """The numbers of processes that serve a repository: git, its children and its hooks."""
+    wanted = f"GIT_PROJECT_ROOT={bare}".encode()
+    found = []
+    for process in Path("/proc").iterdir():
+        try:
+            if process.name.isdigit() and wanted in (process / "environ").read_bytes():
+                found.append(process.name)
+        except OSError:
+            # It has just ended, or is somebody else's.
+            continue
+    return found
