@@ -37,6 +37,8 @@ class Client:
 
     def __init__(self, settings: Settings) -> None:
         self.credential, self.limits, self.retry, timeouts = settings
+        # Not in a fork of the process that made it.
+        self.is_usable = True
         self.endpoint = self.credential.endpoint
         self.transport = Transport(
             self.endpoint, self.credential, limits=self.limits, retry=self.retry, timeouts=timeouts
@@ -115,6 +117,8 @@ def _after_fork() -> None:
     They are kept, as collecting them would close the parent's sockets.
     """
     global _clients, _lock
+    for client in list(_clients.values()):
+        client.is_usable = False
     _inherited.append(_clients)
     _clients, _lock = {}, threading.Lock()
 

@@ -230,11 +230,16 @@ class Downloader:
                 _, reach = next(spans)
                 try:
                     lease.take()
-                    fresh = [chunk for chunk in lease.chunks if chunk.end > position and chunk.offset < end]
+                    # Their ends are not asked of them: this is done for each chunk of what is read.
+                    fresh = [
+                        chunk
+                        for chunk in lease.chunks
+                        if chunk.offset + len(chunk.data) > position and chunk.offset < end
+                    ]
                     for number, chunk in enumerate(fresh):
                         if chunk.offset != position and (number or position != start or chunk.offset > start):
                             raise IntegrityError(f"{file.full_path}: the plan leaves a gap at byte {position:,}")
-                        position = chunk.end
+                        position = chunk.offset + len(chunk.data)
                     if position < reach:
                         # At once: the rest of a file may be as long as the endpoint likes to say.
                         raise IntegrityError(f"{file.full_path}: {position:,} bytes came, {end:,} were expected")

@@ -47,15 +47,13 @@ class Lease:
         """Move this window's memory from idle to in flight: its reader has come to it."""
         if self._flight is not None and not self._taken:
             self._taken = True
-            self._flight.take(1)
+            self._flight.take()
 
     def release(self) -> None:
         """Let go of the chunks; a second time does nothing."""
         flight, self._flight = self._flight, None
         if flight is not None:
-            if self._taken:
-                flight.take(-1)
-            flight.release()
+            flight.release(taken=self._taken)
         self.chunks = []
 
 
@@ -107,15 +105,18 @@ class _Flight:
                     self._release_memory()
             raise
 
-    def take(self, readers: int) -> None:
-        """So many more readers have their turn."""
-        self._taken += readers
-        self._mark_idle(not self._taken)
+    def take(self) -> None:
+        """One more reader has come to it."""
+        self._taken += 1
+        self._mark_idle(False)
 
-    def release(self) -> None:
-        """The reader needs the chunks no more."""
+    def release(self, *, taken: bool = False) -> None:
+        """A reader needs the chunks no more; whether it had come to them."""
         self._readers -= 1
-        if not self._readers:
+        self._taken -= taken
+        if self._readers:
+            self._mark_idle(not self._taken)
+        else:
             self._release_memory()
 
     def _mark_idle(self, idle: bool) -> None:

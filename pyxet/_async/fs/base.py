@@ -148,6 +148,7 @@ class FileSystemBase(AsyncFileSystem, metaclass=_ConfiguredFromOutside):  # type
         self._limits = _option(Limits, limits)
         self._retry = _option(RetryPolicy, retry)
         self._timeouts = _option(Timeouts, timeouts)
+        self._known_client: tuple[Credential, Client | None] = (self.credential, None)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.endpoint}>"
@@ -193,7 +194,12 @@ class FileSystemBase(AsyncFileSystem, metaclass=_ConfiguredFromOutside):  # type
         return self._client()
 
     def _client(self) -> Client:
-        return shared_client(Settings(self.credential, self._limits, self._retry, self._timeouts))
+        credential, client = self._known_client
+        # Looking it up takes a hash of all settings, each time something is asked for.
+        if client is None or not client.is_usable or credential is not self.credential:
+            client = shared_client(Settings(self.credential, self._limits, self._retry, self._timeouts))
+            self._known_client = (self.credential, client)
+        return client
 
     @property
     def limits(self) -> Limits:
