@@ -13,6 +13,7 @@
     ├── IngestError                                     some files of an ingest could not be copied: nothing is committed
     ├── ConnectionFailedError     (ConnectionError)     no usable answer from the endpoint
     ├── RequestTimeoutError       (TimeoutError)        the endpoint, or a body, stalled
+    │   └── CommitTimeoutError                          the endpoint took too long over a commit, which was not made
     └── RemoteError               (OSError)             the endpoint answered with an error
         ├── NotFoundError         (FileNotFoundError)
         │   ├── RepositoryNotFoundError
@@ -50,6 +51,7 @@ __all__ = [
     "AlreadyExistsError",
     "AuthenticationError",
     "BadRequestError",
+    "CommitTimeoutError",
     "ConfigError",
     "ConflictError",
     "ConnectionFailedError",
@@ -216,6 +218,13 @@ class ConnectionFailedError(_Unanswered, XetError, ConnectionError):
 
 class RequestTimeoutError(_Unanswered, XetError, TimeoutError):
     """The endpoint did not answer in time, or a body made no progress for too long."""
+
+
+class CommitTimeoutError(RequestTimeoutError):
+    """The endpoint took too long over a commit, again and again, and the branch does not have it.
+
+    What was uploaded stays stored. The Hub ends a commit request after 60 seconds.
+    """
 
 
 class RemoteError(XetError, OSError):

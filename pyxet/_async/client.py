@@ -15,6 +15,7 @@ from pyxet._async.endpoint.hub import Hub
 from pyxet._async.endpoint.pull_requests import PullRequests
 from pyxet._async.http.transport import Transport
 from pyxet._async.tree.catalog import Catalog
+from pyxet._async.tree.heads import Heads
 from pyxet._async.tree.revisions import Revisions
 from pyxet._platform import after_fork
 from pyxet.config import Credential, Limits, RetryPolicy, Timeouts
@@ -47,6 +48,7 @@ class Client:
         self.pull_requests = PullRequests(self.hub)
         self.revisions = Revisions(self.hub, self._others)
         self.catalog = Catalog(self.hub, self.revisions)
+        self.heads = Heads()
         self._name: tuple[Secret | None, str] | None = None
         self._entered: WeakKeyDictionary[asyncio.AbstractEventLoop, int] = WeakKeyDictionary()
         self._cas: dict[tuple[RepoId, str | None, bool], Cas] = {}

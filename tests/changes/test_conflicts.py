@@ -339,8 +339,8 @@ def test_a_lost_commit_under_commits_of_others(
     proxy: FaultProxy, fs: pyxet.XetFS, fresh: pyxet.XetFS, main: str
 ) -> None:
     async def act(proxy: FaultProxy, request: web.Request) -> web.StreamResponse:
-        await asyncio.to_thread(fresh.pipe, f"{main}/before", b"x")
         await proxy.fetched(request)
+        await asyncio.to_thread(fresh.pipe, f"{main}/after", b"x")
         # Over the same path, and under the same title.
         await asyncio.to_thread(fresh.pipe, f"{main}/a", b"theirs", message="once")
         return web.Response(status=500)
@@ -348,8 +348,8 @@ def test_a_lost_commit_under_commits_of_others(
     proxy.rule(COMMIT, act, times=1)
     with fs.transaction(message="once") as tr:
         fs.pipe(f"{main}/a", b"ours")
-    assert titles(fresh, main) == ["Upload before", "once", "once"]
-    assert [commit.id for commit in tr.commits] == [fresh.log(main)[1].id]
+    assert titles(fresh, main) == ["once", "Upload after", "once"]
+    assert [commit.id for commit in tr.commits] == [fresh.log(main)[2].id]
     assert fresh.cat(f"{main}/a") == b"theirs"
 
 

@@ -1,7 +1,8 @@
 """From the pending changes of a branch to a commit: guards, retries, and the doubt whether a lost one was made.
 
 A commit is sent again in three cases only: it was refused (the transport waits as it was told); the branch moved under
-it; or its answer was lost, and the branch, looked at first, does not have it.
+it; or its answer was lost, and the branch, looked at first, does not have it. Each request names the parent that it is to
+have, so that one that the endpoint carries out late is refused.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import base64
 import random
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from datetime import UTC, datetime
 from typing import Final, overload
 
@@ -22,6 +23,7 @@ from pyxet._async.http.transport import is_refused
 from pyxet.errors import (
     AlreadyExistsError,
     BadRequestError,
+    CommitTimeoutError,
     ConflictError,
     ConnectionFailedError,
     EditConflictError,
@@ -36,13 +38,23 @@ from pyxet.errors import (
 from pyxet.protocol.messages import TreeEntry, encode
 from pyxet.types import Commit, RemoteFile, UploadedContent
 
-# How often a commit is sent, if the branch moves again and again.
+# How often a commit is refused for its parent, though the branch is there.
 _TRIES: Final = 20
 # How far back the log is searched for a commit whose answer was lost.
-_MAX_LOOK_BACK: Final = 50
+_MAX_LOOK_BACK: Final = 1000
+# Files from which on a commit asks for the head before it is sent the first time.
+_MANY: Final = 100
+# Seconds after which an endpoint counts as slow with a commit, and for which at most it may go on with it unasked.
+_SLOW: Final = 20.0
+_LONGEST_WAIT: Final = 120.0
+# Seconds between two looks for a commit that may come late.
+_SHORTEST_LOOK: Final = 0.1
+_LONGEST_LOOK: Final = 5.0
 # Seconds; doubled with each try up to the second one, of which a random part is waited.
 _SHORTEST_PAUSE: Final = 0.05
 _LONGEST_PAUSE: Final = 3.2
+# The try whose pause is the longest where somebody else was faster.
+_SOON: Final = 3
 
 
 class Committer:
@@ -61,17 +73,24 @@ class Committer:
     ----------
     was_found:
         Whether the commit was found in the branch's log, as its answer was lost; then it need not be the newest one.
+    mark:
+        What was known of the branch when the commit was sent.
     """
 
     def __init__(self, changes: ChangeSet, message: str | None, user: str) -> None:
         self._changes = changes
+        self._client = changes.client
         self._hub = changes.client.hub
         self._retry = changes.client.retry
         message = (message or "").strip() or _default_message(changes)
         self._summary, _, description = message.partition("\n")
         self._summary, self._description = self._summary.strip(), description.strip()
         self._user = user
+        self._head = self._client.heads.of(changes.repo, changes.branch)
         self.was_found = False
+        self.mark = self._client.revisions.mark(changes.repo, changes.branch)
+        # Seconds that the last try took.
+        self._took = 0.0
 
     async def check(self) -> None:
         """Raise like `commit` if a guard would fail now."""
@@ -92,54 +111,80 @@ class Committer:
             A guarded path changed (`EditConflictError`), or exists (`AlreadyExistsError`).
         BadRequestError
             A path would be a file and a folder.
+        CommitTimeoutError
+            The endpoint took too long, again and again, and the branch does not have the commit.
         """
         changes = self._changes
-        doubt: XetError | None = None
-        head = changes.base
-        failures = 0
-        for attempt in range(_TRIES):
-            if not changes.files:
-                return None
-            replaced: Collection[str] = ()
-            if attempt or self._is_guarded or changes.pending.replaced_folders():
-                head, before = await self._look_again(doubt), head
-                # An earlier try may have been carried out though its answer did not reach us.
-                if doubt is not None and head != before and (made := await self._find_made(before)) is not None:
-                    return made
-                await self._check_guards(head)
-                replaced = await self._replaced_folders(head)
-            # Naming the parent makes the endpoint refuse what was not checked against its head, and a second commit if
-            # the first one is carried out after all.
-            pinned = self._is_guarded or replaced or doubt is not None
-            lines = CommitLines(changes, self._summary, self._description, head if pinned else None, replaced)
-            pause = random.uniform(0, min(_LONGEST_PAUSE, _SHORTEST_PAUSE * 2**attempt))
-            try:
-                answer = await self._hub.commit(changes.repo, changes.branch, lines)
-            except (ConnectionFailedError, RequestTimeoutError, ServerError, FormatError) as error:
-                # The transport has tried again where it was refused, or may not wait as long as it was told.
-                if is_refused(error) or not (is_transient(error) or isinstance(error, FormatError)):
-                    raise
-                doubt = error
-                failures += 1
-                if failures >= self._retry.attempts:
-                    made = await self._made_after_all(head)
-                    if made is not None:
+        parent, doubt = changes.base, None
+        attempt = failures = stuck = 0
+        while changes.files:
+            failed: XetError | None = None
+            async with self._head.turns.here():
+                looks = attempt > 0 or self._looks_first
+                before, parent = parent, await self._look_again(doubt) if looks else self._head.newest(parent)
+                if doubt is not None and parent != before:
+                    # An earlier try may have been carried out though its answer did not reach us. Otherwise it never will
+                    # be, as its parent is not the head any more.
+                    if (made := await self._find_made(before)) is not None:
                         return made
-                    raise
-            except EntryNotFoundError:
-                if not await self._discard_gone_deletions():
-                    raise
-                pause = 0.0
-            except ConflictError as error:
-                if is_refused(error) or attempt == _TRIES - 1:
-                    raise
-            else:
-                if answer.commit_oid == head:
-                    return None
-                full = f"{self._summary}\n\n{self._description}".strip()
-                return Commit(answer.commit_oid, full, self._user, datetime.now(UTC), None)
-            await asyncio.sleep(pause)
-        raise AssertionError("unreachable: the last attempt returns or raises")
+                    doubt = None
+                stuck = stuck + 1 if attempt and parent == before else 0
+                replaced: Collection[str] = ()
+                if looks:
+                    await self._check_guards(parent)
+                    replaced = await self._replaced_folders(parent)
+                try:
+                    return await self._send(parent, replaced)
+                except (ConnectionFailedError, RequestTimeoutError, ServerError, FormatError) as error:
+                    # The transport has tried again where it was refused, or may not wait as long as it was told.
+                    if is_refused(error) or not (is_transient(error) or isinstance(error, FormatError)):
+                        raise
+                    doubt = failed = error
+                except EntryNotFoundError:
+                    if not await self._discard_gone_deletions():
+                        raise
+                except ConflictError as error:
+                    # Somebody was faster, which is no failure as long as somebody gets on.
+                    if is_refused(error) or stuck >= _TRIES:
+                        raise
+            attempt += 1
+            if failed is not None:
+                await self._await_late(parent, failed)
+                # An endpoint that takes long over a commit takes as long the next time.
+                failures += 2 if may_be_late(failed) and self._took > _SLOW else 1
+                if failures >= self._retry.attempts:
+                    if (made := await self._made_after_all(parent)) is not None:
+                        return made
+                    raise self._lost(failed, parent, attempt)
+            await asyncio.sleep(_pause(attempt if failed is not None else min(attempt, _SOON)))
+        return None
+
+    @property
+    def _looks_first(self) -> bool:
+        """Whether the head is asked for before the first try. Small commits are refused as quickly as that is answered."""
+        changes = self._changes
+        return self._is_guarded or len(changes.files) > _MANY or bool(changes.pending.replaced_folders())
+
+    async def _send(self, parent: str, replaced: Collection[str]) -> Commit | None:
+        """Send the commit once, on top of its parent; ``None`` where it changes nothing.
+
+        Every request names its parent. So the endpoint refuses what was not checked against its head, a second commit if
+        the first one is carried out after all, and one that it carries out late, when others have written.
+        """
+        changes = self._changes
+        lines = CommitLines(changes, self._summary, self._description, parent, replaced)
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        self.mark = self._client.revisions.mark(changes.repo, changes.branch)
+        try:
+            answer = await self._hub.commit(changes.repo, changes.branch, lines)
+        finally:
+            self._took = loop.time() - began
+        if answer.commit_oid == parent:
+            return None
+        self._head.note(parent, answer.commit_oid)
+        full = f"{self._summary}\n\n{self._description}".strip()
+        return Commit(answer.commit_oid, full, self._user, datetime.now(UTC), None)
 
     # -- what is there -------------------------------------------------------------------------------------------------
 
@@ -151,6 +196,31 @@ class Committer:
             if doubt is None:
                 raise
             raise doubt from None
+
+    async def _await_late(self, parent: str, doubt: XetError) -> None:
+        """Wait while the endpoint may still be at a commit that took too long: as long again as it took until then."""
+        if not may_be_late(doubt):
+            return
+        loop = asyncio.get_running_loop()
+        until, pause = loop.time() + min(self._took, _LONGEST_WAIT), _SHORTEST_LOOK
+        while loop.time() < until:
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_LOOK)
+            with suppress(ConnectionFailedError, RequestTimeoutError, ServerError):
+                if await self._hub.branch_head(self._changes.repo, self._changes.branch) != parent:
+                    return
+
+    def _lost(self, doubt: XetError, parent: str, tries: int) -> XetError:
+        """The error for a commit that the branch does not have after all tries."""
+        if not may_be_late(doubt):
+            return doubt
+        changes = self._changes
+        return CommitTimeoutError(
+            f"committing to {changes.path}: the endpoint did not finish in time ({tries} tries, the last of {self._took:.1f} s), "
+            f"and the branch, at {parent[:10]}, does not have the commit",
+            hint=f"nothing is committed, and uploaded content stays stored: try again later, or commit fewer than "
+            f"{len(changes.files):,} files at a time",
+        )
 
     async def _made_after_all(self, before: str) -> Commit | None:
         """Our commit, if it was made; ``None`` also where the endpoint cannot be asked, for then the failure stands."""
@@ -250,6 +320,16 @@ class Committer:
         gone = [path for path in deleted if path not in there or there[path].type == "directory"]
         changes.pending.exclude(gone)
         return bool(gone)
+
+
+def may_be_late(error: XetError) -> bool:
+    """Whether the endpoint may still be at what it has not answered in time."""
+    return isinstance(error, RequestTimeoutError) or getattr(error, "status", None) == 504
+
+
+def _pause(attempt: int) -> float:
+    """Seconds before the next try."""
+    return random.uniform(0, min(_LONGEST_PAUSE, _SHORTEST_PAUSE * 2.0 ** min(attempt - 1, 10)))
 
 
 def _default_message(changes: ChangeSet) -> str:

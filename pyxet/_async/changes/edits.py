@@ -147,7 +147,6 @@ class Edits:
 
     async def _commit_one(self, changes: ChangeSet, committer: Committer) -> None:
         revisions = self._client.revisions
-        before = revisions.mark(changes.repo, changes.branch)
         try:
             commit = await committer.commit()
         except BaseException as error:
@@ -169,7 +168,7 @@ class Edits:
                 # Others may have made commits since, before it was found.
                 revisions.invalidate_branch(changes.repo, changes.branch)
             else:
-                revisions.note_own(changes.repo, changes.branch, commit.id, before)
+                revisions.note_own(changes.repo, changes.branch, commit.id, committer.mark)
             self.made.append((changes.path, commit))
 
     async def discard(self) -> None:

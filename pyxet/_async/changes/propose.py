@@ -12,11 +12,10 @@ import random
 import re
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, get_args
 
-from pyxet._async.changes.commit import CommitLines, Committer
+from pyxet._async.changes.commit import CommitLines, Committer, may_be_late
 from pyxet._async.endpoint.hub import parse_date
 from pyxet._async.http.messages import is_transient
 from pyxet._async.http.transport import is_refused
@@ -43,18 +42,6 @@ _SETTLING_AFTER_TIMEOUT: Final = 60.0
 _SHORTEST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 5.0
 _TRIES: Final = 20
-
-
-@dataclass(frozen=True, slots=True)
-class _Doubt:
-    """A failure after which the pull request may be there, or come about later."""
-
-    error: XetError
-
-    @property
-    def may_be_late(self) -> bool:
-        """Whether the endpoint may still be at it."""
-        return isinstance(self.error, RequestTimeoutError) or getattr(self.error, "status", None) == 504
 
 
 class Proposer(Committer):
@@ -91,12 +78,11 @@ class Proposer(Committer):
                 if is_refused(error) or not (is_transient(error) or isinstance(error, FormatError)):
                     raise
                 failures += 1
-                doubt = _Doubt(error)
-                made = await self._await_lost(newest, doubt)
+                made = await self._await_lost(newest, error)
                 if made is not None:
                     return made
                 # A request that is still being carried out would not be stopped by a second one.
-                if doubt.may_be_late or failures >= self._retry.attempts:
+                if may_be_late(error) or failures >= self._retry.attempts:
                     raise
             except EntryNotFoundError:
                 if not await self._discard_gone_deletions():
@@ -132,9 +118,9 @@ class Proposer(Committer):
     def _pull_requests(self, author: str | None = None) -> AsyncGenerator[Discussion, None]:
         return self._changes.client.pull_requests.all(self._changes.repo, author=author)
 
-    async def _await_lost(self, newest: int, doubt: _Doubt) -> Commit | None:
+    async def _await_lost(self, newest: int, doubt: XetError) -> Commit | None:
         """Our pull request, if it is there or comes about in a while; ``None`` also where the endpoint cannot be asked."""
-        left, pause = (_SETTLING_AFTER_TIMEOUT if doubt.may_be_late else _SETTLING), _SHORTEST_PAUSE
+        left, pause = (_SETTLING_AFTER_TIMEOUT if may_be_late(doubt) else _SETTLING), _SHORTEST_PAUSE
         while True:
             with suppress(ConnectionFailedError, RequestTimeoutError, ServerError):
                 made = await self._find_lost(newest)

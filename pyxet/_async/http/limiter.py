@@ -8,11 +8,11 @@ import threading
 import time
 from collections.abc import Callable
 from typing import Final
-from weakref import WeakKeyDictionary
 
 from pyxet._async.http.concurrency import ConcurrencyController, Meter
 from pyxet._async.http.quotas import LOOK_AGAIN, Quota
 from pyxet._async.runtime.budget import REQUESTS, Budget
+from pyxet._async.runtime.turns import Turns
 from pyxet._platform import after_fork
 from pyxet.protocol.rate_limit import RateLimit
 
@@ -67,9 +67,7 @@ class Limiter:
                 return Permit(self, kind, cap, self._clock(), line.quota)
             # Answers have told of a quota while this waited.
             self._leave_slot()
-        with self._lock:
-            turn = line.turn()
-        async with turn:
+        async with line.turns.here():
             while True:
                 await self._wait(line.quota, route, longest)
                 await self._enter_slot(cap)
@@ -137,14 +135,7 @@ class _Line:
 
     def __init__(self) -> None:
         self.quota = Quota()
-        # One for each loop: a lock that loops share would be held by those whose thread is busy with something else.
-        self._turns: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
-
-    def turn(self) -> asyncio.Lock:
-        """The lock of the running loop."""
-        loop = asyncio.get_running_loop()
-        found = self._turns.get(loop)
-        return found if found is not None else self._turns.setdefault(loop, asyncio.Lock())
+        self.turns = Turns()
 
 
 class Permit:
