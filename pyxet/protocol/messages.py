@@ -84,7 +84,7 @@ class Authentication(HubStruct):
     access_token: AccessToken | None = None
 
 
-class WhoAmI(HubStruct):
+class WhoAmI(HubStruct, omit_defaults=False):
     name: str
     type: str = "user"
     fullname: str = ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -143,6 +144,12 @@ def create_app(
         if upload_grants:
             grants.add_routes(app)
         closing = opened.pop_all()
+
+    async def identify_answer(_: web.Request, answer: web.StreamResponse) -> None:
+        # What errors name, so that people can tell which request it was.
+        answer.headers.setdefault("X-Request-Id", secrets.token_hex(8))
+
+    app.on_response_prepare.append(identify_answer)
 
     async def lifetime(_: web.Application) -> AsyncIterator[None]:
         yield

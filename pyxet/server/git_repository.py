@@ -136,14 +136,14 @@ class Repository:
     def delete_branch(self, name: str) -> None:
         """Remove a branch; main stays."""
         if name == "main":
-            raise BadRequestError("the main branch cannot be deleted", status=400)
+            raise BadRequestError("Cannot delete refs/heads/main: the main branch cannot be deleted", status=400)
         self._delete_reference(f"refs/heads/{name}", f"branch {name!r}")
 
     def create_tag(self, name: str, revision: str, message: str | None, user: str) -> None:
         """Make a tag at a revision, annotated if it has a message; errors as in `create_branch`."""
-        check_name(name, "tag")
         with self.turn():
             commit = self.resolve(revision)
+            check_name(name, "tag")
             target = commit.id
             if message and not self._exists(f"refs/tags/{name}"):
                 self._git.create_tag(
@@ -299,7 +299,9 @@ class Repository:
                 head = self.head(branch)
                 if parent is not None and parent != str(head.id):
                     raise ConflictError(
-                        f"{self.id}: branch {branch!r} is at {head.id}, not at the parent commit {parent}", status=412
+                        f"{self.id}: branch {branch!r} is at {head.id}, not at the parent commit {parent}. The branch was updated "
+                        "since you opened this page. Please refresh and try again.",
+                        status=412,
                     )
                 tree = self._apply(head.tree, edits, "", most_entries) or self._git.TreeBuilder().write()
                 if tree == head.tree_id:
@@ -455,7 +457,7 @@ class Repository:
 
     def _create_reference(self, reference: str, target: pygit2.Oid, what: str) -> None:
         if self._exists(reference):
-            raise AlreadyExistsError(f"{self.id}: {what} already exists", status=409)
+            raise AlreadyExistsError(f"{self.id}: Reference {reference} already exists, the {what}", status=409)
         try:
             self._git.create_reference(reference, target)
         except (pygit2.GitError, ValueError, OSError) as error:
@@ -466,7 +468,9 @@ class Repository:
     def _delete_reference(self, reference: str, what: str) -> None:
         with self.turn():
             if not self._exists(reference):
-                raise RevisionNotFoundError(f"{self.id} has no {what}", status=404, code="RevisionNotFound")
+                raise RevisionNotFoundError(
+                    f"Invalid rev id: {self.id} has no {what}", status=404, code="RevisionNotFound"
+                )
             self._git.references.delete(reference)
 
     def _exists(self, reference: str) -> bool:

@@ -12,7 +12,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -153,7 +153,7 @@ class GitStore:
         return self._path(repo).is_dir()
 
     def current(self, repo: RepoId) -> RepoId:
-        """The repository that a name stands for: itself, or what it was renamed to; `RepositoryNotFoundError` if none."""
+        """The repository that a name stands for, in whatever case, or which it was renamed to; `RepositoryNotFoundError` if none."""
         seen: set[RepoId] = set()
         found = repo
         while not self.has(found):
@@ -162,10 +162,23 @@ class GitStore:
                 following = XetURL.parse(_mark(self._path(found)).read_text()).repo_id
             except FileNotFoundError:
                 following = None
+            if following is None:
+                following = self._alike(found)
             if following is None or following in seen:
                 raise _missing(repo)
             found = following
         return found
+
+    def _alike(self, repo: RepoId) -> RepoId | None:
+        """The one repository whose name is the same but for upper and lower case, if there is just one."""
+        top, wanted = self._root / repo.kind, (repo.owner.lower(), f"{repo.name}.git".lower())
+        found: list[RepoId] = []
+        with suppress(FileNotFoundError):
+            for owner in os.listdir(top):
+                if owner.lower() == wanted[0]:
+                    names = (name for name in os.listdir(top / owner) if name.lower() == wanted[1])
+                    found += (RepoId(repo.kind, owner, name.removesuffix(".git")) for name in names)
+        return found[0] if len(found) == 1 else None
 
     def delete(self, repo: RepoId) -> None:
         """Remove a repository; `RepositoryNotFoundError` if there is none."""

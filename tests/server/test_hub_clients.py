@@ -337,3 +337,45 @@ api.upload_file(path_or_fileobj=given["source"], path_in_repo=given["name"], rep
     got = RawClient(endpoint).get("/acme/dedup/resolve/main/two.bin").body
     assert got == content + b"tail" * 1000
     assert json.loads(RawClient(endpoint).get("/api/models/acme/dedup").body)["siblings"]
+
+
+def test_what_clients_read_in_answers(endpoint: LocalEndpoint) -> None:
+    """Names in another case lead to the repository, errors name their request, and say what the Hub's say."""
+    found = run_hf(
+        endpoint,
+        """
+repo = "acme/Case-Matters"
+api.create_repo(repo)
+api.upload_file(path_or_fileobj=b"text", path_in_repo="a.txt", repo_id="ACME/case-matters")
+answer["names"] = [api.repo_info("acme/CASE-matters").id, sorted(api.list_repo_files(repo))]
+answer["type"] = api.whoami()["type"]
+answer["missing"] = failure(api.delete_repo, "nothing-of-this-name")[1]
+api.create_branch(repo, branch="work")
+answer["twice"] = failure(api.create_branch, repo, branch="work")[1]
+answer["main"] = failure(api.delete_branch, repo, branch="main")[1]
+answer["gone"] = failure(api.delete_branch, repo, branch="nowhere")[1]
+answer["tag"] = failing(api.create_tag, repo, tag="no tag", revision="nowhere")
+answer["path"] = failure(api.upload_file, path_or_fileobj=b"x", path_in_repo="..\\\\up", repo_id=repo)[1]
+""",
+    )
+    assert found["names"] == ["acme/Case-Matters", [".gitattributes", "a.txt"]]
+    assert found["type"] == "user"
+    assert "Request ID: " in found["missing"]
+    assert "Reference refs/heads/work already exists" in found["twice"]
+    assert "Cannot delete refs/heads/main" in found["main"]
+    assert "Invalid rev id" in found["gone"]
+    assert found["tag"] == "RevisionNotFoundError"
+    assert "422" in found["path"]
+
+
+def test_names_that_differ_in_case_alone_are_two(endpoint: LocalEndpoint) -> None:
+    """Where both are there each is itself, and none is guessed."""
+    client = RawClient(endpoint, endpoint.token)
+    for name in ("acme/Pair", "acme/pair"):
+        client.make_repo(name)
+        assert client.get(f"/api/models/{name}").json["id"] == name
+    assert client.get("/api/models/acme/PAIR").status == 404
+    client.make_repo("acme/Hidden", private=True)
+    guest = RawClient(endpoint, endpoint.add_token("guest"))
+    assert guest.get("/api/models/acme/hidden").status == 404
+    assert client.get("/api/models/acme/hidden").status == 307
