@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal, NotRequired, Protocol, TypeAlias, TypedDict
+from typing import Any, Final, Literal, NotRequired, Protocol, TypeAlias, TypedDict
 
-RepoKind = Literal["models", "datasets", "spaces", "buckets"]
+RepoKind = Literal["models", "datasets", "spaces", "kernels", "buckets"]
+# Those that have branches and commits, and those of them that are written before the owner.
+KINDS: Final[tuple[RepoKind, ...]] = ("models", "datasets", "spaces", "kernels")
+PREFIXED_KINDS: Final = KINDS[1:]
 # Whether a file that is written may be there.
 WriteMode: TypeAlias = Literal["overwrite", "create"]
 # The ``blob_id`` that is to be replaced: one for all paths of a call, or one for each path.

@@ -3,7 +3,7 @@
 ::
 
     xet://[endpoint:]owner/repo/branch/path/in/repo
-    xet://[endpoint:]{models,datasets,spaces}/owner/repo/branch/path/in/repo
+    xet://[endpoint:]{models,datasets,spaces,kernels}/owner/repo/branch/path/in/repo
     xet://[endpoint:]buckets/owner/bucket/path
 
 ``endpoint`` is ``host`` or ``host:port``; the last colon of the first part ends it. Paths without ``xet://`` are the

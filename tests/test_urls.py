@@ -32,6 +32,7 @@ CASES = [
     ("xet://models/acme/titanic/main/x", XetURL(None, "models", "acme", "titanic", "main", "x")),
     ("datasets/acme/titanic/main/x", XetURL(None, "datasets", "acme", "titanic", "main", "x")),
     ("spaces/acme", XetURL(None, "spaces", "acme")),
+    ("xet://kernels/acme/relu/main/x", XetURL(None, "kernels", "acme", "relu", "main", "x")),
     ("xet://buckets/acme/logs/2026/a.txt", XetURL(None, "buckets", "acme", "logs", None, "2026/a.txt")),
     ("xet://localhost:8787:acme/titanic/main/x", XetURL("localhost:8787", "models", "acme", "titanic", "main", "x")),
     ("xet://xethub.com:acme/titanic", XetURL("xethub.com", "models", "acme", "titanic")),
@@ -87,8 +88,8 @@ def test_parts_of_urls() -> None:
 
 def test_repositories() -> None:
     assert (RepoId("models", "a", "b").path, RepoId("spaces", "a", "b").path) == ("a/b", "spaces/a/b")
-    assert [RepoId(kind, "a", "b").singular for kind in ("models", "datasets", "spaces", "buckets")] == [
-        "model", "dataset", "space", "bucket",
+    assert [RepoId(kind, "a", "b").singular for kind in ("models", "datasets", "spaces", "kernels", "buckets")] == [
+        "model", "dataset", "space", "kernel", "bucket",
     ]  # fmt: skip
     assert str(RepoId("datasets", "a", "b")) == "datasets/a/b"
 

@@ -29,7 +29,7 @@ LOCAL: Final = "local"
 # Seconds that somebody who pressed the key waits for an endpoint.
 _PATIENCE: Final = 5.0
 _DEPTHS: Final = {"root": 0, "owner": 1, "repo": 2, "branch": 3, "path": 4}
-_KINDS: Final = ("datasets", "models", "spaces")
+_KINDS: Final = ("datasets", "kernels", "models", "spaces")
 
 
 def remote_path(context: click.Context, _: click.Parameter, text: str) -> list[CompletionItem]:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 repo = group("repo")
 
-_KINDS: Final = {"model": "models", "dataset": "datasets", "space": "spaces"}
+_KINDS: Final = {"model": "models", "dataset": "datasets", "space": "spaces", "kernel": "kernels"}
 _kind = click.option(
     "--type", "kind", type=click.Choice(list(_KINDS)), help="What it is for; datasets/ in front of the path says the same."
 )  # fmt: skip

@@ -20,7 +20,7 @@ from pyxet.secrets import Secret
 from pyxet.types import RepoId
 
 _TOKEN_PATH = re.compile(
-    r"(?P<base>.*)/api/(?P<kind>models|datasets|spaces)/(?P<owner>[^/]+)/(?P<name>[^/]+)/xet-(?:read|write)-token/(?P<revision>[^/]+)\Z"
+    r"(?P<base>.*)/api/(?P<kind>models|datasets|spaces|kernels)/(?P<owner>[^/]+)/(?P<name>[^/]+)/xet-(?:read|write)-token/(?P<revision>[^/]+)\Z"
 )
 # A token that ends within so many seconds is not used any more.
 _MARGIN: Final = 60

@@ -27,7 +27,7 @@ from pyxet.server.git_proposals import Proposals
 from pyxet.server.git_push import PushedObjects, ReferenceUpdate, move_references
 from pyxet.server.git_repository import Repository
 from pyxet.server.hub_commit import MAX_LINE
-from pyxet.server.hub_repos import REPO
+from pyxet.server.hub_repos import PREFIX, REPO
 from pyxet.server.rights import usable_contents
 from pyxet.server.state import (
     CHECKERS,
@@ -58,7 +58,7 @@ SLOTS: Final = web.AppKey("git_slots", asyncio.Semaphore)
 def add_routes(app: web.Application) -> None:
     """Add the routes."""
     app[SLOTS] = asyncio.Semaphore(_PROCESSES)
-    for kind in ("", "/{kind:datasets|spaces}"):
+    for kind in ("", f"/{PREFIX}"):
         base = f"{kind}/{REPO[:-1]}:[^/]+?}}{{git:(?:\\.git)?}}"
         app.router.add_get(f"{base}/info/refs", advertise)
         app.router.add_post(f"{base}/git-upload-pack", fetch)

@@ -49,18 +49,19 @@ from pyxet.server.state import (
     valid_repo,
     writer_of,
 )
-from pyxet.types import RepoId, RepoKind
+from pyxet.types import KINDS, PREFIXED_KINDS, RepoId, RepoKind
 
-KIND = "{kind:models|datasets|spaces}"
+KIND = f"{{kind:{'|'.join(KINDS)}}}"
+PREFIX = f"{{kind:{'|'.join(PREFIXED_KINDS)}}}"
 REPO = "{owner}/{name}"
 # One segment however strange: "/" comes escaped, and what a revision may look like is for the repository to say.
 REV, BRANCH = "{rev:[^/]+}", "{branch:[^/]+}"
 PATH = "{path:(?s:.+)}"
 # A repository without an owner, and what may come behind its name.
 _NO_OWNER = re.compile(
-    r"/api/(?:models|datasets|spaces)/(?P<api>[^/]+)(?:/(?:auth-check|branch|commit|commits|discussions|duplicate|lfs-files|paths-info|"
+    rf"/api/(?:{'|'.join(KINDS)})/(?P<api>[^/]+)(?:/(?:auth-check|branch|commit|commits|discussions|duplicate|lfs-files|paths-info|"
     r"preupload|refs|revision|settings|super-squash|tag|tree|xet-read-token|xet-write-token)(?:/.*)?)?\Z"
-    r"|(?:/(?:datasets|spaces))?/(?P<web>[^/]+)/resolve/.+",
+    rf"|(?:/(?:{'|'.join(PREFIXED_KINDS)}))?/(?P<web>[^/]+)/resolve/.+",
     re.S,
 )
 _PAGE = 1000
@@ -70,7 +71,7 @@ _SORTS: dict[str, Callable[[RepoInfo], str]] = {
     "lastModified": lambda info: info.last_modified or "",
     "last_modified": lambda info: info.last_modified or "",
 }
-_KINDS: dict[str, RepoKind] = {"model": "models", "dataset": "datasets", "space": "spaces"}
+_KINDS: dict[str, RepoKind] = {kind.removesuffix("s"): kind for kind in KINDS}
 
 
 def add_routes(app: web.Application) -> None:

@@ -15,7 +15,7 @@ from pyxet.server.git_objects import Entry
 from pyxet.server.git_repository import Repository
 from pyxet.server.hosts import absolute
 from pyxet.server.hub_discussions import open_writable
-from pyxet.server.hub_repos import KIND, PATH, REPO, REV
+from pyxet.server.hub_repos import KIND, PATH, PREFIX, REPO, REV
 from pyxet.server.ranges import send_part
 from pyxet.server.state import (
     CONTENT,
@@ -35,7 +35,7 @@ def add_routes(app: web.Application) -> None:
     for scope in ("read", "write"):
         app.router.add_get(f"/api/{KIND}/{REPO}/xet-{{scope:{scope}}}-token/{REV}", xet_token)
     # aiohttp answers HEAD with the same handler.
-    app.router.add_get(f"/{{kind:datasets|spaces}}/{REPO}/resolve/{REV}/{PATH}", resolve)
+    app.router.add_get(f"/{PREFIX}/{REPO}/resolve/{REV}/{PATH}", resolve)
     app.router.add_get(f"/{REPO}/resolve/{REV}/{PATH}", resolve)
 
 

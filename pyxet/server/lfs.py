@@ -31,6 +31,7 @@ from pyxet.server.bodies import read_body, read_message, receive
 from pyxet.server.content import MAX_SHARD_CONTENT, StoredContent
 from pyxet.server.git_repository import Repository
 from pyxet.server.hosts import absolute
+from pyxet.server.hub_repos import PREFIX
 from pyxet.server.people import Scope
 from pyxet.server.plain_upload import PlainUpload
 from pyxet.server.ranges import send_part
@@ -63,7 +64,7 @@ _MAX_OBJECTS: Final = 1000
 
 def add_routes(app: web.Application) -> None:
     """Add the routes."""
-    for repo in (f"/{{kind:datasets|spaces}}/{_REPO}", f"/{_REPO}"):
+    for repo in (f"/{PREFIX}/{_REPO}", f"/{_REPO}"):
         app.router.add_post(f"{repo}/objects/batch", batch)
         app.router.add_get(f"{repo}/locks", locks)
         app.router.add_post(f"{repo}/locks{{rest:(?:/.+)?}}", locks)

@@ -66,7 +66,7 @@ def test_buckets_are_understood_and_not_supported(xet: pyxet.XetFS) -> None:
             xet.ls(path)
 
 
-@pytest.mark.parametrize("kind", ["datasets", "spaces"])
+@pytest.mark.parametrize("kind", ["datasets", "spaces", "kernels"])
 def test_other_kinds_of_repositories(xet: pyxet.XetFS, repo: str, kind: str) -> None:
     name = f"{kind}/{repo}"
     xet.make_repo(name)

@@ -54,7 +54,7 @@ def repo(endpoint: LocalEndpoint, fs: pyxet.XetFS) -> Iterator[str]:
 
 
 def bare(endpoint: LocalEndpoint, repo: str) -> Path:
-    path = repo if repo.startswith(("datasets/", "spaces/")) else f"models/{repo}"
+    path = repo if repo.startswith(("datasets/", "spaces/", "kernels/")) else f"models/{repo}"
     return endpoint.root / "repos" / f"{path}.git"
 
 
@@ -62,7 +62,7 @@ def bare(endpoint: LocalEndpoint, repo: str) -> Path:
 
 
 @pytest.mark.parametrize("suffix", ["", ".git"])
-@pytest.mark.parametrize("kind", ["", "datasets/", "spaces/"])
+@pytest.mark.parametrize("kind", ["", "datasets/", "spaces/", "kernels/"])
 def test_whoever_may_read_clones(
     endpoint: LocalEndpoint, fs: pyxet.XetFS, tmp_path: Path, kind: str, suffix: str
 ) -> None:

@@ -51,7 +51,7 @@ from pyxet.protocol.messages import (
     XetToken,
     decode,
 )
-from pyxet.types import Commit, LfsFile, RemoteFile, RepoId
+from pyxet.types import KINDS, Commit, LfsFile, RemoteFile, RepoId
 from pyxet.urls import pull_request_number
 
 Scope = Literal["read", "write"]
@@ -62,7 +62,7 @@ _MAX_DUPLICATES = 500
 _MAX_PAGE = 16 * MIB
 _MAX_REFS = 32 * MIB
 _ABOUT = re.compile(
-    r"/api/(models|datasets|spaces)/([^/?]+)/([^/?]+)"
+    rf"/api/({'|'.join(KINDS)})/([^/?]+)/([^/?]+)"
     r"(?:/(?:revision|tree|paths-info|commits|preupload|commit|xet-read-token|xet-write-token)/([^/?]+))?"
 )
 _NDJSON = "application/x-ndjson"

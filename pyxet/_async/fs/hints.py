@@ -16,7 +16,7 @@ from pyxet.errors import (
     XetError,
     XetURLError,
 )
-from pyxet.types import RepoId
+from pyxet.types import KINDS, RepoId
 from pyxet.urls import quote_revision
 
 # Seconds after which an error goes without a hint.
@@ -59,7 +59,7 @@ def _extend(error: XetError, hint: str) -> None:
 
 async def _other_kind(client: Client, repo: RepoId) -> str | None:
     """Whether there is a repository of that name among those of another kind, as when ``datasets/`` was left out."""
-    for kind in ("datasets", "models", "spaces"):
+    for kind in sorted(KINDS):
         if kind == repo.kind:
             continue
         other = RepoId(kind, repo.owner, repo.name)

@@ -9,6 +9,7 @@ from fsspec.utils import stringify_path
 
 from pyxet import config
 from pyxet.errors import XetURLError
+from pyxet.types import PREFIXED_KINDS
 from pyxet.urls import SCHEME, endpoint_name, endpoint_url, quote_revision
 
 _PREFIXES: Final = (f"{SCHEME}://", f"fsspec+{SCHEME}://")
@@ -62,7 +63,7 @@ def without_protocol(path: Any) -> str:
     parts = text.split("/")
     if parts[0] == "models":
         del parts[0]
-    at = 3 if parts and parts[0] in ("datasets", "spaces") else 2
+    at = 3 if parts and parts[0] in PREFIXED_KINDS else 2
     if len(parts) > at:
         parts[at] = quote_revision(unquote(parts[at]))
     return "/".join(parts)

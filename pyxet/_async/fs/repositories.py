@@ -182,7 +182,7 @@ class Repositories(FileSystemBase):
         Returns
         -------
         list
-            Of all kinds; ``datasets/``, ``spaces/`` stand before the names of those.
+            Of all kinds; ``datasets/``, ``spaces/``, ``kernels/`` stand before the names of those.
         """
         if owner is not None:
             if self._parse(owner).level != "owner":
