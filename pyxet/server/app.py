@@ -47,6 +47,7 @@ from pyxet.server.state import (
     LOOKING,
     MAIN_USER,
     OPEN,
+    PASSWORDS,
     REPOS,
     TOKENS,
     WORKERS,
@@ -121,7 +122,7 @@ def create_app(
             app[REPOS] = GitStore(root / "repos")
         except OSError as error:
             raise ConfigError(f"the directory {root} cannot be used: {error.strerror or error}") from error
-        for key, size in ((WORKERS, _WORKERS), (CHECKERS, _CHECKERS), (LOOKING, 1)):
+        for key, size in ((WORKERS, _WORKERS), (CHECKERS, _CHECKERS), (LOOKING, 1), (PASSWORDS, 1)):
             app[key] = ThreadPoolExecutor(size, thread_name_prefix="xet-endpoint", initializer=own_umask)
             opened.callback(app[key].shutdown)
         if like_hub is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from pyxet.errors import AlreadyExistsError, BadRequestError
+from pyxet.errors import AccessDeniedError, AlreadyExistsError, BadRequestError, RepositoryNotFoundError
 from pyxet.protocol.messages import (
     DuplicatedRepo,
     DuplicateFailure,
@@ -99,8 +99,13 @@ async def duplicate_files(request: web.Request) -> web.Response:
     wanted = await read_message(request, DuplicateFiles, what="duplicate files")
     asked = _named(wanted.target.type, wanted.target.name)
     content, repos = request.app[CONTENT], request.app[REPOS]
-    target = await in_worker(request, repos.current, asked)
-    writer_of(request, target)
+    try:
+        target = await in_worker(request, repos.current, asked)
+        writer_of(request, target)
+    except (RepositoryNotFoundError, AccessDeniedError):
+        # Who may not write there learns neither whether it is there nor what it is called now.
+        writer_of(request, asked)
+        raise
     everything = account.user == request.app[MAIN_USER] and not account.repos
 
     def check(file: DuplicateFile) -> str | None:

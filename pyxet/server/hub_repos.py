@@ -107,7 +107,8 @@ async def whoami(request: web.Request) -> web.Response:
         everything = {*owners, *known.orgs} - {account.user, *known.users}
         roles = dict.fromkeys(sorted(everything), "admin")
     orgs = [OrganizationRef(name=name, role_in_org=role) for name, role in roles.items()]
-    token = AccessToken(display_name=account.name or account.user, role=account.scope)
+    role = "fineGrained" if account.repos else account.scope
+    token = AccessToken(display_name=account.name or account.user, role=role)
     answer = WhoAmI(
         name=account.user, fullname=account.user, orgs=orgs, auth=Authentication(access_token=token)
     )  # fmt: skip

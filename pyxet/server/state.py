@@ -45,6 +45,8 @@ WORKERS: Final = web.AppKey("workers", ThreadPoolExecutor)
 CHECKERS: Final = web.AppKey("checkers", ThreadPoolExecutor)
 # Looks at the file of people before each request with a token: a thread of its own, that nothing keeps waiting.
 LOOKING: Final = web.AppKey("looking", ThreadPoolExecutor)
+# Checks passwords, which costs time on purpose: one at a time, whoever tries them.
+PASSWORDS: Final = web.AppKey("passwords", ThreadPoolExecutor)
 # The user who runs the endpoint, who may do everything.
 MAIN_USER: Final = web.AppKey("main_user", str)
 # Whether those without a token see the public repositories.
@@ -98,8 +100,7 @@ async def identify(request: web.Request) -> None:
         request[_BASIC] = error
         with suppress(AuthenticationError):
             check = partial(tokens.password_account, user, secret)
-            # It is meant to take its time, and is not to keep those waiting that ask for little.
-            request[_BASIC] = await loop.run_in_executor(request.app[CHECKERS], check)
+            request[_BASIC] = await loop.run_in_executor(request.app[PASSWORDS], check)
 
 
 def account_of(request: web.Request) -> Account | None:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import pytest
 from support.people import Folks
-from support.raw_client import Answer, Content, RawClient, regular
+from support.raw_client import Basic, Content, RawClient, regular
 
 from pyxet.errors import AlreadyExistsError, ConfigError
 from pyxet.server.people import People, PeopleFile
@@ -35,16 +33,6 @@ def folks(endpoint: LocalEndpoint) -> Folks:
 def create(client: RawClient, repo: str, **more: object) -> int:
     owner, name = repo.split("/")
     return client.post("/api/repos/create", {"organization": owner, "name": name, **more}).status
-
-
-class Basic(RawClient):
-    """A client that says who it is as git does: its token is ``user:secret``."""
-
-    def call(
-        self, method: str, path: str, body: bytes | str | dict[str, Any] | None = None, **headers: str
-    ) -> Answer:  # fmt: skip
-        given = base64.b64encode(self.token.encode()).decode()
-        return super().call(method, path, body, Authorization=f"Basic {given}", **headers)
 
 
 def basic(client: RawClient, user: str, secret: str) -> Basic:
@@ -232,3 +220,28 @@ def test_processes_that_change_the_file_take_turns(tmp_path: Path) -> None:
         for job in jobs:
             job.result()
     assert len(PeopleFile(tmp_path).current.users) == 40
+
+
+def test_whose_a_target_is_says_not_whether_it_is_there(folks: Folks) -> None:
+    """Also of what a message names beside the route's own repository."""
+    ada, eve = folks.user("ada", acme="admin"), folks.user("eve")
+    narrow = folks.token("ada", repos=("ada/own",))
+    assert create(ada, "acme/closed", private=True) == create(ada, "ada/own") == create(eve, "eve/own") == 200
+    for client, source in ((eve, "eve/own"), (narrow, "ada/own")):
+        for route, body in (
+            ("/api/models/{source}/lfs-files/duplicate", {"target": {"type": "model", "name": "{target}"}, "files": []}),
+            ("/api/models/{source}/duplicate", {"repository": "{target}"}),
+            ("/api/repos/move", {"fromRepo": "{source}", "toRepo": "{target}", "type": "model"}),
+            ("/api/repos/move", {"fromRepo": "{target}", "toRepo": "{source}", "type": "model"}),
+            ("/api/repos/create", {"organization": "acme", "name": "{name}"}),
+        ):  # fmt: skip
+            answers = []
+            for target in ("acme/closed", "acme/nothing"):
+                names = {"{source}": source, "{target}": target, "{name}": target.partition("/")[2]}
+                text = json.dumps(body)
+                for word, name in names.items():
+                    text = text.replace(word, name)
+                answer = client.post(route.replace("{source}", source), text, Content_Type="application/json")
+                answers.append((answer.status, answer.body.replace(target.encode(), b"")))
+            assert answers[0] == answers[1], route
+            assert answers[0][0] == 403, (route, answers)

@@ -14,7 +14,8 @@ from urllib.parse import quote
 
 import pytest
 from support.hf_client import run_hf
-from support.raw_client import Answer, Content, RawClient, regular
+from support.people import Folks
+from support.raw_client import Answer, Basic, Content, RawClient, regular
 
 import pyxet
 from pyxet.protocol.hashing import hash_from_hex, hash_to_hex
@@ -337,6 +338,47 @@ def test_every_route_knows_who_asks(
         if canonical not in ("/api/agent-harnesses", "/api/validate-yaml", "/v1/telemetry"):
             answer = wrong_kind.call(method, path, data, **named)
             assert answer.status == (403 if statuses is SIGNED else 401), answer
+
+
+@pytest.mark.parametrize(("method", "canonical"), ROUTES, ids=map(" ".join, ROUTES))
+def test_what_is_private_is_as_what_is_missing_on_every_route(
+    endpoint: LocalEndpoint, owner: RawClient, eve: RawClient, method: str, canonical: str
+) -> None:
+    """For those who may not see it, however they say who they are."""
+    _, body = ROUTES[method, canonical]
+    canonical = canonical.strip()
+    if is_of_content(canonical) or canonical == "/api/{kind}":
+        return
+    number = f"{NOISE.getrandbits(40):010x}"
+    private = Place(f"acme/p{number}", fresh(1000), fresh(1000))
+    owner.make_repo(private.repo, private=True)
+    assert owner.write(private.repo, {"a.bin": "a", "d/b.txt": "b"})
+    assert owner.post(f"/api/models/{private.repo}/commit/main?create_pr=1", COMMIT).status == 200
+    missing = replace(private, repo=f"acme/m{number}")
+    user = f"narrow{number}"
+    folks = Folks(endpoint)
+    folks.user(user)
+    narrow = folks.token(user, repos=(f"{user}/one",))
+    clients = [
+        RawClient(endpoint), eve, Basic(endpoint, f"eve:{eve.token}"), narrow, Basic(endpoint, f"{user}:{narrow.token}"),
+    ]  # fmt: skip
+    for client in clients:
+        for headers in ({}, {"User_Agent": "git/2.39.5"}, {"User_Agent": "git-lfs/3.3.0"}):
+            found = []
+            for at in (private, missing):
+                data = body(at) if callable(body) else body
+                path = canonical.format(
+                    **{part: quote(value, safe="") for part, value in (at.parts(canonical) | {"scope": "read"}).items()}
+                )
+                if canonical.endswith("/info/refs"):
+                    path, data = f"{path}?service={body}", None
+                elif "{scope}" in canonical:
+                    data = None
+                named = {"Content_Type": "application/json"} if isinstance(data, dict) else {}
+                answer = client.call(method, path, data, **named, **headers)
+                told = {name: value for name, value in answer.headers.items() if name != "date"}
+                found.append(f"{answer.status} {told} {answer.body!r}".replace(at.repo, "acme/name"))
+            assert found[0] == found[1]
 
 
 def test_a_closed_endpoint_answers_nothing_without_a_token_of_its_own() -> None:

@@ -142,6 +142,16 @@ class RawClient:
         return made
 
 
+class Basic(RawClient):
+    """A client that says who it is as git does: its token is ``user:secret``."""
+
+    def call(
+        self, method: str, path: str, body: bytes | str | dict[str, Any] | None = None, **headers: str
+    ) -> Answer:  # fmt: skip
+        given = base64.b64encode(self.token.encode()).decode()
+        return super().call(method, path, body, Authorization=f"Basic {given}", **headers)
+
+
 @dataclass(frozen=True)
 class Content:
     """Content as a client would upload it, in one xorb."""
