@@ -52,7 +52,8 @@ class Verdict:
 
 
 def install_hooks(folder: Path) -> Path:
-    """Write the hooks into a folder, which is made if need be. Blocks."""
+    """Write the hooks into a folder, which is made if need be; its absolute path. Blocks."""
+    folder = folder.absolute()
     folder.mkdir(mode=0o700, exist_ok=True)
     for name, text in _SCRIPTS.items():
         path = folder / name

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -28,9 +29,9 @@ from pyxet.server.git_push import PushedObjects, ReferenceUpdate, move_reference
 from pyxet.server.git_repository import Repository
 from pyxet.server.hub_commit import MAX_LINE
 from pyxet.server.hub_repos import PREFIX, REPO
+from pyxet.server.privacy import own_umask
 from pyxet.server.rights import usable_contents
 from pyxet.server.state import (
-    CHECKERS,
     CONTENT,
     REPOS,
     account_of,
@@ -53,16 +54,26 @@ _MAX_HEAD: Final = 16 * 1024
 _PROTOCOL = re.compile(r"[A-Za-z0-9=:.,_-]{1,100}\Z")
 _SERVICES: Final = ("git-upload-pack", "git-receive-pack")
 SLOTS: Final = web.AppKey("git_slots", asyncio.Semaphore)
+# Looks through what is pushed: a large history takes a while, and nobody else is to wait for it.
+PUSHES: Final = web.AppKey("git_pushes", ThreadPoolExecutor)
+_PUSHES: Final = 2
 
 
 def add_routes(app: web.Application) -> None:
     """Add the routes."""
     app[SLOTS] = asyncio.Semaphore(_PROCESSES)
+    app[PUSHES] = ThreadPoolExecutor(_PUSHES, thread_name_prefix="xet-endpoint", initializer=own_umask)
+    app.on_cleanup.append(_stop)
     for kind in ("", f"/{PREFIX}"):
         base = f"{kind}/{REPO[:-1]}:[^/]+?}}{{git:(?:\\.git)?}}"
         app.router.add_get(f"{base}/info/refs", advertise)
         app.router.add_post(f"{base}/git-upload-pack", fetch)
         app.router.add_post(f"{base}/git-receive-pack", push)
+
+
+async def _stop(app: web.Application) -> None:
+    """Nobody waits for the answer about a push any more: its processes have ended, and git has dropped it."""
+    app[PUSHES].shutdown(wait=False, cancel_futures=True)
 
 
 @web.middleware
@@ -150,7 +161,7 @@ def _hooks_of(request: web.Request, repo: Repository, only_of: str | None) -> Ca
         if quarantine is None:
             return Verdict(True)
         try:
-            return await asyncio.get_running_loop().run_in_executor(request.app[CHECKERS], look, quarantine)
+            return await asyncio.get_running_loop().run_in_executor(request.app[PUSHES], look, quarantine)
         except RemoteError as error:
             return Verdict(False, [error.message])
 
@@ -245,13 +256,18 @@ async def _answer(request: web.Request, process: GitProcess) -> web.StreamRespon
     if status >= 400:
         raise RemoteError(f"git refuses this request ({await _short(process)})", status=status)
     response = web.StreamResponse(status=status, headers=headers)
+    piece = await _read(process)
+    if not piece and not await process.succeeds(partial(in_worker, request)):
+        # It says what the body is, and then that it cannot make sense of what it was sent.
+        raise BadRequestError(f"git cannot read this request ({await _short(process)})", status=400)
     await response.prepare(request)
-    while piece := await _read(process):
+    while piece:
         try:
             async with asyncio.timeout(_SILENCE):
                 await response.write(piece)
         except TimeoutError:
             raise ConnectionError("the client takes nothing any more") from None
+        piece = await _read(process)
     return response
 
 

@@ -104,6 +104,14 @@ class GitProcess:
         assert self._answers is not None
         self._answers.close()
 
+    async def succeeds(self, run: Callable[..., Any]) -> bool:
+        """Whether the process, which writes no more, ends as it should. ``run`` as in `start`."""
+        assert self._process is not None
+        try:
+            return bool(await run(self._process.wait, _GRACE) == 0)
+        except subprocess.TimeoutExpired:
+            return False
+
     async def told(self) -> str:
         """The last of its error messages, when it has ended."""
         if self._listening is None:

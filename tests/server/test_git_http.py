@@ -300,6 +300,31 @@ def test_compressed_requests_are_understood(endpoint: LocalEndpoint, token: str,
     assert answer.status == 413
 
 
+@pytest.mark.parametrize("service", ["git-upload-pack", "git-receive-pack"])
+def test_what_is_no_request_is_refused(endpoint: LocalEndpoint, token: str, repo: str, service: str) -> None:
+    client = RawClient(endpoint, token)
+    kind = f"application/x-{service}-request"
+    for body in (b"garbage", b"ffff", b"0003", b"00zz", b"0009done\n", b"\0" * 100):
+        answer = client.post(f"/{repo}/{service}", body, Content_Type=kind)
+        assert answer.status == 400 or answer.body, (body, answer)
+        assert answer.status in (200, 400)
+    assert client.post(f"/{repo}/{service}", b"garbage", Content_Type=kind).status == 400
+    # With it git asks whether it may send a large body.
+    assert client.post(f"/{repo}/{service}", b"0000", Content_Type=kind).status == 200
+
+
+def test_any_folder_may_be_that_of_an_endpoint(tmp_path: Path) -> None:
+    root = tmp_path / 'it\'s a "folder" $HOME;\n ünï'
+    with local_endpoint(root, user="acme") as endpoint:
+        fs = pyxet.XetFS(endpoint.url, "acme", endpoint.token, listings_expiry_time=0)
+        fs.make_repo("acme/r")
+        clone = Git(tmp_path, "acme", endpoint.token).clone(f"{endpoint.url}/acme/r", "clone")
+        clone.write({"a.txt": "a"})
+        clone("push", "-q", "origin", "main")
+        assert fs.cat("acme/r/main/a.txt") == b"a"
+        checked(bare(endpoint, "acme/r"))
+
+
 # -- git itself --------------------------------------------------------------------------------------------------------
 
 
