@@ -26,8 +26,6 @@ MIB = 1024 * 1024
 PLAIN = r"PUT /v1/lfs/"
 # Seconds until something must have happened.
 PATIENCE = 30
-# Of the file that is pushed twice; in a slow session that of the promise: 200 MB.
-LARGE = int(os.environ.get("PYXET_TEST_LARGE_PUSH", 24 * MIB))
 
 
 @pytest.fixture(scope="module")
@@ -66,11 +64,16 @@ def sent(proxy: FaultProxy) -> int:
     return sum(int(seen.headers.get("Content-Length", 0)) for seen in proxy.seen if re.match(UPLOAD, seen.line))
 
 
-def test_chunks_are_pushed_and_pulled(endpoint: LocalEndpoint, repo: str, git: Git, proxy: FaultProxy) -> None:
+@pytest.mark.parametrize(
+    "size", [24 * MIB, pytest.param(200_000_000, marks=[pytest.mark.soak, pytest.mark.timeout(900)])]
+)
+def test_chunks_are_pushed_and_pulled(
+    endpoint: LocalEndpoint, repo: str, git: Git, proxy: FaultProxy, size: int
+) -> None:
     """A second push of a large file with a mebibyte inserted sends little more than that."""
     first = working_copy(git, "first", through(proxy, endpoint, repo))
     first("lfs", "track", "*.bin")
-    data = NOISE.randbytes(LARGE)
+    data = NOISE.randbytes(size)
     first.write({"a.bin": data, "small.bin": b"small"})
     told = first("push", "origin", "main", said=True, GIT_LFS_PROGRESS=str(git.folder / "progress"))
     assert "warning" not in told.lower()
@@ -80,13 +83,13 @@ def test_chunks_are_pushed_and_pulled(endpoint: LocalEndpoint, repo: str, git: G
         way, _, amount, name = line.split(" ", 3)
         assert way == "upload"
         done.setdefault(name, []).append(int(amount.partition("/")[0]))
-    assert sorted(found[-1] for found in done.values()) == [5, LARGE]
+    assert sorted(found[-1] for found in done.values()) == [5, size]
     assert max(map(len, done.values())) > 3
     assert all(found == sorted(found) for found in done.values())
-    assert sent(proxy) > LARGE
+    assert sent(proxy) > size
     assert not proxy.count(PLAIN)
     first.check()
-    changed = data[: LARGE // 2] + NOISE.randbytes(MIB) + data[LARGE // 2 :]
+    changed = data[: size // 2] + NOISE.randbytes(MIB) + data[size // 2 :]
     first.write({"a.bin": changed})
     proxy.clear()
     first("push", "--quiet", "origin", "main")

@@ -124,8 +124,8 @@ class FaultProxy:
         await asyncio.to_thread(self._arrived.acquire)
 
     def wait_for_arrival(self) -> None:
-        """Like `arrival`, for tests without a loop; half a minute at the most."""
-        assert self._arrived.acquire(timeout=30)
+        """Like `arrival`, for tests without a loop; some programs take their time to begin on a machine that is busy."""
+        assert self._arrived.acquire(timeout=120)
 
     async def _serve(self) -> None:
         self._loop, self._stop, self._gate = asyncio.get_running_loop(), asyncio.Event(), asyncio.Event()

@@ -33,7 +33,7 @@ class Git:
         """Run a command; its standard output, or all that it ``said`` or said where it ``fails``. ``more`` is environment."""
         done = subprocess.run(
             ["git", *arguments], cwd=self.folder, env=self.environment | more, capture_output=True, text=True,
-            timeout=150, check=False,
+            timeout=170, check=False,
         )  # fmt: skip
         everything = f"{done.stdout}{done.stderr}"
         assert (done.returncode != 0) == fails, f"git {' '.join(arguments)}: {done.returncode}\n{everything}"
