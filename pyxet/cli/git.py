@@ -46,7 +46,7 @@ def clone(session: Session, url: str, folder: Path | None, branch: str | None, l
     _clone(session, url, folder, branch, lazy)
 
 
-@command("clone", parent=git, examples=["git xet clone xet://acme/titanic", "git xet clone acme/titanic --lazy"])
+@command("clone", parent=git, examples=["xet git clone xet://acme/titanic", "xet git clone acme/titanic --lazy"])
 @_clone_options
 def clone_with_git(session: Session, url: str, folder: Path | None, branch: str | None, lazy: bool) -> None:
     """Clone a repository; the same as xet clone."""
@@ -114,7 +114,7 @@ def uninstall(session: Session, local: bool) -> None:
 
 
 @command(
-    "login", parent=git, token=False, examples=["git xet login -u USER -e EMAIL -p TOKEN", "xet git login -u acme"]
+    "login", parent=git, token=False, examples=["xet git login -u USER -e EMAIL -p TOKEN", "xet git login -u acme"]
 )
 @login_options
 def login(session: Session, **options: Any) -> None:
@@ -125,9 +125,9 @@ def login(session: Session, **options: Any) -> None:
 
 
 @command("pull", parent=git, examples=["xet git pull data/train.parquet", "xet git pull models", "xet git pull"])
-@click.argument("paths", metavar="[PATH]...", nargs=-1)
+@click.argument("paths", metavar="[PATH...]", nargs=-1)
 def pull(session: Session, paths: tuple[str, ...]) -> None:
-    """Bring the large files at PATHs, of which a lazy clone has pointers only. Without PATH: git pull."""
+    """Bring the large files at PATHs, of which a lazy clone has pointers only. Without a PATH: git pull."""
     from pyxet.git.clone import pull
 
     pull(paths, quiet=session.quiet)
