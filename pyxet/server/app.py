@@ -39,6 +39,7 @@ from pyxet.server.holding import hold, release, withdraw
 from pyxet.server.hosts import HOSTS, Hosts
 from pyxet.server.late_commits import LATE_COMMITS, LateCommits
 from pyxet.server.object_store import is_disk_full
+from pyxet.server.packed import packed_json
 from pyxet.server.privacy import own_umask
 from pyxet.server.quotas import add_quotas, within_quotas
 from pyxet.server.state import (
@@ -104,7 +105,9 @@ def create_app(
     """
     if valid_repo("models", user, "x") is None:
         raise ConfigError(f"the user {user!r} cannot own repositories: letters, digits, '.', '_' and '-' make a name")
-    app = web.Application(middlewares=[git_http.errors_for_git, lfs.lfs_errors, _errors, within_quotas, _known_only])
+    app = web.Application(
+        middlewares=[packed_json, git_http.errors_for_git, lfs.lfs_errors, _errors, within_quotas, _known_only]
+    )
     with ExitStack() as opened:
         try:
             opened.callback(release, hold(root))

@@ -287,7 +287,7 @@ def test_repositories_branches_and_tags(client: RawClient) -> None:
     assert answer.json["url"] == f"{client.endpoint.url}/test/made"
     again = client.post("/api/repos/create", create)
     assert (again.status, again.json["url"]) == (409, answer.json["url"])
-    assert client.post("/api/repos/create", {"name": "x", "type": "kernel"}).status == 400
+    assert client.post("/api/repos/create", {"name": "x", "type": "notebook"}).status == 400
     api = "/api/models/test/made"
     assert client.get(api).json["private"] is True
     assert client.post(f"{api}/branch/dev", {}).status == 200

@@ -159,14 +159,18 @@ class FaultProxy:
                 return await rule.act(self, request)
         return await self.forward(request)
 
-    async def fetched(self, request: web.Request) -> tuple[int, dict[str, str], bytes]:
-        """The endpoint's answer."""
+    async def fetched(self, request: web.Request, *, packed: bool = False) -> tuple[int, dict[str, str], bytes]:
+        """The endpoint's answer; as it is for acts that look into it, or ``packed`` as the client takes it."""
         body = await request.read()
+        asked = request.headers.copy()
+        if not packed:
+            asked.popall("Accept-Encoding", None)
         async with self._session.request(
             request.method,
             self.upstream + request.raw_path,
-            headers=request.headers,
+            headers=asked,
             data=io.BytesIO(body) if body else None,
+            skip_auto_headers=["Accept-Encoding"],
             allow_redirects=False,
         ) as answer:
             dropped = {"content-length", "transfer-encoding", "connection", "server", "date"}
@@ -175,7 +179,7 @@ class FaultProxy:
 
     async def forward(self, request: web.Request) -> web.StreamResponse:
         """The endpoint's answer, as it is."""
-        status, headers, body = await self.fetched(request)
+        status, headers, body = await self.fetched(request, packed=True)
         return web.Response(status=status, headers=headers, body=body)
 
 

@@ -12,6 +12,7 @@ from typing import Any, Final, Protocol
 from pyxet._async.endpoint.grants import XorbUploads
 from pyxet._async.endpoint.hub import Scope
 from pyxet._async.http.messages import Answer, Body, is_transient, never
+from pyxet._async.http.packed import PACKED
 from pyxet._async.http.transport import Transport
 from pyxet._async.runtime.tasks import SingleFlight
 from pyxet._async.runtime.threads import in_thread
@@ -160,7 +161,7 @@ class Cas:
         return plan
 
     async def _ask_for_plan(self, value: Hash, start: int, end: int) -> Plan:
-        headers = {"Range": f"bytes={start}-{end - 1}"}
+        headers = {"Range": f"bytes={start}-{end - 1}", **PACKED}
         what = f"planning the download of {hash_to_hex(value)[:16]}…"
         plan: Plan | None = None
         if not self._v1_plans:
@@ -221,7 +222,7 @@ class Cas:
         else:
             body = Body.json([FileKey(prefix="default", hash=name) for name in names])
         what = f"planning the download of {len(values)} files"
-        return await self._call(method, path, "read", what, body=body, most=_MAX_PLAN, missing=True)
+        return await self._call(method, path, "read", what, headers=PACKED, body=body, most=_MAX_PLAN, missing=True)
 
     def note_missing_batch(self) -> None:
         """Say that single plans know all files of a batch without an answer: then the route was missing, not a file."""

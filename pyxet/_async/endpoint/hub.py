@@ -13,6 +13,7 @@ from pyxet._async.endpoint import listings
 from pyxet._async.endpoint.listings import check_commit, check_name, checked_entries
 from pyxet._async.http.addresses import web_address
 from pyxet._async.http.messages import Answer, Body
+from pyxet._async.http.packed import PACKED
 from pyxet._async.http.transport import Transport, is_refused
 from pyxet.errors import (
     AlreadyExistsError,
@@ -317,7 +318,7 @@ class Hub:
     async def request(self, method: str, url: str, *, what: str, **more: Any) -> Answer:
         """A request; a repository that was renamed redirects from its old name."""
         try:
-            return await self._transport.request(method, url, what=what, redirect=True, **more)
+            return await self._transport.request(method, url, what=what, headers=PACKED, redirect=True, **more)
         except (RepositoryNotFoundError, RevisionNotFoundError) as error:
             error.about = _about(url)
             raise

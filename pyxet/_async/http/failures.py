@@ -9,6 +9,7 @@ from typing import Final
 import aiohttp
 
 from pyxet._async.http.messages import detail_of, wait_of
+from pyxet._async.http.packed import beginning, is_packed
 from pyxet.errors import Asked, ConnectionFailedError, RemoteError, RequestTimeoutError, error_from_response
 
 _MAX_ERROR_BODY: Final = 64 * 1024
@@ -28,7 +29,7 @@ async def error_of(response: aiohttp.ClientResponse, what: str, progress: float,
             async with asyncio.timeout(progress):
                 while len(data) < _MAX_ERROR_BODY and (piece := await response.content.readany()):
                     data += piece
-            detail = detail_of(data)
+            detail = detail_of(beginning(data, _MAX_ERROR_BODY) if is_packed(headers) else data)
         except (aiohttp.ClientError, TimeoutError, OSError):
             detail = None
     return error_from_response(

@@ -32,6 +32,7 @@ from pyxet._async.http.messages import (
     skipped,
     sliced,
 )
+from pyxet._async.http.packed import is_packed, unpacked
 from pyxet._async.http.place import Place
 from pyxet._async.http.renewal import place_of
 from pyxet._async.http.retries import Attempts
@@ -55,6 +56,8 @@ from pyxet.protocol.rate_limit import route_class
 # What aiohttp would add to a body that has no type.
 _NOT_GUESSED: Final = ("Content-Type",)
 _SMALL_BODY: Final = 64 * 1024
+# Compressed bytes that are unpacked at once: they become a few mebibytes at the most.
+_FEW_PACKED: Final = 4 * 1024
 # A body of at most this many slices is summed up and sent without a thread.
 _FEW_SLICES: Final = 256
 _MAX_REDIRECTS: Final = 5
@@ -119,15 +122,29 @@ class StreamAnswer:
                 await metered(len(piece), self._bandwidth, spent=True)
         return piece
 
-    async def read(self, most: int) -> bytes:
+    async def read(self, most: int, *, packed: bool = False) -> bytes:
         """The whole body, or what is left of it.
+
+        Parameters
+        ----------
+        most:
+            Bytes that make sense.
+        packed:
+            Whether it was asked for compressed.
 
         Raises
         ------
         FormatError
-            It has more than ``most`` bytes, or it is compressed.
+            It has more than ``most`` bytes, or it is compressed and was not asked for like that.
         """
+        if packed and is_packed(self.headers):
+            data = await self._read(most)
+            few = len(data) <= _FEW_PACKED
+            return unpacked(data, most, what=self.what) if few else await in_thread(_unpack, data, most, self.what)
         check_encoding(self.headers, self.what)
+        return await self._read(most)
+
+    async def _read(self, most: int) -> bytes:
         pieces = []
         size = self._response.content_length or 0
         came = 0
@@ -246,6 +263,7 @@ class Transport:
         FormatError
             The answer is too long, or redirects to where nobody can go.
         """
+        packed = headers is not None and "Accept-Encoding" in headers
 
         async def once() -> Answer:
             speed = SpeedCheck(0, math.inf) if reports else None
@@ -254,7 +272,7 @@ class Transport:
                     answer = await self._open(method, url, what, bearer, params, headers, body, redirect, speed)
                     try:
                         answer.refuse_page()
-                        whole = Answer(answer.status, answer.headers, await answer.read(most))
+                        whole = Answer(answer.status, answer.headers, await answer.read(most, packed=packed))
                     finally:
                         answer.close()
             except TimeoutError as error:
@@ -496,6 +514,10 @@ def _is_refused(error: XetError, here: Credential) -> bool:
         error.status in (401, 403) or isinstance(error, RepositoryNotFoundError)
     )
     return hidden and here.token is None
+
+
+def _unpack(data: bytes, most: int, what: str) -> bytes:
+    return unpacked(data, most, what=what)
 
 
 def _reschedule(deadline: asyncio.Timeout, when: float | None) -> bool:

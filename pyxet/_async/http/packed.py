@@ -1,0 +1,48 @@
+"""Compressed answers: JSON of listings and plans comes with a tenth of the bytes, and is unpacked within limits."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from typing import Final
+
+from pyxet.errors import FormatError
+
+# What a request says whose answer may come compressed.
+PACKED: Final[Mapping[str, str]] = {"Accept-Encoding": "gzip"}
+_GZIP: Final = frozenset({"gzip", "x-gzip"})
+# What zlib calls a gzip header in front of the data.
+_WINDOW: Final = 31
+
+
+def is_packed(headers: Mapping[str, str]) -> bool:
+    """Whether an answer is compressed in the way that was asked for."""
+    return headers.get("Content-Encoding", "").strip().lower() in _GZIP
+
+
+def unpacked(data: bytes, most: int, *, what: str) -> bytes:
+    """The content of a compressed answer. It takes no more memory than ``most`` bytes, whatever the data would become.
+
+    Raises
+    ------
+    FormatError
+        It has more than ``most`` bytes, is damaged, cut off, or followed by something else.
+    """
+    unpacker = zlib.decompressobj(_WINDOW)
+    try:
+        content = unpacker.decompress(data, most + 1)
+    except zlib.error as error:
+        raise FormatError(f"{what}: the answer is no valid gzip ({error})") from None
+    if len(content) > most:
+        raise FormatError(f"{what}: the answer has more than {most // 1024:,} KiB, which makes no sense here")
+    if not unpacker.eof or unpacker.unused_data:
+        raise FormatError(f"{what}: the answer's gzip is cut off, or followed by something else")
+    return content
+
+
+def beginning(data: bytes | bytearray, most: int) -> bytes:
+    """As much as can be told of compressed data that may be cut off or damaged, at most so many bytes."""
+    try:
+        return zlib.decompressobj(_WINDOW).decompress(bytes(data), most)
+    except zlib.error:
+        return b""
