@@ -67,12 +67,9 @@ def test_roles_say_what_a_member_may_do(endpoint: LocalEndpoint, folks: Folks) -
     answer = writer.call("DELETE", "/api/repos/delete", {"organization": "acme", "name": "open"})
     assert answer.status == 403
     assert answer.json["error"] == "will has the role write in acme; this needs admin"
-    assert reader.get("/api/whoami-v2").json == {
-        "name": "rea",
-        "fullname": "rea",
-        "orgs": [{"name": "acme", "roleInOrg": "read"}],
-        "auth": {"accessToken": {"displayName": "laptop", "role": "write"}},
-    }
+    me = reader.get("/api/whoami-v2").json
+    assert (me["name"], me["orgs"]) == ("rea", [{"name": "acme", "roleInOrg": "read"}])
+    assert me["auth"]["accessToken"] == {"displayName": "laptop", "role": "write"}
     # Their own name is theirs, and nobody else's.
     assert create(reader, "rea/mine", private=True) == 200
     assert rights(reader, "rea/mine") == [200, 200, 200]
