@@ -72,7 +72,7 @@ class OrganizationRef(HubStruct):
     role_in_org: str | None = None
 
 
-class AccessToken(HubStruct):
+class TokenInfo(HubStruct):
     """What a token is called, and what it is for: ``read``, ``write``, ``fineGrained``."""
 
     display_name: str | None = None
@@ -81,7 +81,7 @@ class AccessToken(HubStruct):
 
 class Authentication(HubStruct):
     type: str = "access_token"
-    access_token: AccessToken | None = None
+    access_token: TokenInfo | None = None
 
 
 class WhoAmI(HubStruct, omit_defaults=False):

@@ -18,7 +18,6 @@ from pyxet.errors import (
     RevisionNotFoundError,
 )
 from pyxet.protocol.messages import (
-    AccessToken,
     Authentication,
     CreateRepo,
     DeleteRepo,
@@ -27,6 +26,7 @@ from pyxet.protocol.messages import (
     RepoInfo,
     RepoUrl,
     Sibling,
+    TokenInfo,
     WhoAmI,
     encode,
 )
@@ -108,7 +108,7 @@ async def whoami(request: web.Request) -> web.Response:
         roles = dict.fromkeys(sorted(everything), "admin")
     orgs = [OrganizationRef(name=name, role_in_org=role) for name, role in roles.items()]
     role = "fineGrained" if account.repos else account.scope
-    token = AccessToken(display_name=account.name or account.user, role=role)
+    token = TokenInfo(display_name=account.name or account.user, role=role)
     answer = WhoAmI(
         name=account.user, fullname=account.user, orgs=orgs, auth=Authentication(access_token=token)
     )  # fmt: skip

@@ -45,16 +45,16 @@ def test_a_file_needs_a_path(xet: pyxet.XetFS, main: str) -> None:
 
 
 def test_a_path_is_the_same_however_it_is_written(xet: Any, shared_endpoint: LocalEndpoint, repo: str) -> None:
-    xet.make_branch(repo, "main", "refs/x1")
-    xet.pipe_file(f"{repo}/refs%2fx%31/a.csv", b"1")
+    xet.make_branch(repo, "main", "topic/x1")
+    xet.pipe_file(f"{repo}/topic%2fx%31/a.csv", b"1")
     place = shared_endpoint.url.removeprefix("http://")
-    name = f"{repo}/refs%2Fx1/a.csv"
-    for folder in (f"{repo}/refs%2fx%31", f"models/{repo}/refs%2Fx1", f"xet://{place}:{repo}/refs%2fx1"):
+    name = f"{repo}/topic%2Fx1/a.csv"
+    for folder in (f"{repo}/topic%2fx%31", f"models/{repo}/topic%2Fx1", f"xet://{place}:{repo}/topic%2fx1"):
         assert xet.glob(f"{folder}/*.csv") == xet.find(folder) == xet.ls(folder, detail=False) == [name]
         assert xet.cat(f"{folder}/*.csv") == {name: b"1"}
         assert xet.cat(f"{folder}/a.csv") == b"1"
         assert xet.info(f"{folder}/a.csv")["name"] == xet._strip_protocol(f"{folder}/a.csv") == name
-    assert xet.ls(repo, detail=False) == [f"{repo}/main", f"{repo}/refs%2Fx1"]
+    assert xet.ls(repo, detail=False) == [f"{repo}/main", f"{repo}/topic%2Fx1"]
     # Inside the repository a percent sign is a percent sign.
     xet.pipe_file(f"{repo}/main/50%25.txt", b"")
     assert xet.find(f"{repo}/main") == [f"{repo}/main/50%25.txt"]
