@@ -118,7 +118,7 @@ def check_part(name: str, size: int, path: str) -> None:
     """
     # A backslash is a character like any other, but on Windows it will separate folders.
     if name in ("", ".") or "\0" in name or any(map(_is_trap, name.split("\\"))):
-        raise BadRequestError(f"{path!r} is not a valid path in a repository", status=422)
+        raise BadRequestError(f"{path!r} is not a valid path in a repository", status=400)
     if size > _MAX_NAME:
         raise BadRequestError(f"{path!r}: a name has at most {_MAX_NAME} bytes", status=400)
 
