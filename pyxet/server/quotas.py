@@ -14,6 +14,7 @@ from aiohttp import web
 
 from pyxet.errors import AuthenticationError, RateLimitedError
 from pyxet.protocol.rate_limit import RateLimit, route_class
+from pyxet.protocol.repo_limits import RepoLimits
 from pyxet.server.behaviour import HubBehaviour
 from pyxet.server.hub_commit import commit
 from pyxet.server.state import account_of, is_git
@@ -134,12 +135,8 @@ def _user(request: web.Request) -> str | None:
 
 def _advised(behaviour: HubBehaviour) -> dict[str, str]:
     """What clients are told of the limits of repositories. The Hub has them in its documentation only."""
-    limits = {
-        "folder-entries": behaviour.folder_entries,
-        "file-size": behaviour.file_size,
-        "commit-files": behaviour.commit_files,
-    }
-    return {"X-Repo-Limits": ", ".join(f"{name}={value}" for name, value in limits.items() if value is not None)}
+    limits = RepoLimits(behaviour.folder_entries, behaviour.file_size, behaviour.commit_files)
+    return {"X-Repo-Limits": limits.header()}
 
 
 async def _add_headers(request: web.Request, response: web.StreamResponse) -> None:

@@ -190,6 +190,7 @@ def test_a_parent_that_is_refused_without_reason_is_an_error(proxy: FaultProxy, 
 # -- an endpoint that ends requests ------------------------------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings("ignore:more than .* files in one commit:pyxet.PyxetWarning")
 def test_ten_thousand_files_in_a_commit_that_is_completed_late() -> None:
     slow = HubBehaviour(commit_timeout=0.2, commit_seconds_per_file=0.0002)
     with local_endpoint(like_hub=slow) as endpoint:

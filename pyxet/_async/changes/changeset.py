@@ -14,6 +14,7 @@ from copy import copy
 from pathlib import Path
 from typing import Final
 
+from pyxet._async.changes.advice import Advice
 from pyxet._async.changes.buffers import as_bytes
 from pyxet._async.changes.guards import Guard, Watch
 from pyxet._async.changes.pending import Pending, PendingChanges, Scope, folders_of
@@ -80,6 +81,7 @@ class ChangeSet:
         self.parent_commit = parent_commit
         self.propose = propose
         self.pending = PendingChanges(self.path)
+        self.advice = Advice(self.path, lambda: client.transport.repo_limits)
         self.spool = Spool()
         self._uploader = Uploader(client.cas(repo, branch, propose=propose), client.limits)
         self._small = SmallContents(
@@ -149,6 +151,8 @@ class ChangeSet:
         async with self._reading:
             size, data = await self._local.peek(source)
             sized(size)
+            self.advice.added(path)
+            self.advice.size(path, size)
             if data is not None:
                 await self.put_small(path, data, guard)
                 progress(len(data))
@@ -250,6 +254,8 @@ class ChangeSet:
         return self.pending.may_return(path, self.scope)
 
     def _put(self, path: str, pending: Pending, guard: Guard | None) -> None:
+        self.advice.added(path)
+        self.advice.size(path, pending.size)
         self._small.release(self.pending.put(path, pending, guard, self.scope))
 
     async def _spooled(self, contents: Sequence[bytes]) -> list[Spooled]:
@@ -423,6 +429,7 @@ class PendingWriter:
     async def write(self, data: Buffer) -> None:
         """Take a piece; waits while earlier ones are on their way."""
         self.size += len(data)
+        self._changes.advice.size(self._path, self.size)
         if self._content is not None:
             await self._content.write(data)
             return

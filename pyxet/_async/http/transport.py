@@ -52,6 +52,7 @@ from pyxet.errors import (
 )
 from pyxet.protocol.constants import MIB
 from pyxet.protocol.rate_limit import route_class
+from pyxet.protocol.repo_limits import RepoLimits
 
 # What aiohttp would add to a body that has no type.
 _NOT_GUESSED: Final = ("Content-Type",)
@@ -206,6 +207,8 @@ class Transport:
         self._limits = limits
         self._retry = retry
         self._timeouts = timeouts
+        # What is known of the endpoint's limits of files, folders and commits.
+        self.repo_limits = RepoLimits.of_host(endpoint)
         # What is read ahead of a limited bandwidth has used it already.
         self.sessions = Sessions(connect=timeouts.connect, read_ahead=piece_size(limits.bandwidth, SLICE))
 
@@ -472,6 +475,8 @@ class Transport:
             raise
         permit.first_byte()
         permit.told(rate_limit(response.headers))
+        if is_ours and self.repo_limits is None:
+            self.repo_limits = RepoLimits.told(response.headers)
         return StreamAnswer(
             response,
             permit,

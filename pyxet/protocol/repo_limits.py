@@ -1,0 +1,54 @@
+"""What endpoints advise, and accept, of files, folders and commits: the Hub in its documentation, others in a header."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from pyxet.protocol.rate_limit import RateLimit
+
+_ITEM = re.compile(r"([a-z-]{1,30})=(\d{1,18})", re.ASCII)
+_HUB_CLASSES: Final = frozenset({"api", "resolvers", "pages"})
+_HUB_HOST: Final = "huggingface.co"
+
+
+@dataclass(frozen=True, slots=True)
+class RepoLimits:
+    """The limits; ``None`` for none that is known. The defaults are the Hub's published figures.
+
+    Attributes
+    ----------
+    folder_entries:
+        Entries of a folder.
+    file_size:
+        Bytes of a file.
+    commit_files:
+        Files of a commit that are advised.
+    """
+
+    folder_entries: int | None = 10_000
+    file_size: int | None = 500 * 10**9
+    commit_files: int | None = 100
+
+    @classmethod
+    def of_host(cls, endpoint: str) -> RepoLimits | None:
+        """Those of an endpoint that is known by its URL."""
+        host = endpoint.partition("://")[2].partition("/")[0]
+        return cls() if host == _HUB_HOST or host.endswith(f".{_HUB_HOST}") else None
+
+    @classmethod
+    def told(cls, headers: Mapping[str, str]) -> RepoLimits | None:
+        """Those that an answer tells; the Hub's, if it counts requests as the Hub does; else ``None``."""
+        text = headers.get("X-Repo-Limits")
+        if text is not None:
+            found = {name: int(value) for name, value in _ITEM.findall(text[:500])}
+            return cls(found.get("folder-entries"), found.get("file-size"), found.get("commit-files"))
+        limit = RateLimit.parse(headers.get("RateLimit"))
+        return cls() if limit is not None and limit.name in _HUB_CLASSES else None
+
+    def header(self) -> str:
+        """The value of ``X-Repo-Limits`` that tells them."""
+        named = {"folder-entries": self.folder_entries, "file-size": self.file_size, "commit-files": self.commit_files}
+        return ", ".join(f"{name}={value}" for name, value in named.items() if value is not None)
