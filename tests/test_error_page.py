@@ -92,6 +92,7 @@ class Stage:
         text = re.sub(r"\b[0-9a-f]{16}(?=…)|\b[0-9a-f]{40,64}\b|\b(?=[a-f]*\d)[0-9a-f]{10}\b", "1f0c…", text).replace(
             "……", "…"
         )
+        text = re.sub(r"\(\d tries, the last of \d+\.\d s\)", "(4 tries, the last of 60.0 s)", text)
         return re.sub(r"request [0-9a-zA-Z-]{8,}", "request 1f0c…", text)
 
     def make(self, mistake: Mistake) -> BaseException:

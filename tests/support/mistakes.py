@@ -86,6 +86,13 @@ CLASSES: tuple[Mistake, ...] = (
         silent(),
     ),
     Mistake(
+        "The endpoint takes too long over a commit",
+        'fs.pipe_file("acme/titanic/main/b.txt", b"x")',
+        errors.CommitTimeoutError,
+        answer(504),
+        COMMIT,
+    ),
+    Mistake(
         "An answer that has no class of its own",
         'fs.ls("acme/titanic/main")',
         errors.RemoteError,
