@@ -1,4 +1,4 @@
-"""Warnings of what an endpoint will do with large files, full folders and large commits, before it does it."""
+"""Warnings about large files, full folders and large commits, given before the endpoint refuses or delays them."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from pyxet.protocol.repo_limits import RepoLimits
 
 
 class Advice:
-    """Looks at what is added below a branch, and warns once of each kind.
+    """Looks at the files that are added below a branch, and gives each kind of warning once.
 
     Parameters
     ----------
     branch:
         The branch, as messages name it.
     limits:
-        Tells the endpoint's limits, ``None`` if it has none that are known.
+        Returns the endpoint's limits; ``None`` if they are not known.
     """
 
     def __init__(self, branch: str, limits: Callable[[], RepoLimits | None]) -> None:
@@ -29,7 +29,7 @@ class Advice:
         self._told: set[str] = set()
 
     def size(self, path: str, size: int) -> None:
-        """A file is about to be uploaded that has so many bytes, as far as is known."""
+        """Warn if a file that is being uploaded is too large. ``size`` is its size in bytes as far as it is known."""
         limits = self._limits()
         if limits is not None and limits.file_size is not None and size > limits.file_size:
             self._warn(
@@ -39,7 +39,7 @@ class Advice:
             )
 
     def added(self, path: str) -> None:
-        """A file is about to be added."""
+        """Count a file that is about to be added; warn if its folder or the commit has too many files."""
         limits = self._limits()
         if limits is None or path in self._seen:
             return

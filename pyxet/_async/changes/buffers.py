@@ -1,4 +1,4 @@
-"""What may be written: any contiguous buffer stands for its bytes, and nothing else does."""
+"""What may be written: the bytes of any contiguous buffer, and nothing else."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ _NAMES: Final = re.compile(r":[^:]*:")
 
 
 def as_bytes(data: Any) -> memoryview:
-    """The bytes of a buffer, as one dimension of unsigned bytes; without a copy where its format allows it.
+    """The content of a buffer as a flat view of unsigned bytes; copied only where its format cannot be cast.
 
     Raises
     ------
     TypeError
-        It is no buffer, such as a string, a number, a list or ``None``; or one that is not contiguous.
+        ``data`` is not a buffer (a string, a number, a list, ``None``), is not contiguous, or holds Python objects.
     """
     try:
         view = memoryview(data)
@@ -23,7 +23,7 @@ def as_bytes(data: Any) -> memoryview:
         raise TypeError(f"expected bytes or another buffer to write, not {type(data).__name__}{hint}") from error
     if not view.c_contiguous:
         raise TypeError(f"the buffer of this {type(data).__name__} is not contiguous; write a contiguous copy of it")
-    # The names of a record's fields may have any letter.
+    # "O" is the format of Python objects; in the name of a record's field it means nothing.
     if "O" in _NAMES.sub("", view.format):
         raise TypeError(f"this {type(data).__name__} holds Python objects, whose bytes are addresses in this process")
     if not view.nbytes:
@@ -31,5 +31,5 @@ def as_bytes(data: Any) -> memoryview:
     try:
         return view.cast("B")
     except (TypeError, ValueError):
-        # Numbers in another byte order than the machine's, and records: they can be copied, but not cast.
+        # Records, and numbers whose byte order is not the machine's, can be copied but not cast.
         return memoryview(view.tobytes())

@@ -1,8 +1,8 @@
 """The pending changes of one branch, and their content.
 
 Content is uploaded while the changes are collected; only the commit makes it visible.
-How small content is stored is the endpoint's decision, asked for in batches: as content of its own, or inside the commit.
-Content beyond a mebibyte always is content of its own.
+Content above 1 MiB is always uploaded to the CAS. For smaller content the endpoint decides, asked in batches, whether it is
+uploaded to the CAS or sent inside the commit.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from pyxet.urls import quote_revision
 
 MAX_SMALL: Final = 1024 * 1024
 _FILES_AT_ONCE: Final = 16
-# Files whose chunks are kept until they are registered together.
+# How many stored files wait until they are registered together.
 _REGISTERED_AT_ONCE: Final = 4096
 
 
@@ -46,22 +46,22 @@ class ChangeSet:
     Parameters
     ----------
     client, repo, branch:
-        Where they go.
+        The branch that is changed.
     base:
-        The branch's commit when the changes began; what lies beneath them.
+        The branch's commit when the changes began, on top of which they are seen.
     parent_commit:
-        If given, none of our paths may have changed since that commit.
+        If given, the commit fails if any path that is changed here has changed since that commit.
     propose:
-        They become a new pull request for the branch.
+        Whether the changes become a new pull request for the branch instead of a commit to it.
 
     Attributes
     ----------
     pending:
-        What is written, deleted and guarded.
+        The paths that are written, deleted and guarded.
     spool:
-        Content that goes into the commit.
+        Holds the content that goes into the commit itself.
     scope:
-        What is written here is a part of: all changes, unless these are `within` another.
+        The scope in which this object writes: all changes, or the one given to `within`.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class ChangeSet:
         self.scope = self.pending.all
 
     def within(self, scope: Scope) -> ChangeSet:
-        """These changes, for who writes in a scope of theirs: what is pending and its content are the same."""
+        """The same changes (same pending paths, same content), written to in the given scope."""
         found = copy(self)
         found.scope = scope
         return found
@@ -109,12 +109,12 @@ class ChangeSet:
 
     @property
     def guards(self) -> Mapping[str, Guard]:
-        """What must be true of some of the paths at the commit."""
+        """By path, what must be true of it when the commit is made."""
         return self.pending.guards
 
     @property
     def totals(self) -> Totals:
-        """What is pending so far. Of a scope, only how many files."""
+        """What is pending so far. For a part of the changes (see `within`), only the numbers of files."""
         if self.scope is not self.pending.all:
             return Totals(*self.pending.count(self.scope))
         pending, stats = self.pending, self._uploader.stats
@@ -144,9 +144,16 @@ class ChangeSet:
         sized: Callable[[int], object] = lambda size: None,
         sha256: str | None = None,
     ) -> None:
-        """Write a file from a local one. ``sized`` is told its size in bytes, then ``progress`` what is done of it.
+        """Write a file from a local one.
 
-        The ``sha256`` of its content, in hex, saves computing it where the file is large.
+        Parameters
+        ----------
+        progress:
+            Called with the number of bytes each time some are done.
+        sized:
+            Called once with the size of the file in bytes, before ``progress``.
+        sha256:
+            SHA-256 of the content in hex, if the caller has it: for a large file it is then not computed.
         """
         async with self._reading:
             size, data = await self._local.peek(source)
@@ -169,11 +176,11 @@ class ChangeSet:
         *,
         sha256: str | None = None,
     ) -> None:
-        """Write a file from an open file, from where it stands, or from an iterator. See `upload`."""
+        """Write a file from an iterator, or from an open file, read from its current position. See `upload`."""
         writer = self.writer(path, guard, sha256)
 
         async def take(data: object) -> None:
-            # A file in text mode gives no bytes.
+            # Raises for a file in text mode, whose pieces are strings.
             piece = as_bytes(data)
             await writer.write(piece)
             progress(len(piece))
@@ -194,9 +201,10 @@ class ChangeSet:
         return PendingWriter(self, path, guard, sha256)
 
     async def copy(self, path: str, source: RemoteFile | Pending, guard: Guard | None = None) -> None:
-        """Write a file with the content of another one; nothing moves but small files in commits.
+        """Write a file with the content of another one.
 
-        A file of another repository must be Xet content, see `share`.
+        Only small files that are stored in git are read and written again; all other content is named by its hash. Such
+        content of another repository must be in Xet: our repository gets it when the commit is prepared, see `share`.
         """
         if isinstance(source, Pending):
             if isinstance(source.content, bytes):
@@ -211,7 +219,7 @@ class ChangeSet:
             self._put(path, Pending(len(data), spooled), guard)
 
     async def delete(self, paths: Collection[str], guards: Mapping[str, Guard] | None = None) -> None:
-        """Delete files that are there, pending or in the commit beneath."""
+        """Delete files that exist, either pending or in the base commit."""
         unsure = [path for path in paths if path in self.files]
         beneath = await self.client.catalog.entries(self.repo, self.base, unsure) if unsure else {}
         for path in paths:
@@ -228,7 +236,7 @@ class ChangeSet:
             await self._uploader.flush()
 
     def put_stored(self, path: str, content: UploadedContent, guard: Guard | None) -> None:
-        """Name stored content."""
+        """Make a file pending whose content is already stored."""
         self._put(path, Pending(content.size, content), guard)
 
     async def adopt(self, pointers: Sequence[FilePointer], guards: Mapping[str, Guard] | None = None) -> None:
@@ -277,12 +285,17 @@ class ChangeSet:
     async def read(
         self, path: str, pending: Pending, start: int, end: int, verifier: Verifier | None = None
     ) -> bytes:  # fmt: skip
-        """Bytes of a pending file, noted by a verifier where they are stored.
+        """Bytes of a pending file.
+
+        Parameters
+        ----------
+        verifier:
+            Checks the bytes that are read from the CAS; content that is still here is not passed to it.
 
         Raises
         ------
         TransactionError
-            It never came to be more than pending.
+            The changes were discarded, so that their content is gone.
         """
         self._check_discarded()
         match pending.content:
@@ -312,15 +325,15 @@ class ChangeSet:
     # -- the ends of scopes --------------------------------------------------------------------------------------------
 
     def keep(self) -> None:
-        """Make what was written in our scope a part of what that is in."""
+        """End our scope: what was written in it now belongs to the scope around it."""
         self._small.release(self.pending.keep(self.scope))
 
     def undo(self) -> None:
-        """Have what was written in our scope, and in parts of it, not have happened."""
+        """End our scope, and take back what was written in it and in the scopes inside it."""
         self._small.release(self.pending.undo(self.scope))
 
     async def trim(self) -> None:
-        """Give back the room of contents that are gone."""
+        """Shorten the spool's file if content at its end was released."""
         await in_thread(self.spool.trim)
 
     # -- on the way to the commit --------------------------------------------------------------------------------------
@@ -344,7 +357,7 @@ class ChangeSet:
         await self._uploader.flush()
 
     async def flush(self) -> None:
-        """Have what was uploaded so far be readable; after the end it is, or never will be."""
+        """Store and register what was uploaded so far, so that it can be read. Does nothing once the changes are discarded."""
         if not self.spool.closed:
             await self._uploader.flush()
 
@@ -353,17 +366,17 @@ class ChangeSet:
         await self._small.settle()
 
     async def carried(self, spooled: Sequence[Spooled]) -> list[bytes]:
-        """Contents that go into the commit."""
+        """Read contents back that go into the commit."""
         self._check_discarded()
         return await in_thread(lambda: [self.spool.read(place) for place in spooled])
 
     async def entries(self, commit: str, paths: Sequence[str]) -> dict[str, TreeEntry]:
-        """What is at some paths of a commit, or of the branch as it is now; those with nothing there are left out."""
+        """The entries at some paths of a commit or branch, by path; paths with nothing there are left out."""
         page = await self.client.hub.paths_info(self.repo, commit, paths)
         return {entry.path: entry for entry in page.entries}
 
     async def discard(self) -> None:
-        """Let go of everything; nothing more of it will be committed."""
+        """Discard all changes and their content. Changes that are not committed by now never will be."""
         self.pending.all.end()
         self._small.clear()
         try:
@@ -376,7 +389,7 @@ class ChangeSet:
             raise TransactionError("these changes have ended, and what was pending in them cannot be read any more")
 
     async def _share_foreign(self) -> None:
-        """Have our repository hold what was copied from others."""
+        """Have our repository hold the content of files that were copied from other repositories."""
         foreign = [
             (path, pending, pending.content)
             for path, pending in self.files.items()
@@ -389,11 +402,11 @@ class ChangeSet:
                 self.pending.replace(path, pending, Pending(content.size, content))
 
     async def _discard_unchanged(self) -> None:
-        """Leave out files that the branch has just so, unless somebody relies on their guard."""
+        """Leave out files that the branch already has with the same content, unless they are guarded."""
         paths = [path for path, pending in self.files.items() if pending is not None and path not in self.guards]
         if not paths or self.parent_commit is not None:
             return
-        # The branch as it is now, not as it was when we began: what others wrote since then is ours to write over.
+        # Compare with the branch as it is now, not with `base`: a file that others changed since then has to be written.
         above = {folder for path in paths for folder in folders_of(path)}
         for path, entry in (await self.entries(self.branch, [*paths, *sorted(above)])).items():
             if path in above and entry.type != "directory" and path not in self.files:
@@ -413,7 +426,7 @@ class ChangeSet:
 
 
 class PendingWriter:
-    """Writes one pending file from pieces: in memory while it is small, then through the uploader."""
+    """Writes one pending file from pieces: kept in memory while it is small, then sent through the uploader."""
 
     def __init__(self, changes: ChangeSet, path: str, guard: Guard | None, sha256: str | None = None) -> None:
         self._changes = changes
@@ -440,17 +453,17 @@ class PendingWriter:
             await self._content.write(held)
 
     async def close(self) -> None:
-        """The file is complete and pending."""
+        """End the content, and make the file pending."""
         await self.complete()
         await self.put()
 
     async def complete(self) -> None:
-        """Nothing more comes."""
+        """End the content: nothing more is written."""
         if self._content is not None and self._stored is None:
             self._stored = await self._content.close()
 
     async def put(self) -> None:
-        """The complete file is pending. Until then nobody else can have written to its path unnoticed."""
+        """Make the complete file pending, before any other task runs: nobody else can write to its path in between."""
         if self._stored is None:
             await self._changes.put_small(self._path, bytes(self._small), self._guard)
         else:

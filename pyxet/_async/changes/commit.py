@@ -1,8 +1,9 @@
-"""From the pending changes of a branch to a commit: guards, retries, and the doubt whether a lost one was made.
+"""Makes a commit from the pending changes of a branch: checks guards, retries, and finds commits whose answer was lost.
 
-A commit is sent again in three cases only: it was refused (the transport waits as it was told); the branch moved under
-it; or its answer was lost, and the branch, looked at first, does not have it. Each request names the parent that it is to
-have, so that one that the endpoint carries out late is refused.
+A commit is sent again in three cases only: the endpoint refused it (the transport then waits as long as the endpoint
+asked); somebody else committed to the branch first; or the answer was lost, and a look at the branch shows that the
+commit was not made. Each request names the parent of the commit. If the endpoint carries out a request late, after the
+branch has moved, it therefore refuses it.
 """
 
 from __future__ import annotations
@@ -38,22 +39,23 @@ from pyxet.errors import (
 from pyxet.protocol.messages import TreeEntry, encode
 from pyxet.types import Commit, RemoteFile, UploadedContent
 
-# How often a commit is refused for its parent, though the branch is there.
+# How often a commit may be refused for its parent while the branch still is at that parent.
 _TRIES: Final = 20
 # How far back the log is searched for a commit whose answer was lost.
 _MAX_LOOK_BACK: Final = 1000
-# Files from which on a commit asks for the head before it is sent the first time.
+# A commit of more files than this asks for the branch's head before it is sent the first time.
 _MANY: Final = 100
-# Seconds after which an endpoint counts as slow with a commit, and for which at most it may go on with it unasked.
+# Seconds: a commit that takes longer than this is slow; and how long at most we wait for one that may still be made late.
 _SLOW: Final = 20.0
 _LONGEST_WAIT: Final = 120.0
 # Seconds between two looks for a commit that may come late.
 _SHORTEST_LOOK: Final = 0.1
 _LONGEST_LOOK: Final = 5.0
-# Seconds; doubled with each try up to the second one, of which a random part is waited.
+# Seconds: the longest pause after the first try, doubled with each further one up to the second value. A pause is random
+# between 0 and that.
 _SHORTEST_PAUSE: Final = 0.05
 _LONGEST_PAUSE: Final = 3.2
-# The try whose pause is the longest where somebody else was faster.
+# After a conflict, pauses do not grow beyond that of this try.
 _SOON: Final = 3
 
 
@@ -65,16 +67,16 @@ class Committer:
     changes:
         What to commit.
     message:
-        Title and, below it, description; one that tells the paths if ``None`` or blank.
+        Title in the first line, description in those after it. If ``None`` or blank, a message is made from the paths.
     user:
-        Whose commit it will be.
+        Name of the author.
 
     Attributes
     ----------
     was_found:
-        Whether the commit was found in the branch's log, as its answer was lost; then it need not be the newest one.
+        Whether the answer was lost and the commit was found in the branch's log; it may then not be the newest commit.
     mark:
-        What was known of the branch when the commit was sent.
+        The mark of the branch when the commit was sent, see `Revisions.mark`.
     """
 
     def __init__(self, changes: ChangeSet, message: str | None, user: str) -> None:
@@ -123,8 +125,8 @@ class Committer:
                 looks = attempt > 0 or self._looks_first
                 before, parent = parent, await self._look_again(doubt) if looks else self._head.newest(parent)
                 if doubt is not None and parent != before:
-                    # An earlier try may have been carried out though its answer did not reach us. Otherwise it never will
-                    # be, as its parent is not the head any more.
+                    # The branch has moved. Either an earlier try made our commit and its answer was lost; or no earlier try
+                    # will ever succeed, as the parent it names is not the head any more.
                     if (made := await self._find_made(before)) is not None:
                         return made
                     doubt = None
@@ -136,7 +138,7 @@ class Committer:
                 try:
                     return await self._send(parent, replaced)
                 except (ConnectionFailedError, RequestTimeoutError, ServerError, FormatError) as error:
-                    # The transport has tried again where it was refused, or may not wait as long as it was told.
+                    # A refused request was already retried by the transport, or the wait it was told is too long.
                     if is_refused(error) or not (is_transient(error) or isinstance(error, FormatError)):
                         raise
                     doubt = failed = error
@@ -144,13 +146,13 @@ class Committer:
                     if not await self._discard_gone_deletions():
                         raise
                 except ConflictError as error:
-                    # Somebody was faster, which is no failure as long as somebody gets on.
+                    # Somebody else committed first. That is no failure as long as the branch moves.
                     if is_refused(error) or stuck >= _TRIES:
                         raise
             attempt += 1
             if failed is not None:
                 await self._await_late(parent, failed)
-                # An endpoint that takes long over a commit takes as long the next time.
+                # A commit that was slow once will be slow again, so a slow time-out counts twice.
                 failures += 2 if may_be_late(failed) and self._took > _SLOW else 1
                 if failures >= self._retry.attempts:
                     if (made := await self._made_after_all(parent)) is not None:
@@ -161,15 +163,18 @@ class Committer:
 
     @property
     def _looks_first(self) -> bool:
-        """Whether the head is asked for before the first try. Small commits are refused as quickly as that is answered."""
+        """Whether to ask for the head before the first try.
+
+        A small commit does without: if its parent is outdated, the refusal comes as quickly as the answer would.
+        """
         changes = self._changes
         return self._is_guarded or len(changes.files) > _MANY or bool(changes.pending.replaced_folders())
 
     async def _send(self, parent: str, replaced: Collection[str]) -> Commit | None:
         """Send the commit once, on top of its parent; ``None`` where it changes nothing.
 
-        Every request names its parent. So the endpoint refuses what was not checked against its head, a second commit if
-        the first one is carried out after all, and one that it carries out late, when others have written.
+        Every request names its parent, so the endpoint refuses it once the branch has moved: if somebody wrote after we
+        checked the guards, if an earlier try of ours was carried out after all, or if this request is carried out late.
         """
         changes = self._changes
         lines = CommitLines(changes, self._summary, self._description, parent, replaced)
@@ -189,7 +194,7 @@ class Committer:
     # -- what is there -------------------------------------------------------------------------------------------------
 
     async def _look_again(self, doubt: XetError | None) -> str:
-        """The branch's commit now. If that cannot be told either, the failure of the commit is what matters."""
+        """The branch's current commit. If this request fails too, raise the commit's own failure (``doubt``) instead."""
         try:
             return await self._hub.branch_head(self._changes.repo, self._changes.branch)
         except (ConnectionFailedError, RequestTimeoutError, ServerError):
@@ -198,7 +203,10 @@ class Committer:
             raise doubt from None
 
     async def _await_late(self, parent: str, doubt: XetError) -> None:
-        """Wait while the endpoint may still be at a commit that took too long: as long again as it took until then."""
+        """After a time-out, wait while the endpoint may still be making the commit, at most as long as the try took.
+
+        Returns early when the branch has moved.
+        """
         if not may_be_late(doubt):
             return
         loop = asyncio.get_running_loop()
@@ -223,7 +231,7 @@ class Committer:
         )
 
     async def _made_after_all(self, before: str) -> Commit | None:
-        """Our commit, if it was made; ``None`` also where the endpoint cannot be asked, for then the failure stands."""
+        """Our commit, if it was made. ``None`` also if the endpoint cannot be asked: the caller then reports the failure."""
         try:
             return await self._find_made(before)
         except (ConnectionFailedError, RequestTimeoutError, ServerError):
@@ -295,7 +303,13 @@ class Committer:
                 )
 
     async def _replaced_folders(self, head: str) -> set[str]:
-        """The folders whose names our files take, emptied by us; another's file in one keeps it from going."""
+        """The folders at ``head`` that we emptied and put files in the place of.
+
+        Raises
+        ------
+        BadRequestError
+            Such a folder holds a file that we do not delete.
+        """
         changes = self._changes
         found = set()
         for folder in changes.pending.replaced_folders():
@@ -312,7 +326,7 @@ class Committer:
         return found
 
     async def _discard_gone_deletions(self) -> bool:
-        """Forget deletions of files that somebody else deleted first; whether there were any."""
+        """Drop deletions of files that somebody else deleted first. Returns whether there were any."""
         changes = self._changes
         deleted = [path for path, pending in changes.files.items() if pending is None]
         head = await self._hub.branch_head(changes.repo, changes.branch)
@@ -323,7 +337,7 @@ class Committer:
 
 
 def may_be_late(error: XetError) -> bool:
-    """Whether the endpoint may still be at what it has not answered in time."""
+    """Whether a request timed out, so that the endpoint may still be carrying it out."""
     return isinstance(error, RequestTimeoutError) or getattr(error, "status", None) == 504
 
 
@@ -333,7 +347,7 @@ def _pause(attempt: int) -> float:
 
 
 def _default_message(changes: ChangeSet) -> str:
-    """What the commit does, in a line."""
+    """A message of one line that says what the commit does."""
     files, origins = changes.files, changes.pending.origins
     deleted = {path for path, pending in files.items() if pending is None}
     moved = {path: origin for path, origin in origins.items() if origin in deleted}
@@ -354,7 +368,7 @@ def _default_message(changes: ChangeSet) -> str:
 
 
 class CommitLines(Sequence[bytes]):
-    """The NDJSON of a commit, each line made when it is sent: thousands of files need not be in memory at once."""
+    """The NDJSON of a commit. Each line is made when it is sent, so that thousands of files are not in memory at once."""
 
     def __init__(
         self, changes: ChangeSet, summary: str, description: str, parent: str | None, replaced: Collection[str]
@@ -362,7 +376,7 @@ class CommitLines(Sequence[bytes]):
         header: dict[str, str] = {"summary": summary, "description": description}
         if parent is not None:
             header["parentCommit"] = parent
-        # Folders that make room for a file go whole, as there is no other way to say that they go at all.
+        # A folder that makes room for a file is deleted by a line of its own: deleting its files does not say that it goes.
         whole = {
             path for folder in replaced for path, pending in changes.pending.under(folder).items() if pending is None
         }

@@ -1,4 +1,4 @@
-"""Pending changes of any number of branches, which become one commit each; and parts of them that can be undone."""
+"""Pending changes of several branches, one commit per branch, and parts of them that can be undone (nested edits)."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class Edits:
     Parameters
     ----------
     parent_commit:
-        If given, a change to any of our paths since that commit is a conflict.
+        If given, the commit fails if any path that is changed here has changed since that commit.
     propose:
-        They are not committed to their branches, but become a pull request for each.
+        Whether the changes of each branch become a pull request instead of a commit to it.
 
     Attributes
     ----------
@@ -42,7 +42,7 @@ class Edits:
         self._changes: dict[_Branch, ChangeSet] = {}
         self._opening = asyncio.Lock()
         self._ended = False
-        # Who has begun to change a branch, of these edits and those inside of them.
+        # By branch: which of these edits and the nested ones have changes of it.
         self._holders: defaultdict[_Branch, set[Edits]] = defaultdict(set)
         self._inner: set[NestedEdits] = set()
         self.made: list[tuple[str, Commit]] = []
@@ -50,11 +50,11 @@ class Edits:
 
     @property
     def totals(self) -> Totals:
-        """What is pending over all branches, or was at the end."""
+        """The sum of what is pending in all branches; after the end, what was pending then."""
         return sum((changes.totals for changes in list(self._changes.values())), self._ended_with)
 
     def since(self, parent_commit: str | None) -> frozenset[str]:
-        """What a call's ``parent_commit`` adds to that of all these edits."""
+        """The commits to check a call's paths against, beyond the ``parent_commit`` of these edits."""
         if parent_commit is None or parent_commit == self._parent_commit:
             return frozenset()
         return frozenset((parent_commit,))
@@ -75,26 +75,27 @@ class Edits:
         return self._changes.get((repo, self._client.revisions.full_name(repo, branch)))
 
     async def on(self, repo: RepoId, branch: str) -> ChangeSet:
-        """The changes of a branch, begun if need be.
+        """The changes of a branch; created at the first call.
 
         Raises
         ------
-        RevisionNotFoundError, NotSupportedError
-            There is no such branch, or it is a tag, a commit or a point in time; or a pull request, where another one is
-            to be opened.
+        RevisionNotFoundError
+            There is no such branch.
+        NotSupportedError
+            It is a tag, a commit or a point in time; or it is a pull request, and ``propose`` would open one for it.
         TransactionError
             The changes are being committed, or have ended.
         """
         return await self._begun(repo, branch, self)
 
     async def _begun(self, repo: RepoId, branch: str, holder: Edits) -> ChangeSet:
-        """The changes of a branch, which are there as long as one of its holders."""
+        """The changes of a branch, for ``holder``. They exist as long as at least one holder has not discarded them."""
         async with self._opening:
             found = self.pending(repo, branch)
             if found is None:
                 base = await self._client.revisions.head(repo, branch)
                 self._check_open()
-                # One pull request has two names, and its changes are one commit.
+                # A pull request has a short and a full name; its changes must become one commit.
                 branch = self._client.revisions.full_name(repo, branch)
                 if self.propose and pull_request_number(branch) is not None:
                     raise NotSupportedError(
@@ -150,7 +151,7 @@ class Edits:
         try:
             commit = await committer.commit()
         except BaseException as error:
-            # Whether it was made is not sure, so what the branch is at is not known any more.
+            # The commit may have been made all the same, so what we knew of the branch is uncertain now.
             revisions.note_change(changes.repo)
             if not self.made or not isinstance(error, Exception):
                 raise
@@ -162,17 +163,17 @@ class Edits:
             ) from error
         if commit is not None:
             if self.propose:
-                # The branch stays where it is.
+                # A pull request does not move the branch.
                 pass
             elif committer.was_found:
-                # Others may have made commits since, before it was found.
+                # The commit was found later in the log; others may have committed on top of it.
                 revisions.invalidate_branch(changes.repo, changes.branch)
             else:
                 revisions.note_own(changes.repo, changes.branch, commit.id, committer.mark)
             self.made.append((changes.path, commit))
 
     async def discard(self) -> None:
-        """Let go of everything that is not committed; to its end, also if the caller is being cancelled."""
+        """Discard everything that is not committed. Runs to its end even if the caller is cancelled."""
         self._end()
         self._ended_with, changes, self._changes = self.totals, list(self._changes.values()), {}
         if not changes:
@@ -180,19 +181,19 @@ class Edits:
         await finish(_discard(changes))
 
     def _end(self) -> None:
-        """Take no more changes, nor have those inside of these."""
+        """Take no more changes, here and in all nested edits."""
         self._ended = True
         for inner in self._inner:
             inner._end()
 
 
 class NestedEdits(Edits):
-    """A part of edits, which is kept or undone as a whole: what a nested transaction changes. See `Edits.nested`.
+    """The changes of a nested transaction, which are kept or undone as a whole. See `Edits.nested`.
 
     Attributes
     ----------
     kept:
-        Whether its changes are changes of the edits that it is nested in.
+        Whether they were kept, and so belong to the outer edits now.
     """
 
     def __init__(self, outer: Edits, parent_commit: str | None) -> None:
@@ -223,7 +224,7 @@ class NestedEdits(Edits):
         return found
 
     async def commit(self, message: str | None) -> tuple[Commit, ...]:
-        """Keep the changes: they are changes of what this is nested in from now on. There is no commit."""
+        """Keep the changes: they belong to the outer edits from now on. No commit is made."""
         self._check_open()
         for inner in list(self._inner):
             await inner.discard()
@@ -239,7 +240,7 @@ class NestedEdits(Edits):
         return ()
 
     async def discard(self) -> None:
-        """Undo all changes, unless they were kept. What others changed stays, and is what is there again."""
+        """Undo all changes, unless they were kept. What others changed stays, and is seen again at the paths undone."""
         if self not in self._outer._inner:
             return
         self._ended_with = self.totals
@@ -248,7 +249,13 @@ class NestedEdits(Edits):
         await finish(_let_go(changed, unneeded))
 
     def _undo(self) -> tuple[list[ChangeSet], list[ChangeSet]]:
-        """Undo at once, before anybody else runs: the changes that are left without ours, and those that nobody needs."""
+        """Undo without awaiting, so that no other task sees half of it.
+
+        Returns
+        -------
+        tuple[list[ChangeSet], list[ChangeSet]]
+            The changes that something was undone in, and the changes of branches that no other edits hold.
+        """
         changed: list[ChangeSet] = []
         unneeded: list[ChangeSet] = []
         for inner in list(self._inner):

@@ -1,4 +1,4 @@
-"""One file that is being written, from its opening to its publication."""
+"""One file that is open for writing, from its opening to its publication."""
 
 from __future__ import annotations
 
@@ -16,26 +16,27 @@ from pyxet._async.runtime.bridge import on_loop
 from pyxet.errors import AlreadyExistsError, EditConflictError, IntegrityError
 from pyxet.protocol.hashing import Buffer
 
-# How often a file that is appended to is read again, as others are faster. One of those who append at a time succeeds.
+# How often an append that lost to another writer starts again from the newer content. Of several appends at the same
+# time one succeeds in each round.
 _APPENDS: Final = 100
-# Pieces in which what was appended is put behind other content, in bytes.
+# Bytes at a time when appended content is copied behind the newer content.
 _PIECE: Final = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """A file to append to, as it was found.
+    """A file to append to, as it was when it was opened.
 
     Attributes
     ----------
     writer:
-        Has its content.
+        A writer that holds the existing content.
     edits:
         The edits of this file alone, or ``None`` in a transaction.
     exists:
-        Whether there was one.
+        Whether the file existed.
     watch:
-        Tells whether the path is written meanwhile in the same transaction.
+        Tells whether the path has been written to since in the same transaction.
     """
 
     writer: PendingWriter
@@ -45,14 +46,14 @@ class Begun:
 
 
 class Appending:
-    """What a file that is appended to builds on; if somebody else is faster, it builds on what that one wrote.
+    """The content that an append builds on. If somebody else writes the file first, the append moves to that content.
 
     Parameters
     ----------
     begun:
-        The file as it was opened.
+        The file as it was when it was opened.
     begin:
-        Reads it again, as it is now.
+        Opens the file again as it is now.
     """
 
     def __init__(self, begun: Begun, begin: Callable[[], Awaitable[Begun]]) -> None:
@@ -71,7 +72,7 @@ class Appending:
         return self._begun.exists and self._begun.writer.size == self._start
 
     async def again(self) -> Begun:
-        """Put what was appended, which is complete, behind the content that there is now."""
+        """Put the appended bytes behind the content that the file has now. Called once the appended bytes are complete."""
         old, start = self._begun.writer, self._start
         begun = await self._begin()
         try:
@@ -95,13 +96,13 @@ class Holder(Protocol):
         """Raise `TransactionError` unless it is active."""
 
     def hold(self, writing: Writing, outermost: Closable, file: Held) -> None:
-        """Keep a file, and its outermost wrapper, until `release` or the end."""
+        """Keep a file and its outermost wrapper until `release` or the end of the transaction."""
 
     def release(self, writing: Writing) -> None:
-        """The file is closed."""
+        """Stop keeping a file, as it is closed."""
 
     def note_message(self, message: str | None) -> None:
-        """The file was given a message for its commit."""
+        """Take note of the commit message that the file was opened with."""
 
 
 class Writing:
@@ -116,9 +117,9 @@ class Writing:
     transaction:
         The transaction it belongs to, if any.
     message:
-        Message of its own commit, or of its transaction's where that has none.
+        Message of the file's own commit; in a transaction, used if the transaction has no message.
     appending:
-        Given if the content begins with what was there, so that an append is not lost which somebody else makes meanwhile.
+        Given for an append, so that what somebody else writes to the file meanwhile is not lost.
     """
 
     def __init__(
@@ -137,7 +138,7 @@ class Writing:
         self._message = message
         self._loop = asyncio.get_running_loop()
         self._pid = os.getpid()
-        # One piece after the other, and the end after all of them, whoever writes them.
+        # Pieces are written one at a time, and the end comes after all of them, from whichever tasks they come.
         self._turn = asyncio.Lock()
         self.done = False
         self._incomplete = False
@@ -159,22 +160,25 @@ class Writing:
         return self._writer.path
 
     def note_loss(self, *, at_end: bool = False) -> bool:
-        """Whether the content is lost if nothing more happens, and nobody was told before.
+        """Whether the content would be lost now, and no warning said so yet; from then on it counts as reported.
 
-        That of a transaction is the transaction's, until ``at_end`` of it.
+        Parameters
+        ----------
+        at_end:
+            Whether the file's transaction is ending. Before that, its transaction still has the content.
         """
         lost = not (self.done or self.is_inherited or self._reported or (self.transaction is not None and not at_end))
         self._reported = self._reported or lost
         return lost
 
     async def write(self, data: Buffer) -> None:
-        """Take a piece. `TransactionError` if the transaction has ended, `ValueError` if the file has."""
+        """Write a piece. Raises `TransactionError` if the transaction has ended, `ValueError` if the file is closed."""
         if self.transaction is not None:
             self.transaction.check()
         try:
             await self._at_home(self._write, data)
         except BaseException:
-            # Perhaps a part of it is there, and nobody knows which. Whoever goes on all the same would publish a hole.
+            # Some of the piece may have been taken. Publishing what is written later would publish a file with a hole.
             self._incomplete = True
             raise
 
@@ -185,12 +189,12 @@ class Writing:
             await self._writer.write(data)
 
     async def publish(self) -> None:
-        """The content is complete: add it to the transaction, or make the commit of this file alone.
+        """End the content, and add it to the transaction or commit this file alone.
 
         Raises
         ------
         IntegrityError
-            A write failed or was cancelled, so that nobody knows what of it is there.
+            An earlier write failed or was cancelled, so that the content may have a hole.
         """
         if self.done:
             return
@@ -220,7 +224,7 @@ class Writing:
                 await self._commit(self._edits)
 
     async def _commit(self, edits: Edits) -> None:
-        """Make the commit of this file. What was appended is put behind the content of whoever was faster."""
+        """Commit this file. If somebody else wrote it first, put what was appended behind their content and try again."""
         for left in reversed(range(_APPENDS)):
             try:
                 await edits.commit(self._message)
@@ -256,14 +260,14 @@ class Writing:
             await self._edits.discard()
 
     async def _at_home(self, function: Callable[..., Coroutine[Any, Any, object]], *arguments: Any) -> None:
-        """Await a coroutine function on the loop where the content's way up began."""
+        """Await a coroutine function on the loop where the file was opened."""
         if self._loop is asyncio.get_running_loop():
             await function(*arguments)
         else:
             await on_loop(self._loop, function(*arguments))
 
     def discard_nowait(self) -> None:
-        """Forget the content without waiting; on any thread. No request is made, those that run are cancelled."""
+        """Discard the content without waiting, from any thread. No request is started; running ones are cancelled."""
         if self.transaction is not None:
             self.transaction.release(self)
         if not self.done and not self.is_inherited:
@@ -271,7 +275,7 @@ class Writing:
 
 
 def start_on(loop: asyncio.AbstractEventLoop, function: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Run a coroutine function on a loop, from any thread and without waiting; nothing if the loop does not run."""
+    """Start a coroutine function on a loop from any thread, without waiting. Does nothing if the loop is not running."""
 
     def start() -> None:
         task = loop.create_task(function())
@@ -282,5 +286,5 @@ def start_on(loop: asyncio.AbstractEventLoop, function: Callable[[], Coroutine[A
         loop.call_soon_threadsafe(start)
 
 
-# The loop itself holds tasks weakly.
+# Keeps the tasks alive: the loop itself only holds weak references to them.
 _running: set[asyncio.Task[None]] = set()
