@@ -22,8 +22,7 @@ from aiohttp import web
 from counting import COUNTS, add_control
 from lean_store import Item, Repository, Store
 
-from pyxet.protocol.hashing import Hash, hash_from_hex, hash_to_hex
-from pyxet.protocol.messages import (
+from pyxet.protocol.cas_messages import (
     BatchReconstruction,
     ReconstructionV1,
     ReconstructionV2,
@@ -32,8 +31,9 @@ from pyxet.protocol.messages import (
     WireFetchV2,
     WireRange,
     WireTerm,
-    encode,
 )
+from pyxet.protocol.hashing import Hash, hash_from_hex, hash_to_hex
+from pyxet.protocol.messages import encode
 from pyxet.protocol.reconstruction import fetch_runs
 from pyxet.protocol.shard import Term
 from pyxet.secrets import Secret

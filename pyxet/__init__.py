@@ -25,18 +25,8 @@ if TYPE_CHECKING:
     from pyxet.ingestion.driver import ingest
     from pyxet.parquet import to_parquet
     from pyxet.path import XetPath as XetPath
-    from pyxet.types import (
-        Comment,
-        Commit,
-        FilePointer,
-        Info,
-        IngestFailure,
-        IngestReport,
-        LfsFile,
-        PathChange,
-        PullRequest,
-        PullRequestInfo,
-    )
+    from pyxet.reports import IngestFailure, IngestReport
+    from pyxet.types import Comment, Commit, FilePointer, Info, LfsFile, PathChange, PullRequest, PullRequestInfo
     from pyxet.urls import XetURL
 
 __all__ = [
@@ -75,8 +65,8 @@ _HOMES: Final = {
     "Commit": "pyxet.types",
     "FilePointer": "pyxet.types",
     "Info": "pyxet.types",
-    "IngestFailure": "pyxet.types",
-    "IngestReport": "pyxet.types",
+    "IngestFailure": "pyxet.reports",
+    "IngestReport": "pyxet.reports",
     "LfsFile": "pyxet.types",
     "Limits": "pyxet.config",
     "PathChange": "pyxet.types",

@@ -44,7 +44,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pyxet._traces import rendered
-from pyxet.types import Commit, IngestReport, RepoId
+from pyxet.reports import IngestReport
+from pyxet.types import Commit, RepoId
 
 __all__ = [
     "AccessDeniedError",

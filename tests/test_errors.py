@@ -17,7 +17,7 @@ from pyxet.errors import (
     XetError,
     error_from_response,
 )
-from pyxet.types import IngestFailure, IngestReport
+from pyxet.reports import IngestFailure, IngestReport
 
 WITH_FIELDS = PartialCommitError | IngestError
 KINDS = [getattr(errors, name) for name in errors.__all__]

@@ -17,7 +17,7 @@ import pyxet
 PACKAGE = Path(pyxet.__file__).parent
 ROOT = Path(__file__).parents[1]
 BASE = {
-    "secrets", "errors", "_docstrings", "options", "config", "urls", "types", "_version", "_platform", "_traces", "local_tree", "patterns",
+    "secrets", "errors", "_docstrings", "options", "config", "urls", "types", "reports", "_version", "_platform", "_traces", "local_tree", "patterns",
     "_workers", "private_files", "hub_login",
 }  # fmt: skip
 ALLOWED: dict[str, set[str]] = {
@@ -31,7 +31,8 @@ ALLOWED: dict[str, set[str]] = {
     "patterns": set(),
     "_docstrings": set(),
     "options": {"_docstrings"},
-    "errors": {"types", "_traces"},
+    "reports": {"types"},
+    "errors": {"types", "reports", "_traces"},
     "urls": {"errors", "types"},
     "private_files": {"_platform"},
     "hub_login": {"private_files", "secrets"},
@@ -74,7 +75,13 @@ ROOMS = (
 TYPES_OF: dict[str, set[str]] = {"testing": {"server"}, "local": {"server"}}
 # Foreign packages that only some parts may touch.
 FOREIGN: dict[str, set[str]] = {
-    "aiohttp": {"_async/http/transport.py", "_async/http/sessions.py", "_async/http/failures.py", "server/"},
+    "aiohttp": {
+        "_async/http/transport.py",
+        "_async/http/arriving.py",
+        "_async/http/sessions.py",
+        "_async/http/failures.py",
+        "server/",
+    },
     "pygit2": {"server/"},
     "click": {"cli/"},
     "rich": {"cli/"},
@@ -86,6 +93,8 @@ FOREIGN: dict[str, set[str]] = {
     "msvcrt": {"_platform.py"},
     "fsspec": {"_async/", "fs.py", "path.py", "polars.py", "ingestion/", "cli/"},
 }
+# Lines of a file: one that has more has become two things.
+LONGEST_FILE = 500
 IMPURE = {"aiohttp", "asyncio", "anyio", "socket", "time", "os", "pathlib", "threading", "random", "subprocess"}
 
 
@@ -213,6 +222,12 @@ def test_the_rooms_are_those_of_the_documentation() -> None:
     for name, files in table.items():
         there = {path.stem for path in (PACKAGE / "_async" / name).glob("*.py")} - {"__init__"}
         assert files == there, f"docs/architecture.md: the files of {name}/"
+
+
+def test_no_file_is_too_long() -> None:
+    lines = {str(path.relative_to(PACKAGE)): len(path.read_text().splitlines()) for path in modules()}
+    assert len(lines) > 100
+    assert not {name: count for name, count in lines.items() if count > LONGEST_FILE}
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))

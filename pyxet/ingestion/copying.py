@@ -16,7 +16,8 @@ from pyxet._async.runtime.tasks import run_all, stopped
 from pyxet.errors import XetURLError
 from pyxet.fs import XetFS
 from pyxet.ingestion.plan import Batch, SourceFile
-from pyxet.types import FilePointer, IngestFailure, RepoId
+from pyxet.reports import IngestFailure
+from pyxet.types import FilePointer, RepoId
 from pyxet.urls import XetURL
 
 # Large files, and groups of small ones, of a batch that are read at once, by threads apart from those that hash: they

@@ -24,7 +24,8 @@ from pyxet.ingestion.engines import Engine, EngineName, WorkersDiedError, engine
 from pyxet.ingestion.journal import Journal, default_place
 from pyxet.ingestion.plan import Batch, Source, SourceFile, batches
 from pyxet.options import public
-from pyxet.types import Commit, IfMatch, IngestFailure, IngestReport, RepoId, WriteMode
+from pyxet.reports import IngestFailure, IngestReport
+from pyxet.types import Commit, IfMatch, RepoId, WriteMode
 from pyxet.urls import XetURL
 
 OnError = Literal["raise", "skip"]

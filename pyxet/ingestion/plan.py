@@ -16,7 +16,7 @@ from fsspec.implementations.local import LocalFileSystem
 from pyxet.errors import ConfigError, PyxetWarning
 from pyxet.local_tree import IS_GIT, IS_LOOP
 from pyxet.patterns import unescaped
-from pyxet.types import IngestFailure
+from pyxet.reports import IngestFailure
 
 # What file systems say of a file that changes when its content does. All that are there count.
 _SIGNS: Final = (

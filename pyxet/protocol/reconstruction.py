@@ -13,9 +13,7 @@ from types import MappingProxyType
 from typing import Final
 
 from pyxet.errors import FormatError
-from pyxet.protocol.constants import CHUNK_HEADER_SIZE, MAX_CHUNK, MAX_XORB_BYTES_READ, MAX_XORB_CHUNKS, MIB
-from pyxet.protocol.hashing import Hash, hash_from_hex
-from pyxet.protocol.messages import (
+from pyxet.protocol.cas_messages import (
     BatchReconstruction,
     ReconstructionV1,
     ReconstructionV2,
@@ -23,6 +21,8 @@ from pyxet.protocol.messages import (
     WireRange,
     WireTerm,
 )
+from pyxet.protocol.constants import CHUNK_HEADER_SIZE, MAX_CHUNK, MAX_XORB_BYTES_READ, MAX_XORB_CHUNKS, MIB
+from pyxet.protocol.hashing import Hash, hash_from_hex
 from pyxet.protocol.shard import Term
 from pyxet.protocol.xorb import MAX_PAYLOAD
 from pyxet.secrets import Secret

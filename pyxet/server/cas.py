@@ -22,9 +22,7 @@ from pyxet.errors import (
     RangeNotSatisfiableError,
     XetError,
 )
-from pyxet.protocol.constants import MAX_SHARD_BYTES, MIB
-from pyxet.protocol.hashing import Hash, hash_from_hex, hash_to_hex
-from pyxet.protocol.messages import (
+from pyxet.protocol.cas_messages import (
     BatchReconstruction,
     FileKey,
     ReconstructionV1,
@@ -37,9 +35,10 @@ from pyxet.protocol.messages import (
     WireRange,
     WireTerm,
     XorbInserted,
-    decode,
-    encode,
 )
+from pyxet.protocol.constants import MAX_SHARD_BYTES, MIB
+from pyxet.protocol.hashing import Hash, hash_from_hex, hash_to_hex
+from pyxet.protocol.messages import decode, encode
 from pyxet.protocol.reconstruction import fetch_runs
 from pyxet.protocol.shard import (
     EMPTY_SHARD_SIZE,

@@ -15,7 +15,8 @@ from typing import Final
 from aiohttp import web
 
 from pyxet.errors import AccessDeniedError, BadRequestError, ConflictError, EntryNotFoundError
-from pyxet.protocol.messages import Checksum, GrantRequest, UploadGrant, XorbInserted, decode, encode
+from pyxet.protocol.cas_messages import Checksum, GrantRequest, UploadGrant, XorbInserted
+from pyxet.protocol.messages import decode, encode
 from pyxet.secrets import Secret
 from pyxet.server.bodies import read_body
 from pyxet.server.hosts import absolute

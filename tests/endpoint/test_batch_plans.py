@@ -12,8 +12,8 @@ from support.faults import World, world
 
 from pyxet._async.download.batches import _decoded
 from pyxet.errors import FormatError
+from pyxet.protocol.cas_messages import BatchReconstruction, WireFetchV1, WireRange, WireTerm
 from pyxet.protocol.hashing import ZERO_HASH, Hash, chunk_hash, hash_from_hex, hash_to_hex
-from pyxet.protocol.messages import BatchReconstruction, WireFetchV1, WireRange, WireTerm
 from pyxet.protocol.reconstruction import FetchRange, Plan, fetch_runs, plans_from_batch
 from pyxet.protocol.shard import Term
 from pyxet.protocol.xorb import XorbBuilder, encode_chunk

@@ -12,20 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pyxet.errors import FormatError
-from pyxet.protocol import messages
+from pyxet.protocol import cas_messages, messages
+from pyxet.protocol.cas_messages import ReconstructionV2, ShardEvent, WireRange, XorbInserted
 from pyxet.protocol.messages import (
     CommitAnswer,
     CommitInfo,
     Preupload,
     PreuploadFile,
-    ReconstructionV2,
     RepoInfo,
-    ShardEvent,
     TreeEntry,
     WhoAmI,
-    WireRange,
     XetToken,
-    XorbInserted,
     decode,
     encode,
 )
@@ -33,8 +30,8 @@ from pyxet.secrets import Secret
 
 KINDS: list[Any] = [
     kind
-    for _, kind in inspect.getmembers(messages, inspect.isclass)
-    if issubclass(kind, (messages.HubStruct, messages.CasStruct)) and kind.__struct_fields__
+    for kind in {**vars(messages), **vars(cas_messages)}.values()
+    if inspect.isclass(kind) and issubclass(kind, (messages.HubStruct, messages.CasStruct)) and kind.__struct_fields__
 ]
 KINDS += [list[TreeEntry], dict[str, WireRange], list[CommitInfo]]
 

@@ -11,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyxet.errors import FormatError
-from pyxet.protocol.hashing import hash_to_hex
-from pyxet.protocol.messages import (
+from pyxet.protocol.cas_messages import (
     ReconstructionV1,
     ReconstructionV2,
     WireFetchRange,
@@ -21,6 +20,7 @@ from pyxet.protocol.messages import (
     WireRange,
     WireTerm,
 )
+from pyxet.protocol.hashing import hash_to_hex
 from pyxet.protocol.reconstruction import coalesce_ranges, fetch_runs, plan_from_v1, plan_from_v2, trim_terms
 from pyxet.protocol.shard import Term
 from pyxet.secrets import Secret

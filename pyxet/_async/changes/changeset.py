@@ -31,7 +31,8 @@ from pyxet._async.upload.session import Uploader
 from pyxet.errors import FileInTheWayError, FolderInTheWayError, TransactionError
 from pyxet.protocol.hashing import Buffer
 from pyxet.protocol.messages import TreeEntry
-from pyxet.types import FilePointer, RemoteFile, RepoId, Totals, UploadedContent
+from pyxet.reports import Totals
+from pyxet.types import FilePointer, RemoteFile, RepoId, UploadedContent
 from pyxet.urls import quote_revision
 
 MAX_SMALL: Final = 1024 * 1024

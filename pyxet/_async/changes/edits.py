@@ -13,7 +13,8 @@ from pyxet._async.changes.propose import Proposer
 from pyxet._async.client import Client
 from pyxet._async.runtime.tasks import finish
 from pyxet.errors import NotSupportedError, PartialCommitError, TransactionError
-from pyxet.types import Commit, RepoId, Totals
+from pyxet.reports import Totals
+from pyxet.types import Commit, RepoId
 from pyxet.urls import pull_request_number
 
 _Branch: TypeAlias = tuple[RepoId, str]

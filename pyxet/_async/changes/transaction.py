@@ -31,7 +31,8 @@ from pyxet._async.runtime.bridge import blocking_call, is_shutting_down, on_loop
 from pyxet.config import Credential
 from pyxet.errors import TransactionError
 from pyxet.options import public
-from pyxet.types import Commit, PullRequest, Totals
+from pyxet.reports import Totals
+from pyxet.types import Commit, PullRequest
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar as DefaultTypeVar

@@ -28,19 +28,17 @@ from pyxet.errors import (
     ServerError,
     XetError,
 )
-from pyxet.protocol.constants import MIB
-from pyxet.protocol.hashing import Hash, hash_to_hex
-from pyxet.protocol.messages import (
+from pyxet.protocol.cas_messages import (
     BatchReconstruction,
     FileKey,
     ReconstructionV1,
     ReconstructionV2,
-    Refs,
     ShardEvent,
     ShardResultV1,
-    XetToken,
-    decode,
 )
+from pyxet.protocol.constants import MIB
+from pyxet.protocol.hashing import Hash, hash_to_hex
+from pyxet.protocol.messages import Refs, XetToken, decode
 from pyxet.protocol.reconstruction import FetchRange, Plan, plan_from_v1, plan_from_v2, plans_from_batch
 from pyxet.protocol.shard import Shard, parse_shard
 from pyxet.protocol.xorb import Xorb

@@ -24,10 +24,11 @@ from pyxet.errors import (
     ServerError,
     XetError,
 )
+from pyxet.protocol.cas_messages import Checksum, GrantRequest, UploadGrant, XorbInserted
 from pyxet.protocol.checksum import crc64_nvme
 from pyxet.protocol.constants import MIB
 from pyxet.protocol.hashing import hash_to_hex
-from pyxet.protocol.messages import Checksum, GrantRequest, UploadGrant, XorbInserted, decode
+from pyxet.protocol.messages import decode
 from pyxet.protocol.xorb import Xorb
 
 # Grants that are asked for to send one xorb.

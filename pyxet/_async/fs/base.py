@@ -7,12 +7,11 @@ import inspect
 import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self, TypedDict, TypeVar, Unpack
+from typing import Any, Final, Self, TypeVar, Unpack
 
 from fsspec.asyn import AsyncFileSystem
-from fsspec.spec import _Cached
 
 from pyxet import config
 from pyxet._async.changes.edits import Edits
@@ -23,12 +22,13 @@ from pyxet._async.changes.transaction import Transaction, members
 from pyxet._async.changes.view import View
 from pyxet._async.client import Client, Settings, shared_client
 from pyxet._async.fs.calls import explaining
+from pyxet._async.fs.instances import ConfiguredFromOutside, Further, Ignored, ReadingDefaults, option_of
 from pyxet._async.fs.names import before_magic
 from pyxet._async.fs.paths import EndpointInURL, as_text, same_endpoint, without_protocol
 from pyxet._async.runtime.bridge import blocking_call, get_loop
 from pyxet._traces import readable
 from pyxet.config import Credential, Limits, RetryPolicy, Timeouts, TokenFunction
-from pyxet.errors import ConfigError, NotSupportedError, TransactionError, XetURLError
+from pyxet.errors import NotSupportedError, TransactionError, XetURLError
 from pyxet.options import public, refuse
 from pyxet.secrets import Secret
 from pyxet.types import RepoId
@@ -40,66 +40,7 @@ F = TypeVar("F", bound="FileSystemBase")
 DEFAULT_EXPIRY: Final = 1.0
 
 
-class _Ignored(TypedDict, total=False):
-    """What fsspec and its users give to any file system, and what changes nothing here.
-
-    pandas tries again with ``anon`` where it got a PermissionError, and would show that this is no option instead of what
-    is wrong with the token.
-    """
-
-    skip_instance_cache: bool
-    max_paths: int | None
-    batch_size: int | None
-    auto_mkdir: bool
-    anon: bool
-
-
-class _Further(_Ignored, total=False):
-    # Set by `_bound_to`; an option, so that copies (zarr makes one by way of JSON) are bound as well.
-    transaction_id: str
-
-
-class _ConfiguredFromOutside(_Cached, type):  # type: ignore[misc]  # fsspec is not typed
-    """Instances are cached by their arguments; what they take from the environment and from logins counts as well."""
-
-    @property
-    def surroundings(cls) -> str:
-        return config.surroundings()
-
-    @property
-    def __signature__(cls) -> inspect.Signature:
-        """The constructor's, which `inspect` and editors would not find beneath the cache's call."""
-        signature = inspect.signature(cls.__init__)  # type: ignore[misc]  # of this class, not of one below it
-        own = list(signature.parameters.values())[1:]
-        return signature.replace(parameters=own, return_annotation=inspect.Signature.empty)
-
-    if not TYPE_CHECKING:
-        # Type checkers take what a metaclass's call returns for the type of every instance; what the constructor says is it.
-        def __call__(cls, *args: Any, **kwargs: Any) -> Any:
-            """An instance; inside a blocking transaction that it takes part in, one that knows the transaction."""
-            # What is masked would be the same for all, as what instances are told apart by.
-            args = tuple(_revealed(value) for value in args)
-            made = super().__call__(*args, **{name: _revealed(value) for name, value in kwargs.items()})
-            if made.asynchronous or made._is_bound:
-                return made
-            transaction = made._open_transaction()
-            return made if transaction is None else transaction.insider(made)
-
-
-def _revealed(value: Any) -> Any:
-    return value.reveal() if isinstance(value, Secret) else value
-
-
-@dataclass(frozen=True, slots=True)
-class ReadingDefaults:
-    """How files are opened for reading where nothing else is said, see `XetFS.open`."""
-
-    block_size: int | None = None
-    cache_type: str | None = None
-    cache_options: dict[str, Any] | None = None
-
-
-class FileSystemBase(AsyncFileSystem, metaclass=_ConfiguredFromOutside):  # type: ignore[misc]  # fsspec is not typed
+class FileSystemBase(AsyncFileSystem, metaclass=ConfiguredFromOutside):  # type: ignore[misc]  # fsspec is not typed
     """See `AsyncXetFileSystem`."""
 
     protocol = SCHEME
@@ -124,10 +65,10 @@ class FileSystemBase(AsyncFileSystem, metaclass=_ConfiguredFromOutside):  # type
         cache_options: dict[str, Any] | None = None,
         asynchronous: bool = False,
         loop: asyncio.AbstractEventLoop | None = None,
-        **storage_options: Unpack[_Further],
+        **storage_options: Unpack[Further],
     ) -> None:
         self._transaction_id: str | None = storage_options.pop("transaction_id", None)
-        if unknown := storage_options.keys() - _Ignored.__optional_keys__:
+        if unknown := storage_options.keys() - Ignored.__optional_keys__:
             refuse(type(self).__name__, sorted(unknown), _OPTIONS)
         super().__init__(asynchronous=asynchronous, loop=loop, **storage_options)
         self.endpoint = config.resolve_endpoint(endpoint)
@@ -145,9 +86,9 @@ class FileSystemBase(AsyncFileSystem, metaclass=_ConfiguredFromOutside):  # type
             if config.is_embedded(self.endpoint)
             else config.resolve_credential(self.endpoint, user=user, token=token)
         )
-        self._limits = _option(Limits, limits)
-        self._retry = _option(RetryPolicy, retry)
-        self._timeouts = _option(Timeouts, timeouts)
+        self._limits = option_of(Limits, limits)
+        self._retry = option_of(RetryPolicy, retry)
+        self._timeouts = option_of(Timeouts, timeouts)
         self._known_client: tuple[Credential, Client | None] = (self.credential, None)
 
     def __repr__(self) -> str:
@@ -484,16 +425,6 @@ _OPTIONS: Final = [
     for name, parameter in inspect.signature(FileSystemBase.__init__).parameters.items()
     if name != "self" and parameter.kind is not parameter.VAR_KEYWORD
 ]
-
-
-def _option(kind: type[T], given: T | Mapping[str, Any] | None) -> T:
-    """An option's value; options that come from JSON or YAML are mappings."""
-    if isinstance(given, Mapping):
-        try:
-            return kind(**given)
-        except TypeError as error:
-            raise ConfigError(f"{kind.__name__}: {error}") from error
-    return kind() if given is None else given
 
 
 def _rebuilt(kind: type[F], args: tuple[Any, ...], options: dict[str, Any], endpoint: str) -> F:

@@ -1,0 +1,139 @@
+"""Answers whose bodies are still arriving: read in pieces or whole, checked for speed and length, given back at the end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Final
+
+import aiohttp
+
+from pyxet._async.http.failures import error_of, translated
+from pyxet._async.http.limiter import Permit, metered
+from pyxet._async.http.messages import OVERLOADED, SpeedCheck, check_encoding, is_quota
+from pyxet._async.http.packed import is_packed, unpacked
+from pyxet._async.runtime.threads import in_thread
+from pyxet.errors import Asked, FormatError, RemoteError
+
+# Compressed bytes that are unpacked at once: they become a few mebibytes at the most.
+_FEW_PACKED: Final = 4 * 1024
+
+
+class StreamAnswer:
+    """An answer whose body is still arriving. It is one of the process's requests until it is closed."""
+
+    __slots__ = ("_asked", "_bandwidth", "_permit", "_progress", "_response", "_speed", "headers", "status", "what")
+
+    def __init__(
+        self,
+        response: aiohttp.ClientResponse,
+        permit: Permit,
+        what: str,
+        *,
+        progress: float,
+        speed: SpeedCheck,
+        bandwidth: int | None,
+        asked: Asked | None,
+    ) -> None:
+        self.status = response.status
+        self.headers: Mapping[str, str] = response.headers
+        self.what = what
+        self._response = response
+        self._permit = permit
+        self._progress = progress
+        self._speed = speed
+        self._asked = asked
+        self._bandwidth = bandwidth
+
+    async def piece(self) -> bytes:
+        """The next piece of the body, as large as it arrived; empty at the end. One that breaks off or stalls raises."""
+        content = self._response.content
+        loop = asyncio.get_running_loop()
+        waited = 0.0
+        try:
+            # What is there already needs no time-out; setting one for every piece would cost more than the piece.
+            piece = content.read_nowait()
+            while not piece and not content.at_eof():
+                began = loop.time()
+                async with asyncio.timeout(self._progress):
+                    piece = await content.readany()
+                waited += loop.time() - began
+            self._speed.note(len(piece), waited)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            if isinstance(error, TimeoutError):
+                self._permit.refused()
+            raise translated(error, self.what, self._response.url.raw_authority) from None
+        if piece:
+            self._permit.size += len(piece)
+            if self._bandwidth is not None:
+                await metered(len(piece), self._bandwidth, spent=True)
+        return piece
+
+    async def read(self, most: int, *, packed: bool = False) -> bytes:
+        """The whole body, or what is left of it.
+
+        Parameters
+        ----------
+        most:
+            Bytes that make sense.
+        packed:
+            Whether it was asked for compressed.
+
+        Raises
+        ------
+        FormatError
+            It has more than ``most`` bytes, or it is compressed and was not asked for like that.
+        """
+        if packed and is_packed(self.headers):
+            data = await self._read(most)
+            few = len(data) <= _FEW_PACKED
+            return unpacked(data, most, what=self.what) if few else await in_thread(_unpack, data, most, self.what)
+        check_encoding(self.headers, self.what)
+        return await self._read(most)
+
+    async def _read(self, most: int) -> bytes:
+        pieces = []
+        size = self._response.content_length or 0
+        came = 0
+        while size <= most and (piece := await self.piece()):
+            pieces.append(piece)
+            came += len(piece)
+            size = max(size, came)
+        if size > most:
+            raise FormatError(f"{self.what}: the answer has more than {most // 1024:,} KiB, which makes no sense here")
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def refuse_page(self) -> None:
+        """Raise `FormatError` where a web page came instead of what was asked for; an empty one is none."""
+        if self._response.content_type == "text/html" and self._response.content_length != 0:
+            host = self._response.url.raw_authority
+            raise FormatError(
+                f"{self.what}: {host} sent a web page instead of an answer; a proxy or a log-in page may be in between, "
+                "or it is no endpoint: check the endpoint and the network"
+            )
+
+    async def error(self, longest_pause: float) -> RemoteError:
+        """The answer as an error.
+
+        All requests to its origin wait as long as it asks for, if that is not too long; where a quota is used up, those
+        wait that it is for.
+        """
+        error = await error_of(self._response, self.what, self._progress, self._asked)
+        if error.status in OVERLOADED and not is_quota(self.status, self.headers):
+            pause = error.retry_after or 0.0
+            self._permit.refused(pause if pause <= longest_pause else 0.0)
+        return error
+
+    def close(self) -> None:
+        """Give the connection back, or close it if the body was not read to its end."""
+        if self._response.content.at_eof():
+            self._response.release()
+            if self.status not in OVERLOADED:
+                self._permit.answered(None if self.status < 300 else self.status)
+        else:
+            self._response.close()
+        self._permit.release()
+
+
+def _unpack(data: bytes, most: int, what: str) -> bytes:
+    return unpacked(data, most, what=what)
