@@ -1796,7 +1796,7 @@ class BlockingMethods(AsyncXetFileSystem):
         Returns
         -------
         list
-            Of all kinds; ``datasets/``, ``spaces/`` stand before the names of those.
+            Of all kinds; ``datasets/``, ``spaces/``, ``kernels/`` stand before the names of those.
 
         Raises
         ------
