@@ -94,7 +94,7 @@ CASES = [
 ]
 MAKING = [case for case in CASES if case.values[0] not in DELETE]
 # Methods that write no path and have a message for another reason; the one that is only awaited, see below.
-OTHERS = {"make_tag", "start_transaction", "set_commit_message", "open_async"}
+OTHERS = {"make_tag", "squash", "start_transaction", "set_commit_message", "open_async"}
 
 
 def _mapped(path: str, options: dict[str, Any]) -> dict[str, Any]:
