@@ -136,10 +136,31 @@ def check_name(name: str, what: str) -> None:
     BadRequestError
         It is such a name.
     """
-    if not _BRANCH.match(name) or name.startswith("refs/"):
+    # ``HEAD`` and ``@`` are what git calls the commit that is checked out.
+    if not _BRANCH.match(name) or name.startswith("refs/") or name in ("HEAD", "@"):
         raise BadRequestError(f"Invalid reference for a {what}: {name!r} is not a valid {what} name", status=400)
     if is_commit_id(name.lower()):
         raise BadRequestError(f"{name!r} has the form of a commit id, so it cannot name a {what}", status=400)
+
+
+def why_no_reference(git: pygit2.Repository, reference: str, error: Exception) -> str:
+    """Why a reference could not be made or moved, for those who may not know where the endpoint keeps repositories.
+
+    Parameters
+    ----------
+    git:
+        The repository.
+    reference:
+        The full name.
+    error:
+        What libgit2 said.
+    """
+    parts = reference.split("/")
+    above = {"/".join(parts[:count]) for count in range(3, len(parts))}
+    for name in git.references:
+        if name in above or name.startswith(f"{reference}/"):
+            return f"{name} is in the way: no branch or tag can be below another one; rename or delete it"
+    return str(error).replace(str(git.path), "")
 
 
 def check_message(text: str) -> str:

@@ -26,6 +26,7 @@ from pyxet.server.git_objects import (
     LfsPointer,
     check_name,
     check_part,
+    why_no_reference,
 )
 from pyxet.server.git_proposals import Proposals, number_of
 from pyxet.server.git_repository import Repository
@@ -330,7 +331,7 @@ def _moved(git: pygit2.Repository, update: ReferenceUpdate) -> str | None:
     except (pygit2.GitError, OSError, ValueError, KeyError) as error:
         if is_disk_full(error):
             return "the endpoint's disk is full"
-        return f"it could not be moved: {error}"
+        return f"it could not be moved: {why_no_reference(git, name, error)}"
     return None
 
 

@@ -37,6 +37,7 @@ from pyxet.server.git_objects import (
     check_path,
     first_parents,
     signature,
+    why_no_reference,
     write_commit,
 )
 from pyxet.server.git_pack import PackWriter
@@ -463,7 +464,8 @@ class Repository:
         except (pygit2.GitError, ValueError, OSError) as error:
             if is_disk_full(error):
                 raise
-            raise BadRequestError(f"{self.id}: {what} cannot be made: {error}", status=400) from error
+            reason = why_no_reference(self._git, reference, error)
+            raise BadRequestError(f"{self.id}: {what} cannot be made: {reason}", status=400) from error
 
     def _delete_reference(self, reference: str, what: str) -> None:
         with self.turn():

@@ -75,6 +75,18 @@ class Hosts:
                 "or --public-url with all of the URL)", status=421,
             )  # fmt: skip
 
+    def is_for_foreign_page(self, request: web.Request) -> bool:
+        """Whether a browser sends a request because a page of another origin wants it.
+
+        Browsers add the password that they keep for this endpoint to such requests, whoever's page it is. Links that people
+        follow are no such requests.
+        """
+        origin = request.headers.get("Origin")
+        if origin is not None and origin.lower() != str(URL(self.base(request)).origin()).lower():
+            return True
+        follows = request.method in ("GET", "HEAD") and request.headers.get("Sec-Fetch-Mode") == "navigate"
+        return request.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin") and not follows
+
     def base(self, request: web.Request) -> str:
         """What absolute URLs begin with in the answer to a request that was checked, without a slash at the end."""
         if self._public is not None:

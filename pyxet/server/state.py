@@ -29,6 +29,7 @@ from pyxet.errors import (
 from pyxet.server.content import ContentStore
 from pyxet.server.git_repository import Repository
 from pyxet.server.git_store import GitStore
+from pyxet.server.hosts import HOSTS
 from pyxet.server.object_store import is_disk_full
 from pyxet.server.people import People, Right, Scope
 from pyxet.server.tokens import Account, Claims, Tokens
@@ -76,6 +77,13 @@ async def identify(request: web.Request) -> None:
 
     The secret is a token, with whatever name, or the password of that user. A token may stand in the place of the name,
     too, where there is no secret.
+
+    Raises
+    ------
+    AccessDeniedError
+        A browser sends them for a page of another origin.
+    RemoteError
+        The file of people cannot be read.
     """
     kind, _, given = request.headers.get("Authorization", "").partition(" ")
     tokens, loop = request.app[TOKENS], asyncio.get_running_loop()
@@ -89,6 +97,9 @@ async def identify(request: web.Request) -> None:
             raise RemoteError(message, status=500) from error
     if kind.lower() != "basic":
         return
+    if request.app[HOSTS].is_for_foreign_page(request):
+        message = "a page of another origin may not use the password that a browser keeps; send a token (Bearer)"
+        raise AccessDeniedError(message, status=403)
     try:
         user, _, secret = base64.b64decode(given.strip(), validate=True).decode().partition(":")
     except ValueError:

@@ -231,6 +231,31 @@ def test_an_atomic_push_moves_all_or_nothing(endpoint: LocalEndpoint, fs: pyxet.
     assert set(fs.list_branches(repo)) == {"main", "one", "two"}
 
 
+def test_names_that_no_branch_can_have_beside_others(endpoint: LocalEndpoint, token: str, repo: str, git: Git) -> None:
+    client = RawClient(endpoint, token)
+    clone = git.clone(f"{endpoint.url}/{repo}", "clone")
+
+    def created(kind: str, name: str) -> str:
+        if kind == "heads":
+            answer = client.post(f"/api/models/{repo}/branch/{name.replace('/', '%2F')}", {"startingPoint": "main"})
+        else:
+            answer = client.post(f"/api/models/{repo}/tag/main", {"tag": name})
+        assert answer.status == 400
+        return answer.body.decode()
+
+    for kind in ("heads", "tags"):
+        for name in ("HEAD", "@"):
+            for told in (clone.fails("push", "origin", f"HEAD:refs/{kind}/{name}"), created(kind, name)):
+                assert "name" in told
+                assert "Invalid reference" in told
+        clone("push", "-q", "origin", f"HEAD:refs/{kind}/a/b", f"HEAD:refs/{kind}/c")
+        for name, blocker in (("a", "a/b"), ("a/b/x", "a/b"), ("c/d/e", "c")):
+            for told in (clone.fails("push", "origin", f"HEAD:refs/{kind}/{name}"), created(kind, name)):
+                assert f"refs/{kind}/{blocker} is in the way" in told
+                assert str(endpoint.root) not in told
+        clone("push", "-q", "origin", f":refs/{kind}/a/b", f"HEAD:refs/{kind}/a")
+
+
 def test_pull_requests_are_fetched_and_pushed_to(
     endpoint: LocalEndpoint, token: str, fs: pyxet.XetFS, repo: str, git: Git, tmp_path: Path
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import random
 import re
@@ -72,6 +73,46 @@ def test_no_route_answers_to_a_foreign_host(endpoint: LocalEndpoint) -> None:
                 assert b"rebound.example" in body if "git" in path else "error" in json.loads(body), (method, path)
             assert "x-error-message" in head
     assert {code for _, _, code in refused} == {421}
+
+
+def with_password(endpoint: LocalEndpoint, method: str, path: str, **fields: str) -> tuple[int, bytes]:
+    """Status and body of a request with what a browser keeps for the endpoint."""
+    kept = base64.b64encode(f"{endpoint.user}:{endpoint.token}".encode()).decode()
+    more = [(name.replace("_", "-"), value) for name, value in fields.items()]
+    host = urlsplit(endpoint.url).netloc
+    all_fields = [("Host", host), ("Authorization", f"Basic {kept}"), ("Connection", "close"), *more]
+    status, _, body = exchange(endpoint, method, path, all_fields)
+    return status, body
+
+
+def test_no_route_takes_a_browsers_password_for_a_page_of_others(endpoint: LocalEndpoint) -> None:
+    refused = set()
+    for method, path in routes(endpoint, REPO, path="big.bin"):
+        for fields in (
+            {"Origin": "https://evil.example"},
+            {"Origin": "null"},
+            {"Origin": "http://localhost:1"},
+            {"Sec_Fetch_Site": "cross-site", "Sec_Fetch_Mode": "no-cors"},
+            {"Sec_Fetch_Site": "same-site", "Sec_Fetch_Mode": "cors"},
+        ):
+            status, body = with_password(endpoint, method, path, **fields)
+            refused.add(status)
+            assert method == "HEAD" or b"another origin" in body, (method, path, fields)
+    assert refused == {403}
+
+
+def test_a_browsers_password_counts_for_its_own_pages_and_for_people(endpoint: LocalEndpoint) -> None:
+    path = f"/{REPO}/resolve/main/counter.txt"
+    for fields in (
+        {},
+        {"Origin": endpoint.url},
+        {"Origin": endpoint.url, "Sec_Fetch_Site": "same-origin", "Sec_Fetch_Mode": "cors"},
+        {"Sec_Fetch_Site": "none", "Sec_Fetch_Mode": "navigate"},
+        {"Sec_Fetch_Site": "cross-site", "Sec_Fetch_Mode": "navigate"},
+    ):
+        assert with_password(endpoint, "GET", path, **fields) == (200, b"49"), fields
+    form = {"Sec_Fetch_Site": "cross-site", "Sec_Fetch_Mode": "navigate"}
+    assert with_password(endpoint, "POST", "/api/repos/create", **form)[0] == 403
 
 
 def test_what_counts_as_a_loopback_name(endpoint: LocalEndpoint) -> None:
