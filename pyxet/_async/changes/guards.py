@@ -1,6 +1,6 @@
-"""What a caller asks of paths before they are written: conditions that a commit checks.
+"""Conditions that a commit checks before it writes paths.
 
-A `Guard` is what must be true of one path. `Conditions` are those of a call, which may write any number of paths.
+A `Guard` says what must be true of one path. `Conditions` are those of one call, which may write any number of paths.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ class Guard:
     Attributes
     ----------
     blob_id:
-        The version that is there.
+        If given, the path must hold this version.
     absent:
-        Nothing is there.
+        If true, nothing may be at the path.
     since:
-        Full ids of commits since which it has not changed.
+        Full ids of commits; the path must not have changed since any of them.
     """
 
     blob_id: str | None = None
@@ -35,11 +35,11 @@ class Guard:
     since: frozenset[str] = field(default_factory=frozenset)
 
     def merged(self, later: Guard) -> Guard:
-        """The guard of a path that was guarded before: what the first one asked for stays, as its write is still pending."""
+        """A guard that requires what this one and a later one of the same path do: both of their writes are pending."""
         return Guard(self.blob_id or later.blob_id, self.absent or later.absent, self.since | later.since)
 
     def check_pending(self, path: str) -> None:
-        """Raise if a path may not be written over what is pending there, which came after the guard was made.
+        """Raise if the guard forbids to overwrite what is pending at the path, which was written after the guard was made.
 
         Raises
         ------
@@ -65,16 +65,17 @@ class Watch:
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """What a call asks of the paths that it writes.
+    """The conditions under which a call may write its paths.
 
     Attributes
     ----------
     create:
-        There is nothing at any of them.
+        If true, nothing may be at any of the paths.
     if_match:
-        The version of all of them, or of some by path.
+        The version that all paths must hold, or a mapping of some paths to their versions.
     since:
-        Full ids of commits since which none of them changed; the condition of a whole transaction is not among them.
+        Full ids of commits; none of the paths may have changed since any of them. Does not include the ``parent_commit``
+        of a transaction.
     """
 
     create: bool = False

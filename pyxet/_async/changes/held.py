@@ -13,7 +13,7 @@ from pyxet._async.changes.losses import report
 
 
 class HeldFiles:
-    """Files with their outermost wrappers, until they are closed or their transaction ends."""
+    """The open files of a transaction with their outermost wrappers, until they are closed or the transaction ends."""
 
     def __init__(self) -> None:
         self._files: dict[Writing, tuple[Closable, Held]] = {}
@@ -27,31 +27,31 @@ class HeldFiles:
         self._files.pop(writing, None)
 
     def clear(self) -> None:
-        """Keep none."""
+        """Stop keeping any file."""
         self._files.clear()
 
     def close(self) -> None:
-        """Close those that are left open."""
+        """Close the files that are still open."""
         for layers in self._left_open():
             _close(layers)
 
     async def aclose(self) -> None:
-        """Like `close`, with files that are asynchronous."""
+        """Like `close`, for a transaction whose files may be asynchronous."""
         for layers in self._left_open():
             if iscoroutinefunction(layers[0].close):
                 await layers[0].close()
             else:
-                # A blocking file of another thread waits for this loop.
+                # Closing a blocking file waits for this loop, so it is done in a thread.
                 await asyncio.to_thread(_close, layers)
 
     def report_uncommitted(self) -> None:
-        """Of files that are closed and not committed, say that the commit is without them."""
+        """Warn about files that were closed but whose content is not part of the commit."""
         for writing in list(self._files):
             if writing.note_loss(at_end=True):
                 report(f"{writing.path!r} was closed and never committed: the transaction's commit is without it")
 
     def mark_closed(self) -> None:
-        """Close all, with their content thrown away; `discard` lets go of what was sent of it."""
+        """Close all files and throw their content away; `discard` then releases what was already sent of it."""
         # Threads of a library may be closing some at this moment.
         files = [file for _, file in list(self._files.values())]
         for file in files:
@@ -61,18 +61,18 @@ class HeldFiles:
             file.settle()
 
     async def discard(self) -> None:
-        """Let go of the content of those that are left."""
+        """Release the content of the files that are left."""
         for writing in list(self._files):
             await writing.discard()
 
     def _left_open(self) -> Iterator[list[Closable]]:
-        """The files to close, each with the wrappers around it, outermost first; those, too, that are opened meanwhile."""
+        """Each file to close with the wrappers around it, outermost first. Includes files that are opened meanwhile."""
         seen: set[Writing] = set()
         while held := {writing: files for writing, files in list(self._files.items()) if writing not in seen}:
             seen.update(held)
             wrappers = Wrappers([outermost for outermost, _ in held.values()])
             for outermost, file in held.values():
-                # An exception that is being handled where the transaction ends is not one that interrupts it.
+                # The transaction may end inside an `except` block; the exception handled there did not interrupt the file.
                 file.expect(sys.exception())
                 yield [*wrappers.around(outermost), file]
 

@@ -1,7 +1,8 @@
-"""The layers that others put around files that are written, and tell nobody of: text, compression, archives.
+"""Finds the wrappers (text, compression, archives) that callers and libraries put around files that are being written.
 
-Closing the file beneath them would lose what they hold. Wrappers that ``fs.open`` makes are known; ``fsspec.open``, pandas
-and callers make their own, so those who refer to a file are looked for.
+A wrapper may hold content that it has not written to the file yet; closing the file first would lose it. Wrappers that
+``fs.open`` makes are known. ``fsspec.open``, pandas and callers make others, which are found as the objects that refer to
+the file.
 """
 
 from __future__ import annotations
@@ -21,20 +22,20 @@ class Closable(Protocol):
 
 
 class Held(Closable, Protocol):
-    """A file that is open for writing, as the transaction holds it that it belongs to."""
+    """A file that is open for writing, as its transaction sees it."""
 
     def mark_closed(self) -> None:
-        """Be closed, with the content thrown away."""
+        """Close the file and throw its content away."""
 
     def settle(self) -> None:
-        """The layers above are closed as well."""
+        """Called after `mark_closed`, once the wrappers around the file are closed as well."""
 
     def expect(self, error: BaseException | None) -> None:
-        """Take an exception that is being handled for none that interrupts this file."""
+        """Do not treat this exception, which the caller is handling, as one that interrupts the file."""
 
 
 class Wrappers:
-    """Who wraps which of some files, through any number of layers."""
+    """Finds which object wraps which of some files, through any number of layers."""
 
     def __init__(self, files: list[Closable]) -> None:
         self._outer: dict[int, Any] = {}
@@ -59,12 +60,13 @@ class Wrappers:
 
 
 def close_layers(files: Sequence[Closable]) -> None:
-    """Close what wraps some files whose content is thrown away, whatever it says to that: collected, it would say more.
+    """Close the wrappers around files whose content is thrown away, and ignore their errors.
 
-    A layer may look closed because the file beneath it is, and have others around it that are not.
+    If they were left open, they would raise or warn when they are collected. A wrapper that looks closed, because the file
+    beneath it is, is closed too: there may be open wrappers around it.
     """
     found: list[Any] = []
-    # Both levels are kept: an object that is gone could lend its identity to another.
+    # Every object found stays referenced: the id of a collected one could be that of a new object.
     known: dict[int, Any] = {id(file): file for file in files}
     level: list[Any] = list(files)
     while level:
@@ -76,14 +78,14 @@ def close_layers(files: Sequence[Closable]) -> None:
         known.update((id(wrapper), wrapper) for wrapper in level)
         found += level
     for wrapper in reversed(found):
-        # One that writes to several files is its maker's business: the others may be fine.
+        # A wrapper that also writes to other files stays open, as those may be fine.
         if not any(_is_another(part, wrapper) for part in _parts(wrapper) if id(part) not in known):
             with suppress(Exception):
                 wrapper.close()
 
 
 def _is_another(part: Any, wrapper: Any) -> bool:
-    """Whether a part of a file object is an open file of its own, and no buffer in memory or on the way to the object."""
+    """Whether a part of a wrapper is another open file: no buffer in memory, and no layer that leads back to the wrapper."""
     if not isinstance(part, (io.IOBase, ZipFile)) or isinstance(part, (io.BytesIO, io.StringIO)):
         return False
     back = [*_parts(part), *_parts(_stream_beneath(part))]
@@ -91,9 +93,9 @@ def _is_another(part: Any, wrapper: Any) -> bool:
 
 
 def _referring(files: list[Any]) -> list[Any]:
-    """File objects that refer to some of these, through an attribute or as C code does."""
+    """File objects that refer to any of these, through an attribute or, like objects written in C, directly."""
     found = gc.get_referrers(*files)
-    # Each look walks over all objects there are.
+    # `gc.get_referrers` walks over all objects of the process, so it is called as rarely as possible.
     dicts = [item for item in found if type(item) is dict]
     owners = gc.get_referrers(*dicts) if dicts else []
     candidates = {id(item): item for item in (*found, *owners) if isinstance(item, (io.IOBase, ZipFile))}
@@ -101,7 +103,7 @@ def _referring(files: list[Any]) -> list[Any]:
 
 
 def _wraps(wrapper: Any, file: Any) -> bool:
-    # What a file keeps for itself refers back to it, too.
+    # A part of the file that refers back to it is no wrapper around it.
     own = wrapper is file or any(part is wrapper for part in _parts(file))
     return not own and any(part is file for part in _parts(wrapper))
 

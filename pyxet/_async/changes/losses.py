@@ -1,7 +1,7 @@
-"""What is lost because nobody ended it: files and transactions that are dropped, or open when the interpreter exits.
+"""Reports content that is lost: files and transactions that were dropped, or are still open when the interpreter exits.
 
-The only one who could be told by an exception is gone, so it is said where people look: a `PyxetWarning`, which Python
-shows by default, and a line in the log. Nothing here waits or makes requests, as it may run while objects are collected.
+No caller is left that an exception could reach, so the loss is reported by a `PyxetWarning`, which Python shows by
+default, and a line in the log. Nothing here waits or makes requests, as it may run while objects are collected.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from weakref import WeakSet
 from pyxet.errors import PyxetWarning
 
 _log: Final = logging.getLogger("pyxet.writes")
-# Frames of these are no place that a user knows.
+# Warnings are not attributed to code of these packages: users would not recognise it.
 _INSIDE: Final = frozenset({"pyxet", "fsspec", "contextlib"})
 
 
@@ -29,23 +29,23 @@ UNSEEN: Final = "the generator that its block is in was closed before its end, w
 
 
 class Unended(Protocol):
-    """What is lost unless somebody ends it."""
+    """A file or transaction whose content is lost unless it is closed or committed."""
 
     def report_lost(self) -> None:
-        """Say so if it is not ended, once; nothing else may happen to it."""
+        """Report the loss if it was not ended, at most once. Must change nothing else."""
 
 
 def report(message: str, source: object = None, *, level: int = logging.ERROR) -> None:
     """Warn and log that something is not published; ``source`` is what it is about."""
     _log.log(level, message)
     if not tracemalloc.is_tracing():
-        # Python would only say how to find out where it was made.
+        # Without a trace, Python would only add a hint to turn tracemalloc on.
         source = None
     warnings.warn(message, PyxetWarning, stacklevel=_depth_of_user(), source=source)
 
 
 def is_unseen(kind: type[BaseException] | None) -> bool:
-    """Whether a block ends by an exception that reaches nobody: Python throws it into a generator that is not run to its end."""
+    """Whether this is `GeneratorExit`: Python throws it into a generator that is closed early, and no caller sees it."""
     return kind is not None and issubclass(kind, GeneratorExit)
 
 
@@ -61,7 +61,7 @@ class Caller:
 
     @classmethod
     def here(cls) -> Caller:
-        """The running thread, where its code is that is neither ours nor fsspec's."""
+        """The running thread, at the innermost frame that is neither ours nor fsspec's."""
         frame = user_frame() or sys._getframe(1)
         scope = frame.f_globals
         seen = scope.setdefault("__warningregistry__", {})

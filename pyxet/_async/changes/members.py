@@ -1,7 +1,7 @@
-"""Which transactions a thread or task takes part in, and who writes beside or after them.
+"""Knows which transactions a thread or task takes part in, and which threads write outside of them or after their end.
 
-A context variable tells: whatever is started in a transaction, a task or a thread that copies the context, takes part. The
-innermost transaction of an account is the one that counts.
+A context variable holds the transactions. So a task, or a thread that copies the context, takes part in the transaction
+that it was started in. Of several transactions for the same account, the innermost one is used.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from pyxet._async.changes.membership import Membership
 from pyxet.config import Credential
 from pyxet.errors import TransactionError
 
-# Not the transactions: whatever is started in one keeps a copy of its context, and with that all that is in it.
+# Memberships, not transactions: tasks and threads keep copies of the context, and would keep the transactions alive.
 _open_here: ContextVar[tuple[Membership, ...]] = ContextVar("pyxet_transactions", default=())
-# Whether a call comes from a library's thread after the transaction that it would have taken part in.
+# Whether the call comes from a library's thread whose transaction has already ended.
 _too_late: ContextVar[bool] = ContextVar("pyxet_too_late", default=False)
-# Who made the blocking call that is being carried out, while there are transactions that it might write beside.
+# The thread that made the blocking call which now runs on the loop. Only set while some transaction is open.
 _caller: ContextVar[Caller | None] = ContextVar("pyxet_caller", default=None)
 
 
@@ -57,11 +57,11 @@ T = TypeVar("T", bound=Joinable)
 
 
 class _Block:
-    """A block of one transaction's object that is the block of another one."""
+    """A ``with`` block that was opened on an active transaction, and so is the block of a new one nested in it."""
 
     def __init__(self, of: Joinable, inner: Joinable) -> None:
         self.of = of.membership.id
-        # Until the block ends: contexts, which hold this, may live longer.
+        # Set to None when the block ends, as contexts that hold this object may live longer.
         self.inner: Any = inner
 
 
@@ -69,7 +69,7 @@ _blocks: ContextVar[tuple[_Block, ...]] = ContextVar("pyxet_blocks", default=())
 
 
 class _Begun(threading.local):
-    """Transactions that a thread began, which nothing else might hold. They go with the thread."""
+    """Keeps the transactions that a thread began alive, as long as the thread lives: nothing else may refer to them."""
 
     def __init__(self) -> None:
         self.transactions: list[Joinable] = []
@@ -92,18 +92,18 @@ class Members(Generic[T]):
         self._begun.transactions = [*(found for found in self._begun.transactions if found.active), transaction]
 
     def leave(self, transaction: T) -> None:
-        """A transaction has ended, or its block has: what runs here is in it no longer."""
+        """A transaction or its block has ended: the running thread or task no longer takes part in it."""
         _open_here.set(tuple(found for found in self._lasting() if found is not transaction.membership))
         self._begun.transactions = [found for found in self._begun.transactions if found.active]
 
     # -- blocks --------------------------------------------------------------------------------------------------------
 
     def begin_block(self, of: T, inner: T) -> None:
-        """A ``with`` block of a transaction that is open begins here: it is that of another one, nested in it."""
+        """A ``with`` block on the active transaction ``of`` begins here; it is the block of ``inner``, nested in it."""
         _blocks.set((*(block for block in _blocks.get() if block.inner is not None), _Block(of, inner)))
 
     def end_block(self, of: T) -> T:
-        """Whose block of a transaction ends here: that of the innermost one which began here, or its own."""
+        """The transaction whose block ends here: the last ``inner`` that `begin_block` noted, or else ``of`` itself."""
         blocks = [block for block in _blocks.get() if block.inner is not None]
         for block in reversed(blocks):
             if block.of == of.membership.id:
@@ -114,7 +114,7 @@ class Members(Generic[T]):
         return of
 
     def _lasting(self) -> Iterator[Membership]:
-        """What of the running context still means something: open transactions, and parts of those that were undone."""
+        """The memberships of this context that still matter: of active transactions, and of undone ones inside active ones."""
         for membership in _open_here.get():
             found = self._by_id.get(membership.id)
             if (found is not None and found.active) or (membership.undone and self._open_around(membership)):
@@ -133,14 +133,14 @@ class Members(Generic[T]):
         )
 
     def innermost(self, transaction: T) -> T:
-        """The transaction that is open here inside of another one, or that one."""
+        """The innermost transaction that is open here inside the given one; the given one if there is none."""
         for found in reversed(self.here()):
             if found.active and found.membership.is_within(transaction.membership):
                 return found
         return transaction
 
     def bound(self, identity: str) -> T:
-        """The transaction of a file system that is bound to one, or what is open here inside of it.
+        """The transaction with this id, to which a file system is bound, or the innermost one that is open here inside it.
 
         Raises
         ------
@@ -154,7 +154,7 @@ class Members(Generic[T]):
         return self.innermost(transaction)
 
     def _open_around(self, membership: Membership) -> T | None:
-        """The innermost transaction that is still open around one."""
+        """The innermost active transaction around the given one, if any."""
         outer = membership.outer
         while outer is not None:
             found = self._by_id.get(outer.id)
@@ -166,12 +166,12 @@ class Members(Generic[T]):
     # -- who may not write, or should know better ----------------------------------------------------------------------
 
     def check_writer(self, credential: Credential) -> None:
-        """Look at who is about to write, in a transaction or not.
+        """Check that the running thread or task may write, in a transaction or not.
 
         Raises
         ------
         TransactionError
-            They were started in a nested transaction that was undone since, and know nothing of it.
+            It was started in a nested transaction that has been undone since, which it cannot know.
         """
         for membership in reversed(_open_here.get()):
             if not membership.covers(credential):
@@ -198,7 +198,7 @@ class Members(Generic[T]):
             )
 
     def warn_outsider(self, fs: Writer, made_in: Membership | None) -> None:
-        """Warn who writes in no transaction, though their file system's is open, or the one they were started in ended.
+        """Warn who writes outside of a transaction, if one of their file system is open or the one they began in has ended.
 
         Parameters
         ----------
@@ -227,9 +227,9 @@ class Members(Generic[T]):
 
     @contextmanager
     def taking_part(self, made_in: Membership) -> Iterator[None]:
-        """Have the calls of a native thread take part in the transaction that its file system was made in.
+        """Inside this block, calls of a native thread take part in the transaction that their file system was made in.
 
-        Once a nested one is kept, they take part in what it is a part of. After the end, writing raises.
+        If that one was nested and has been kept, they take part in the one around it. After the end, writing raises.
         """
         transaction = self._by_id.get(made_in.id)
         if transaction is None or not transaction.active:
@@ -249,7 +249,7 @@ class Members(Generic[T]):
 
 
 def is_native_thread() -> bool:
-    """Whether the running thread was started by a library, not by Python: it has no context, and is nobody's in Python."""
+    """Whether the running thread was started by native code, not by Python's `threading`, and so has no context."""
     return isinstance(threading.current_thread(), threading._DummyThread)
 
 

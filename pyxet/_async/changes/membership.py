@@ -1,7 +1,7 @@
-"""Who takes part in a transaction, and whom it tells that they do not.
+"""What a context keeps of a transaction: its account, its nesting, and the threads that were warned.
 
-Whatever is started in a transaction, a task or a thread that copies the context, takes part until the end. If it lives on, its
-writes are commits of their own from then on, and it is told once.
+A task, or a thread that copies the context, takes part in the transaction that it was started in until its end. If it
+writes after that, each write is a commit of its own, and the thread is warned once.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def same_account(one: Credential, other: Credential) -> bool:
 
 
 class Membership:
-    """What contexts keep of a transaction: not the transaction itself, whose connections would live as long as they do.
+    """Stands for a transaction in contexts. Contexts that held the transaction itself would keep its connections alive.
 
     Parameters
     ----------
@@ -33,9 +33,9 @@ class Membership:
     Attributes
     ----------
     outer:
-        That of the transaction which it is nested in.
+        Membership of the transaction that this one is nested in, if any.
     undone:
-        Whether it was nested, and nothing of it is left.
+        Whether the transaction was nested and has been undone.
     """
 
     def __init__(self, credential: Credential) -> None:
@@ -50,21 +50,21 @@ class Membership:
 
     @property
     def outermost(self) -> Membership:
-        """That of the transaction which is nested in no other, and makes the commits."""
+        """Membership of the outermost transaction around this one, which makes the commits."""
         found = self
         while found.outer is not None:
             found = found.outer
         return found
 
     def is_within(self, other: Membership) -> bool:
-        """Whether it is that of another transaction, or of one inside of it."""
+        """Whether this is ``other``, or nested in it."""
         found: Membership | None = self
         while found is not None and found is not other:
             found = found.outer
         return found is other
 
     def note_beginner(self, who: object) -> None:
-        """A thread or task begins the transaction: it knows how it ends."""
+        """Note which thread or task began the transaction: it knows whether the transaction was undone."""
         self._beginner = ref(who)
 
     def is_beginner(self, who: object) -> bool:
@@ -80,7 +80,7 @@ class Membership:
         return self._pid == os.getpid() and self.covers(credential)
 
     def warn_beside(self, caller: Caller, fs: object) -> None:
-        """Tell a thread, once, that it writes beside the transaction, which is open."""
+        """Warn a thread, once, that it writes outside of the transaction while the transaction is open."""
         if caller.thread not in self._beside:
             self._beside.add(caller.thread)
             caller.warn(
@@ -89,7 +89,7 @@ class Membership:
             )
 
     def warn_after(self, caller: Caller, fs: object) -> None:
-        """Tell a thread, once, that it writes after the end of the transaction in which what it runs was started."""
+        """Warn a thread, once, that its code was started in the transaction and writes after the transaction's end."""
         if caller.thread not in self._after:
             self._after.add(caller.thread)
             caller.warn(

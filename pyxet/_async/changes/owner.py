@@ -23,7 +23,7 @@ class Owner(Protocol):
     asynchronous: bool
     credential: Credential
 
-    # Of a file system that takes part in one transaction wherever it is used.
+    # Id of the transaction that the file system is bound to, if it takes part in one wherever it is used.
     _transaction_id: str | None
 
     @property
@@ -31,7 +31,7 @@ class Owner(Protocol):
         """Where blocking calls run."""
 
     async def _new_edits(self, parent_commit: str | None = None, pull_request: bool = False) -> Edits:
-        """Edits that nobody has made anything of yet."""
+        """New, empty edits."""
 
     def _bound_to(self, identity: str) -> Any:
         """A file system like it that takes part in a transaction on any thread."""

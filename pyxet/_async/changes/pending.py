@@ -1,8 +1,8 @@
 """What is pending below one branch, as a value: what is written, deleted and guarded, by path. No I/O.
 
-The last operation on a path wins. Where parts of the changes may be undone on their own (nested transactions), each
-operation is made in a `Scope`, and a path that was touched in one has a layer for each scope that has not ended: without
-the layers of a scope that is undone, the path is what the others left there.
+The last operation on a path wins. Nested transactions are parts of the changes that may be undone on their own. Each has
+a `Scope`, and a path that was changed in a scope keeps one layer per scope that has not ended. Undoing a scope removes its
+layers; the layers that are left then say what is at the path.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Scope:
     Attributes
     ----------
     guard:
-        What must be true of all of its paths.
+        What must be true of each path that is changed in it.
     paths:
         Paths that were changed in it, or in a part of it.
     """
@@ -73,7 +73,7 @@ class Scope:
         self._ended = True
 
     def is_within(self, other: Scope) -> bool:
-        """Whether it goes when another one is undone: it is that, or a part of it."""
+        """Whether this is ``other`` or a part of it, and so is undone with it."""
         scope: Scope | None = self
         while scope is not None and scope is not other:
             scope = scope.outer
@@ -81,15 +81,15 @@ class Scope:
 
 
 class _Says(Enum):
-    # The layer only guards its path.
+    # The layer has no change, only a guard.
     NOTHING = 0
-    # The file beneath it was pending only, and is deleted: there is nothing to commit.
+    # The layer deletes a file that was only pending, so there is nothing to commit.
     GONE = 1
 
 
 @dataclass(frozen=True, slots=True)
 class _Layer:
-    """What one scope did to a path; ``restarts`` if guards of the layers beneath do not count, as their file is gone."""
+    """What one scope did to a path. ``restarts``: guards of the layers beneath no longer count, as their file is gone."""
 
     scope: Scope
     change: Pending | _Says | None
@@ -113,9 +113,9 @@ class PendingChanges:
     guards:
         What must be true of some of the paths at the commit.
     origins:
-        Of what is a copy: the path of the original in the commit beneath, or ``None`` if that is elsewhere.
+        By path of a copy: the path of the original in the base commit, or ``None`` if the original is elsewhere.
     all:
-        The scope of what is in no part of its own.
+        The outermost scope, of all changes.
     """
 
     def __init__(self, branch: str) -> None:
@@ -124,7 +124,7 @@ class PendingChanges:
         self.guards: dict[str, Guard] = {}
         self.origins: dict[str, str | None] = {}
         self.all: Final = Scope()
-        # Bottom first; only of paths that scopes have touched which may still be undone.
+        # Bottom layer first. Only paths that were changed in a scope which may still be undone have layers.
         self._layers: dict[str, list[_Layer]] = {}
         # Of each folder: the paths of ``files`` below it, how many of them are not deletions, and paths where a file comes
         # back if some scope is undone.
@@ -154,15 +154,15 @@ class PendingChanges:
         Returns
         -------
         list[Pending]
-            What nobody will see any more.
+            Pending files that can never be seen again; their content may be released.
 
         Raises
         ------
         AlreadyExistsError, EditConflictError
             The guard expects nothing there, or another version, and a file is pending there.
         FileInTheWayError, FolderInTheWayError
-            A file is pending where the path needs a folder; others are pending below the path. Files count, too, that come
-            back if a scope is undone which the path is not in.
+            A file is pending where the path needs a folder; files are pending below the path. A deleted file counts too if
+            it would come back when some scope is undone that this write is not part of.
         TransactionError
             The scope has ended.
         """
@@ -184,7 +184,7 @@ class PendingChanges:
         Parameters
         ----------
         is_beneath:
-            Whether the commit beneath has it; otherwise nothing is left to say of the path.
+            Whether the base commit has the file. If not, the path needs no deletion and no guard in the commit.
         """
         scope = scope or self.all
         _check(scope)
@@ -202,7 +202,7 @@ class PendingChanges:
             self._store(path, [*layers[:-1], replace(layers[-1], origin=origin)])
 
     def replace(self, path: str, old: Pending, new: Pending) -> None:
-        """Say where the content of a pending file is by now; the content itself is the same."""
+        """Replace a pending file by one with the same content in another place (spool or CAS)."""
         if self.files.get(path) is old:
             self.files[path] = new
         if path in self._layers:
@@ -211,7 +211,7 @@ class PendingChanges:
             ]
 
     def exclude(self, paths: Collection[str]) -> None:
-        """Say nothing of some paths any more but what guards them; when no scope is left."""
+        """Drop the changes of some paths, but keep their guards. Only for when no scope is open any more."""
         for path in paths:
             self._show(path, _Says.NOTHING, self.guards.get(path))
 
@@ -224,7 +224,7 @@ class PendingChanges:
     # -- the ends of scopes --------------------------------------------------------------------------------------------
 
     def keep(self, scope: Scope) -> list[Pending]:
-        """Make what was changed in a scope a part of what the scope is in. See `put`."""
+        """End a scope and keep its changes, which now belong to the scope around it. Returns like `put`."""
         _check(scope)
         outer = scope.outer
         assert outer is not None
@@ -237,7 +237,7 @@ class PendingChanges:
         return released
 
     def undo(self, scope: Scope) -> list[Pending]:
-        """Have what was changed in a scope, and in parts of it, not have happened. See `put`."""
+        """End a scope and take back its changes and those of the scopes inside it. Returns like `put`."""
         scope.end()
         released: list[Pending] = []
         for path in scope.paths:
@@ -288,7 +288,7 @@ class PendingChanges:
     def _store(
         self, path: str, layers: Sequence[_Layer], before: Sequence[_Layer] | None = None
     ) -> list[Pending]:  # fmt: skip
-        """Give a path other layers; what is in none of them any more is returned."""
+        """Set the layers of a path. Returns the pending files that are in none of them any more."""
         if before is None:
             before = self._layers.get(path, ())
         layers = _needed(layers)
@@ -312,7 +312,7 @@ class PendingChanges:
         guard: Guard | None = None,
         origin: str | _Says | None = _Says.NOTHING,
     ) -> None:
-        """Have everybody see what is at a path."""
+        """Update `files`, `guards`, `origins` and the folders' counts with what is at a path now."""
         was_alive = self.files.get(path) is not None
         if isinstance(change, _Says):
             self.files.pop(path, None)
@@ -353,7 +353,7 @@ class PendingChanges:
     @overload
     def lookup(self, path: str, default: str) -> Pending | str | None: ...
     def lookup(self, path: str, default: str | None = None) -> Pending | str | None:
-        """The pending file at a path, ``None`` if it is deleted, ``default`` if nothing is said of it."""
+        """The pending file at a path; ``None`` if the path is deleted; ``default`` if it has no change."""
         return self.files.get(path, default)
 
     def deletes(self, path: str) -> bool:
@@ -361,11 +361,11 @@ class PendingChanges:
         return self.files.get(path, "beneath") is None
 
     def holds(self, path: str, pending: Pending) -> bool:
-        """Whether a path has just this content, or has it again if a scope is undone."""
+        """Whether a path holds this very pending file, or would again if a scope were undone."""
         return self.files.get(path) is pending or any(x.change is pending for x in self._layers.get(path, ()))
 
     def may_return(self, path: str, scope: Scope) -> bool:
-        """Whether a file that is deleted is back if some scope is undone, and what is in the given one is not."""
+        """Whether a deleted file would come back if some scope were undone that the given one is not part of."""
         gone_beneath = False
         for layer in reversed(self._layers.get(path, ())):
             if isinstance(layer.change, Pending):
@@ -385,7 +385,7 @@ class PendingChanges:
         return self._alive.get(folder, 0) > 0
 
     def replaced_folders(self) -> list[str]:
-        """Folders of the commit beneath that were emptied, and whose names files have now."""
+        """Paths of pending files with changes below them: folders of the base commit that were emptied and replaced."""
         return [path for path, pending in self.files.items() if pending is not None and self._below.get(path)]
 
     def _may_be_file(self, path: str, scope: Scope) -> bool:
@@ -409,14 +409,14 @@ def _check(scope: Scope) -> None:
 
 
 def _needed(layers: Iterable[_Layer]) -> list[_Layer]:
-    """The same layers without what cannot be seen again, whichever scopes are undone."""
+    """The same layers without those that no undoing of a scope could make visible again."""
     kept: list[_Layer] = []
     for layer in reversed(list(layers)):
         above = [upper for upper in kept if layer.scope.is_within(upper.scope)]
         if any(upper.restarts for upper in above):
             continue
         if any(upper.change is not _Says.NOTHING for upper in above):
-            # Its content never shows again. What it asked for still holds.
+            # Its content cannot be seen again, but its guard still holds.
             if layer.guard is None and not layer.restarts:
                 continue
             layer = _Layer(layer.scope, _Says.NOTHING, layer.guard, restarts=layer.restarts)

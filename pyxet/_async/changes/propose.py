@@ -1,7 +1,8 @@
-"""From the pending changes of a branch to a pull request.
+"""Opens a pull request with the pending changes of a branch.
 
-A second commit is refused for its parent; a second pull request would not be. So whoever got no answer looks for theirs in the
-list of pull requests before anything is sent again, and sends nothing while the endpoint may still be at it.
+The endpoint refuses a second commit on the same parent, but not a second pull request. So if an answer is lost, the list
+of pull requests is searched for ours before anything is sent again, and nothing is sent while the endpoint may still be
+carrying out the first request.
 """
 
 from __future__ import annotations
@@ -33,10 +34,10 @@ from pyxet.protocol.discussions import Discussion, Status
 from pyxet.types import Commit, PullRequest, RepoId
 
 _URL = re.compile(r"/discussions/([1-9][0-9]{0,8})/?\Z")
-# Newest pull requests of ours that may be the one whose answer was lost.
+# How many of the user's newest pull requests are searched for the one whose answer was lost.
 _MAX_LOOK_BACK: Final = 20
 _log: Final = logging.getLogger("pyxet.writes")
-# Seconds for which a pull request may still come about after no answer came, and after an answer that says it took too long.
+# Seconds to keep looking for a pull request after a lost answer, and after a time-out.
 _SETTLING: Final = 2.0
 _SETTLING_AFTER_TIMEOUT: Final = 60.0
 _SHORTEST_PAUSE: Final = 0.1
@@ -53,7 +54,7 @@ class Proposer(Committer):
         Returns
         -------
         Commit | None
-            Its commit, which tells the pull request; ``None`` where nothing would change.
+            Its commit, with the pull request; ``None`` if nothing would change.
 
         Raises
         ------
@@ -69,7 +70,7 @@ class Proposer(Committer):
             await self._check_guards(head)
             replaced = await self._replaced_folders(head)
             if newest is None:
-                # By which one whose answer is lost is told from one that was there before.
+                # A pull request with a higher number than this one may be ours.
                 newest = await self._newest()
             lines = CommitLines(changes, self._summary, self._description, head, replaced)
             try:
@@ -81,7 +82,7 @@ class Proposer(Committer):
                 made = await self._await_lost(newest, error)
                 if made is not None:
                     return made
-                # A request that is still being carried out would not be stopped by a second one.
+                # If the endpoint may still be at the first request, a second one could open a second pull request.
                 if may_be_late(error) or failures >= self._retry.attempts:
                     raise
             except EntryNotFoundError:
@@ -119,7 +120,7 @@ class Proposer(Committer):
         return self._changes.client.pull_requests.all(self._changes.repo, author=author)
 
     async def _await_lost(self, newest: int, doubt: XetError) -> Commit | None:
-        """Our pull request, if it is there or comes about in a while; ``None`` also where the endpoint cannot be asked."""
+        """Look for our pull request for a while. ``None`` if it does not appear, or the endpoint cannot be asked."""
         left, pause = (_SETTLING_AFTER_TIMEOUT if may_be_late(doubt) else _SETTLING), _SHORTEST_PAUSE
         while True:
             with suppress(ConnectionFailedError, RequestTimeoutError, ServerError):
@@ -138,7 +139,7 @@ class Proposer(Committer):
                 count += 1
                 if discussion.num <= newest or count > _MAX_LOOK_BACK:
                     break
-                # Endpoints cut what is too long for a title.
+                # Endpoints shorten long titles.
                 title = discussion.title.rstrip("….")
                 if not title or not self._summary.startswith(title):
                     continue
@@ -159,7 +160,7 @@ def pull_request(repo: RepoId, discussion: Discussion, endpoint: str) -> PullReq
     Raises
     ------
     FormatError
-        Its status is none that there is, or its date makes no sense.
+        Its status is unknown, or its date is malformed.
     """
     if discussion.status not in get_args(Status):
         raise FormatError(f"pull request {discussion.num} of {repo} has the status {discussion.status[:40]!r}")

@@ -1,8 +1,8 @@
-"""Content of other repositories that a commit names: held by the commit's repository as well, without moving if possible.
+"""Makes a repository hold content of other repositories that its commit names, without moving the content if possible.
 
-The endpoint is asked to hold it for this repository too. What it will not share (it has no such route, or the other
-repository is kept in another region) is read and uploaded; the chunk queries of the uploader then find what is stored, so
-that little of it is sent.
+The endpoint is asked to hold the content for this repository too. Content that it does not share (it has no such route,
+or the other repository is in another region) is downloaded and uploaded. The uploader's chunk queries then find most
+chunks stored already, so that little is sent.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from pyxet.errors import RemoteError
 from pyxet.protocol.messages import DuplicateFile
 from pyxet.types import RemoteFile, RepoId, UploadedContent
 
-# An endpoint without the route, or that refuses for a reason which does not keep us from reading.
+# Status codes after which we try to read and upload instead: no such route, or a refusal that may not concern reading.
 _REFUSALS = frozenset({400, 403, 404, 405, 409, 413, 422, 501})
 
 
 async def share(
     client: Client, uploader: Uploader, repo: RepoId, files: Iterable[RemoteFile]
 ) -> Mapping[str, UploadedContent]:
-    """Have a repository hold the content of files of others, all of which have a sha256 and a Xet hash.
+    """Make a repository hold the content of files of other repositories, which all must have a sha256 and a Xet hash.
 
     Returns
     -------
     Mapping
-        By sha256, what had to be uploaded.
+        The contents that had to be uploaded, by sha256.
     """
     sources: defaultdict[RepoId, dict[str, RemoteFile]] = defaultdict(dict)
     for file in files:
@@ -51,7 +51,7 @@ async def share(
 async def _refused(
     client: Client, source: RepoId, repo: RepoId, contents: Mapping[str, RemoteFile]
 ) -> Iterable[str]:  # fmt: skip
-    """What the endpoint does not share, by sha256."""
+    """The sha256 of each content that the endpoint does not share."""
     wanted = [
         DuplicateFile(xet_hash=file.xet_hash or "", sha256=sha256, filename=file.path)
         for sha256, file in contents.items()

@@ -17,7 +17,7 @@ from pyxet.protocol.messages import PreuploadFile, PreuploadMode
 from pyxet.types import RepoId
 
 _SAMPLE: Final = 512
-# They wait until there are this many of them, or this many bytes.
+# The endpoint is asked once this many contents, or this many bytes, are waiting.
 _BATCH_FILES: Final = 256
 _BATCH_BYTES: Final = 8 * 1024 * 1024
 
@@ -25,18 +25,18 @@ _BATCH_BYTES: Final = 8 * 1024 * 1024
 class SmallContents:
     """The small contents of one branch's changes that wait for the endpoint's decision.
 
-    Those of a path that was written again in a nested transaction wait as well: undone, the earlier one is there again.
+    If a path was written again in a nested transaction, both contents wait: undoing the transaction restores the first.
 
     Parameters
     ----------
     client, repo, branch:
-        Whom to ask.
+        The branch whose endpoint is asked.
     pending:
-        What they are contents of.
+        The changes that the contents belong to.
     uploader, spool:
-        Where they are stored: as content of their own, or until the commit that they go into.
+        Where a content goes once that is decided: to the CAS, or to the spool until it goes into the commit.
     propose:
-        They are for a new pull request.
+        Whether the changes are for a new pull request.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class SmallContents:
         self._pending = pending
         self._uploader = uploader
         self._spool = spool
-        # By identity: equal ones are content of different writes.
+        # Keyed by id(), as equal contents may come from different writes.
         self._waiting: dict[int, tuple[str, Pending]] = {}
         self._bytes = 0
         self._settling = asyncio.Lock()
@@ -71,13 +71,13 @@ class SmallContents:
                     await self._settle()
 
     def release(self, released: Iterable[Pending]) -> None:
-        """Forget contents that nobody will see any more."""
+        """Drop contents that can never be seen again."""
         for pending in released:
             if self._waiting.pop(id(pending), None) is not None:
                 self._bytes -= pending.size
 
     async def settle(self) -> None:
-        """Ask how to store all that wait, and do it."""
+        """Ask how to store all waiting contents, and store them."""
         async with self._settling:
             while self._waiting:
                 await self._settle()
@@ -96,7 +96,7 @@ class SmallContents:
         self._bytes += pending.size
 
     async def _settle(self) -> None:
-        # A question is about a path, so that another content of it is asked for by the next one.
+        # The endpoint is asked by path, so a second content of the same path waits for the next batch.
         batch: dict[str, Pending] = {}
         for path, pending in self._waiting.values():
             batch.setdefault(path, pending)

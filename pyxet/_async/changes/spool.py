@@ -1,4 +1,4 @@
-"""Small contents of a commit that is being prepared: in memory while they are few, then in a file without a name."""
+"""Holds the small contents of a commit that is being prepared: in memory while they are few, then in a temporary file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _IN_MEMORY: Final = 8 * 1024 * 1024
 
 
 class Spooled:
-    """A content in the spool. When nobody refers to it any more, its room is for others.
+    """A content in the spool. When the last reference to this object is gone, its space is reused.
 
     Attributes
     ----------
@@ -29,7 +29,7 @@ class Spooled:
         self._freed = freed
 
     def __del__(self) -> None:
-        # On any thread, and perhaps while the spool is locked.
+        # May run on any thread and while the spool is locked, so it only appends to a deque.
         self._freed.append((self.offset, self.size))
 
 
@@ -42,7 +42,7 @@ class Spool:
         self._freed: deque[tuple[int, int]] = deque()
         self._room = _Room()
         self.closed = False
-        # Without a warning, also where nobody closes it: whoever dropped the last reference was warned already.
+        # Closes the file without a ResourceWarning if nobody calls `close`: the loss of the changes is reported elsewhere.
         self._closing = finalize(self, self._file.close)
 
     @property
@@ -66,19 +66,19 @@ class Spool:
             return self._file.read(kept.size)
 
     def trim(self) -> None:
-        """Give back the room at the end that nothing is in."""
+        """Truncate the file after the last content."""
         with self._lock:
             if not self.closed and self._take_back():
                 self._file.truncate(self._room.end)
 
     def close(self) -> None:
-        """Let go of everything."""
+        """Drop all contents."""
         with self._lock:
             self.closed = True
             self._closing()
 
     def _take_back(self) -> bool:
-        """Have room again where contents were that are gone; whether the end came nearer."""
+        """Free the space of contents that are gone. Returns whether the file can be truncated."""
         end = self._room.end
         while self._freed:
             self._room.give_back(*self._freed.popleft())
@@ -90,13 +90,13 @@ class _Room:
 
     def __init__(self) -> None:
         self.end = 0
-        # Free stretches: their ends by their starts, the other way round, and both by size.
+        # Free stretches: end by start, start by end, and (size, start) in order of size.
         self._ends: dict[int, int] = {}
         self._starts: dict[int, int] = {}
         self._by_size: list[tuple[int, int]] = []
 
     def take(self, size: int) -> int:
-        """Where there is room: in the smallest stretch that is large enough, or behind the end."""
+        """Reserve space and return its offset: in the smallest free stretch that is large enough, or at the end."""
         at = bisect_left(self._by_size, (size, -1))
         if not size or at == len(self._by_size):
             start = self.end
@@ -109,7 +109,7 @@ class _Room:
         return start
 
     def give_back(self, start: int, size: int) -> None:
-        """A stretch is free."""
+        """Free a stretch."""
         end = start + size
         if not size:
             return

@@ -1,11 +1,12 @@
 """Transactions: the writes of a block as one commit for each branch, or none.
 
-A transaction belongs to the thread or task that opened it, which a context variable tells; every file system with the
-same endpoint and user takes part there. Its state lives on one event loop, its home, to which calls from other threads
-and loops are carried. On other threads `Transaction.fs` takes part, wherever it is; and what is made inside the block, as
-libraries make file systems from URLs, takes part on the threads that such a library has of its own.
+A transaction belongs to the thread or task that opened it, as a context variable says. There, every file system with the
+same endpoint and user takes part. The state of a transaction lives on one event loop, its home; calls from other threads
+and loops are carried to it. `Transaction.fs` takes part on every thread. A file system that is made inside the block, as
+libraries make them from URLs, also takes part on the library's own threads.
 
-One that begins inside another is nested in it: its end commits nothing, and its exception undoes what was written in it.
+A transaction that begins inside another is nested in it: at its end nothing is committed, and an exception undoes what
+was written in it.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from pyxet.types import Commit, PullRequest
 if TYPE_CHECKING:
     from typing_extensions import TypeVar as DefaultTypeVar
 
-    # Where nothing is said, the file system may be any.
+    # `Transaction` without a type argument is one of any file system.
     F = DefaultTypeVar("F", bound="Owner", default=Any)
 else:
     F = TypeVar("F")
@@ -86,7 +87,7 @@ class Transaction(Shortcuts, Generic[F]):
         self._message = message
         self._description = description
         self._proposes = pull_request
-        # Messages of calls and files, for a commit that has none of its own.
+        # Messages that were given to calls and files; used if the transaction has none.
         self._noted: dict[str, None] = {}
         self._parent_commit = parent_commit
         self._state = "new"
@@ -97,7 +98,7 @@ class Transaction(Shortcuts, Generic[F]):
         self._insiders: dict[tuple[type, str], Any] = {}
         self._files = HeldFiles()
         self._reported = False
-        # What it is nested in: which was said, and which it came to be. And what is open inside of it.
+        # The transaction it was made to be nested in, if any; the one it is nested in; and those that are open inside it.
         self._within: Transaction[Any] | None = None
         self._outer: Transaction[Any] | None = None
         self._inner: dict[Transaction[Any], None] = {}
@@ -123,8 +124,8 @@ class Transaction(Shortcuts, Generic[F]):
         description:
             What is below the message: of a pull request, its description.
         pull_request:
-            Whether it opens a pull request for each branch at its end, which is how those propose changes who may not write
-            there. `pull_requests` tells which.
+            Whether to open a pull request for each branch at the end, instead of a commit: users without write access
+            propose changes in this way. `pull_requests` lists them.
         """
         return self.inside(self._owner, message, parent_commit, description, pull_request)
 
@@ -154,7 +155,7 @@ class Transaction(Shortcuts, Generic[F]):
                     start_on(self._loop, self._edits.discard)
 
     def report_lost(self) -> None:
-        """Say that what was written in it is lost, if it is: nobody ended it."""
+        """Report the loss of what was written in it, if it was never ended."""
         if self.active and not self._reported and self._outer is None:
             self._reported = True
             report(f"{self!r} was never ended: nothing that was written in it is published", self)
@@ -163,7 +164,7 @@ class Transaction(Shortcuts, Generic[F]):
 
     @property
     def active(self) -> bool:
-        """Whether it has begun and not ended, nor one that it is nested in."""
+        """Whether it has begun, and neither it nor a transaction around it has ended."""
         return self._state == "active" and not self.is_inherited and (self._outer is None or self._outer.active)
 
     @property
@@ -173,9 +174,9 @@ class Transaction(Shortcuts, Generic[F]):
 
     @property
     def commits(self) -> tuple[Commit, ...]:
-        """The commits that were made, in their order; none before the end, or where nothing changed.
+        """The commits that were made, in order; empty before the end, and if nothing changed.
 
-        Of a nested one that was not undone, those of the transaction that it is nested in.
+        For a nested transaction that was kept, those of the outer transaction; for one that was undone, none.
         """
         if self._outer is not None:
             return () if self.membership.undone else self._outer.commits
@@ -183,7 +184,7 @@ class Transaction(Shortcuts, Generic[F]):
 
     @property
     def pull_requests(self) -> tuple[PullRequest, ...]:
-        """The pull requests that were opened, in their order; none before the end, or where nothing changed."""
+        """The pull requests that were opened, in order; empty before the end, and if nothing changed."""
         return tuple(commit.pull_request for commit in self.commits if commit.pull_request is not None)
 
     def check_proposing(self, pull_request: bool) -> None:
@@ -197,7 +198,7 @@ class Transaction(Shortcuts, Generic[F]):
     def totals(self) -> Totals:
         """How much it holds so far, or held when it ended: files, and bytes of content, deduplicated and sent.
 
-        Of a nested one only how many files.
+        For a nested transaction, only the numbers of files.
         """
         return self._edits.totals if self._edits is not None else Totals()
 
@@ -219,7 +220,7 @@ class Transaction(Shortcuts, Generic[F]):
 
     @property
     def edits(self) -> Edits:
-        """Its pending changes; to be touched on its loop only. `TransactionError` before its start or after its end."""
+        """Its pending changes, to be used on its loop only. Raises `TransactionError` unless it is active."""
         self.check()
         assert self._edits is not None
         return self._edits
@@ -268,13 +269,13 @@ class Transaction(Shortcuts, Generic[F]):
         self._message = message
 
     def note_message(self, message: str | None) -> None:
-        """The message that a call in the transaction was given: it is part of the commit's if that has none of its own."""
+        """Take note of a message given to a call. If the transaction has no message, its commit's is made from these."""
         if message is not None and (text := message.strip()):
             self._noted[text] = None
 
     def __enter__(self) -> Transaction[F]:
         if self.active:
-            # It is what fs.transaction is in its own block: a new one begins there.
+            # In the block of a transaction, `fs.transaction` is that transaction; `with` on it begins a nested one.
             inner = self.inside(self._owner)
             inner.start()
             members.begin_block(self, inner)
@@ -306,20 +307,20 @@ class Transaction(Shortcuts, Generic[F]):
             await ending.acomplete(commit=kind is None)
 
     def _is_to_end(self, kind: type[BaseException] | None) -> bool:
-        """Whether the end of a block ends the transaction: it may have ended inside, and a fork ends nothing."""
+        """Whether the end of the block has to end the transaction: not if it ended inside the block, and not in a fork."""
         if self._state in ("ended", "lost"):
             members.leave(self)
             if self._state == "lost" and kind is None:
                 self.check()
             return False
         if kind is not None and not self.active:
-            # What the block raised says more.
+            # The exception of the block is raised as it is; an error about the transaction would hide it.
             return False
         self._note_unseen(kind)
         return True
 
     def _note_unseen(self, kind: type[BaseException] | None) -> None:
-        """Say that the block ends by an exception that nobody sees, if it does."""
+        """Report it if the block ends by an exception that no caller sees, see `is_unseen`."""
         if is_unseen(kind) and not self._reported:
             self._reported = True
             report(f"{self!r} is rolled back: {UNSEEN}", level=logging.WARNING)
@@ -404,7 +405,7 @@ class Transaction(Shortcuts, Generic[F]):
             self._outer.note_message(message)
 
     async def _discard(self, edits: Edits) -> None:
-        """Let go of what is not committed; nothing is left of it afterwards."""
+        """Discard everything that is not committed, here and in the transactions inside."""
         try:
             for found in self._all_inside():
                 await found._files.discard()
@@ -412,7 +413,7 @@ class Transaction(Shortcuts, Generic[F]):
             await edits.discard()
 
     def _check_inner(self) -> None:
-        """Raise `TransactionError` if one is open inside: what was written there may be half of something."""
+        """Raise `TransactionError` if a nested transaction is still open: what was written in it may be incomplete."""
         if self._inner:
             raise TransactionError(
                 "nothing is committed: a transaction that is nested in this one is still open. End it first, and await or "
@@ -420,7 +421,7 @@ class Transaction(Shortcuts, Generic[F]):
             )
 
     def _all_inside(self) -> Iterator[Transaction[Any]]:
-        """Those that are open inside, innermost first, and this one."""
+        """The transactions that are open inside, innermost first, then this one."""
         for inner in list(self._inner):
             yield from inner._all_inside()
         yield self
@@ -430,7 +431,7 @@ class Transaction(Shortcuts, Generic[F]):
             found._files.mark_closed()
 
     def _to_be_nested_in(self) -> Transaction[Any] | None:
-        """The innermost transaction that is open here, if it is to begin in one."""
+        """The transaction that this one will be nested in when it begins; ``None`` if there is none."""
         if self._state != "new":
             raise TransactionError("this transaction has ended; begin another one with fs.transaction")
         if self._within is not None:

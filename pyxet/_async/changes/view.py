@@ -31,11 +31,11 @@ class Entry:
     content:
         The stored or pending file; ``None`` for a folder.
     modified:
-        When the path last changed, where that was asked for.
+        When the path last changed, if that was asked for.
     submodule:
-        The commit of a submodule, which is a folder with nothing in it here.
+        The commit of a submodule, which is shown as an empty folder.
     mode:
-        That of git, of a file that is executable or a symbolic link.
+        The git mode of a file that is executable or a symbolic link.
     """
 
     path: str
@@ -65,7 +65,7 @@ class View:
     changes:
         What a transaction has changed on top of it, if the caller is in one.
     revision:
-        What the caller calls it, for messages.
+        The revision as the caller wrote it, for messages.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class View:
         self._catalog = catalog
 
     def at(self, commit: str) -> View:
-        """The same with another commit beneath."""
+        """The same view on top of another commit."""
         return View(self._catalog, self.repo, commit, self.changes, revision=self._revision)
 
     async def lookup(self, path: str) -> Entry | None:
@@ -114,7 +114,7 @@ class View:
         Parameters
         ----------
         may_exist:
-            If off, what is at the path itself is somebody else's question.
+            If false, the path itself is not checked, only the folders above it.
 
         Raises
         ------
@@ -132,7 +132,7 @@ class View:
             raise FolderInTheWayError(f"{path!r} cannot be written: it is a folder", status=400)
 
     async def children(self, path: str, *, refresh: bool = False) -> list[Entry]:
-        """What is directly in a folder, by path; `EntryNotFoundError` if there is no such folder."""
+        """The direct entries of a folder, sorted by path; raises `EntryNotFoundError` if there is no such folder."""
         changed = self.changes.pending.under(path) if self.changes else {}
         found: dict[str, Entry] = {}
         try:
@@ -157,7 +157,7 @@ class View:
         return [found[name] for name in sorted(found)]
 
     async def dated_children(self, path: str) -> list[Entry]:
-        """Like `children`, with when they last changed; pending ones have no date."""
+        """Like `children`, with the time of each entry's last change; pending entries have none."""
         children = await self.children(path)
         try:
             dated = await self._catalog.dated(self.repo, self.commit, path)
@@ -172,12 +172,12 @@ class View:
         ]
 
     async def below(self, path: str, *, expand: bool = False) -> AsyncGenerator[list[Entry], None]:
-        """All below a folder, files and folders, in batches; `EntryNotFoundError` if there is no such folder.
+        """All files and folders below a folder, in batches; raises `EntryNotFoundError` if there is no such folder.
 
         Parameters
         ----------
         expand:
-            With when they last changed, which costs the endpoint much; pending ones have no date.
+            Whether to tell when each last changed, which is slow at the endpoint; pending entries have no date.
         """
         changed = self.changes.pending.under(path) if self.changes else {}
         if not changed:
@@ -201,13 +201,13 @@ class View:
         yield [*_folders_of(files, path), *files.values()]
 
     async def modified(self, path: str) -> Entry | None:
-        """What is at a path of the commit, with when it last changed."""
+        """What is at a path of the commit, with the time of its last change."""
         page = await self._catalog.expanded(self.repo, self.commit, path)
         return self.stored(page) if page else None
 
     def info(self, prefix: str, found: Entry) -> Info:
         """An entry as fsspec describes it; ``prefix`` is the path of the branch."""
-        # Its docstring says what is not there at times.
+        # `Info` requires all keys; its docstring says which ones are missing in which case.
         info: Info = {"name": f"{prefix}/{found.path}", "size": found.size, "type": "file"}  # type: ignore[typeddict-item]
         match found.content:
             case None:
@@ -253,7 +253,7 @@ class View:
         return missing_entry(self.repo, self._revision, path)
 
     async def _is_submodule(self, path: str) -> bool:
-        """Whether a path that is no folder to the endpoint is one to us: a submodule, with nothing in it."""
+        """Whether a path is a submodule, which is an empty folder to us but no folder to the endpoint."""
         entry = (await self._catalog.entries(self.repo, self.commit, [path])).get(path) if path else None
         return entry is not None and entry.type not in ("file", "directory")
 
