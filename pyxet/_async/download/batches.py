@@ -1,8 +1,8 @@
-"""Many small files at once: one plan for a hundred of them, and one request for what lies together in a xorb.
+"""Reads many small files at once: one plan for up to a hundred files, and one request for what lies together in a xorb.
 
-Read on its own, a small file costs two round trips, whatever its size. The CAS plans whole files in batches, and files
-that were uploaded together lie side by side in a xorb, so a batch costs a few requests in all. A batch only ever saves
-requests: a file that it does not bring, verified, is read on its own, and that read tells what is wrong with it.
+A small file that is read on its own costs two round trips, whatever its size. The CAS plans whole files in batches, and
+files that were uploaded together lie side by side in a xorb, so a batch costs a few requests in all. A batch is only a
+way to save requests: a file that it does not bring and verify is read on its own, and that read raises what is wrong.
 """
 
 from __future__ import annotations
@@ -31,39 +31,39 @@ from pyxet.protocol.reconstruction import FetchRange, Plan
 from pyxet.protocol.xorb import ChunkDecoder, ChunkHeader
 from pyxet.types import RemoteFile, RepoId
 
-# Larger files gain little: they are worth requests of their own.
+# Bytes up to which a file is small. Larger files gain little from a batch.
 SMALL: Final = MIB
-# Their names make a URL of 7 KiB; servers and proxies take 8.
+# The hashes of this many files make a URL of 7 KiB; servers and proxies accept 8.
 _MAX_FILES: Final = 100
-# Content of a batch: what fails is asked for again, and all of it is in memory at once.
+# Bytes of content in a batch: all of it is in memory at once, and is requested again if it fails.
 _MAX_BYTES: Final = 4 * MIB
 _BATCHES_AT_ONCE: Final = 16
 _FETCHES_AT_ONCE: Final = 16
-# Reads of single files, and batches of them, that go on at once; those that come meanwhile wait and make a batch.
+# Reads by `SmallFiles.read` that run at the same time; further reads wait and are then made as one batch.
 _READS_AT_ONCE: Final = 8
-# Headers of chunks, and bytes of chunks at the edges.
+# Bytes allowed beyond the content of the files: chunk headers, and chunks at the edges that are only partly needed.
 _SLACK: Final = MIB // 4
 
 Alone = Callable[[RemoteFile], Awaitable[bytes]]
 
 
 class BatchResult(dict[Hash, bytes | Exception]):
-    """Verified contents of a batch, and errors that are the endpoint's or the network's.
+    """Verified contents of a batch by hash, and errors of the endpoint or the network.
 
-    What is missing is to be read on its own. ``unanswered`` says that there was no plan for anything, so that perhaps the
-    endpoint plans no batches.
+    A file that is missing here must be read on its own. ``unanswered`` is true if the endpoint gave no plan at all, so that
+    it perhaps plans no batches.
     """
 
     unanswered = False
 
     def of(self, file: RemoteFile) -> bytes | Exception | None:
-        """What there is of a file. Content has its hash; a size that contradicts it is for its own read to find."""
+        """The content of a file, or its error; ``None`` if it is missing here or has another size than the file."""
         found = self.get(_value(file))
         return None if isinstance(found, bytes) and len(found) != file.size else found
 
 
 def is_small(file: RemoteFile, start: int, end: int) -> bool:
-    """Whether bytes ``start`` to before ``end`` are the whole of a file that batches are for."""
+    """Whether bytes ``start`` to before ``end`` are all of a file, and the file is small enough for a batch."""
     return file.xet_hash is not None and 0 < file.size <= SMALL and start == 0 and end >= file.size
 
 
@@ -85,20 +85,20 @@ class Placed:
 class SmallFiles:
     """Reads the small files of one client's repositories in batches.
 
-    Everywhere ``alone`` reads one file on its own, verified, with a typed error for what is wrong.
+    In all methods, ``alone`` is a function that reads one file on its own, verifies it, and raises a typed error.
 
     Parameters
     ----------
     cas:
         The CAS of a repository.
     limits:
-        A batch takes its room from the budget of memory, like any other read.
+        A batch takes its memory from the budget, like any other read.
     """
 
     def __init__(self, cas: Callable[[RepoId], Cas], limits: Limits) -> None:
         self._cas = cas
         self._memory = limits.memory // 2
-        # Three times a batch is in memory: as it came, decoded, and as files.
+        # A batch is in memory three times: as it came, decoded, and as files.
         self._batch_bytes = min(_MAX_BYTES, max(SMALL, self._memory // 4))
         self._flights: SingleFlight[tuple[RepoId, tuple[Hash, ...]], BatchResult] = SingleFlight()
         self._together: Batches[RepoId, RemoteFile, BatchResult] = Batches(
@@ -106,7 +106,7 @@ class SmallFiles:
         )
 
     async def read_all(self, files: Sequence[RemoteFile], alone: Alone) -> list[bytes | Exception]:
-        """Contents of small files, in order; an error is the result of the file that it is about."""
+        """Contents of small files, in order. If a file cannot be read, its result is the error."""
         results: list[bytes | Exception] = [b""] * len(files)
 
         async def read(batch: list[int]) -> None:
@@ -134,7 +134,7 @@ class SmallFiles:
         alone: Callable[[Placed], Awaitable[None]],
         on_done: Callable[[Placed], object],
     ) -> None:
-        """Download small files; the first error is raised. Each appears under its name with all of its content, or not.
+        """Download small files. The first error is raised. A file appears under its name complete or not at all.
 
         Parameters
         ----------
@@ -161,7 +161,7 @@ class SmallFiles:
         await run_all(download, self._batches([item.file for item in items]), limit=_BATCHES_AT_ONCE)
 
     async def read(self, file: RemoteFile, alone: Alone) -> bytes:
-        """The content of one small file, with others that are asked for at the same time."""
+        """The content of one small file, read in a batch with others that are requested at the same time."""
         if not self._cas(file.repo).batches:
             return await alone(file)
 
@@ -177,7 +177,7 @@ class SmallFiles:
         return await alone(file) if content is None else content
 
     def _batches(self, files: Sequence[RemoteFile]) -> list[list[int]]:
-        """Indices of files in groups of one repository each, in order: neighbours probably lie near each other."""
+        """Indices of files, in groups of one repository each. Order is kept: neighbours probably lie in the same xorb."""
         of_repo: defaultdict[RepoId, list[int]] = defaultdict(list)
         for index, file in enumerate(files):
             of_repo[file.repo].append(index)
@@ -186,7 +186,7 @@ class SmallFiles:
             size = 0
             batch: list[int] = []
             for index in indices:
-                # Equal contents count each time: somebody will have to write them all.
+                # Equal contents are counted each time, as each of the files is written.
                 if batch and (len(batch) == _MAX_FILES or size + files[index].size > self._batch_bytes):
                     batches.append(batch)
                     size, batch = 0, []
@@ -196,7 +196,7 @@ class SmallFiles:
         return batches
 
     def _judge(self, repo: RepoId, brought: BatchResult, alone: Sequence[object]) -> None:
-        """A CAS that has no answer for a batch, but knows each file of it, has no batches."""
+        """Note that the CAS plans no batches, if it had no plan for this batch but every file of it could be read alone."""
         if brought.unanswered and not any(isinstance(result, Exception) for result in alone):
             self._cas(repo).note_missing_batch()
 
@@ -252,7 +252,7 @@ def _value(file: RemoteFile) -> Hash:
 
 
 def _sensible(plans: Mapping[Hash, Plan | FormatError], sizes: Mapping[Hash, int]) -> dict[Hash, Plan]:
-    """Plans that bring what was asked for and not much more: the rest is not worth the memory."""
+    """The plans that fetch their file and not much more. Other plans would take too much memory."""
     good = {
         value: plan
         for value, size in sizes.items()
@@ -280,7 +280,7 @@ def _is_of_size(plan: Plan, size: int) -> bool:
 
 
 def _assembled(plans: Mapping[Hash, Plan], bodies: dict[FetchRange, list[bytes]]) -> dict[Hash, bytes]:
-    """Contents whose hash is right; the others are left out. Bodies are used up."""
+    """The contents whose hash is right; others are left out. Empties ``bodies``."""
     raw: defaultdict[FetchRange, int] = defaultdict(int)
     for plan in plans.values():
         for part in plan.terms:
@@ -297,14 +297,14 @@ def _assembled(plans: Mapping[Hash, Plan], bodies: dict[FetchRange, list[bytes]]
             first = part.term.chunk_start - part.fetch.chunk_start
             last = part.term.chunk_end - part.fetch.chunk_start
             chunks += decoded.get(part.fetch, ())[first:last]
-        # The hash covers chunks and their lengths, so what is missing or wrong shows in it.
+        # The hash covers all chunks and their lengths, so it also detects missing chunks.
         if file_hash((digest, len(data)) for data, digest in chunks) == value:
             found[value] = b"".join(data for data, _ in chunks)
     return found
 
 
 def _decoded(body: bytes, fetch: FetchRange, most: int) -> list[tuple[Buffer, Hash]]:
-    """The chunks of a fetch with their hashes. The headers say what they decode to, before anything is decoded."""
+    """The chunks of a fetch with their hashes. Their raw lengths are checked from the headers before any is decoded."""
     at = 0
     while at + CHUNK_HEADER_SIZE <= len(body):
         header = ChunkHeader.unpack(body, at)
@@ -322,7 +322,7 @@ def _decoded(body: bytes, fetch: FetchRange, most: int) -> list[tuple[Buffer, Ha
 
 
 def _place(items: Sequence[Placed], contents: BatchResult) -> tuple[list[Placed], list[Placed]]:
-    """Write files; those that are there, and those whose content is missing or that cannot be written like this."""
+    """Write files. Returns those written, and those whose content is missing or that could not be written."""
     there: list[Placed] = []
     left: list[Placed] = []
     for item in items:
@@ -341,8 +341,8 @@ def _place(items: Sequence[Placed], contents: BatchResult) -> tuple[list[Placed]
 def _place_one(target: Path, file: RemoteFile, content: bytes) -> None:
     """Write a small file under another name and rename it: its name appears with all of the content, or not at all.
 
-    There is nothing to resume, so a failure leaves nothing; what a killed process leaves has the name of an unfinished
-    download, and goes with the next one.
+    Small files are not resumed, so a failure leaves nothing behind. A killed process leaves a file that is named like an
+    unfinished download; the next download of that name removes it.
     """
     start = leftovers.prefix(target.name)
     part = target.with_name(leftovers.private_name(start, file.xet_hash or ""))
@@ -355,7 +355,7 @@ def _place_one(target: Path, file: RemoteFile, content: bytes) -> None:
     if descriptor is None:
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(part))
     try:
-        # Locked, as it would be removed by whoever finishes a download of this name meanwhile.
+        # Lock it, so that another download of this name that finishes meanwhile does not remove it.
         if not lock_descriptor(descriptor):
             raise BlockingIOError(errno.EWOULDBLOCK, os.strerror(errno.EWOULDBLOCK), str(part))
         view = memoryview(content)

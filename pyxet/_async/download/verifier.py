@@ -1,8 +1,8 @@
-"""Whether what was read of a file is its content, though it was read in pieces.
+"""Verifies the content of a file that is read in pieces.
 
-The hash of a file covers all of it, so a piece alone proves nothing. A verifier takes note of every piece that is read
-of one file, in whatever order, and compares the hash as soon as all pieces have come. A piece that comes a second time
-must be the same as the first time.
+The hash of a file covers all of its content, so one piece alone cannot be verified. A verifier takes note of every piece
+that is read of one file, in any order, and compares the hash once all pieces have come. A piece that is read twice must
+be the same both times.
 """
 
 from __future__ import annotations
@@ -21,33 +21,33 @@ from pyxet.types import RemoteFile
 
 # Chunks whose hashes are kept to compare what is read again: 16 GiB of content, in 6 MiB of memory.
 _MAX_KEPT: Final = 256 * 1024
-# Chunks that were read before those in front of them: 1 GiB of content, in about 4 MiB of memory.
+# Chunks that are kept because chunks before them are not read yet: 1 GiB of content, in about 4 MiB of memory.
 _MAX_AHEAD: Final = 16 * 1024
 # Bytes of a hash that are kept to compare a chunk with itself.
 _KEPT_HASH: Final = 16
 
 
 class HashMismatchError(IntegrityError):
-    """All content came, in good form, and is another. Who can read it a second time does, before it is an error."""
+    """The whole content came, well-formed, but its hash is not the file's. Where possible, readers retry once."""
 
 
 class DamagedContentError(IntegrityError, FormatError):
-    """Content that does not even have the form of content."""
+    """The content is malformed, so that it cannot be decoded."""
 
     def __reduce__(self) -> tuple[object, ...]:
         return (DamagedContentError, (self.what,))
 
 
 class Verifier:
-    """What was read of one version of one file.
+    """Verifies what is read of one version of one file.
 
-    Chunks are the file's own where it is in Xet; of other files they are any pieces that always begin and end at the same
-    offsets. The hash of other files can only be computed in order: what is read ahead of a gap has to be read again.
+    For a file in Xet storage, it takes the file's chunks. For other files, it takes pieces that always begin and end at the
+    same offsets; their hash can only be computed in order, so pieces after a gap count only when they are read again.
 
     Parameters
     ----------
     file:
-        What its content should be.
+        The file, with its size and hash.
     """
 
     def __init__(self, file: RemoteFile) -> None:
@@ -57,7 +57,7 @@ class Verifier:
         self._bytes = hashlib.sha256() if file.sha256 else hashlib.sha1(b"blob %d\0" % file.size)
         # Everything before this offset is part of the hash.
         self._end = 0
-        # Of the last chunks before it, in order: where each begins, and the beginning of its hash.
+        # For the last chunks before `_end`, in order: the offset of each, and the first bytes of its hash.
         self._starts = array("Q")
         self._hashes = bytearray()
         # Chunks behind a gap: hash and length by offset.
@@ -71,8 +71,8 @@ class Verifier:
         Raises
         ------
         IntegrityError
-            All of the file has been read by now, and does not have the file's hash; or a chunk is another than when it
-            was read before. From then on, every call raises it.
+            All of the file has been read and its hash is not the file's; or a chunk differs from when it was read before.
+            From then on, every call raises it.
         """
         with self._lock:
             if self._failure is not None:
@@ -113,7 +113,7 @@ class Verifier:
 
     def _compare(self, chunk: FileChunk) -> None:
         if self._starts and chunk.offset < self._starts[0]:
-            # Too long ago.
+            # Its hash is not kept any more.
             return
         place = bisect_left(self._starts, chunk.offset)
         kept = self._hashes[place * _KEPT_HASH : (place + 1) * _KEPT_HASH]

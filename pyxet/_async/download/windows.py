@@ -1,7 +1,7 @@
-"""Windows of files that are being read: who asks for bytes that are on their way waits for those.
+"""Shares windows of files between readers: a reader that needs bytes which are already on their way waits for them.
 
-A window is read once however many ask for it, and a part of one that is on its way is not asked for again. What a window
-holds counts as memory in flight until the last of its readers has let go of it.
+However many readers need a window, or a part of it, it is read once. Its memory counts as in flight until the last of its
+readers has released it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pyxet.protocol.constants import MAX_CHUNK
 from pyxet.protocol.hashing import Buffer, Hash
 from pyxet.types import RepoId
 
-# Whole chunks are decoded, so a window holds up to one more at each end.
+# Only whole chunks can be decoded, so a window holds up to one more chunk at each end.
 _EDGES: Final = 2 * MAX_CHUNK
 _Key = tuple[RepoId, Hash, bool]
 
@@ -58,10 +58,10 @@ class Lease:
 
 
 class _Flight:
-    """One window that is being read, and those who wait for it or hold its chunks.
+    """One window that is being read, and the readers that wait for it or hold its chunks.
 
-    Its memory is idle while its chunks are there and it is nobody's turn to use them: what is read ahead must not keep
-    others from what they need before they can go on.
+    Its memory counts as idle while the chunks are there and no reader has come to them yet: windows that are read ahead
+    must not keep other readers from what they need now.
     """
 
     def __init__(self, start: int, end: int, read: Callable[[], Awaitable[list[FileChunk]]], memory: int) -> None:
@@ -91,7 +91,7 @@ class _Flight:
         return found
 
     async def join(self) -> list[FileChunk]:
-        """Its chunks; pair with `release`, which a failed join has done already."""
+        """Wait for its chunks. A call that succeeds must be followed by `release`; one that fails must not."""
         self._readers += 1
         try:
             await asyncio.wait([self.task])
@@ -111,7 +111,7 @@ class _Flight:
         self._mark_idle(False)
 
     def release(self, *, taken: bool = False) -> None:
-        """A reader needs the chunks no more; whether it had come to them."""
+        """A reader no longer needs the chunks. ``taken`` says whether it had called `take`."""
         self._readers -= 1
         self._taken -= taken
         if self._readers:
@@ -150,9 +150,9 @@ class Windows:
         Parameters
         ----------
         key:
-            The content, as a file of which repository it is read, and whether its chunks are hashed.
+            The repository through which it is read, the content's hash, and whether its chunks are hashed.
         read:
-            Reads what is not on its way yet.
+            Reads a range that is not on its way yet.
         memory:
             The cap on `READ_MEMORY`.
         """
@@ -184,13 +184,13 @@ class Windows:
         memory: int,
         flight: _Flight,
     ) -> Lease:
-        """What a flight has of a window, and the rest of it."""
+        """A window that a flight covers in part: the chunks of that flight, and the rest read separately."""
         try:
             found = _overlapping(await flight.join(), start, end)
         except XetError:
             # Its failure may lie in the part that is not ours.
             return await self.get(key, start, end, read, memory)
-        # What is had must not count while more is waited for: readers that hold and wait could block each other.
+        # Release before waiting for more: readers that hold memory while they wait for memory could block each other.
         flight.release()
         if not found:
             return await self.get(key, start, end, read, memory)

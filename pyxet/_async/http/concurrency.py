@@ -1,13 +1,13 @@
-"""How many requests an origin gets at once, and how many bytes a second: decisions only, with the time as an argument.
+"""Decides how many requests an origin gets at once, and meters bandwidth. No I/O: the time is passed as an argument.
 
 An origin is asked by a few requests at first. Their number doubles every round trip while answers come as fast as
 before, then grows slowly, and shrinks where it is too large: at once where the endpoint says so (429, 503) or does not
 answer in time, gently where requests only wait for each other.
 
-What "as fast as before" means: requests are compared with others of their kind and size. The time that counts is that
-to the first byte of an answer, and seconds per byte where much is moved. A rise of it is a suspicion, since an endpoint
-or a network may have become slow for reasons of its own. The proof is a trial: if fewer requests at once move less
-between them, they had not been waiting for each other, and what is fast is learnt anew.
+"As fast as before" compares a request with others of its kind and size: by the time to the first byte of the answer, or
+by seconds per byte if much is moved. If that time rises, there may be too many requests at once, or the endpoint or the
+network may have become slow by itself. A trial with fewer requests decides: if they move less in total, the requests had
+not been waiting for each other, and the best time is learnt anew.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Final
 
 # Requests at once to an origin that is new.
 START: Final = 16
-# Slow answers alone never bring an origin below this: a link that one or two requests fill is shared by some more.
+# Slow answers alone never reduce the number below this, even if one or two requests would fill the link.
 FLOOR: Final = 8
 # Where more bytes are moved than this, seconds per byte are compared, not seconds to the first byte.
 LARGE: Final = 256 * 1024
@@ -26,13 +26,13 @@ _REQUEST: Final = 32 * 1024
 # Speeds, as shares of the best: from the upper one on, there is room for more; below the lower one, too many wait.
 _FAST: Final = 0.67
 _SLOW: Final = 0.5
-# Trials change the window by so much, and are judged at half of what they would do to the throughput of requests that
-# do not wait for each other.
+# Trials multiply the window by _FEWER or _MORE. If requests do not wait for each other, the throughput changes by the same
+# factor; _LOST and _WON stand for half of that change.
 _FEWER: Final = 0.7
 _MORE: Final = 1.4
 _LOST: Final = 0.85
 _WON: Final = 1.2
-# Rounds without a change after which it is tried whether more would be better.
+# Rounds without a change after which a trial with more requests is made.
 _QUIET: Final = 16
 _MAX_KINDS: Final = 256
 
@@ -123,12 +123,12 @@ class ConcurrencyController:
             self._end_round(this, now, cap)
 
     def refused(self, sent: float, now: float, *, in_flight: int, pause: float = 0.0) -> None:
-        """Note that the endpoint did not want a request, or did not answer in time.
+        """Note that the endpoint refused a request, or did not answer in time.
 
         Parameters
         ----------
         sent, in_flight:
-            As for `answered`. Requests that were under way together say one thing together.
+            As for `answered`. Several refusals of requests that were in flight together count once.
         pause:
             Seconds the endpoint asked for.
         """
@@ -154,7 +154,7 @@ class ConcurrencyController:
         self._round = _Round(now)
         limited = this.highest >= min(self.allowed, cap)
         if not limited and not (self._trial and self._trial.begun):
-            # There was room for more, so this says nothing about the window.
+            # Fewer requests were made than the window allows, so the round says nothing about the window.
             return
         if self._trial is not None:
             self._judge(self._trial, this, rate)
@@ -227,13 +227,13 @@ def _best_of(this: _Round) -> dict[tuple[str, int], float]:
 
 
 class Meter:
-    """Bytes per second for all who share it, in order of asking. Not safe for several threads.
+    """Shares a rate of bytes per second among callers, in the order of their calls. Not safe for several threads.
 
-    Each amount is paid for with time: it may be used when that has passed. A queue is not needed for that, so nobody
-    has to be woken, and whoever gives up leaves nothing behind.
+    Each call is told how long to wait before it may use its bytes. There is no queue, so no caller has to be woken, and a
+    caller that gives up leaves nothing behind.
     """
 
-    # Seconds that may be made up for: time in which nobody asked because all were busy.
+    # Seconds without calls that may be caught up: callers may all have been busy then.
     SLACK: Final = 0.1
 
     def __init__(self) -> None:

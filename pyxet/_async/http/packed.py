@@ -1,4 +1,4 @@
-"""Compressed answers: JSON of listings and plans comes with a tenth of the bytes, and is unpacked within limits."""
+"""Compressed answers: gzip reduces the JSON of listings and plans to a tenth. It is unpacked in bounded memory."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Final
 
 from pyxet.errors import FormatError
 
-# What a request says whose answer may come compressed.
+# Headers of a request whose answer may be compressed.
 PACKED: Final[Mapping[str, str]] = {"Accept-Encoding": "gzip"}
 _GZIP: Final = frozenset({"gzip", "x-gzip"})
-# What zlib calls a gzip header in front of the data.
+# The `wbits` by which zlib expects a gzip header.
 _WINDOW: Final = 31
 
 
@@ -21,7 +21,7 @@ def is_packed(headers: Mapping[str, str]) -> bool:
 
 
 def unpacked(data: bytes, most: int, *, what: str) -> bytes:
-    """The content of a compressed answer. It takes no more memory than ``most`` bytes, whatever the data would become.
+    """The content of a compressed answer. Unpacks at most ``most`` bytes (plus one), however large the content would be.
 
     Raises
     ------
@@ -41,7 +41,7 @@ def unpacked(data: bytes, most: int, *, what: str) -> bytes:
 
 
 def beginning(data: bytes | bytearray, most: int) -> bytes:
-    """As much as can be told of compressed data that may be cut off or damaged, at most so many bytes."""
+    """The beginning of compressed data that may be cut off: at most ``most`` bytes, empty if the data is damaged."""
     try:
         return zlib.decompressobj(_WINDOW).decompress(bytes(data), most)
     except zlib.error:

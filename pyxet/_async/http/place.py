@@ -1,4 +1,4 @@
-"""Where an endpoint is, and with which token: at its URL, or wherever the process listens that serves its directory."""
+"""Finds the address and token of an endpoint: a fixed URL, or the process that serves a local directory at present."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pyxet._async.runtime.tasks import SingleFlight
 from pyxet._async.runtime.threads import in_thread
 from pyxet.config import Credential
 
-# Seconds after which a process that refuses connections, and serves its directory all the same, is not waited for.
+# Seconds to wait for a process that is registered as serving its directory but refuses connections.
 _REFUSING: Final = 1.0
 
 
@@ -21,7 +21,7 @@ class Place:
 
     def __init__(self, credential: Credential) -> None:
         self._at = credential
-        # How often it was looked at again.
+        # How often the token or address was looked up again.
         self.looks = 0
 
     async def here(self) -> Credential:
@@ -29,18 +29,19 @@ class Place:
         return self._at
 
     async def moved(self, left: Credential, *, gone: bool, own: bool, since: int) -> Credential | None:
-        """Where the endpoint is instead, or with which token; ``None`` if there is no reason to think that it is another.
+        """The endpoint's new address or token; ``None`` if neither seems to have changed.
 
         Parameters
         ----------
         left:
-            Where it was looked for.
+            The address and token with which the request failed.
         gone:
-            Whether nobody listens there, so that it is worth to wait for another place; otherwise the token was refused.
+            True if nothing listens at the address, so that waiting for another one makes sense; false if the token was
+            refused.
         own:
-            Whether what was refused is the place's token, and not one that the endpoint had given.
+            Whether the refused token is this place's own, not one that the endpoint issued.
         since:
-            `looks` when the request was sent first: a look after that is new enough.
+            Value of `looks` when the request was first sent; a look-up made after that is recent enough.
 
         Raises
         ------
@@ -50,12 +51,12 @@ class Place:
         return None
 
     def current(self, url: URL, here: Credential) -> URL:
-        """A URL that the endpoint named, perhaps at a place where it was before, as it is now."""
+        """A URL that the endpoint named, moved to its current address if it was named at an earlier one."""
         return url
 
 
 class EmbeddedPlace(Place):
-    """The place of a directory that one of several processes serves, this one or another; it moves when that one ends."""
+    """The place of a directory that this or another process serves. When that process ends, another takes over elsewhere."""
 
     def __init__(self, credential: Credential) -> None:
         super().__init__(credential)

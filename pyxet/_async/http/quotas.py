@@ -1,8 +1,7 @@
-"""How an endpoint's quota of requests is used: decisions only, with the time as an argument.
+"""Decides how an endpoint's quota of requests is used. No I/O: the time is passed as an argument.
 
-What answers tell of a quota, so many requests in so many seconds, is used ahead of time. Requests go as they come while
-much of a window's quota is left. What is left then is spread over the rest of the window, and when nothing is left, requests
-wait for the next one.
+Answers tell the quota: a number of requests in a window of seconds. While much of it is left, requests are sent at once.
+The last part is spread over the rest of the window. When nothing is left, requests wait for the next window.
 """
 
 from __future__ import annotations
@@ -11,16 +10,16 @@ from typing import Final
 
 from pyxet.protocol.rate_limit import RateLimit
 
-# The share of a quota that is spread over the rest of its window; before, requests go as they come.
+# The last share of a quota, which is spread over the rest of its window; before that, requests are sent at once.
 _SPREAD: Final = 0.25
-# Requests that go at once where they are spread, if none was sent for a while: what a single call needs.
+# Requests that may be sent at once even while the quota is spread, if none was sent for a while: enough for one call.
 _AT_ONCE: Final = 4
-# At the end of a window so many of its requests, as a share, ask what the next one allows; and again after so many seconds.
+# When a window has ended, this share of its requests is sent to learn the next quota, and more after this many seconds.
 _PROBES: Final = 0.01
 _PROBE_AGAIN: Final = 1.0
 # Seconds of the shortest wait for a window: endpoints tell whole ones.
 _SHORTEST: Final = 1.0
-# Seconds after which a quota is looked at again by those who wait for it: answers that come meanwhile may tell more.
+# Seconds after which a waiting request looks at the quota again, as answers that came meanwhile may have changed it.
 LOOK_AGAIN: Final = 0.25
 
 
@@ -48,7 +47,7 @@ class Quota:
         self._warned = float("-inf")
 
     def delay(self, now: float) -> float:
-        """Seconds until a request may be sent; nothing is promised for then."""
+        """Seconds until a request may be sent. This reserves nothing: call it again after waiting."""
         if self.limit is None:
             return 0.0
         if now >= self._ends:
@@ -82,12 +81,12 @@ class Quota:
         self._left -= 1
 
     def answered(self, now: float, limit: RateLimit | None) -> None:
-        """Note that a request has its answer, and what that tells of the quota, if anything; or that it will have none."""
+        """Note that a request has ended, and what its answer told of the quota (``None`` if nothing, or without answer)."""
         self._flying -= 1
         if limit is None:
             return
         self.limit = limit
-        # Those refused at the very end of a window are told to wait for no time at all.
+        # A request that is refused at the very end of a window is told to wait 0 seconds.
         ends = now + (limit.reset if limit.remaining else max(limit.reset, _SHORTEST))
         # Seconds are rounded by the endpoint, and answers take their time.
         slack = 1.5 if limit.window is None else min(1.5, limit.window / 2)
@@ -98,11 +97,11 @@ class Quota:
         else:
             # Answers overtake each other; the smallest number is the newest.
             self._least, self._ends = min(self._least, limit.remaining), min(self._ends, ends)
-        # Those under way may be counted already, or not.
+        # Requests in flight may not be counted by the endpoint yet, so all of them are subtracted.
         self._left = self._least - self._flying
 
     def is_news(self) -> bool:
-        """Whether this is asked for the first time in this window: for those who tell people why they wait."""
+        """Whether this is the first call in this window, so that a caller warns once per window why it waits."""
         news = self._ends > self._warned + _SHORTEST
         if news:
             self._warned = self._ends

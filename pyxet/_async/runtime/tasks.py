@@ -39,7 +39,7 @@ class SingleFlight(Generic[K, T]):
         if flight is not None and flight.task is task:
             del self._flights[place]
         if not task.cancelled():
-            # Whoever waits is told. All of them may just have been cancelled, and then nobody else is to hear of it.
+            # Mark the exception as retrieved: if all who waited were cancelled, asyncio would report it otherwise.
             task.exception()
 
 

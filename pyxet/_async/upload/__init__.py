@@ -1,1 +1,1 @@
-"""Content to the CAS: chunks, deduplication, xorbs, shards."""
+"""Uploads content to the CAS: chunks, deduplication, xorbs, shards."""

@@ -1,6 +1,6 @@
-"""One content on its way up: cut into chunks, hashed, compressed, placed.
+"""Uploads one content: cuts it into chunks, hashes and compresses them, and gives them places in xorbs.
 
-What it takes counts as memory in flight until its xorb is stored, see `Uploader`.
+Its memory counts as in flight until its xorb is stored, see `Uploader`.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from pyxet.types import UploadedContent
 
 # Bytes that are handed to a worker thread at once.
 RUN: Final = 2 * MIB
-# Bytes that are read from a file at once, and go on as one run: each run passes through threads six times, which costs
-# as much as hashing a few hundred kibibytes.
+# Bytes that are read from a file at once and handled as one run: handing a run to worker threads six times costs as much
+# as hashing a few hundred kibibytes.
 READ: Final = 4 * MIB
-# Runs of one content that are compressed at once: one more than is being placed keeps a second core busy.
+# Runs of one content that are hashed, compressed or placed at the same time; several keep a second core busy.
 _PACKED_AT_ONCE: Final = 3
 # Runs up to this size are hashed twice in one thread, larger ones in two at once.
 _SMALL_RUN: Final = MIB // 4
 
 
 class Session(Protocol):
-    """What a content needs of the upload that it is part of."""
+    """The upload session that a content belongs to, as far as the content needs it."""
 
     reservation: Reservation
     packer: Packer
@@ -47,8 +47,8 @@ class Session(Protocol):
 class ContentWriter:
     """Stores content that comes in pieces, while it comes.
 
-    Runs are cut into chunks one after the other, as each continues the state of the last; those before are hashed and
-    compressed meanwhile, and get their places in order.
+    Runs are cut into chunks one after the other, as each continues the chunker's state. Meanwhile the runs before are
+    hashed and compressed, and their chunks get places in order.
     """
 
     def __init__(self, session: Session, sha256: str | None) -> None:
@@ -68,19 +68,19 @@ class ContentWriter:
         self.size = 0
 
     async def write(self, data: Buffer, done: Callable[[], object] | None = None) -> None:
-        """Take a piece; waits while earlier ones are on their way.
+        """Write a piece; waits while earlier ones are on their way.
 
         Parameters
         ----------
         done:
-            For a piece of at most 4 MiB that is not `bytes`: it is not copied if it is as long as a run, and this is called
-            once its memory may be used again. It is not where anything failed.
+            Called once the memory of ``data`` may be used again, but not if anything failed. Given for a piece of at most
+            4 MiB that is not `bytes`; such a piece is then not copied if it has the length of a run or more.
         """
         view = memoryview(data).cast("B")
         for at in range(0, len(view), READ):
             self._session.check()
             piece = view[at : at + READ]
-            # Not under the lock: those who need the memory may be waiting for what this writer holds already.
+            # Not under the lock: `push` needs the lock to send what this writer holds when others wait for memory.
             await self._session.reservation.take(len(piece))
             try:
                 await self._lock.acquire()
@@ -90,7 +90,7 @@ class ContentWriter:
             try:
                 self.size += len(piece)
                 if not self._waiting and len(piece) >= RUN:
-                    # Bytes do not change, so they need no copy.
+                    # `bytes` cannot change, and with `done` the caller leaves the memory alone: no copy is needed.
                     stays = done is not None or isinstance(piece.obj, bytes)
                     await self._run(piece if stays else memoryview(bytes(piece)), done=done)
                     continue
@@ -104,7 +104,7 @@ class ContentWriter:
                 self._lock.release()
 
     async def push(self) -> None:
-        """Do not wait for more before what was written is on its way."""
+        """Send what was written so far without waiting for a whole run."""
         async with self._lock:
             if self._waiting:
                 await self._run_waiting()
@@ -119,7 +119,7 @@ class ContentWriter:
         return self._session.finish(self._assembler, self._known_sha256 or self._sha256.hexdigest())
 
     async def discard(self) -> None:
-        """Forget the content; chunks of it that were sent are not part of any file."""
+        """Discard the content. Chunks that were already sent belong to no file."""
         waiting, self._waiting = len(self._waiting), bytearray()
         self._session.reservation.mark_idle(-waiting)
         self._session.reservation.release(waiting)
@@ -134,7 +134,7 @@ class ContentWriter:
     async def _run(
         self, data: memoryview, *, last: bool = False, done: Callable[[], object] | None = None
     ) -> None:  # fmt: skip
-        """Cut a run into chunks, and start packing it; its memory was taken."""
+        """Cut a run into chunks and start packing it. Its memory was reserved by the caller."""
         reservation = self._session.reservation
         try:
             pieces = await self._cut(data, last)
@@ -162,7 +162,7 @@ class ContentWriter:
         await packer.place(runs, encoded)
 
     async def _cut(self, data: memoryview, last: bool) -> list[memoryview]:
-        """The chunks that a run completes; the SHA-256, which is serial as well, is computed beside that."""
+        """The chunks that a run completes. The SHA-256, which is serial too, is computed at the same time."""
         if self._known_sha256 is not None:
             return await in_thread(self._pieces, data, last)
         if len(data) <= _SMALL_RUN:
@@ -181,7 +181,7 @@ class ContentWriter:
         return self._pieces(data, last)
 
     async def _packed(self, at_most: int = 0) -> None:
-        """Wait until no more than some runs are being packed."""
+        """Wait until at most ``at_most`` runs are being packed."""
         while len(self._packing) > at_most:
             await asyncio.wait([self._packing[0]])
             self._packing.popleft().result()
@@ -211,9 +211,9 @@ def _hashed(pieces: Sequence[memoryview]) -> list[Chunk]:
 
 
 def _queries(chunks: Sequence[Chunk], first: bool) -> list[Hash]:
-    """Chunks of a run to ask the endpoint for: the ``first`` one of a file, and one that is eligible.
+    """Chunks of a run to ask the endpoint for: the first one, if the run begins a file (``first``), and an eligible one.
 
-    Asking for more of them, a few mebibytes from each other, rarely finds another shard.
+    Asking for more, a few mebibytes apart, rarely finds another shard.
     """
     asked = [chunk.hash for chunk in chunks[:1] if first]
     eligible = next((chunk.hash for chunk in chunks[len(asked) :] if is_eligible(chunk.hash)), None)

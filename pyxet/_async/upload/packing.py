@@ -1,4 +1,4 @@
-"""Chunks into xorbs, xorbs onto their way: what all files of one upload session share, and the memory they hold."""
+"""Puts chunks into xorbs and sends them, for all files of one upload session, and accounts for the session's memory."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Encoded = dict[Hash, EncodedChunk]
 
 @dataclass(slots=True)
 class UploadStats:
-    """What a session did, in bytes and counts: ``sent`` counts serialized xorbs that were new to the endpoint."""
+    """Totals of a session, in bytes and counts. ``sent`` is the bytes of serialized xorbs that were new to the endpoint."""
 
     files: int = 0
     content: int = 0
@@ -44,7 +44,7 @@ class Chunk(NamedTuple):
 
 @dataclass(slots=True)
 class Run:
-    """Chunks of one file that follow each other, and how many of them have a place."""
+    """Consecutive chunks of one file; ``placed`` of them have a place already."""
 
     chunks: Sequence[Chunk]
     assembler: FileAssembler
@@ -52,7 +52,7 @@ class Run:
 
 
 class Reservation:
-    """A session's part of `WRITE_MEMORY`: what it holds, and how much of that is idle, in open files and xorbs."""
+    """A session's share of `WRITE_MEMORY`: the bytes it holds, and how many of them are idle in open files and xorbs."""
 
     def __init__(self, cap: int) -> None:
         self._cap = cap
@@ -82,7 +82,7 @@ class Reservation:
             WRITE_MEMORY.release(amount)
 
     def add(self, amount: int) -> None:
-        """Take room without waiting, for content that replaces some whose room is released right after."""
+        """Take memory without waiting, for content that replaces other content whose memory is released right after."""
         self.release(-amount)
 
     def mark_idle(self, more: int) -> None:
@@ -100,9 +100,9 @@ class Reservation:
 
 
 class Packer:
-    """Gives chunks their places, and sends the xorbs that get full.
+    """Gives chunks their places, and sends the xorbs that are full.
 
-    What is known of places is changed by one thread at a time, that of whoever has the lock.
+    Chunks are looked up in `places`, and added to it, by one thread at a time: that of the task which holds the lock.
     """
 
     def __init__(self, cas: Cas, reservation: Reservation, xorb_size: int, stats: UploadStats) -> None:
@@ -119,7 +119,7 @@ class Packer:
         self._failure: BaseException | None = None
         self._closed = False
         self.places = Places()
-        # Whether shards of the endpoint are among what is known.
+        # Whether shards of the endpoint were added to `places`.
         self._learned = False
         self._number = self.places.open_xorb()
 
@@ -131,7 +131,7 @@ class Packer:
             raise TransactionError("this upload has ended")
 
     async def ask(self, values: Sequence[Hash]) -> bool:
-        """Ask the endpoint for chunks that are not known; whether it knew any."""
+        """Ask the endpoint for the chunks that have no place yet. Returns whether it knew any."""
         async with self._lock:
             unknown = [value for value in values if self.places.find(value) is None]
         answers = await run_all(self._cas.query_chunk, unknown, limit=_QUERIES_AT_ONCE)
@@ -142,12 +142,12 @@ class Packer:
         return bool(shards)
 
     async def known(self, values: Sequence[Hash]) -> set[Hash]:
-        """Those of some chunks that have a place."""
+        """The given chunks that have a place."""
         async with self._lock:
             return {value for value in values if self.places.find(value) is not None}
 
     async def encode(self, runs: Sequence[Run]) -> Encoded:
-        """Compress the chunks of some runs that are not known; most of those still are new when they get their places."""
+        """Compress the chunks that have no place yet; most of them still have none when `place` comes to them."""
         self.check()
         async with self._lock:
             # A chunk is looked up in less time than a thread takes to begin, unless each look-up computes keyed hashes.
@@ -168,13 +168,13 @@ class Packer:
                     self._seal()
 
     async def seal(self) -> None:
-        """Send what there is of the open xorb."""
+        """Send the open xorb as it is."""
         async with self._lock:
             self.check()
             self._seal()
 
     async def sent(self) -> list[XorbEntry]:
-        """Wait until all xorbs that are sealed now are stored; those that were not handed out before."""
+        """Wait until all xorbs that are sealed now are stored. Returns stored xorbs, each only once."""
         waiting = set(self._sending)
         if waiting:
             await asyncio.wait(waiting)
@@ -183,7 +183,7 @@ class Packer:
         return stored
 
     def put_back(self, stored: list[XorbEntry]) -> None:
-        """Hand xorbs out again, as they could not be registered."""
+        """Have `sent` return xorbs again, as they could not be registered."""
         self._stored = stored + self._stored
 
     async def aclose(self) -> None:
@@ -211,7 +211,7 @@ class Packer:
             waiting.popleft()
 
     def _fill_from(self, run: Run, encoded: Encoded) -> bool:
-        """Place chunks of a run; whether that was all of them."""
+        """Place chunks of a run. Returns whether all of them have a place now."""
         places, builder, assembler = self.places, self._builder, run.assembler
         values = [chunk.hash for chunk in run.chunks]
         while run.placed < len(run.chunks):
@@ -260,7 +260,7 @@ class Packer:
             if await self._cas.upload_xorb(xorb):
                 self._stats.sent += xorb.info.size
             else:
-                # An upload that was interrupted had stored it, and not lived to tell of its chunks.
+                # An earlier upload had stored this xorb but was interrupted before it registered the chunks.
                 self._stats.deduplicated += sum(chunk.raw_length for chunk in xorb.info.chunks)
             self._stats.xorbs += 1
             chunks = tuple(ShardChunk(chunk.hash, chunk.raw_length) for chunk in xorb.info.chunks)

@@ -1,10 +1,10 @@
 """Writing content: read once → chunk and hash → deduplicate → xorbs → shards.
 
-An `Uploader` is one session. All its files share what is known of stored chunks and the xorb that is being filled, so
-that thousands of small files travel in few xorbs. Content is safe to name in a commit after `Uploader.flush`.
+An `Uploader` is one session. All its files share the places of stored chunks and the xorb that is being filled, so
+that thousands of small files travel in few xorbs. After `Uploader.flush`, a commit may name the content.
 
-Content counts as memory in flight from `ContentWriter.write` until its xorb is stored. What waits in open files and in
-the open xorb may wait for ever, so it is sent early when others have no room left.
+Content counts as memory in flight from `ContentWriter.write` until its xorb is stored. Content in open files and in the
+open xorb may wait without limit, so it is sent early when other uploads need the memory.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from pyxet.protocol.shard import (
 from pyxet.types import UploadedContent
 
 _SHARDS_AT_ONCE: Final = 4
-# How many small files of a run the endpoint is asked for at a time.
+# The first chunks of how many small files of a run the endpoint is asked for at a time.
 _SMALL_QUERIES: Final = 8
 Source = bytes | bytearray | memoryview | Path
 
@@ -65,14 +65,14 @@ class Uploader:
     cas:
         Where the content goes.
     limits:
-        Half of ``memory`` bounds the content on its way.
+        Content on its way takes at most half of ``memory``.
     """
 
     def __init__(self, cas: Cas, limits: Limits) -> None:
         self._cas = cas
         self.reservation = Reservation(limits.memory // 2)
         self.stats = UploadStats()
-        # Small enough for one xorb to be filled while others are being sent.
+        # Small enough that one xorb can be filled while others are being sent.
         xorb_size = min(MAX_XORB_BYTES, max(4 * MIB, limits.memory // 8))
         self.packer = Packer(cas, self.reservation, xorb_size, self.stats)
         self._finished: list[_Finished] = []
@@ -116,7 +116,7 @@ class Uploader:
             elif isinstance(source, Path):
                 await self._add_path(writer, source, progress)
             else:
-                # Somebody else's file, perhaps a pipe that nothing comes from: a read is not waited for when cancelled.
+                # The caller's file may be a pipe that never gets data, so a cancellation does not wait for the read.
                 await _copy(lambda: in_thread(source.read, RUN), writer, progress)
             return await writer.close()
         except BaseException:
@@ -124,10 +124,11 @@ class Uploader:
             raise
 
     async def add_small(self, contents: Sequence[bytes]) -> list[UploadedContent]:
-        """Store many small contents, as many at a time as fit into a run.
+        """Store many small contents, in groups of about one run.
 
-        The endpoint is not asked for each of them, which would cost more than most of them do: a few of a run are asked
-        for, and more of it as long as that finds any. The answer for one file tells of all that came with it.
+        Asking the endpoint whether it has each content would cost more than sending most of them. So it is asked for a few
+        of each group, and for more as long as it knows some. An answer for one file also names the chunks of files that
+        were uploaded together with it.
         """
         results: list[UploadedContent] = []
         for group in _runs_of(contents):
@@ -151,14 +152,14 @@ class Uploader:
             step = -(-len(firsts) // self._asking) or 1
             asked = firsts[::step]
             if not await self.packer.ask(asked):
-                # A run without any says that there are few: the next one is asked for less, down to a single file.
+                # None is known, so probably few of the next group are: ask for half as many there, but at least one.
                 self._asking = max(1, self._asking // 2)
                 return
             self._asking = _SMALL_QUERIES
             firsts = [value for value in firsts if value not in asked]
 
     async def _add_path(self, writer: ContentWriter, source: Path, progress: Callable[[int], object]) -> None:
-        # Read without a buffer of its own: it would be filled, and copied from, for each run.
+        # Unbuffered: a buffer would add a copy of each run.
         file: IO[bytes] = await to_end(lambda: source.open("rb", buffering=0), undo=lambda opened: opened.close())
         try:
             before = os.fstat(file.fileno())
@@ -178,7 +179,7 @@ class Uploader:
         return writer
 
     async def flush(self) -> None:
-        """Store and register all content that was added so far. Raises what kept any of it from being stored."""
+        """Store and register all content that was added so far. Raises the first error that prevented it."""
         async with self._flushing:
             finished, self._finished = self._finished, []
             xorbs: list[XorbEntry] = []
@@ -188,7 +189,7 @@ class Uploader:
                 shards = await in_thread(self._shards, finished, xorbs)
                 await run_all(self._cas.upload_shard, shards, limit=_SHARDS_AT_ONCE)
             except BaseException:
-                # Whoever tries again must not find that there is nothing left to do.
+                # So that the next `flush` tries again.
                 self._finished = finished + self._finished
                 self.packer.put_back(xorbs)
                 raise
@@ -240,7 +241,7 @@ class Uploader:
     def _gave_way(self, task: asyncio.Task[None]) -> None:
         self._giving_way = None
         if not task.cancelled():
-            # Whoever goes on with this session will meet the same failure.
+            # Marks the exception as retrieved; the next call on this session raises the same failure.
             task.exception()
 
     async def _give_way(self) -> None:
@@ -252,7 +253,7 @@ class Uploader:
 async def _copy(
     read: Callable[[], Coroutine[Any, Any, bytes]], writer: ContentWriter, progress: Callable[[int], object]
 ) -> None:
-    """Write what is read until its end; the next run is read while the last one is hashed."""
+    """Read to the end and write what was read; the next run is read while the last one is hashed."""
     reading = asyncio.create_task(read())
     try:
         while data := await reading:
@@ -264,7 +265,7 @@ async def _copy(
 
 
 async def _copy_file(file: IO[bytes], writer: ContentWriter, progress: Callable[[int], object]) -> None:
-    """Write a local file, read by turns into a few buffers: the first touch of fresh memory costs more than the reading."""
+    """Write a local file, reading it into a few reused buffers: fresh memory would cost more than the reading itself."""
     free: list[bytearray] = []
 
     def fill(buffer: bytearray) -> tuple[bytearray, int]:
@@ -272,7 +273,8 @@ async def _copy_file(file: IO[bytes], writer: ContentWriter, progress: Callable[
         return buffer, size
 
     def read() -> asyncio.Task[tuple[bytearray, int]]:
-        # A file may not be closed while it is read, as another one could get its descriptor.
+        # The file must not be closed during a read, as another file could get its descriptor: so even a cancelled read is
+        # waited for.
         return asyncio.create_task(to_end(fill, free.pop() if free else bytearray(READ)))
 
     reading = read()
