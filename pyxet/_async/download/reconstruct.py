@@ -1,11 +1,11 @@
 """Reading content: plan → fetch → decode → in order, verified.
 
-A file is read in windows. Each window gets a plan of its own, trimmed to it, so that what is in flight is bounded
-whatever the size of the file, and so that windows of one file and of several run beside each other. A chunk that
-crosses the end of a window belongs to the window it starts in; the next one drops it.
+A file is read in windows. Each window has its own plan, so that the memory in flight is bounded whatever the size of the
+file, and windows of one or several files are read at the same time. A chunk that crosses the end of a window belongs to
+the window it starts in; the next window drops it.
 
-What is read in one go and is the whole file is verified. What is read in pieces is, too, where the pieces share a
-`Verifier`. Of other ranges, every header and length is checked: the protocol has nothing that would tell more.
+A whole file that is read in one go is verified, and so are pieces that share a `Verifier` and together are the whole
+file. For other ranges only headers and lengths are checked, as the protocol has no hash to compare them with.
 """
 
 from __future__ import annotations
@@ -44,14 +44,14 @@ from pyxet.protocol.xorb import ChunkDecoder, Room
 from pyxet.types import RemoteFile
 
 WINDOW: Final = 16 * MIB
-# Windows of one file that are on their way or waiting for their turn. More of them, and with them more memory, would not
-# come faster; `Limits.memory` bounds those of all files.
+# Windows of one file that are being read or waiting to be used. More would take more memory and not be faster.
+# `Limits.memory` bounds the windows of all files together.
 _WINDOWS_AT_ONCE: Final = 3
 # Bytes that are handed to a worker thread at once.
 _RUN: Final = 2 * MIB
-# Plans for one window whose URLs are refused, before that is taken for an answer.
+# How many plans are tried for one window if their URLs are refused.
 _MAX_PLANS: Final = 3
-# Failures that another plan helps against only if it names other places.
+# After these failures another plan is only tried if it names other places.
 _UNREACHABLE: Final = (ConnectionFailedError, RequestTimeoutError)
 # Requests in flight for the ranges of one file; the process-wide limit lies above it.
 _RANGES_AT_ONCE: Final = 16
@@ -74,8 +74,8 @@ class Downloader:
         Parameters
         ----------
         verifier:
-            Takes note of what is read, for a file that is read in pieces. Without one, a whole file is verified, and read
-            a second time before it is said to be damaged.
+            Verifies a file that is read in pieces. Without one, a whole file is verified here, and read a second time
+            before an error is raised.
 
         Raises
         ------
@@ -87,7 +87,7 @@ class Downloader:
             try:
                 return await self._read(file, start, end, Verifier(file))
             except HashMismatchError:
-                # It was forgotten how to get it. What is damaged on the way once need not be so the next time.
+                # Its plans were invalidated. Content that was damaged on the way may come intact the next time.
                 verifier = Verifier(file)
         return await self._read(file, start, end, verifier)
 
@@ -120,9 +120,9 @@ class Downloader:
     async def read_ranges(
         self, file: RemoteFile, ranges: Sequence[tuple[int, int]], *, max_gap: int
     ) -> list[bytes | Exception]:
-        """Byte ranges (start, end) of one file; those nearer than ``max_gap`` bytes to each other are read as one.
+        """Byte ranges (start, end) of one file; ranges less than ``max_gap`` bytes apart are read as one.
 
-        Where the ranges together are the whole file, it is verified; if it is damaged, that is the result of all of them.
+        If the ranges together are the whole file, it is verified; if it is damaged, the error is the result of each range.
         """
         merged = coalesce_ranges(ranges, max_gap=max_gap, max_size=WINDOW)
         verifier = Verifier(file) if len(merged) > 1 and _covers(merged, file.size) else None
@@ -176,7 +176,7 @@ class Downloader:
 
     @contextmanager
     def invalidating_damage(self, file: RemoteFile) -> Iterator[None]:
-        """Plans that brought something else than the file are not used again."""
+        """If the block raises because content was damaged, make sure that the file's plans are not used again."""
         try:
             yield
         except (IntegrityError, FormatError):
@@ -194,14 +194,14 @@ class Downloader:
         verify:
             Whether to compute the hash of each chunk.
         lend:
-            Whether the consumer may take for ever over a list. Then a list does not count as in flight once it is handed
-            out, and windows that are read ahead leave half of the memory to those that somebody waits for: otherwise
-            consumers that stand still would keep others from reading.
+            Whether the consumer may keep a list for any length of time. If so, a list no longer counts as in flight once
+            it is handed out, and windows are read ahead only in half of the memory. Otherwise idle consumers would keep
+            others from reading.
 
         Raises
         ------
         IntegrityError
-            What came does not cover the range, once each byte.
+            The chunks that came leave a gap in the range, overlap, or end early.
         """
         assert file.xet_hash is not None
         value = hash_from_hex(file.xet_hash)
@@ -230,7 +230,7 @@ class Downloader:
                 _, reach = next(spans)
                 try:
                     lease.take()
-                    # Their ends are not asked of them: this is done for each chunk of what is read.
+                    # The property `end` is not used: this runs for every chunk, and a call would cost too much.
                     fresh = [
                         chunk
                         for chunk in lease.chunks
@@ -241,7 +241,7 @@ class Downloader:
                             raise IntegrityError(f"{file.full_path}: the plan leaves a gap at byte {position:,}")
                         position = chunk.offset + len(chunk.data)
                     if position < reach:
-                        # At once: the rest of a file may be as long as the endpoint likes to say.
+                        # Raised at once, not at the end: the endpoint may claim any length for the rest of the file.
                         raise IntegrityError(f"{file.full_path}: {position:,} bytes came, {end:,} were expected")
                     if lend:
                         lease.release()
@@ -253,7 +253,7 @@ class Downloader:
             raise IntegrityError(f"{file.full_path}: {position:,} bytes came, {end:,} were expected")
 
     async def _window(self, cas: Cas, value: Hash, start: int, end: int, verify: bool) -> list[FileChunk]:
-        """The chunks of a window. What a plan that fails leads to is looked for once more with another plan."""
+        """The chunks of a window. If a plan fails, another plan is requested and tried."""
         failed: Plan | None = None
         failure: XetError | None = None
         for attempt in range(_MAX_PLANS):
@@ -278,7 +278,7 @@ class Downloader:
                 return await self._execute(cas, plan, start, end - start, verify)
             except XetError as error:
                 cas.invalidate_plan(value, start, end, plan)
-                # A refused URL may have come to its end a second time; other failures are not that common.
+                # A URL may expire more than once, so expired ones are tried again more often than other failures.
                 last = _MAX_PLANS - 1 if isinstance(error, UrlExpiredError) else 1
                 if attempt >= last or (is_transient(error) and not isinstance(error, _UNREACHABLE)):
                     raise _unreadable(value, error) from error
@@ -328,7 +328,7 @@ class Downloader:
                 chunks += await in_thread(_decode, decoder, run, verify)
         finally:
             if decoding is not None:
-                # One that has failed is no news where something else failed, too.
+                # If something else failed, an error of the decoding task is ignored.
                 await stopped(decoding)
         decoder.finish()
         if len(chunks) != fetch.chunk_end - fetch.chunk_start:
@@ -425,10 +425,10 @@ def check_hash(file: RemoteFile, hasher: FileHasher) -> None:
 
 
 def _decode(decoder: ChunkDecoder, pieces: Sequence[bytes], verify: bool) -> list[tuple[Buffer, Hash]]:
-    """What a run of pieces completes, and the hashes of it.
+    """The chunks that a run of pieces completes, with their hashes.
 
-    The pieces are not joined: chunks refer to them, and only those that cross from one to the next are copied. A joined
-    run would be fresh memory each time, and its pages cost more than the copy.
+    The pieces are not joined: chunks refer to them, and only chunks that cross from one piece to the next are copied.
+    Joining would allocate fresh memory for each run, which costs more than those copies.
     """
     return [
         (chunk.data, chunk_hash(chunk.data) if verify else b"")
@@ -440,11 +440,11 @@ def _decode(decoder: ChunkDecoder, pieces: Sequence[bytes], verify: bool) -> lis
 class _Target:
     """Memory for the content of a range, allocated once and filled in order by worker threads.
 
-    Pieces in a list, and then joined, would need twice the memory, and the pages of each half their first touch. Zeros
-    fresh from the system are not touched before they are written to; `io.BytesIO` takes them without a copy, lets them
-    be written to, and hands them out as the bytes they are without another one.
+    Collecting pieces in a list and joining them would need twice the memory. Here, zeroed memory from the system is only
+    touched when it is written to; `io.BytesIO` takes it without a copy, lets it be written to, and returns it as `bytes`
+    without another copy.
 
-    It is allocated when the first content is there: what an endpoint says of a file's size alone costs nothing.
+    It is allocated when the first content arrives, so that a size which the endpoint merely claims costs nothing.
     """
 
     def __init__(self, name: str, start: int, end: int) -> None:
@@ -486,7 +486,7 @@ class _Target:
         return self._bytes.getvalue()
 
     def close(self) -> None:
-        """Let go of the memory, so that a traceback does not keep it."""
+        """Release the memory, so that a traceback does not keep it alive."""
         self._view.release()
         if self._bytes is not None:
             self._bytes.close()

@@ -1,7 +1,7 @@
-"""Downloads to a local file: whole under its name, or not there.
+"""Downloads to a local file, which appears under its name complete or not at all.
 
 Content goes to ``.<name>.<hash>.part`` beside the target, with a journal of the chunks that were verified. A download
-that is cancelled or killed leaves the two, and the next one of the same content checks them and goes on from there.
+that is cancelled or killed leaves both files; the next download of the same content checks them and goes on from there.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from pyxet.protocol.hashing import Buffer, FileHasher, Hash, chunk_hash
 from pyxet.types import RemoteFile
 
 _RECORD = struct.Struct("<32sI")
-# Bytes and pieces that one call writes. Calls for single chunks cost twice as much; from a mebibyte on, the page cache
-# looks for stretches of memory that are hard to come by. Systems take at least 1,024 pieces.
+# Bytes and pieces that one call writes. Writing single chunks costs twice as much; from 1 MiB on, the page cache needs
+# stretches of memory that are hard to find. Systems take at least 1,024 pieces.
 _WRITE: Final = 512 * 1024
 _VECTOR: Final = 1024
 # Records that are checked in one go of a worker thread.
@@ -48,8 +48,8 @@ class _Part:
         value = file.xet_hash or file.sha256 or file.blob_id
         if self._open(target.with_name(f"{self._name}{value[:16]}.part")):
             return
-        # Another download of the same content to the same place, or a link: each has a file of its own, and the last
-        # rename wins.
+        # Another download of the same content to the same target holds the file, or it is a link. Use a private file then;
+        # of two downloads the last rename wins.
         if not self._open(target.with_name(leftovers.private_name(self._name, value)), new=True):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(self.path))
 
@@ -72,7 +72,7 @@ class _Part:
                         return False
                     self._records = records
                     return True
-                # Its owner published or removed it before we had the lock; what is locked is not ours to touch.
+                # Its owner published or removed it before we had the lock, so we locked a file that is not the part any more.
                 os.close(self._data)
             except BaseException:
                 with suppress(OSError):
@@ -89,13 +89,13 @@ class _Part:
         self.close()
 
     def records(self, first: int) -> list[tuple[Hash, int]]:
-        """What the journal says is there: some records from the given one on, none after its end."""
+        """A batch of the journal's records, beginning with number ``first``; empty at the end."""
         journal = read_at(self._records, _BATCH * _RECORD.size, first * _RECORD.size)
         whole = len(journal) // _RECORD.size * _RECORD.size
         return list(_RECORD.iter_unpack(journal[:whole]))
 
     def check(self, records: Sequence[tuple[Hash, int]]) -> list[tuple[Hash, int]]:
-        """The records, in order after those checked before, whose chunks are there; up to the first that is not."""
+        """Check the next records against the content. Returns those before the first whose chunk is missing or differs."""
         good = []
         for value, length in records:
             if not 0 < length <= MAX_CHUNK or chunk_hash(read_at(self._data, length, self._at)) != value:
@@ -111,7 +111,7 @@ class _Part:
         os.ftruncate(self._records, self._good * _RECORD.size)
 
     def append(self, chunks: Sequence[FileChunk]) -> None:
-        """Write verified chunks, and then say so in the journal."""
+        """Write verified chunks, and then their records to the journal."""
         self.write([chunk.data for chunk in chunks])
         records = b"".join(_RECORD.pack(chunk.hash, len(chunk.data)) for chunk in chunks)
         _write_all(self._records, [records])
@@ -170,7 +170,7 @@ def _write_vector(descriptor: int, waiting: list[Buffer]) -> None:
 
 
 def check_target(target: Path) -> None:
-    """Refuse names that cannot be, and what a download must not replace: its rename would take away a device, too.
+    """Raise if a download could not create the target, or must not replace it: the rename would even replace a device.
 
     Raises
     ------
@@ -185,7 +185,7 @@ def check_target(target: Path) -> None:
     try:
         mode = target.stat().st_mode
     except OSError:
-        # Nothing is there, or what creates the file will say why not.
+        # Either nothing is there, or creating the file will raise a better error.
         return
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(target))
@@ -211,7 +211,7 @@ async def download_to(
     Raises
     ------
     IntegrityError
-        The content is not the file's, though it was downloaded twice; nothing of it stays.
+        The content does not have the file's hash or length, or is malformed; nothing of it stays.
     OSError
         It cannot be written (no space, no permission); what was verified stays for the next try.
     """
@@ -243,7 +243,7 @@ async def _download(
         await surely(part.remove)
         raise
     except BaseException as error:
-        # Without chunks there is nothing to check and to go on from.
+        # A file that is not in Xet has no journal of chunks, so its download cannot be resumed.
         await surely(part.remove if file.xet_hash is None else part.keep)
         _name(error, target)
         raise
@@ -255,7 +255,7 @@ async def _download(
 
 
 def _name(error: BaseException, target: Path) -> None:
-    """Say which file it was that could not be written."""
+    """Add the target's name to an error of the system that names no file."""
     if isinstance(error, OSError) and error.filename is None and error.errno is not None:
         error.filename = str(target)
 
