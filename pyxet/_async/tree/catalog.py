@@ -78,7 +78,7 @@ class Catalog:
                 self._revisions.note(repo, revision, page.commit, asked)
                 self._remember(repo, page.commit, page.entries, lacking)
                 if found and page.commit != commit:
-                    # It has moved: what was found is from another commit than the rest.
+                    # The branch has moved: these entries are from another commit than the rest.
                     return page.commit, await self.entries(repo, page.commit, paths)
                 return page.commit, found | {entry.path: entry for entry in page.entries}
             self._tells_commit = False
@@ -118,7 +118,7 @@ class Catalog:
         return tuple(entries)
 
     async def dated(self, repo: RepoId, commit: str, path: str) -> dict[str, TreeEntry]:
-        """What is directly in a folder, with the commits that last changed it: dear, and not remembered."""
+        """Like `folder`, with the commit that last changed each entry: slow at the endpoint, and not remembered."""
         found: dict[str, TreeEntry] = {}
         async for page in self._hub.tree(repo, commit, path, expand=True):
             found.update((entry.path, entry) for entry in page.entries)
@@ -152,7 +152,7 @@ class Catalog:
             self._remember_folder((repo, commit, name), entries)
 
     async def expanded(self, repo: RepoId, commit: str, path: str) -> TreeEntry | None:
-        """What is at a path, with the commit that last changed it: it costs the endpoint much, so only where it is asked for.
+        """What is at a path, with the commit that last changed it. This is slow at the endpoint, so call it only if needed.
 
         Who asks for one file after another, as tools do that keep a cache of their own, gets those to come with it: as many
         as were asked for before. Of those who ask at the same time, on several threads say, one asks for all.
@@ -168,10 +168,10 @@ class Catalog:
         return (await self._dating.run((repo, commit), path, ask)).get(path)
 
     async def _date(self, repo: RepoId, commit: str, paths: list[str]) -> dict[str, TreeEntry]:
-        """What is at some paths, and perhaps at others, with the commits that last changed it."""
+        """What is at the given paths, and perhaps at further ones, with the commits that last changed them."""
         with self._lock:
             dated = self._dated.setdefault((repo, commit), {})
-            # Some may have come with others while they waited.
+            # Some of the paths may have been answered together with others while they waited.
             found = {path: dated[path] for path in paths if path in dated}
             wanted = [path for path in paths if path not in found]
             if not wanted:
@@ -230,13 +230,13 @@ class Catalog:
         return await self._hub.paths_info(repo, revision, paths)
 
     def _remembered(self, repo: RepoId, commit: str, paths: Sequence[str]) -> dict[str, TreeEntry | None]:
-        """What is remembered to be at some paths of a commit, ``None`` for nothing; the others are left out."""
+        """The remembered entries at some paths of a commit; ``None`` if nothing is there. Unknown paths are left out."""
         with self._lock:
             looked = {path: self._known(repo, commit, path) for path in paths}
         return {path: entry for path, (known, entry) in looked.items() if known}
 
     def _known(self, repo: RepoId, commit: str, path: str) -> tuple[bool, TreeEntry | None]:
-        """Whether it is remembered what is at a path, and what."""
+        """Whether the entry at a path is remembered, and the entry."""
         name = path
         while name:
             folder = name.rpartition("/")[0]

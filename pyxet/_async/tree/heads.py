@@ -1,4 +1,4 @@
-"""The heads of branches that this process commits to: commits of one loop follow each other, and know where the last one led."""
+"""The heads of branches that this process commits to. Commits of one loop take turns, and build on the one before."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Head:
         self._moves: dict[str, str] = {}
 
     def newest(self, commit: str) -> str:
-        """The last commit of ours that leads on from a commit, or that commit."""
+        """The newest of our commits on top of the given commit; the given commit if there is none."""
         seen = 0
         while commit in self._moves and seen < _MAX_MOVES:
             commit = self._moves[commit]
@@ -42,7 +42,7 @@ class Heads:
     """Those of the branches that are being committed to."""
 
     def __init__(self) -> None:
-        # Each lives as long as somebody commits to its branch, or waits for that.
+        # Each is kept as long as somebody commits to its branch or waits to do so.
         self._known: WeakValueDictionary[tuple[RepoId, str], Head] = WeakValueDictionary()
 
     def of(self, repo: RepoId, branch: str) -> Head:

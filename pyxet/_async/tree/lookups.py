@@ -24,7 +24,7 @@ class Lookups:
             except BadRequestError:
                 if len(paths) == 1:
                     raise
-                # The fault of one of them.
+                # One of the paths caused the error.
                 return None
 
         page = await self._batches.run((repo, revision), path, ask)

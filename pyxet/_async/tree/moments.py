@@ -1,4 +1,4 @@
-"""What was asked for before a call began, and what was asked for since.
+"""Tells whether a request was made before the current call began or since.
 
 That there is nothing at a path is a claim about now, and now begins with the call that makes it. Clocks are too coarse to
 order the two, so everything that matters here gets a number.
@@ -35,7 +35,7 @@ class Moment(NamedTuple):
 
     @property
     def is_of_this_call(self) -> bool:
-        """Whether it is since the call began that goes on here; never where none does."""
+        """Whether this is after the beginning of the current call; false if no call is running."""
         began = _call.get()
         return self.number > (sys.maxsize if began is None else began)
 
@@ -47,7 +47,7 @@ def now() -> Moment:
 
 @contextmanager
 def call() -> Iterator[None]:
-    """A call of the file system begins, unless it is part of one."""
+    """Begin a call of the file system, unless it is made inside another one."""
     if _call.get() is not None:
         yield
         return
