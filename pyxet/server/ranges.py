@@ -113,10 +113,8 @@ async def send_file_ranges(
             [(start, end)] = ranges
             headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
         else:
-            boundary = secrets.token_hex(16)
-            headers["Content-Type"] = f"multipart/byteranges; boundary={boundary}"
-            parts = [(_part_head(boundary, start, end, size), start, end) for start, end in ranges]
-            tail = f"\r\n--{boundary}--\r\n".encode()
+            headers["Content-Type"], heads, tail = framed(ranges, size)
+            parts = [(head, start, end) for head, (start, end) in zip(heads, ranges, strict=True)]
         headers["Content-Length"] = str(sum(len(head) + end - start for head, start, end in parts) + len(tail))
         response = web.StreamResponse(status=206, headers=headers)
         await response.prepare(request)
@@ -134,6 +132,13 @@ async def send_file_ranges(
     finally:
         # Not waited for: the connection goes on with the next request.
         asyncio.get_running_loop().run_in_executor(request.app[WORKERS], file.close)
+
+
+def framed(ranges: Sequence[tuple[int, int]], size: int) -> tuple[str, list[bytes], bytes]:
+    """What makes a ``multipart/byteranges`` of ranges (start, end): its type, what precedes each range, and what follows."""
+    boundary = secrets.token_hex(16)
+    heads = [_part_head(boundary, start, end, size) for start, end in ranges]
+    return f"multipart/byteranges; boundary={boundary}", heads, f"\r\n--{boundary}--\r\n".encode()
 
 
 def _part_head(boundary: str, start: int, end: int, size: int) -> bytes:

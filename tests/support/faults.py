@@ -294,6 +294,26 @@ def flipped(at: float) -> Act:
     return changed(change)
 
 
+def in_parts(size: int, change: Callable[[bytes], bytes] = lambda body: body, *, times: float = float("inf")) -> Act:
+    """Send the range that is asked for as ``multipart/byteranges``, in parts of ``size`` bytes, as the endpoint writes it.
+
+    ``change`` may damage the first ``times`` such bodies.
+    """
+    done = count()
+
+    async def act(proxy: FaultProxy, request: web.Request) -> web.StreamResponse:
+        first, last = map(int, request.headers["Range"].removeprefix("bytes=").split("-"))
+        spans = [f"{at}-{min(at + size - 1, last)}" for at in range(first, last + 1, size)]
+        assert len(spans) > 1, "the endpoint sends a single range as it is"
+        asked = request.headers.copy()
+        asked["Range"] = "bytes=" + ",".join(spans)
+        status, headers, body = await proxy.fetched(request.clone(headers=asked))
+        assert headers["Content-Type"].startswith("multipart/byteranges")
+        return web.Response(status=status, headers=headers, body=change(body) if next(done) < times else body)
+
+    return act
+
+
 @cache
 def shared_endpoint() -> LocalEndpoint:
     """One endpoint for all tests of a process; each test has repositories of its own in it."""

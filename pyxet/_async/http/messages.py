@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +14,6 @@ from typing import Any, Final
 from pyxet.errors import (
     ConnectionFailedError,
     FormatError,
-    IntegrityError,
     RateLimitedError,
     RemoteError,
     RequestTimeoutError,
@@ -30,8 +28,6 @@ OVERLOADED: Final = frozenset({429, 503, 504})
 _MAX_DETAIL: Final = 1000
 # "not now": the endpoint is busy with this resource.
 _BUSY: Final = frozenset({408, 423, 425})
-# No file has more bytes than 19 digits tell.
-_CONTENT_RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19}|\*)\Z", re.ASCII | re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -82,27 +78,6 @@ def sliced(pieces: Iterable[bytes | bytearray | memoryview], largest: int = SLIC
             size += len(piece)
     if group:
         yield b"".join(group)
-
-
-def skipped(status: int, headers: Mapping[str, str], at: int, end: int, *, total: int | None, what: str) -> int:
-    """Bytes of an answer's body that come before what was asked for: an endpoint may send the whole resource."""
-    check_encoding(headers, what)
-    if status == 206:
-        text = headers.get("Content-Range", "")
-        match = _CONTENT_RANGE.match(text)
-        if match is None or int(match[2]) < int(match[1]):
-            raise FormatError(f"{what}: the answer is a part, and its Content-Range {text[:100]!r} does not say which")
-        if int(match[1]) != at:
-            raise FormatError(f"{what}: byte {int(match[1]):,} came, {at:,} was asked for")
-        if total is not None and match[3] != "*" and int(match[3]) != total:
-            raise IntegrityError(f"{what}: it has {int(match[3]):,} bytes, {total:,} were expected")
-        return 0
-    length = headers.get("Content-Length")
-    if length is not None and int(length) == end - at:
-        return 0
-    if length is not None and total is not None and int(length) != total:
-        raise IntegrityError(f"{what}: it has {int(length):,} bytes, {total:,} were expected")
-    return at
 
 
 def check_encoding(headers: Mapping[str, str], what: str) -> None:

@@ -27,9 +27,9 @@ from pyxet._async.http.messages import (
     is_busy,
     is_transient,
     rate_limit,
-    skipped,
     sliced,
 )
+from pyxet._async.http.partial import reader_of
 from pyxet._async.http.place import Place
 from pyxet._async.http.renewal import place_of
 from pyxet._async.http.retries import Attempts
@@ -200,13 +200,9 @@ class Transport:
                 span = {"Range": f"bytes={at}-{end - 1}"}
                 answer = await self._open("GET", url, what, bearer, None, span, None, redirect, speed)
                 try:
-                    skip = skipped(answer.status, answer.headers, at, end, total=total, what=what)
-                    while at < end and (piece := await answer.piece()):
-                        if skip:
-                            skip, piece = max(0, skip - len(piece)), piece[skip:]
-                        if len(piece) > end - at:
-                            piece = piece[: end - at]
-                        if piece:
+                    reader = reader_of(answer.status, answer.headers, at, end, total=total, what=what)
+                    while not reader.is_complete and (data := await answer.piece()):
+                        for piece in reader.take(data):
                             at += len(piece)
                             attempt.note_progress(len(piece))
                             yield piece

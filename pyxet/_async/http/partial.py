@@ -1,0 +1,72 @@
+"""Which bytes of an answer's body are those that were asked for: of a part, of several, or of the whole resource."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from pyxet._async.http.messages import check_encoding
+from pyxet.errors import FormatError, IntegrityError
+from pyxet.protocol.byteranges import ContentRange, PartsReader, boundary_of
+
+
+class RangeReader(Protocol):
+    """Takes a range out of a body while it arrives."""
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the rest of the body is of no interest."""
+
+    def take(self, data: bytes) -> Sequence[bytes]:
+        """What of the next bytes of the body belongs to the range."""
+
+
+class PlainReader:
+    """Takes ``size`` bytes out of a body, after ``skip`` others."""
+
+    __slots__ = ("_left", "_skip")
+
+    def __init__(self, skip: int, size: int) -> None:
+        self._skip = skip
+        self._left = size
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all of them have come."""
+        return not self._left
+
+    def take(self, data: bytes) -> Sequence[bytes]:
+        """What of the next bytes of the body belongs to the range."""
+        piece = data[self._skip : self._skip + self._left] if self._skip or len(data) > self._left else data
+        self._skip = max(0, self._skip - len(data))
+        self._left -= len(piece)
+        return (piece,) if piece else ()
+
+
+def reader_of(
+    status: int, headers: Mapping[str, str], at: int, end: int, *, total: int | None, what: str
+) -> RangeReader:  # fmt: skip
+    """What takes bytes ``at`` to before ``end`` of a resource out of an answer; an endpoint may send the whole resource.
+
+    Raises
+    ------
+    FormatError
+        The answer is not the range that was asked for.
+    IntegrityError
+        The answer says that the resource does not have ``total`` bytes, where that is given.
+    """
+    check_encoding(headers, what)
+    if status == 206:
+        boundary = boundary_of(headers.get("Content-Type", ""), what=what)
+        if boundary is not None:
+            return PartsReader(boundary, at, end, total=total, what=what)
+        part = ContentRange.parse(headers.get("Content-Range", ""), total=total, what=what)
+        if part.start != at:
+            raise FormatError(f"{what}: byte {part.start:,} came, {at:,} was asked for")
+        return PlainReader(0, end - at)
+    length = headers.get("Content-Length")
+    if length is not None and int(length) == end - at:
+        return PlainReader(0, end - at)
+    if length is not None and total is not None and int(length) != total:
+        raise IntegrityError(f"{what}: it has {int(length):,} bytes, {total:,} were expected")
+    return PlainReader(at, end - at)
