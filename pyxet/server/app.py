@@ -47,7 +47,9 @@ from pyxet.server.state import (
     CONTENT,
     LOOKING,
     MAIN_USER,
+    MAX_PASSWORD_QUEUE,
     OPEN,
+    PASSWORD_QUEUE,
     PASSWORDS,
     REPOS,
     TOKENS,
@@ -125,6 +127,7 @@ def create_app(
             app[REPOS] = GitStore(root / "repos")
         except OSError as error:
             raise ConfigError(f"the directory {root} cannot be used: {error.strerror or error}") from error
+        app[PASSWORD_QUEUE] = asyncio.Semaphore(MAX_PASSWORD_QUEUE)
         for key, size in ((WORKERS, _WORKERS), (CHECKERS, _CHECKERS), (LOOKING, 1), (PASSWORDS, 1)):
             app[key] = ThreadPoolExecutor(size, thread_name_prefix="xet-endpoint", initializer=own_umask)
             opened.callback(app[key].shutdown)

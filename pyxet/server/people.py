@@ -285,12 +285,17 @@ class PeopleFile:
             raise ConfigError(f"{self._path} cannot be changed: {error.strerror or error}") from error
         return changed
 
+    def is_verified(self, user: str, password: str) -> bool:
+        """Whether `is_password` has found lately that this is the user's password, so that it need not compute again."""
+        stored = self.current.users.get(user)
+        return stored is not None and (stored, _digest(password)) in self._verified
+
     def is_password(self, user: str, password: str) -> str | None:
         """The stored hash of a user's password, if this is it. It takes a while, whether there is such a user or not."""
         stored = self.current.users.get(user)
-        seen = (stored or "", _digest(password))
-        if stored is not None and seen in self._verified:
+        if self.is_verified(user, password):
             return stored
+        seen = (stored or "", _digest(password))
         if not _is_hash_of(stored or _NOBODY, password) or stored is None:
             return None
         if len(self._verified) >= _MOST_VERIFIED:

@@ -24,6 +24,7 @@ from pyxet.errors import (
     ConfigError,
     RemoteError,
     RepositoryNotFoundError,
+    ServerError,
     XetURLError,
 )
 from pyxet.server.content import ContentStore
@@ -48,6 +49,9 @@ CHECKERS: Final = web.AppKey("checkers", ThreadPoolExecutor)
 LOOKING: Final = web.AppKey("looking", ThreadPoolExecutor)
 # Checks passwords, which costs time on purpose: one at a time, whoever tries them.
 PASSWORDS: Final = web.AppKey("passwords", ThreadPoolExecutor)
+# Requests that wait for that. More are sent away, as each takes some tenths of a second.
+PASSWORD_QUEUE: Final = web.AppKey("password_queue", asyncio.Semaphore)
+MAX_PASSWORD_QUEUE: Final = 16
 # The user who runs the endpoint, who may do everything.
 MAIN_USER: Final = web.AppKey("main_user", str)
 # Whether those without a token see the public repositories.
@@ -110,8 +114,21 @@ async def identify(request: web.Request) -> None:
     except AuthenticationError as error:
         request[_BASIC] = error
         with suppress(AuthenticationError):
-            check = partial(tokens.password_account, user, secret)
-            request[_BASIC] = await loop.run_in_executor(request.app[PASSWORDS], check)
+            request[_BASIC] = await _by_password(request, user, secret)
+
+
+async def _by_password(request: web.Request, user: str, password: str) -> Account:
+    """The account of a user with a password. Those who try wrong ones keep nobody waiting who has used theirs lately."""
+    tokens = request.app[TOKENS]
+    if tokens.is_verified(user, password):
+        return tokens.password_account(user, password)
+    queue = request.app[PASSWORD_QUEUE]
+    if queue.locked():
+        message = "too many passwords are being checked; try again in a few seconds, or send a token"
+        raise ServerError(message, status=503)
+    async with queue:
+        check = partial(tokens.password_account, user, password)
+        return await asyncio.get_running_loop().run_in_executor(request.app[PASSWORDS], check)
 
 
 def account_of(request: web.Request) -> Account | None:

@@ -145,6 +145,10 @@ class Tokens:
         self._check_end(account)
         return account
 
+    def is_verified(self, user: str, password: str) -> bool:
+        """Whether `password_account` answers at once, as it has checked this password lately."""
+        return self.people is not None and self.people.is_verified(user, password)
+
     def password_account(self, user: str, password: str) -> Account:
         """The account of a user with a password; `AuthenticationError` if it is not theirs. It takes a while."""
         stored = self.people.is_password(user, password) if self.people is not None else None

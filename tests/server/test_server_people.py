@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +16,7 @@ from support.raw_client import Basic, Content, RawClient, regular
 
 from pyxet.errors import AlreadyExistsError, ConfigError
 from pyxet.server.people import People, PeopleFile
+from pyxet.server.state import MAX_PASSWORD_QUEUE, PASSWORD_QUEUE, PASSWORDS
 from pyxet.testing import LocalEndpoint, local_endpoint
 
 
@@ -156,6 +158,34 @@ def test_a_name_and_a_secret_as_git_sends_them(endpoint: LocalEndpoint, folks: F
     assert by_password.get("/api/whoami-v2").status == 401
     assert cas.post(path, content.xorb_bytes).status == 401
     assert who("ada", "another") == "ada"
+
+
+def test_wrong_passwords_keep_nobody_waiting(endpoint: LocalEndpoint, folks: Folks) -> None:
+    ada = folks.user("ada", "correct horse")
+    known = basic(ada, "ada", "correct horse")
+    assert known.get("/api/whoami-v2").status == 200
+    app = endpoint.start().app
+    # The thread that checks passwords is busy for as long as this takes.
+    free = threading.Event()
+    app[PASSWORDS].submit(free.wait)
+    queue = app[PASSWORD_QUEUE]
+    try:
+        with ThreadPoolExecutor(MAX_PASSWORD_QUEUE) as guessing:
+            guesses = [
+                guessing.submit(basic(ada, "ada", f"guess {number}").get, "/api/whoami-v2")
+                for number in range(MAX_PASSWORD_QUEUE)
+            ]
+            while not queue.locked():
+                time.sleep(0.01)
+            # Whoever has used theirs lately, or has a token, is served; one more guess is not even checked.
+            assert known.get("/api/whoami-v2").status == 200
+            assert ada.get("/api/whoami-v2").status == 200
+            assert basic(ada, "ada", "one more").get("/api/whoami-v2").status == 503
+            free.set()
+            assert {guess.result().status for guess in guesses} == {401}
+    finally:
+        free.set()
+    assert not queue.locked()
 
 
 def test_who_is_nobody_is_told_how_to_say_who_they_are(endpoint: LocalEndpoint) -> None:
