@@ -40,10 +40,10 @@ class Job(Generic[T]):
         error: BaseException | None = None
         try:
             result = self._function(*self._arguments)
-        except StopIteration as stop:
-            # It would end the coroutine that waits.
-            error = RuntimeError("work in a thread raised StopIteration")
-            error.__cause__ = stop
+        except (StopIteration, SystemExit, KeyboardInterrupt) as ending:
+            # They would end the coroutine that waits, or its loop, and with that all calls of everybody else.
+            error = RuntimeError(f"work in a thread raised {ending!r}")
+            error.__cause__ = ending
         except BaseException as raised:  # noqa: BLE001  # handed to whoever waits
             error = raised
         # A loop that is closed has nobody who waits.

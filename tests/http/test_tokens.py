@@ -256,6 +256,22 @@ def of_the_module() -> str:
     return os.environ["TOKEN_OF_THE_TEST"]
 
 
+def test_a_function_that_exits_ends_its_own_call_alone(proxy: FaultProxy, authority: Authority, main: str) -> None:
+    """As helpers of command lines do. The loop is everybody's."""
+
+    async def at_once() -> str:
+        sys.exit("log in first")
+
+    def in_a_thread() -> str:
+        sys.exit("log in first")
+
+    functions: list[TokenFunction] = [at_once, in_a_thread]
+    for function in functions:
+        with pytest.raises(RuntimeError, match="log in first"):
+            pyxet.XetFS(proxy.url, token=function).ls(main)
+    assert pyxet.XetFS(proxy.url, token=authority.endpoint.token).exists(main)
+
+
 def test_a_function_takes_part_in_transactions_and_pickles(
     proxy: FaultProxy, authority: Authority, main: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

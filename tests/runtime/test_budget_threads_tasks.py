@@ -442,6 +442,16 @@ async def test_workers_hand_over_an_iterator_s_end_as_an_error() -> None:
         await Workers(1, "test-one-worker").run(next, iter(()))
 
 
+@pytest.mark.parametrize("ending", [SystemExit(3), KeyboardInterrupt()], ids=repr)
+async def test_workers_hand_over_what_would_end_the_loop_as_an_error(ending: BaseException) -> None:
+    def end() -> None:
+        raise ending
+
+    with pytest.raises(RuntimeError, match=type(ending).__name__) as found:
+        await Workers(1, "test-one-worker").run(end)
+    assert found.value.__cause__ is ending
+
+
 async def test_a_job_that_fails_as_nobody_waits_any_more_says_nothing() -> None:
     """Its failure and the end of its last waiter may come in the same round of the loop."""
     told: list[object] = []

@@ -118,13 +118,17 @@ async def _asked(found: Credential) -> Secret | None:
     """What the function says that was given as token."""
     function = found.ask
     assert function is not None
-    if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None)):  # noqa: B004  # of an object
-        said = function()
-    else:
-        # It may read a file, or ask somebody else.
-        said = await in_thread(function)
-    if isinstance(said, Awaitable):
-        said = await said
+    try:
+        if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None)):  # noqa: B004  # of an object
+            said = function()
+        else:
+            # It may read a file, or ask somebody else.
+            said = await in_thread(function)
+        if isinstance(said, Awaitable):
+            said = await said
+    except SystemExit as ending:
+        # It would end the loop, which others use, and with that all of their calls.
+        raise RuntimeError(f"the function given as token= raised {ending!r}") from ending
     if said is not None and not isinstance(said, (str, Secret)):
         raise ConfigError(f"the function given as token= returned a {type(said).__name__}; expected a string or None")
     return Secret(said) if said else None
