@@ -88,7 +88,7 @@ def test_what_a_nested_block_writes_is_a_part_of_the_outer_one(xet: pyxet.XetFS,
         with FORMS[form](xet, tr) as inner:
             assert inner is not tr
             assert isinstance(inner, pyxet.Transaction)
-            assert current(xet) is inner
+            assert current(xet) == inner
             xet.pipe(f"{main}/by context.txt", b"1")
             inner.fs.pipe(f"{main}/by fs.txt", b"2")
             tr.fs.pipe(f"{main}/by the outer fs.txt", b"3")
@@ -98,7 +98,7 @@ def test_what_a_nested_block_writes_is_a_part_of_the_outer_one(xet: pyxet.XetFS,
             assert inner.totals.written == 3
             assert inner.totals.deleted == 1
         assert left_open.closed
-        assert current(xet) is tr
+        assert current(xet) == tr
         assert xet.cat(f"{main}/left open.txt") == b"text"
         assert not inner.commits
         assert not tr.commits
@@ -134,7 +134,7 @@ def test_an_exception_undoes_what_was_written_in_the_block(xet: pyxet.XetFS, mai
         assert text.closed
         assert binary.closed
         assert inner.commits == ()
-        assert current(xet) is tr
+        assert current(xet) == tr
         assert xet.cat(f"{main}/a.txt") == b"outer"
         assert xet.cat(f"{main}/large.bin") == LARGE
         assert not xet.exists(f"{main}/new.txt")
@@ -156,7 +156,7 @@ def test_deeper_than_two(xet: pyxet.XetFS, main: str) -> None:
                     xet.pipe(f"{main}/2", b"3")
                     with xet.transaction as fourth:
                         xet.pipe(f"{main}/4", b"4")
-                        assert current(xet) is fourth
+                        assert current(xet) == fourth
                     assert xet.cat(f"{main}/4") == b"4"
                     raise Failure
             assert xet.find(main) == [f"{main}/2"]
@@ -188,7 +188,7 @@ def test_cancelled_inside_its_block(xet: pyxet.XetFS, main: str) -> None:
             xet.pipe(f"{main}/dropped.txt", b"dropped")
             xet.cancel_transaction()
             # The block goes on, in the outer one.
-            assert current(xet) is tr
+            assert current(xet) == tr
             xet.pipe(f"{main}/b.txt", b"b")
         assert tr.active
     assert xet.find(main) == [f"{main}/a.txt", f"{main}/b.txt"]
@@ -246,7 +246,7 @@ async def test_tasks_have_blocks_of_their_own(shared_endpoint: LocalEndpoint, ma
         async def job(number: int) -> None:
             try:
                 async with fs.transaction as inner:
-                    assert current(fs) is inner
+                    assert current(fs) == inner
                     await fs._pipe_file(f"{main}/{number}", b"by context")
                     await inner.fs._pipe_file(f"{main}/all", b"%d" % number)
                     async with fs.open_async(f"{main}/file {number}", "wb") as file:
@@ -308,7 +308,7 @@ async def test_a_blocking_one_in_an_asynchronous_one(shared_endpoint: LocalEndpo
             with pytest.raises(TransactionError, match="async with"):
                 with blocking.transaction:
                     pass
-            assert current(fs) is tr
+            assert current(fs) == tr
         assert await fs._find(main) == [f"{main}/None"]
 
 

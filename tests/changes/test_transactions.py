@@ -103,7 +103,7 @@ def test_content_goes_up_while_it_is_written(main: str, shared_endpoint: LocalEn
 
 def test_without_a_block(xet: pyxet.XetFS, main: str) -> None:
     tr = xet.start_transaction(message="by hand")
-    assert xet.transaction is tr
+    assert xet.transaction == tr
     xet.pipe(f"{main}/a.txt", b"a")
     xet.end_transaction()
     assert messages(xet, main) == ["by hand"]

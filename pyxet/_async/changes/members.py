@@ -60,8 +60,8 @@ class _Block:
     """A ``with`` block that was opened on an active transaction, and so is the block of a new one nested in it."""
 
     def __init__(self, of: Joinable, inner: Joinable) -> None:
-        self.of = of.membership.id
-        # Set to None when the block ends, as contexts that hold this object may live longer.
+        # Both are set to None when the block ends, as contexts that hold this object may live longer.
+        self.of: Any = of
         self.inner: Any = inner
 
 
@@ -106,9 +106,9 @@ class Members(Generic[T]):
         """The transaction whose block ends here: the last ``inner`` that `begin_block` noted, or else ``of`` itself."""
         blocks = [block for block in _blocks.get() if block.inner is not None]
         for block in reversed(blocks):
-            if block.of == of.membership.id:
+            if block.of is of:
                 inner: T = block.inner
-                block.inner = None
+                block.of = block.inner = None
                 _blocks.set(tuple(other for other in blocks if other is not block))
                 return inner
         return of

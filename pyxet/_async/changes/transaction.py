@@ -145,6 +145,12 @@ class Transaction(Shortcuts, Generic[F]):
     def __repr__(self) -> str:
         return f"<{self._state} transaction on {self._owner!r}>"
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Transaction) and other.membership is self.membership
+
+    def __hash__(self) -> int:
+        return hash(self.id)
+
     def __del__(self) -> None:
         if getattr(self, "_state", "") == "active" and not self.is_inherited:
             try:
@@ -467,8 +473,6 @@ class Transaction(Shortcuts, Generic[F]):
         self._bound = None
         self._insiders.clear()
         members.leave(self)
-
-    # -- files and calls -----------------------------------------------------------------------------------------------
 
     def hold(self, writing: Writing, outermost: Closable, file: Held) -> None:
         """Keep a file that was opened for writing, and its outermost wrapper, until `release` or the end."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Self
 
+from pyxet._async.changes.again import OpenTransaction
 from pyxet._async.changes.transaction import Transaction
 from pyxet._async.fs.base import FileSystemBase
 from pyxet.errors import TransactionError
@@ -18,12 +19,13 @@ class Transacting(FileSystemBase):
         """The open transaction of this thread or task, or a new one for ``with`` or ``async with``.
 
         A block of the open one, ``with fs.transaction`` inside of it, is that of a new transaction which is nested in it.
+        What is given for an open one equals it (``==``), and is another object each time.
         """
         found = self._open_transaction()
         if found is None:
             return Transaction(self)
         # A blocking one in an asynchronous one, or the other way round, is another kind of object.
-        return found if found.is_asynchronous == self.asynchronous else found.inside(self)
+        return OpenTransaction(found) if found.is_asynchronous == self.asynchronous else found.inside(self)
 
     @transaction.setter
     def transaction(self, value: None) -> None:
