@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import random
 import time
+from types import SimpleNamespace
 
 import pytest
 from support.faults import (
@@ -61,17 +63,46 @@ async def test_concurrent_requests_ask_for_one_token() -> None:
         assert it.proxy.count(TOKEN) == 1
 
 
-@pytest.mark.parametrize(("seconds", "tokens"), [(-5, 2), (20, 2), (45, 1)])
-async def test_tokens_are_renewed_half_a_minute_before_their_end(seconds: int, tokens: int) -> None:
-    def ending(body: bytes) -> bytes:
-        return json.dumps({**json.loads(body), "exp": int(time.time()) + seconds}).encode()
+@pytest.mark.parametrize(
+    ("life", "passed", "tokens"),
+    [(3600, 3560, 1), (3600, 3575, 2), (20, 10, 1), (20, 16, 2), (2, 0, 1), (-5, 0, 1), (-5, 3600, 1)],
+)
+async def test_tokens_are_renewed_before_their_end_and_not_with_every_request(
+    monkeypatch: pytest.MonkeyPatch, life: int, passed: int, tokens: int
+) -> None:  # fmt: skip
+    now = time.time()
+    ahead = 0
 
+    def ending(body: bytes) -> bytes:
+        return json.dumps({**json.loads(body), "exp": math.ceil(now) + life}).encode()
+
+    monkeypatch.setattr("pyxet._async.endpoint.cas.time", SimpleNamespace(time=lambda: now + ahead))
     async with world() as it:
         it.proxy.rule(TOKEN, changed(ending))
         cas = it.client.cas(it.repo)
-        for _ in range(2):
+        await cas.query_chunk(chunk_hash(b"x"))
+        ahead = passed
+        for _ in range(3):
             await cas.query_chunk(chunk_hash(b"x"))
+            # What came with the last one is good for longer.
+            ahead = 0 if tokens == 2 else passed
         assert it.proxy.count(TOKEN) == tokens
+
+
+async def test_a_token_that_ended_is_renewed_once_it_is_refused_whatever_the_clock_says() -> None:
+    """A machine whose clock is an hour ahead: each token seems to have ended when it comes."""
+
+    def ended(body: bytes) -> bytes:
+        return json.dumps({**json.loads(body), "exp": int(time.time()) - 5}).encode()
+
+    async with world() as it:
+        it.proxy.rule(TOKEN, changed(ended))
+        cas = it.client.cas(it.repo)
+        await cas.query_chunk(chunk_hash(b"x"))
+        it.proxy.rule("GET /v1/chunks/", answer(401), times=1)
+        for _ in range(3):
+            await cas.query_chunk(chunk_hash(b"x"))
+        assert it.proxy.count(TOKEN) == 2
 
 
 async def test_a_token_that_is_not_accepted_is_renewed_once() -> None:

@@ -44,8 +44,9 @@ from pyxet.protocol.shard import Shard, parse_shard
 from pyxet.protocol.xorb import Xorb
 from pyxet.types import RepoId
 
-# A token is renewed this many seconds before it ends.
+# A token is renewed so many seconds before it ends, and one that is good for a short time in the last part of that time.
 _MARGIN: Final = 30
+_LAST_PART: Final = 0.25
 # Plans that are kept for whoever reads the same range again.
 _MAX_PLANS: Final = 256
 # The CAS does not have the route of batches, or does not take such long ones.
@@ -100,6 +101,8 @@ class Cas:
         self._branch = branch
         self._propose = propose
         self._tokens: dict[Scope, XetToken] = {}
+        # When, on our clock, each is to be renewed.
+        self._renewals: dict[Scope, float] = {}
         self._refreshing: SingleFlight[Scope, XetToken] = SingleFlight()
         self._plans: OrderedDict[_PlanKey, Plan] = OrderedDict()
         self._planning: SingleFlight[_PlanKey, Plan] = SingleFlight()
@@ -335,8 +338,10 @@ class Cas:
 
     async def _token(self, scope: Scope) -> XetToken:
         token = self._tokens.get(scope)
-        if token is None or token.exp - time.time() <= _MARGIN:
-            token = self._tokens[scope] = await self._refreshing.run(scope, lambda: self._ask_for_token(scope))
+        if token is None or time.time() >= self._renewals[scope]:
+            token = await self._refreshing.run(scope, lambda: self._ask_for_token(scope))
+            if self._tokens.get(scope) is not token:
+                self._tokens[scope], self._renewals[scope] = token, _renewal(token.exp, time.time())
         return token
 
     async def _ask_for_token(self, scope: Scope) -> XetToken:
@@ -351,6 +356,15 @@ class Cas:
         for ref in (await self._hub.refs(self._repo)).branches:
             return await self._hub.xet_token(self._repo, ref.name, scope)
         raise missing
+
+
+def _renewal(exp: float, now: float) -> float:
+    """When a token that has just come is to be renewed: each new one costs a request of the quota for look-ups."""
+    life = exp - now
+    if life <= 0:
+        # Nobody hands out what has ended: the clocks differ. It is used until it is refused.
+        return float("inf")
+    return exp - min(_MARGIN, life * _LAST_PART)
 
 
 def _is_missing_route(error: RemoteError) -> bool:
