@@ -42,12 +42,15 @@ class Quotas:
         Requests that were one too many, by class.
     counted:
         Requests that were counted, those that were refused included, by class.
+    used_up:
+        Windows of which nothing was left, by class.
     """
 
     def __init__(self, behaviour: HubBehaviour, clock: Callable[[], float] = time.monotonic) -> None:
         self.behaviour = behaviour
         self.refused: Counter[str] = Counter()
         self.counted: Counter[str] = Counter()
+        self.used_up: Counter[str] = Counter()
         self._clock = clock
         self._windows: dict[tuple[str, str], _Window] = {}
 
@@ -66,6 +69,8 @@ class Quotas:
             window = self._windows[who, kind] = _Window(now)
         window.used += 1
         self.counted[kind] += 1
+        if window.used == allowed:
+            self.used_up[kind] += 1
         if window.used > allowed:
             self.refused[kind] += 1
         return max(-1, allowed - window.used), window.began + length - now

@@ -64,7 +64,7 @@ def test_a_request_too_many_is_told_when_the_next_window_begins() -> None:
         assert "more than 2 requests" in answer.json["error"]
         assert client.get(f"/{REPO}/resolve/main/x").status == 404, "other classes have quotas of their own"
         quotas = endpoint.start().app[QUOTAS]
-        assert (quotas.counted["api"], quotas.refused["api"]) == (5, 3)
+        assert (quotas.counted["api"], quotas.refused["api"], quotas.used_up["api"]) == (5, 3, 1)
 
 
 def test_a_window_ends() -> None:
