@@ -221,6 +221,8 @@ answer = {str(path.relative_to(folder)): path.read_bytes().hex() for path in fol
         source=str(tmp_path),
     )
     assert {name: bytes.fromhex(data) for name, data in found.items()} == expected
-    assert fs.cat(MAIN, recursive=True) == {f"{MAIN}/{name}": data for name, data in expected.items()}
+    # One that looks at the branch anew, as others have written to it.
+    fresh = pyxet.XetFS(hub.url, hub.user, hub.token, listings_expiry_time=0)
+    assert fresh.cat(MAIN, recursive=True) == {f"{MAIN}/{name}": data for name, data in expected.items()}
     check_log(fs, "Theirs")
     check_quota(hub)
