@@ -281,6 +281,18 @@ def test_a_part_of_the_file_system_has_what_it_uses(kind: type) -> None:
     assert not {name for name in used - own if not hasattr(kind, name)}
 
 
+def test_only_what_commits_alone_have_asks_for_revisions() -> None:
+    """All others ask ``client.trees``, which other kinds of places than repositories can answer as well."""
+    asking = {
+        str(path.relative_to(PACKAGE / "_async"))
+        for path in (PACKAGE / "_async").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute) and node.attr in ("revisions", "catalog")
+    }
+    parts = {f"fs/{name}.py" for name in ("repositories", "history", "listing", "proposing")}
+    assert asking == {"client.py", "changes/commit.py", *parts}
+
+
 @pytest.mark.parametrize("path", sorted((PACKAGE / "protocol").glob("*.py")), ids=lambda path: path.name)
 def test_the_protocol_does_no_io(path: Path) -> None:
     assert not {name.split(".")[0] for name in imports(path)} & IMPURE

@@ -17,6 +17,7 @@ from pyxet._async.http.transport import Transport
 from pyxet._async.tree.catalog import Catalog
 from pyxet._async.tree.heads import Heads
 from pyxet._async.tree.revisions import Revisions
+from pyxet._async.tree.trees import Trees
 from pyxet._platform import after_fork
 from pyxet.config import Credential, Limits, RetryPolicy, Timeouts
 from pyxet.secrets import Secret
@@ -48,6 +49,8 @@ class Client:
         self.pull_requests = PullRequests(self.hub)
         self.revisions = Revisions(self.hub, self._others)
         self.catalog = Catalog(self.hub, self.revisions)
+        # For all who need not know that repositories have commits.
+        self.trees: Trees = self.catalog
         self.heads = Heads()
         self._name: tuple[Secret | None, str] | None = None
         self._entered: WeakKeyDictionary[asyncio.AbstractEventLoop, int] = WeakKeyDictionary()

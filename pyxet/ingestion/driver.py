@@ -168,7 +168,7 @@ def _look(fs: XetFS, repo: RepoId, branch: str) -> None:
     """Raise unless there is the branch, and it can be written to."""
 
     async def look() -> None:
-        await (await fs._connect()).revisions.head(repo, branch)
+        await (await fs._connect()).trees.head(repo, branch)
 
     fs._block_on(look)
 

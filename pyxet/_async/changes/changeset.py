@@ -222,7 +222,7 @@ class ChangeSet:
     async def delete(self, paths: Collection[str], guards: Mapping[str, Guard] | None = None) -> None:
         """Delete files that exist, either pending or in the base commit."""
         unsure = [path for path in paths if path in self.files]
-        beneath = await self.client.catalog.entries(self.repo, self.base, unsure) if unsure else {}
+        beneath = await self.client.trees.entries(self.repo, self.base, unsure) if unsure else {}
         for path in paths:
             is_beneath = path not in self.files or (path in beneath and beneath[path].type != "directory")
             guard = (guards or {}).get(path)
@@ -373,8 +373,7 @@ class ChangeSet:
 
     async def entries(self, commit: str, paths: Sequence[str]) -> dict[str, TreeEntry]:
         """The entries at some paths of a commit or branch, by path; paths with nothing there are left out."""
-        page = await self.client.hub.paths_info(self.repo, commit, paths)
-        return {entry.path: entry for entry in page.entries}
+        return await self.client.trees.entries_now(self.repo, commit, paths)
 
     async def discard(self) -> None:
         """Discard all changes and their content. Changes that are not committed by now never will be."""

@@ -70,13 +70,6 @@ class Committer:
         Title in the first line, description in those after it. If ``None`` or blank, a message is made from the paths.
     user:
         Name of the author.
-
-    Attributes
-    ----------
-    was_found:
-        Whether the answer was lost and the commit was found in the branch's log; it may then not be the newest commit.
-    mark:
-        The mark of the branch when the commit was sent, see `Revisions.mark`.
     """
 
     def __init__(self, changes: ChangeSet, message: str | None, user: str) -> None:
@@ -89,15 +82,37 @@ class Committer:
         self._summary, self._description = self._summary.strip(), description.strip()
         self._user = user
         self._head = self._client.heads.of(changes.repo, changes.branch)
-        self.was_found = False
-        self.mark = self._client.revisions.mark(changes.repo, changes.branch)
+        # Whether the answer was lost and the commit was found in the branch's log; it may then not be the newest commit.
+        self._was_found = False
+        # The mark of the branch when the commit was sent, see `Revisions.mark`.
+        self._mark = self._client.revisions.mark(changes.repo, changes.branch)
         # Seconds that the last try took.
         self._took = 0.0
 
     async def check(self) -> None:
-        """Raise like `commit` if a guard would fail now."""
+        """Raise like `publish` if a guard would fail now."""
         if self._is_guarded:
             await self._check_guards(await self._hub.branch_head(self._changes.repo, self._changes.branch))
+
+    async def publish(self) -> Commit | None:
+        """Make the commit, and remember that the branch is at it. Returns and raises like `commit`."""
+        try:
+            commit = await self.commit()
+        except BaseException:
+            # The commit may have been made all the same, so what we knew of the branch is uncertain now.
+            self._client.revisions.note_change(self._changes.repo)
+            raise
+        if commit is not None:
+            self._note(commit)
+        return commit
+
+    def _note(self, commit: Commit) -> None:
+        changes, revisions = self._changes, self._client.revisions
+        if self._was_found:
+            # The commit was found later in the log; others may have committed on top of it.
+            revisions.invalidate_branch(changes.repo, changes.branch)
+        else:
+            revisions.note_own(changes.repo, changes.branch, commit.id, self._mark)
 
     async def commit(self) -> Commit | None:
         """Make the commit.
@@ -180,7 +195,7 @@ class Committer:
         lines = CommitLines(changes, self._summary, self._description, parent, replaced)
         loop = asyncio.get_running_loop()
         began = loop.time()
-        self.mark = self._client.revisions.mark(changes.repo, changes.branch)
+        self._mark = self._client.revisions.mark(changes.repo, changes.branch)
         try:
             answer = await self._hub.commit(changes.repo, changes.branch, lines)
         finally:
@@ -246,7 +261,7 @@ class Committer:
                 if commit.id == before or count > _MAX_LOOK_BACK:
                     return None
                 if commit.title == self._summary and await self._is_ours(commit.id):
-                    self.was_found = True
+                    self._was_found = True
                     return commit
         return None
 

@@ -10,6 +10,7 @@ from pyxet._async.changes.changeset import ChangeSet
 from pyxet._async.changes.commit import Committer
 from pyxet._async.changes.pending import Scope
 from pyxet._async.changes.propose import Proposer
+from pyxet._async.changes.publishing import Publisher
 from pyxet._async.client import Client
 from pyxet._async.runtime.tasks import finish
 from pyxet.errors import NotSupportedError, PartialCommitError, TransactionError
@@ -73,7 +74,7 @@ class Edits:
 
     def pending(self, repo: RepoId, branch: str) -> ChangeSet | None:
         """The changes of a branch, if there are any."""
-        return self._changes.get((repo, self._client.revisions.full_name(repo, branch)))
+        return self._changes.get((repo, self._client.trees.full_name(repo, branch)))
 
     async def on(self, repo: RepoId, branch: str) -> ChangeSet:
         """The changes of a branch; created at the first call.
@@ -94,10 +95,10 @@ class Edits:
         async with self._opening:
             found = self.pending(repo, branch)
             if found is None:
-                base = await self._client.revisions.head(repo, branch)
+                base = await self._client.trees.head(repo, branch)
                 self._check_open()
                 # A pull request has a short and a full name; its changes must become one commit.
-                branch = self._client.revisions.full_name(repo, branch)
+                branch = self._client.trees.full_name(repo, branch)
                 if self.propose and pull_request_number(branch) is not None:
                     raise NotSupportedError(
                         f"{repo}/{branch} is a pull request itself: write to it without pull_request=True"
@@ -134,27 +135,25 @@ class Edits:
             user = await self._client.user() if branches else ""
             for changes in branches:
                 await changes.prepare()
-            committers = [(changes, self._committer(changes, message, user)) for changes in branches if changes.files]
-            if len(committers) > 1:
-                for _, committer in committers:
-                    await committer.check()
-            for changes, committer in committers:
-                await self._commit_one(changes, committer)
+            publishers = [(changes, self._publisher(changes, message, user)) for changes in branches if changes.files]
+            if len(publishers) > 1:
+                for _, publisher in publishers:
+                    await publisher.check()
+            for changes, publisher in publishers:
+                await self._publish(changes, publisher)
         finally:
             await self.discard()
         return tuple(commit for _, commit in self.made)
 
-    def _committer(self, changes: ChangeSet, message: str | None, user: str) -> Committer:
+    def _publisher(self, changes: ChangeSet, message: str | None, user: str) -> Publisher:
+        """Who makes the changes of a branch visible; the one place that decides it."""
         return (Proposer if self.propose else Committer)(changes, message, user)
 
-    async def _commit_one(self, changes: ChangeSet, committer: Committer) -> None:
-        revisions = self._client.revisions
+    async def _publish(self, changes: ChangeSet, publisher: Publisher) -> None:
         try:
-            commit = await committer.commit()
-        except BaseException as error:
-            # The commit may have been made all the same, so what we knew of the branch is uncertain now.
-            revisions.note_change(changes.repo)
-            if not self.made or not isinstance(error, Exception):
+            commit = await publisher.publish()
+        except Exception as error:
+            if not self.made:
                 raise
             raise PartialCommitError(
                 f"the commit to {changes.path} failed ({error}) after these were made: "
@@ -163,14 +162,6 @@ class Edits:
                 failed=changes.path,
             ) from error
         if commit is not None:
-            if self.propose:
-                # A pull request does not move the branch.
-                pass
-            elif committer.was_found:
-                # The commit was found later in the log; others may have committed on top of it.
-                revisions.invalidate_branch(changes.repo, changes.branch)
-            else:
-                revisions.note_own(changes.repo, changes.branch, commit.id, committer.mark)
             self.made.append((changes.path, commit))
 
     async def discard(self) -> None:

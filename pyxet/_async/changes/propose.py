@@ -92,6 +92,9 @@ class Proposer(Committer):
                 return self._opened(answer.commit_oid, answer.pull_request_url)
         raise ServerError(f"{changes.path}: files to delete vanish again and again while a pull request is opened")
 
+    def _note(self, commit: Commit) -> None:
+        """Remember nothing: a pull request does not move the branch."""
+
     def _opened(self, commit: str, url: str | None) -> Commit:
         match = _URL.search(url or "")
         if url is None or match is None:
@@ -146,7 +149,6 @@ class Proposer(Committer):
                 with suppress(RevisionNotFoundError):
                     commit = await self._hub.pull_request_head(self._changes.repo, discussion.num)
                     if await self._is_ours(commit):
-                        self.was_found = True
                         return self._with(commit, await self._described(discussion))
         return None
 

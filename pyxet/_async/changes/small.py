@@ -106,7 +106,7 @@ class SmallContents:
             for path, pending in batch.items()
         ]
         try:
-            modes = await self._client.hub.preupload(self._repo, self._branch, asked, propose=self._propose)
+            modes = await self._client.trees.preupload(self._repo, self._branch, asked, propose=self._propose)
             if {mode.path for mode in modes} != batch.keys():
                 raise FormatError(
                     f"{self._repo.path}/{self._branch}: the endpoint does not say how to store each of the files"

@@ -10,7 +10,8 @@ from typing import Final
 from pyxet._async.changes.changeset import ChangeSet
 from pyxet._async.changes.pending import Pending, folders_of
 from pyxet._async.endpoint.hub import parse_date
-from pyxet._async.tree.catalog import Catalog, missing_entry
+from pyxet._async.tree.catalog import missing_entry
+from pyxet._async.tree.trees import Trees
 from pyxet.errors import EntryNotFoundError, FileInTheWayError, FolderInTheWayError
 from pyxet.protocol.messages import TreeEntry
 from pyxet.types import Info, RemoteFile, RepoId, UploadedContent
@@ -60,6 +61,8 @@ class View:
 
     Parameters
     ----------
+    trees:
+        Whom to ask what is there.
     commit:
         The commit that is looked at.
     changes:
@@ -70,7 +73,7 @@ class View:
 
     def __init__(
         self,
-        catalog: Catalog,
+        trees: Trees,
         repo: RepoId,
         commit: str,
         changes: ChangeSet | None = None,
@@ -81,11 +84,11 @@ class View:
         self.commit = commit
         self._revision = revision or commit
         self.changes = changes
-        self._catalog = catalog
+        self._trees = trees
 
     def at(self, commit: str) -> View:
         """The same view on top of another commit."""
-        return View(self._catalog, self.repo, commit, self.changes, revision=self._revision)
+        return View(self._trees, self.repo, commit, self.changes, revision=self._revision)
 
     async def lookup(self, path: str) -> Entry | None:
         """What is at a path, if anything."""
@@ -103,7 +106,7 @@ class View:
                 found[path] = Entry(path)
             elif pending is not None:
                 unknown.append(path)
-        for path, entry in (await self._catalog.entries(self.repo, self.commit, unknown) if unknown else {}).items():
+        for path, entry in (await self._trees.entries(self.repo, self.commit, unknown) if unknown else {}).items():
             if entry.type != "directory" or await self._survives(path):
                 found[path] = self.stored(entry)
         return found
@@ -136,7 +139,7 @@ class View:
         changed = self.changes.pending.under(path) if self.changes else {}
         found: dict[str, Entry] = {}
         try:
-            for entry in await self._catalog.folder(self.repo, self.commit, path, refresh=refresh):
+            for entry in await self._trees.folder(self.repo, self.commit, path, refresh=refresh):
                 if entry.path in changed:
                     continue
                 if entry.type != "directory" or not changed or await self._survives(entry.path):
@@ -160,7 +163,7 @@ class View:
         """Like `children`, with the time of each entry's last change; pending entries have none."""
         children = await self.children(path)
         try:
-            dated = await self._catalog.dated(self.repo, self.commit, path)
+            dated = await self._trees.dated(self.repo, self.commit, path)
         except EntryNotFoundError:
             # All of the folder is pending.
             return children
@@ -182,7 +185,7 @@ class View:
         changed = self.changes.pending.under(path) if self.changes else {}
         if not changed:
             try:
-                async for entries in self._catalog.below(self.repo, self.commit, path, expand=expand):
+                async for entries in self._trees.below(self.repo, self.commit, path, expand=expand):
                     yield [self.stored(entry) for entry in entries]
             except EntryNotFoundError:
                 if not await self._is_submodule(path):
@@ -190,7 +193,7 @@ class View:
             return
         files: dict[str, Entry] = {name: Entry(name, pending) for name, pending in changed.items() if pending}
         try:
-            async for entries in self._catalog.below(self.repo, self.commit, path, expand=expand):
+            async for entries in self._trees.below(self.repo, self.commit, path, expand=expand):
                 files.update(
                     (e.path, self.stored(e)) for e in entries if e.type != "directory" and e.path not in changed
                 )
@@ -202,7 +205,7 @@ class View:
 
     async def modified(self, path: str) -> Entry | None:
         """What is at a path of the commit, with the time of its last change."""
-        page = await self._catalog.expanded(self.repo, self.commit, path)
+        page = await self._trees.expanded(self.repo, self.commit, path)
         return self.stored(page) if page else None
 
     def info(self, prefix: str, found: Entry) -> Info:
@@ -254,7 +257,7 @@ class View:
 
     async def _is_submodule(self, path: str) -> bool:
         """Whether a path is a submodule, which is an empty folder to us but no folder to the endpoint."""
-        entry = (await self._catalog.entries(self.repo, self.commit, [path])).get(path) if path else None
+        entry = (await self._trees.entries(self.repo, self.commit, [path])).get(path) if path else None
         return entry is not None and entry.type not in ("file", "directory")
 
     async def _survives(self, folder: str) -> bool:
@@ -262,7 +265,7 @@ class View:
         changed = self.changes.pending.under(folder) if self.changes else {}
         if any(changed.values()) or not changed:
             return True
-        async for entries in self._catalog.below(self.repo, self.commit, folder):
+        async for entries in self._trees.below(self.repo, self.commit, folder):
             if any(entry.type != "directory" and entry.path not in changed for entry in entries):
                 return True
         return False

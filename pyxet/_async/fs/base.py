@@ -340,8 +340,8 @@ class FileSystemBase(AsyncFileSystem, metaclass=ConfiguredFromOutside):  # type:
         client = await self._connect()
         transaction = self._open_transaction()
         changes = transaction.edits.pending(repo, revision) if transaction else None
-        commit = changes.base if changes else await client.revisions.commit_of(repo, revision, self._max_age)
-        return View(client.catalog, repo, commit, changes, revision=revision)
+        commit = changes.base if changes else await client.trees.resolve(repo, revision, self._max_age)
+        return View(client.trees, repo, commit, changes, revision=revision)
 
     def _base(self, repo: RepoId, revision: str) -> str | None:
         """The commit beneath the changes that the caller's transaction has for a branch; ``None`` if there are none."""
@@ -355,10 +355,7 @@ class FileSystemBase(AsyncFileSystem, metaclass=ConfiguredFromOutside):  # type:
         It is for who is about to say that nothing is there. Asks which commit the revision is at, unless that was asked for
         since the call began.
         """
-        revisions = (await self._connect()).revisions
-        if revisions.is_current(view.repo, revision, view.commit):
-            return None
-        commit = await revisions.commit_now(view.repo, revision)
+        commit = await (await self._connect()).trees.newest(view.repo, revision, view.commit)
         return view.at(commit) if commit != view.commit else None
 
     async def _new_edits(self, parent_commit: str | None = None, pull_request: bool = False) -> Edits:
@@ -415,9 +412,9 @@ class FileSystemBase(AsyncFileSystem, metaclass=ConfiguredFromOutside):  # type:
     def invalidate_cache(self, path: str | None = None) -> None:
         """Forget which commits branches are at: of one repository, or of all. What commits hold does not change."""
         client = self._client()
-        client.revisions.invalidate(self._parse(path).repo_id if path else None)
+        client.trees.invalidate_revisions(self._parse(path).repo_id if path else None)
         if path is None:
-            client.catalog.invalidate()
+            client.trees.invalidate()
 
 
 _OPTIONS: Final = [

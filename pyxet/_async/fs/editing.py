@@ -424,7 +424,7 @@ class Editing(Expanding, Guarding):
     async def _check_branch(self, url: XetURL) -> None:
         """Raise where there is no such branch, which says how to make it, or nothing that branches could be in."""
         if url.repo_id is not None and url.revision is not None:
-            await (await self._connect()).revisions.check_branch(url.repo_id, url.revision)
+            await (await self._connect()).trees.check_branch(url.repo_id, url.revision)
         else:
             await self._info_above(url)
 

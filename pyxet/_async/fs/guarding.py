@@ -85,9 +85,9 @@ class Guarding(Lookup):
         for name, (changes, inside) in zip(names, targets, strict=True):
             if conditions.create or name in versions:
                 wanted[changes][inside] = None
-        catalog = (await self._connect()).catalog
+        trees = (await self._connect()).trees
         found = {
-            changes: await View(catalog, changes.repo, changes.base, changes).lookup_all(list(inside))
+            changes: await View(trees, changes.repo, changes.base, changes).lookup_all(list(inside))
             for changes, inside in wanted.items()
         }
         places = []

@@ -210,8 +210,8 @@ class History(Lookup):
 
         async def oid_in(commit: Commit) -> str | None:
             assert url.repo_id is not None
-            catalog = (await self._connect()).catalog
-            entry = (await catalog.entries(url.repo_id, commit.id, [url.path])).get(url.path)
+            trees = (await self._connect()).trees
+            entry = (await trees.entries(url.repo_id, commit.id, [url.path])).get(url.path)
             return entry.oid if entry else None
 
         async with aclosing(self._history(url)) as history:

@@ -48,7 +48,7 @@ class Listing(Lookup):
         url = self._parse(path)
         repo, revision = url.repo_id, url.revision
         if refresh and repo is not None:
-            (await self._connect()).revisions.invalidate(repo)
+            (await self._connect()).trees.invalidate_revisions(repo)
         if repo is None or revision is None:
             return await self._info_above(url)
         if not url.path:
@@ -124,7 +124,7 @@ class Listing(Lookup):
         url = self._parse(path)
         repo, revision = url.repo_id, url.revision
         if refresh and repo is not None:
-            (await self._connect()).revisions.invalidate(repo)
+            (await self._connect()).trees.invalidate_revisions(repo)
         if repo is not None and revision is not None:
             try:
                 view, _ = await self._top(url, repo, revision)

@@ -42,12 +42,12 @@ class Lookup(FileSystemBase):
         transaction = self._open_transaction()
         changes = transaction.edits.pending(repo, revision) if transaction is not None else None
         if changes is None:
-            commit, entries = await client.catalog.entries_at(
+            commit, entries = await client.trees.entries_at(
                 repo, revision, paths, self._max_age, revalidate=revalidate
             )
-            view = View(client.catalog, repo, commit, revision=revision)
+            view = View(client.trees, repo, commit, revision=revision)
             return {path: (view, view.stored(entries[path])) for path in paths if path in entries}
-        view = View(client.catalog, repo, changes.base, changes, revision=revision)
+        view = View(client.trees, repo, changes.base, changes, revision=revision)
         found: dict[str, Located] = {path: (view, there) for path, there in (await view.lookup_all(paths)).items()}
         # What others have committed since the changes began; what we delete is not there, whatever they did.
         missing = [path for path in paths if path not in found and not changes.pending.deletes(path)]

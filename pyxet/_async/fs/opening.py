@@ -68,7 +68,7 @@ class Opening(Guarding, Streaming):
             edits: Edits = own or transaction.edits  # type: ignore[union-attr]  # one of the two
             changes, inside = await self._target(edits, path)
             # Not at the end, when all of it has been sent.
-            view = View((await self._connect()).catalog, changes.repo, changes.base, changes)
+            view = View((await self._connect()).trees, changes.repo, changes.base, changes)
             await view.check_place(inside, may_exist=mode != "xb")
             [place] = await self._places(edits, [path], conditions, parent_commit)
             watch = changes.watch(inside) if mode == "ab" else Watch()

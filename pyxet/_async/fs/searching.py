@@ -101,13 +101,13 @@ class Searching(Lookup):
         repo, revision = url.repo_id, url.revision
         if refresh or repo is None or revision is None:
             return await search(refresh)
-        revisions = (await self._connect()).revisions
-        earlier = self._base(repo, revision) or revisions.cached(repo, revision, self._max_age)
+        trees = (await self._connect()).trees
+        earlier = self._base(repo, revision) or trees.cached(repo, revision, self._max_age)
         found = await search(False)
-        if found or earlier is None or revisions.is_current(repo, revision, earlier):
+        if found or earlier is None:
             return found
         with suppress(NotFoundError):
-            if await revisions.commit_now(repo, revision) != earlier:
+            if await trees.newest(repo, revision, earlier) != earlier:
                 found = await search(True)
         return found
 
@@ -214,7 +214,7 @@ class Searching(Lookup):
         if maxdepth is not None and maxdepth < 1:
             raise ValueError("maxdepth must be at least 1")
         if refresh:
-            (await self._connect()).revisions.invalidate(self._parse(path).repo_id)
+            (await self._connect()).trees.invalidate_revisions(self._parse(path).repo_id)
         name = self._strip_protocol(path)
         url = self._parse(path)
         try:

@@ -125,10 +125,10 @@ class Staging(Guarding):
     async def _new_stage(self, repo: RepoId, branch: str, *, propose: bool = False) -> Stage:
         """A stage for a branch, which must be there; to be discarded in the end. No transaction takes part."""
         client = await self._connect()
-        base = await client.revisions.head(repo, branch)
+        base = await client.trees.head(repo, branch)
         # Another process is about to commit, and may then send the names here to be read.
-        client.revisions.invalidate_branch(repo, branch)
-        branch = client.revisions.full_name(repo, branch)
+        client.trees.invalidate_branch(repo, branch)
+        branch = client.trees.full_name(repo, branch)
         return Stage(ChangeSet(client, repo, branch, base, None, propose=propose), self.endpoint)
 
     @public()

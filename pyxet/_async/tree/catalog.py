@@ -18,7 +18,7 @@ from pyxet._async.tree import moments
 from pyxet._async.tree.lookups import Lookups
 from pyxet._async.tree.revisions import Revisions
 from pyxet.errors import EntryNotFoundError
-from pyxet.protocol.messages import TreeEntry
+from pyxet.protocol.messages import PreuploadFile, PreuploadMode, TreeEntry
 from pyxet.types import RepoId
 from pyxet.urls import may_be_commit, quote_revision
 
@@ -31,7 +31,7 @@ Key = tuple[RepoId, str, str]
 
 
 class Catalog:
-    """Entries of one client's repositories."""
+    """Entries of one client's repositories: the `Trees` whose revisions are commits."""
 
     def __init__(self, hub: Hub, revisions: Revisions) -> None:
         self._hub = hub
@@ -48,6 +48,50 @@ class Catalog:
         self._dating: Batches[tuple[RepoId, str], str, dict[str, TreeEntry]] = Batches(_MAX_DATED, at_once=1)
         # Whether the endpoint says which commit it looked at, as far as is known.
         self._tells_commit = True
+
+    # -- revisions -----------------------------------------------------------------------------------------------------
+
+    def cached(self, repo: RepoId, revision: str, max_age: float) -> str | None:
+        """See `Revisions.cached`."""
+        return self._revisions.cached(repo, revision, max_age)
+
+    async def resolve(self, repo: RepoId, revision: str, max_age: float) -> str:
+        """See `Revisions.commit_of`."""
+        return await self._revisions.commit_of(repo, revision, max_age)
+
+    async def newest(self, repo: RepoId, revision: str, commit: str) -> str:
+        """The commit that a revision is at now; the given one, without a request, if it certainly still is."""
+        if self._revisions.is_current(repo, revision, commit):
+            return commit
+        return await self._revisions.commit_now(repo, revision)
+
+    def invalidate_revisions(self, repo: RepoId | None = None) -> None:
+        """See `Revisions.invalidate`."""
+        self._revisions.invalidate(repo)
+
+    def full_name(self, repo: RepoId, branch: str) -> str:
+        """See `Revisions.full_name`."""
+        return self._revisions.full_name(repo, branch)
+
+    async def head(self, repo: RepoId, branch: str) -> str:
+        """See `Revisions.head`."""
+        return await self._revisions.head(repo, branch)
+
+    async def check_branch(self, repo: RepoId, branch: str) -> None:
+        """See `Revisions.check_branch`."""
+        await self._revisions.check_branch(repo, branch)
+
+    def invalidate_branch(self, repo: RepoId, branch: str) -> None:
+        """See `Revisions.invalidate_branch`."""
+        self._revisions.invalidate_branch(repo, branch)
+
+    async def preupload(
+        self, repo: RepoId, branch: str, files: Sequence[PreuploadFile], *, propose: bool = False
+    ) -> list[PreuploadMode]:
+        """See `Hub.preupload`."""
+        return await self._hub.preupload(repo, branch, files, propose=propose)
+
+    # -- entries and listings ------------------------------------------------------------------------------------------
 
     async def entries_at(
         self, repo: RepoId, revision: str, paths: Sequence[str], max_age: float, *, revalidate: bool = True
@@ -100,6 +144,11 @@ class Catalog:
             self._remember(repo, commit, page.entries, unknown)
             found.update((entry.path, entry) for entry in page.entries)
         return found
+
+    async def entries_now(self, repo: RepoId, revision: str, paths: Sequence[str]) -> dict[str, TreeEntry]:
+        """Like `entries`, of a revision or commit; nothing that is remembered is used, nor is the answer remembered."""
+        page = await self._hub.paths_info(repo, revision, paths)
+        return {entry.path: entry for entry in page.entries}
 
     async def folder(self, repo: RepoId, commit: str, path: str, *, refresh: bool = False) -> tuple[TreeEntry, ...]:
         """What is directly in a folder; `EntryNotFoundError` if there is none."""
