@@ -42,9 +42,7 @@ class Lookup(FileSystemBase):
         transaction = self._open_transaction()
         changes = transaction.edits.pending(repo, revision) if transaction is not None else None
         if changes is None:
-            commit, entries = await client.trees.entries_at(
-                repo, revision, paths, self._max_age, revalidate=revalidate
-            )
+            commit, entries = await client.trees.entries_at(repo, revision, paths, self._max_age, revalidate=revalidate)
             view = View(client.trees, repo, commit, revision=revision)
             return {path: (view, view.stored(entries[path])) for path in paths if path in entries}
         view = View(client.trees, repo, changes.base, changes, revision=revision)
