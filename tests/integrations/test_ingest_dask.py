@@ -13,7 +13,7 @@ from support.ingests import FILES, Deleting, assert_arrived, check_a_kill_of_the
 from support.sources import SourceFileSystem, assert_copied
 
 import pyxet
-from pyxet.testing import LocalEndpoint
+from pyxet.testing import HubBehaviour, LocalEndpoint, local_endpoint
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +112,26 @@ def test_an_endpoint_in_the_driver(tmp_path: Path, client: distributed.Client, n
     ingest(SourceFileSystem(FILES, str(notes)), fs, "local/corpus/main", engine="dask", client=client, journal=journal)
     assert_copied(fs, FILES, "local/corpus/main")
     assert commits(fs, "local/corpus/main") == before + 1
+
+
+def test_an_endpoint_that_behaves_like_the_hub(client: distributed.Client, notes: Path, journal: Path) -> None:
+    """Workers are processes of their own, which know of the quota that they share by answers only."""
+    # The commit of 61 files is answered with 504, and completed afterwards.
+    behaviour = HubBehaviour(
+        api=12, resolvers=12, pages=12, window=1, commit_timeout=0.6, commit_seconds_per_file=0.012, token_life=3,
+        url_life=2, latency=0.003,
+    )  # fmt: skip
+    with local_endpoint(like_hub=behaviour) as hub:
+        fs = pyxet.XetFS(hub.url, hub.user, hub.token)
+        fs.make_repo("test/corpus")
+        fs.rm("test/corpus/main/.gitattributes")
+        before = commits(fs, "test/corpus/main")
+        report = ingest(
+            SourceFileSystem(FILES, str(notes)), fs, "test/corpus/main", engine="dask", client=client, journal=journal
+        )
+        assert (report.files, report.failed) == (len(FILES), 0)
+        assert_copied(fs, FILES, "test/corpus/main")
+        assert commits(fs, "test/corpus/main") == before + 1
 
 
 def test_a_driver_that_is_killed(
