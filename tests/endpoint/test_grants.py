@@ -380,6 +380,13 @@ async def test_a_grant_that_asks_for_what_is_not_the_endpoints_to_say(change: st
             await it.store(fresh())
 
 
+async def test_an_answer_that_is_far_too_long_is_no_grant() -> None:
+    async with world() as it:
+        it.proxy.rule(GRANT, answer(201, b'{"id":"' + b"x" * (3 << 20) + b'"}'))
+        await stored(it, fresh())
+        assert counts(it) == [1, 0, 0, 1]
+
+
 async def test_headers_that_are_sent_anyway_may_be_named() -> None:
     """Signed headers are often listed with the host and the length."""
 

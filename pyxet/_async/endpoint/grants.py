@@ -147,6 +147,9 @@ class XorbUploads:
                 raise
             self._has_grants = False
             return _Failure(error, is_grants_fault=False)
+        except FormatError as error:
+            # Such as an answer that has no end.
+            return _Failure(error, is_grants_fault=False)
         if answer.status == 200:
             return False
         try:
