@@ -35,7 +35,8 @@ def lint(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """The tests, against pyxet as it is installed. Arguments after ``--`` go to pytest."""
     session.install(".[local,path]", *groups("test"))
-    session.run("pytest", *(session.posargs or ["-q", "-n", "2", "--dist", "loadfile"]))
+    # Tests wait for servers and processes half of the time, so there is one worker more than usual cores.
+    session.run("pytest", *(session.posargs or ["-q", "-n", "3", "--dist", "loadfile"]))
 
 
 @nox.session(python=["3.11", "3.12", "3.13"])

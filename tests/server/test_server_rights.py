@@ -435,7 +435,8 @@ def test_a_second_user_deduplicates_against_what_is_public(
 
 def test_what_is_private_is_as_what_is_not_there(owner: RawClient, eve: RawClient) -> None:
     closed = repository(owner, private=True)
-    secret, unknown = owner.upload(closed, NOISE.randbytes(120_000)), fresh()
+    # Of several chunks each: of one chunk the xorb would have the chunk's name.
+    secret, unknown = owner.upload(closed, NOISE.randbytes(300_000)), fresh(300_000)
     assert owner.commit(closed, secret.line("a.bin")).status == 200
     mine = eve.cas(own(eve))
 
