@@ -17,7 +17,7 @@ from support.pages import DOCS, run_page, titanic
 from support.tools import COMMIT, LOOK, Tool, tool
 
 import pyxet
-from pyxet.errors import ConfigError, EditConflictError, TransactionError, XetURLError
+from pyxet.errors import ConfigError, EditConflictError, XetURLError
 from pyxet.testing import LocalEndpoint
 
 FRAME = pd.DataFrame({
@@ -212,10 +212,10 @@ def test_to_parquet_with_a_condition(at: Tool) -> None:
             pyxet.to_parquet(FRAME[1:], f"{at.url}/table.parquet", parent_commit=base)
     with at.fs.transaction:
         pyxet.to_parquet(FRAME[1:], f"{at.url}/other.parquet", parent_commit=base)
-        # Of folders it is the transaction's to say.
-        with pytest.raises(TransactionError):
-            pyxet.to_parquet(FRAME[1:], f"{at.url}/folder", parent_commit=base, partition_cols=["part"])
-    assert at.titles == ["Upload other.parquet", "Upload table.parquet"]
+        # A folder is a transaction in this one, which guards its paths.
+        pyxet.to_parquet(FRAME[1:], f"{at.url}/folder", parent_commit=base, partition_cols=["part"])
+    assert len(at.titles) == 2
+    assert len(pd.read_parquet(f"{at.url}/folder")) == len(pd.read_parquet(f"{at.url}/other.parquet")) == len(FRAME) - 1
 
 
 def test_to_parquet_of_nothing_that_it_can_write(at: Tool, monkeypatch: pytest.MonkeyPatch) -> None:

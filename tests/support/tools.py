@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ import pytest
 
 import pyxet
 from pyxet.testing import LocalEndpoint
-from support.faults import FaultProxy
+from support.faults import DIRECT, UPLOAD, FaultProxy
 
 # Requests that look something up, not counting those for tokens and for content.
 LOOK = r"POST /api/.*/paths-info/|GET /api/.*/(tree|revision|refs)\b"
@@ -57,7 +58,8 @@ class Tool:
     @property
     def sent(self) -> int:
         """Bytes of content that were sent to the endpoint since `fresh`."""
-        return sum(int(seen.headers.get("Content-Length", 0)) for seen in self.proxy.seen if "/xorbs/" in seen.line)
+        sending = re.compile(rf"{UPLOAD}|{DIRECT}")
+        return sum(int(seen.headers.get("Content-Length", 0)) for seen in self.proxy.seen if sending.match(seen.line))
 
     def count(self, pattern: str = "") -> int:
         """How many requests matched since `fresh`, those for tokens left out."""
