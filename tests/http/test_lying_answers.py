@@ -90,7 +90,8 @@ async def test_no_answer_takes_more_memory_than_makes_sense(lie: str) -> None:
                     with pytest.raises(FormatError):
                         await call(it)
             assert growth.bytes < 120 * MIB, name
-            assert it.proxy.count(pattern) == 1, name
+            # A xorb for which there is no sensible grant is sent directly, once.
+            assert it.proxy.count(pattern) == (2 if name == "xorb" else 1), name
 
 
 # As long as is let through, and made of what takes most memory once it is decoded.
