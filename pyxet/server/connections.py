@@ -7,6 +7,7 @@ request has to be complete in time, and no client can take all the connections t
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from aiohttp import web
+from aiohttp.http import HttpProcessingError
 
 # Seconds from the first byte of a request's head to its last, and without any request.
 HEAD_SECONDS: Final = 30.0
@@ -79,6 +81,21 @@ class Connections:
 
 
 CONNECTIONS: Final = web.AppKey("connections", Connections)
+
+
+class _Log(logging.LoggerAdapter[logging.Logger]):
+    """The log of aiohttp's protocol. An error about what cannot be read quotes it, and that may be a token: it stays out."""
+
+    def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:
+        error = kwargs.get("exc_info")
+        if isinstance(error, HttpProcessingError | web.RequestPayloadError):
+            # Clients send such things, and are told: it is no fault of the endpoint.
+            super().log(min(level, logging.INFO), "a client sent what cannot be read: %s", type(error).__name__)
+        else:
+            super().log(level, msg, *args, **kwargs)
+
+
+LOG: Final = _Log(logging.getLogger(__name__), {})
 
 
 class _Guard(asyncio.Protocol):

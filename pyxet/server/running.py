@@ -23,7 +23,7 @@ from pyxet.errors import ConfigError
 from pyxet.secrets import Secret
 from pyxet.server.app import create_app
 from pyxet.server.behaviour import HubBehaviour
-from pyxet.server.connections import CONNECTIONS, IDLE_SECONDS, GuardedSite
+from pyxet.server.connections import CONNECTIONS, IDLE_SECONDS, LOG, GuardedSite
 from pyxet.server.holding import Holder, publish
 from pyxet.server.hosts import Hosts, is_loopback
 from pyxet.server.inherited import close_in_children, has_stopped, sockets
@@ -289,7 +289,7 @@ async def start(
         app = await asyncio.get_running_loop().run_in_executor(starting, create)
     finally:
         starting.shutdown(wait=False)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=2.0, keepalive_timeout=IDLE_SECONDS)
+    runner = web.AppRunner(app, access_log=None, logger=LOG, shutdown_timeout=2.0, keepalive_timeout=IDLE_SECONDS)
     await runner.setup()
     try:
         await GuardedSite(runner, app[CONNECTIONS], *address, encrypted).start()

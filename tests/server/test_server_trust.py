@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import random
 import time
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pygit2
 import pytest
+from support.http import raw_exchange
 from support.raw_client import Content, RawClient, regular
 
 from pyxet.protocol.hashing import hash_to_hex
@@ -446,3 +448,47 @@ def test_a_chunk_query_shows_no_hashes(client: RawClient, stored: Content) -> No
     assert first not in answer.body
     assert shard.files == ()
     assert cas.get(f"/v1/chunks/default/{'12' * 32}").status == 404
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"Authorization: Bearer SECRET{'x' * 9000}", "Authorization: Bearer SECRET\x01", "Authorization : Bearer SECRET",
+        "Authorization Bearer SECRET", "Content-Length: SECRET", "X: SECRET\0", f"SECRET{'x' * 9000}: x",
+    ],
+)  # fmt: skip
+def test_a_head_that_cannot_be_read_stays_out_of_the_log(
+    endpoint: LocalEndpoint, caplog: pytest.LogCaptureFixture, line: str
+) -> None:
+    with caplog.at_level(logging.DEBUG):
+        head = f"GET /api/models HTTP/1.1\r\nHost: localhost\r\n{line}\r\n\r\n"
+        assert raw_exchange(endpoint, head.encode())[0] == 400
+    assert "cannot be read" in caplog.text
+    assert "SECRET" not in caplog.text
+    assert max(record.levelno for record in caplog.records) < logging.WARNING
+
+
+@pytest.mark.parametrize("first", ["GET /x?token=SECRET y HTTP/1.1", "GET http://u:SECRET@[::z/ HTTP/1.1", "SECRET / HTTP/1.1"])
+def test_a_first_line_that_cannot_be_read_stays_out_of_the_log(
+    endpoint: LocalEndpoint, caplog: pytest.LogCaptureFixture, first: str
+) -> None:
+    with caplog.at_level(logging.DEBUG):
+        raw_exchange(endpoint, f"{first}\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+    assert "SECRET" not in caplog.text
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+@pytest.mark.parametrize("service", ["git-receive-pack", "git-upload-pack"])
+def test_a_damaged_body_is_no_failure_in_the_log(
+    endpoint: LocalEndpoint, client: RawClient, caplog: pytest.LogCaptureFixture, encoding: str, service: str
+) -> None:
+    with caplog.at_level(logging.INFO):
+        answer = client.post(
+            f"/{REPO}/{service}", b"not compressed at all", Content_Type=f"application/x-{service}-request",
+            Content_Encoding=encoding, Connection="close",
+        )  # fmt: skip
+        assert answer.status == 400
+        # A connection of its own that ends after whatever the endpoint has to say about the first one.
+        assert client.get("/api/whoami-v2").status == 200
+    assert "Traceback" not in caplog.text
+    assert not [record for record in caplog.records if record.levelno > logging.INFO]
