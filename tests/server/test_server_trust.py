@@ -468,7 +468,9 @@ def test_a_head_that_cannot_be_read_stays_out_of_the_log(
     assert max(record.levelno for record in caplog.records) < logging.WARNING
 
 
-@pytest.mark.parametrize("first", ["GET /x?token=SECRET y HTTP/1.1", "GET http://u:SECRET@[::z/ HTTP/1.1", "SECRET / HTTP/1.1"])
+@pytest.mark.parametrize(
+    "first", ["GET /x?token=SECRET y HTTP/1.1", "GET http://u:SECRET@[::z/ HTTP/1.1", "SECRET / HTTP/1.1"]
+)
 def test_a_first_line_that_cannot_be_read_stays_out_of_the_log(
     endpoint: LocalEndpoint, caplog: pytest.LogCaptureFixture, first: str
 ) -> None:
