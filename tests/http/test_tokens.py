@@ -252,6 +252,72 @@ def test_a_function_that_fails(proxy: FaultProxy, main: str) -> None:
         pyxet.XetFS(proxy.url, token=b"xet_x")  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("kind", ["function", "coroutine function"])
+async def test_a_function_that_uses_its_own_file_system_is_told_so(
+    kind: str, proxy: FaultProxy, authority: Authority, main: str
+) -> None:
+    """It would wait for itself, on whichever loop its file system is used."""
+    tokens: list[str] = []
+
+    def blocking() -> str:
+        return tokens.pop() if tokens else blocked.cat(f"{main}/a.txt", timeout=30).decode()
+
+    async def awaiting() -> str:
+        if tokens:
+            return tokens.pop()
+        async with asyncio.timeout(30):
+            return (await fs._cat(f"{main}/a.txt")).decode()
+
+    function: TokenFunction = blocking if kind == "function" else awaiting
+    blocked = pyxet.XetFS(proxy.url, token=function, retry=FAST)
+    match = "uses the file system that waits for its answer"
+    async with pyxet.AsyncXetFileSystem(proxy.url, token=function, asynchronous=True, retry=FAST) as fs:
+        # The same branch as the function reads, so it must not wait for what is known of that either.
+        with pytest.raises(ConfigError, match=match):
+            await fs._cat(f"{main}/b.txt")
+        if kind == "function":
+            with pytest.raises(ConfigError, match=match):
+                await asyncio.to_thread(blocked.cat, f"{main}/b.txt", timeout=60)
+        # And when it is asked again.
+        tokens.append(first := authority.made())
+        await fs._pipe(f"{main}/b.txt", b"b")
+        authority.refuse(first)
+        with pytest.raises(ConfigError, match=match):
+            await fs._pipe(f"{main}/b.txt", b"c")
+        tokens.append(authority.made())
+        assert await fs._cat(f"{main}/b.txt") == b"b"
+
+
+async def test_what_a_function_leaves_running_may_use_its_file_system(
+    proxy: FaultProxy, authority: Authority, main: str
+) -> None:
+    answered = asyncio.Event()
+    left: list[asyncio.Task[bytes]] = []
+
+    async def later() -> bytes:
+        await answered.wait()
+        content: bytes = await fs._cat(f"{main}/a.txt")
+        return content
+
+    async def token() -> str:
+        left.append(asyncio.create_task(later()))
+        return authority.made()
+
+    async with pyxet.AsyncXetFileSystem(proxy.url, token=token, asynchronous=True, retry=FAST) as fs:
+        await fs._pipe(f"{main}/a.txt", b"a")
+        answered.set()
+        assert await left[0] == b"a"
+
+
+def test_a_function_may_use_another_file_system(proxy: FaultProxy, authority: Authority, main: str) -> None:
+    other = pyxet.XetFS(proxy.url, token=authority.made(), retry=FAST)
+    other.pipe(f"{main}/token.txt", authority.made().encode())
+    functions: list[TokenFunction] = [lambda: other.cat(f"{main}/token.txt").decode()]
+    functions.append(lambda: pyxet.XetFS(proxy.url, token=functions[0], retry=FAST).cat(f"{main}/token.txt").decode())
+    for function in functions:
+        assert pyxet.XetFS(proxy.url, token=function, retry=FAST).get_username() == "acme"
+
+
 def of_the_module() -> str:
     return os.environ["TOKEN_OF_THE_TEST"]
 

@@ -131,8 +131,10 @@ class FileSystemBase(AsyncFileSystem, metaclass=ConfiguredFromOutside):  # type:
         return f"{SCHEME}:{self.endpoint}"
 
     async def _connect(self) -> Client:
-        """The client for the endpoint."""
-        return self._client()
+        """The client for the endpoint. Raises `ConfigError` inside of a ``token=`` function that is asked for its token."""
+        client = self._client()
+        client.transport.place.check_caller()
+        return client
 
     def _client(self) -> Client:
         credential, client = self._known_client

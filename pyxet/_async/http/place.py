@@ -50,6 +50,9 @@ class Place:
         """
         return None
 
+    def check_caller(self) -> None:
+        """Raise for a caller that would wait for itself: `ConfigError` inside of the function that is asked for the token."""
+
     def current(self, url: URL, here: Credential) -> URL:
         """A URL that the endpoint named, moved to its current address if it was named at an earlier one."""
         return url

@@ -12,8 +12,9 @@ import math
 import os
 import time
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from dataclasses import replace
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 from urllib.parse import urlencode
 
 from pyxet._async.http.messages import Answer, Body
@@ -24,6 +25,8 @@ from pyxet.config import Credential, is_embedded
 from pyxet.errors import AuthenticationError, ConfigError, RemoteError, XetError
 from pyxet.hub_login import HubLogin, hub_login, store, stored_login, stored_tokens_file
 from pyxet.secrets import Secret
+
+T = TypeVar("T")
 
 # A login of the Hub is renewed this many seconds before it ends, and looked at again after so many if that failed.
 _DAY: Final = 24 * 3600
@@ -55,6 +58,18 @@ class Requests(Protocol):
         """See `Transport.request`."""
 
 
+class _Question:
+    """One call of a function that was given as token."""
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        # What the function leaves running may use the place when the answer is there.
+        self.is_open = True
+
+
+# The questions that the running code is to answer. Threads do not inherit it, but calls that they hand to a loop do.
+_questions: ContextVar[tuple[_Question, ...]] = ContextVar("pyxet_questions", default=())
+
 # Requests with another credential.
 With = Callable[[Credential], Requests]
 
@@ -79,15 +94,26 @@ class TokenPlace(Place):
 
     async def here(self) -> Credential:
         if time.time() >= self._until:
-            await self._looking.run(None, lambda: self._look(None))
+            await self._find(None)
         return self._at
 
     async def moved(self, left: Credential, *, gone: bool, own: bool, since: int) -> Credential | None:
         if gone or not own:
             return None
         if self.looks == since:
-            await self._looking.run(None, lambda: self._look(left.token))
+            await self._find(left.token)
         return self._at if self._at.token != left.token else None
+
+    def check_caller(self) -> None:
+        if any(question.is_open and question.place is self for question in _questions.get()):
+            raise ConfigError(
+                "the function given as token= uses the file system that waits for its answer; let it use another one, "
+                'made with token="" or a token of its own'
+            )
+
+    async def _find(self, refused: Secret | None) -> None:
+        self.check_caller()
+        await self._looking.run(None, lambda: self._look(refused))
 
     async def _look(self, refused: Secret | None) -> None:
         """Find the token again, and renew it if it ends or was refused."""
@@ -95,7 +121,7 @@ class TokenPlace(Place):
         found = await in_thread(self._at.again)
         until = math.inf
         if found.origin == "asked":
-            found = replace(found, token=await _asked(found))
+            found = replace(found, token=await _asked(found, self))
         elif found.origin == "oidc":
             found, until = await _exchange(found, refused, self._requests)
         elif found.origin == "hub":
@@ -114,24 +140,38 @@ def place_of(credential: Credential, requests: With) -> Place:
 # -- functions ---------------------------------------------------------------------------------------------------------
 
 
-async def _asked(found: Credential) -> Secret | None:
+async def _asked(found: Credential, place: Place) -> Secret | None:
     """What the function says that was given as token."""
     function = found.ask
     assert function is not None
+    question = _Question(place)
+    questions = (*_questions.get(), question)
+    _questions.set(questions)
     try:
         if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None)):  # noqa: B004  # of an object
             said = function()
         else:
             # It may read a file, or ask somebody else.
-            said = await in_thread(function)
+            said = await in_thread(_answering, questions, function)
         if isinstance(said, Awaitable):
             said = await said
     except SystemExit as ending:
         # It would end the loop, which others use, and with that all of their calls.
         raise RuntimeError(f"the function given as token= raised {ending!r}") from ending
+    finally:
+        question.is_open = False
     if said is not None and not isinstance(said, (str, Secret)):
         raise ConfigError(f"the function given as token= returned a {type(said).__name__}; expected a string or None")
     return Secret(said) if said else None
+
+
+def _answering(questions: tuple[_Question, ...], function: Callable[[], T]) -> T:
+    """Call a function of a worker thread so that what it calls is known to be asked."""
+    before = _questions.set(questions)
+    try:
+        return function()
+    finally:
+        _questions.reset(before)
 
 
 # -- CI jobs -----------------------------------------------------------------------------------------------------------
