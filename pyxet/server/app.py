@@ -38,6 +38,7 @@ from pyxet.server.git_store import GitStore
 from pyxet.server.holding import hold, release, withdraw
 from pyxet.server.hosts import HOSTS, Hosts
 from pyxet.server.late_commits import LATE_COMMITS, LateCommits
+from pyxet.server.names import check_owner
 from pyxet.server.object_store import is_disk_full
 from pyxet.server.packed import packed_json
 from pyxet.server.privacy import own_umask
@@ -62,7 +63,6 @@ from pyxet.server.state import (
     is_git,
     log,
     requested_repo,
-    valid_repo,
 )
 from pyxet.server.tokens import Account, Tokens
 
@@ -105,8 +105,7 @@ def create_app(
         The directory is in use by another process, cannot be used, or has another format; the user's name cannot own
         repositories.
     """
-    if valid_repo("models", user, "x") is None:
-        raise ConfigError(f"the user {user!r} cannot own repositories: letters, digits, '.', '_' and '-' make a name")
+    check_owner(user)
     app = web.Application(
         middlewares=[packed_json, git_http.errors_for_git, lfs.lfs_errors, _errors, within_quotas, _known_only]
     )

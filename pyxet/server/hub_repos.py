@@ -34,6 +34,7 @@ from pyxet.server.bodies import read_message
 from pyxet.server.first_files import first_files
 from pyxet.server.git_repository import Repository
 from pyxet.server.hosts import absolute, next_page
+from pyxet.server.names import valid_repo
 from pyxet.server.people import Right
 from pyxet.server.state import (
     CONTENT,
@@ -46,7 +47,6 @@ from pyxet.server.state import (
     open_repo,
     people,
     query_number,
-    valid_repo,
     writer_of,
 )
 from pyxet.types import KINDS, PREFIXED_KINDS, RepoId, RepoKind

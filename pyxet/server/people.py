@@ -24,7 +24,7 @@ from typing import Any, Final, Literal, get_args
 from pyxet._platform import lock_descriptor
 from pyxet.errors import AlreadyExistsError, ConfigError, XetError, XetURLError
 from pyxet.private_files import replace_private, version_of
-from pyxet.types import RepoId
+from pyxet.server.names import check_owner
 from pyxet.urls import XetURL
 
 Scope = Literal["read", "write"]
@@ -204,13 +204,7 @@ class People:
         return replace(self, tokens=left)
 
     def _check_free(self, name: str) -> None:
-        wanted = RepoId("models", name, "x")
-        try:
-            can_own = XetURL.parse(wanted.path).repo_id == wanted
-        except XetURLError:
-            can_own = False
-        if not can_own:
-            raise ConfigError(f"{name!r} cannot own repositories: letters, digits, '.', '_' and '-' make a name")
+        check_owner(name)
         for kind, names in (("a user", self.users), ("an organization", self.orgs)):
             # Names differ by more than case, as folders do not everywhere.
             if same := next((other for other in names if name.lower() == other.lower()), None):

@@ -25,12 +25,12 @@ from pyxet.errors import (
     RemoteError,
     RepositoryNotFoundError,
     ServerError,
-    XetURLError,
 )
 from pyxet.server.content import ContentStore
 from pyxet.server.git_repository import Repository
 from pyxet.server.git_store import GitStore
 from pyxet.server.hosts import HOSTS
+from pyxet.server.names import valid_repo
 from pyxet.server.object_store import is_disk_full
 from pyxet.server.people import People, Right, Scope
 from pyxet.server.tokens import Account, Claims, Tokens
@@ -203,15 +203,6 @@ def _refusal(account: Account, repo: RepoId | str, has: Right, needed: Right) ->
     if has is Right.NONE:
         return f"{account.user} may not write to repositories of {owner}"
     return f"{account.user} has the role {has.name.lower()} in {owner}; this needs {needed.name.lower()}"
-
-
-def valid_repo(kind: str, owner: str, name: str) -> RepoId | None:
-    """The repository of that name, if it can be one: these names become folders."""
-    repo = RepoId(kind, owner, name)  # type: ignore[arg-type]  # the comparison is the check
-    try:
-        return repo if XetURL.parse(repo.path).repo_id == repo else None
-    except XetURLError:
-        return None
 
 
 def requested_repo(request: web.Request) -> RepoId:

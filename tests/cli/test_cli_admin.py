@@ -104,6 +104,8 @@ def test_tokens_have_a_scope_and_an_end(admin: Admin, endpoint: LocalEndpoint) -
         (["user", "add", "a/b"], 1, "cannot own repositories"),
         (["user", "add", "bob", "--password"], 2, "a password has 8 characters or more"),
         (["token", "add", "bob"], 1, "xet serve admin user add bob makes one"),
+        (["user", "add", "datasets"], 1, "cannot own repositories"),
+        (["org", "add", "API"], 1, "cannot own repositories"),
         (["token", "add", "ada", "--expires", "soon"], 2, "nor a date such as 2027-01-31"),
         (["token", "add", "ada", "--expires", "2001-01-01"], 2, "is over already"),
         (["token", "add", "ada", "--repo", "a/b/main/c"], 1, "expected owner, owner/repo"),

@@ -13,11 +13,13 @@ from pathlib import Path
 import pytest
 from support.people import Folks
 from support.raw_client import Basic, Content, RawClient, regular
+from support.routes import routes
 
 from pyxet.errors import AlreadyExistsError, ConfigError
 from pyxet.server.people import People, PeopleFile
 from pyxet.server.state import MAX_PASSWORD_QUEUE, PASSWORD_QUEUE, PASSWORDS
 from pyxet.testing import LocalEndpoint, local_endpoint
+from pyxet.types import KINDS
 
 
 @pytest.fixture
@@ -219,6 +221,20 @@ def test_names_are_there_once(folks: Folks) -> None:
     wrong(ConfigError, lambda people: people.with_member("acme", "nobody", "read"))
     wrong(ConfigError, lambda people: people.with_member("nothing", "ada", "read"))
     wrong(ConfigError, lambda people: people.with_token("nobody", "", "read")[0])
+
+
+def test_nobody_is_called_as_paths_of_the_endpoint_begin(endpoint: LocalEndpoint, folks: Folks) -> None:
+    marked = {"owner": "OWNER", "kind": "KIND"}
+    first = {path.split("/")[1] for _, path in routes(endpoint, "x/y", **marked)} - set(marked.values())
+    assert {"api", "v1"} <= first
+    client = RawClient(endpoint, endpoint.token)
+    for name in (*first, "API", *KINDS):
+        for change in (People.with_user, People.with_org):
+            with pytest.raises(ConfigError, match="cannot own repositories"):
+                folks.file.change(lambda people, change=change, name=name: change(people, name))  # type: ignore[misc]  # bound early
+        assert create(client, f"{name}/models") == 400
+        with pytest.raises(ConfigError, match="cannot own repositories"):
+            local_endpoint(user=name).start()
 
 
 def test_a_file_that_is_not_understood_lets_nobody_in(endpoint: LocalEndpoint, folks: Folks) -> None:
