@@ -183,9 +183,12 @@ class People:
         Raises
         ------
         ConfigError
-            There is no such user, or one of ``repos`` is neither an owner's name nor a repository's path.
+            There is no such user; the name is not one line of readable characters; one of ``repos`` is neither an owner's
+            name nor a repository's path.
         """
         self._check_user(user)
+        if not name.isprintable():
+            raise ConfigError(f"a token cannot be called {name!r}: a name is one line, without control characters")
         for place in repos:
             _check_place(place)
         text = f"xet_{secrets.token_hex(20)}"

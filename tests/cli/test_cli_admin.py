@@ -106,6 +106,8 @@ def test_tokens_have_a_scope_and_an_end(admin: Admin, endpoint: LocalEndpoint) -
         (["token", "add", "bob"], 1, "xet serve admin user add bob makes one"),
         (["user", "add", "datasets"], 1, "cannot own repositories"),
         (["org", "add", "API"], 1, "cannot own repositories"),
+        (["token", "add", "ada", "--name", "a\nb"], 1, "a token cannot be called 'a\\nb'"),
+        (["token", "add", "ada", "--name", "\x1b[31mred"], 1, "without control characters"),
         (["token", "add", "ada", "--expires", "soon"], 2, "nor a date such as 2027-01-31"),
         (["token", "add", "ada", "--expires", "2001-01-01"], 2, "is over already"),
         (["token", "add", "ada", "--repo", "a/b/main/c"], 1, "expected owner, owner/repo"),
