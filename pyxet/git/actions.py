@@ -58,7 +58,8 @@ class Action:
         self.xet_hash: Final = told.get("x-xet-hash")
         match = _TOKEN_PATH.match(urlsplit(href).path)
         origin = urlsplit(href if match else self.token.cas_url)
-        self.endpoint: Final = f"{origin.scheme}://{origin.netloc}"
+        # Behind a proxy it may be below a path.
+        self.endpoint: Final = f"{origin.scheme}://{origin.netloc}{match['base'] if match else ''}"
         self.repo: Final = _repo(match) if match else None
         self.revision: Final = unquote(match["revision"]) if match else "main"
 

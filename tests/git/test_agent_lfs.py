@@ -7,11 +7,14 @@ import os
 import random
 import re
 import signal
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
+from aiohttp import web
 from support.faults import STORE, UPLOAD, FaultProxy, answer, gated
 from support.gits import Git, git_at_home, lfs_url, working_copy
 from support.raw_client import RawClient
@@ -187,6 +190,34 @@ def test_tokens_that_end_are_renewed(
     first("push", "--quiet", "origin", "main")
     assert proxy.count(r"GET /api/.*/xet-write-token/") == 1
     assert not proxy.count(PLAIN)
+
+
+def test_tokens_are_renewed_at_an_endpoint_below_a_path(git: Git, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    renewal = r"GET /xet/api/.*/xet-write-token/"
+    with (
+        FaultProxy(f"http://127.0.0.1:{port}") as proxy,
+        LocalEndpoint(port=port, user="acme", public_url=f"{proxy.url}/xet") as endpoint,
+    ):
+        RawClient(endpoint, endpoint.token).make_repo("acme/below", private=True)
+        git.xet("login", "--host", f"{proxy.url}/xet", "--token", endpoint.token, "--user", "acme", "--force")
+        url = lfs_url(endpoint, "acme/below").replace(f":{port}/", f":{urlsplit(proxy.url).port}/xet/")
+        copy = working_copy(git, "below", url)
+        copy("lfs", "track", "*.bin")
+        copy.write({"a.bin": NOISE.randbytes(500_000)})
+        monkeypatch.setattr(endpoint.start().app[TOKENS], "token_life", 20)
+        proxy.rule(renewal, answer_longer(endpoint, "acme/below"), times=1)
+        proxy.rule(r"\w+ /xet/", above)
+        copy("push", "--quiet", "origin", "main")
+        assert proxy.count(renewal) == 1
+        assert not proxy.count(r"PUT /xet/v1/lfs/")
+
+
+async def above(proxy: FaultProxy, request: web.Request) -> web.StreamResponse:
+    """A request below a path, as a proxy hands it to the endpoint."""
+    path = request.rel_url.raw_path.removeprefix("/xet")
+    return await proxy.forward(request.clone(rel_url=request.rel_url.with_path(path, encoded=True, keep_query=True)))
 
 
 def answer_longer(endpoint: LocalEndpoint, repo: str):  # type: ignore[no-untyped-def]
