@@ -114,27 +114,21 @@ BODIES: dict[str, Act] = {
 }
 
 
-@pytest.mark.parametrize("read", READS)
-def test_a_plan_that_is_wrong_is_asked_for_once_more(
-    through: tuple[FaultProxy, pyxet.XetFS], stored: str, read: str
-) -> None:
-    proxy, fs = through
-    for name, act in PLANS.items():
-        fresh(fs)
-        proxy.clear()
-        proxy.rule(PLAN, act, times=1)
-        assert READS[read](fs, stored) == CONTENT[SPANS[read]], name
+# Which request it is, and its faults.
+FAULTS = {"plan": (PLAN, PLANS), "xorb": (XORB, BODIES)}
 
 
+@pytest.mark.parametrize("what", FAULTS)
 @pytest.mark.parametrize("read", READS)
-def test_a_xorb_that_is_wrong_is_asked_for_once_more(
-    through: tuple[FaultProxy, pyxet.XetFS], stored: str, read: str
+def test_what_is_wrong_once_is_asked_for_once_more(
+    through: tuple[FaultProxy, pyxet.XetFS], stored: str, read: str, what: str
 ) -> None:
     proxy, fs = through
-    for name, act in BODIES.items():
+    pattern, acts = FAULTS[what]
+    for name, act in acts.items():
         fresh(fs)
         proxy.clear()
-        proxy.rule(XORB, act, times=1)
+        proxy.rule(pattern, act, times=1)
         assert READS[read](fs, stored) == CONTENT[SPANS[read]], name
 
 
@@ -143,7 +137,7 @@ def test_what_stays_wrong_is_an_error_and_is_not_kept(
     through: tuple[FaultProxy, pyxet.XetFS], stored: str, read: str
 ) -> None:
     proxy, fs = through
-    for pattern, acts in ((PLAN, PLANS), (XORB, BODIES)):
+    for pattern, acts in FAULTS.values():
         for name, act in acts.items():
             fresh(fs)
             proxy.clear()
