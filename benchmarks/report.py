@@ -6,7 +6,7 @@ import os
 import platform
 import re
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -125,8 +125,8 @@ def _times(runs: list[Run]) -> str:
     return f"{spread.median:.3g} ({spread.least:.3g}–{spread.greatest:.3g})"
 
 
-def _both(pairs: Pairs, figure: object, form: str) -> str:
-    ours, theirs = (median(runs, figure) for runs in (pairs.ours, pairs.theirs))  # type: ignore[arg-type]
+def _both(pairs: Pairs, figure: Callable[[Run], float], form: str) -> str:
+    ours, theirs = (median(runs, figure) for runs in (pairs.ours, pairs.theirs))
     return f"{ours:{form}} / {theirs:{form}}"
 
 

@@ -39,7 +39,7 @@ ROWS: tuple[Row, ...] = (
     *(
         Row(
             f"upload-{kind}",
-            lambda sizes, kind=kind: f"upload one {size_text(sizes.big)} file: {kind}",  # type: ignore[misc]
+            lambda sizes, kind=kind: f"upload one {size_text(sizes.big)} file: {kind}",  # type: ignore[misc]  # a default in a lambda
             "hf_xet (create_commit)",
             (checks.faster(_UPLOAD_FLOORS[kind]), checks.memory(1.0)),
             cases.upload(kind),
@@ -50,7 +50,7 @@ ROWS: tuple[Row, ...] = (
     *(
         Row(
             f"upload-4-{kind}",
-            lambda sizes, kind=kind: f"upload 4 × {size_text(sizes.part)} at once: {kind}",  # type: ignore[misc]
+            lambda sizes, kind=kind: f"upload 4 × {size_text(sizes.part)} at once: {kind}",  # type: ignore[misc]  # a default in a lambda
             "hf_xet (create_commit)",
             (checks.faster(1.2),),
             cases.upload_several(kind),
@@ -83,7 +83,7 @@ ROWS: tuple[Row, ...] = (
     *(
         Row(
             f"download-{kind}",
-            lambda sizes, kind=kind: f"download {size_text(sizes.big)} to a file, verified: {kind}",  # type: ignore[misc]
+            lambda sizes, kind=kind: f"download {size_text(sizes.big)} to a file, verified: {kind}",  # type: ignore[misc]  # a default in a lambda
             "hf_xet (hf_hub_download)",
             (checks.faster(_DOWNLOAD_FLOORS[kind]), checks.memory(0.2)),
             cases.download(kind),

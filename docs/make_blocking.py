@@ -75,7 +75,7 @@ def _blocking(node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
     """Make a coroutine's definition that of the method: what it returns, and its time-out."""
     returns = node.returns
     if isinstance(returns, ast.Subscript) and ast.unparse(returns.value) in _ITERATORS:
-        item = returns.slice.elts[0] if ast.unparse(returns.value) == _ITERATORS[1] else returns.slice  # type: ignore[attr-defined]
+        item = returns.slice.elts[0] if ast.unparse(returns.value) == _ITERATORS[1] else returns.slice  # type: ignore[attr-defined]  # a tuple
         node.returns = ast.parse(f"Generator[{ast.unparse(item)}, None, None]", mode="eval").body
     node.args.kwonlyargs.append(ast.arg("timeout", ast.parse("float | None", mode="eval").body))
     node.args.kw_defaults.append(ast.Constant(None))

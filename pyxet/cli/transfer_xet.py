@@ -81,7 +81,7 @@ class XetEnd(StreamEnd):
         return _entry(info, path.rpartition("/")[2])
 
     async def scan(self, path: str, *, dates: bool = False) -> AsyncIterator[list[Entry]]:
-        async with aclosing(self.fs._scan(path, dates=dates)) as pages:  # type: ignore[type-var]
+        async with aclosing(self.fs._scan(path, dates=dates)) as pages:  # type: ignore[type-var]  # a generator, declared as an iterator
             async for page in pages:
                 yield [_entry(info, info["name"][len(path) + 1 :]) for info in page]
 
