@@ -56,6 +56,7 @@ class Scope:
 
     def __init__(self, outer: Scope | None = None, parent_commit: str | None = None) -> None:
         self.outer = outer
+        self._depth: int = outer._depth + 1 if outer is not None else 0
         since = outer.guard.since if outer is not None and outer.guard is not None else frozenset[str]()
         if parent_commit is not None:
             since |= {parent_commit}
@@ -75,7 +76,8 @@ class Scope:
     def is_within(self, other: Scope) -> bool:
         """Whether this is ``other`` or a part of it, and so is undone with it."""
         scope: Scope | None = self
-        while scope is not None and scope is not other:
+        # No higher than ``other`` is: of many scopes inside each other, most are compared with one that is inside them.
+        while scope is not None and scope._depth > other._depth:
             scope = scope.outer
         return scope is other
 

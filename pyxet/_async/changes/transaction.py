@@ -171,7 +171,7 @@ class Transaction(Shortcuts, Generic[F]):
     @property
     def active(self) -> bool:
         """Whether it has begun, and neither it nor a transaction around it has ended."""
-        return self._state == "active" and not self.is_inherited and (self._outer is None or self._outer.active)
+        return self._state == "active" and not self.is_inherited
 
     @property
     def is_inherited(self) -> bool:
@@ -259,14 +259,9 @@ class Transaction(Shortcuts, Generic[F]):
             "this transaction has not begun; use it with `with` or `async with`"
             if self._state == "new"
             else "the transaction that this one is nested in has ended, and this one with it: nothing of it is committed"
-            if self._ended_by_outer
+            if self._state == "lost"
             else "this transaction has ended; begin another one with fs.transaction"
         )
-
-    @property
-    def _ended_by_outer(self) -> bool:
-        outer = self._outer
-        return outer is not None and (self._state == "lost" or (self._state == "active" and not outer.active))
 
     # -- its life ------------------------------------------------------------------------------------------------------
 
@@ -374,11 +369,11 @@ class Transaction(Shortcuts, Generic[F]):
                 self._check_inner()
                 self._files.close()
                 self._files.report_uncommitted()
-                self._state = "ending"
+                self._stop()
                 blocking_call(self.loop, self._commit, edits)
         finally:
             try:
-                self._state = "ending"
+                self._stop()
                 self._close_files()
                 if not is_shutting_down():
                     blocking_call(self.loop, self._discard, edits)
@@ -393,11 +388,11 @@ class Transaction(Shortcuts, Generic[F]):
                 self._check_inner()
                 await self._files.aclose()
                 self._files.report_uncommitted()
-                self._state = "ending"
+                self._stop()
                 await self.at_home(self._commit, edits)
         finally:
             try:
-                self._state = "ending"
+                self._stop()
                 self._close_files()
                 await self.at_home(self._discard, edits)
             finally:
@@ -461,6 +456,12 @@ class Transaction(Shortcuts, Generic[F]):
             outer._inner[self] = None
             self.membership.outer = outer.membership
         members.enter(self)
+
+    def _stop(self) -> None:
+        """Take no more changes, here and in the transactions inside."""
+        for found in self._all_inside():
+            found._state = "lost"
+        self._state = "ending"
 
     def _end(self, state: str = "ended") -> None:
         for inner in list(self._inner):
