@@ -119,6 +119,34 @@ def test_who_staged_looks_at_the_branch_again(
     assert fs.find(main) == [f"{main}/x", f"{main}/y"]
 
 
+@pytest.mark.parametrize("read", ["pr%2F1", "refs%2Fpr%2F1"])
+@pytest.mark.parametrize("written", ["pr%2F1", "refs%2Fpr%2F1"])
+def test_what_is_written_by_one_name_of_a_pull_request_is_read_by_the_other(
+    through: tuple[FaultProxy, pyxet.XetFS], xet: pyxet.XetFS, repo: str, main: str, read: str, written: str
+) -> None:
+    _, fs = through
+    xet.pipe_file(f"{main}/x", CONTENT[0], pull_request=True)
+    read, written = f"{repo}/{read}", f"{repo}/{written}"
+    assert version(fs, f"{read}/x") == 0
+    fs.pipe_file(f"{written}/x", CONTENT[1])
+    assert version(fs, f"{read}/x") == 1
+    # What somebody else commits is news to who has staged it.
+    xet.pipe_file(f"{written}/x", CONTENT[2])
+    assert version(fs, f"{read}/x") == 1
+    pointer = fs.stage(CONTENT[0], f"{written}/y")
+    xet.commit(written, [replace(pointer, endpoint=xet.endpoint)])
+    assert version(fs, f"{read}/x") == 2
+
+
+def test_what_is_written_to_a_branch_is_read_by_its_full_name(
+    through: tuple[FaultProxy, pyxet.XetFS], repo: str, main: str
+) -> None:
+    _, fs = through
+    for number in range(2):
+        fs.pipe_file(f"{main}/x", CONTENT[number])
+        assert version(fs, f"{repo}/refs%2Fheads%2Fmain/x") == number
+
+
 @pytest.mark.parametrize(("expiry", "stale"), [(0, False), (3600, True), (None, True)])
 def test_the_expiry_time_is_an_option(
     shared_endpoint: LocalEndpoint, xet: pyxet.XetFS, main: str, clock: Clock, expiry: float | None, stale: bool

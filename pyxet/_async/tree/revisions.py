@@ -10,7 +10,7 @@ import asyncio
 import re
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Final, NamedTuple
@@ -193,6 +193,7 @@ class Revisions:
         """
         with self._lock:
             is_newest = self._last_heard(repo, branch) == before.heard
+            self._outdate(repo, branch)
             self._known[repo, branch] = _Known(commit if is_newest else "", before.moment, time.monotonic())
         for other in self._others():
             other._invalidate_branch(repo, branch)
@@ -217,7 +218,12 @@ class Revisions:
 
     def _invalidate_branch(self, repo: RepoId, branch: str) -> None:
         with self._lock:
-            self._known[repo, branch] = _NOTHING._replace(heard=time.monotonic())
+            self._outdate(repo, branch)
+
+    def _outdate(self, repo: RepoId, branch: str) -> None:
+        """Forget which commit a branch is at, by all of its names: what is read by one of them may be written by another."""
+        for name in _names(branch):
+            self._known[repo, name] = _NOTHING._replace(heard=time.monotonic())
 
     async def check_branch(self, repo: RepoId, branch: str) -> None:
         """Raise like `head` unless this is known to be a branch."""
@@ -299,6 +305,17 @@ class Revisions:
         except RevisionNotFoundError:
             return None
         return found[0] if len(found) == 1 else None
+
+
+def _names(branch: str) -> Iterator[str]:
+    """The names by which a branch can be read, perhaps with that of another branch."""
+    yield branch
+    if _is_short(branch):
+        yield f"refs/{branch}"
+    if pull_request_number(branch) is not None:
+        yield branch.removeprefix("refs/")
+    else:
+        yield f"refs/heads/{branch}"
 
 
 def _is_short(revision: str) -> bool:
