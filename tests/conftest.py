@@ -16,7 +16,7 @@ from support.raw_client import RawClient
 from support.settled import check_budgets
 
 import pyxet
-from pyxet._async.changes.transaction import _here
+from pyxet._async.changes.transaction import members
 from pyxet.testing import LocalEndpoint, local_endpoint
 
 # A parent that runs the tests in the background has them ignore Ctrl-C, which many of them are about.
@@ -135,7 +135,7 @@ def nothing_left_behind() -> Iterator[None]:
     """Budgets must be back at nothing after the test, and no transaction may still be open here."""
     yield
     check_budgets()
-    assert not [found for found in _here() if found.active]
+    assert not [found for found in members.here() if found.active]
 
 
 @pytest.fixture

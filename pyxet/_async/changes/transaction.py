@@ -491,7 +491,6 @@ class Transaction(Shortcuts, Generic[F]):
 
 
 members: Final = Members[Transaction[Any]]()
-_here: Final = members.here
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:
