@@ -120,6 +120,34 @@ def test_nothing_is_known_of_a_quota_until_it_is_told() -> None:
     assert quota.delay(1.0) == 0.0
 
 
+@pytest.mark.parametrize("told", [RateLimit("api", 0, 10.0), RateLimit("api", 0, 10.0, 1000, 10.0)])
+def test_a_quota_that_is_told_with_refusals_alone_holds_until_its_window_ends(told: RateLimit) -> None:
+    quota = Quota()
+    quota.sent(0.0)
+    quota.answered(0.0, told)
+    assert quota.delay(9.0) == pytest.approx(1.0)
+    now = 10.0
+    for _ in range(1000):
+        now += quota.delay(now)
+        quota.sent(now)
+        quota.answered(now, None)
+    assert now < 15.0
+    # And the next refusal counts again.
+    quota.sent(now)
+    quota.answered(now, told)
+    assert quota.delay(now) == pytest.approx(10.0)
+
+
+def test_requests_without_an_answer_do_not_end_a_quota() -> None:
+    quota = Quota()
+    quota.sent(0.0)
+    quota.answered(0.0, RateLimit("api", 0, 10.0))
+    for _ in range(10):
+        quota.sent(10.0)
+        quota.lost()
+    assert quota.delay(10.0) > 0.0
+
+
 def test_answers_that_overtake_each_other() -> None:
     quota = Quota()
     for _ in range(3):

@@ -162,11 +162,11 @@ class Permit:
         self._first_byte = self._limiter._clock()
 
     def told(self, limit: RateLimit | None) -> None:
-        """What the head of the answer tells of the quota, if anything."""
+        """What the head of the answer tells of the quota, if anything. Once at the most."""
         quota, self._quota = self._quota, None
-        if quota is not None:
-            with self._limiter._lock:
-                quota.answered(self._limiter._clock(), limit)
+        assert quota is not None
+        with self._limiter._lock:
+            quota.answered(self._limiter._clock(), limit)
 
     def answered(self, error: int | None = None) -> None:
         """The whole answer has come; an error's status makes it one of another kind."""
@@ -199,7 +199,9 @@ class Permit:
 
     def release(self) -> None:
         """The request is over."""
-        self.told(None)
+        if self._quota is not None:
+            with self._limiter._lock:
+                self._quota.lost()
         self._limiter._leave_slot()
 
 

@@ -17,6 +17,8 @@ _AT_ONCE: Final = 4
 # When a window has ended, this share of its requests is sent to learn the next quota, and more after this many seconds.
 _PROBES: Final = 0.01
 _PROBE_AGAIN: Final = 1.0
+# A quota is forgotten when its window has ended and so many answers tell nothing of it: some endpoints tell when they refuse.
+_SILENT: Final = 3
 # Seconds of the shortest wait for a window: endpoints tell whole ones.
 _SHORTEST: Final = 1.0
 # Seconds after which a waiting request looks at the quota again, as answers that came meanwhile may have changed it.
@@ -44,6 +46,7 @@ class Quota:
         self._next = float("-inf")
         self._probes = 0
         self._probed = float("-inf")
+        self._silent = 0
         self._warned = float("-inf")
 
     def delay(self, now: float) -> float:
@@ -81,11 +84,15 @@ class Quota:
         self._left -= 1
 
     def answered(self, now: float, limit: RateLimit | None) -> None:
-        """Note that a request has ended, and what its answer told of the quota (``None`` if nothing, or without answer)."""
+        """Note an answer, and what it told of the quota (``None`` if nothing)."""
         self._flying -= 1
         if limit is None:
+            if now >= self._ends:
+                self._silent += 1
+                if self._silent >= _SILENT:
+                    self.limit = None
             return
-        self.limit = limit
+        self.limit, self._silent = limit, 0
         # A request that is refused at the very end of a window is told to wait 0 seconds.
         ends = now + (limit.reset if limit.remaining else max(limit.reset, _SHORTEST))
         # Seconds are rounded by the endpoint, and answers take their time.
@@ -99,6 +106,10 @@ class Quota:
             self._least, self._ends = min(self._least, limit.remaining), min(self._ends, ends)
         # Requests in flight may not be counted by the endpoint yet, so all of them are subtracted.
         self._left = self._least - self._flying
+
+    def lost(self) -> None:
+        """Note that a request has ended without an answer."""
+        self._flying -= 1
 
     def is_news(self) -> bool:
         """Whether this is the first call in this window, so that a caller warns once per window why it waits."""
