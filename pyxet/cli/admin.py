@@ -82,6 +82,7 @@ def add_user(session: Session, people: Any, name: str, password: bool) -> None:
     secret = _asked(name) if password else None
     people.change(lambda now: now.with_user(name, secret))
     session.note(f"{name} is a user" + ("" if secret else f"; a token: xet serve admin token add {name}"))
+    _tell_what_is_there(session, people, name)
 
 
 @command(
@@ -164,6 +165,8 @@ def add_org(session: Session, people: Any, name: str, members: tuple[str, ...]) 
         wrong = members[matches.index(None)]
         raise click.BadParameter(f"{wrong!r} is not USER=read, USER=write or USER=admin", param_hint="--member")
 
+    is_new = name not in people.current.orgs
+
     def change(now: Any) -> Any:
         if name not in now.orgs or not members:
             now = now.with_org(name)
@@ -174,6 +177,8 @@ def add_org(session: Session, people: Any, name: str, members: tuple[str, ...]) 
 
     roles = people.change(change).orgs[name]
     session.note(f"{name} has {len(roles)} member{'' if len(roles) == 1 else 's'}")
+    if is_new:
+        _tell_what_is_there(session, people, name)
 
 
 @command(
@@ -329,6 +334,12 @@ def _end(text: str) -> datetime:
     if end <= datetime.now(UTC):
         raise click.BadParameter(f"{text!r} is over already", param_hint="--expires")
     return end
+
+
+def _tell_what_is_there(session: Session, people: Any, name: str) -> None:
+    """Say what a new name brings along: what an earlier one of that name has left is easily forgotten."""
+    for line in server().brought_by_name(people.root, name):
+        session.warn(line)
 
 
 def _asked(name: str) -> str:

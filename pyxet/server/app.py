@@ -34,7 +34,7 @@ from pyxet.server.connections import CONNECTIONS, Connections
 from pyxet.server.content import ContentStore
 from pyxet.server.file_limits import LIMITS, FileLimits
 from pyxet.server.git_repository import moved_meanwhile
-from pyxet.server.git_store import GitStore
+from pyxet.server.git_store import REPOSITORIES, GitStore
 from pyxet.server.holding import hold, release, withdraw
 from pyxet.server.hosts import HOSTS, Hosts
 from pyxet.server.late_commits import LATE_COMMITS, LateCommits
@@ -123,7 +123,7 @@ def create_app(
             app[TOKENS].add_account(token, Account(user, "write"))
             app[CONTENT] = ContentStore(root)
             opened.callback(app[CONTENT].close)
-            app[REPOS] = GitStore(root / "repos")
+            app[REPOS] = GitStore(root / REPOSITORIES)
         except OSError as error:
             raise ConfigError(f"the directory {root} cannot be used: {error.strerror or error}") from error
         app[PASSWORD_QUEUE] = asyncio.Semaphore(MAX_PASSWORD_QUEUE)

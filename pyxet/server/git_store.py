@@ -34,6 +34,8 @@ pygit2.option(pygit2.enums.Option.SET_CACHE_OBJECT_LIMIT, pygit2.enums.ObjectTyp
 pygit2.option(pygit2.enums.Option.SET_CACHE_MAX_SIZE, 64 * 1024 * 1024)
 
 INITIAL_MESSAGE: Final = "initial commit"
+# The store's folder in the directory of an endpoint.
+REPOSITORIES: Final = "repos"
 # Seconds after which nobody goes on with a push.
 _STALE: Final = 24 * 3600
 
@@ -197,15 +199,7 @@ class GitStore:
 
     def repos(self, kind: str, owner: str | None = None) -> Iterator[RepoId]:
         """All repositories of a kind, or those of an owner, by owner and name."""
-        top = self._root / kind
-        if owner is not None:
-            owners = [owner] if (top / owner).is_dir() else []
-        else:
-            owners = sorted(os.listdir(top)) if top.is_dir() else []
-        for name in owners:
-            found = (path for path in os.listdir(top / name) if path.endswith(".git") and not path.startswith("."))
-            for repo in sorted(path.removesuffix(".git") for path in found):
-                yield RepoId(kind, name, repo)  # type: ignore[arg-type]  # kinds name the folders
+        return stored_repos(self._root, kind, owner)
 
     def owners(self) -> list[str]:
         """Names that own repositories."""
@@ -277,6 +271,19 @@ class GitStore:
             for repo in sorted(set(repos)):
                 held.enter_context(self._lock(repo))
             yield
+
+
+def stored_repos(root: Path, kind: str, owner: str | None = None) -> Iterator[RepoId]:
+    """What `GitStore.repos` tells, of a store that another process may hold."""
+    top = root / kind
+    if owner is not None:
+        owners = [owner] if (top / owner).is_dir() else []
+    else:
+        owners = sorted(os.listdir(top)) if top.is_dir() else []
+    for name in owners:
+        found = (path for path in os.listdir(top / name) if path.endswith(".git") and not path.startswith("."))
+        for repo in sorted(path.removesuffix(".git") for path in found):
+            yield RepoId(kind, name, repo)  # type: ignore[arg-type]  # kinds name the folders
 
 
 def _init(fresh: Path, *, private: bool) -> pygit2.Repository:

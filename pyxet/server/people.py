@@ -239,6 +239,11 @@ class PeopleFile:
     root:
         The directory.
 
+    Attributes
+    ----------
+    root:
+        The directory.
+
     Raises
     ------
     ConfigError
@@ -246,6 +251,7 @@ class PeopleFile:
     """
 
     def __init__(self, root: Path) -> None:
+        self.root = root
         self._path = root / _FILE
         self._lock = root / _LOCK
         self._read: tuple[tuple[int, ...] | None, People] = (None, People())

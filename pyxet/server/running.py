@@ -24,13 +24,15 @@ from pyxet.secrets import Secret
 from pyxet.server.app import create_app
 from pyxet.server.behaviour import HubBehaviour
 from pyxet.server.connections import CONNECTIONS, IDLE_SECONDS, LOG, GuardedSite
-from pyxet.server.holding import Holder, publish
+from pyxet.server.git_store import REPOSITORIES, stored_repos
+from pyxet.server.holding import Holder, publish, published
 from pyxet.server.hosts import Hosts, is_loopback
 from pyxet.server.inherited import close_in_children, has_stopped, sockets
 from pyxet.server.people import PeopleFile, Scope
 from pyxet.server.privacy import make_root, own_umask
 from pyxet.server.state import TOKENS
 from pyxet.server.tokens import Account
+from pyxet.types import KINDS
 
 
 class LocalEndpoint:
@@ -320,6 +322,19 @@ def people_of(root: Path) -> PeopleFile:
     except OSError as error:
         raise ConfigError(f"the directory {root} cannot be used: {error.strerror or error}") from error
     return PeopleFile(root)
+
+
+def brought_by_name(root: Path, name: str) -> list[str]:
+    """What a user or an organization gets with a name in an endpoint's directory, in lines for people."""
+    lines = []
+    repos = [repo.path for kind in KINDS for repo in stored_repos(root / REPOSITORIES, kind, name)]
+    if repos:
+        some = ", ".join(repos[:3]) + (", …" if len(repos) > 3 else "")
+        lines.append(f"{name} owns what is there under that name ({len(repos)}): {some}")
+    holder = published(root)
+    if holder is not None and holder.user == name:
+        lines.append(f"{name} runs the endpoint {holder.url}, so whoever is {name} may do everything there")
+    return lines
 
 
 async def stop(runner: web.AppRunner) -> None:

@@ -96,6 +96,20 @@ def test_tokens_have_a_scope_and_an_end(admin: Admin, endpoint: LocalEndpoint) -
     assert RawClient(endpoint, by_text).get("/api/whoami-v2").status == 401
 
 
+def test_what_a_name_brings_along_is_told(admin: Admin, endpoint: LocalEndpoint) -> None:
+    fs = pyxet.XetFS(endpoint.url, token=endpoint.token)
+    assert "owns" not in admin("user", "add", "ada").err
+    for repo in ("ada/a", "ada/b", "datasets/ada/c", "ada/d", "adam/x", "acme/x"):
+        fs.make_repo(repo, private=True)
+    admin("user", "revoke", "ada")
+    assert "ada owns what is there under that name (4): ada/a, ada/b, ada/d, …" in admin("user", "add", "ada").err
+    added = ("org", "add", "acme", "--member", "ada=read")
+    assert "acme owns what is there under that name (1): acme/x" in admin(*added).err
+    # There is nothing new about it with another member.
+    assert "owns" not in admin(*added).err
+    assert f"root runs the endpoint {endpoint.url}, so whoever is root may do everything" in admin("user", "add", "root").err
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
