@@ -107,7 +107,10 @@ def test_what_a_name_brings_along_is_told(admin: Admin, endpoint: LocalEndpoint)
     assert "acme owns what is there under that name (1): acme/x" in admin(*added).err
     # There is nothing new about it with another member.
     assert "owns" not in admin(*added).err
-    assert f"root runs the endpoint {endpoint.url}, so whoever is root may do everything" in admin("user", "add", "root").err
+    assert (
+        f"root runs the endpoint {endpoint.url}, so whoever is root may do everything"
+        in admin("user", "add", "root").err
+    )
 
 
 @pytest.mark.parametrize(
