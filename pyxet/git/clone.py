@@ -15,8 +15,8 @@ from pyxet.git.install import helper, install, register_helper
 
 # What the patterns of git-lfs give a meaning to; "?" stands for each of them.
 _SPECIAL: Final = re.compile(r"[,*?\[\]\\]")
-# The same for ``.gitattributes``.
-_UNWRITABLE: Final = re.compile(r'[\s"*?\[\]\\]')
+# The same for ``.gitattributes``, where "?" stands for one byte.
+_UNWRITABLE: Final = re.compile(r'[\s"*?\[\]\\]', re.ASCII)
 
 
 def clone(url: str, folder: Path | None = None, *, branch: str | None = None, lazy: bool, quiet: bool = False) -> Path:
@@ -76,14 +76,14 @@ def note_pointers(folder: Path | None = None) -> bool:
     Who writes files without git need not keep that file: git-lfs would bring their content, and git would take it for a
     change. What is noted is noted in this working copy only.
     """
-    names = [name for name in run_git("lfs", "ls-files", "--name-only", folder=folder).splitlines() if name]
+    names = [name for name in run_git("lfs", "ls-files", "--name-only", folder=folder).split("\n") if name]
     told = run_git("check-attr", "-z", "--stdin", "filter", folder=folder, given="\0".join(names)).split("\0")
     new = [name for name, value in zip(told[0::3], told[2::3], strict=False) if value != "lfs"]
     if new:
         where = Path(run_git("rev-parse", "--git-path", "info/attributes", folder=folder).rstrip("\n"))
         file = (folder or Path()) / where
         file.parent.mkdir(parents=True, exist_ok=True)
-        with file.open("a", encoding="utf-8") as attributes:
+        with file.open("a", encoding="utf-8", errors="surrogateescape") as attributes:
             attributes.writelines(
                 f"/{_UNWRITABLE.sub('?', name)} filter=lfs diff=lfs merge=lfs -text\n" for name in new
             )

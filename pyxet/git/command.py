@@ -57,12 +57,14 @@ def run_git(
         stdin=subprocess.DEVNULL if given is None and not shown else None,
         stdout=kept,
         stderr=kept,
-        text=True,
-        errors="replace",
+        # Names of files are bytes for git, most of them UTF-8; what goes back to it must be the same ones.
+        encoding="utf-8",
+        errors="surrogateescape",
         check=False,
     )
     if done.returncode:
-        reason = "" if shown else f": {' '.join((done.stderr or done.stdout).split())[-500:]}"
+        said = (done.stderr or done.stdout or "").encode(errors="surrogateescape").decode(errors="replace")
+        reason = "" if shown else f": {' '.join(said.split())[-500:]}"
         raise GitError(f"git {arguments[0]} failed{reason}")
     return done.stdout or ""
 

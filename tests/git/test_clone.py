@@ -148,6 +148,20 @@ def test_large_files_that_no_attributes_name(repo: str, fs: pyxet.XetFS, git: Gi
     work.check()
 
 
+def test_large_files_of_any_name_that_no_attributes_name(repo: str, fs: pyxet.XetFS, git: Git) -> None:
+    """Not UTF-8, or with what only Unicode takes for a blank or the end of a line."""
+    files = {os.fsdecode(b"caf\xe9.bin"): content(1000), "one\u2028line.bin": content(1000)}
+    git.xet("clone", repo, "first")
+    first = git.at("first")
+    first.write(files)
+    first("push", "--quiet")
+    fs.rm(f"{repo}/main/.gitattributes")
+    git.xet("clone", repo, "work")
+    work = git.at("work")
+    assert {name: (work.folder / name).read_bytes() for name in files} == files
+    assert work("status", "--porcelain") == ""
+
+
 def test_branches(repo: str, fs: pyxet.XetFS, git: Git) -> None:
     """Named by the path, or by the option."""
     fs.pipe_file(f"{repo}/main/a.bin", content(1000))
