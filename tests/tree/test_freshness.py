@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from support.faults import Act, FaultProxy, answer
+from support.faults import Act, FaultProxy, answer, forward_then
 from support.proxied import proxied
 
 import pyxet
@@ -145,6 +145,19 @@ def test_what_is_written_to_a_branch_is_read_by_its_full_name(
     for number in range(2):
         fs.pipe_file(f"{main}/x", CONTENT[number])
         assert version(fs, f"{repo}/refs%2Fheads%2Fmain/x") == number
+
+
+def test_a_merge_whose_answer_is_lost_has_the_branch_looked_at_again(
+    through: tuple[FaultProxy, pyxet.XetFS], repo: str, main: str
+) -> None:
+    proxy, fs = through
+    fs.pipe_file(f"{main}/x", CONTENT[0])
+    fs.pipe_file(f"{main}/x", CONTENT[1], pull_request=True)
+    assert version(fs, f"{main}/x") == 0
+    proxy.rule(r"POST .*/merge", forward_then(502))
+    with pytest.raises(ServerError):
+        fs.merge_pull_request(repo, 1)
+    assert version(fs, f"{main}/x") == 1
 
 
 @pytest.mark.parametrize(("expiry", "stale"), [(0, False), (3600, True), (None, True)])

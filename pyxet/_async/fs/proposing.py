@@ -170,7 +170,9 @@ class Proposing(FileSystemBase):
                 f"what is right to {repo_id.path}/pr%2F{number}, and merge it then",
                 status=error.status,
             ) from error
-        client.revisions.note_change(repo_id)
+        finally:
+            # Also where the answer was lost: it may have been done.
+            client.revisions.note_change(repo_id)
         return await self._pull_request_info(repo_id.path, number)
 
     @public()
