@@ -210,8 +210,7 @@ class View:
 
     def info(self, prefix: str, found: Entry) -> Info:
         """An entry as fsspec describes it; ``prefix`` is the path of the branch."""
-        # `Info` requires all keys; its docstring says which ones are missing in which case.
-        info: Info = {"name": f"{prefix}/{found.path}", "size": found.size, "type": "file"}  # type: ignore[typeddict-item]
+        info: Info = {"name": f"{prefix}/{found.path}", "size": found.size, "type": "file"}  # type: ignore[typeddict-item]  # see `Info`
         match found.content:
             case None:
                 info |= {"type": "directory", "kind": "directory", "commit": self.commit}

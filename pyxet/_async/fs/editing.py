@@ -131,8 +131,8 @@ class Editing(Expanding, Guarding):
             The version to replace, or a mapping of paths to those.
         """
         if not isinstance(path, Mapping):
-            # What is no buffer raises there, and so does ``None``.
-            await self._pipe_file(path, value, mode, message, parent_commit, if_match, pull_request)  # type: ignore[arg-type]
+            options = (mode, message, parent_commit, if_match, pull_request)
+            await self._pipe_file(path, value, *options)  # type: ignore[arg-type]  # what is no buffer raises there
             return
         if value is not None:
             raise TypeError("pipe takes a path and a value, or a mapping of paths to values, not both")
