@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass, field, replace
 from enum import IntEnum
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final, Literal
 
 from pyxet._platform import lock_descriptor
 from pyxet.errors import AlreadyExistsError, ConfigError, XetError, XetURLError
@@ -29,7 +29,6 @@ from pyxet.urls import XetURL
 
 Scope = Literal["read", "write"]
 Role = Literal["read", "write", "admin"]
-ROLES: Final[tuple[Role, ...]] = get_args(Role)
 
 _FILE: Final = "people.json"
 _LOCK: Final = "people.lock"
