@@ -92,7 +92,7 @@ def _modes(repo: Repository, revision: str, asked: Preupload) -> list[PreuploadM
         answer.append(
             PreuploadMode(
                 path=file.path,
-                upload_mode=mode,  # type: ignore[arg-type]
+                upload_mode=mode,  # type: ignore[arg-type]  # one of its two values, see above
                 should_ignore=file.path in ignored,
                 oid=oid,
             )

@@ -80,7 +80,12 @@ def _messages(
     last = repo.last_commits(commit, entries) if expand else {}
     for entry in entries:
         kind = "directory" if entry.is_folder else "file" if entry.is_file else "submodule"
-        message = TreeEntry(type=kind, path=entry.path, oid=entry.oid, size=entry.size)  # type: ignore[arg-type]
+        message = TreeEntry(
+            type=kind,  # type: ignore[arg-type]  # one of its three values, see above
+            path=entry.path,
+            oid=entry.oid,
+            size=entry.size,
+        )
         if entry.is_file and entry.mode != FILE:
             message.mode = f"{entry.mode:o}"
         if entry.lfs:

@@ -11,7 +11,7 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -169,7 +169,7 @@ def test_a_holder_that_cannot_be_reached(root: Path, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize("end", [Peer.kill, Peer.end], ids=["killed", "ended"])
-def test_open_instances_go_on(root: Path, end: object) -> None:
+def test_open_instances_go_on(root: Path, end: Callable[[Peer], object]) -> None:
     data = random.Random(1).randbytes(30_000_000)
     with peer(root) as first, peer(root) as second:
         first.tells("fs.make_repo('local/r')")
@@ -180,7 +180,7 @@ def test_open_instances_go_on(root: Path, end: object) -> None:
             assert reading.read(100_000) == data[:100_000]
             with fs.open("local/r/main/written.bin", "wb") as writing:
                 writing.write(data[:9_000_000])
-                end(first)  # type: ignore[operator]
+                end(first)
                 writing.write(data[9_000_000:])
             # Nothing says who goes on, but that it is one of us, with all there was.
             assert reading.read() == data[100_000:]

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -56,9 +56,9 @@ def test_pushers_and_api_writers_lose_nothing(tmp_path: Path, writers: int, roun
                     tr.pipe(f"{REPO}/main/api/{number}-{n}.txt", f"{number} {n}".encode())
                 made.append(tr.commits[0].id)
 
-        def noting(work: object, number: int) -> None:
+        def noting(work: Callable[[int], object], number: int) -> None:
             try:
-                work(number)  # type: ignore[operator]
+                work(number)
             except BaseException as error:  # noqa: BLE001  # told by the test
                 failures.append(error)
 

@@ -216,8 +216,8 @@ def test_names_are_there_once(folks: Folks) -> None:
             folks.file.change(change)
 
     for taken in ("ada", "ADA", "acme"):
-        wrong(AlreadyExistsError, lambda people, name=taken: people.with_user(name))  # type: ignore[misc]
-        wrong(AlreadyExistsError, lambda people, name=taken: people.with_org(name))  # type: ignore[misc]
+        wrong(AlreadyExistsError, lambda people, name=taken: people.with_user(name))  # type: ignore[misc]  # bound early
+        wrong(AlreadyExistsError, lambda people, name=taken: people.with_org(name))  # type: ignore[misc]  # bound early
     wrong(ConfigError, lambda people: people.with_member("acme", "nobody", "read"))
     wrong(ConfigError, lambda people: people.with_member("nothing", "ada", "read"))
     wrong(ConfigError, lambda people: people.with_token("nobody", "", "read")[0])

@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -78,9 +78,9 @@ async def test_an_async_block_does_not_stop_the_loop(monkeypatch: pytest.MonkeyP
     for name in ("start", "close"):
         original = getattr(LocalEndpoint, name)
 
-        def noted(self: LocalEndpoint, original: object = original) -> object:
+        def noted(self: LocalEndpoint, original: Callable[[LocalEndpoint], object] = original) -> object:
             called.append(threading.get_ident())
-            return original(self)  # type: ignore[operator]
+            return original(self)
 
         monkeypatch.setattr(LocalEndpoint, name, noted)
     async with local_endpoint() as endpoint:

@@ -56,9 +56,9 @@ def become(request: dict[str, object], streams: list[int]) -> None:
         os.dup2(file, target)
         os.close(file)
     os.environ.clear()
-    os.environ.update(request["environment"])  # type: ignore[call-overload]
+    os.environ.update(request["environment"])  # type: ignore[call-overload]  # a dictionary of JSON
     os.chdir(str(request["folder"]))
-    sys.argv = ["xet", *request["arguments"]]  # type: ignore[misc]
+    sys.argv = ["xet", *request["arguments"]]  # type: ignore[misc]  # a list of JSON
     sys.stdin, sys.stdout, sys.stderr = (
         # Like the interpreter's own: they leave the descriptors open.
         io.TextIOWrapper(io.BufferedReader(io.FileIO(0, closefd=False)), encoding="utf-8"),

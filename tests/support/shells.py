@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -55,7 +55,7 @@ class Shell:
         """Wait until the shell has shown a text."""
         self._until(lambda _: text in self.shown)
 
-    def _until(self, fits: object) -> str:
+    def _until(self, fits: Callable[[str], object]) -> str:
         told = b""
         ends = time.monotonic() + _PATIENCE
         while time.monotonic() < ends:
@@ -65,7 +65,7 @@ class Shell:
                     self.shown += data.decode(errors="replace")
                 else:
                     told += data
-            if fits(told.decode()):  # type: ignore[operator]
+            if fits(told.decode()):
                 return told.decode()
         pytest.fail(f"the shell does not go on; it shows {self.shown!r}")
 
