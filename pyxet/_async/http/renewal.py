@@ -20,7 +20,7 @@ from urllib.parse import urlencode
 from pyxet._async.http.messages import Answer, Body
 from pyxet._async.http.place import EmbeddedPlace, Place
 from pyxet._async.runtime.tasks import SingleFlight, finish
-from pyxet._async.runtime.threads import in_thread, surely, to_end
+from pyxet._async.runtime.threads import in_own_thread, in_thread, surely, to_end
 from pyxet.config import Credential, is_embedded
 from pyxet.errors import AuthenticationError, ConfigError, RemoteError, XetError
 from pyxet.hub_login import HubLogin, hub_login, store, stored_login, stored_tokens_file
@@ -152,7 +152,7 @@ async def _asked(found: Credential, place: Place) -> Secret | None:
             said = function()
         else:
             # It may read a file, or ask somebody else.
-            said = await in_thread(_answering, questions, function)
+            said = await in_own_thread(_answering, questions, function)
         if isinstance(said, Awaitable):
             said = await said
     except SystemExit as ending:

@@ -157,10 +157,12 @@ READ_MEMORY = Budget()
 WRITE_MEMORY = Budget()
 # Requests in flight.
 REQUESTS = Budget()
+# Threads in which code of others runs.
+GUESTS = Budget()
 
 
 def _after_fork() -> None:
-    for budget in (READ_MEMORY, WRITE_MEMORY, REQUESTS):
+    for budget in (READ_MEMORY, WRITE_MEMORY, REQUESTS, GUESTS):
         budget.__init__()  # type: ignore[misc]  # the parent's holders and waiters do not exist here
 
 

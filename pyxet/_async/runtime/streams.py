@@ -14,7 +14,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sized
 from typing import Any, Final
 
 from pyxet._async.runtime.bridge import on_loop
-from pyxet._async.runtime.threads import in_thread
+from pyxet._async.runtime.threads import in_own_thread
 from pyxet.protocol.hashing import Buffer
 
 # Bytes that a file is asked for at once.
@@ -154,7 +154,7 @@ class Stream:
             await drain()
 
     async def _called(self, method: Callable[[Any], Any], argument: Any) -> Any:
-        result = await in_thread(method, argument) if self._loop is None else method(argument)
+        result = await in_own_thread(method, argument) if self._loop is None else method(argument)
         return await result if inspect.isawaitable(result) else result
 
 

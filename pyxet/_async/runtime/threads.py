@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
+from pyxet._async.runtime.budget import GUESTS
 from pyxet._async.runtime.tasks import outlast
 from pyxet._platform import after_fork
-from pyxet._workers import Workers
+from pyxet._workers import Job, Workers
 from pyxet.config import usable_cores
 
 T = TypeVar("T")
+# Threads at once for code of others.
+_MOST_GUESTS: Final = 64
 
 _workers: Workers | None = None
 _lock = threading.Lock()
@@ -35,6 +38,14 @@ async def in_thread(function: Callable[..., T], *arguments: Any) -> T:
     A caller that is cancelled does not wait for work that has begun; see `to_end`.
     """
     return await _pool().run(function, *arguments)
+
+
+async def in_own_thread(function: Callable[..., T], *arguments: Any) -> T:
+    """Like `in_thread`, for code of others, which may wait for anything: also for work that needs the worker threads."""
+    async with GUESTS.hold(1, _MOST_GUESTS):
+        job = Job(function, arguments)
+        threading.Thread(target=job.run, name="pyxet-guest", daemon=True).start()
+        return await job.future
 
 
 async def to_end(

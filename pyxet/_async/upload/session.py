@@ -24,7 +24,7 @@ from weakref import WeakSet, finalize
 from pyxet._async.endpoint.cas import Cas
 from pyxet._async.runtime.budget import WRITE_MEMORY
 from pyxet._async.runtime.tasks import run_all, stopped
-from pyxet._async.runtime.threads import in_thread, to_end
+from pyxet._async.runtime.threads import in_own_thread, in_thread, to_end
 from pyxet._async.upload.content import READ, RUN, ContentWriter
 from pyxet._async.upload.packing import Chunk, Packer, Reservation, Run, UploadStats
 from pyxet.config import Limits
@@ -117,7 +117,7 @@ class Uploader:
                 await self._add_path(writer, source, progress)
             else:
                 # The caller's file may be a pipe that never gets data, so a cancellation does not wait for the read.
-                await _copy(lambda: in_thread(source.read, RUN), writer, progress)
+                await _copy(lambda: in_own_thread(source.read, RUN), writer, progress)
             return await writer.close()
         except BaseException:
             await writer.discard()
