@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import pickle
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
@@ -158,6 +158,30 @@ def test_a_merge_whose_answer_is_lost_has_the_branch_looked_at_again(
     with pytest.raises(ServerError):
         fs.merge_pull_request(repo, 1)
     assert version(fs, f"{main}/x") == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda fs, repo: fs.delete_branch(repo, "gone"),
+        lambda fs, repo: fs.delete_repo(repo),
+    ],
+    ids=["delete_branch", "delete_repo"],
+)
+def test_what_goes_away_with_a_lost_answer_is_not_read_any_more(
+    through: tuple[FaultProxy, pyxet.XetFS], repo: str, main: str, change: Callable[[pyxet.XetFS, str], object]
+) -> None:
+    proxy, fs = through
+    fs.pipe_file(f"{main}/x", CONTENT[0])
+    fs.make_branch(repo, "main", "gone")
+    assert version(fs, f"{repo}/gone/x") == 0
+    proxy.rule(r"(DELETE|POST) /api/.*(/branch/|/delete)", forward_then(502))
+    # Tried once more it is not there.
+    with pytest.raises((ServerError, NotFoundError)):
+        change(fs, repo)
+    proxy.clear()
+    with pytest.raises(NotFoundError):
+        fs.info(f"{repo}/gone/x")
 
 
 @pytest.mark.parametrize(("expiry", "stale"), [(0, False), (3600, True), (None, True)])

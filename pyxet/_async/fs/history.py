@@ -124,11 +124,8 @@ class History(Lookup):
         client = await self._connect()
         await client.revisions.head(url.repo_id, url.revision)
         name = client.revisions.full_name(url.repo_id, url.revision)
-        try:
+        with client.revisions.changing(url.repo_id):
             await client.hub.squash(url.repo_id, name, message or f"Squash {name}")
-        finally:
-            # Also where the answer was lost: it may have been done.
-            client.revisions.note_change(url.repo_id)
         return (await self._log(url.full_path, limit=1))[0]
 
     @public()

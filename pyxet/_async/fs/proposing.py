@@ -159,7 +159,8 @@ class Proposing(FileSystemBase):
         # A discussion has a number like one.
         await client.pull_requests.details(repo_id, number)
         try:
-            await client.pull_requests.merge(repo_id, number, comment)
+            with client.revisions.changing(repo_id):
+                await client.pull_requests.merge(repo_id, number, comment)
         except ConflictError as error:
             conflicts = (await self._pull_request_info(repo_id.path, number)).conflicts
             if not conflicts:
@@ -170,9 +171,6 @@ class Proposing(FileSystemBase):
                 f"what is right to {repo_id.path}/pr%2F{number}, and merge it then",
                 status=error.status,
             ) from error
-        finally:
-            # Also where the answer was lost: it may have been done.
-            client.revisions.note_change(repo_id)
         return await self._pull_request_info(repo_id.path, number)
 
     @public()

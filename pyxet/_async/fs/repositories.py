@@ -47,16 +47,16 @@ class Repositories(FileSystemBase):
         """
         _, repo_id = self._parse_repo(repo)
         client = await self._connect()
-        await client.hub.create_repo(repo_id, private=private, exist_ok=exist_ok)
-        client.revisions.note_change(repo_id)
+        with client.revisions.changing(repo_id):
+            await client.hub.create_repo(repo_id, private=private, exist_ok=exist_ok)
 
     @public()
     async def _delete_repo(self, repo: str) -> None:
         """Delete a repository with all its branches and history."""
         _, repo_id = self._parse_repo(repo)
         client = await self._connect()
-        await client.hub.delete_repo(repo_id)
-        client.revisions.note_change(repo_id)
+        with client.revisions.changing(repo_id):
+            await client.hub.delete_repo(repo_id)
 
     @public()
     async def _duplicate_repo(self, repo: str, destination: str, private: bool | None = None) -> DuplicateInfo:
@@ -86,7 +86,8 @@ class Repositories(FileSystemBase):
         url, new = self._same_kind(old, destination)
         client = await self._connect()
         try:
-            answer = await client.hub.duplicate_repo(old, new, private=private)
+            with client.revisions.changing(new):
+                answer = await client.hub.duplicate_repo(old, new, private=private)
         except (RepositoryNotFoundError, AlreadyExistsError):
             raise
         except RemoteError as error:
@@ -95,7 +96,6 @@ class Repositories(FileSystemBase):
             # Either there is no such repository, which the next line says, or no such route.
             await client.hub.repo_info(old)
             raise NotSupportedError(f"{self.endpoint} cannot duplicate repositories") from error
-        client.revisions.note_change(new)
         return {  # type: ignore[typeddict-item]  # see `Info` for what is not there at times
             "name": url.full_path, "size": 0, "type": "directory", "kind": "repo",
             "files_pending": answer.files_copy_pending,
@@ -132,9 +132,8 @@ class Repositories(FileSystemBase):
         _, old = self._parse_repo(repo)
         _, new = self._same_kind(old, destination)
         client = await self._connect()
-        await client.hub.move_repo(old, new)
-        for name in (old, new):
-            client.revisions.note_change(name)
+        with client.revisions.changing(old, new):
+            await client.hub.move_repo(old, new)
 
     @public()
     async def _set_repo_attr(self, repo: str, name: str, value: Any) -> None:
@@ -257,16 +256,17 @@ class Repositories(FileSystemBase):
         """
         _, repo_id = self._parse_repo(repo)
         client = await self._connect()
-        await client.hub.create_branch(repo_id, name, await self._start(repo_id, source))
-        client.revisions.note_change(repo_id)
+        start = await self._start(repo_id, source)
+        with client.revisions.changing(repo_id):
+            await client.hub.create_branch(repo_id, name, start)
 
     @public()
     async def _delete_branch(self, repo: str, name: str) -> None:
         """Delete a branch."""
         _, repo_id = self._parse_repo(repo)
         client = await self._connect()
-        await client.hub.delete_branch(repo_id, name)
-        client.revisions.note_change(repo_id)
+        with client.revisions.changing(repo_id):
+            await client.hub.delete_branch(repo_id, name)
 
     @public()
     async def _branch_exists(self, repo: str, name: str | None = None) -> bool:
@@ -366,16 +366,17 @@ class Repositories(FileSystemBase):
         """
         _, repo_id = self._parse_repo(repo)
         client = await self._connect()
-        await client.hub.create_tag(repo_id, name, await self._start(repo_id, revision), message)
-        client.revisions.note_change(repo_id)
+        start = await self._start(repo_id, revision)
+        with client.revisions.changing(repo_id):
+            await client.hub.create_tag(repo_id, name, start, message)
 
     @public()
     async def _delete_tag(self, repo: str, name: str) -> None:
         """Delete a tag."""
         _, repo_id = self._parse_repo(repo)
         client = await self._connect()
-        await client.hub.delete_tag(repo_id, name)
-        client.revisions.note_change(repo_id)
+        with client.revisions.changing(repo_id):
+            await client.hub.delete_tag(repo_id, name)
 
     async def _start(self, repo: RepoId, revision: str) -> str:
         """A revision by a name that the endpoint knows: it does not know points in time."""

@@ -11,6 +11,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Final, NamedTuple
@@ -202,6 +203,15 @@ class Revisions:
         """Forget the commits of a repository, here and in other clients: we have changed its branches or tags."""
         for revisions in (self, *self._others()):
             revisions.invalidate(repo)
+
+    @contextmanager
+    def changing(self, *repos: RepoId) -> Iterator[None]:
+        """Ask for a change of branches or tags in this block. However it ends, for an answer may be lost, see `note_change`."""
+        try:
+            yield
+        finally:
+            for repo in repos:
+                self.note_change(repo)
 
     def invalidate(self, repo: RepoId | None = None) -> None:
         """Forget the commits of one repository, or of all."""
