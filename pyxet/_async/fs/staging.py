@@ -27,7 +27,7 @@ from pyxet._async.fs.guarding import Guarding
 from pyxet._async.fs.names import check_separate
 from pyxet._async.runtime.streams import Stream, is_stream
 from pyxet._async.runtime.tasks import run_all
-from pyxet._async.runtime.threads import in_thread
+from pyxet._async.runtime.threads import in_own_thread
 from pyxet.errors import BadRequestError, ConfigError, IntegrityError, XetURLError
 from pyxet.options import public
 from pyxet.types import AsyncSource, Commit, FilePointer, IfMatch, RepoId, UploadedContent, WriteMode
@@ -313,7 +313,7 @@ class Staging(Guarding):
             )
             taken = {path.removeprefix(f"{url.full_path}/") for path in doomed}
             source = iter(pointers)
-            while some := await in_thread(lambda: list(islice(source, _POINTERS_AT_ONCE))):
+            while some := await in_own_thread(lambda: list(islice(source, _POINTERS_AT_ONCE))):
                 _check(some, self.endpoint, changes.path, taken)
                 paths = [pointer.full_path for pointer in some]
                 places = await self._places(edits, paths, conditions, parent_commit, some=True)
