@@ -474,10 +474,10 @@ class Editing(Expanding, Guarding):
         mode, message, parent_commit, if_match, pull_request:
             As in `_pipe_file`. ``mode`` and ``if_match`` count also where an existing file stays as it is.
         """
+        conditions = Conditions.asked(mode, if_match)
         if truncate or mode == "create" or not await self._exists(path):
             await self._pipe_file(path, b"", mode, message, parent_commit, if_match, pull_request)
         elif if_match is not None:
-            conditions = Conditions.asked(mode, if_match)
             async with self._edits() as edits:
                 await self._places(edits, [path], conditions)
 

@@ -180,5 +180,6 @@ def branch_info(path: str, commit: str) -> Info:
 
 
 def folder_info(name: str, kind: Literal["root", "owner", "repo", "branch"]) -> Info:
-    # Its docstring says what is not there at times.
-    return {"name": name, "size": 0, "type": "directory", "kind": kind}  # type: ignore[typeddict-item]
+    return {  # type: ignore[typeddict-item]  # see `Info` for what is not there at times
+        "name": name, "size": 0, "type": "directory", "kind": kind,
+    }  # fmt: skip
