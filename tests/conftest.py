@@ -17,6 +17,7 @@ from support.settled import check_budgets
 
 import pyxet
 from pyxet._async.changes.transaction import members
+from pyxet._async.http import limiter
 from pyxet.testing import LocalEndpoint, local_endpoint
 
 # A parent that runs the tests in the background has them ignore Ctrl-C, which many of them are about.
@@ -48,6 +49,15 @@ def no_configuration_of_this_machine(tmp_path_factory: pytest.TempPathFactory, m
     # Processes that tests start import what is installed, wherever they run.
     monkeypatch.setenv("PYTHONSAFEPATH", "1")
     monkeypatch.setenv("HOME", str(tmp_path_factory.getbasetemp() / "home"))
+
+
+@pytest.fixture(autouse=True)
+def no_memory_of_former_servers() -> Iterator[None]:
+    """Ports are used again: what was learnt of a server of an earlier test must not be taken for news of another one."""
+    yield
+    found = limiter._shared.limiters
+    for origin in [origin for origin, known in list(found.items()) if not known.slots.in_use]:
+        found.pop(origin, None)
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ import pyxet
 from pyxet.testing import LocalEndpoint, local_endpoint
 
 MIB = 1024 * 1024
-BIG = random.Random(31).randbytes(5 * MIB)
+BIG = random.Random(__name__).randbytes(5 * MIB)
 
 
 @pytest.fixture

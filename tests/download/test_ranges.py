@@ -109,7 +109,7 @@ async def test_cancelled_look_ups(through: tuple[FaultProxy, AsyncXetFileSystem]
 # -- ranges ------------------------------------------------------------------------------------------------------------
 
 PLANS = r"GET /v2/reconstructions/"
-CONTENT = random.Random(5).randbytes(3_000_000)
+CONTENT = random.Random(__name__).randbytes(3_000_000)
 
 
 async def test_ranges_of_a_file_that_are_near_each_other(

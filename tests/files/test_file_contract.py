@@ -24,7 +24,7 @@ import pyxet
 from pyxet.testing import LocalEndpoint
 
 KIB = 1024
-RANDOM = random.Random(11)
+RANDOM = random.Random(__name__)
 # Long lines and short ones, empty ones, one longer than a block, no newline at the end.
 CONTENT = (
     b"".join(

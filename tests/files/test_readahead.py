@@ -25,7 +25,7 @@ from pyxet.testing import LocalEndpoint
 
 KIB = 1024
 MIB = 1024 * KIB
-CONTENT = random.Random(3).randbytes(8 * MIB)
+CONTENT = random.Random(__name__).randbytes(8 * MIB)
 CAP = 64 * MIB
 
 

@@ -17,7 +17,7 @@ import pyxet
 from pyxet._async.files.cursor import Cursor
 
 MIB = 1024 * 1024
-CONTENT = random.Random(3).randbytes(3 * MIB)
+CONTENT = random.Random(__name__).randbytes(3 * MIB)
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from pyxet.testing import LocalEndpoint
 
 SMALL = b"all of it"
 # Several windows.
-LARGE = random.Random(11).randbytes(80 * MIB)
+LARGE = random.Random(__name__).randbytes(80 * MIB)
 
 
 @pytest.fixture(scope="module")

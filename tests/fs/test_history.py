@@ -17,7 +17,7 @@ import pyxet
 from pyxet import PathChange, RepositoryNotFoundError, RevisionNotFoundError, ServerError, XetURLError
 from pyxet.testing import LocalEndpoint
 
-NOISE = random.Random(4).randbytes(300_000)
+NOISE = random.Random(__name__).randbytes(300_000)
 
 
 @pytest.fixture

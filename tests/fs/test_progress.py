@@ -17,7 +17,7 @@ from pyxet import NotFoundError
 from pyxet.testing import LocalEndpoint
 
 MIB = 1024 * 1024
-CONTENT = random.Random(8).randbytes(20 * MIB)
+CONTENT = random.Random(__name__).randbytes(20 * MIB)
 
 
 class Seen(Callback):

@@ -20,7 +20,7 @@ from pyxet.testing import LocalEndpoint
 
 KIB = 1024
 MIB = 1024 * KIB
-CONTENT = random.Random(7).randbytes(3 * MIB)
+CONTENT = random.Random(__name__).randbytes(3 * MIB)
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from pyxet import (
 )
 from pyxet.testing import LocalEndpoint
 
-CONTENT = random.Random(2).randbytes(500_000)
+CONTENT = random.Random(__name__).randbytes(500_000)
 
 
 # -- repositories ------------------------------------------------------------------------------------------------------

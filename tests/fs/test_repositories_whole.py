@@ -25,7 +25,7 @@ from pyxet import (
 )
 from pyxet.testing import LocalEndpoint
 
-NOISE = random.Random(3).randbytes(600_000)
+NOISE = random.Random(__name__).randbytes(600_000)
 
 
 @pytest.fixture

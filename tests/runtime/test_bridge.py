@@ -26,7 +26,7 @@ from pyxet._async.runtime.bridge import blocking_call, on_loop
 from pyxet.testing import LocalEndpoint
 
 MIB = 1024 * 1024
-CONTENT = random.Random(5).randbytes(6 * MIB)
+CONTENT = random.Random(__name__).randbytes(6 * MIB)
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ from pyxet.testing import LocalEndpoint
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 
 MIB = 1024 * 1024
-CONTENT = random.Random(4).randbytes(3 * MIB)
+CONTENT = random.Random(__name__).randbytes(3 * MIB)
 
 
 @pytest.fixture

@@ -121,7 +121,8 @@ class FaultProxy:
 
     async def arrival(self) -> None:
         """Wait for one request to arrive at the gate, or at a stall."""
-        await asyncio.to_thread(self._arrived.acquire)
+        # In a thread that ends by itself: a loop waits for its threads, and a test that fails would wait for ever.
+        assert await asyncio.to_thread(self._arrived.acquire, timeout=120), "no request arrived"
 
     def wait_for_arrival(self) -> None:
         """Like `arrival`, for tests without a loop; some programs take their time to begin on a machine that is busy."""
