@@ -6,8 +6,8 @@ before its ``end``; on the wire byte ranges include it.
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
@@ -206,16 +206,25 @@ def _plan(
 
 
 def trim_terms(
-    terms: Sequence[Term], chunk_lengths: Mapping[Hash, Sequence[int]], start: int, end: int
+    terms: Sequence[Term],
+    term_ends: Sequence[int],
+    chunk_ends: Callable[[Hash], Sequence[int]],
+    start: int,
+    end: int,
 ) -> tuple[int, list[Term]]:
     """The part of a file's terms whose chunks overlap bytes ``start`` to before ``end``.
+
+    It takes as long for a range of a large file as of a small one: both ends are searched for.
 
     Parameters
     ----------
     terms:
         All terms of the file.
-    chunk_lengths:
-        Raw length of each chunk of each xorb that a term within the range names.
+    term_ends:
+        Where each of them ends in the file.
+    chunk_ends:
+        Where each chunk of a xorb ends in the raw content of all its chunks. It is asked for the xorbs of the terms in which
+        the range begins and ends.
 
     Returns
     -------
@@ -224,25 +233,23 @@ def trim_terms(
     """
     trimmed: list[Term] = []
     skip = 0
-    at = 0
-    for term in terms:
-        term_start, at = at, at + term.raw_length
-        if at <= start:
-            continue
+    for number in range(bisect_right(term_ends, start), len(terms)):
+        term, term_end = terms[number], term_ends[number]
+        term_start = term_end - term.raw_length
         if term_start >= end:
             break
-        if start <= term_start and at <= end:
+        if start <= term_start and term_end <= end:
             trimmed.append(term)
             continue
-        first, last, length, chunk_at = term.chunk_end, term.chunk_start, 0, term_start
-        for index in range(term.chunk_start, term.chunk_end):
-            chunk_start, chunk_at = chunk_at, chunk_at + chunk_lengths[term.xorb_hash][index]
-            if chunk_at <= start or chunk_start >= end:
-                continue
-            if not trimmed and first == term.chunk_end:
-                skip = max(0, start - chunk_start)
-            first, last, length = min(first, index), index + 1, length + chunk_at - chunk_start
-        trimmed.append(Term(term.xorb_hash, first, last, length))
+        ends = chunk_ends(term.xorb_hash)
+        # From places in the file to places in the raw content of the xorb.
+        shift = (ends[term.chunk_start - 1] if term.chunk_start else 0) - term_start
+        first = bisect_right(ends, start + shift, term.chunk_start, term.chunk_end)
+        last = min(bisect_left(ends, end + shift, first, term.chunk_end), term.chunk_end - 1)
+        begin = ends[first - 1] if first else 0
+        if not trimmed:
+            skip = max(0, start + shift - begin)
+        trimmed.append(Term(term.xorb_hash, first, last + 1, ends[last] - begin))
     return skip, trimmed
 
 

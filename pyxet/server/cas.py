@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Final
 
 from aiohttp import web
@@ -119,11 +120,15 @@ async def get_xorb(request: web.Request) -> web.StreamResponse:
     if request.method == "HEAD":
         return await _head_xorb(request, name)
     ranges = _signed_ranges(request)
-    size = await in_worker(request, content.index.xorb_size, hash_from_hex(name))
-    if size is None:
-        raise EntryNotFoundError(f"xorb {name} is not stored", status=404)
+
+    def find() -> tuple[Path, int]:
+        size = content.index.xorb_size(hash_from_hex(name))
+        if size is None:
+            raise EntryNotFoundError(f"xorb {name} is not stored", status=404)
+        return content.xorbs.path(name), size
+
     try:
-        return await send_file_ranges(request, content.xorbs.path(name), ranges, size)
+        return await send_file_ranges(request, find, ranges)
     except FileNotFoundError as error:
         raise EntryNotFoundError(f"xorb {name} is not stored any more", status=404) from error
 
@@ -302,8 +307,9 @@ def _plan_v2(skip: int, terms: list[WireTerm], runs: Runs, sign: Sign) -> bytes:
 
 async def head_file(request: web.Request) -> web.Response:
     """``HEAD /v1/files/{hash}``: the size of a file in its length header."""
-    entry = await _file(request)
-    return web.Response(headers={"Content-Length": str(entry.size)})
+    find, content = _finder(request), request.app[CONTENT]
+    size = await in_worker(request, lambda: content.size_of(find()))
+    return web.Response(headers={"Content-Length": str(size)})
 
 
 async def post_telemetry(request: web.Request) -> web.Response:
@@ -317,23 +323,26 @@ async def _reconstruction(
     request: web.Request, form: Callable[[int, list[WireTerm], Runs, Sign], bytes]
 ) -> web.Response:  # fmt: skip
     """The plan for the request's range, trimmed to the chunks that overlap it."""
-    entry = await _file(request)
-    start, end = 0, entry.size
+    wanted: tuple[int, int | None] = (0, None)
     if "Range" in request.headers:
         first, last = one_range(request) or (None, None)
         if first is None:
             raise BadRequestError("the range must be bytes=first-last", status=400)
-        start = first
-        end = entry.size if last is None else min(entry.size, last + 1)
-        if start >= end:
-            raise RangeNotSatisfiableError(f"the file has {entry.size:,} bytes", status=416)
+        wanted = (first, None if last is None else last + 1)
     content, sign, sizes = request.app[CONTENT], _signer(request), _chunk_sizes(request)
+    find = _finder(request)
 
     def plan() -> bytes:
+        entry = find()
+        size, (start, end) = content.size_of(entry), wanted
+        end = size if end is None else min(size, end)
+        if start >= end and "Range" in request.headers:
+            raise RangeNotSatisfiableError(f"the file has {size:,} bytes", status=416)
         skip, terms = content.trim(entry, start, end)
         _check_terms(len(terms), "ask for a smaller range")
         return form(skip, _wire(terms, sizes), _placed(content, fetch_runs(terms)), sign)
 
+    # One job for all of it: to hand over to a thread costs more than to make a plan.
     return json_response(await in_worker(request, plan))
 
 
@@ -357,17 +366,17 @@ def _placed(content: ContentStore, runs: Mapping[Hash, list[tuple[int, int]]]) -
     }
 
 
-async def _file(request: web.Request) -> FileEntry:
-    value, rights = hash_from_hex(request.match_info["hash"]), Rights(request, "read")
+def _finder(request: web.Request) -> Callable[[], FileEntry]:
+    """A function that finds the file which a request names, if it may be read, and blocks."""
+    value, rights, content = hash_from_hex(request.match_info["hash"]), Rights(request, "read"), request.app[CONTENT]
 
-    def look() -> FileEntry | None:
-        entry = request.app[CONTENT].file(value)
-        return entry if entry is not None and rights.may_read(entry) else None
+    def find() -> FileEntry:
+        entry = content.file(value)
+        if entry is None or not rights.may_read(entry):
+            raise EntryNotFoundError(f"file {hash_to_hex(value)} is not stored", status=404)
+        return entry
 
-    entry = await in_worker(request, look)
-    if entry is None:
-        raise EntryNotFoundError(f"file {request.match_info['hash']} is not stored", status=404)
-    return entry
+    return find
 
 
 def _chunk_sizes(request: web.Request) -> ContentStore | None:

@@ -38,6 +38,7 @@ from pyxet.protocol.shard import (
 )
 from pyxet.protocol.xorb import ChunkDecoder, XorbInfo
 from pyxet.server.index import Index, held_as
+from pyxet.server.layouts import Layouts
 from pyxet.server.object_store import ObjectStore
 
 # What is sent at a time: below a mebibyte the calls cost more than the copying.
@@ -80,6 +81,7 @@ class ContentStore:
         self.xorbs = ObjectStore(root / "xorbs")
         self.shards = ObjectStore(root / "shards")
         self.index = Index(root / "index.sqlite")
+        self._layouts = Layouts(self.stored)
         # One key for all answers of this process: a client hashes each chunk it looks for once for each key it was given.
         self.query_key = secrets.token_bytes(32)
         self._keeping = threading.Lock()
@@ -224,9 +226,13 @@ class ContentStore:
         """How a file is put together; the empty one is always there."""
         return FileEntry(ZERO_HASH, ()) if value == ZERO_HASH else self.index.file(value)
 
+    def size_of(self, entry: FileEntry) -> int:
+        """Bytes of a file, which its entry would add up each time."""
+        return self._layouts.of_file(entry)[-1] if entry.terms else 0
+
     def trim(self, entry: FileEntry, start: int, end: int) -> tuple[int, list[Term]]:
         """The terms of a file that overlap a byte range, see `trim_terms`."""
-        return trim_terms(entry.terms, _ChunkLengths(self), start, end)
+        return trim_terms(entry.terms, self._layouts.of_file(entry), self._layouts.of_xorb, start, end)
 
     def read_terms(self, skip: int, terms: list[Term], length: int) -> Iterator[bytes]:
         """The content of some terms, without its first ``skip`` bytes, cut to ``length``."""
@@ -320,17 +326,6 @@ def _check_size(files: Iterable[FileEntry]) -> None:
 
 def _not_stored(xorb: Hash) -> BadRequestError:
     return BadRequestError(f"xorb {hash_to_hex(xorb)} is not stored", status=400)
-
-
-class _ChunkLengths(dict[Hash, list[int]]):
-    """Raw lengths of a xorb's chunks, looked up when a range begins or ends inside it."""
-
-    def __init__(self, content: ContentStore) -> None:
-        super().__init__()
-        self._content = content
-
-    def __missing__(self, value: Hash) -> list[int]:
-        return [chunk.raw_length for chunk in self._content.stored(value).chunks]
 
 
 def byte_range(info: XorbInfo, chunk_start: int, chunk_end: int) -> tuple[int, int]:

@@ -13,7 +13,6 @@ import sqlite3
 import struct
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +22,7 @@ from pyxet.errors import ConfigError
 from pyxet.protocol.hashing import HASH_SIZE, Hash, hash_to_hex
 from pyxet.protocol.shard import FileEntry, parse_shard, write_upload_shard
 from pyxet.protocol.xorb import XorbChunk, XorbInfo
+from pyxet.server.kept import Kept
 
 _VERSION: Final = 2
 # Where a database's file has the number (https://sqlite.org/fileformat.html, 1.3).
@@ -54,8 +54,9 @@ _MAX_SHARDS: Final = 32
 # Values of one query.
 _MANY: Final = 500
 _HOLD: Final = "INSERT INTO holders VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET until = max(until, excluded.until)"
-# Of what is cached of xorbs, about 200 bytes a chunk.
+# Of what is cached of xorbs and of files: about 200 bytes a chunk, and 400 a term.
 _MAX_CACHED_CHUNKS: Final = 256 * 1024
+_MAX_CACHED_TERMS: Final = 64 * 1024
 _log: Final = logging.getLogger("pyxet.server")
 _CHUNK = struct.Struct("<32sII")
 
@@ -71,9 +72,8 @@ class Index:
         self._writer = threading.Lock()
         # Nobody can write, so it is read as a file that does not change.
         self._immutable = False
-        self._xorbs: OrderedDict[Hash, XorbInfo] = OrderedDict()
-        self._cached_chunks = 0
-        self._cache = threading.Lock()
+        self._xorbs: Kept[Hash, XorbInfo] = Kept(_MAX_CACHED_CHUNKS)
+        self._files: Kept[Hash, FileEntry] = Kept(_MAX_CACHED_TERMS)
         # SQLite gives the files beside it the same mode.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
         # Before SQLite opens it, which may write to it.
@@ -116,21 +116,14 @@ class Index:
 
     def xorb(self, value: Hash) -> XorbInfo | None:
         """What a stored xorb holds, or ``None``. Only what is there is cached: absence may end at any moment."""
-        with self._cache:
-            known = self._xorbs.get(value)
-            if known is not None:
-                self._xorbs.move_to_end(value)
-                return known
+        known = self._xorbs.get(value)
+        if known is not None:
+            return known
         row = self._connection().execute("SELECT size, chunks FROM xorbs WHERE hash = ?", (value,)).fetchone()
         if row is None:
             return None
         info = XorbInfo(value, tuple(XorbChunk(*fields) for fields in _CHUNK.iter_unpack(row[1])), row[0])
-        with self._cache:
-            if value not in self._xorbs:
-                self._xorbs[value] = info
-                self._cached_chunks += len(info.chunks)
-            while self._cached_chunks > _MAX_CACHED_CHUNKS and len(self._xorbs) > 1:
-                self._cached_chunks -= len(self._xorbs.popitem(last=False)[1].chunks)
+        self._xorbs.put(value, info, len(info.chunks))
         return info
 
     def xorb_size(self, value: Hash) -> int | None:
@@ -167,9 +160,10 @@ class Index:
         held, repo:
             All files of the shard, and the path of the repository that it came for: it holds them for a while, see `GRACE`.
         """
+        new = list(files)
         with self._write() as writer:
             shard = None
-            for file in files:
+            for file in new:
                 if shard is None:
                     shard = _add_shard(writer, xorbs)
                 entry = write_upload_shard([file], [])
@@ -185,6 +179,7 @@ class Index:
             until = int(self._clock()) + GRACE
             writer.executemany(_HOLD, ((held_as(file), repo, until) for file in held))
             _hold_xorbs(writer, xorbs, repo)
+        self._files.forget(file.file_hash for file in new)
 
     def add_holders(self, contents: Iterable[str], repo: str) -> None:
         """Remember that a repository holds contents for good, given by sha256 or as `held_as` says."""
@@ -243,8 +238,16 @@ class Index:
 
     def file(self, value: Hash) -> FileEntry | None:
         """How a file is put together."""
+        known = self._files.get(value)
+        if known is not None:
+            return known
+        moment = self._files.now
         row = self._connection().execute("SELECT entry FROM files WHERE hash = ?", (value,)).fetchone()
-        return parse_shard(row[0]).files[0] if row else None
+        if row is None:
+            return None
+        entry = parse_shard(row[0]).files[0]
+        self._files.put(value, entry, len(entry.terms) + 1, since=moment)
+        return entry
 
     def file_of_content(self, sha256: str) -> tuple[Hash, int] | None:
         """File hash and size in bytes of content with this sha256."""

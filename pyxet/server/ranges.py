@@ -8,15 +8,18 @@ import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, NamedTuple
 
 from aiohttp import web
 
 from pyxet._platform import read_at
+from pyxet.errors import ServerError
 from pyxet.server.state import WORKERS, error_response, in_worker, log, send
 
 # What is written at a time where the loop has no sendfile.
 _PIECE: Final = 1024 * 1024
+# Bytes that are read where the file is opened: to send them from there would need two more visits to a thread.
+_LITTLE: Final = 256 * 1024
 _EXACT = re.compile(r"bytes=\d{1,18}-\d{1,18}(?:, ?\d{1,18}-\d{1,18})*\Z", re.ASCII)
 _SPAN = re.compile(r"(\d+)-(\d+)", re.ASCII)
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})\Z", re.ASCII)
@@ -97,16 +100,27 @@ def _requested(request: web.Request, size: int) -> tuple[int, int] | None:
 
 
 async def send_file_ranges(
-    request: web.Request, path: Path, ranges: Sequence[tuple[int, int]], size: int
-) -> web.StreamResponse:  # fmt: skip
-    """Bytes of a file of ``size`` bytes, as 206; several ranges (start, end) as ``multipart/byteranges``.
+    request: web.Request, find: Callable[[], tuple[Path, int]], ranges: Sequence[tuple[int, int]]
+) -> web.StreamResponse:
+    """Bytes of a file as 206; several ranges (start, end) as ``multipart/byteranges``.
 
     Nothing but these numbers decides what is sent. `aiohttp.web.FileResponse` reads the request's headers again
     (``If-Range``, ``Accept-Encoding``…), and a caller who has checked a range would have checked something else.
+
+    Parameters
+    ----------
+    find:
+        Path and size of the file. It blocks.
     """
-    file = await in_worker(request, _open, path)
+    found = await in_worker(request, _opened, find, ranges)
+    headers = {"Accept-Ranges": "bytes", "Content-Type": "application/octet-stream"}
+    if found.content is not None:
+        [(start, end)] = ranges
+        headers["Content-Range"] = f"bytes {start}-{end - 1}/{found.size}"
+        return web.Response(body=found.content, status=206, headers=headers)
+    file, size = found.file, found.size
+    assert file is not None
     try:
-        headers = {"Accept-Ranges": "bytes", "Content-Type": "application/octet-stream"}
         parts = [(b"", start, end) for start, end in ranges]
         tail = b""
         if len(ranges) == 1:
@@ -123,7 +137,7 @@ async def send_file_ranges(
                 await response.write(head)
             if not await _sent(request, response, file, start, end):
                 # The status has been sent; a connection that breaks is the only way left to say so.
-                log.error("%s is shorter than its index says", path)
+                log.error("%s is shorter than its index says", found.path)
                 if request.transport is not None:
                     request.transport.abort()
                 return response
@@ -132,6 +146,28 @@ async def send_file_ranges(
     finally:
         # Not waited for: the connection goes on with the next request.
         asyncio.get_running_loop().run_in_executor(request.app[WORKERS], file.close)
+
+
+class _Found(NamedTuple):
+    """A file that is sent from: open, or the content of a range that is worth no more than one visit to a thread."""
+
+    path: Path
+    size: int
+    file: BinaryIO | None = None
+    content: bytes | None = None
+
+
+def _opened(find: Callable[[], tuple[Path, int]], ranges: Sequence[tuple[int, int]]) -> _Found:
+    path, size = find()
+    file = path.open("rb", buffering=0)
+    if len(ranges) == 1 and ranges[0][1] - ranges[0][0] <= _LITTLE:
+        [(start, end)] = ranges
+        with file:
+            content = read_at(file.fileno(), end - start, start)
+        if len(content) == end - start:
+            return _Found(path, size, content=content)
+        raise ServerError(f"the stored object {path.name} is damaged: it is shorter than its index says", status=500)
+    return _Found(path, size, file=file)
 
 
 def framed(ranges: Sequence[tuple[int, int]], size: int) -> tuple[str, list[bytes], bytes]:
@@ -166,10 +202,6 @@ async def _sent(request: web.Request, response: web.StreamResponse, file: Binary
     except (NotImplementedError, asyncio.SendfileNotAvailableError):
         sent = await _written(request, response, file, start, end)
     return sent == end - start
-
-
-def _open(path: Path) -> BinaryIO:
-    return path.open("rb")
 
 
 async def _written(request: web.Request, response: web.StreamResponse, file: BinaryIO, start: int, end: int) -> int:

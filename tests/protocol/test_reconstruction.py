@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any
 
 import pytest
@@ -28,6 +28,8 @@ from pyxet.secrets import Secret
 A, B = b"a" * 32, b"b" * 32
 LENGTHS = {A: [10, 20, 30, 40], B: [5, 5, 5]}
 TERMS = [Term(A, 1, 4, 90), Term(B, 0, 3, 15), Term(A, 0, 2, 30)]
+TERM_ENDS = list(accumulate(term.raw_length for term in TERMS))
+CHUNK_ENDS = {value: list(accumulate(lengths)) for value, lengths in LENGTHS.items()}
 SOURCE = random.Random(1)
 CHUNKS = {value: [SOURCE.randbytes(length) for length in lengths] for value, lengths in LENGTHS.items()}
 
@@ -45,12 +47,40 @@ CONTENT = decoded(TERMS)
 @given(st.integers(0, 134), st.integers(1, 135))
 def test_trimming_keeps_just_the_chunks_of_the_range(start: int, length: int) -> None:
     end = min(start + length, 135)
-    skip, terms = trim_terms(TERMS, LENGTHS, start, end)
+    skip, terms = trim_terms(TERMS, TERM_ENDS, CHUNK_ENDS.__getitem__, start, end)
     content = decoded(terms)[skip:]
     assert content[: end - start] == CONTENT[start:end]
     # Nothing more than whole chunks: what is over lies in the first and the last one.
     assert skip < LENGTHS[terms[0].xorb_hash][terms[0].chunk_start]
     assert len(content) - (end - start) < LENGTHS[terms[-1].xorb_hash][terms[-1].chunk_end - 1]
+
+
+class Looked(list[int]):
+    """Numbers that count how often one of them is looked at."""
+
+    looks = 0
+
+    def __getitem__(self, index: Any) -> Any:
+        self.looks += 1
+        return super().__getitem__(index)
+
+
+def test_a_range_of_a_large_file_is_searched_for_and_not_walked_to() -> None:
+    values = [number.to_bytes(32, "big") for number in range(1000)]
+    terms = [Term(value, 0, 8000, 8_000_000) for value in values]
+    term_ends = Looked(accumulate(term.raw_length for term in terms))
+    chunks = Looked(accumulate([1000] * 8000))
+    asked = []
+
+    def chunk_ends(value: bytes) -> Looked:
+        asked.append(value)
+        return chunks
+
+    at = 999 * 8_000_000 + 7_654_321
+    skip, found = trim_terms(terms, term_ends, chunk_ends, at, at + 4096)
+    assert (skip, found) == (321, [Term(values[999], 7654, 7659, 5000)])
+    assert asked == [values[999]]
+    assert term_ends.looks + chunks.looks < 60
 
 
 def test_runs_of_a_xorb_are_fetched_once() -> None:
