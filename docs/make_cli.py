@@ -95,7 +95,7 @@ def _options(parameters: Sequence[click.Parameter]) -> Iterator[str]:
             names += f" / {', '.join(option.secondary_opts)}"
         elif isinstance(option.type, click.Choice):
             names += f" [{'|'.join(option.type.choices)}]"
-        elif not option.is_flag:
+        elif not (option.is_flag or option.count):
             names += f" {option.metavar}"
         text = option.help or ""
         if option.show_default:

@@ -18,13 +18,14 @@ PACKAGE = Path(pyxet.__file__).parent
 ROOT = Path(__file__).parents[1]
 BASE = {
     "secrets", "errors", "_docstrings", "options", "config", "urls", "types", "reports", "_version", "_platform", "_traces", "local_tree", "patterns",
-    "_workers", "private_files", "hub_login",
+    "_workers", "private_files", "hub_login", "watching",
 }  # fmt: skip
 ALLOWED: dict[str, set[str]] = {
     "_version": set(),
     "_platform": set(),
     "_workers": set(),
     "_traces": set(),
+    "watching": {"_platform"},
     "secrets": set(),
     "types": set(),
     "local_tree": set(),

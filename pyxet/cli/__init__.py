@@ -12,7 +12,7 @@ How a command is added:
        def head(session: Session, path: str, lines: int) -> None:
            '''What is said below the one line of the table.'''
 
-   `pyxet.cli.command.command` adds ``--endpoint``, ``--token``, ``--quiet``, ``--debug``, and ``--json`` where
+   `pyxet.cli.command.command` adds ``--endpoint``, ``--token``, ``--quiet``, ``--verbose``, ``--debug``, and ``--json`` where
    ``json=True``. A group is ``branch = group("branch")``, its commands ``@command("make", parent=branch, …)``; the
    help of those is their docstring.
 3. The function gets the `Session`: ``session.fs(path)`` is the blocking file system for the paths at hand,

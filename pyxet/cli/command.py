@@ -100,8 +100,20 @@ def _options(*, json: bool = False, endpoint: bool = True, token: bool = True) -
     return [
         *found,
         option("-q", "--quiet", text="Say nothing but results and errors."),
+        click.Option(
+            ["-v", "--verbose"],
+            count=True,
+            expose_value=False,
+            callback=_note_verbose,
+            help="Show retries and waits on standard error; -vv shows each request and transfer.",
+        ),
         option("--debug", text="Show the traceback of an error."),
     ]
+
+
+def _note_verbose(context: click.Context, _: click.Parameter, count: int) -> None:
+    if count:
+        context.ensure_object(Session).show_log(count)
 
 
 def _note(context: click.Context, parameter: click.Parameter, value: str | bool | None) -> None:

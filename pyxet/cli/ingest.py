@@ -93,7 +93,7 @@ def ingest(
         options["source_fs"] = session.fs(source)
     fs = session.fs(target)
     session.interrupted = "the same command goes on from there: what is noted in the journal is not copied again"
-    progress = Progress("ingesting", wanted=not (no_progress or session.quiet))
+    progress = Progress("ingesting", wanted=not (no_progress or session.quiet or session.verbose))
     with progress:
         report = pyxet.ingest(
             found.url.full_path if found.url is not None else found.path, target, engine=engine, client=scheduler, fs=fs,

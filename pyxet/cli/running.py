@@ -97,6 +97,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return code if isinstance(code, int) else 0
     except (Exception, KeyboardInterrupt) as caught:  # noqa: BLE001  # each is told and has an exit code
         error = caught.__cause__ if isinstance(caught, Unhandled) and caught.__cause__ else caught
+    finally:
+        session.close()
     if isinstance(error, BrokenPipeError):
         # Whoever read our output has enough. What is buffered must not be written at exit, which would fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -15,6 +15,7 @@ from pyxet.cli.formats import columns, jsonable, printable
 
 if TYPE_CHECKING:
     from pyxet import AsyncXetFileSystem, XetFS
+    from pyxet.cli.verbose import Verbose
 
 T = TypeVar("T")
 
@@ -40,8 +41,8 @@ class Session:
 
     Attributes
     ----------
-    endpoint, token, quiet, json, debug:
-        The common options.
+    endpoint, token, quiet, json, debug, verbose:
+        The common options; ``verbose`` is how often it was given.
     command:
         The command that runs, for messages: ``xet branch make``.
     interrupted:
@@ -54,9 +55,11 @@ class Session:
         self.quiet = False
         self.json = False
         self.debug = False
+        self.verbose = 0
         self.command = "xet"
         self.interrupted: str | None = None
         self._tells = False
+        self._log: Verbose | None = None
 
     # -- file systems --------------------------------------------------------------------------------------------------
 
@@ -76,7 +79,7 @@ class Session:
 
     def options(self, *paths: str) -> dict[str, Any]:
         """Arguments of the file system's constructor."""
-        if not (self._tells or self.quiet) and sys.stderr.isatty():
+        if not (self._tells or self.quiet or self.verbose) and sys.stderr.isatty():
             from pyxet.cli.waiting import tell
 
             self._tells = True
@@ -167,6 +170,21 @@ class Session:
     def warn(self, text: str) -> None:
         """Something to know in any case."""
         click.echo(printable(f"{self.command}: {text}"), err=True)
+
+    def show_log(self, more: int) -> None:
+        """Show the log of pyxet there, as much as ``-v`` given ``more`` times, and those before, stands for."""
+        from pyxet.cli.verbose import Verbose
+
+        self.verbose += more
+        if self._log is None:
+            self._log = Verbose(lambda text: click.echo(printable(text), err=True))
+        self._log.show(self.verbose)
+
+    def close(self) -> None:
+        """The command has ended."""
+        log, self._log = self._log, None
+        if log is not None:
+            log.close()
 
     def confirm(self, question: str) -> None:
         """Go on only if the answer is yes.

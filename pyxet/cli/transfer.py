@@ -87,7 +87,7 @@ class Transfer:
         self.session = session
         self.threads = Workers(max(parallel or _AT_ONCE, 2), "xet")
         self.dry_run = dry_run
-        self.progress = Progress(verb, wanted=show and not session.quiet and not dry_run)
+        self.progress = Progress(verb, wanted=show and not (session.quiet or session.verbose or dry_run))
         self.planned: list[dict[str, Any]] = []
         self.deleted = 0
         self._message = message

@@ -165,7 +165,9 @@ class ChangeSet:
                 await self.put_small(path, data, guard)
                 progress(len(data))
                 return
-            content = await self._uploader.add(source, progress=progress, sha256=sha256)
+            content = await self._uploader.add(
+                source, progress=progress, sha256=sha256, name=f"{self.path}/{path}"
+            )  # fmt: skip
             self._put(path, Pending(content.size, content), guard)
 
     async def upload_object(
@@ -250,9 +252,9 @@ class ChangeSet:
                 content = UploadedContent(pointer.size, pointer.sha256, pointer.xet_hash or "")
             self._put(pointer.path, Pending(pointer.size, content), (guards or {}).get(pointer.path))
 
-    def content_writer(self, sha256: str | None) -> ContentWriter:
+    def content_writer(self, sha256: str | None, path: str) -> ContentWriter:
         """A writer into this branch's uploader."""
-        return self._uploader.writer(sha256)
+        return self._uploader.writer(sha256, path)
 
     def note_origin(self, path: str, origin: str | None) -> None:
         """Say that what is written here is a copy, see `PendingChanges.origins`."""
@@ -448,7 +450,7 @@ class PendingWriter:
             return
         self._small += data
         if len(self._small) > MAX_SMALL:
-            self._content = self._changes.content_writer(self._sha256)
+            self._content = self._changes.content_writer(self._sha256, self.path)
             held, self._small = bytes(self._small), bytearray()
             await self._content.write(held)
 

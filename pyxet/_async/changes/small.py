@@ -10,11 +10,13 @@ from typing import Final
 from pyxet._async.changes.pending import Pending, PendingChanges
 from pyxet._async.changes.spool import Spool
 from pyxet._async.client import Client
+from pyxet._async.http.watched import Part, Transfer, is_watched
 from pyxet._async.runtime.threads import in_thread
 from pyxet._async.upload.session import Uploader
 from pyxet.errors import FormatError
 from pyxet.protocol.messages import PreuploadFile, PreuploadMode
 from pyxet.types import RepoId
+from pyxet.urls import quote_revision
 
 _SAMPLE: Final = 512
 # The endpoint is asked once this many contents, or this many bytes, are waiting.
@@ -122,6 +124,16 @@ class SmallContents:
     async def _store(self, modes: Sequence[PreuploadMode], batch: Mapping[str, Pending]) -> None:
         """Store contents as the endpoint wants them."""
         held = {mode.path: mode for mode in modes if self._pending.holds(mode.path, batch[mode.path])}
+        if is_watched():
+            branch = f"{self._repo.path}/{quote_revision(self._branch)}"
+            with Transfer("upload", *(Part(f"{branch}/{path}", 0, 0) for path in held)) as transfer:
+                for number, path in enumerate(held):
+                    transfer.came(batch[path].size, number)
+                await self._store_held(held, batch)
+        else:
+            await self._store_held(held, batch)
+
+    async def _store_held(self, held: Mapping[str, PreuploadMode], batch: Mapping[str, Pending]) -> None:
         own = [path for path, mode in held.items() if mode.upload_mode == "lfs" and batch[path].size]
         stored = await self._uploader.add_small([_bytes(batch[path]) for path in own])
         decided = {path: Pending(content.size, content) for path, content in zip(own, stored, strict=True)}

@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, nullcontext
 from pathlib import Path
 
 from pyxet._async.download.batches import Placed, SmallFiles, is_small
@@ -20,6 +20,7 @@ from pyxet._async.download.reconstruct import Downloader
 from pyxet._async.download.source import Source
 from pyxet._async.download.to_file import download_to
 from pyxet._async.download.verifier import Verifier
+from pyxet._async.http.watched import Part, Transfer, is_watched
 from pyxet._async.runtime.tasks import run_all, run_each, run_together
 from pyxet.protocol.hashing import Buffer
 from pyxet.types import RemoteFile
@@ -48,6 +49,14 @@ class Reader:
             Takes note of what is not the whole file, for a file that is read in pieces.
         """
         end = file.size if end is None else min(end, file.size)
+        if not is_watched():
+            return await self._read(file, start, end, verifier)
+        with Transfer("download", Part(file.full_path, start, end)) as transfer:
+            data = await self._read(file, start, end, verifier)
+            transfer.came(len(data))
+            return data
+
+    async def _read(self, file: RemoteFile, start: int, end: int, verifier: Verifier | None) -> bytes:
         if is_small(file, start, end):
             return await self.small.read(file, self._downloader.read)
         if (start, end) == (0, file.size):
@@ -64,7 +73,12 @@ class Reader:
 
         async def read_small() -> None:
             files = [spans[index][0] for index in small]
-            for index, found in zip(small, await self.small.read_all(files, self._downloader.read), strict=True):
+            transfer = _transfer([spans[index] for index in small])
+            with transfer or nullcontext():
+                contents = await self.small.read_all(files, self._downloader.read)
+                if transfer:
+                    _tell(transfer, contents)
+            for index, found in zip(small, contents, strict=True):
                 results[index] = found
 
         async def read_one(index: int) -> bytes:
@@ -91,7 +105,12 @@ class Reader:
         if len(ranges) == 1 and is_small(file, *ranges[0]):
             return [await self.read(file)]
         gap = DEFAULT_GAP if max_gap is None else max_gap
-        return await self._downloader.read_ranges(file, ranges, max_gap=gap)
+        transfer = _transfer([(file, *span) for span in ranges])
+        with transfer or nullcontext():
+            contents = await self._downloader.read_ranges(file, ranges, max_gap=gap)
+            if transfer:
+                _tell(transfer, contents)
+            return contents
 
     async def pieces(
         self, file: RemoteFile, start: int, end: int, verifier: Verifier | None = None
@@ -99,7 +118,12 @@ class Reader:
         """Like `read`, in the pieces in which it came, without the copy that makes them one."""
         if is_small(file, start, end):
             return [await self.read(file)]
-        return await self._downloader.pieces(file, start, end, verifier)
+        transfer = _transfer([(file, start, end)])
+        with transfer or nullcontext():
+            found = await self._downloader.pieces(file, start, end, verifier)
+            if transfer:
+                transfer.came(sum(map(len, found)))
+            return found
 
     async def stream(
         self, file: RemoteFile, start: int = 0, end: int | None = None
@@ -113,12 +137,24 @@ class Reader:
             yield await self.read(file)
             return
         async with aclosing(self._downloader.stream(file, start, end)) as pieces:
-            async for piece in pieces:
-                yield piece
+            transfer = _transfer([(file, start, end)])
+            async with aclosing(_watched(pieces, transfer) if transfer else pieces) as watched:
+                async for piece in watched:
+                    yield piece
 
     async def download(self, file: RemoteFile, target: Path, progress: Callable[[int], object]) -> None:
         """Download one file to a local path. See `download_to`."""
-        await download_to(self._downloader, file, target, progress)
+        transfer = _transfer([(file, 0, file.size)])
+        if transfer is None:
+            await download_to(self._downloader, file, target, progress)
+            return
+
+        def count(size: int) -> None:
+            transfer.came(size)
+            progress(size)
+
+        with transfer:
+            await download_to(self._downloader, file, target, count)
 
     async def download_all(
         self,
@@ -137,11 +173,58 @@ class Reader:
         """
         small = [item for item in items if is_small(item.file, 0, item.file.size)]
         others = [item for item in items if not is_small(item.file, 0, item.file.size)]
+        transfer = _transfer([(item.file, 0, item.file.size) for item in small])
 
         async def download_small() -> None:
-            await self.small.download_all(small, alone, on_done)
+            if transfer is None:
+                await self.small.download_all(small, alone, on_done)
+                return
+            numbers = {id(item): number for number, item in enumerate(small)}
+
+            def done(item: Placed) -> None:
+                transfer.came(item.file.size, numbers[id(item)])
+                transfer.tell(numbers[id(item)], None)
+                on_done(item)
+
+            async def by_itself(item: Placed) -> None:
+                transfer.handled(numbers[id(item)])
+                await alone(item)
+
+            with transfer:
+                await self.small.download_all(small, by_itself, done)
 
         async def download_others() -> None:
             await run_all(alone, others, limit=self._limits.concurrency)
 
         await run_together(download_small, download_others)
+
+
+def _transfer(spans: Sequence[Span]) -> Transfer | None:
+    """The download of some parts together, where somebody wants to know of it."""
+    if not is_watched():
+        return None
+    return Transfer("download", *(Part(file.full_path, start, end) for file, start, end in spans))
+
+
+def _tell(transfer: Transfer, contents: Sequence[bytes | Exception]) -> None:
+    """What came of each part."""
+    for index, found in enumerate(contents):
+        if isinstance(found, bytes):
+            transfer.came(len(found), index)
+        transfer.tell(index, found if isinstance(found, Exception) else None)
+
+
+async def _watched(pieces: AsyncGenerator[Buffer, None], transfer: Transfer) -> AsyncGenerator[Buffer, None]:
+    """The same pieces, told of at their end."""
+    try:
+        while True:
+            with transfer.counting():
+                piece = await anext(pieces, None)
+            if piece is None:
+                break
+            transfer.came(len(piece))
+            yield piece
+    except BaseException as error:
+        transfer.end(error)
+        raise
+    transfer.end(None)

@@ -16,6 +16,7 @@ from pyxet.errors import XetError
 from pyxet.protocol.constants import MAX_CHUNK
 from pyxet.protocol.hashing import Buffer, Hash
 from pyxet.types import RepoId
+from pyxet.watching import COUNTS
 
 # Only whole chunks can be decoded, so a window holds up to one more chunk at each end.
 _EDGES: Final = 2 * MAX_CHUNK
@@ -161,7 +162,9 @@ class Windows:
         flight = next((item for item in under_way if item.start <= start and end <= item.end), None)
         if flight is not None and not flight.task.cancelling():
             try:
-                return Lease(_overlapping(await flight.join(), start, end), flight)
+                lease = Lease(_overlapping(await flight.join(), start, end), flight)
+                COUNTS.add(cache_hits=1, cache_hit_bytes=end - start)
+                return lease
             except XetError:
                 # Its failure may lie in the part that is not ours.
                 if (start, end) == (flight.start, flight.end):
@@ -194,6 +197,7 @@ class Windows:
         flight.release()
         if not found:
             return await self.get(key, start, end, read, memory)
+        COUNTS.add(cache_hits=1, cache_hit_bytes=min(end, found[-1].end) - max(start, found[0].offset))
         chunks = {chunk.offset: chunk for chunk in found}
         for begin, last in ((start, found[0].offset), (found[-1].end, end)):
             if begin < last:

@@ -17,6 +17,7 @@ from pyxet._async.runtime.tasks import stopped
 from pyxet._platform import after_fork
 from pyxet.errors import IntegrityError
 from pyxet.protocol.hashing import Buffer
+from pyxet.watching import COUNTS
 
 KIB: Final = 1024
 MIB: Final = 1024 * KIB
@@ -122,6 +123,8 @@ class ReadAhead:
         self._position = -1
         self._window = _FIRST_WINDOW
         self._held = 0
+        # Reads that what is here has answered, and bytes, since that was last told: telling of each would cost more than it.
+        self._hits = self._hit_bytes = 0
         # In order, the first one from the end of the buffer on; with where each begins.
         self._ahead: deque[tuple[int, int, asyncio.Task[_Stretch]]] = deque()
         self._columns = ColumnsAhead(fetch, size, cap, ALLOWANCE, content)
@@ -134,6 +137,8 @@ class ReadAhead:
         if not buffer.start <= start <= end <= buffer.end or self._wants_more(start, end):
             return None
         self._position = end
+        self._hits += 1
+        self._hit_bytes += end - start
         return b"".join(buffer.cut(start, end))
 
     async def read(self, start: int, end: int) -> bytes:
@@ -154,6 +159,9 @@ class ReadAhead:
                 return found
         pieces: list[Buffer] = []
         at = start
+        if self._buffer.start <= at < self._buffer.end:
+            self._hits += 1
+            self._hit_bytes += min(end, self._buffer.end) - at
         while at < end:
             if not self._buffer.start <= at < self._buffer.end:
                 try:
@@ -208,6 +216,7 @@ class ReadAhead:
 
     async def _refill(self, at: int, end: int) -> None:
         """Have the buffer begin at ``at``: from the read-ahead if it starts there, else by a fetch with a larger window."""
+        self._tell_hits()
         if self._ahead and self._ahead[0][0] <= at < self._ahead[0][1]:
             task = self._ahead[0][2]
             if task.get_loop() is asyncio.get_running_loop():
@@ -263,7 +272,13 @@ class ReadAhead:
                 return wanted
         return self._held // 2
 
+    def _tell_hits(self) -> None:
+        hits, size, self._hits, self._hit_bytes = self._hits, self._hit_bytes, 0, 0
+        if hits:
+            COUNTS.add(cache_hits=hits, cache_hit_bytes=size)
+
     def _let_go(self) -> None:
+        self._tell_hits()
         self._buffer = _Stretch(0)
         held, self._held = self._held, 0
         if held:

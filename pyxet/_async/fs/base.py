@@ -33,6 +33,7 @@ from pyxet.options import public, refuse
 from pyxet.secrets import Secret
 from pyxet.types import RepoId
 from pyxet.urls import SCHEME, XetURL, endpoint_name
+from pyxet.watching import COUNTS, Metrics
 
 T = TypeVar("T")
 F = TypeVar("F", bound="FileSystemBase")
@@ -148,6 +149,16 @@ class FileSystemBase(AsyncFileSystem, metaclass=ConfiguredFromOutside):  # type:
     def limits(self) -> Limits:
         """The bounds that this file system works within."""
         return self._limits
+
+    def metrics(self) -> Metrics:
+        """The counts of this process: requests, bytes, retries, waits, hits; of all file systems together.
+
+        Returns
+        -------
+        Metrics
+            As they are now; it does not change any more. The difference of two is what happened in between.
+        """
+        return COUNTS.metrics()
 
     # -- loops ---------------------------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from pyxet._async.http.failures import error_of, translated
 from pyxet._async.http.limiter import Permit, metered
 from pyxet._async.http.messages import OVERLOADED, SpeedCheck, check_encoding, is_quota
 from pyxet._async.http.packed import is_packed, unpacked
+from pyxet._async.http.watched import Watched
 from pyxet._async.runtime.threads import in_thread
 from pyxet.errors import Asked, FormatError, RemoteError
 
@@ -22,7 +23,10 @@ _FEW_PACKED: Final = 4 * 1024
 class StreamAnswer:
     """An answer whose body is still arriving. It is one of the process's requests until it is closed."""
 
-    __slots__ = ("_asked", "_bandwidth", "_permit", "_progress", "_response", "_speed", "headers", "status", "what")
+    __slots__ = (
+        "_asked", "_bandwidth", "_failure", "_permit", "_progress", "_response", "_speed", "_watched", "headers",
+        "status", "what",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -34,6 +38,7 @@ class StreamAnswer:
         speed: SpeedCheck,
         bandwidth: int | None,
         asked: Asked | None,
+        watched: Watched,
     ) -> None:
         self.status = response.status
         self.headers: Mapping[str, str] = response.headers
@@ -44,6 +49,9 @@ class StreamAnswer:
         self._speed = speed
         self._asked = asked
         self._bandwidth = bandwidth
+        self._watched = watched
+        # What broke the body off.
+        self._failure: BaseException | None = None
 
     async def piece(self) -> bytes:
         """The next piece of the body, as large as it arrived; empty at the end. One that breaks off or stalls raises."""
@@ -62,8 +70,13 @@ class StreamAnswer:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             if isinstance(error, TimeoutError):
                 self._permit.refused()
-            raise translated(error, self.what, self._response.url.raw_authority) from None
+            self._failure = translated(error, self.what, self._response.url.raw_authority)
+            raise self._failure from None
+        except asyncio.CancelledError as error:
+            self._failure = error
+            raise
         if piece:
+            self._watched.received += len(piece)
             self._permit.size += len(piece)
             if self._bandwidth is not None:
                 await metered(len(piece), self._bandwidth, spent=True)
@@ -133,6 +146,8 @@ class StreamAnswer:
         else:
             self._response.close()
         self._permit.release()
+        failure, self._failure = self._failure, None
+        self._watched.end(self.status, failure)
 
 
 def _unpack(data: bytes, most: int, what: str) -> bytes:

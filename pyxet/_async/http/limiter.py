@@ -15,6 +15,7 @@ from pyxet._async.runtime.budget import REQUESTS, Budget
 from pyxet._async.runtime.turns import Turns
 from pyxet._platform import after_fork
 from pyxet.protocol.rate_limit import RateLimit
+from pyxet.watching import COUNTS
 
 Origin = tuple[str, str]
 # Origins that are remembered when nothing is asked of them.
@@ -43,6 +44,8 @@ class Limiter:
         self.slots = Budget()
         self.slots.limit = self.controller.allowed
         self._lines: dict[str | None, _Line] = {}
+        # The end of the pause that was told last.
+        self._told_until = 0.0
 
     async def enter(
         self, kind: str, cap: int, *, route: str | None = None, longest: float = float("inf")
@@ -90,6 +93,7 @@ class Limiter:
 
     async def _wait(self, quota: Quota, route: str | None, longest: float) -> None:
         """Wait until the quota lets a request be sent."""
+        waits = 1
         while True:
             with self._lock:
                 delay = quota.delay(self._clock())
@@ -99,14 +103,19 @@ class Limiter:
             if told:
                 self._tell(quota, route, delay)
             # Not longer: those that were under way may bring news.
-            await asyncio.sleep(min(delay, LOOK_AGAIN))
+            pause = min(delay, LOOK_AGAIN)
+            COUNTS.add(waits=waits, seconds_waited=pause)
+            waits = 0
+            await asyncio.sleep(pause)
 
     def _tell(self, quota: Quota, route: str | None, delay: float) -> None:
         limit = quota.limit
         allowed = f" of {limit.allowed:,} requests" if limit is not None and limit.allowed else ""
         state = "is used up" if quota.is_used_up else "is nearly used up, and what is left is spread"
         text = "the quota%s for %s routes of %s %s; waiting %.0f s"
-        _log.warning(text, allowed, route or "other", self._host, state, delay, extra={"wait": delay})
+        _log.warning(
+            text, allowed, route or "other", self._host, state, delay, extra={"wait": delay, "reason": "quota"}
+        )  # fmt: skip
 
     async def _enter_slot(self, cap: int) -> None:
         await self.slots.acquire(1, cap)
@@ -127,7 +136,19 @@ class Limiter:
         while self.controller.paused_until > until:
             until = self.controller.paused_until
             if (delay := until - self._clock()) > 0:
+                self._tell_pause(until, delay)
+                COUNTS.wait(delay)
                 await asyncio.sleep(delay)
+
+    def _tell_pause(self, until: float, delay: float) -> None:
+        """Log once for each pause that requests wait which the endpoint has not refused itself."""
+        with self._lock:
+            told = delay > _PATIENCE and until > self._told_until + _PATIENCE
+            if told:
+                self._told_until = until
+        if told:
+            text = "%s asked for a pause of all requests, as it had too many; waiting %.0f s"
+            _log.warning(text, self._host, delay, extra={"wait": delay, "reason": "rate limit"})
 
 
 class _Line:

@@ -15,7 +15,8 @@ from types import TracebackType
 from typing import Final
 
 from pyxet.config import RetryPolicy
-from pyxet.errors import ConnectionFailedError, RemoteError, RequestTimeoutError, XetError
+from pyxet.errors import ConnectionFailedError, RateLimitedError, RemoteError, RequestTimeoutError, XetError
+from pyxet.watching import COUNTS, retried
 
 # Bytes that must come between two breaks of a body for the first to be forgotten: what breaks off after each byte
 # would otherwise be continued for ever.
@@ -38,11 +39,17 @@ class Attempts:
         How many attempts, and the pauses between them.
     is_worth:
         Which errors are worth another attempt.
+
+    Attributes
+    ----------
+    number:
+        Of the attempt that runs, from 1 on.
     """
 
     def __init__(self, policy: RetryPolicy, is_worth: Callable[[XetError], bool]) -> None:
         self._policy = policy
         self._is_worth = is_worth
+        self.number = 1
         self._failures = 0
         self._headway = 0
         self._pause: float | None = None
@@ -96,5 +103,11 @@ class Attempts:
         level = logging.WARNING if patience > _PATIENCE else logging.INFO
         text = error.message if isinstance(error, (ConnectionFailedError, RequestTimeoutError)) else error
         line = "%s; trying again in %.1f s (%d of %d)"
-        _log.log(level, line, text, seconds, self._failures + 1, policy.attempts, extra={"wait": seconds})
+        reason = "rate limit" if isinstance(error, RateLimitedError) else "retry"
+        _log.log(
+            level, line, text, seconds, self._failures + 1, policy.attempts, extra={"wait": seconds, "reason": reason}
+        )  # fmt: skip
+        self.number += 1
+        retried()
+        COUNTS.wait(seconds)
         return seconds

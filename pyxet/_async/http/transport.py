@@ -34,6 +34,7 @@ from pyxet._async.http.place import Place
 from pyxet._async.http.renewal import place_of
 from pyxet._async.http.retries import Attempts
 from pyxet._async.http.sessions import Sessions
+from pyxet._async.http.watched import Watched
 from pyxet._async.runtime.threads import in_thread
 from pyxet.config import Credential, Limits, RetryPolicy, Timeouts
 from pyxet.errors import (
@@ -147,11 +148,13 @@ class Transport:
         """
         packed = headers is not None and "Accept-Encoding" in headers
 
-        async def once() -> Answer:
+        async def once(number: int) -> Answer:
             speed = SpeedCheck(0, math.inf) if reports else None
             try:
                 async with asyncio.timeout(_LONGEST_WORK if reports else None):
-                    answer = await self._open(method, url, what, bearer, params, headers, body, redirect, speed)
+                    answer = await self._open(
+                        number, method, url, what, bearer, params, headers, body, redirect, speed
+                    )  # fmt: skip
                     try:
                         answer.refuse_page()
                         whole = Answer(answer.status, answer.headers, await answer.read(most, packed=packed))
@@ -166,7 +169,7 @@ class Transport:
 
         async for attempt in Attempts(self._retry, retry):
             with attempt:
-                return await once()
+                return await once(attempt.number)
         raise AssertionError("unreachable: an attempt returns or raises, or there is another one")
 
     async def ranged(
@@ -198,7 +201,9 @@ class Transport:
                 if at >= end:
                     return
                 span = {"Range": f"bytes={at}-{end - 1}"}
-                answer = await self._open("GET", url, what, bearer, None, span, None, redirect, speed)
+                answer = await self._open(
+                    attempt.number, "GET", url, what, bearer, None, span, None, redirect, speed
+                )  # fmt: skip
                 try:
                     reader = reader_of(answer.status, answer.headers, at, end, total=total, what=what)
                     while not reader.is_complete and (data := await answer.piece()):
@@ -214,6 +219,7 @@ class Transport:
 
     async def _open(
         self,
+        attempt: int,
         method: str,
         url: str,
         what: str,
@@ -229,7 +235,9 @@ class Transport:
         since = self.place.looks
         while True:
             try:
-                return await self._open_at(here, method, url, what, bearer, params, headers, body, redirect, speed)
+                return await self._open_at(
+                    here, attempt, method, url, what, bearer, params, headers, body, redirect, speed
+                )  # fmt: skip
             except (ConnectionFailedError, RemoteError) as error:
                 gone = isinstance(error, ConnectionFailedError) and not error.sent
                 if not gone and not _is_refused(error, here):
@@ -244,6 +252,7 @@ class Transport:
     async def _open_at(
         self,
         here: Credential,
+        attempt: int,
         method: str,
         url: str,
         what: str,
@@ -261,7 +270,7 @@ class Transport:
             target = target.extend_query(params)
         renamed = True
         for _ in range(_MAX_REDIRECTS + 1):
-            answer = await self._send(here, method, target, what, bearer, headers, body, speed)
+            answer = await self._send(here, attempt, method, target, what, bearer, headers, body, speed)
             if answer.status < 300:
                 return answer
             try:
@@ -286,6 +295,7 @@ class Transport:
     async def _send(
         self,
         here: Credential,
+        attempt: int,
         method: str,
         url: URL,
         what: str,
@@ -311,6 +321,7 @@ class Transport:
             route=route_class(url.raw_path),
             longest=self._retry.max_retry_after,
         )
+        watched = Watched(method, origin[1], what, attempt)
         data: AsyncIterator[bytes] | None = None
         try:
             async with asyncio.timeout(self._timeouts.connect + self._timeouts.response) as deadline:
@@ -321,7 +332,7 @@ class Transport:
                     few = len(body.slices) <= _FEW_SLICES
                     permit.size = body.size if few else await in_thread(lambda: body.size)
                     all_headers["Content-Length"] = str(permit.size)
-                    data = self._sending(body, deadline)
+                    data = self._sending(body, deadline, watched)
                 # Only now: while this request waited, the loop's connections may have been closed.
                 session = await self.sessions.here()
                 proxy = session.proxy(origin)
@@ -344,9 +355,12 @@ class Transport:
                 permit.refused()
             permit.release()
             # The message has all that people need of it; its own traceback, of sockets, would bury that.
-            raise translated(error, what, url.raw_authority) from None
-        except BaseException:
+            failure = translated(error, what, url.raw_authority)
+            watched.end(None, failure)
+            raise failure from None
+        except BaseException as error:
             permit.release()
+            watched.end(None, error)
             raise
         permit.first_byte()
         permit.told(rate_limit(response.headers))
@@ -360,12 +374,13 @@ class Transport:
             speed=speed or self._speed(),
             bandwidth=self._limits.bandwidth,
             asked=Asked(here.endpoint, here.source if token else None, here.remedy) if is_ours else None,
+            watched=watched,
         )
 
     def _speed(self) -> SpeedCheck:
         return SpeedCheck(self._timeouts.min_speed, self._timeouts.progress)
 
-    async def _sending(self, body: Body, deadline: asyncio.Timeout) -> AsyncIterator[bytes]:
+    async def _sending(self, body: Body, deadline: asyncio.Timeout, watched: Watched) -> AsyncIterator[bytes]:
         """The body in slices of about a mebibyte; each one sent moves the deadline, so only a stall runs into it.
 
         An answer may come before the body has left; then the deadline is over, and nobody wants the rest.
@@ -383,6 +398,7 @@ class Transport:
             if not _reschedule(deadline, loop.time() + self._timeouts.progress):
                 raise ConnectionResetError("the answer came before the whole request was sent")
             yield piece  # type: ignore[misc]  # aiohttp writes any buffer
+            watched.sent += len(piece)
         _reschedule(deadline, loop.time() + self._timeouts.response)
 
 

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import sys
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Final, Protocol
 
+from pyxet._async.http.watched import Part, Transfer, is_watched
 from pyxet._async.runtime.tasks import stopped
 from pyxet._async.runtime.threads import in_thread
 from pyxet._async.upload.packing import Chunk, Packer, Reservation, Run
@@ -51,8 +54,10 @@ class ContentWriter:
     hashed and compressed, and their chunks get places in order.
     """
 
-    def __init__(self, session: Session, sha256: str | None) -> None:
+    def __init__(self, session: Session, sha256: str | None, name: str | None = None) -> None:
         self._session = session
+        # For those who watch.
+        self._transfer = Transfer("upload", Part(name, 0, 0)) if name is not None and is_watched() else None
         self._lock = asyncio.Lock()
         self._chunker = Chunker()
         self._assembler = FileAssembler()
@@ -116,10 +121,17 @@ class ContentWriter:
         async with self._lock:
             await self._run_waiting(last=True)
             await self._packed()
+        if self._transfer is not None:
+            self._transfer.came(self.size)
+            self._transfer.end(None)
         return self._session.finish(self._assembler, self._known_sha256 or self._sha256.hexdigest())
 
     async def discard(self) -> None:
         """Discard the content. Chunks that were already sent belong to no file."""
+        if self._transfer is not None:
+            self._transfer.came(self.size)
+            # Whoever discards handles what kept the content from being complete, or does not want it any more.
+            self._transfer.end(sys.exception() or asyncio.CancelledError())
         waiting, self._waiting = len(self._waiting), bytearray()
         self._session.reservation.mark_idle(-waiting)
         self._session.reservation.release(waiting)
@@ -143,7 +155,8 @@ class ContentWriter:
             reservation.release(len(data))
             raise
         before = self._packing[-1] if self._packing else None
-        packing = asyncio.create_task(self._pack(pieces, not self._begun, before))
+        with self._transfer.counting() if self._transfer is not None else nullcontext():
+            packing = asyncio.create_task(self._pack(pieces, not self._begun, before))
         self._begun = self._begun or bool(pieces)
         packing.add_done_callback(lambda _: reservation.release(len(data)))
         if done is not None:

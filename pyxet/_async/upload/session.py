@@ -42,6 +42,7 @@ from pyxet.protocol.shard import (
     xorb_entry_size,
 )
 from pyxet.types import UploadedContent
+from pyxet.watching import COUNTS
 
 _SHARDS_AT_ONCE: Final = 4
 # The first chunks of how many small files of a run the endpoint is asked for at a time.
@@ -72,6 +73,8 @@ class Uploader:
         self._cas = cas
         self.reservation = Reservation(limits.memory // 2)
         self.stats = UploadStats()
+        # Bytes of `stats.deduplicated` that the counts of the process have.
+        self._counted = 0
         # Small enough that one xorb can be filled while others are being sent.
         xorb_size = min(MAX_XORB_BYTES, max(4 * MIB, limits.memory // 8))
         self.packer = Packer(cas, self.reservation, xorb_size, self.stats)
@@ -90,6 +93,7 @@ class Uploader:
         *,
         progress: Callable[[int], object] = lambda _: None,
         sha256: str | None = None,
+        name: str | None = None,
     ) -> UploadedContent:
         """Store the content of bytes, of a local file, or of a file object from where it stands.
 
@@ -99,13 +103,15 @@ class Uploader:
             Called with the number of bytes each time some are read.
         sha256:
             SHA-256 of the content in hex, if the caller has it; computed otherwise.
+        name:
+            What those who watch transfers are told that it is, if they are.
 
         Raises
         ------
         ConflictError
             A local file changed while it was read.
         """
-        writer = self.writer(sha256)
+        writer = self.writer(sha256, name)
         try:
             if isinstance(source, (bytes, bytearray, memoryview)):
                 view = memoryview(source).cast("B")
@@ -172,9 +178,9 @@ class Uploader:
                 f"{source} changed while it was uploaded: {writer.size:,} bytes read, {after.st_size:,} there"
             )
 
-    def writer(self, sha256: str | None = None) -> ContentWriter:
-        """A writer for content that comes in pieces."""
-        writer = ContentWriter(self, sha256)
+    def writer(self, sha256: str | None = None, name: str | None = None) -> ContentWriter:
+        """A writer for content that comes in pieces. See `add`."""
+        writer = ContentWriter(self, sha256, name)
         self._writers.add(writer)
         return writer
 
@@ -186,6 +192,7 @@ class Uploader:
             try:
                 await self.packer.seal()
                 xorbs = await self.packer.sent()
+                self._count()
                 shards = await in_thread(self._shards, finished, xorbs)
                 await run_all(self._cas.upload_shard, shards, limit=_SHARDS_AT_ONCE)
             except BaseException:
@@ -218,7 +225,13 @@ class Uploader:
         self._finished.append(_Finished(assembler, sha256))
         self.stats.files += 1
         self.stats.content += assembler.size
+        self._count(assembler.size)
         return UploadedContent(assembler.size, sha256, hash_to_hex(assembler.file_hash()), assembler.stored)
+
+    def _count(self, size: int = 0) -> None:
+        """Add to the counts of the process: content that is complete, and what of all content was there since the last time."""
+        known, self._counted = self.stats.deduplicated - self._counted, self.stats.deduplicated
+        COUNTS.add(uploaded_bytes=size, deduplicated_bytes=known)
 
     def _shards(self, finished: Sequence[_Finished], xorbs: Sequence[XorbEntry]) -> list[bytes]:
         entries: dict[tuple[Hash, str | None], FileEntry] = {}

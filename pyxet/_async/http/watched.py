@@ -1,0 +1,155 @@
+"""Tells those who watch of requests and transfers: by the log, by hooks, in the counts of the process."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import Token
+from types import TracebackType
+from typing import Final, Literal, NamedTuple, Self
+
+from pyxet.watching import COUNTS, REQUESTS, RETRIES, TRANSFERS, RequestEvent, Retries, TransferEvent
+
+_log: Final = logging.getLogger("pyxet.requests")
+_transfers: Final = logging.getLogger("pyxet.transfers")
+
+
+class Watched:
+    """One request, from when it may be sent until it has ended.
+
+    Attributes
+    ----------
+    sent:
+        Bytes of its body that have left.
+    received:
+        Bytes of the answer's body that have come.
+    """
+
+    __slots__ = ("_attempt", "_began", "_host", "_method", "_what", "received", "sent")
+
+    def __init__(self, method: str, host: str, what: str, attempt: int) -> None:
+        self._method = method
+        self._host = host
+        self._what = what
+        self._attempt = attempt
+        self._began = asyncio.get_running_loop().time()
+        self.sent = self.received = 0
+
+    def end(self, status: int | None, error: BaseException | None) -> None:
+        """The request has ended.
+
+        Parameters
+        ----------
+        status:
+            Of the answer, if there is one.
+        error:
+            What ended it before the whole answer had come.
+        """
+        failed = error is not None or status is None or status >= 400
+        COUNTS.add(requests=1, failed_requests=failed, bytes_sent=self.sent, bytes_received=self.received)
+        debugging = _log.isEnabledFor(logging.DEBUG)
+        if not (debugging or REQUESTS):
+            return
+        seconds = asyncio.get_running_loop().time() - self._began
+        name = None if error is None else type(error).__name__
+        if debugging:
+            line = "%s to %s, %s: %s; %d bytes sent, %d received, %.3f s, attempt %d"
+            result = name if status is None else status if name is None else f"{status}, then {name}"
+            _log.debug(
+                line, self._method, self._host, self._what, result, self.sent, self.received, seconds, self._attempt
+            )
+        REQUESTS.tell(
+            RequestEvent(
+                self._method, self._host, self._what, status, self.sent, self.received, seconds, self._attempt, name
+            )
+        )
+
+
+class Part(NamedTuple):
+    """What is transferred: a file, and from where to before where in it."""
+
+    path: str
+    start: int
+    end: int
+
+
+def is_watched() -> bool:
+    """Whether anybody wants to know of transfers."""
+    return bool(TRANSFERS) or _transfers.isEnabledFor(logging.DEBUG)
+
+
+class Transfer:
+    """The transfer of some parts, told at the end of its block: of each that was not told before, by the block's error.
+
+    Parameters
+    ----------
+    direction:
+        Where to.
+    parts:
+        What is transferred, together.
+    """
+
+    def __init__(self, direction: Literal["download", "upload"], *parts: Part) -> None:
+        self._direction = direction
+        self._parts: list[Part | None] = list(parts)
+        self._sizes = [0] * len(parts)
+        self._retries = Retries()
+        self._began = asyncio.get_running_loop().time()
+        self._token: Token[Retries | None] | None = None
+
+    def __enter__(self) -> Self:
+        self._token = RETRIES.set(self._retries)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:  # fmt: skip
+        assert self._token is not None
+        RETRIES.reset(self._token)
+        self.end(error)
+
+    @contextmanager
+    def counting(self) -> Iterator[None]:
+        """Count retries in here: for a step of a generator, whose blocks run in the contexts of whoever takes the steps."""
+        token = RETRIES.set(self._retries)
+        try:
+            yield
+        finally:
+            RETRIES.reset(token)
+
+    def came(self, size: int, index: int = 0) -> None:
+        """Note content of a part."""
+        self._sizes[index] += size
+
+    def handled(self, index: int) -> None:
+        """Somebody else tells of a part."""
+        self._parts[index] = None
+
+    def tell(self, index: int, error: BaseException | None) -> None:
+        """A part is there, or will not be. A second time does nothing."""
+        part, self._parts[index] = self._parts[index], None
+        if part is None:
+            return
+        cancelled = isinstance(error, (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt))
+        name = None if error is None else type(error).__name__
+        status: Literal["done", "failed", "cancelled"] = "cancelled" if cancelled else "failed" if error else "done"
+        if self._direction == "upload":
+            # Nobody knew before how long it would be.
+            part = part._replace(end=self._sizes[index])
+        event = TransferEvent(
+            self._direction, *part, self._sizes[index], asyncio.get_running_loop().time() - self._began, status,
+            1 + self._retries.count, name,
+        )  # fmt: skip
+        line = "%s of %s, bytes %d to %d: %s, %d bytes, %.3f s, attempts: %d"
+        _transfers.debug(
+            line, event.direction, event.path, event.start, event.end, name or event.status, event.bytes,
+            event.seconds, event.attempts,
+        )  # fmt: skip
+        TRANSFERS.tell(event)
+
+    def end(self, error: BaseException | None) -> None:
+        """Tell of what is left."""
+        for index in range(len(self._parts)):
+            self.tell(index, error)
