@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Collection, Iterable, Sequence
-from difflib import get_close_matches
 from typing import Any, Final, TypeVar
 
 from pyxet._docstrings import completed
@@ -139,6 +138,9 @@ def refuse(name: str, unknown: Iterable[str], known: Collection[str]) -> None:
     TypeError
         It tells for each option the nearest right one, if there is one, and all that there are.
     """
+    # Imported where something is wrong already.
+    from difflib import get_close_matches
+
     told = []
     for option in unknown:
         elsewhere = _ELSEWHERE.get(option, "")

@@ -21,8 +21,8 @@ from pyxet._async.changes.publishing import Publisher
 from pyxet._async.changes.spool import Spooled
 from pyxet._async.changes.view import View
 from pyxet._async.client import Client, Settings
-from pyxet._async.tree.catalog import Catalog, missing_entry
-from pyxet._async.tree.trees import Trees
+from pyxet._async.tree.catalog import Catalog
+from pyxet._async.tree.trees import Trees, missing_entry
 from pyxet.config import Credential, Limits, RetryPolicy, Timeouts
 from pyxet.errors import (
     AlreadyExistsError,

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-from pyxet._async.changes.changeset import ChangeSet
-from pyxet._async.changes.commit import Committer
 from pyxet._async.changes.pending import Scope
-from pyxet._async.changes.propose import Proposer
 from pyxet._async.changes.publishing import Publisher
-from pyxet._async.client import Client
 from pyxet._async.runtime.tasks import finish
 from pyxet.errors import NotSupportedError, PartialCommitError, TransactionError
 from pyxet.reports import Totals
 from pyxet.types import Commit, RepoId
 from pyxet.urls import pull_request_number
+
+if TYPE_CHECKING:
+    from pyxet._async.changes.changeset import ChangeSet
+    from pyxet._async.client import Client
 
 _Branch: TypeAlias = tuple[RepoId, str]
 
@@ -106,6 +106,9 @@ class Edits:
                 found = self._changes.get((repo, branch))
             holder._check_open()
             if found is None:
+                # These are imported with the first change: whoever only reads does without them.
+                from pyxet._async.changes.changeset import ChangeSet
+
                 found = ChangeSet(self._client, repo, branch, base, self._parent_commit, propose=self.propose)
                 self._changes[repo, branch] = found
             self._holders[repo, found.branch].add(holder)
@@ -147,6 +150,9 @@ class Edits:
 
     def _publisher(self, changes: ChangeSet, message: str | None, user: str) -> Publisher:
         """Who makes the changes of a branch visible; the one place that decides it."""
+        from pyxet._async.changes.commit import Committer
+        from pyxet._async.changes.propose import Proposer
+
         return (Proposer if self.propose else Committer)(changes, message, user)
 
     async def _publish(self, changes: ChangeSet, publisher: Publisher) -> None:

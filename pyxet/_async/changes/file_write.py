@@ -6,15 +6,17 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from pyxet._async.changes.changeset import PendingWriter
 from pyxet._async.changes.edits import Edits
 from pyxet._async.changes.guards import Watch
 from pyxet._async.changes.layers import Closable, Held
 from pyxet._async.runtime.bridge import on_loop
 from pyxet.errors import AlreadyExistsError, EditConflictError, IntegrityError
 from pyxet.protocol.hashing import Buffer
+
+if TYPE_CHECKING:
+    from pyxet._async.changes.changeset import PendingWriter
 
 # How often an append that lost to another writer starts again from the newer content. Of several appends at the same
 # time one succeeds in each round.

@@ -14,10 +14,10 @@ import re
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 from datetime import UTC, datetime
-from typing import Final, get_args
+from typing import Final
 
 from pyxet._async.changes.commit import CommitLines, Committer, may_be_late
-from pyxet._async.endpoint.hub import parse_date
+from pyxet._async.changes.pull_request import pull_request
 from pyxet._async.http.messages import is_transient
 from pyxet._async.http.transport import is_refused
 from pyxet.errors import (
@@ -30,8 +30,8 @@ from pyxet.errors import (
     ServerError,
     XetError,
 )
-from pyxet.protocol.discussions import Discussion, Status
-from pyxet.types import Commit, PullRequest, RepoId
+from pyxet.protocol.discussions import Discussion
+from pyxet.types import Commit, PullRequest
 
 _URL = re.compile(r"/discussions/([1-9][0-9]{0,8})/?\Z")
 # How many of the user's newest pull requests are searched for the one whose answer was lost.
@@ -154,24 +154,3 @@ class Proposer(Committer):
 
     async def _described(self, discussion: Discussion) -> PullRequest:
         return pull_request(self._changes.repo, discussion, await self._changes.client.address())
-
-
-def pull_request(repo: RepoId, discussion: Discussion, endpoint: str) -> PullRequest:
-    """A pull request as the endpoint's lists tell it. ``endpoint`` is where its pages are.
-
-    Raises
-    ------
-    FormatError
-        Its status is unknown, or its date is malformed.
-    """
-    if discussion.status not in get_args(Status):
-        raise FormatError(f"pull request {discussion.num} of {repo} has the status {discussion.status[:40]!r}")
-    return PullRequest(
-        repo.path,
-        discussion.num,
-        discussion.title,
-        discussion.status,  # type: ignore[arg-type]  # the comparison above is the check
-        discussion.author.name,
-        parse_date(discussion.created_at),
-        f"{endpoint}/{repo.path}/discussions/{discussion.num}",
-    )

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from pyxet._async.changes.changeset import ChangeSet
 from pyxet._async.changes.pending import Pending, folders_of
-from pyxet._async.endpoint.hub import parse_date
-from pyxet._async.tree.catalog import missing_entry
-from pyxet._async.tree.trees import Trees
+from pyxet._async.tree.trees import Trees, missing_entry
 from pyxet.errors import EntryNotFoundError, FileInTheWayError, FolderInTheWayError
-from pyxet.protocol.messages import TreeEntry
+from pyxet.protocol.dates import parse_date
 from pyxet.types import Info, RemoteFile, RepoId, UploadedContent
+
+if TYPE_CHECKING:
+    from pyxet._async.changes.changeset import ChangeSet
+    from pyxet.protocol.messages import TreeEntry
 
 # Modes of git.
 EXECUTABLE: Final = "100755"

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 from pyxet._async.download.source import Source
 from pyxet._async.download.verifier import DamagedContentError, HashMismatchError, Verifier
-from pyxet._async.download.windows import FileChunk, Lease
+from pyxet._async.download.windows import WINDOW, FileChunk, Lease
 from pyxet._async.endpoint.cas import Cas, UrlExpiredError
 from pyxet._async.http.messages import is_transient
 from pyxet._async.runtime.budget import READ_MEMORY
@@ -43,7 +43,6 @@ from pyxet.protocol.reconstruction import CoalescedRange, FetchRange, Plan, coal
 from pyxet.protocol.xorb import ChunkDecoder, Room
 from pyxet.types import RemoteFile
 
-WINDOW: Final = 16 * MIB
 # Windows of one file that are being read or waiting to be used. More would take more memory and not be faster.
 # `Limits.memory` bounds the windows of all files together.
 _WINDOWS_AT_ONCE: Final = 3

@@ -13,11 +13,13 @@ from typing import Final, NamedTuple
 from pyxet._async.runtime.budget import READ_MEMORY
 from pyxet._async.runtime.tasks import stopped
 from pyxet.errors import XetError
-from pyxet.protocol.constants import MAX_CHUNK
+from pyxet.protocol.constants import MAX_CHUNK, MIB
 from pyxet.protocol.hashing import Buffer, Hash
 from pyxet.types import RepoId
 from pyxet.watching import COUNTS
 
+# Bytes of a window.
+WINDOW: Final = 16 * MIB
 # Only whole chunks can be decoded, so a window holds up to one more chunk at each end.
 _EDGES: Final = 2 * MAX_CHUNK
 _Key = tuple[RepoId, Hash, bool]

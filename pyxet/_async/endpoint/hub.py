@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Literal
 from urllib.parse import quote, unquote, urlencode
 
@@ -24,6 +23,7 @@ from pyxet.errors import (
     XetURLError,
 )
 from pyxet.protocol.constants import MIB
+from pyxet.protocol.dates import parse_date
 from pyxet.protocol.messages import (
     CommitAnswer,
     CommitInfo,
@@ -363,16 +363,6 @@ def _commit(info: CommitInfo) -> Commit:
     author = info.authors[0].user if info.authors else ""
     parents = tuple(info.parents) if info.parents is not None else None
     return Commit(info.id, message, author, parse_date(info.date), parents)
-
-
-def parse_date(text: str) -> datetime:
-    """A moment as the Hub writes it; `FormatError` if it is none."""
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise FormatError(f"{text[:80]!r} is not a date") from error
-    # Moments are compared, and one without a time zone would compare with no other.
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def base_url(repo: RepoId) -> str:

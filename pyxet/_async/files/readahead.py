@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from itertools import accumulate
 from typing import Final
 
-from pyxet._async.download.reconstruct import WINDOW
+from pyxet._async.download.windows import WINDOW
 from pyxet._async.files.parquet_ahead import ColumnsAhead
 from pyxet._async.runtime.bridge import is_alive
 from pyxet._async.runtime.tasks import stopped

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, Unpack
 
 from fsspec.asyn import AsyncFileSystem
 
@@ -20,7 +20,6 @@ from pyxet._async.changes.members import is_native_thread
 from pyxet._async.changes.membership import Membership
 from pyxet._async.changes.transaction import Transaction, members
 from pyxet._async.changes.view import View
-from pyxet._async.client import Client, Settings, shared_client
 from pyxet._async.fs.calls import explaining
 from pyxet._async.fs.instances import ConfiguredFromOutside, Further, Ignored, ReadingDefaults, option_of
 from pyxet._async.fs.names import before_magic
@@ -34,6 +33,9 @@ from pyxet.secrets import Secret
 from pyxet.types import RepoId
 from pyxet.urls import SCHEME, XetURL, endpoint_name
 from pyxet.watching import COUNTS, Metrics
+
+if TYPE_CHECKING:
+    from pyxet._async.client import Client
 
 T = TypeVar("T")
 F = TypeVar("F", bound="FileSystemBase")
@@ -91,6 +93,8 @@ class FileSystemBase(AsyncFileSystem, metaclass=ConfiguredFromOutside):  # type:
         self._retry = option_of(RetryPolicy, retry)
         self._timeouts = option_of(Timeouts, timeouts)
         self._known_client: tuple[Credential, Client | None] = (self.credential, None)
+        if asynchronous:
+            _prepare()
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.endpoint}>"
@@ -141,6 +145,8 @@ class FileSystemBase(AsyncFileSystem, metaclass=ConfiguredFromOutside):  # type:
         credential, client = self._known_client
         # Looking it up takes a hash of all settings, each time something is asked for.
         if client is None or not client.is_usable or credential is not self.credential:
+            from pyxet._async.client import Settings, shared_client
+
             client = shared_client(Settings(self.credential, self._limits, self._retry, self._timeouts))
             self._known_client = (self.credential, client)
         return client
@@ -182,6 +188,7 @@ class FileSystemBase(AsyncFileSystem, metaclass=ConfiguredFromOutside):  # type:
 
     def _block_on(self, function: Callable[..., Coroutine[Any, Any, T]], *args: Any, **kwargs: Any) -> T:
         """Run a coroutine function of this file system for a blocking caller, see `blocking_call`."""
+        _prepare()
         transaction = self._open_transaction()
         if transaction is not None and transaction.loop is _loop_of_this_thread():
             raise TransactionError(
@@ -450,3 +457,8 @@ def _loop_of_this_thread() -> asyncio.AbstractEventLoop | None:
         return asyncio.get_running_loop()
     except RuntimeError:
         return None
+
+
+def _prepare() -> None:
+    """Import what requests need, unless that is done: on the caller's thread rather than on an event loop."""
+    import pyxet._async.fs.remote  # noqa: F401  # for its effect

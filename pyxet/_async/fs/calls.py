@@ -6,15 +6,17 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from contextvars import ContextVar
 from functools import wraps
-from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from pyxet._async.changes.transaction import Transaction
-from pyxet._async.client import Client
 from pyxet._async.fs.hints import explain
 from pyxet._async.runtime.streams import Stream, is_asynchronous
 from pyxet._async.tree import moments
 from pyxet._traces import readable
 from pyxet.errors import XetError
+
+if TYPE_CHECKING:
+    from pyxet._async.client import Client
 
 
 class Caller(Protocol):

@@ -5,13 +5,15 @@ from __future__ import annotations
 import errno
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from pyxet._async.changes.view import Entry, View
-from pyxet._async.client import Client
 from pyxet._async.download.verifier import Verifier
 from pyxet.protocol.hashing import Buffer
 from pyxet.types import RemoteFile
+
+if TYPE_CHECKING:
+    from pyxet._async.client import Client
 
 # Pieces in which pending content is read.
 PIECE: Final = 4 * 1024 * 1024

@@ -6,14 +6,17 @@ import errno
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from pyxet._async.changes.changeset import ChangeSet
 from pyxet._async.changes.edits import Edits
 from pyxet._async.changes.guards import NO_CONDITIONS, Conditions, Guard, check_written
 from pyxet._async.changes.pending import Pending
 from pyxet._async.changes.view import Entry, View
 from pyxet._async.fs.lookup import Lookup, expect
 from pyxet.errors import AlreadyExistsError, EditConflictError
+
+if TYPE_CHECKING:
+    from pyxet._async.changes.changeset import ChangeSet
 
 
 @dataclass(frozen=True, slots=True)

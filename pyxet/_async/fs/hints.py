@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from pyxet._async.client import Client
 from pyxet.errors import (
     NotFoundError,
     RemoteError,
@@ -18,6 +17,9 @@ from pyxet.errors import (
 )
 from pyxet.types import KINDS, RepoId
 from pyxet.urls import quote_revision
+
+if TYPE_CHECKING:
+    from pyxet._async.client import Client
 
 # Seconds after which an error goes without a hint.
 _PATIENCE: Final = 3.0

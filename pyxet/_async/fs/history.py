@@ -11,7 +11,6 @@ from typing import Final
 
 from pyxet._async.fs.lookup import Lookup
 from pyxet._async.runtime.tasks import run_all
-from pyxet._async.tree.diff import Comparison
 from pyxet.errors import NotFoundError, XetURLError
 from pyxet.options import public
 from pyxet.types import Commit, LfsFile, PathChange
@@ -89,6 +88,8 @@ class History(Lookup):
         client = await self._connect()
         before = await client.revisions.commit_now(repo_id, old)
         after = await client.revisions.commit_now(repo_id, new) if new != old else before
+        from pyxet._async.tree.diff import Comparison
+
         async with aclosing(Comparison(client.hub, repo_id, before, after).changes()) as changes:
             async for change in changes:
                 yield change

@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import aiofiles
 from fsspec.callbacks import Callback
 from fsspec.utils import stringify_path
 
@@ -35,6 +34,8 @@ def make_folder(path: Any) -> None:
 @asynccontextmanager
 async def created(path: Path) -> AsyncIterator[Stream]:
     """A file that was not there yet, and the folders above it; it is closed by the end of the block, even if that is cancelled."""
+    import aiofiles
+
     await in_thread(make_folder, path.parent)
     opening = asyncio.ensure_future(aiofiles.open(path, "xb"))
     try:

@@ -8,17 +8,19 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from pyxet._async.changes.view import Entry, View
-from pyxet._async.endpoint.hub import parse_date
 from pyxet._async.fs.base import FileSystemBase
 from pyxet._async.runtime.tasks import run_all
-from pyxet._async.tree.catalog import missing_entry
+from pyxet._async.tree.trees import missing_entry
 from pyxet.errors import NotFoundError, NotSupportedError, XetError, XetURLError
-from pyxet.protocol.messages import RepoInfo
+from pyxet.protocol.dates import parse_date
 from pyxet.types import Info, RepoId
 from pyxet.urls import XetURL
+
+if TYPE_CHECKING:
+    from pyxet.protocol.messages import RepoInfo
 
 # What is at a path, and the view it was found in.
 Located: TypeAlias = tuple[View, Entry]

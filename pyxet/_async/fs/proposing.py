@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from contextlib import aclosing
 from dataclasses import fields
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from pyxet._async.changes.propose import pull_request
-from pyxet._async.endpoint.hub import parse_date
+from pyxet._async.changes.pull_request import pull_request
 from pyxet._async.fs.base import FileSystemBase
 from pyxet.errors import ConflictError, XetURLError
 from pyxet.options import public
-from pyxet.protocol.discussions import DiscussionDetails, DiscussionEvent
+from pyxet.protocol.dates import parse_date
 from pyxet.types import Comment, PullRequest, PullRequestInfo, RepoId
 from pyxet.urls import pull_request_number
+
+if TYPE_CHECKING:
+    from pyxet.protocol.discussions import DiscussionDetails, DiscussionEvent
 
 
 class Proposing(FileSystemBase):

@@ -17,8 +17,6 @@ from fsspec.utils import stringify_path, tokenize
 
 from pyxet._async.changes.view import Entry, View
 from pyxet._async.download import leftovers
-from pyxet._async.download.batches import Placed
-from pyxet._async.download.to_file import check_target
 from pyxet._async.fs.calls import at_home, opened
 from pyxet._async.fs.contents import bounds, content_of, file_of, pieces_of
 from pyxet._async.fs.expanding import Expanding
@@ -286,6 +284,8 @@ class Reading(Expanding):
             if isinstance(lpath, Stream):
                 await pour(pieces, lpath, callback)
                 return
+            from pyxet._async.download.to_file import check_target
+
             # Pending content: there is no hash of it by which a later download could go on.
             target = Path(stringify_path(lpath))
             await to_end(check_target, target)
@@ -336,6 +336,8 @@ class Reading(Expanding):
             expect(there)
         check_distinct(pair for pair in pairs if pair[0] in found and not _is_folder(found[pair[0]]))
         callback.set_size(len(pairs))
+
+        from pyxet._async.download.batches import Placed
 
         async def get(pair: tuple[str, Any]) -> None:
             remote, target = pair

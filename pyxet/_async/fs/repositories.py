@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Final, Literal, TypeAlias, overload
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, overload
 
 from pyxet._async.fs.base import FileSystemBase
 from pyxet._async.fs.lookup import branch_info, branch_path, repo_info
@@ -18,9 +18,11 @@ from pyxet.errors import (
     XetURLError,
 )
 from pyxet.options import public
-from pyxet.protocol.messages import Ref, RepoSettings
 from pyxet.types import BranchInfo, DuplicateInfo, Info, RefInfo, RepoId, TagInfo
 from pyxet.urls import XetURL, pull_request_number
+
+if TYPE_CHECKING:
+    from pyxet.protocol.messages import Ref
 
 _RefKind: TypeAlias = Literal["branch", "tag", "ref", "commit"]
 # What `_set_repo_attr` changes, and to what.
@@ -159,6 +161,8 @@ class Repositories(FileSystemBase):
             raise ConfigError(f"{name}={value!r}: expected one of {', '.join(map(repr, _SETTINGS[name]))}")
         if name == "private":
             name, value = "visibility", "private" if value else "public"
+        from pyxet.protocol.messages import RepoSettings
+
         await (await self._connect()).hub.change_settings(repo_id, RepoSettings(**{name: value}))
 
     @overload

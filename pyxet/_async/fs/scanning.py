@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from functools import partial
-from typing import Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from pyxet._async.changes.view import Entry, View
-from pyxet._async.endpoint.hub import Hub
 from pyxet._async.fs.calls import at_home
 from pyxet._async.fs.lookup import Lookup
 from pyxet.errors import XetURLError
 from pyxet.options import public
 from pyxet.types import Info
 from pyxet.urls import XetURL
+
+if TYPE_CHECKING:
+    from pyxet._async.endpoint.hub import Hub
 
 
 class Scanning(Lookup):

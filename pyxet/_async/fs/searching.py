@@ -17,7 +17,7 @@ from pyxet._async.changes.view import Entry, View
 from pyxet._async.fs.calls import at_home
 from pyxet._async.fs.lookup import Lookup, branch_info
 from pyxet._async.fs.names import before_magic
-from pyxet._async.tree.catalog import MAX_ENTRIES
+from pyxet._async.tree.trees import MAX_ENTRIES
 from pyxet.errors import NotFoundError
 from pyxet.options import public
 from pyxet.patterns import has_magic, unescaped

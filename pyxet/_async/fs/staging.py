@@ -12,13 +12,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import IO, Final, TypeAlias, TypeVar
+from typing import IO, TYPE_CHECKING, Final, TypeAlias, TypeVar
 
 from fsspec.callbacks import DEFAULT_CALLBACK, Callback
 from fsspec.utils import stringify_path
 
 from pyxet._async.changes.buffers import as_bytes
-from pyxet._async.changes.changeset import ChangeSet, PendingWriter
 from pyxet._async.changes.guards import Conditions, check_written
 from pyxet._async.changes.pending import Pending
 from pyxet._async.changes.spool import Spooled
@@ -31,6 +30,9 @@ from pyxet._async.runtime.threads import in_own_thread
 from pyxet.errors import BadRequestError, ConfigError, IntegrityError, XetURLError
 from pyxet.options import public
 from pyxet.types import AsyncSource, Commit, FilePointer, IfMatch, RepoId, UploadedContent, WriteMode
+
+if TYPE_CHECKING:
+    from pyxet._async.changes.changeset import ChangeSet, PendingWriter
 
 T = TypeVar("T")
 StageSource: TypeAlias = bytes | bytearray | memoryview | str | os.PathLike[str] | IO[bytes] | AsyncSource
@@ -129,6 +131,8 @@ class Staging(Guarding):
         # Another process is about to commit, and may then send the names here to be read.
         client.trees.invalidate_branch(repo, branch)
         branch = client.trees.full_name(repo, branch)
+        from pyxet._async.changes.changeset import ChangeSet
+
         return Stage(ChangeSet(client, repo, branch, base, None, propose=propose), self.endpoint)
 
     @public()

@@ -17,13 +17,11 @@ from pyxet._async.runtime.batching import Batches
 from pyxet._async.tree import moments
 from pyxet._async.tree.lookups import Lookups
 from pyxet._async.tree.revisions import Revisions
-from pyxet.errors import EntryNotFoundError
+from pyxet._async.tree.trees import MAX_ENTRIES, missing_entry
 from pyxet.protocol.messages import PreuploadFile, PreuploadMode, TreeEntry
 from pyxet.types import RepoId
-from pyxet.urls import may_be_commit, quote_revision
+from pyxet.urls import may_be_commit
 
-# Entries of commits that are remembered, and entries of folders whose listing is.
-MAX_ENTRIES: Final = 50_000
 # For how many files it is asked at once when they last changed, once that many were asked for one by one.
 _MAX_DATED: Final = 50
 
@@ -309,8 +307,3 @@ class Catalog:
                 self._entries[repo, commit, entry.path] = entry
             while len(self._entries) > MAX_ENTRIES:
                 self._entries.popitem(last=False)
-
-
-def missing_entry(repo: RepoId, revision: str, path: str) -> EntryNotFoundError:
-    """The error for a path with nothing there."""
-    return EntryNotFoundError(f"{repo}/{quote_revision(revision)} has no {path!r}", status=404, code="EntryNotFound")

@@ -7,10 +7,17 @@ revisions, too, whose listings and look-ups tell what is there now, and that tak
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
-from pyxet.protocol.messages import PreuploadFile, PreuploadMode, TreeEntry
+from pyxet.errors import EntryNotFoundError
 from pyxet.types import RepoId
+from pyxet.urls import quote_revision
+
+if TYPE_CHECKING:
+    from pyxet.protocol.messages import PreuploadFile, PreuploadMode, TreeEntry
+
+# Entries of commits that are remembered, and entries of folders whose listing is.
+MAX_ENTRIES: Final = 50_000
 
 
 class Trees(Protocol):
@@ -137,3 +144,8 @@ class Trees(Protocol):
         propose:
             They are for a new pull request.
         """
+
+
+def missing_entry(repo: RepoId, revision: str, path: str) -> EntryNotFoundError:
+    """The error for a path with nothing there."""
+    return EntryNotFoundError(f"{repo}/{quote_revision(revision)} has no {path!r}", status=404, code="EntryNotFound")

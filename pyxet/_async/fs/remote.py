@@ -1,0 +1,16 @@
+"""All that only requests need, imported together when the first one is near.
+
+It is more than half of the client, the HTTP library included, and would take a good part of a second on an event loop. So
+`FileSystemBase` imports it where it is made for an event loop, and otherwise on the thread of the first blocking call.
+"""
+
+from __future__ import annotations
+
+import aiofiles
+
+from pyxet._async import client
+from pyxet._async.changes import changeset, commit, propose
+from pyxet._async.download import batches, to_file
+from pyxet._async.tree import diff
+
+__all__ = ["aiofiles", "batches", "changeset", "client", "commit", "diff", "propose", "to_file"]
