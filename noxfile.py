@@ -70,6 +70,14 @@ def integrations(session: nox.Session) -> None:
 
 
 @nox.session
+def docs(session: nox.Session) -> None:
+    """The documentation, into docs/_build/html: warnings are errors, links and anchors lead somewhere, notebooks run."""
+    session.install(".[local,path]", *groups("docs"))
+    session.run("python", "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html", "docs", "docs/_build/html")
+    session.run("python", "docs/check_site.py", "docs/_build/html")
+
+
+@nox.session
 def soak(session: nox.Session) -> None:
     """A 1 GiB file up and down, with the peak memory of the client."""
     session.install(".[local,path]", *groups("test"))

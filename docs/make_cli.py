@@ -17,7 +17,7 @@ _START = """\
 
 This page is made from the commands' own help by `python docs/make_cli.py`; `xet COMMAND --help` says the same.
 
-Paths are those of [the file system](guide.md): `owner/repo/branch/path`, with `xet://` in front or without it, and with
+Paths are those of [the file system](guide/names.md): `owner/repo/branch/path`, with `xet://` in front or without it, and with
 an endpoint where it is not the default one: `xet://localhost:8787:acme/titanic/main`. Wherever a path is read, a tag, a
 commit or a point in time may stand for the branch: `acme/titanic/main@{5.minutes.ago}/titanic.csv`. Only branches can
 be written to.

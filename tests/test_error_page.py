@@ -34,12 +34,28 @@ INTRODUCTION = """\
 What people see: each class of error and each likely mistake, with the message that it has. The page is made by a test
 that provokes all of them (`tests/test_error_page.py`). In the examples `fs` is a `pyxet.XetFS` on the endpoint
 `localhost:8787`, `anonymous` is one without a token, `mistaken` one with a wrong token, `hurried` one with short time-outs,
-and `far` one whose endpoint does not answer. What an error is besides, as `FileNotFoundError`, is in the
-[guide](guide.md#errors).
+and `far` one whose endpoint does not answer.
+
+Everything that means "it is not there" is a `FileNotFoundError`, and nothing else is. These are met most often;
+[the reference](api/errors.md) has the whole tree:
+
+| error | also a | means |
+|---|---|---|
+| `RepositoryNotFoundError`, `RevisionNotFoundError`, `EntryNotFoundError` | `FileNotFoundError` | not there, or not visible to this token |
+| `AuthenticationError`, `AccessDeniedError` | `PermissionError` | no token or a wrong one; one that may not |
+| `AlreadyExistsError` | `FileExistsError`, `ConflictError` | it is there |
+| `EditConflictError` | `ConflictError` | a path changed since the version you build on |
+| `FolderInTheWayError`, `FileInTheWayError` | `IsADirectoryError`, `NotADirectoryError` | a folder is where a file should be; a file is where a folder should be |
+| `IntegrityError` | `OSError` | content is not what its hash says |
+| `RateLimitedError`, `ServerError`, `RequestTimeoutError` (of a commit `CommitTimeoutError`), `ConnectionFailedError` | `OSError` | the endpoint, after retries |
+| `XetURLError`, `ConfigError` | `ValueError` | a path, URL or option that makes no sense |
+| `TransactionError` | `RuntimeError` | a transaction that is used after its end, or ended before one that is nested in it |
 
 Tracebacks show the caller's code; those of pyxet's own frames and of sockets are left out, unless the logger `pyxet` lets
 debug messages through (`logging.getLogger("pyxet").setLevel("DEBUG")`, or `xet --debug`). A request that is tried again
-for more than two seconds is a warning of the logger `pyxet.requests`.
+for more than two seconds is a warning of the logger `pyxet.requests`. `pyxet.login` asks the endpoint whom the token belongs to;
+`check=False` leaves that out. A token that is refused is looked for again where it came from, so a file system outlives a new
+login: [tokens](hub.md#tokens).
 """
 
 

@@ -146,9 +146,9 @@ def test_the_entry_point() -> None:
 
 
 def test_what_a_file_system_shows_is_for_users_and_documented(xet: XetFS) -> None:
-    """What is neither fsspec's nor in the guide is a helper, and private."""
-    guide = (Path(__file__).parents[2] / "docs" / "guide.md").read_text()
-    documented = re.findall(r"`(\w+)`", guide.partition("\n## All names\n")[2].partition("\n## ")[0])
+    """What is neither fsspec's nor in the reference is a helper, and private."""
+    names = (Path(__file__).parents[2] / "docs" / "api" / "names.md").read_text()
+    documented = re.findall(r"`(\w+)`", names)
     assert len(documented) == len(set(documented))
     shown = {name for name in dir(xet) if not name.startswith("_")}
     assert shown - set(dir(AsyncFileSystem())) == set(documented)

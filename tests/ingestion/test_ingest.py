@@ -12,13 +12,11 @@ import fsspec
 import pytest
 from fsspec.callbacks import Callback
 from support.history import ids
-from support.pages import DOCS, blocks, run_page, titanic
 from support.sources import SourceFileSystem, assert_copied, source_tree
 
 import pyxet
 from pyxet import EditConflictError, IngestError, IngestReport, XetFS
 from pyxet.ingestion.plan import SourceFile, batches
-from pyxet.testing import LocalEndpoint
 
 pytestmark = pytest.mark.usefixtures("state")
 
@@ -182,21 +180,6 @@ def test_an_embedded_endpoint(tmp_path: Path, notes: Path) -> None:
     fs.rm("local/corpus/main/.gitattributes")
     pyxet.ingest("tree", "local/corpus/main", source_fs=SourceFileSystem(files, str(notes)), fs=fs)
     assert_copied(fs, files, "local/corpus/main")
-
-
-def test_the_page(shared_endpoint: LocalEndpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    page = DOCS / "integrations" / "ingest.md"
-    with titanic(shared_endpoint, tmp_path, monkeypatch) as names:
-        assert len(blocks(page)) == 4
-        try:
-            run_page(page, names)
-        finally:
-            fsspec.filesystem("memory").rm("/bucket", recursive=True)
-        fs = names["fs"]
-        assert names["report"].files == 100
-        assert fs.cat_file("acme/titanic/main/up/19.bin") == b"\0\x13"
-        assert not fs.exists("acme/titanic/main/raw/2026/000.bin")
-        assert fs.cat_file("acme/titanic/main/from-memory/a.bin") == b"\0\1"
 
 
 # -- names -------------------------------------------------------------------------------------------------------------

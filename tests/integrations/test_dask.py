@@ -15,7 +15,6 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 from distributed import Client, LocalCluster
-from support.pages import DOCS, run_page, titanic
 from support.tools import COMMIT, LOOK, Tool, tool
 
 from pyxet.dask import to_parquet
@@ -189,9 +188,3 @@ def test_few_requests(at: Tool) -> None:
     assert lazy["number"].sum().compute(scheduler="threads") == FRAME["number"].sum()
     # The folder, what is in it, and no look at each file.
     assert at.count(LOOK) <= 4
-
-
-def test_the_page(shared_endpoint: LocalEndpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with titanic(shared_endpoint, tmp_path, monkeypatch) as names:
-        run_page(DOCS / "integrations" / "dask.md", names)
-        assert names["lines"] == 1 + len(names["passengers"])

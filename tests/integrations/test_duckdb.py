@@ -8,7 +8,6 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from support.pages import DOCS, run_page, titanic
 from support.tools import COMMIT, LOOK, XORB, Tool, tool
 
 import pyxet
@@ -175,9 +174,3 @@ def test_an_asynchronous_file_system_is_refused(at: Tool) -> None:
         con.register_filesystem(pyxet.AsyncXetFileSystem(asynchronous=True))
         with pytest.raises(duckdb.Error, match=r"NotSupportedError|pyxet\.XetFS"):
             con.execute(f"SELECT * FROM '{at.url}/t.parquet'")
-
-
-def test_the_page(shared_endpoint: LocalEndpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with titanic(shared_endpoint, tmp_path, monkeypatch) as names:
-        run_page(DOCS / "integrations" / "duckdb.md", names)
-        names["con"].close()

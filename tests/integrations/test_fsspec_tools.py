@@ -15,7 +15,6 @@ import pytest
 from fsspec.generic import rsync
 from support.accounts import account_of
 from support.faults import FaultProxy
-from support.pages import DOCS, run_page, titanic
 from support.proxied import proxied
 
 import pyxet
@@ -273,9 +272,3 @@ def test_errors_reach_the_caller(through: tuple[FaultProxy, dict[str, Any]], mai
     for call in (lambda: mapping["000.bin"], lambda: "000.bin" in mapping, lambda: list(mapping)):
         with pytest.raises(XetError):
             call()
-
-
-def test_the_page(shared_endpoint: LocalEndpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with titanic(shared_endpoint, tmp_path, monkeypatch) as names:
-        run_page(DOCS / "integrations" / "fsspec.md", names)
-        assert [commit.message for commit in names["fs"].log("acme/titanic/main", limit=1)] == ["a mirror of reports"]

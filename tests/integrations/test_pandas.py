@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,6 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from support.pages import DOCS, run_page, titanic
 from support.tools import COMMIT, LOOK, Tool, tool
 
 import pyxet
@@ -243,9 +241,3 @@ def test_to_parquet_of_nothing_that_it_can_write(at: Tool, monkeypatch: pytest.M
     assert at.count(COMMIT) == 0
     pyxet.to_parquet(FRAME, f"{at.url}/table.parquet", use_content_defined_chunking=False)
     assert at.count(COMMIT) == 1
-
-
-def test_the_page(shared_endpoint: LocalEndpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with titanic(shared_endpoint, tmp_path, monkeypatch) as names:
-        run_page(DOCS / "integrations" / "pandas.md", names)
-        assert isinstance(names["df"], pd.DataFrame)

@@ -16,7 +16,6 @@ from typing import Any
 import fsspec
 import pytest
 from support.accounts import account_of
-from support.pages import DOCS, run_page, titanic
 from support.proxied import proxied
 from upath import UnsupportedOperation, UPath
 
@@ -435,11 +434,3 @@ def test_a_chain(here: XetPath) -> None:
     access = dict(here.storage_options)
     cached = UPath(f"simplecache::xet://{here.path}/a.txt", xet=access)
     assert cached.read_bytes() == TREE["a.txt"]
-
-
-def test_the_page(shared_endpoint: LocalEndpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with titanic(shared_endpoint, tmp_path, monkeypatch) as names:
-        run_page(DOCS / "integrations" / "pathlib.md", names)
-        assert len(list((tmp_path / "on-this-disk").iterdir())) == 3
-        assert names["fs"].log("acme/titanic/main")[2].message == "tables by class"
-        assert not XetPath("acme/titanic/main/titanic.csv").match("*.csv")

@@ -14,7 +14,6 @@ import numpy as np
 import polars as pl
 import pyarrow.dataset as ds
 import pytest
-from support.pages import DOCS, run_page, titanic
 from support.tools import LOOK, XORB, Tool, tool
 
 import pyxet
@@ -309,9 +308,3 @@ def test_types_of_polars_survive(at: Tool) -> None:
         frame.cast({"category": pl.String, "enum": pl.String})
     )
     assert found.schema["decimal"] == frame.schema["decimal"]
-
-
-def test_the_page(shared_endpoint: LocalEndpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with titanic(shared_endpoint, tmp_path, monkeypatch) as names:
-        run_page(DOCS / "integrations" / "polars.md", names)
-        assert names["survivors"].height == 3

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +14,6 @@ import pyarrow.feather as feather
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 import pytest
-from support.pages import DOCS, run_page, titanic
 from support.tools import LOOK, XORB, Tool, tool
 
 from pyxet.testing import LocalEndpoint
@@ -134,9 +132,3 @@ def test_a_footer_takes_three_requests(at: Tool, read: Callable[[Tool, str], obj
     read(at, path)
     # What is where, the plan for the end of the file, and that end.
     assert 2 <= at.count() <= 3
-
-
-def test_the_page(shared_endpoint: LocalEndpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with titanic(shared_endpoint, tmp_path, monkeypatch) as names:
-        run_page(DOCS / "integrations" / "pyarrow.md", names)
-        assert names["women"].num_rows > 0

@@ -13,7 +13,6 @@ import pandas as pd
 import pytest
 import ray
 import ray.data
-from support.pages import DOCS, run_page, titanic
 from support.tools import COMMIT, Tool, tool
 
 from pyxet.errors import AlreadyExistsError, ConfigError, XetURLError
@@ -120,9 +119,3 @@ def test_a_sink_that_makes_no_sense(at: Tool, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr("pyarrow.__version__", "20.0.0")
     with pytest.raises(ConfigError):
         ParquetDatasink(f"{at.url}/table")
-
-
-def test_the_page(shared_endpoint: LocalEndpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with titanic(shared_endpoint, tmp_path, monkeypatch) as names:
-        run_page(DOCS / "integrations" / "ray.md", names)
-        assert len(names["tr"].commits) == 1

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import pickle
 import warnings
-from pathlib import Path
 
 import joblib
 import numpy as np
 import pytest
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
-from support.pages import DOCS, run_page, titanic
 
 import pyxet
 from pyxet.errors import NotFoundError
-from pyxet.testing import LocalEndpoint
 
 X = np.random.default_rng(1).random((200, 6))
 Y = (X.sum(axis=1) > 3).astype(int)
@@ -72,9 +69,3 @@ def test_workers_of_joblib(xet: pyxet.XetFS, main: str, backend: str) -> None:
         assert found == list(range(8))
         with pytest.raises(NotFoundError):
             joblib.Parallel(n_jobs=2, backend=backend)([joblib.delayed(row)(xet, f"{main}/nope")])
-
-
-def test_the_page(shared_endpoint: LocalEndpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with titanic(shared_endpoint, tmp_path, monkeypatch) as names:
-        run_page(DOCS / "integrations" / "scikit-learn.md", names)
-        assert [commit.message for commit in names["fs"].log("acme/titanic/main", limit=1)] == ["100 trees"]

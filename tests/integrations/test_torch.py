@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 import torch
-from support.pages import DOCS, run_page, titanic
 from torch.utils.data import DataLoader, Dataset, IterableDataset, get_worker_info
 
 import pyxet
@@ -146,9 +145,3 @@ def test_models(xet: pyxet.XetFS, main: str) -> None:
     with pytest.raises(RuntimeError, match="cannot be pickled"), xet.open(f"{main}/half.pt", "wb") as file:
         torch.save({"weight": model.weight, "broken": Broken()}, file)
     assert not xet.exists(f"{main}/half.pt")
-
-
-def test_the_page(shared_endpoint: LocalEndpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with titanic(shared_endpoint, tmp_path, monkeypatch) as names:
-        run_page(DOCS / "integrations" / "pytorch.md", names)
-        assert [commit.message for commit in names["fs"].log("acme/titanic/main", limit=1)] == ["epoch 1"]

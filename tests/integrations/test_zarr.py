@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import warnings
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,10 +13,8 @@ import zarr
 import zarr.api.asynchronous as azarr
 from support.accounts import account_of, token_of
 from support.faults import FaultProxy, answer
-from support.pages import DOCS, run_page, titanic
 from support.proxied import proxied
 from zarr.core.buffer import Buffer, cpu
-from zarr.errors import ZarrUserWarning
 from zarr.storage import FsspecStore
 from zarr.testing.store import StoreTests
 
@@ -239,15 +235,3 @@ def test_requests(through: tuple[FaultProxy, dict[str, Any]], main: str) -> None
     # Ten at a time, as zarr does by itself: about a request for each ten.
     group["sparse"][:]
     assert proxy.count(LOOK) <= 25
-
-
-# -- the page ----------------------------------------------------------------------------------------------------------
-
-
-def test_the_page(shared_endpoint: LocalEndpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with titanic(shared_endpoint, tmp_path, monkeypatch) as names, warnings.catch_warnings():
-        warnings.simplefilter("ignore", ZarrUserWarning)
-        run_page(DOCS / "integrations" / "zarr.md", names)
-        fs = names["fs"]
-        messages = [commit.message for commit in fs.log("acme/titanic/main")]
-        assert messages[:4] == ["from a service", "metadata in one place", "pressure as well", "a day of weather"]
