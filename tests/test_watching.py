@@ -9,12 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.alone import run_alone
 from support.cancelling import by_task
 from support.cli import Cli
 from support.contents import content
 from support.faults import FAST, MIB, WHOAMI, XORB, FaultProxy, answer, cut, silent, world
-from support.pages import DOCS
 from support.proxied import asynchronous, proxied
 
 import pyxet
@@ -284,9 +282,3 @@ def test_the_command_is_verbose(cli: Cli, xet: pyxet.XetFS, main: str) -> None:
         assert "DEBUG   pyxet.requests: " in told.err
         assert "DEBUG   pyxet.transfers: download of " in told.err
     assert "DEBUG" not in cli("cat", f"{main}/a.txt").err
-
-
-def test_the_page(tmp_path: Path) -> None:
-    printed = run_alone(DOCS / "watching.md", tmp_path).splitlines()
-    assert "upload acme/watched/main/more.bin 2000000 done 1" in printed
-    assert "200): " in printed[-2]
