@@ -6,8 +6,8 @@ import hashlib
 import json
 import os
 import threading
-from collections.abc import Awaitable, Callable, Hashable, Mapping
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Hashable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,7 @@ from pyxet._platform import after_fork, allowed_processors, machine_memory
 from pyxet.errors import AlreadyExistsError, ConfigError
 from pyxet.hub_login import account_in_use, clean, hub_login, token_file
 from pyxet.options import public
-from pyxet.private_files import replace_private, version_of
+from pyxet.private_files import changing, replace_private, version_of
 from pyxet.secrets import Secret
 from pyxet.urls import endpoint_url
 
@@ -248,10 +248,11 @@ def login(
         raise ConfigError("login needs a user and a token, neither of them empty")
     endpoint = endpoint_url(host) if host is not None else resolve_endpoint()
     if save:
-        saved = _saved_logins()
-        if endpoint in saved and not overwrite:
-            raise AlreadyExistsError(f"a login for {endpoint} is saved already")
-        _save_logins({**saved, endpoint: {"user": user, "token": token}})
+        with _changing_logins():
+            saved = _saved_logins()
+            if endpoint in saved and not overwrite:
+                raise AlreadyExistsError(f"a login for {endpoint} is saved already")
+            _save_logins({**saved, endpoint: {"user": user, "token": token}})
     with _login_lock:
         _logins[endpoint] = Credential(
             endpoint, user, Secret(token), "of pyxet.login", "call it with another one", "found"
@@ -283,11 +284,12 @@ def logout(host: str | None = None, *, saved: bool = False) -> list[str]:
     """
     global _login_host
     removed: list[str] = []
-    if saved:
-        logins = _saved_logins()
-        removed = [endpoint for endpoint in logins if host is None or endpoint == endpoint_url(host)]
-        if removed:
-            _save_logins({endpoint: entry for endpoint, entry in logins.items() if endpoint not in removed})
+    if saved and _saved_logins():
+        with _changing_logins():
+            logins = _saved_logins()
+            removed = [endpoint for endpoint in logins if host is None or endpoint == endpoint_url(host)]
+            if removed:
+                _save_logins({endpoint: entry for endpoint, entry in logins.items() if endpoint not in removed})
     with _login_lock:
         if host is None:
             _logins.clear()
@@ -449,6 +451,18 @@ def _saved_logins() -> Mapping[str, object]:
 def saved_endpoints() -> list[str]:
     """The endpoints that there are saved logins for; `ConfigError` if their file cannot be read."""
     return list(_saved_logins())
+
+
+@contextmanager
+def _changing_logins() -> Iterator[None]:
+    """Between reading the login file and replacing it, no other process or thread does."""
+    with ExitStack() as held:
+        try:
+            held.enter_context(changing(login_file()))
+        except OSError as error:
+            reason = error.strerror or error
+            raise ConfigError(f"the login file {login_file()} cannot be changed ({reason})") from error
+        yield
 
 
 def _save_logins(logins: Mapping[str, object]) -> None:

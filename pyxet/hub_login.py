@@ -127,7 +127,7 @@ def store(renewed: HubLogin, old: Secret) -> None:
     replace_private(stored_tokens_file(), text.getvalue())
     # It may have been removed meanwhile (``hf auth logout``).
     with suppress(FileNotFoundError):
-        if clean(token_file().read_text()) == old.reveal():
+        if clean(token_file().read_bytes().decode(errors="replace")) == old.reveal():
             replace_private(token_file(), renewed.token.reveal())
 
 

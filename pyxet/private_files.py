@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import os
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Final
 
 from pyxet._platform import sync_folder
+
+# Seconds to wait for another process that changes a file: it takes milliseconds.
+_PATIENCE: Final = 10
 
 
 def replace_private(path: Path, text: str) -> None:
@@ -41,6 +46,29 @@ def replace_private(path: Path, text: str) -> None:
             unfinished.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+@contextmanager
+def changing(path: Path) -> Iterator[None]:
+    """Keep other threads and processes from changing a file between what this one reads of it and what it writes.
+
+    Parameters
+    ----------
+    path:
+        The file, which need not be there. Its folder is made; the lock is a file beside it.
+
+    Raises
+    ------
+    OSError
+        The lock cannot be had: there is no right to write, or another process has kept it for 10 seconds.
+    """
+    # Imported here, as most programs log nobody in.
+    import filelock
+
+    path = Path(os.path.realpath(path))
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with filelock.FileLock(path.with_name(f".{path.name}.lock"), timeout=_PATIENCE, mode=0o600, thread_local=False):
+        yield
 
 
 def version_of(path: Path) -> tuple[int, ...] | None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import pickle
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 from pyxet import config
 from pyxet.config import (
@@ -251,3 +253,24 @@ def test_usable_cores_without_affinity(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(config.os, "sched_getaffinity", raising=False)
     monkeypatch.setattr(config.os, "cpu_count", lambda: None)
     assert usable_cores() == 1
+
+
+def test_logins_that_are_saved_at_once_are_all_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    hosts = [f"http://host{number}.example" for number in range(16)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda host: config.login("ann", "secret", host=host, save=True), hosts))
+    assert sorted(config.saved_endpoints()) == sorted(hosts)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda host: config.logout(host, saved=True), hosts[1:]))
+    assert config.saved_endpoints() == hosts[:1]
+    config.logout()
+
+
+def test_a_login_file_that_another_process_keeps_locked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.setattr("pyxet.private_files._PATIENCE", 0.01)
+    (tmp_path / "xet").mkdir()
+    with FileLock(tmp_path / "xet" / ".login.json.lock"), pytest.raises(ConfigError, match=r"login.json.*lock"):
+        config.login("ann", "secret", host="http://host.example", save=True)
+    assert config.saved_endpoints() == []

@@ -29,7 +29,6 @@ def install(
         For the repository at ``folder`` only; for the user otherwise.
     concurrency:
         Objects that are moved at the same time; as git-lfs does it otherwise (``lfs.concurrenttransfers``, 8).
-
     skip_smudge:
         Leave pointers in the place of large files when they are checked out.
 

@@ -100,9 +100,8 @@ class Cas:
         self._revision: str | None = None
         self._branch = branch
         self._propose = propose
-        self._tokens: dict[Scope, XetToken] = {}
-        # When, on our clock, each is to be renewed.
-        self._renewals: dict[Scope, float] = {}
+        # Tokens and when, on our clock, each is to be renewed: one value, as other threads use the same instance.
+        self._tokens: dict[Scope, tuple[XetToken, float]] = {}
         self._refreshing: SingleFlight[Scope, XetToken] = SingleFlight()
         self._plans: OrderedDict[_PlanKey, Plan] = OrderedDict()
         self._planning: SingleFlight[_PlanKey, Plan] = SingleFlight()
@@ -327,7 +326,8 @@ class Cas:
         return await send(renewed)
 
     def _invalidate_token(self, scope: Scope, token: XetToken) -> None:
-        if self._tokens.get(scope) is token:
+        known = self._tokens.get(scope)
+        if known is not None and known[0] is token:
             self._tokens.pop(scope, None)
 
     async def _has_moved(self, scope: Scope) -> bool:
@@ -337,12 +337,17 @@ class Cas:
         return (await self._token(scope)).cas_url != token.cas_url
 
     async def _token(self, scope: Scope) -> XetToken:
-        token = self._tokens.get(scope)
-        if token is None or time.time() >= self._renewals[scope]:
-            token = await self._refreshing.run(scope, lambda: self._ask_for_token(scope))
-            if self._tokens.get(scope) is not token:
-                self._tokens[scope], self._renewals[scope] = token, _renewal(token.exp, time.time())
-        return token
+        known = self._tokens.get(scope)
+        if known is not None and time.time() < known[1]:
+            return known[0]
+
+        async def renew() -> XetToken:
+            # Kept here, once, and not by each who waits: one of them may have found it refused by then.
+            token = await self._ask_for_token(scope)
+            self._tokens[scope] = token, _renewal(token.exp, time.time())
+            return token
+
+        return await self._refreshing.run(scope, renew)
 
     async def _ask_for_token(self, scope: Scope) -> XetToken:
         if scope == "write" and self._branch is not None:
