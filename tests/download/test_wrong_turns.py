@@ -224,8 +224,9 @@ def test_a_token_that_is_wrong_later(
     fs.pipe_file(f"{main}/y.bin", OTHER)
     for wrong in ({"cas_url": nowhere}, {"cas_url": f"{proxy.url}/other"}, {"access_token": Secret("nonsense")}):
         for cas in list(fs._client()._cas.values()):
-            for scope, token in cas._tokens.items():
-                cas._tokens[scope] = type(token)(**{**{name: getattr(token, name) for name in token.__struct_fields__}, **wrong})  # fmt: skip
+            for scope, (token, renewal) in cas._tokens.items():
+                fields = {name: getattr(token, name) for name in token.__struct_fields__}
+                cas._tokens[scope] = type(token)(**{**fields, **wrong}), renewal
             cas._plans.clear()
         assert fs.cat_file(stored, 3, 100_000) == CONTENT[3:100_000]
         fs.pipe_file(f"{main}/z.bin", content(hash(str(wrong)) % 1000, 200_000))
