@@ -277,8 +277,9 @@ async def test_an_answer_from_before_a_commit_does_not_outlive_it(shared_endpoin
 async def test_of_two_commits_at_once_the_newer_one_is_read(shared_endpoint: LocalEndpoint, main: str) -> None:
     with FaultProxy(shared_endpoint.url) as proxy:
         access = (proxy.url, shared_endpoint.user, shared_endpoint.token)
-        settings = {"listings_expiry_time": 3600, "asynchronous": True, "timeouts": {"response": 4}}
-        async with pyxet.AsyncXetFileSystem(*access, **settings) as fs:
+        async with pyxet.AsyncXetFileSystem(
+            *access, listings_expiry_time=3600, timeouts={"response": 4}, asynchronous=True
+        ) as fs:
             # The first commit is made before the second one, and its answer arrives after the other, which waits for its
             # turn until the first one is looked for in the branch.
             proxy.rule(r"POST /api/.*/commit/main", held_answer(), times=1)
