@@ -78,6 +78,13 @@ def docs(session: nox.Session) -> None:
 
 
 @nox.session
+def packaging(session: nox.Session) -> None:
+    """What is published: built, checked, repaired, and installed in each supported Python that is found here."""
+    session.install(*groups("packaging"))
+    session.run("pytest", "-q", *session.posargs, "tests/packaging")
+
+
+@nox.session
 def soak(session: nox.Session) -> None:
     """A 1 GiB file up and down, with the peak memory of the client."""
     session.install(".[local,path]", *groups("test"))

@@ -8,6 +8,15 @@ Importing it is quick: what a name stands for is imported when the name is first
 
 from __future__ import annotations
 
+import sys
+
+if sys.version_info < (3, 11):  # noqa: UP036  # pip looks at that, but not everything is put in place by pip
+    raise ImportError(
+        "pyxet needs Python 3.11 or later; this is Python {}.{}.{} ({}). Install it with a newer Python.".format(
+            *sys.version_info[:3], sys.executable
+        )
+    )
+
 import importlib
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,6 +28,7 @@ if TYPE_CHECKING:
     from pyxet import testing
     from pyxet._async.changes.transaction import Transaction
     from pyxet._async.fs.filesystem import AsyncXetFileSystem
+    from pyxet._environment import versions
     from pyxet.account import login
     from pyxet.config import Limits, RetryPolicy, Timeouts, logout
     from pyxet.fs import XetFS, open
@@ -61,6 +71,7 @@ __all__ = [
     "open",
     "testing",
     "to_parquet",
+    "versions",
 ]
 __all__ += _errors
 
@@ -95,6 +106,7 @@ _HOMES: Final = {
     "on_transfer": "pyxet.watching",
     "open": "pyxet.fs",
     "to_parquet": "pyxet.parquet",
+    "versions": "pyxet._environment",
 }
 # Names that need an extra. They are not in `__all__`: without the extra `from pyxet import *` would fail.
 _OPTIONAL: Final = {

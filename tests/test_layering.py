@@ -55,7 +55,8 @@ ALLOWED: dict[str, set[str]] = {
     "ingestion": BASE | {"_async", "fs", "ingestion"},
     "git": BASE | {"_async", "protocol", "git"},
     "testing": BASE | {"local"},
-    "__init__": BASE | {"fs", "path", "account", "parquet", "_async", "testing", "ingestion"},
+    "_environment": {"_version", "protocol"},
+    "__init__": BASE | {"fs", "path", "account", "parquet", "_async", "testing", "ingestion", "_environment"},
     "__main__": {"cli"},
     "cli": {"__init__", "cli", "git", "local", "_version", "_platform", "_workers", "errors", "local_tree", "patterns"},
 }
@@ -335,6 +336,17 @@ def test_public_names_are_where_the_table_says() -> None:
     assert pyxet.XetFS is pyxet.fs.XetFS
     with pytest.raises(AttributeError, match="no_such_name"):
         pyxet.no_such_name  # type: ignore[attr-defined]  # noqa: B018
+
+
+def test_an_old_python_is_told_which_one_is_needed(tmp_path: Path) -> None:
+    code = "import sys; sys.version_info = (3, 10, 13, 'final', 0); import pyxet"
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+    *_, last = answer.stderr.splitlines()
+    assert last.startswith("ImportError: pyxet needs Python 3.11 or later; this is Python 3.10.13 (")
+    assert sys.executable in last
+    # What stands above that check is known to every Python 3.
+    head = (PACKAGE / "__init__.py").read_text().partition("if sys.version_info")[0]
+    assert re.findall("^(?:import|from) .*", head, re.MULTILINE) == ["from __future__ import annotations", "import sys"]
 
 
 def test_a_name_that_needs_an_extra_says_which(tmp_path: Path) -> None:

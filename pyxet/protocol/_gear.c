@@ -305,12 +305,20 @@ static PyMethodDef methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
+#ifdef Py_GIL_DISABLED
+/* The kernels have no state but tables that are filled before anyone has the module. */
+static PyModuleDef_Slot slots[] = {{Py_mod_gil, Py_MOD_GIL_NOT_USED}, {0, NULL}};
+#endif
+
 static struct PyModuleDef definition = {
     PyModuleDef_HEAD_INIT,
     .m_name = "pyxet.protocol._gear",
     .m_doc = "C kernels of the Xet protocol.",
     .m_size = 0,
     .m_methods = methods,
+#ifdef Py_GIL_DISABLED
+    .m_slots = slots,
+#endif
 };
 
 PyMODINIT_FUNC PyInit__gear(void)

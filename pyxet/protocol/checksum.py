@@ -9,7 +9,7 @@ from pyxet.protocol import kernels
 from pyxet.protocol.hashing import Buffer
 
 _ONES: Final = 2**64 - 1
-_kernel = kernels.load(kernels.KERNEL)
+_kernel = kernels.load(kernels.name)
 
 
 def crc64_nvme(parts: Iterable[Buffer], before: int = 0) -> int:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from pyxet.protocol import kernels
 from pyxet.protocol.constants import GEAR_MASK, GEAR_TABLE, MAX_CHUNK, MIN_CHUNK
 from pyxet.protocol.hashing import Buffer
-from pyxet.protocol.kernels import KERNEL, Kernel, load
+from pyxet.protocol.kernels import Kernel, load
 
 
 class Chunker:
@@ -14,7 +15,7 @@ class Chunker:
     may be as large or as small as is convenient.
     """
 
-    def __init__(self, kernel: Kernel = KERNEL) -> None:
+    def __init__(self, kernel: Kernel = kernels.name) -> None:
         self._scan = load(kernel).scan
         self._state: int | bytes = 0 if kernel == "c" else b""
         self._open = 0
@@ -38,7 +39,7 @@ class Chunker:
         return self._offset if self._open else None
 
 
-def chunk_ends(data: Buffer, kernel: Kernel = KERNEL) -> list[int]:
+def chunk_ends(data: Buffer, kernel: Kernel = kernels.name) -> list[int]:
     """End offsets, in bytes, of all chunks of a whole content; none for an empty one."""
     chunker = Chunker(kernel)
     ends = chunker.feed(data)

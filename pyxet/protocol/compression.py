@@ -15,12 +15,12 @@ import lz4.block
 import lz4.frame
 
 from pyxet.errors import FormatError
+from pyxet.protocol import kernels
 from pyxet.protocol.constants import MAX_CHUNK
 from pyxet.protocol.hashing import Buffer
-from pyxet.protocol.kernels import KERNEL, load
 
-bg4_split = load(KERNEL).bg4_split
-bg4_join = load(KERNEL).bg4_join
+bg4_split = kernels.load(kernels.name).bg4_split
+bg4_join = kernels.load(kernels.name).bg4_join
 
 
 class Scheme(IntEnum):

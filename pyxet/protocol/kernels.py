@@ -22,4 +22,5 @@ def _choose() -> Kernel:
     return "c"
 
 
-KERNEL: Final[Kernel] = _choose()
+# "c" or "numpy": the kernel of this process, as bug reports need to know it.
+name: Final[Kernel] = _choose()

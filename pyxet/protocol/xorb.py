@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from pyxet.errors import FormatError
-from pyxet.protocol import compression
+from pyxet.protocol import compression, kernels
 from pyxet.protocol.constants import (
     CHUNK_HEADER_SIZE,
     MAX_CHUNK,
@@ -30,11 +30,10 @@ from pyxet.protocol.constants import (
     MAX_XORB_CHUNKS,
 )
 from pyxet.protocol.hashing import HASH_SIZE, Buffer, Hash, chunk_hash, xorb_hash
-from pyxet.protocol.kernels import KERNEL, load
 
 # The longest payload a reader accepts: an incompressible chunk in an LZ4 frame of a foreign writer.
 MAX_PAYLOAD: Final = MAX_CHUNK + MAX_CHUNK // 128 + 64
-gather = load(KERNEL).gather
+gather = kernels.load(kernels.name).gather
 _MAIN, _HASHES, _BOUNDS = b"XETBLOB\x01", b"XBLBHSH\x00", b"XBLBBND\x01"
 _COUNT = struct.Struct("<I")
 _TRAILER = struct.Struct("<III16x")

@@ -10,8 +10,9 @@ import shlex
 import signal
 import socket
 from contextlib import suppress
+from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 import pytest
@@ -23,6 +24,7 @@ from pyxet.cli.formats import columns, human_size, parse_size, printable
 from pyxet.cli.paths import place, remote, writable
 from pyxet.cli.running import app, explained
 from pyxet.cli.session import CommandError, Session
+from pyxet.protocol import kernels
 from pyxet.testing import LocalEndpoint
 
 TOP = click.Context(app, info_name="xet")
@@ -49,6 +51,37 @@ def test_the_version(cli: Cli) -> None:
     assert cli("version").lines == [f"pyxet {pyxet.__version__}"]
     assert cli("version", "--json").json["pyxet"] == pyxet.__version__
     assert cli("--version").lines == [f"pyxet {pyxet.__version__}"]
+
+
+def test_the_version_for_a_bug_report(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All that pyxet needs is named, and nothing of the user."""
+    monkeypatch.setenv("XET_USER_TOKEN", "xet-secret-token")
+    cli.fresh = True
+    done = cli("version", "--verbose")
+    told = dict(re.split(r"  +", line, maxsplit=1) for line in done.lines)
+    assert told == pyxet.versions()
+    assert told["kernel"] == kernels.name
+    assert {told["pyxet"], told["aiohttp"], told["msgspec"]} == {
+        pyxet.__version__,
+        *map(metadata.version, ("aiohttp", "msgspec")),
+    }
+    assert "pygit2" in told
+    assert "secret" not in done.out + done.err
+    assert cli("version", "-v", "--json").json == told
+
+
+def test_what_is_not_installed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also of pyxet itself, where it is a source tree on the path."""
+
+    def nothing(name: str) -> NoReturn:
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "version", nothing)
+    assert pyxet.versions()["aiohttp"] == "not installed"
+    assert pyxet.versions()["pyxet"] == pyxet.__version__
+    monkeypatch.setattr(metadata, "requires", nothing)
+    assert "aiohttp" not in pyxet.versions()
+    assert pyxet.versions()["hf-xet"] == "not installed"
 
 
 def test_the_help_lists_the_commands(cli: Cli) -> None:

@@ -183,7 +183,7 @@ def test_byte_grouping(data: bytes) -> None:
 
 @needs_c
 def test_the_c_kernel_is_chosen() -> None:
-    assert kernels.KERNEL == "c", "it could not be built"
+    assert kernels.name == "c", "it could not be built"
 
 
 def test_without_a_compiler_numpy_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,9 +6,10 @@ import os
 
 import pytest
 
-from pyxet.protocol.kernels import KERNEL, Kernel
+from pyxet.protocol import kernels
+from pyxet.protocol.kernels import Kernel
 
-HAS_C = KERNEL == "c" or bool(os.environ.get("CI"))
+HAS_C = kernels.name == "c" or bool(os.environ.get("CI"))
 KERNELS: list[Kernel] = ["c", "numpy"] if HAS_C else ["numpy"]
 
 needs_c = pytest.mark.skipif(not HAS_C, reason="the C kernel is not built here")
