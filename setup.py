@@ -29,11 +29,18 @@ kernel = Extension(
 )
 
 
+def remove_built_kernels(package: Path) -> None:
+    """Those of earlier builds, which may have been other ones: what is found there goes into the wheel."""
+    for path in package.glob("_gear.*"):
+        if path.suffix in (".so", ".pyd"):
+            path.unlink()
+
+
 class BuildExt(build_ext):
     """Compile for speed, and leave no kernel of an earlier build where this one failed."""
 
     def build_extension(self, ext: Extension) -> None:
-        Path(self.get_ext_fullpath(ext.name)).unlink(missing_ok=True)
+        remove_built_kernels(Path(self.get_ext_fullpath(ext.name)).parent)
         # Visual C++ optimizes for speed unless it is told otherwise, and does not know -O3.
         if self.compiler.compiler_type != "msvc":
             ext.extra_compile_args = ["-O3"]
@@ -48,6 +55,8 @@ class BdistWheel(bdist_wheel):
             self.run_command("build_ext")
             if not all(Path(path).exists() for path in self.get_finalized_command("build_ext").get_outputs()):
                 self._leave_the_kernel_out()
+        if self.root_is_pure:
+            remove_built_kernels(Path(self.get_finalized_command("build").build_lib, "pyxet", "protocol"))
         super().run()
 
     def _leave_the_kernel_out(self) -> None:
