@@ -8,7 +8,8 @@ from __future__ import annotations
 import hashlib
 import secrets
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
@@ -39,7 +40,7 @@ from pyxet.protocol.shard import (
 from pyxet.protocol.xorb import ChunkDecoder, XorbInfo
 from pyxet.server.index import Index, held_as
 from pyxet.server.layouts import Layouts
-from pyxet.server.object_store import ObjectStore
+from pyxet.server.object_store import ObjectReader, ObjectStore
 
 # What is sent at a time: below a mebibyte the calls cost more than the copying.
 PIECE: Final = 1024 * 1024
@@ -96,6 +97,17 @@ class ContentStore:
             return StoredContent(hash_to_hex(ZERO_HASH), sha256, 0)
         found = self.index.file_of_content(sha256)
         return StoredContent(hash_to_hex(found[0]), sha256, found[1]) if found else None
+
+    def find_all_by_sha256(self, contents: Iterable[str]) -> dict[str, StoredContent]:
+        """Like `find_by_sha256`, for many at once: those that are stored, by sha256."""
+        wanted = set(contents)
+        found = {
+            sha256: StoredContent(hash_to_hex(value), sha256, size)
+            for sha256, (value, size) in self.index.files_of_contents(wanted).items()
+        }
+        if EMPTY_SHA256 in wanted:
+            found[EMPTY_SHA256] = StoredContent(hash_to_hex(ZERO_HASH), EMPTY_SHA256, 0)
+        return found
 
     def hold(self, stored: StoredContent, repo: str) -> None:
         """Remember that a repository holds content as if it had just been uploaded for it."""
@@ -165,9 +177,9 @@ class ContentStore:
         _check_size(shard.files)
         for entry in shard.xorbs:
             self._check_xorb_entry(entry)
-        for file in shard.files:
-            self._check_file(file)
-        new = any(repo not in self.index.holders(held_as(file)) for file in shard.files)
+        self._check_files(shard.files)
+        names = {held_as(file) for file in shard.files}
+        new = bool(names - self.index.held(names, repo))
         self._register(shard, data, named, repo)
         return new or bool(shard.xorbs)
 
@@ -199,9 +211,10 @@ class ContentStore:
 
     def _register(self, shard: Shard, data: bytes, named: list[Hash], repo: str) -> None:
         """Keep a shard that was found right, and remember its files."""
+        stored = self.index.files([file.file_hash for file in shard.files])
         fresh = []
         for file in shard.files:
-            known = self.index.file(file.file_hash)
+            known = stored.get(file.file_hash)
             if known is None or (file.sha256 is not None and known.sha256 is None):
                 fresh.append(file)
         if fresh or shard.xorbs:
@@ -236,13 +249,14 @@ class ContentStore:
 
     def read_terms(self, skip: int, terms: list[Term], length: int) -> Iterator[bytes]:
         """The content of some terms, without its first ``skip`` bytes, cut to ``length``."""
-        for term in terms:
-            for piece in self._decode(term):
-                if skip or len(piece) > length:
-                    piece = piece[skip : skip + length]
-                    skip = 0
-                length -= len(piece)
-                yield piece
+        with closing(self.xorbs.reader()) as reader:
+            for term in terms:
+                for piece in self._decode(term, reader):
+                    if skip or len(piece) > length:
+                        piece = piece[skip : skip + length]
+                        skip = 0
+                    length -= len(piece)
+                    yield piece
 
     def stored(self, value: Hash) -> XorbInfo:
         """What a stored xorb holds; `BadRequestError` if it is not stored."""
@@ -251,25 +265,24 @@ class ContentStore:
             raise _not_stored(value)
         return info
 
-    def _decode(self, term: Term) -> Iterator[bytes]:
+    def _decode(self, term: Term, reader: ObjectReader) -> Iterator[bytes]:
         info = self.stored(term.xorb_hash)
         start, end = byte_range(info, term.chunk_start, term.chunk_end)
         decoder = ChunkDecoder()
         waiting: list[Buffer] = []
         length = 0
-        with self.xorbs.path(hash_to_hex(term.xorb_hash)).open("rb", buffering=0) as file:
-            file.seek(start)
-            while start < end:
-                data = file.read(min(PIECE, end - start))
-                if not data:
-                    raise FormatError(f"xorb {hash_to_hex(term.xorb_hash)} is shorter than its index says")
-                start += len(data)
-                for chunk in decoder.feed(data):
-                    waiting.append(chunk.data)
-                    length += len(chunk.data)
-                if length >= PIECE:
-                    yield b"".join(waiting)
-                    waiting, length = [], 0
+        name = hash_to_hex(term.xorb_hash)
+        while start < end:
+            data = reader.read(name, min(PIECE, end - start), start)
+            if not data:
+                raise FormatError(f"xorb {name} is shorter than its index says")
+            start += len(data)
+            for chunk in decoder.feed(data):
+                waiting.append(chunk.data)
+                length += len(chunk.data)
+            if length >= PIECE:
+                yield b"".join(waiting)
+                waiting, length = [], 0
         decoder.finish()
         if waiting:
             yield b"".join(waiting)
@@ -280,7 +293,16 @@ class ContentStore:
         if said != [(chunk.hash, chunk.raw_length) for chunk in stored.chunks]:
             raise BadRequestError(f"the shard lists other chunks for xorb {hash_to_hex(entry.xorb_hash)}", status=400)
 
-    def _check_file(self, file: FileEntry) -> None:
+    def _check_files(self, files: Sequence[FileEntry]) -> None:
+        known = self.index.files_of_contents(file.sha256 for file in files if file.sha256 is not None)
+        # Small files lie side by side in a few xorbs, which stay open from one to the next.
+        with closing(self.xorbs.reader()) as reader:
+            for file in files:
+                is_known = file.sha256 is None or known.get(file.sha256) == (file.file_hash, file.size)
+                self._check_file(file, None if is_known else reader)
+
+    def _check_file(self, file: FileEntry, reader: ObjectReader | None) -> None:
+        """Check a file against its xorbs, and with ``reader`` its sha256 against its content."""
         name = hash_to_hex(file.file_hash)
         if len(file.verification) != len(file.terms):
             raise BadRequestError(f"file {name}: the shard has no verification hashes", status=400)
@@ -297,11 +319,12 @@ class ContentStore:
             hasher.update([(chunk.hash, chunk.raw_length) for chunk in run])
         if hasher.digest() != file.file_hash:
             raise BadRequestError(f"file {name}: its terms make another file hash", status=400)
-        if file.sha256 is not None and self.index.file_of_content(file.sha256) != (file.file_hash, file.size):
+        if reader is not None:
             # The one claim that the chunk hashes do not prove, and commits name content by it.
             digest = hashlib.sha256()
-            for piece in self.read_terms(0, list(file.terms), file.size):
-                digest.update(piece)
+            for term in file.terms:
+                for piece in self._decode(term, reader):
+                    digest.update(piece)
             if digest.hexdigest() != file.sha256:
                 raise BadRequestError(f"file {name}: its content has another sha256", status=400)
 

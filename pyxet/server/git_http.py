@@ -30,7 +30,7 @@ from pyxet.server.git_repository import Repository
 from pyxet.server.hub_commit import MAX_LINE
 from pyxet.server.hub_repos import PREFIX, REPO
 from pyxet.server.privacy import own_umask
-from pyxet.server.rights import usable_contents
+from pyxet.server.rights import UsableContents
 from pyxet.server.state import (
     CONTENT,
     REPOS,
@@ -139,7 +139,7 @@ def _hooks_of(request: web.Request, repo: Repository, only_of: str | None) -> Ca
     """What answers the hooks of a push; ``only_of`` as in `move_references`."""
     account = writer_of(request)
     content = request.app[CONTENT]
-    usable = usable_contents(request, account, repo.id.path)
+    usable = UsableContents(request, account, repo.id.path)
     limits = request.app[LIMITS]
     folders: list[Path] = []
 

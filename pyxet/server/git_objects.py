@@ -33,6 +33,8 @@ MAX_DEPTH: Final = 255
 # Folders that one commit may touch. A short line can name 255 of them, so their number, not that of the bytes, bounds the
 # memory and the time that a commit takes.
 MAX_FOLDERS: Final = 500_000
+# Paths without anything that could be wrong, as most are: no part begins with a dot, and ``git~1`` has another character.
+_PLAIN = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*(?:/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*\Z", re.ASCII)
 # Characters that HFS+ ignores in names: with them ``.git`` hides from a plain comparison (git's fsck knows them too).
 _IGNORED = re.compile("[\u200c-\u200f\u202a-\u202e\u206a-\u206f\ufeff]")
 
@@ -95,6 +97,8 @@ def check_path(path: str) -> str:
     BadRequestError
         It is another kind of path.
     """
+    if len(path) <= _MAX_NAME and _PLAIN.match(path):
+        return path
     try:
         parts = [part.encode() for part in path.split("/")]
     except UnicodeEncodeError as error:

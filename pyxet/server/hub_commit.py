@@ -40,14 +40,18 @@ from pyxet.server.hub_discussions import open_writable, wants_pull_request
 from pyxet.server.hub_repos import KIND, REPO, REV, web_url
 from pyxet.server.late_commits import Attempt, in_its_time
 from pyxet.server.patterns import MAX_RULES, Ignored, LfsRules
-from pyxet.server.rights import usable_contents
+from pyxet.server.rights import UsableContents
 from pyxet.server.state import CONTENT, in_worker, json_response, writer_of
 
 Body: TypeAlias = bytes | mmap.mmap
 Usable: TypeAlias = Callable[[str], StoredContent | None]
+_Line: TypeAlias = tuple[str, object]
 MAX_REGULAR: Final = 1024 * 1024
 # Lines of a commit whose blobs are worth a pack.
 _MANY: Final = 32
+# Lines whose contents are looked up together, and bytes of such lines: they may carry files, and are held meanwhile.
+_LOOKED_UP: Final = 250
+_HELD: Final = 4 * 1024 * 1024
 # Bytes of a commit, which carries regular files in base64, and of one line of it.
 _MAX_COMMIT: Final = 512 * 1024 * 1024
 MAX_LINE: Final = 64 * 1024 * 1024
@@ -131,7 +135,7 @@ async def commit(request: web.Request) -> web.Response:
     account = writer_of(request)
     branch = request.match_info["rev"].removeprefix("refs/heads/")
     content, limits = request.app[CONTENT], request.app[LIMITS]
-    usable = usable_contents(request, account, repo.id.path)
+    usable = UsableContents(request, account, repo.id.path)
     publish = _propose if wants_pull_request(request) else _commit
     number: int | None = None
 
@@ -212,7 +216,7 @@ def _propose(repo: Repository, branch: str, wanted: _Wanted, user: str, limits: 
     return made, number
 
 
-def _read_commit(repo: Repository, usable: Usable, body: Body, limits: FileLimits) -> _Wanted:
+def _read_commit(repo: Repository, usable: UsableContents, body: Body, limits: FileLimits) -> _Wanted:
     header: CommitHeader | None = None
     changes: dict[str, str | None] = {}
     folders: list[str] = []
@@ -226,11 +230,7 @@ def _read_commit(repo: Repository, usable: Usable, body: Body, limits: FileLimit
 
     # A few blobs are cheapest as files of their own, many in a pack.
     with repo.storing() if _many_lines(body) else nullcontext(repo.store) as store:
-        for number, line in enumerate(_lines(body), 1):
-            outer = decode(line, CommitLine, what=f"commit line {number}")
-            if outer.key not in COMMIT_KEYS:
-                raise BadRequestError(f"commit line {number}: {outer.key!r} is not an operation", status=400)
-            value = decode(memoryview(outer.value), COMMIT_KEYS[outer.key], what=f"commit line {number}")
+        for key, value in _operands(body, usable):
             match value:
                 case CommitHeader():
                     header = value
@@ -245,13 +245,35 @@ def _read_commit(repo: Repository, usable: Usable, body: Body, limits: FileLimit
                     if value.algo != "sha256":
                         raise BadRequestError(f"{value.path}: {value.algo!r} is not a known algorithm", status=400)
                     changes[check_path(value.path)] = store(pointer(value.path, value.oid, value.size))
-                case CommitDeletedPath() if outer.key == "deletedFolder":
+                case CommitDeletedPath() if key == "deletedFolder":
                     folders.append(value.path.removesuffix("/"))
                 case CommitDeletedPath():
                     changes[value.path] = None
     if header is None or not header.summary.strip():
         raise BadRequestError("a commit needs a header with a summary", status=400)
     return _Wanted(header, changes, folders, contents)
+
+
+def _operands(body: Body, usable: UsableContents) -> Iterator[_Line]:
+    """Keys and values of all lines. Contents that some of them name are looked up together, a few hundred lines at a time."""
+    some: list[_Line] = []
+    size = 0
+
+    def prepared() -> list[_Line]:
+        usable.prepare([value.oid for _, value in some if isinstance(value, CommitLfsFile)])
+        return some
+
+    for number, line in enumerate(_lines(body), 1):
+        outer = decode(line, CommitLine, what=f"commit line {number}")
+        if outer.key not in COMMIT_KEYS:
+            raise BadRequestError(f"commit line {number}: {outer.key!r} is not an operation", status=400)
+        value = decode(memoryview(outer.value), COMMIT_KEYS[outer.key], what=f"commit line {number}")
+        some.append((outer.key, value))
+        size += len(line)
+        if len(some) >= _LOOKED_UP or size >= _HELD:
+            yield from prepared()
+            some, size = [], 0
+    yield from prepared()
 
 
 def _many_lines(body: Body) -> bool:

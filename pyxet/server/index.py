@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from pyxet.errors import ConfigError
 from pyxet.protocol.hashing import HASH_SIZE, Hash, hash_to_hex
@@ -162,16 +162,21 @@ class Index:
         """
         new = list(files)
         with self._write() as writer:
-            shard = None
-            for file in new:
-                if shard is None:
-                    shard = _add_shard(writer, xorbs)
-                entry = write_upload_shard([file], [])
-                # One that tells the sha256 takes the place of one that does not.
-                verb = "IGNORE" if file.sha256 is None else "REPLACE"
-                writer.execute(f"INSERT OR {verb} INTO files VALUES (?, ?, ?)", (file.file_hash, file.size, entry))
-                if file.sha256 is not None:
-                    writer.execute("INSERT OR IGNORE INTO contents VALUES (?, ?)", (file.sha256, file.file_hash))
+            shard = _add_shard(writer, xorbs) if new else None
+            # One that tells the sha256 takes the place of one that does not.
+            for verb, told in (("IGNORE", False), ("REPLACE", True)):
+                writer.executemany(
+                    f"INSERT OR {verb} INTO files VALUES (?, ?, ?)",
+                    (
+                        (file.file_hash, file.size, write_upload_shard([file], []))
+                        for file in new
+                        if (file.sha256 is not None) == told
+                    ),
+                )
+            writer.executemany(
+                "INSERT OR IGNORE INTO contents VALUES (?, ?)",
+                ((file.sha256, file.file_hash) for file in new if file.sha256 is not None),
+            )
             chunks = list(queryable)
             if chunks:
                 shard = shard or _add_shard(writer, xorbs)
@@ -184,11 +189,7 @@ class Index:
     def add_holders(self, contents: Iterable[str], repo: str) -> None:
         """Remember that a repository holds contents for good, given by sha256 or as `held_as` says."""
         wanted = list(dict.fromkeys(contents))
-        known: dict[str, int | None] = {}
-        for at in range(0, len(wanted), _MANY):
-            part = wanted[at : at + _MANY]
-            query = f"SELECT sha256, until FROM holders WHERE repo = ? AND sha256 IN ({','.join('?' * len(part))})"
-            known.update(self._connection().execute(query, (repo, *part)))
+        known = dict(self._all("SELECT sha256, until FROM holders WHERE repo = ? AND sha256 IN", wanted, repo))
         rows = [sha256 for sha256 in wanted if known.get(sha256, 0) is not None]
         if not rows:
             return
@@ -248,6 +249,38 @@ class Index:
         entry = parse_shard(row[0]).files[0]
         self._files.put(value, entry, len(entry.terms) + 1, since=moment)
         return entry
+
+    def files(self, values: Iterable[Hash]) -> dict[Hash, FileEntry]:
+        """How files are put together, those of them that are stored."""
+        moment = self._files.now
+        known = {value: entry for value in values if (entry := self._files.get(value)) is not None}
+        rows = self._all(
+            "SELECT hash, entry FROM files WHERE hash IN", [value for value in values if value not in known]
+        )
+        for value, stored in rows:
+            known[value] = entry = parse_shard(stored).files[0]
+            self._files.put(value, entry, len(entry.terms) + 1, since=moment)
+        return known
+
+    def files_of_contents(self, contents: Iterable[str]) -> dict[str, tuple[Hash, int]]:
+        """Like `file_of_content`, for many at once: those that are stored, by sha256."""
+        rows = self._all(
+            "SELECT c.sha256, f.hash, f.size FROM contents c JOIN files f ON f.hash = c.file WHERE c.sha256 IN",
+            contents,
+        )
+        return {sha256: (value, size) for sha256, value, size in rows}
+
+    def held(self, contents: Iterable[str], repo: str) -> set[str]:
+        """Which of some contents a repository holds: see `holders`."""
+        query = "SELECT sha256 FROM holders WHERE repo = ? AND (until IS NULL OR until > ?) AND sha256 IN"
+        return {sha256 for (sha256,) in self._all(query, contents, repo, int(self._clock()))}
+
+    def _all(self, query: str, values: Iterable[Any], *before: object) -> Iterator[tuple[Any, ...]]:
+        """The rows of a query that ends in ``IN``, asked for many values at a time."""
+        wanted = list(dict.fromkeys(values))
+        for at in range(0, len(wanted), _MANY):
+            part = wanted[at : at + _MANY]
+            yield from self._connection().execute(f"{query} ({','.join('?' * len(part))})", (*before, *part))
 
     def file_of_content(self, sha256: str) -> tuple[Hash, int] | None:
         """File hash and size in bytes of content with this sha256."""

@@ -35,7 +35,7 @@ from pyxet.server.hub_repos import PREFIX
 from pyxet.server.people import Scope
 from pyxet.server.plain_upload import PlainUpload
 from pyxet.server.ranges import send_part
-from pyxet.server.rights import Rights, usable_contents
+from pyxet.server.rights import Rights, UsableContents
 from pyxet.server.state import (
     CONTENT,
     TOKENS,
@@ -127,7 +127,7 @@ class _Answers:
         self._tokens = request.app[TOKENS]
         self._content = request.app[CONTENT]
         account = account_of(request)
-        self._usable = usable_contents(request, account, self._repo.path)
+        self._usable = UsableContents(request, account, self._repo.path)
         self._uploads = asked.operation == "upload"
         wanted = UPLOAD if self._uploads else DOWNLOAD
         scope: Scope = "write" if self._uploads else "read"
@@ -216,7 +216,7 @@ async def verify_object(request: web.Request) -> web.Response:
     asked = decode(await read_body(request), LfsObject, what="LFS verify")
     if (asked.oid, asked.size) != (claims.sha256, claims.size):
         raise BadRequestError("the URL is signed for another object", status=422)
-    usable = usable_contents(request, rights.account, rights.repo)
+    usable = UsableContents(request, rights.account, rights.repo)
     stored = await in_worker(request, usable, claims.sha256)
     if stored is None or stored.size != claims.size:
         raise EntryNotFoundError(f"object {claims.sha256} was not uploaded", status=404)

@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from pyxet._platform import sync_folder
+from pyxet._platform import read_at, sync_folder
 
 
 class ObjectStore:
@@ -43,6 +43,10 @@ class ObjectStore:
         """A file without a name, gone when it is closed."""
         return cast(BinaryIO, tempfile.TemporaryFile(dir=self._unfinished))
 
+    def reader(self) -> ObjectReader:
+        """Reads parts of objects. Close it."""
+        return ObjectReader(self)
+
     def keep(self, descriptor: int, temporary: Path, name: str) -> None:
         """Sync a temporary file and give it its name."""
         os.fsync(descriptor)
@@ -69,6 +73,29 @@ class ObjectStore:
                 folder.mkdir(mode=0o700, exist_ok=True)
                 sync_folder(self._root)
                 self._folders.add(folder)
+
+
+class ObjectReader:
+    """Reads parts of objects, of which the last one stays open: who reads many small parts mostly reads on in the same."""
+
+    def __init__(self, store: ObjectStore) -> None:
+        self._store = store
+        self._name = ""
+        self._file: BinaryIO | None = None
+
+    def read(self, name: str, size: int, offset: int) -> bytes:
+        """At most so many bytes of an object; `FileNotFoundError` if it is not there."""
+        if self._file is None or name != self._name:
+            self.close()
+            self._file = self._store.path(name).open("rb", buffering=0)
+            self._name = name
+        return read_at(self._file.fileno(), size, offset)
+
+    def close(self) -> None:
+        """Close what is open."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
 
 
 def is_disk_full(error: BaseException) -> bool:

@@ -68,6 +68,9 @@ class LfsRules:
     def __init__(self, text: bytes) -> None:
         self._work = _Work()
         self._rules: list[tuple[Pattern, Settings]] = []
+        # Numbers of rules: most of them are about an extension, and no name has two.
+        self._by_extension: dict[bytes, list[int]] = {}
+        self._others: list[int] = []
         self._macros: dict[bytes, Settings] = {b"binary": [(b"diff", False), (b"merge", False), (b"text", False)]}
         for line in _lines(text):
             # Longer ones are ignored by git, too.
@@ -81,15 +84,28 @@ class LfsRules:
             if name.startswith(_MACRO) and len(name) > len(_MACRO):
                 self._macros[name.removeprefix(_MACRO)] = settings
             elif not name.startswith(b"!"):
-                self._rules.append((Pattern(name), settings))
+                self._add(Pattern(name), settings)
+
+    def _add(self, pattern: Pattern, settings: Settings) -> None:
+        if pattern.folders_only:
+            return
+        number = len(self._rules)
+        self._rules.append((pattern, settings))
+        if pattern.extension is None:
+            self._others.append(number)
+        else:
+            self._by_extension.setdefault(pattern.extension, []).append(number)
 
     def lfs(self, path: str) -> bool | None:
         """Whether a file is LFS, or ``None`` where nothing is said."""
         whole = _encoded(path)
         known: dict[bytes, Value] = {}
-        for pattern, settings in reversed(self._rules):
+        name = whole[whole.rfind(b"/") + 1 :]
+        extension = name[name.rfind(b".") :] if b"." in name else b""
+        for number in sorted([*self._by_extension.get(extension, ()), *self._others], reverse=True):
+            pattern, settings = self._rules[number]
             self._work.note(pattern, whole)
-            if not pattern.folders_only and pattern.matches(whole):
+            if pattern.matches(whole):
                 self._fill(known, settings)
                 if b"filter" in known:
                     value = known[b"filter"]

@@ -7,7 +7,7 @@ Of anything else they learn no more than of what is not stored.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Collection
 from dataclasses import replace
 from functools import cached_property
 from typing import Final
@@ -24,31 +24,39 @@ from pyxet.server.tokens import Account, Claims
 from pyxet.urls import XetURL
 
 
-def usable_contents(
-    request: web.Request, account: Account | None, repo: str
-) -> Callable[[str], StoredContent | None]:  # fmt: skip
+class UsableContents:
     """Which content an account, or nobody (``None``), may have in a repository, given by its sha256.
 
-    The sha256 alone must not open what others keep private. The function that is returned blocks; it returns ``None`` for
-    content that is not stored, and for content that is not theirs to name.
+    The sha256 alone must not open what others keep private. All but the making of it blocks.
 
     Parameters
     ----------
     repo:
         Path of the repository.
     """
-    may_see = sees(request, account)
-    content = request.app[CONTENT]
-    everything = account is not None and account.user == request.app[MAIN_USER] and not account.repos
 
-    def usable(sha256: str) -> StoredContent | None:
-        stored = content.find_by_sha256(sha256)
-        if stored is None or everything or sha256 == EMPTY_SHA256:
+    def __init__(self, request: web.Request, account: Account | None, repo: str) -> None:
+        self._repo = repo
+        self._may_see = sees(request, account)
+        self._content = request.app[CONTENT]
+        self._everything = account is not None and account.user == request.app[MAIN_USER] and not account.repos
+        # What was looked up for the calls that follow, and what of it the repository holds.
+        self._found: dict[str, StoredContent | None] = {}
+        self._held: set[str] = set()
+
+    def prepare(self, contents: Collection[str]) -> None:
+        """Look up many contents at once, for which calls follow: thousands of queries would take longer than all else."""
+        self._found = {**dict.fromkeys(contents), **self._content.find_all_by_sha256(contents)}
+        self._held = set() if self._everything else self._content.index.held(contents, self._repo)
+
+    def __call__(self, sha256: str) -> StoredContent | None:
+        """The content; ``None`` where it is not stored, or not theirs to name."""
+        known = sha256 in self._found
+        stored = self._found[sha256] if known else self._content.find_by_sha256(sha256)
+        if stored is None or self._everything or sha256 == EMPTY_SHA256 or sha256 in self._held:
             return stored
-        holders = content.index.holders(sha256)
-        return stored if repo in holders or any(map(may_see, holders)) else None
-
-    return usable
+        holders = self._content.index.holders(sha256)
+        return stored if self._repo in holders or any(map(self._may_see, holders)) else None
 
 
 class Rights:

@@ -57,6 +57,12 @@ class Pattern:
         self._end = plain if not self._whole_path and not _SPECIAL.search(plain) else None
         self._compiled: re.Pattern[bytes] | None = None
 
+    @property
+    def extension(self) -> bytes | None:
+        """For ``*.bin`` ``.bin``: what a name has from its last dot on if it matches. ``None`` for other patterns."""
+        end = self._end
+        return end if end and self._core != end and end.startswith(b".") and end.count(b".") == 1 else None
+
     def matches(self, path: bytes) -> bool:
         """Whether it matches a path, or for a pattern without slashes the path's name."""
         subject = path if self._whole_path else path[path.rfind(b"/") + 1 :]
