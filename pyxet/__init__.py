@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from pyxet.parquet import to_parquet
     from pyxet.path import XetPath as XetPath
     from pyxet.reports import IngestFailure, IngestReport
+    from pyxet.snapshots import snapshot
     from pyxet.types import Comment, Commit, FilePointer, Info, LfsFile, PathChange, PullRequest, PullRequestInfo
     from pyxet.urls import XetURL
     from pyxet.watching import Metrics, RequestEvent, TransferEvent, metrics, on_request, on_transfer
@@ -69,6 +70,7 @@ __all__ = [
     "on_request",
     "on_transfer",
     "open",
+    "snapshot",
     "testing",
     "to_parquet",
     "versions",
@@ -105,6 +107,7 @@ _HOMES: Final = {
     "on_request": "pyxet.watching",
     "on_transfer": "pyxet.watching",
     "open": "pyxet.fs",
+    "snapshot": "pyxet.snapshots",
     "to_parquet": "pyxet.parquet",
     "versions": "pyxet._environment",
 }

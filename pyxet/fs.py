@@ -85,6 +85,7 @@ class XetFS(BlockingMethods):
         stream = BlockingIterator(AsyncXetFileSystem._stream)
         get_file = Blocking(AsyncXetFileSystem._get_file)
         get = Blocking(AsyncXetFileSystem._get)
+        snapshot = Blocking(AsyncXetFileSystem._snapshot)
 
         pipe_file = Blocking(AsyncXetFileSystem._pipe_file)
         pipe = Blocking(AsyncXetFileSystem._pipe)

@@ -944,6 +944,57 @@ class BlockingMethods(AsyncXetFileSystem):
             The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
         """
 
+    def snapshot(
+        self,
+        /,
+        path: str,
+        folder: str | os.PathLike[str] | None=None,
+        *,
+        include: Sequence[str] | str | None=None,
+        exclude: Sequence[str] | str | None=None,
+        callback: Callback=...,
+        timeout: float | None=None,
+    ) -> str:
+        """Bring a whole revision, or a folder of it, into a local folder: what a library wants that reads local files.
+
+        All files are of one commit, the one that the branch is at when the call begins. A file that is there and right is
+        not fetched: its content is compared by its hash, or was before and the file has not been touched since. What is
+        fetched is verified by its hash and appears under its name when it is whole. After a kill or a cancellation the same
+        call goes on where that one was, also in the middle of a large file. Other files of the folder are left alone.
+
+        Parameters
+        ----------
+        path:
+            A branch, tag or commit, or a folder in one: ``acme/model/main``. What is pending in a transaction is not in it.
+        folder:
+            Where to; made if it is not there. By default a folder in the user's cache, one for each commit, which other
+            calls for the same commit find again; its files are not to be written to.
+        include, exclude:
+            Patterns that choose files, as in `put`.
+        callback:
+            Counts files; what it branches off for each file that is fetched counts bytes.
+
+        Returns
+        -------
+        str
+            The absolute path of the local folder.
+
+        Raises
+        ------
+        NotFoundError
+            There is no such repository, revision or folder.
+        NotADirectoryError
+            The path is a file's.
+        XetURLError
+            It names no revision, or the endpoint names files that would be outside of the folder.
+        IntegrityError
+            What came is not the content of its file; nothing of that stays.
+        OSError
+            Files cannot be written there.
+        XetError
+            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+        """
+
     def pipe_file(
         self,
         /,

@@ -18,6 +18,7 @@ from pyxet._async.fs.reading import Reading
 from pyxet._async.fs.repositories import Repositories
 from pyxet._async.fs.scanning import Scanning
 from pyxet._async.fs.searching import Searching
+from pyxet._async.fs.snapshots import Snapshots
 from pyxet._async.fs.staging import Staging
 from pyxet._async.fs.transacting import Transacting
 from pyxet.errors import NotSupportedError
@@ -30,6 +31,7 @@ class AsyncXetFileSystem(
     Searching,
     Scanning,
     Reading,
+    Snapshots,
     Opening,
     Editing,
     Copying,

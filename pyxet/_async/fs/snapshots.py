@@ -1,0 +1,238 @@
+"""The part of the file system that brings a whole revision into a local folder, and keeps what is right there."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import re
+import stat
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing, suppress
+from pathlib import Path
+from typing import Any, Final
+
+import platformdirs
+from fsspec.callbacks import DEFAULT_CALLBACK, Callback
+from fsspec.utils import stringify_path
+
+from pyxet._async.changes.view import Entry, View
+from pyxet._async.download.batches import Placed
+from pyxet._async.fs.local_targets import check_inside
+from pyxet._async.fs.lookup import Lookup
+from pyxet._async.runtime.tasks import run_all
+from pyxet._async.runtime.threads import in_thread, surely
+from pyxet.errors import XetURLError
+from pyxet.options import public
+from pyxet.patterns import chooser
+from pyxet.private_files import replace_private, version_of
+from pyxet.types import RemoteFile
+
+# Files that are hashed at once; there are not many more cores, and one disk.
+_CHECKED_AT_ONCE: Final = 4
+_READ: Final = 1024 * 1024
+_UNUSUAL: Final = re.compile(r"[^A-Za-z0-9.-]+")
+
+# What a file's content is, and what its file looked like when that was found out: size, time, number.
+_Known = tuple[str, tuple[int, ...]]
+
+
+class Snapshots(Lookup):
+    """See `AsyncXetFileSystem`."""
+
+    @public()
+    async def _snapshot(
+        self,
+        /,
+        path: str,
+        folder: str | os.PathLike[str] | None = None,
+        *,
+        include: Sequence[str] | str | None = None,
+        exclude: Sequence[str] | str | None = None,
+        callback: Callback = DEFAULT_CALLBACK,
+    ) -> str:
+        """Bring a whole revision, or a folder of it, into a local folder: what a library wants that reads local files.
+
+        All files are of one commit, the one that the branch is at when the call begins. A file that is there and right is
+        not fetched: its content is compared by its hash, or was before and the file has not been touched since. What is
+        fetched is verified by its hash and appears under its name when it is whole. After a kill or a cancellation the same
+        call goes on where that one was, also in the middle of a large file. Other files of the folder are left alone.
+
+        Parameters
+        ----------
+        path:
+            A branch, tag or commit, or a folder in one: ``acme/model/main``. What is pending in a transaction is not in it.
+        folder:
+            Where to; made if it is not there. By default a folder in the user's cache, one for each commit, which other
+            calls for the same commit find again; its files are not to be written to.
+        include, exclude:
+            Patterns that choose files, as in `_put`.
+        callback:
+            Counts files; what it branches off for each file that is fetched counts bytes.
+
+        Returns
+        -------
+        str
+            The absolute path of the local folder.
+
+        Raises
+        ------
+        NotFoundError
+            There is no such repository, revision or folder.
+        NotADirectoryError
+            The path is a file's.
+        XetURLError
+            It names no revision, or the endpoint names files that would be outside of the folder.
+        IntegrityError
+            What came is not the content of its file; nothing of that stays.
+        OSError
+            Files cannot be written there.
+        """
+        callback = Callback.as_callback(callback)
+        chosen = chooser(include, exclude)
+        url = self._parse(path)
+        repo, revision = url.repo_id, url.revision
+        if repo is None or revision is None:
+            raise XetURLError(f"{path!r} names no revision; expected owner/repo/branch, or a folder in one")
+        client = await self._connect()
+        view = View(client.trees, repo, await client.trees.resolve(repo, revision, 0.0), revision=revision)
+        found = await view.lookup(url.path)
+        if found is None:
+            raise view.missing(url.path)
+        if not found.is_folder:
+            raise NotADirectoryError(errno.ENOTDIR, "a snapshot is of a folder; get_file brings a file", path)
+        if folder is None:
+            # What is unusual for a folder is left out of the endpoint: the commit tells two of them apart.
+            host = _UNUSUAL.sub("-", self.endpoint.partition("://")[2]).strip("-.")
+            folder = _cache("snapshots", host, repo.path, view.commit, url.path)
+        target = _absolute(folder)
+        known = await in_thread(_Record, target)
+        seen = 0
+
+        def count(item: Placed) -> None:
+            with callback.branched(item.source, item.target) as child:
+                child.set_size(item.file.size)
+                child.relative_update(item.file.size)
+            callback.relative_update(1)
+
+        async def alone(item: Placed) -> None:
+            with callback.branched(item.source, item.target) as child:
+                child.set_size(item.file.size)
+                await client.reader.download(item.file, Path(item.target), child.relative_update)
+            callback.relative_update(1)
+
+        async def is_missing(item: Placed) -> bool:
+            if not await in_thread(known.is_right, item):
+                return True
+            callback.relative_update(1)
+            return False
+
+        try:
+            async with aclosing(_pages(view, url.path)) as pages:
+                async for page in pages:
+                    names = [file.path.removeprefix(f"{url.path}/") if url.path else file.path for file in page]
+                    items = [
+                        Placed(file, file.full_path, str(target / name))
+                        for file, name in zip(page, names, strict=True)
+                        if chosen(name)
+                    ]
+                    check_inside(target, [item.target for item in items])
+                    seen += len(items)
+                    callback.set_size(seen)
+                    missing = await run_all(is_missing, items, limit=_CHECKED_AT_ONCE)
+                    wanted = [item for item, is_wanted in zip(items, missing, strict=True) if is_wanted]
+                    await client.reader.download_all(wanted, alone, count)
+                    await in_thread(known.came, wanted)
+            await in_thread(lambda: target.mkdir(parents=True, exist_ok=True))
+        finally:
+            # What is not in it is only hashed once more.
+            await surely(known.save)
+        return str(target)
+
+
+def _absolute(folder: str | os.PathLike[str]) -> Path:
+    return Path(os.path.abspath(stringify_path(folder)))
+
+
+def _cache(*parts: str) -> Path:
+    """A place in the user's cache."""
+    return Path(platformdirs.user_cache_dir("xet", appauthor=False), *parts)
+
+
+async def _pages(view: View, path: str) -> AsyncGenerator[list[RemoteFile], None]:
+    """The stored files below a folder, page by page."""
+
+    def files(batch: list[Entry]) -> list[RemoteFile]:
+        return [item.content for item in batch if isinstance(item.content, RemoteFile)]
+
+    async with aclosing(view.below(path)) as batches:
+        async for batch in batches:
+            yield files(batch)
+
+
+class _Record:
+    """Which files of a local folder are known to be right, so that they need not be hashed each time.
+
+    It lies in the user's cache, not in the folder, whose content is of the revision only.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        name = hashlib.sha256(os.fsencode(os.path.realpath(folder))).hexdigest()[:32]
+        self._path = _cache("checked", f"{name}.json")
+        self._known: dict[str, _Known] = {}
+        self._changed = False
+        with suppress(OSError, ValueError, TypeError, RecursionError):
+            self._known = {
+                str(path): (str(identity), tuple(version))
+                for path, (identity, version) in json.loads(self._path.read_bytes()).items()
+            }
+
+    def is_right(self, item: Placed) -> bool:
+        """Whether a file has the content that it is to have."""
+        path = Path(item.target)
+        try:
+            found = path.lstat()
+        except OSError:
+            return False
+        if not stat.S_ISREG(found.st_mode) or found.st_size != item.file.size:
+            return False
+        version = version_of(path)
+        if version is None:
+            return False
+        identity = item.file.sha256 or item.file.blob_id
+        if self._known.get(item.target) == (identity, version):
+            return True
+        try:
+            right = _identity(path, item.file) == identity
+        except OSError:
+            return False
+        if right and version_of(path) == version:
+            self._note(item.target, identity, version)
+        return right
+
+    def came(self, items: Sequence[Placed]) -> None:
+        """Note files that were fetched, and verified on the way."""
+        for item in items:
+            version = version_of(Path(item.target))
+            if version is not None:
+                self._note(item.target, item.file.sha256 or item.file.blob_id, version)
+
+    def save(self) -> None:
+        """Write it, if it can be written: a cache that is full, or nobody's, costs time only."""
+        if self._changed:
+            with suppress(OSError):
+                replace_private(self._path, json.dumps(self._known))
+
+    def _note(self, path: str, identity: str, version: tuple[int, ...]) -> None:
+        self._known[path] = identity, version
+        self._changed = True
+
+
+def _identity(path: Path, file: RemoteFile) -> str:
+    """The SHA-256 of a local file's content, or git's blob id, as the repository tells one or the other."""
+    digest: Any = hashlib.sha256() if file.sha256 else hashlib.sha1(b"blob %d\0" % file.size)
+    with path.open("rb", buffering=0) as local:
+        while data := local.read(_READ):
+            digest.update(data)
+    return str(digest.hexdigest())
