@@ -57,7 +57,8 @@ ALLOWED: dict[str, set[str]] = {
     "git": BASE | {"_async", "protocol", "git"},
     "testing": BASE | {"local"},
     "_environment": {"_version", "protocol"},
-    "__init__": BASE | {"fs", "snapshots", "path", "account", "parquet", "_async", "testing", "ingestion", "_environment"},
+    "__init__": BASE
+    | {"fs", "snapshots", "path", "account", "parquet", "_async", "testing", "ingestion", "_environment"},
     "__main__": {"cli"},
     "cli": {"__init__", "cli", "git", "local", "_version", "_platform", "_workers", "errors", "local_tree", "patterns"},
 }
