@@ -20,8 +20,8 @@ if WISH not in ("", "required", "none"):
 
 kernel = Extension(
     "pyxet.protocol._gear",
-    sources=["pyxet/protocol/_gear.c", "pyxet/protocol/_crc64.c"],
-    depends=["pyxet/protocol/_crc64.h"],
+    sources=["pyxet/protocol/_gear.c", "pyxet/protocol/_blocks.c", "pyxet/protocol/_crc64.c"],
+    depends=["pyxet/protocol/_blocks.h", "pyxet/protocol/_crc64.h"],
     define_macros=[("Py_LIMITED_API", "0x030B0000")] if LIMITED else [],
     py_limited_api=LIMITED,
     # Without a compiler the package still installs; numpy computes the same values.

@@ -19,7 +19,6 @@ import aiohttp
 from warming import import_pandas
 
 from pyxet.protocol.chunking import chunk_ends
-from pyxet.protocol.compression import StreamCompressor
 from pyxet.protocol.hashing import chunk_hash, chunk_hashes, file_hash, hash_to_hex, term_hash
 from pyxet.protocol.shard import FileEntry, ShardChunk, Term, XorbEntry, write_upload_shard
 from pyxet.protocol.xorb import ChunkDecoder, Xorb, XorbBuilder, encode_chunk, encode_chunks
@@ -329,7 +328,7 @@ def _encoded(data: bytes, compress: bool) -> list[bytes]:
         return [data]
     view = memoryview(data)
     pieces = (view[start:end] for start, end in pairwise([0, *ends]))
-    return [encode_chunks(zip(values, pieces, strict=True), StreamCompressor().compress)[0].block]
+    return [bytes(encode_chunks(zip(values, pieces, strict=True))[0].block.memory)]
 
 
 def _decoded(decoder: ChunkDecoder, parts: list[bytes], take: Callable[[bytes], object]) -> None:

@@ -51,6 +51,20 @@ class Job(Generic[T]):
             self._loop.call_soon_threadsafe(_deliver, self.future, result, error)
 
 
+class Post:
+    """Work for a worker thread that nobody waits for. It must not raise."""
+
+    __slots__ = ("_arguments", "_function")
+
+    def __init__(self, function: Callable[..., object], arguments: tuple[Any, ...]) -> None:
+        self._function = function
+        self._arguments = arguments
+
+    def run(self) -> None:
+        """In a worker: do it."""
+        self._function(*self._arguments)
+
+
 def _deliver(future: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
     if future.done():
         return
@@ -72,22 +86,26 @@ class Workers:
     """
 
     def __init__(self, count: int, name: str) -> None:
-        self._count = count
+        self.count = count
         self._name = name
         self._started = 0
         self._lock = threading.Lock()
-        self._queue: SimpleQueue[Job[Any]] = SimpleQueue()
+        self._queue: SimpleQueue[Job[Any] | Post] = SimpleQueue()
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether work waits for a thread, so that what goes on for long should let it have its turn."""
+        return not self._queue.empty()
 
     def submit(self, function: Callable[..., T], *arguments: Any) -> Job[T]:
         """Have work done; on an event loop, of any thread."""
         job = Job(function, arguments)
-        if self._started < self._count:
-            with self._lock:
-                if self._started < self._count:
-                    self._started += 1
-                    threading.Thread(target=self._work, name=f"{self._name}-{self._started}", daemon=True).start()
-        self._queue.put(job)
+        self._put(job)
         return job
+
+    def post(self, function: Callable[..., object], *arguments: Any) -> None:
+        """Have work done that nobody waits for, and that does not raise; from any thread."""
+        self._put(Post(function, arguments))
 
     async def run(self, function: Callable[..., T], *arguments: Any) -> T:
         """The result of work; what has begun goes on by itself if the caller is cancelled, other work is left."""
@@ -97,6 +115,14 @@ class Workers:
         except asyncio.CancelledError:
             job.claim()
             raise
+
+    def _put(self, work: Job[Any] | Post) -> None:
+        if self._started < self.count:
+            with self._lock:
+                if self._started < self.count:
+                    self._started += 1
+                    threading.Thread(target=self._work, name=f"{self._name}-{self._started}", daemon=True).start()
+        self._queue.put(work)
 
     def _work(self) -> None:
         while True:

@@ -1,5 +1,5 @@
 /* Kernels of the Xet protocol that Python is too slow for: chunk boundaries, byte grouping, and putting together what
-   is sent, which Python would do under the interpreter's lock.
+   is sent, which Python would do under the interpreter's lock (framing is in `_blocks.c`).
 
    The gear hash of a position depends on the last 64 bytes only (each step shifts left by one), and no chunk is shorter
    than that. So the positions where a chunk may end do not depend on where chunks began: they are found first, by three
@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "_blocks.h"
 #include "_crc64.h"
 
 #if PY_BIG_ENDIAN
@@ -169,7 +170,7 @@ done:
     return result;
 }
 
-static void split(const uint8_t *in, uint8_t *out, Py_ssize_t size)
+void pyxet_split(const uint8_t *in, uint8_t *out, Py_ssize_t size)
 {
     Py_ssize_t whole = size / 4, rest = size % 4;
     uint8_t *a = out, *b = a + whole + (rest > 0), *c = b + whole + (rest > 1), *d = c + whole + (rest > 2);
@@ -226,7 +227,7 @@ PyDoc_STRVAR(split_doc, "bg4_split(data, /)\n--\n\nBytes grouped by their positi
 static PyObject *bg4_split(PyObject *module, PyObject *object)
 {
     (void)module;
-    return regroup(object, split);
+    return regroup(object, pyxet_split);
 }
 
 PyDoc_STRVAR(join_doc, "bg4_join(data, /)\n--\n\nThe inverse of bg4_split.");
@@ -301,6 +302,8 @@ static PyMethodDef methods[] = {
     {"bg4_split", bg4_split, METH_O, split_doc},
     {"bg4_join", bg4_join, METH_O, join_doc},
     {"gather", gather, METH_O, gather_doc},
+    {"encode", pyxet_encode, METH_VARARGS, PYXET_ENCODE_DOC},
+    {"room", pyxet_room, METH_O, PYXET_ROOM_DOC},
     {"crc64", crc64, METH_VARARGS, crc64_doc},
     {NULL, NULL, 0, NULL},
 };

@@ -128,6 +128,8 @@ class FileAssembler:
         Bytes so far.
     stored:
         Bytes that were put into xorbs for it; whoever does that counts them.
+    deduplicated:
+        Bytes of its content that were stored already; whoever finds them counts them.
     """
 
     def __init__(self) -> None:
@@ -135,6 +137,7 @@ class FileAssembler:
         self._hasher = FileHasher()
         self.size = 0
         self.stored = 0
+        self.deduplicated = 0
 
     def add(self, value: Hash, length: int, place: Place) -> None:
         """The next chunk: its hash, raw length in bytes, and place."""

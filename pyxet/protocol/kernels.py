@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable, Sequence
+from functools import cache
 from types import ModuleType
-from typing import Final, Literal
+from typing import Final, Literal, TypeAlias
+
+from pyxet.protocol.hashing import Buffer
 
 Kernel = Literal["c", "numpy"]
+# Chunks one behind the other as a xorb holds them, and where each of them ends. They are in the memory that is given, if
+# that is large enough.
+Encoded: TypeAlias = tuple[bytes | bytearray, list[int]]
+Encode: TypeAlias = Callable[[Sequence[Buffer], bytearray | None], Encoded]
+# Of liblz4, in the order in which the kernel wants them.
+_FUNCTIONS: Final = ("LZ4_createStream", "LZ4_resetStream", "LZ4_compress_fast_continue", "LZ4_freeStream")
 
 
 def load(kernel: Kernel) -> ModuleType:
@@ -24,3 +34,34 @@ def _choose() -> Kernel:
 
 # "c" or "numpy": the kernel of this process, as bug reports need to know it.
 name: Final[Kernel] = _choose()
+
+
+@cache
+def encode_kernel() -> Encode | None:
+    """The C kernel that compresses and frames a whole run without the interpreter's lock.
+
+    ``None`` where it was not built, or where the `lz4` package keeps the functions of its library to itself, as on Windows.
+    """
+    # Only who uploads needs it.
+    import ctypes
+
+    import lz4.block
+
+    try:
+        encode = load("c").encode
+        # The extension is loaded already, and so is whatever it is linked with: only names are looked up.
+        library = ctypes.CDLL(lz4.block._block.__file__)
+        functions = [ctypes.cast(getattr(library, function), ctypes.c_void_p).value for function in _FUNCTIONS]
+    except (ImportError, AttributeError, OSError):
+        return None
+    return _bound(encode, tuple(functions))
+
+
+def _bound(encode: Callable[..., Encoded], functions: tuple[int | None, ...]) -> Encode:
+    return lambda pieces, room: encode(pieces, functions, room)
+
+
+def unwritten(size: int) -> bytearray:
+    """Memory whose pages nobody has touched yet, where the C kernel is there to make it; zeros otherwise."""
+    found: bytearray = getattr(load(name), "room", bytearray)(size)
+    return found

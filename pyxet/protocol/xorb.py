@@ -18,7 +18,8 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from itertools import pairwise
+from typing import Any, Final, NamedTuple
 
 from pyxet.errors import FormatError
 from pyxet.protocol import compression, kernels
@@ -101,12 +102,35 @@ class XorbInfo:
     size: int
 
 
+class Block:
+    """Memory that chunks lie in, one behind the other. Whoever refers to them holds it.
+
+    Parameters
+    ----------
+    memory:
+        The bytes.
+    give_back:
+        Called with ``memory``, from any thread, when nobody holds the block any more.
+    """
+
+    __slots__ = ("_give_back", "memory")
+
+    def __init__(self, memory: Buffer, give_back: Callable[[Any], object] | None = None) -> None:
+        self.memory = memory
+        self._give_back = give_back
+
+    def __del__(self) -> None:
+        if self._give_back is not None:
+            self._give_back(self.memory)
+
+
 @dataclass(frozen=True, slots=True)
 class Xorb:
-    """A finished xorb: what it holds, and its serialized bytes in slices to be sent in order."""
+    """A finished xorb: what it holds, and its serialized bytes in slices to be sent in order, with the blocks of these."""
 
     info: XorbInfo
     slices: tuple[Buffer, ...]
+    blocks: tuple[Block, ...] = ()
 
 
 class EncodedChunk(NamedTuple):
@@ -118,7 +142,7 @@ class EncodedChunk(NamedTuple):
 
     hash: Hash
     raw_length: int
-    block: bytes
+    block: Block
     start: int
     end: int
 
@@ -133,25 +157,38 @@ def encode_chunk(data: Buffer, value: Hash) -> EncodedChunk:
     return encode_chunks([(value, data)])[0]
 
 
-def encode_chunks(
-    chunks: Iterable[tuple[Hash, Buffer]],
-    compress: Callable[[Buffer], compression.Compressed] = compression.compress,
-) -> list[EncodedChunk]:
+def encode_chunks(chunks: Iterable[tuple[Hash, Buffer]], room: Block | None = None) -> list[EncodedChunk]:
     """Compress chunks that follow each other, given as (chunk hash, raw content), into one block.
 
     The content is copied, also where it does not compress, so its memory is free for other things afterwards.
+
+    Parameters
+    ----------
+    room:
+        A block that nobody uses, whose memory is a `bytearray`; taken if it is large enough.
     """
+    given = list(chunks)
+    memory, ends = (kernels.encode_kernel() or encode_slowly)([data for _, data in given], room and room.memory)  # type: ignore[arg-type]  # see `room`
+    block = room if room is not None and memory is room.memory else Block(memory)
+    return [
+        EncodedChunk(value, len(data), block, start, end)
+        for (value, data), (start, end) in zip(given, pairwise([0, *ends]), strict=True)
+    ]
+
+
+def encode_slowly(pieces: Iterable[Buffer], _room: bytearray | None = None) -> tuple[bytes, list[int]]:
+    """What the kernel of `encode_kernel` does, where it is missing: the same bytes."""
+    stream = compression.StreamCompressor()
     parts: list[Buffer] = []
-    sizes = []
+    ends: list[int] = []
     end = 0
-    for value, data in chunks:
-        scheme, payload, size = compress(data)
+    for data in pieces:
+        scheme, payload, size = stream.compress(data)
         parts.append(ChunkHeader(size, scheme, len(data)).pack())
         parts += payload
-        start, end = end, end + CHUNK_HEADER_SIZE + size
-        sizes.append((value, len(data), start, end))
-    block = gather(parts)
-    return [EncodedChunk(value, length, block, start, end) for value, length, start, end in sizes]
+        end += CHUNK_HEADER_SIZE + size
+        ends.append(end)
+    return gather(parts), ends
 
 
 class XorbBuilder:
@@ -159,7 +196,7 @@ class XorbBuilder:
 
     def __init__(self) -> None:
         # Block, start and end of what follows each other.
-        self._spans: list[tuple[bytes, int, int]] = []
+        self._spans: list[tuple[Block, int, int]] = []
         self._chunks: list[XorbChunk] = []
         self.size = 0
         self.raw_size = 0
@@ -190,8 +227,9 @@ class XorbBuilder:
         """The finished xorb."""
         chunks = tuple(self._chunks)
         value = xorb_hash([(chunk.hash, chunk.raw_length) for chunk in chunks])
-        slices = tuple(memoryview(block)[start:end] for block, start, end in self._spans)
-        return Xorb(XorbInfo(value, chunks, self.size), slices)
+        slices = tuple(memoryview(block.memory)[start:end] for block, start, end in self._spans)
+        blocks = tuple({id(block): block for block, _, _ in self._spans}.values())
+        return Xorb(XorbInfo(value, chunks, self.size), slices, blocks)
 
 
 class DecodedChunk(NamedTuple):

@@ -17,7 +17,6 @@ from typing import Final
 
 from pyxet.errors import BadRequestError
 from pyxet.protocol.chunking import Chunker
-from pyxet.protocol.compression import StreamCompressor
 from pyxet.protocol.constants import MAX_XORB_BYTES, MAX_XORB_CHUNKS
 from pyxet.protocol.dedup import FileAssembler, Place, Places
 from pyxet.protocol.hashing import Hash, chunk_hash, hash_to_hex, is_eligible, xorb_hash
@@ -123,7 +122,7 @@ class PlainUpload:
                 self._begun = True
                 self._look_for(value)
         new = {value: data for value, data in chunks if self._places.find(value) is None}
-        encoded = {item.hash: item for item in encode_chunks(new.items(), StreamCompressor().compress)}
+        encoded = {item.hash: item for item in encode_chunks(new.items())}
         values = [value for value, _ in chunks]
         at = 0
         while at < len(chunks):
@@ -193,7 +192,7 @@ class _OpenXorb:
 
     def add(self, chunk: EncodedChunk) -> int:
         """Append a chunk; returns its index."""
-        self._waiting.append(memoryview(chunk.block)[chunk.start : chunk.end])
+        self._waiting.append(memoryview(chunk.block.memory)[chunk.start : chunk.end])
         self._size += chunk.size
         self._chunks.append(XorbChunk(chunk.hash, chunk.raw_length, self._size))
         return len(self._chunks) - 1

@@ -71,7 +71,7 @@ async def test_a_plan_brings_no_more_than_its_window(change: Callable[[Json], ob
 
 async def test_a_fetch_decodes_to_no_more_than_its_window() -> None:
     block = encode_chunks([(chunk_hash(bytes(128 * 1024)), bytes(128 * 1024))])[0]
-    packed = block.block * 8000
+    packed = bytes(block.block.memory) * 8000
 
     def change(plan: Json) -> None:
         plan["terms"] = [{"hash": "ab" * 32, "unpacked_length": 100_000, "range": {"start": 0, "end": 1}}]
@@ -90,9 +90,8 @@ async def test_a_fetch_decodes_to_no_more_than_its_window() -> None:
 
 
 async def test_chunks_of_a_byte_do_not_become_millions() -> None:
-    block = encode_chunks([(chunk_hash(bytes([number % 256])), bytes([number % 256])) for number in range(8192)])[
-        0
-    ].block
+    chunks = [(chunk_hash(bytes([number % 256])), bytes([number % 256])) for number in range(8192)]
+    block = bytes(encode_chunks(chunks)[0].block.memory)
 
     def change(plan: Json) -> None:
         fetch = {"chunks": {"start": 0, "end": 8192}, "bytes": {"start": 0, "end": len(block) - 1}}
@@ -110,7 +109,7 @@ async def test_chunks_of_a_byte_do_not_become_millions() -> None:
 
 
 async def test_a_batch_of_plans_that_lies_is_not_used() -> None:
-    block = encode_chunks([(chunk_hash(b"x"), b"x") for _ in range(8192)])[0].block
+    block = bytes(encode_chunks([(chunk_hash(b"x"), b"x") for _ in range(8192)])[0].block.memory)
 
     def change(plan: Json) -> None:
         url = plan["fetch_info"].popitem()[1][0]["url"].replace("/v1/xorbs/", "/lies/")

@@ -5,21 +5,24 @@ from __future__ import annotations
 import random
 import re
 import struct
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.formats import xorb_footer
-from support.kernels import KERNELS
+from support.kernels import KERNELS, needs_c
 from support.vectors import content, refuse
 
 from pyxet.errors import FormatError
 from pyxet.protocol.compression import Scheme, compress_as
 from pyxet.protocol.constants import MAX_CHUNK, MAX_XORB_BYTES, MAX_XORB_CHUNKS
 from pyxet.protocol.hashing import Buffer, chunk_hash, xorb_hash
-from pyxet.protocol.kernels import Kernel, load
+from pyxet.protocol.kernels import Kernel, encode_kernel, load
 from pyxet.protocol.xorb import (
     MAX_PAYLOAD,
+    Block,
     ChunkDecoder,
     ChunkHeader,
     EncodedChunk,
@@ -28,6 +31,7 @@ from pyxet.protocol.xorb import (
     XorbChunk,
     encode_chunk,
     encode_chunks,
+    encode_slowly,
     parse_xorb,
     read_footer,
     write_footer,
@@ -246,9 +250,41 @@ def test_chunks_that_stay_together_are_one_slice() -> None:
     assert [bytes(chunk.data) for chunk in decoded] == [contents[index] for index in (0, 1, 2, 4, 5, 3)]
 
 
+@needs_c
+def test_the_kernel_makes_the_same_blocks_as_python() -> None:
+    encode = encode_kernel()
+    assert encode is not None, "the C kernel is older than its source (install again), or lz4 hides its library"
+    source = random.Random(11)
+    kinds: tuple[Callable[[int], bytes], ...] = (
+        bytes,
+        source.randbytes,
+        lambda size: b"".join(b"%d,%d\n" % (n, n * n) for n in range(size // 8 + 1))[:size],
+        lambda size: b"".join(source.randbytes(2) + b"\x3f\x80" for _ in range(size // 4 + 1))[:size],
+    )
+    sizes = (1, 2, 3, 4, 5, 15, 16, 17, 100, 4095, 4096, 4097, 4101, 8192, 70_001, MAX_CHUNK - 1, MAX_CHUNK)
+    for _ in range(20):
+        pieces = [source.choice(kinds)(source.choice(sizes)) for _ in range(source.randrange(12))]
+        assert encode(pieces, None) == encode_slowly(pieces)
+    runs = [memoryview(bytearray(kind(MAX_CHUNK))) for kind in kinds for _ in range(6)]
+    block, ends = encode(runs, None)
+    assert (block, ends) == encode_slowly(runs)
+    assert [bytes(chunk.data) for chunk in ChunkDecoder().feed(block)] == [bytes(piece) for piece in runs]
+
+
+@needs_c
+@pytest.mark.parametrize(
+    ("piece", "error"), [(b"", ValueError), (bytes(MAX_CHUNK + 1), ValueError), ("text", TypeError)]
+)
+def test_what_is_no_chunk_is_not_encoded(piece: Any, error: type[Exception]) -> None:
+    encode = encode_kernel()
+    assert encode is not None
+    with pytest.raises(error):
+        encode([b"a chunk", piece], None)
+
+
 def test_limits_of_a_builder() -> None:
     builder = XorbBuilder()
-    big = EncodedChunk(bytes(32), MAX_CHUNK, bytes(MAX_CHUNK + 8), 0, MAX_CHUNK + 8)
+    big = EncodedChunk(bytes(32), MAX_CHUNK, Block(bytes(MAX_CHUNK + 8)), 0, MAX_CHUNK + 8)
     while builder.fits(big.size):
         builder.add(big)
     assert MAX_XORB_BYTES - big.size < builder.size <= MAX_XORB_BYTES
@@ -256,7 +292,7 @@ def test_limits_of_a_builder() -> None:
     assert not builder.fits(MAX_XORB_BYTES - builder.size + 1)
     assert builder.raw_size == len(builder) * MAX_CHUNK
     builder = XorbBuilder()
-    small = EncodedChunk(bytes(32), 1, bytes(9), 0, 9)
+    small = EncodedChunk(bytes(32), 1, Block(bytes(9)), 0, 9)
     while builder.fits(small.size):
         assert builder.add(small) == len(builder) - 1
     assert len(builder) == MAX_XORB_CHUNKS

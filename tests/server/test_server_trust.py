@@ -104,7 +104,7 @@ def test_a_shard_is_held_to_its_xorbs(client: RawClient, stored: Content) -> Non
     assert "beyond" in refused(client, stored.shard(terms=(replace(term, chunk_end=term.chunk_end + 1),)))
     assert "sha256" in refused(client, stored.shard(sha256="ab" * 32))
     chunks = stored.xorb_entry.chunks
-    other = replace(stored.xorb_entry, chunks=(replace(chunks[0], hash=b"\3" * 32), *chunks[1:]))
+    other = replace(stored.xorb_entry, chunks=(chunks[0]._replace(hash=b"\3" * 32), *chunks[1:]))
     assert "other chunks" in refused(client, write_upload_shard([entry], [other]))
     assert refused(client, b"not a shard at all")
     assert refused(client, stored.shard()[:-1])

@@ -11,8 +11,9 @@ import os
 import random
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
 
 import pytest
 from blockbuster import BlockBuster
@@ -22,8 +23,9 @@ from support.faults import DIRECT, MIB, SHARD, UPLOAD, World, answer, check_clea
 from pyxet._async.client import Client, Settings
 from pyxet._async.download.reconstruct import Downloader
 from pyxet._async.runtime.budget import WRITE_MEMORY
-from pyxet._async.upload import packing
+from pyxet._async.upload import flow, packing
 from pyxet._async.upload import session as upload
+from pyxet._async.upload.buffers import Buffers
 from pyxet._async.upload.content import RUN
 from pyxet._async.upload.session import Uploader, _shards
 from pyxet.config import Credential, Limits, RetryPolicy, Timeouts
@@ -32,6 +34,9 @@ from pyxet.protocol.hashing import chunk_hash, file_hash
 from pyxet.protocol.shard import FileEntry, ShardChunk, Term, XorbEntry, parse_shard
 from pyxet.secrets import Secret
 from pyxet.types import RemoteFile, UploadedContent
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 SMALL = Limits(memory=16 * MIB)
 
@@ -103,19 +108,19 @@ async def test_runs_keep_their_order_whichever_is_compressed_first(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, a_file: bool
 ) -> None:
     """Runs of a file also lie in buffers that are used again, and not before they are stored."""
-    encode = packing._encode
+    encode = packing.encode
     numbers = itertools.count()
     together = threading.Barrier(2)
 
-    def slow(runs: Sequence[Sequence[packing.Chunk]]) -> packing.Encoded:
+    def slow(chunks: Sequence[packing.Chunk], buffers: Buffers) -> packing.Encoded:
         number = next(numbers)
         if number < 2:
             # Neither goes on before the other has begun.
             together.wait(30)
         time.sleep(random.Random(number).uniform(0, 0.03))
-        return encode(runs)
+        return encode(chunks, buffers)
 
-    monkeypatch.setattr(packing, "_encode", slow)
+    monkeypatch.setattr(flow, "encode", slow)
     async with world() as it:
         # Content that the endpoint does not know yet.
         data = content(3150 + a_file, 19 * RUN + 7)
@@ -134,23 +139,68 @@ async def test_a_known_sha256_is_taken() -> None:
         await uploader.aclose()
 
 
-async def test_a_file_that_changes_while_it_is_read(tmp_path: Path) -> None:
+def _written_to(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.write(b"changed")
+    os.utime(path, (1, 1))
+
+
+def _grown(path: Path) -> None:
+    with path.open("ab") as file:
+        file.write(b"more")
+
+
+def _cut_off(path: Path) -> None:
+    os.truncate(path, 4 * MIB + 5)
+
+
+@pytest.mark.parametrize("change", [_written_to, _grown, _cut_off])
+async def test_a_file_that_changes_while_it_is_read(
+    change: Callable[[Path], object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first piece was read, others were not."""
+    path = tmp_path / "a"
+
+    class Changing(io.FileIO):
+        def readinto(self, buffer: WriteableBuffer, /) -> int:
+            size = super().readinto(buffer)
+            if self.tell() == size:
+                change(path)
+            return size
+
+    def opened(self: Path, mode: str = "r", buffering: int = -1) -> IO[Any]:
+        return Changing(self) if buffering == 0 else open(self, mode, buffering)
+
     async with world() as it:
-        path = tmp_path / "a"
-        path.write_bytes(content(304, 5 * MIB))
-
-        def touch(_: int) -> None:
-            with path.open("r+b") as file:
-                file.write(b"changed")
-            os.utime(path, (1, 1))
-
+        path.write_bytes(content(304, 9 * MIB))
         uploader = it.uploader()
-        with pytest.raises(ConflictError, match="changed while"):
-            await uploader.add(path, progress=touch)
+        with monkeypatch.context() as patched:
+            patched.setattr(Path, "open", opened)
+            with pytest.raises(ConflictError, match=f"{path} changed while"):
+                await uploader.add(path)
         await uploader.flush()
         assert uploader.stats.files == 0
         with pytest.raises(FileNotFoundError):
             await uploader.add(tmp_path / "missing")
+        await uploader.aclose()
+        await check_clean()
+
+
+async def test_a_file_that_is_removed_while_it_is_read_is_read_to_its_end(tmp_path: Path) -> None:
+    async with world(limits=SMALL) as it:
+        data = content(3041, 20 * MIB)
+        path = tmp_path / "a"
+        path.write_bytes(data)
+        it.proxy.rule(UPLOAD, gated())
+        uploader = it.uploader()
+        adding = asyncio.create_task(uploader.add(path))
+        # There is memory for less than half of it, until the xorbs come through.
+        await it.proxy.arrival()
+        path.unlink()
+        it.proxy.open_gate()
+        stored = await adding
+        await uploader.flush()
+        assert await read_back(it, stored) == data
         await uploader.aclose()
 
 

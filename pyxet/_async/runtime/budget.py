@@ -65,8 +65,7 @@ class Budget:
     async def acquire(self, amount: int, cap: int) -> None:
         """Wait for an amount; pair it with `release`."""
         with self._lock:
-            if not self._waiting and self.in_use + amount <= min(cap, self._limit):
-                self.in_use += amount
+            if self.try_acquire(amount, cap):
                 return
             loop = asyncio.get_running_loop()
             waiter = _Waiter(amount, cap, loop, loop.create_future())
@@ -85,6 +84,14 @@ class Budget:
                 # It was granted while the cancellation was on its way.
                 self._take_back(waiter)
             raise
+
+    def try_acquire(self, amount: int, cap: int) -> bool:
+        """Have an amount if it can be granted at once; from any thread. Pair it with `release`."""
+        with self._lock:
+            granted = self.has_room(amount, cap)
+            if granted:
+                self.in_use += amount
+            return granted
 
     def release(self, amount: int) -> None:
         """Return an amount; from any thread."""

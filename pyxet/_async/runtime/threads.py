@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections import deque
 from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from pyxet._async.runtime.budget import GUESTS
 from pyxet._async.runtime.tasks import outlast
@@ -78,6 +79,63 @@ async def surely(function: Callable[..., T], *arguments: Any) -> T:
     job = _pool().submit(function, *arguments)
     await outlast(job.future)
     return job.future.result()
+
+
+class Stage(Generic[T]):
+    """Work on items one after the other, in whichever worker threads are free; no thread waits for the next item.
+
+    A part of a pipeline: one stage puts into another from its worker thread. The work must not raise.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._waiting: deque[T] = deque()
+        self._running = False
+
+    def put(self, item: T, work: Callable[[T], object], *, first: bool = False) -> None:
+        """Have an item worked on, after those that wait, or before them (``first``); from any thread.
+
+        ``work`` is the same for all items. It is not kept: whose method it is may have this stage.
+        """
+        with self._lock:
+            if first:
+                self._waiting.appendleft(item)
+            else:
+                self._waiting.append(item)
+            if self._running:
+                return
+            self._running = True
+        _pool().post(self._run, work)
+
+    def _run(self, work: Callable[[T], object]) -> None:
+        pool = _pool()
+        while True:
+            with self._lock:
+                if not self._waiting:
+                    self._running = False
+                    return
+                item = self._waiting.popleft()
+            work(item)
+            del item
+            if pool.is_wanted:
+                # Behind the others: no upload keeps a thread to itself while somebody waits for one.
+                pool.post(self._run, work)
+                return
+
+
+def post(function: Callable[..., object], *arguments: Any) -> None:
+    """Have work done by a worker thread that nobody waits for, and that does not raise; from any thread."""
+    _pool().post(function, *arguments)
+
+
+def processors() -> int:
+    """How many processors there are for the worker threads."""
+    return _pool().count - 1
+
+
+def is_wanted() -> bool:
+    """Whether work waits for a worker thread, see `Stage`."""
+    return _pool().is_wanted
 
 
 def _after_fork() -> None:

@@ -1,26 +1,30 @@
-"""Puts chunks into xorbs and sends them, for all files of one upload session, and accounts for the session's memory."""
+"""Puts chunks into xorbs and sends them, for all files of one upload session."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-from collections import deque
+import threading
 from collections.abc import Sequence
+from contextlib import suppress
+from contextvars import Context, copy_context
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from pyxet._async.endpoint.cas import Cas
-from pyxet._async.runtime.budget import WRITE_MEMORY
 from pyxet._async.runtime.tasks import run_all, stopped
 from pyxet._async.runtime.threads import in_thread, to_end
+from pyxet._async.upload.buffers import Buffers
+from pyxet._async.upload.reservation import Reservation
 from pyxet.errors import TransactionError
-from pyxet.protocol.compression import StreamCompressor
+from pyxet.protocol.constants import MAX_CHUNK, MIB
 from pyxet.protocol.dedup import FileAssembler, Place, Places
 from pyxet.protocol.hashing import Hash
 from pyxet.protocol.shard import Shard, ShardChunk, XorbEntry
-from pyxet.protocol.xorb import EncodedChunk, XorbBuilder, encode_chunk, encode_chunks
+from pyxet.protocol.xorb import Block, EncodedChunk, XorbBuilder, encode_chunk, encode_chunks
 
 _QUERIES_AT_ONCE: Final = 8
+# Bytes of a block: a run of `READ`, the chunk that began before it, and their headers.
+_BLOCK: Final = 4 * MIB + MAX_CHUNK + 8192
 Encoded = dict[Hash, EncodedChunk]
 
 
@@ -51,66 +55,21 @@ class Run:
     placed: int = 0
 
 
-class Reservation:
-    """A session's share of `WRITE_MEMORY`: the bytes it holds, and how many of them are idle in open files and xorbs."""
-
-    def __init__(self, cap: int) -> None:
-        self._cap = cap
-        self._held = 0
-        self._idle = 0
-        self._closed = False
-        self._pid = os.getpid()
-
-    @property
-    def _is_open(self) -> bool:
-        """Whether there is anything to release: in a fork the budget holds nothing of its parent's."""
-        return not self._closed and self._pid == os.getpid()
-
-    async def take(self, amount: int) -> None:
-        """Wait for room for more content."""
-        await WRITE_MEMORY.acquire(amount, self._cap)
-        self._held += amount
-        if self._closed:
-            self._held -= amount
-            WRITE_MEMORY.release(amount)
-            raise TransactionError("this upload has ended")
-
-    def release(self, amount: int) -> None:
-        """Return room."""
-        if self._is_open:
-            self._held -= amount
-            WRITE_MEMORY.release(amount)
-
-    def add(self, amount: int) -> None:
-        """Take memory without waiting, for content that replaces other content whose memory is released right after."""
-        self.release(-amount)
-
-    def mark_idle(self, more: int) -> None:
-        """Move bytes of what is held from in flight to idle; a negative number moves them back."""
-        if more and self._is_open:
-            self._idle += more
-            WRITE_MEMORY.mark_idle(more)
-
-    def close(self) -> None:
-        """Release everything, for good."""
-        if self._is_open:
-            self._closed = True
-            WRITE_MEMORY.mark_idle(-self._idle)
-            WRITE_MEMORY.release(self._held)
-
-
 class Packer:
     """Gives chunks their places, and sends the xorbs that are full.
 
-    Chunks are looked up in `places`, and added to it, by one thread at a time: that of the task which holds the lock.
+    Chunks are looked up and placed in worker threads, by one of them at a time: the one that holds the lock.
     """
 
     def __init__(self, cas: Cas, reservation: Reservation, xorb_size: int, stats: UploadStats) -> None:
+        # What is sent lies in these.
+        self.buffers = Buffers(_BLOCK)
         self._cas = cas
         self._reservation = reservation
         self._xorb_size = xorb_size
         self._stats = stats
-        self._lock = asyncio.Lock()
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._builder = XorbBuilder()
         # Bytes of the open xorb that are accounted for.
         self._noted = 0
@@ -119,8 +78,6 @@ class Packer:
         self._failure: BaseException | None = None
         self._closed = False
         self.places = Places()
-        # Whether shards of the endpoint were added to `places`.
-        self._learned = False
         self._number = self.places.open_xorb()
 
     def check(self) -> None:
@@ -130,48 +87,24 @@ class Packer:
         if self._closed:
             raise TransactionError("this upload has ended")
 
+    def work_on(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Say on which event loop xorbs are sent."""
+        self._loop = loop
+
+    # -- on the loop ---------------------------------------------------------------------------------------------------
+
     async def ask(self, values: Sequence[Hash]) -> bool:
-        """Ask the endpoint for the chunks that have no place yet. Returns whether it knew any."""
-        async with self._lock:
-            unknown = [value for value in values if self.places.find(value) is None]
-        answers = await run_all(self._cas.query_chunk, unknown, limit=_QUERIES_AT_ONCE)
+        """Ask the endpoint for chunks that have no place. Returns whether it knew any."""
+        answers = await run_all(self._cas.query_chunk, values, limit=_QUERIES_AT_ONCE)
         shards = [shard for shard in answers if shard is not None]
         if shards:
-            async with self._lock:
-                await to_end(self._learn, shards)
+            await to_end(self._learn, shards)
         return bool(shards)
-
-    async def known(self, values: Sequence[Hash]) -> set[Hash]:
-        """The given chunks that have a place."""
-        async with self._lock:
-            return {value for value in values if self.places.find(value) is not None}
-
-    async def encode(self, runs: Sequence[Run]) -> Encoded:
-        """Compress the chunks that have no place yet; most of them still have none when `place` comes to them."""
-        self.check()
-        async with self._lock:
-            # A chunk is looked up in less time than a thread takes to begin, unless each look-up computes keyed hashes.
-            new = await to_end(self._unknown, runs) if self._learned else self._unknown(runs)
-        return await in_thread(_encode, new) if any(new) else {}
-
-    async def place(self, runs: Sequence[Run], encoded: Encoded) -> None:
-        """Give each chunk of some runs its place: a known one, or one in the open xorb."""
-        waiting = deque(runs)
-        async with self._lock:
-            while waiting:
-                self.check()
-                try:
-                    await to_end(self._fill, waiting, encoded)
-                finally:
-                    self._note()
-                if waiting:
-                    self._seal()
 
     async def seal(self) -> None:
         """Send the open xorb as it is."""
-        async with self._lock:
-            self.check()
-            self._seal()
+        self.check()
+        await to_end(self._seal_open, copy_context())
 
     async def sent(self) -> list[XorbEntry]:
         """Wait until all xorbs that are sealed now are stored. Returns stored xorbs, each only once."""
@@ -197,39 +130,63 @@ class Packer:
             self._builder = XorbBuilder()
             self._stored = []
 
+    # -- in worker threads ---------------------------------------------------------------------------------------------
+
+    def unknown(self, chunks: Sequence[Chunk]) -> list[Chunk]:
+        """Those of some chunks that have no place yet, each only once."""
+        with self._lock:
+            find = self.places.find
+            new = {chunk.hash: chunk for chunk in chunks if find(chunk.hash) is None}
+        return list(new.values())
+
+    def place(self, runs: Sequence[Run], encoded: Encoded, context: Context) -> None:
+        """Give each chunk of some runs its place: a known one, or one in the open xorb.
+
+        Parameters
+        ----------
+        encoded:
+            The chunks that had no place; most of them still have none.
+        context:
+            In which a xorb is sent that gets full.
+        """
+        with self._lock:
+            for run in runs:
+                self.check()
+                try:
+                    while not self._fill_from(run, encoded):
+                        self._seal(context)
+                finally:
+                    self._note()
+
+    def _seal_open(self, context: Context) -> None:
+        with self._lock:
+            self._seal(context)
+
     def _learn(self, shards: Sequence[Shard]) -> None:
-        self._learned = True
-        for shard in shards:
-            self.places.add_shard(shard)
-
-    def _unknown(self, runs: Sequence[Run]) -> list[list[Chunk]]:
-        return [[chunk for chunk in run.chunks if self.places.find(chunk.hash) is None] for run in runs]
-
-    def _fill(self, waiting: deque[Run], encoded: Encoded) -> None:
-        """Place chunks until the open xorb is full; runs that are done leave the queue."""
-        while waiting and self._fill_from(waiting[0], encoded):
-            waiting.popleft()
+        with self._lock:
+            for shard in shards:
+                self.places.add_shard(shard)
 
     def _fill_from(self, run: Run, encoded: Encoded) -> bool:
-        """Place chunks of a run. Returns whether all of them have a place now."""
+        """Place chunks of a run. Returns whether all of them have a place now; otherwise the open xorb is full."""
         places, builder, assembler = self.places, self._builder, run.assembler
         values = [chunk.hash for chunk in run.chunks]
         while run.placed < len(run.chunks):
-            chunk = run.chunks[run.placed]
-            found = places.find_run(values, run.placed) if places.find(chunk.hash) else []
+            value, data = run.chunks[run.placed]
+            found = places.find_run(values, run.placed) if places.find(value) else []
             if found and assembler.takes(found):
                 for place in found:
                     size = len(run.chunks[run.placed].data)
                     assembler.add(values[run.placed], size, place)
-                    self._stats.deduplicated += size
+                    assembler.deduplicated += size
                     run.placed += 1
                 continue
-            ready = encoded.get(chunk.hash) or encode_chunk(chunk.data, chunk.hash)
+            ready = encoded.get(value) or encode_chunk(data, value)
             if len(builder) and not (builder.fits(ready.size) and builder.size + ready.size <= self._xorb_size):
                 return False
             place = Place(self._number, builder.add(ready))
-            places.add(chunk.hash, place)
-            assembler.add(chunk.hash, len(chunk.data), place)
+            places.add(value, place)
+            assembler.add(value, len(data), place)
             assembler.stored += ready.size
             run.placed += 1
         return True
@@ -240,13 +197,24 @@ class Packer:
         self._reservation.add(more)
         self._reservation.mark_idle(more)
 
-    def _seal(self) -> None:
-        """Close the open xorb and start sending it."""
+    def _seal(self, context: Context) -> None:
+        """Close the open xorb and have it sent."""
         if not len(self._builder):
             return
+        self._note()
         builder, number, amount = self._builder, self._number, self._noted
         self._builder, self._number, self._noted = XorbBuilder(), self.places.open_xorb(), 0
         self._reservation.mark_idle(-amount)
+        assert self._loop is not None
+        # A loop that is closed sends nothing, and has nobody who waits for it.
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._start, builder, number, amount, context=context)
+
+    # -- on the loop again ---------------------------------------------------------------------------------------------
+
+    def _start(self, builder: XorbBuilder, number: int, amount: int) -> None:
+        if self._closed:
+            return
         task = asyncio.create_task(self._send(builder, number))
         self._sending.add(task)
         task.add_done_callback(lambda _: self._reservation.release(amount))
@@ -265,19 +233,15 @@ class Packer:
             self._stats.xorbs += 1
             chunks = tuple(ShardChunk(chunk.hash, chunk.raw_length) for chunk in xorb.info.chunks)
             self._stored.append(XorbEntry(xorb.info.hash, chunks))
+            # Its blocks are free for others once the views of them are gone.
+            blocks = xorb.blocks
+            del xorb
+            del blocks
         except Exception as error:  # noqa: BLE001  # raised by whoever depends on the xorb
             self._failure = self._failure or error
 
 
-def _encode(runs: Sequence[Sequence[Chunk]]) -> Encoded:
-    """The new chunks of some runs, each only once."""
-    encoded: Encoded = {}
-    seen: set[Hash] = set()
-    for chunks in runs:
-        new = []
-        for chunk in chunks:
-            if chunk.hash not in seen:
-                seen.add(chunk.hash)
-                new.append(chunk)
-        encoded.update((chunk.hash, chunk) for chunk in encode_chunks(new, StreamCompressor().compress))
-    return encoded
+def encode(chunks: Sequence[Chunk], buffers: Buffers | None = None) -> Encoded:
+    """Compress chunks that follow each other, into one of the buffers that are given."""
+    room = Block(buffers.take(), buffers.give_back_unless_viewed) if buffers is not None else None
+    return {chunk.hash: chunk for chunk in encode_chunks(chunks, room)}

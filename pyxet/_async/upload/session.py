@@ -11,24 +11,27 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import os
 from collections.abc import Callable, Coroutine, Iterator, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
+from contextvars import Context, copy_context
 from dataclasses import dataclass
-from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import IO, Any, Final
 from weakref import WeakSet, finalize
 
 from pyxet._async.endpoint.cas import Cas
+from pyxet._async.http.watched import Part, Transfer, is_watched
 from pyxet._async.runtime.budget import WRITE_MEMORY
 from pyxet._async.runtime.tasks import run_all, stopped
-from pyxet._async.runtime.threads import in_own_thread, in_thread, to_end
+from pyxet._async.runtime.threads import in_own_thread, in_thread, processors, to_end
+from pyxet._async.upload.buffers import Buffers
 from pyxet._async.upload.content import READ, RUN, ContentWriter
-from pyxet._async.upload.packing import Chunk, Packer, Reservation, Run, UploadStats
+from pyxet._async.upload.flow import Flow
+from pyxet._async.upload.local_content import LocalContent
+from pyxet._async.upload.packing import Chunk, Encoded, Packer, Run, UploadStats, encode
+from pyxet._async.upload.reservation import Reservation
 from pyxet.config import Limits
-from pyxet.errors import ConflictError
 from pyxet.protocol.chunking import chunk_ends
 from pyxet.protocol.constants import MAX_SHARD_BYTES, MAX_XORB_BYTES, MIB
 from pyxet.protocol.dedup import FileAssembler
@@ -84,6 +87,10 @@ class Uploader:
         self._writers: WeakSet[ContentWriter] = WeakSet()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._giving_way: asyncio.Task[None] | None = None
+        # Files are read one after the other as far as there are processors for: more at once need more memory and are no
+        # faster. What was read goes its way all the same, which may be long where the endpoint is far away.
+        self._reading = asyncio.Semaphore(processors())
+        self._buffers = Buffers(READ)
         finalize(self, self.reservation.close).atexit = False
         WRITE_MEMORY.on_pressure(self._pressed)
 
@@ -111,6 +118,8 @@ class Uploader:
         ConflictError
             A local file changed while it was read.
         """
+        if isinstance(source, Path):
+            return await self._add_path(source, progress, sha256, name)
         writer = self.writer(sha256, name)
         try:
             if isinstance(source, (bytes, bytearray, memoryview)):
@@ -119,8 +128,6 @@ class Uploader:
                     piece = view[at : at + RUN]
                     await writer.write(piece)
                     progress(len(piece))
-            elif isinstance(source, Path):
-                await self._add_path(writer, source, progress)
             else:
                 # The caller's file may be a pipe that never gets data, so a cancellation does not wait for the read.
                 await _copy(lambda: in_own_thread(source.read, RUN), writer, progress)
@@ -128,6 +135,27 @@ class Uploader:
         except BaseException:
             await writer.discard()
             raise
+
+    async def _add_path(
+        self, source: Path, progress: Callable[[int], object], sha256: str | None, name: str | None
+    ) -> UploadedContent:
+        self.check()
+        transfer = Transfer("upload", Part(name, 0, 0)) if name is not None and is_watched() else None
+        with transfer if transfer is not None else nullcontext():
+            flow = Flow(self, sha256)
+            local = LocalContent(source, flow, self.reservation, self._buffers, progress)
+            try:
+                with self._buffers.used(), self.packer.buffers.used():
+                    async with self._reading:
+                        await local.read()
+                    await flow.settle()
+                return self.finish(flow)
+            except BaseException:
+                await flow.stop()
+                raise
+            finally:
+                if transfer is not None:
+                    transfer.came(local.size)
 
     async def add_small(self, contents: Sequence[bytes]) -> list[UploadedContent]:
         """Store many small contents, in groups of about one run.
@@ -143,40 +171,35 @@ class Uploader:
             await self.reservation.take(size)
             try:
                 prepared = await in_thread(_prepare, group)
-                await self._ask_for_some([chunks[0].hash for chunks, _ in prepared if chunks])
+                await self._ask_for_some([chunks[0] for chunks, _ in prepared if chunks])
                 runs = [Run(chunks, FileAssembler()) for chunks, _ in prepared]
-                await self.packer.place(runs, await self.packer.encode(runs))
+                await to_end(self._store, runs, copy_context())
             finally:
                 self.reservation.release(size)
-            results += [self.finish(run.assembler, sha256) for run, (_, sha256) in zip(runs, prepared, strict=True)]
+            for run, (_, sha256) in zip(runs, prepared, strict=True):
+                results.append(self._finish(run.assembler, sha256))
         return results
 
-    async def _ask_for_some(self, firsts: Sequence[Hash]) -> None:
-        while firsts:
-            known = await self.packer.known(firsts)
-            firsts = [value for value in firsts if value not in known]
+    def _store(self, runs: Sequence[Run], context: Context) -> None:
+        """Compress and place the chunks of small files; in a worker thread."""
+        encoded: Encoded = {}
+        for run in runs:
+            new = [chunk for chunk in self.packer.unknown(run.chunks) if chunk.hash not in encoded]
+            if new:
+                encoded |= encode(new)
+        self.packer.place(runs, encoded, context)
+
+    async def _ask_for_some(self, firsts: Sequence[Chunk]) -> None:
+        while firsts := await in_thread(self.packer.unknown, firsts):
             step = -(-len(firsts) // self._asking) or 1
             asked = firsts[::step]
-            if not await self.packer.ask(asked):
+            if not await self.packer.ask([chunk.hash for chunk in asked]):
                 # None is known, so probably few of the next group are: ask for half as many there, but at least one.
                 self._asking = max(1, self._asking // 2)
                 return
             self._asking = _SMALL_QUERIES
-            firsts = [value for value in firsts if value not in asked]
-
-    async def _add_path(self, writer: ContentWriter, source: Path, progress: Callable[[int], object]) -> None:
-        # Unbuffered: a buffer would add a copy of each run.
-        file: IO[bytes] = await to_end(lambda: source.open("rb", buffering=0), undo=lambda opened: opened.close())
-        try:
-            before = os.fstat(file.fileno())
-            await _copy_file(file, writer, progress)
-            after = os.fstat(file.fileno())
-        finally:
-            file.close()
-        if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns) or writer.size != after.st_size:
-            raise ConflictError(
-                f"{source} changed while it was uploaded: {writer.size:,} bytes read, {after.st_size:,} there"
-            )
+            values = {chunk.hash for chunk in asked}
+            firsts = [chunk for chunk in firsts if chunk.hash not in values]
 
     def writer(self, sha256: str | None = None, name: str | None = None) -> ContentWriter:
         """A writer for content that comes in pieces. See `add`."""
@@ -218,13 +241,18 @@ class Uploader:
     def check(self) -> None:
         """Raise if the session has ended or a part of it failed."""
         self._loop = asyncio.get_running_loop()
+        self.packer.work_on(self._loop)
         self.packer.check()
 
-    def finish(self, assembler: FileAssembler, sha256: str) -> UploadedContent:
+    def finish(self, flow: Flow) -> UploadedContent:
         """Note that a file is complete; `flush` registers it."""
+        return self._finish(flow.assembler, flow.sha256)
+
+    def _finish(self, assembler: FileAssembler, sha256: str) -> UploadedContent:
         self._finished.append(_Finished(assembler, sha256))
         self.stats.files += 1
         self.stats.content += assembler.size
+        self.stats.deduplicated += assembler.deduplicated
         self._count(assembler.size)
         return UploadedContent(assembler.size, sha256, hash_to_hex(assembler.file_hash()), assembler.stored)
 
@@ -273,30 +301,6 @@ async def _copy(
             reading = asyncio.create_task(read())
             await writer.write(data)
             progress(len(data))
-    finally:
-        await stopped(reading)
-
-
-async def _copy_file(file: IO[bytes], writer: ContentWriter, progress: Callable[[int], object]) -> None:
-    """Write a local file, reading it into a few reused buffers: fresh memory would cost more than the reading itself."""
-    free: list[bytearray] = []
-
-    def fill(buffer: bytearray) -> tuple[bytearray, int]:
-        size: int = file.readinto(buffer)  # type: ignore[attr-defined]  # an unbuffered file has it
-        return buffer, size
-
-    def read() -> asyncio.Task[tuple[bytearray, int]]:
-        # The file must not be closed during a read, as another file could get its descriptor: so even a cancelled read is
-        # waited for.
-        return asyncio.create_task(to_end(fill, free.pop() if free else bytearray(READ)))
-
-    reading = read()
-    try:
-        while (filled := await reading)[1]:
-            buffer, size = filled
-            reading = read()
-            await writer.write(memoryview(buffer)[:size], partial(free.append, buffer))
-            progress(size)
     finally:
         await stopped(reading)
 
