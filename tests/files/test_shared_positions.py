@@ -134,3 +134,40 @@ def test_no_two_threads_get_the_same_bytes(xet: pyxet.XetFS, big: str) -> None:
     with xet.open(big) as file, ThreadPoolExecutor(4) as pool:
         pieces = [piece for found in pool.map(work, range(4)) for piece in found]
     assert sorted(pieces) == sorted(CONTENT[at : at + 10_000] for at in range(0, len(CONTENT), 10_000))
+
+
+@pytest.mark.usefixtures("hurried")
+def test_lines_and_reads_of_several_threads_bring_each_byte_once(xet: pyxet.XetFS, main: str) -> None:
+    lines = [b"%07d\n" % number for number in range(60_000)]
+    xet.pipe_file(f"{main}/lines", b"".join(lines))
+    with xet.open(f"{main}/lines") as file, ThreadPoolExecutor(4) as pool:
+        takers: list[Callable[[], list[bytes]]] = [
+            lambda: list(file),
+            lambda: list(iter(file.readline, b"")),
+            lambda: [line for some in iter(lambda: file.readlines(4000), []) for line in some],
+            lambda: [line for some in iter(lambda: file.read(800), b"") for line in some.splitlines(keepends=True)],
+        ]
+        found = [job.result() for job in [pool.submit(take) for take in takers]]
+    assert sorted(line for some in found for line in some) == lines
+
+
+def test_the_position_follows_lines(xet: pyxet.XetFS, main: str) -> None:
+    lines = [b"%07d\n" % number for number in range(100)]
+    xet.pipe_file(f"{main}/lines", b"".join(lines))
+    with xet.open(f"{main}/lines") as file:
+        for number, line in enumerate(file):
+            assert file.tell() == 8 * (number + 1)
+            if number == 10:
+                assert line == lines[10]
+                break
+        assert file.read(3) == lines[11][:3]
+        assert next(file) == lines[11][3:]
+        assert file.seek(-8, 1) == 8 * 11
+        assert next(file) == lines[11]
+        assert file.peek(8)[:8] == lines[12]
+        assert file.readline() == lines[12]
+        file.close()
+        with pytest.raises(ValueError, match="closed"):
+            next(file)
+        with pytest.raises(ValueError, match="closed"):
+            file.readline()

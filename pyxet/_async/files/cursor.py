@@ -11,6 +11,7 @@ called, and which no other thread's read moves.
 
 from __future__ import annotations
 
+import io
 import operator
 import threading
 from collections.abc import Callable, Generator
@@ -28,14 +29,51 @@ _SMALL: Final = 4 * 1024
 _BEHIND: Final = 4
 
 
-class Place:
-    """A position, in bytes from the start, and the thread that sought it; 0 once anybody has read from there."""
+_NO_LINES: Final = io.BytesIO()
 
-    __slots__ = ("at", "seeker")
+
+class Place:
+    """A position, in bytes from the start, and the thread that sought it; 0 once anybody has read from there.
+
+    While lines are read one by one, those of the block stand ready in a `io.BytesIO`, which finds and takes each of them
+    in one step of C: no other thread gets the same line, and no lock is needed. Its position is part of this one.
+    """
+
+    __slots__ = ("_state", "seeker")
 
     def __init__(self, at: int, seeker: int = 0) -> None:
-        self.at = at
+        self._state = at, _NO_LINES
         self.seeker = seeker
+
+    @property
+    def at(self) -> int:
+        """The position, in bytes from the start."""
+        at, lines = self._state
+        return at + lines.tell()
+
+    @at.setter
+    def at(self, at: int) -> None:
+        self._state = at, _NO_LINES
+
+    def next_line(self) -> bytes:
+        """The next one of the lines that stand ready, and move behind it; nothing if there is none."""
+        return self._state[1].readline()
+
+    def next_lines(self, most: int) -> list[bytes]:
+        """All lines that stand ready, or as many as have ``most`` bytes together if that is positive."""
+        return self._state[1].readlines(most)
+
+    def make_ready(self, lines: bytes) -> None:
+        """Have whole lines stand ready, which begin here."""
+        self._state = self.at, io.BytesIO(lines)
+
+    def settle(self) -> None:
+        """Have no lines stand ready: what the next operation reads is not for those who take lines any more."""
+        at, lines = self._state
+        if lines is not _NO_LINES:
+            # Whoever is about to take a line of these finds none then.
+            left = len(lines.read())
+            self._state = at + lines.tell() - left, _NO_LINES
 
 
 class Cursor:
@@ -88,6 +126,7 @@ class Cursor:
             called_at = self._overtaken.pop(thread, called_at)
         on = called_at if called_at.seeker == thread else self.place
         on.seeker = 0
+        on.settle()
         self._on = on
 
     def seek(
@@ -123,17 +162,17 @@ class Cursor:
         self._ended = on.at = on.at + count
         return self._block[begin : begin + count]
 
-    def line(self) -> bytes | None:
-        """The next line, if all of it is in the block."""
+    def line(self) -> bytes:
+        """The next line if all of it is in the block, else nothing. Those behind it stand ready at `place` then."""
         on = self._on
         here = on.at - self._start
         if here < 0:
-            return None
-        end = self._block.find(b"\n", here) + 1
-        if not end:
-            return None
-        on.at = self._start + end
-        return self._block[here:end]
+            return b""
+        end = self._block.rfind(b"\n", here) + 1
+        if end <= here:
+            return b""
+        on.make_ready(self._block[here:end])
+        return on.next_line()
 
     def until(self, mark: bytes = b"\n", limit: SupportsIndex | None = -1) -> Steps[bytes]:
         """Up to and including a mark, or to the end, or ``limit`` bytes if that is not negative."""
@@ -207,6 +246,7 @@ class Cursor:
 
     def release(self) -> None:
         """Let go of the block."""
+        self.place.settle()
         self._block = b""
 
     def _is_here(self, at: int) -> bool:

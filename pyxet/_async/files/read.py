@@ -212,15 +212,25 @@ class XetReadFile(_Readable):
 
     def readline(self, size: SupportsIndex | None = -1) -> bytes:
         """Up to and including the next newline, or to the end, or ``size`` bytes if that is not negative."""
+        if size == -1:
+            place = self._cursor.place
+            return place.next_line() or self._line(place)
         return self.readuntil(b"\n", limit=size)
 
     def readlines(self, hint: SupportsIndex | None = -1) -> list[bytes]:
         """The lines that are left; with a positive ``hint`` only until they have that many bytes together."""
         most = operator.index(hint) if hint is not None else -1
-        lines, total = [], 0
+        lines: list[bytes] = []
+        total = 0
         while (most <= 0 or total < most) and (line := self.readline()):
             lines.append(line)
             total += len(line)
+            if most <= 0:
+                lines += self._cursor.place.next_lines(-1)
+            elif total < most:
+                more = self._cursor.place.next_lines(most - total)
+                lines += more
+                total += sum(map(len, more))
         return lines
 
     def readuntil(self, char: bytes = b"\n", blocks: int | None = None, limit: SupportsIndex | None = -1) -> bytes:
@@ -233,13 +243,17 @@ class XetReadFile(_Readable):
 
     def __next__(self) -> bytes:
         place = self._cursor.place
-        with self._alone():
-            self._check_open()
-            self._cursor.begin(place)
-            line = self._cursor.line() or self._carry_out(self._cursor.until())
+        line = place.next_line() or self._line(place)
         if not line:
             raise StopIteration
         return line
+
+    def _line(self, place: Place) -> bytes:
+        """The next line where none stands ready; nothing at the end."""
+        with self._alone():
+            self._check_open()
+            self._cursor.begin(place)
+            return self._cursor.line() or self._carry_out(self._cursor.until())
 
     def __enter__(self) -> Self:
         self._check_open()
@@ -247,6 +261,7 @@ class XetReadFile(_Readable):
 
     def close(self) -> None:
         """Let go of what was read ahead."""
+        self._cursor.release()
         self._let_go()
         super().close()
 
@@ -305,7 +320,7 @@ _READS: Final = frozenset(
     method.__code__
     for method in (
         XetReadFile.read, XetReadFile.readall, XetReadFile.read1, XetReadFile.peek, XetReadFile.readinto,
-        XetReadFile.readinto1, XetReadFile.readuntil, XetReadFile.__next__,
+        XetReadFile.readinto1, XetReadFile.readline, XetReadFile.readuntil, XetReadFile.__next__,
     )
 )  # fmt: skip
 
@@ -367,12 +382,20 @@ class AsyncXetReadFile(_Readable, AbstractAsyncStreamedFile):  # type: ignore[mi
 
     async def readline(self, size: SupportsIndex | None = -1) -> bytes:
         """Up to and including the next newline, or to the end, or ``size`` bytes if that is not negative."""
+        if size == -1:
+            line = self._cursor.place.next_line()
+            if line:
+                return line
+            self._check_open()
+            self._cursor.begin(self._cursor.place)
+            return self._cursor.line() or await self._done(self._cursor.until())
         return await self.readuntil(b"\n", limit=size)
 
     async def readlines(self, hint: SupportsIndex | None = -1) -> list[bytes]:
         """The lines that are left; with a positive ``hint`` only until they have that many bytes together."""
         most = operator.index(hint) if hint is not None else -1
-        lines, total = [], 0
+        lines: list[bytes] = []
+        total = 0
         while (most <= 0 or total < most) and (line := await self.readline()):
             lines.append(line)
             total += len(line)
@@ -395,9 +418,7 @@ class AsyncXetReadFile(_Readable, AbstractAsyncStreamedFile):  # type: ignore[mi
         return self
 
     async def __anext__(self) -> bytes:
-        self._check_open()
-        self._cursor.begin(self._cursor.place)
-        line = self._cursor.line() or await self.readline()
+        line = await self.readline()
         if not line:
             raise StopAsyncIteration
         return line
@@ -405,6 +426,7 @@ class AsyncXetReadFile(_Readable, AbstractAsyncStreamedFile):  # type: ignore[mi
     async def close(self) -> None:
         """Let go of what was read ahead."""
         self.closed = True
+        self._cursor.release()
         await self._ahead.aclose()
 
     async def _done(self, steps: Steps[T]) -> T:
