@@ -13,6 +13,7 @@ from pyxet._async.download.windows import Windows
 from pyxet._async.endpoint.cas import Cas
 from pyxet._async.endpoint.hub import Hub, Scope
 from pyxet._async.http.addresses import web_address
+from pyxet._async.http.messages import is_transient
 from pyxet.config import Credential, Limits, RetryPolicy, Timeouts
 from pyxet.errors import FormatError
 from pyxet.protocol.messages import Refs, XetToken
@@ -90,13 +91,21 @@ class Tokens:
         if action.token.exp > self._newest.token.exp:
             self._newest = action
 
-    async def xet_token(self, repo: RepoId, revision: str, scope: Scope, *, propose: bool = False) -> XetToken:
+    async def xet_token(
+        self,
+        repo: RepoId,
+        revision: str,
+        scope: Scope,
+        *,
+        propose: bool = False,
+        retry: Callable[[BaseException], bool] = is_transient,
+    ) -> XetToken:
         """See `Hub.xet_token`. The token of an action is given once: who asks again found it refused."""
         token = self._newest.token
         if token.exp - time.time() > _MARGIN and token is not self._used:
             self._used = token
             return token
-        return await (await self._hub()).xet_token(repo, revision, scope, propose=propose)
+        return await (await self._hub()).xet_token(repo, revision, scope, propose=propose, retry=retry)
 
     async def refs(self, repo: RepoId) -> Refs:
         """See `Hub.refs`."""

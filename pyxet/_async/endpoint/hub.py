@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import quote, unquote, urlencode
@@ -11,7 +11,7 @@ from urllib.parse import quote, unquote, urlencode
 from pyxet._async.endpoint import listings
 from pyxet._async.endpoint.listings import check_commit, check_name, checked_entries
 from pyxet._async.http.addresses import web_address
-from pyxet._async.http.messages import Answer, Body
+from pyxet._async.http.messages import Answer, Body, is_transient
 from pyxet._async.http.packed import PACKED
 from pyxet._async.http.transport import Transport, is_refused
 from pyxet.errors import (
@@ -295,12 +295,18 @@ class Hub:
         return made
 
     async def xet_token(
-        self, repo: RepoId, revision: str, scope: Scope, *, propose: bool = False
-    ) -> XetToken:  # fmt: skip
+        self,
+        repo: RepoId,
+        revision: str,
+        scope: Scope,
+        *,
+        propose: bool = False,
+        retry: Callable[[BaseException], bool] = is_transient,
+    ) -> XetToken:
         """A token for the CAS; those of buckets have no revision. With one to ``propose`` content can be stored for a pull request."""
         what = f"getting a {scope} token for {repo}"
         url = f"{base_url(repo)}/xet-{scope}-token" + ("" if repo.kind == "buckets" else f"/{_part(revision)}")
-        answer = await self.request("GET", url + _proposing(propose), what=what)
+        answer = await self.request("GET", url + _proposing(propose), what=what, retry=retry)
         token = decode(answer.body, XetToken, what=what)
         web_address(token.cas_url, what=what)
         text = token.access_token.reveal()

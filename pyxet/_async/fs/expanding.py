@@ -115,15 +115,15 @@ class Expanding(Lookup):
         return await self._lookup_each(wanted) if wanted else {}
 
     async def _find_unescaped(self, paths: Iterable[str]) -> dict[str, Located | Exception]:
-        """`_lookup_each`, where a name that is not there may be what `glob.escape` made of one that is."""
+        """`_lookup_each` of what will be read, where a name that is not there may be what `glob.escape` made of one that is."""
         names = list(dict.fromkeys(paths))
-        found = await self._lookup_each(names)
+        found = await self._lookup_each(names, to_read=True)
         escaped = {
             name: real
             for name in names
             if isinstance(found[name], NotFoundError) and (real := unescaped(name)) is not None
         }
-        real_ones = await self._lookup_each(list(escaped.values())) if escaped else {}
+        real_ones = await self._lookup_each(list(escaped.values()), to_read=True) if escaped else {}
         return found | {name: real_ones[real] for name, real in escaped.items()}
 
     async def _with_folders(self, pairs: Sequence[tuple[str, str]], *, recursive: bool) -> list[tuple[str, str]]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -29,22 +30,36 @@ Located: TypeAlias = tuple[View, Entry]
 class Lookup(FileSystemBase):
     """What is at paths inside branches, and above them."""
 
-    async def _lookup(self, url: XetURL, repo: RepoId, revision: str) -> Located:
-        """What is at a path inside a branch; `EntryNotFoundError` if there is nothing now."""
-        found = await self._look(repo, revision, [url.path])
+    async def _lookup(self, url: XetURL, repo: RepoId, revision: str, *, to_read: bool = False) -> Located:
+        """What is at a path inside a branch; `EntryNotFoundError` if there is nothing now. See `_look`."""
+        found = await self._look(repo, revision, [url.path], to_read=to_read)
         if url.path not in found:
             raise missing_entry(repo, revision, url.path)
         return found[url.path]
 
     async def _look(
-        self, repo: RepoId, revision: str, paths: Sequence[str], *, revalidate: bool = True
+        self, repo: RepoId, revision: str, paths: Sequence[str], *, revalidate: bool = True, to_read: bool = False
     ) -> dict[str, Located]:  # fmt: skip
-        """What is at some paths inside a branch. Those that are left out have nothing at them now, if ``revalidate``."""
+        """What is at some paths inside a branch. Those that are left out have nothing at them now, if ``revalidate``.
+
+        Parameters
+        ----------
+        to_read:
+            Whether what is there will be read: then the token for that is asked for at the same time.
+        """
         client = await self._connect()
         transaction = self._open_transaction()
         changes = transaction.edits.pending(repo, revision) if transaction is not None else None
         if changes is None:
-            commit, entries = await client.trees.entries_at(repo, revision, paths, self._max_age, revalidate=revalidate)
+            async with AsyncExitStack() as beside:
+                if to_read:
+                    name = client.trees.full_name(repo, revision)
+                    stop = await beside.enter_async_context(client.cas(repo).token_beside(name))
+                commit, entries = await client.trees.entries_at(
+                    repo, revision, paths, self._max_age, revalidate=revalidate
+                )
+                if to_read and not any(entry.xet_hash for entry in entries.values()):
+                    stop()
             view = View(client.trees, repo, commit, revision=revision)
             return {path: (view, view.stored(entries[path])) for path in paths if path in entries}
         view = View(client.trees, repo, changes.base, changes, revision=revision)
@@ -57,7 +72,7 @@ class Lookup(FileSystemBase):
         return found
 
     async def _lookup_all(
-        self, paths: Sequence[str], *, revalidate: bool = True
+        self, paths: Sequence[str], *, revalidate: bool = True, to_read: bool = False
     ) -> dict[str, Located | NotFoundError]:  # fmt: skip
         """What is at many paths inside branches, with few requests; an error where there is nothing.
 
@@ -66,6 +81,8 @@ class Lookup(FileSystemBase):
         revalidate:
             Whether what is not there is so now, and not only in a commit that branches are known to have been at a moment
             ago. For callers to whom it makes no difference.
+        to_read:
+            See `_look`.
 
         Raises
         ------
@@ -73,13 +90,15 @@ class Lookup(FileSystemBase):
             Any other error than that there is nothing.
         """
         results: dict[str, Located | NotFoundError] = {}
-        for path, there in (await self._lookup_each(paths, revalidate=revalidate)).items():
+        for path, there in (await self._lookup_each(paths, revalidate=revalidate, to_read=to_read)).items():
             if isinstance(there, Exception) and not isinstance(there, NotFoundError):
                 raise there
             results[path] = there
         return results
 
-    async def _lookup_each(self, paths: Sequence[str], *, revalidate: bool = True) -> dict[str, Located | Exception]:
+    async def _lookup_each(
+        self, paths: Sequence[str], *, revalidate: bool = True, to_read: bool = False
+    ) -> dict[str, Located | Exception]:  # fmt: skip
         """Like `_lookup_all`, but every error is the result of the paths that it is about."""
         results: dict[str, Located | Exception] = {}
         grouped: defaultdict[tuple[RepoId, str], dict[str, str]] = defaultdict(dict)
@@ -95,7 +114,7 @@ class Lookup(FileSystemBase):
             (repo, revision), group = item
             try:
                 inside = list(dict.fromkeys(group.values()))
-                found = await self._look(repo, revision, inside, revalidate=revalidate)
+                found = await self._look(repo, revision, inside, revalidate=revalidate, to_read=to_read)
             except XetError as error:
                 results.update(dict.fromkeys(group, error))
                 return

@@ -59,7 +59,7 @@ class Reading(Expanding):
         IntegrityError
             What came is not the file's content.
         """
-        view, found = await self._lookup(*self._parse_file(path))
+        view, found = await self._lookup(*self._parse_file(path), to_read=True)
         file = file_of(path, found)
         first, last = bounds(file.size, start, end)
         return await content_of(await self._connect(), view, file, first, last)
@@ -125,7 +125,7 @@ class Reading(Expanding):
         alone = isinstance(path, (str, os.PathLike)) and not expansion.is_pattern and len(paths) == 1
         # Folders that a pattern or the recursion brought are no files to read; one that was asked for is an error.
         asked = set() if recursive else expansion.literals
-        found = await self._lookup_each(expansion.names) | expansion.missing
+        found = await self._lookup_each(expansion.names, to_read=True) | expansion.missing
         names = [
             name
             for name in paths
@@ -265,7 +265,7 @@ class Reading(Expanding):
         if url.repo_id is None or url.revision is None or not url.path:
             await self._info(rpath)
         else:
-            view, found = await self._lookup(url, url.repo_id, url.revision)
+            view, found = await self._lookup(url, url.repo_id, url.revision, to_read=True)
             if not found.is_folder:
                 await self._get_one(view, found, rpath, target, Callback.as_callback(callback))
                 return
@@ -330,7 +330,7 @@ class Reading(Expanding):
             if is_stream(target):
                 # One that this call cannot use is refused before anything is done.
                 opened(target)
-        found = await self._lookup_all([path for path, _ in pairs if self._parse(path).path])
+        found = await self._lookup_all([path for path, _ in pairs if self._parse(path).path], to_read=True)
         # What is not there is told before anything is written.
         for there in found.values():
             expect(there)
@@ -396,7 +396,7 @@ class Reading(Expanding):
         rpaths = expansion.names
         if single and leaves_out_folders(expansion, recursive, maxdepth):
             # A pattern that is not recursive brings files only, and a folder is not downloaded; one must be there, though.
-            found = await self._lookup_all([path for path in rpaths if self._parse(path).path])
+            found = await self._lookup_all([path for path in rpaths if self._parse(path).path], to_read=True)
             if not found and not expansion.is_pattern:
                 await self._info(text)
             rpaths = [path for path in rpaths if path in found and not _is_folder(found[path])]
@@ -417,7 +417,7 @@ class Reading(Expanding):
         pairs = list(zip(rpaths, lpaths, strict=True))
         if single and maxdepth is not None:
             # What is in them may be too deep.
-            found = await self._lookup_all([path for path in rpaths if self._parse(path).path])
+            found = await self._lookup_all([path for path in rpaths if self._parse(path).path], to_read=True)
             pairs = [pair for pair in pairs if pair[0] in found and not _is_folder(found[pair[0]])]
         return pairs
 

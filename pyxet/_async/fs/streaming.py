@@ -115,7 +115,7 @@ class Streaming(Lookup):
 
     @at_home
     async def _opened(self, path: str) -> _Opened:
-        view, found = await self._lookup(*self._parse_file(path))
+        view, found = await self._lookup(*self._parse_file(path), to_read=True)
         return _Opened(view, file_of(path, found), self._open_transaction())
 
     async def _fetch(self, opened: _Opened, start: int, end: int, verifier: Verifier | None = None) -> bytes:
