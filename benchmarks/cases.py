@@ -58,6 +58,7 @@ class Bench:
     stack: ExitStack
     tell: Callable[[str], object] = print
     _lean: Server | None = None
+    _far: Server | None = None
 
     @property
     def sources(self) -> Path:
@@ -74,6 +75,13 @@ class Bench:
         if self._lean is None:
             self._lean = self.stack.enter_context(serving.lean())
         return nullcontext(self._lean)
+
+    def far(self) -> AbstractContextManager[Server]:
+        """The lean server as it is met from far away."""
+        if self._far is None:
+            with self.lean() as server:
+                self._far = self.stack.enter_context(serving.far(server))
+        return nullcontext(self._far)
 
     def fresh_local(self) -> AbstractContextManager[Server]:
         """The local endpoint with nothing in it."""
@@ -110,25 +118,23 @@ class Case:
 
     ours: Side
     theirs: Side
-    ceiling: Side | None
+    limit: Side | None
     content: int
     sources: tuple[Path, ...] = ()
 
 
 def _sides(
-    bench: Bench, job: dict[str, Any], setup: dict[str, Any], peer_action: str | None = None
-) -> tuple[Side, Side, Side]:
-    """The same job for both sides and the ceiling, on the lean server."""
+    bench: Bench, job: dict[str, Any], setup: dict[str, Any], peer_action: str | None = None, *, far: bool = False
+) -> tuple[Side, Side]:
+    """The same job for both sides, on the lean server."""
     peer = job | {"action": peer_action} if peer_action else job
-    return (
-        Side(job | {"side": "pyxet"}, bench.lean, setup),
-        Side(peer | {"side": "peer"}, bench.lean, setup),
-        Side(job | {"side": "bare"}, bench.lean, setup),
-    )
+    server = bench.far if far else bench.lean
+    return Side(job | {"side": "pyxet"}, server, setup), Side(peer | {"side": "peer"}, server, setup)
 
 
-def _hashes(*manifests: Path) -> dict[str, str]:
-    return {file.path: file.file_hash for manifest in manifests for file in load(manifest).files}
+def _limit(bench: Bench, **job: Any) -> Side:
+    """The stages of a transfer, which `limits` measures; the server takes no part."""
+    return Side(job | {"side": "limits", "warm": "", "repo": REPO}, bench.lean)
 
 
 def size_text(size: int) -> str:
@@ -142,19 +148,21 @@ def size_text(size: int) -> str:
 # -- uploads -----------------------------------------------------------------------------------------------------------
 
 
-def upload_job(paths: list[Path], kind: str) -> dict[str, Any]:
+def upload_job(paths: list[Path]) -> dict[str, Any]:
     """Upload some files in one commit."""
-    compress = kind != "random"
-    return {"action": "upload", "warm": "upload", "repo": REPO, "paths": [str(p) for p in paths], "compress": compress}
+    return {"action": "upload", "warm": "upload", "repo": REPO, "paths": [str(p) for p in paths]}
 
 
-def upload(kind: str) -> Callable[[Bench], AbstractContextManager[Case]]:
+def _limit_up(bench: Bench, *paths: Path, new: bool = True) -> Side:
+    return _limit(bench, action="up", paths=[str(path) for path in paths], new=new)
+
+
+def upload(kind: str, *, far: bool = False) -> Callable[[Bench], AbstractContextManager[Case]]:
     @contextmanager
     def case(bench: Bench) -> Iterator[Case]:
         path = bench.file(kind, bench.sizes.big)
-        yield Case(
-            *_sides(bench, upload_job([path], kind), bench.setup()), content=bench.sizes.big, sources=(path,)
-        )  # fmt: skip
+        sides = _sides(bench, upload_job([path]), bench.setup(), far=far)
+        yield Case(*sides, None if far else _limit_up(bench, path), content=bench.sizes.big, sources=(path,))
 
     return case
 
@@ -163,8 +171,8 @@ def upload_several(kind: str) -> Callable[[Bench], AbstractContextManager[Case]]
     @contextmanager
     def case(bench: Bench) -> Iterator[Case]:
         paths = [bench.file(kind, bench.sizes.part, seed) for seed in range(11, 15)]
-        sides = _sides(bench, upload_job(paths, kind), bench.setup())
-        yield Case(*sides, content=4 * bench.sizes.part, sources=tuple(paths))
+        sides = _sides(bench, upload_job(paths), bench.setup())
+        yield Case(*sides, _limit_up(bench, *paths), content=4 * bench.sizes.part, sources=tuple(paths))
 
     return case
 
@@ -173,34 +181,32 @@ def upload_several(kind: str) -> Callable[[Bench], AbstractContextManager[Case]]
 def upload_folder(bench: Bench) -> Iterator[Case]:
     folder = make_small_files(bench.sources, bench.sizes.folder, SMALL)
     job = {"action": "upload_folder", "warm": "upload", "repo": REPO, "folder": str(folder)}
-    ours, theirs, ceiling = (Side(job | {"side": side}, bench.fresh_local) for side in ("pyxet", "peer", "bare"))
-    yield Case(ours, theirs, ceiling, content=bench.sizes.folder * SMALL, sources=(folder,))
+    ours, theirs = (Side(job | {"side": side}, bench.fresh_local) for side in ("pyxet", "peer"))
+    limit = _limit_up(bench, *sorted(path for path in folder.rglob("*.bin")))
+    yield Case(ours, theirs, limit, content=bench.sizes.folder * SMALL, sources=(folder,))
 
 
 @contextmanager
 def upload_again(bench: Bench) -> Iterator[Case]:
     path = bench.file("random", bench.sizes.big)
-    sides = _sides(bench, upload_job([path], "random"), bench.setup(known=(bench.manifest(path),)))
-    yield Case(sides[0], sides[1], None, content=bench.sizes.big, sources=(path,))
+    sides = _sides(bench, upload_job([path]), bench.setup(known=(bench.manifest(path),)))
+    yield Case(*sides, _limit_up(bench, path, new=False), content=bench.sizes.big, sources=(path,))
 
 
 @contextmanager
 def upload_inserted(bench: Bench) -> Iterator[Case]:
     original = bench.file("random", bench.sizes.big)
     path = make_inserted(bench.sources, original, MIB)
-    sides = _sides(bench, upload_job([path], "random"), bench.setup(known=(bench.manifest(original),)))
-    yield Case(sides[0], sides[1], None, content=bench.sizes.big + MIB, sources=(path,))
+    sides = _sides(bench, upload_job([path]), bench.setup(known=(bench.manifest(original),)))
+    yield Case(*sides, _limit_up(bench, path, new=False), content=bench.sizes.big + MIB, sources=(path,))
 
 
 # -- downloads and reads -----------------------------------------------------------------------------------------------
 
 
-def download_job(path: Path, manifest: Path, action: str = "download") -> dict[str, Any]:
+def download_job(path: Path, action: str = "download") -> dict[str, Any]:
     """Download or read one file."""
-    return {
-        "action": action, "warm": "download", "repo": REPO, "path": path.name, "size": path.stat().st_size,
-        "hashes": _hashes(manifest),
-    }  # fmt: skip
+    return {"action": action, "warm": "download", "repo": REPO, "path": path.name, "size": path.stat().st_size}
 
 
 def xorb_files(manifest: Path) -> tuple[Path, ...]:
@@ -208,18 +214,26 @@ def xorb_files(manifest: Path) -> tuple[Path, ...]:
     return tuple(manifest.parent / "xorbs" / name for name in load(manifest).xorbs)
 
 
-def download(kind: str, action: str = "download") -> Callable[[Bench], AbstractContextManager[Case]]:
+_INTO = {"download": "file", "read": "memory", "stream": ""}
+
+
+def download(
+    kind: str, action: str = "download", *, far: bool = False
+) -> Callable[[Bench], AbstractContextManager[Case]]:
     @contextmanager
     def case(bench: Bench) -> Iterator[Case]:
         path = bench.file(kind, bench.sizes.big)
         manifest = bench.manifest(path)
-        sides = _sides(bench, download_job(path, manifest, action), bench.setup(manifest))
-        yield Case(*sides, content=bench.sizes.big, sources=xorb_files(manifest))
+        sides = _sides(bench, download_job(path, action), bench.setup(manifest), far=far)
+        limit = None if far else _limit(bench, action="down", manifest=str(manifest), into=_INTO[action])
+        yield Case(*sides, limit, content=bench.sizes.big, sources=xorb_files(manifest))
 
     return case
 
 
-def ranges(peer_action: str) -> Callable[[Bench], AbstractContextManager[Case]]:
+def ranges(
+    peer_action: str, action: str = "ranges", *, far: bool = False
+) -> Callable[[Bench], AbstractContextManager[Case]]:
     @contextmanager
     def case(bench: Bench) -> Iterator[Case]:
         sizes = bench.sizes
@@ -230,9 +244,14 @@ def ranges(peer_action: str) -> Callable[[Bench], AbstractContextManager[Case]]:
         for _ in range(sizes.ranges):
             start = source.randrange(sizes.range_file - 64 * 1024)
             ranges.append((source.choice(files).name, start, start + 64 * 1024))
-        job = {"action": "ranges", "warm": "", "repo": REPO, "ranges": ranges, "hashes": _hashes(manifest)}
-        sides = _sides(bench, job, bench.setup(manifest, latency=_LATENCY), peer_action)
-        yield Case(*sides, content=sizes.ranges * 64 * 1024, sources=(*xorb_files(manifest), *files))
+        job = {"action": action, "warm": "", "repo": REPO, "ranges": ranges}
+        setup = bench.setup(manifest, latency=0 if far else _LATENCY)
+        yield Case(
+            *_sides(bench, job, setup, peer_action, far=far),
+            None,
+            content=sizes.ranges * 64 * 1024,
+            sources=(*xorb_files(manifest), *files),
+        )
 
     return case
 
@@ -244,9 +263,13 @@ def sparse(bench: Bench) -> Iterator[Case]:
     manifest = bench.manifest(file)
     step = sizes.sparse_file // sizes.sparse
     ranges = [(file.name, number * step, number * step + 100) for number in range(sizes.sparse)]
-    job = {"action": "ranges", "warm": "", "repo": REPO, "ranges": ranges, "hashes": _hashes(manifest)}
-    sides = _sides(bench, job, bench.setup(manifest))
-    yield Case(*sides, content=sizes.sparse * 100, sources=(*xorb_files(manifest), file))
+    job = {"action": "ranges", "warm": "", "repo": REPO, "ranges": ranges}
+    yield Case(
+        *_sides(bench, job, bench.setup(manifest)),
+        None,
+        content=sizes.sparse * 100,
+        sources=(*xorb_files(manifest), file),
+    )
 
 
 def _table(bench: Bench, extra: int = 0) -> tuple[Path, Path]:
@@ -259,10 +282,10 @@ def parquet(bench: Bench) -> Iterator[Case]:
     path, manifest = _table(bench)
     job = {
         "action": "parquet", "warm": "pandas", "repo": REPO, "path": path.name, "columns": ["c7", "c31"],
-        "rows": bench.sizes.table_rows, "local": str(path),
+        "rows": bench.sizes.table_rows,
     }  # fmt: skip
     sides = _sides(bench, job, bench.setup(manifest, latency=_LATENCY))
-    yield Case(*sides, content=path.stat().st_size * 2 // 50, sources=(*xorb_files(manifest), path))
+    yield Case(*sides, None, content=path.stat().st_size * 2 // 50, sources=(*xorb_files(manifest), path))
 
 
 @contextmanager
@@ -271,7 +294,32 @@ def footer(bench: Bench) -> Iterator[Case]:
     other = bench.manifest(second)
     job = {"action": "footers", "warm": "pandas", "repo": REPO, "paths": [path.name, second.name]}
     sides = _sides(bench, job, bench.setup(manifest, other, latency=_LATENCY))
-    yield Case(sides[0], sides[1], None, content=0)
+    yield Case(*sides, None, content=0)
+
+
+@contextmanager
+def first_table(bench: Bench) -> Iterator[Case]:
+    """The first read of a process that has only imported what it needs."""
+    path = bench.file("csv", 100 * 1024)
+    manifest = bench.manifest(path)
+    job = {"action": "csv", "warm": "imports", "repo": REPO, "path": path.name, "size": path.stat().st_size}
+    setup = bench.setup(manifest) | {"together": serving.LATENCY_AFAR / 2}
+    yield Case(*_sides(bench, job, setup, far=True), None, content=0, sources=xorb_files(manifest))
+
+
+def lines(peer_action: str) -> Callable[[Bench], AbstractContextManager[Case]]:
+    """The lines of an open file, beside another way to get them."""
+
+    @contextmanager
+    def case(bench: Bench) -> Iterator[Case]:
+        path = bench.file("csv", bench.sizes.part)
+        manifest = bench.manifest(path)
+        job = download_job(path, "lines") | {"side": "pyxet"}
+        theirs = Side(job | {"action": peer_action, "local": str(path)}, bench.lean, bench.setup(manifest))
+        ours = Side(job, bench.lean, bench.setup(manifest))
+        yield Case(ours, theirs, None, content=bench.sizes.part, sources=(*xorb_files(manifest), path))
+
+    return case
 
 
 @contextmanager
@@ -281,10 +329,10 @@ def read_many(bench: Bench) -> Iterator[Case]:
     manifest = prepare(bench.stored, f"small-{len(files)}", [(f"small/{path.name}", path) for path in files])
     job = {
         "action": "read_many", "warm": "", "repo": REPO, "paths": [f"small/{path.name}" for path in files],
-        "size": SMALL, "hashes": _hashes(manifest),
+        "size": SMALL,
     }  # fmt: skip
     sides = _sides(bench, job, bench.setup(manifest, latency=_LATENCY))
-    yield Case(*sides, content=len(files) * SMALL, sources=(*xorb_files(manifest), folder))
+    yield Case(*sides, None, content=len(files) * SMALL, sources=(*xorb_files(manifest), folder))
 
 
 # -- the local endpoint ------------------------------------------------------------------------------------------------
@@ -309,10 +357,8 @@ def find(bench: Bench) -> Iterator[Case]:
         server.commit(REPO, lines)
         # With the .gitattributes that a new repository has.
         job = {"action": "find", "warm": "", "repo": REPO, "count": bench.sizes.find + 1}
-        ours, theirs, ceiling = (
-            Side(job | {"side": side}, lambda: nullcontext(server)) for side in ("pyxet", "peer", "bare")
-        )
-        yield Case(ours, theirs, ceiling, content=0)
+        ours, theirs = (Side(job | {"side": side}, lambda: nullcontext(server)) for side in ("pyxet", "peer"))
+        yield Case(ours, theirs, None, content=0)
 
 
 @contextmanager
@@ -330,7 +376,8 @@ def ingest(bench: Bench) -> Iterator[Case]:
 def serve_xorbs(bench: Bench) -> Iterator[Case]:
     path = bench.file("random", bench.sizes.big)
     manifest = bench.manifest(path)
-    job = download_job(path, manifest, "get_xorbs") | {"side": "bare"}
+    hashes = {file.path: file.file_hash for file in load(manifest).files}
+    job = download_job(path, "get_xorbs") | {"side": "bare", "hashes": hashes}
     paths = xorb_files(manifest)
     with bench.fresh_local() as server, serving.static_files(bench.stored / "xorbs") as url:
         server.fill(REPO, manifest)

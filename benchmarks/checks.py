@@ -95,3 +95,13 @@ def at_most(figure: str, most: float, unit: str) -> Check:
         return Verdict(f"{figure} ≤ {most:g} {unit}", f"{found:.3g}", found <= most)
 
     return judge
+
+
+def cpu(most: float) -> Check:
+    """At most so many CPU seconds for a GiB."""
+
+    def judge(pairs: Pairs, content: int) -> Verdict:
+        found = median(pairs.ours, lambda run: run.cpu) * (1 << 30) / content
+        return Verdict(f"≤ {most:g} CPU s per GiB", f"{found:.2f}", found <= most)
+
+    return judge

@@ -1,6 +1,6 @@
 """What a server of the benchmarks was asked, and the latency it adds: one middleware and three control routes.
 
-``POST /control/setup`` takes ``{"latency": seconds}`` and whatever else the server understands, ``POST /control/reset``
+``POST /control/setup`` takes ``{"latency": seconds, "together": seconds}`` and whatever else the server understands, ``POST /control/reset``
 starts counting from zero, ``GET /control/counters`` tells the figures. Control requests are neither counted nor delayed.
 """
 
@@ -22,17 +22,29 @@ class Counts:
 
     def __init__(self) -> None:
         self.latency = 0.0
+        # Requests that arrive within so many seconds were sent without waiting for each other.
+        self.together = 0.0
         self.reset()
 
     def reset(self) -> None:
         """Start from zero."""
         self.requests: Counter[str] = Counter()
         self.sent = self.received = 0
+        self._round_trips = 0
+        self._round_began = float("-inf")
         self._cpu = time.process_time()
+
+    def arrived(self) -> None:
+        """Note that a request has come: the first of a round trip, or beside others."""
+        now = time.monotonic()
+        if now - self._round_began > self.together:
+            self._round_trips += 1
+            self._round_began = now
 
     def told(self) -> dict[str, Any]:
         """As the control route tells them."""
-        return {
+        trips = {"round trips": self._round_trips} if self.together else {}
+        return trips | {
             "requests": dict(self.requests),
             "sent": self.sent,
             "received": self.received,
@@ -69,6 +81,7 @@ async def counting(request: web.Request, handler: Handler) -> web.StreamResponse
     counts = request.app[COUNTS]
     if counts.latency:
         await asyncio.sleep(counts.latency)
+    counts.arrived()
     counts.requests[kind_of(request.method, request.path)] += 1
     counts.received += request.content_length or 0
     response = await handler(request)
@@ -92,6 +105,7 @@ def add_control(app: web.Application, setup: Callable[[dict[str, Any]], object] 
     async def set_up(request: web.Request) -> web.Response:
         wanted = await request.json()
         counts.latency = float(wanted.pop("latency", 0))
+        counts.together = float(wanted.pop("together", 0))
         setup(wanted)
         counts.reset()
         return web.json_response({})

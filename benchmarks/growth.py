@@ -50,14 +50,14 @@ class Grown:
 def _up(bench: Bench, size: int) -> Side:
     path = bench.file("random", size)
     read_once([path])
-    return Side(upload_job([path], "random") | {"side": "pyxet"}, bench.lean, bench.setup())
+    return Side(upload_job([path]) | {"side": "pyxet"}, bench.lean, bench.setup())
 
 
 def _down(bench: Bench, size: int) -> Side:
     path = bench.file("random", size)
     manifest = bench.manifest(path)
     read_once(list(xorb_files(manifest)))
-    return Side(download_job(path, manifest) | {"side": "pyxet"}, bench.lean, bench.setup(manifest))
+    return Side(download_job(path) | {"side": "pyxet"}, bench.lean, bench.setup(manifest))
 
 
 def _files(bench: Bench, count: int) -> Side:

@@ -55,8 +55,14 @@ def create_app() -> web.Application:
     """The application; what it knows comes through the control route."""
     app = web.Application(client_max_size=_MAX_BODY)
     store = app[STORE] = Store()
-    app[ORIGIN] = [""]
-    add_control(app, store.set_up)
+    app[ORIGIN] = ["", ""]
+
+    def set_up(wanted: dict[str, Any]) -> None:
+        # Where clients come from that do not see the server itself.
+        app[ORIGIN][1] = wanted.pop("origin", None) or app[ORIGIN][0]
+        store.set_up(wanted)
+
+    add_control(app, set_up)
     add, api = app.router, f"/api/models/{_REPO}"
     add.add_get("/api/whoami-v2", whoami)
     add.add_get("/api/agent-harnesses", harnesses)
@@ -206,11 +212,11 @@ async def commit(request: web.Request) -> web.Response:
             repo.files[value["path"]] = Item(len(base64.b64decode(value["content"])), "0" * 64)
     made = repo.advance()
     name = f"{request.match_info['owner']}/{request.match_info['name']}"
-    return _json({"commitOid": made, "commitUrl": f"{request.app[ORIGIN][0]}/{name}/commit/{made}"})
+    return _json({"commitOid": made, "commitUrl": f"{request.app[ORIGIN][1]}/{name}/commit/{made}"})
 
 
 async def token(request: web.Request) -> web.Response:
-    origin, expires = request.app[ORIGIN][0], int(time.time()) + 3600
+    origin, expires = request.app[ORIGIN][1], int(time.time()) + 3600
     headers = {"X-Xet-Access-Token": "xet_bench", "X-Xet-Token-Expiration": str(expires), "X-Xet-Cas-Url": origin}
     return _json({"accessToken": "xet_bench", "exp": expires, "casUrl": origin}, headers)
 
@@ -224,7 +230,7 @@ async def resolve(request: web.Request) -> web.StreamResponse:
     if item is None or item.stored is None:
         return _missing("EntryNotFound", repo.commit)
     name = f"{request.match_info['owner']}/{request.match_info['name']}"
-    route = f"{request.app[ORIGIN][0]}/api/models/{name}/xet-read-token/{repo.commit}"
+    route = f"{request.app[ORIGIN][1]}/api/models/{name}/xet-read-token/{repo.commit}"
     headers = {
         "X-Repo-Commit": repo.commit,
         "ETag": f'"{item.sha256}"',
@@ -348,7 +354,7 @@ def _fetches(request: web.Request, value: Hash, runs: list[tuple[int, int]]) -> 
         chunks, span = WireRange(start=first, end=last), WireRange(start=start, end=end - 1)
         ranges.append(WireFetchRange(chunks=chunks, bytes=span))
     signed = ",".join(f"{part.bytes.start}-{part.bytes.end}" for part in ranges)
-    return f"{request.app[ORIGIN][0]}/xorbs/{name}?ranges={signed}", ranges
+    return f"{request.app[ORIGIN][1]}/xorbs/{name}?ranges={signed}", ranges
 
 
 async def get_xorb(request: web.Request) -> web.StreamResponse:
@@ -378,7 +384,7 @@ async def serve() -> None:
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0, read_bufsize=_READ_BUFFER)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    app[ORIGIN][0] = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    app[ORIGIN][:] = [f"http://127.0.0.1:{runner.addresses[0][1]}"] * 2
     print(app[ORIGIN][0], flush=True)
     await asyncio.to_thread(sys.stdin.read)
     await runner.cleanup()

@@ -20,9 +20,12 @@ from pathlib import Path
 from typing import Any
 
 from serving import Server
+from watching import busy
 
 WORKER = Path(__file__).with_name("worker.py")
 _PIECE = 8 * 1024 * 1024
+# What the proxy that stands for a network may take of a core, or it would be what is measured.
+_MOST_OF_LINK = 0.7
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class Run:
     sent: int = 0
     received: int = 0
     server_cpu: float = 0.0
-    extra: Mapping[str, float] = field(default_factory=dict)
+    extra: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def total_requests(self) -> int:
@@ -59,7 +62,7 @@ class Pairs:
 
     ours: list[Run] = field(default_factory=list)
     theirs: list[Run] = field(default_factory=list)
-    ceiling: list[Run] = field(default_factory=list)
+    limits: list[Run] = field(default_factory=list)
 
     @property
     def ratios(self) -> list[float]:
@@ -89,7 +92,14 @@ def run_side(side: Side, folder: Path) -> Run:
         The process failed; its standard error is in the message.
     """
     with side.server() as server, tempfile.TemporaryDirectory(prefix="run-", dir=folder) as home:
-        server.control("setup", dict(side.setup))
+        server.control("setup", dict(side.setup) | ({"origin": server.url} if server.link else {}))
+        before = 0.0
+
+        def ready() -> None:
+            nonlocal before
+            server.control("reset")
+            before = busy(server.link) if server.link else 0.0
+
         job = dict(side.job) | {"url": server.url, "token": server.token, "out": str(Path(home) / "out")}
         Path(job["out"]).mkdir()
         environment = {
@@ -105,10 +115,15 @@ def run_side(side: Side, folder: Path) -> Run:
             "HF_HUB_DISABLE_TELEMETRY": "1",
             "HF_HUB_DISABLE_PROGRESS_BARS": "1",
         }
-        answer = _converse(job, environment, lambda: server.control("reset"))
+        answer = _converse(job, environment, ready)
         counters = server.control("counters")
-    seconds, cpu, rss = (answer.pop(name) for name in ("seconds", "cpu", "rss"))
-    return Run(seconds, cpu, rss, counters["requests"], counters["sent"], counters["received"], counters["cpu"], answer)
+        seconds, cpu, rss = (answer.pop(name) for name in ("seconds", "cpu", "rss"))
+        if server.link:
+            answer["link"] = (busy(server.link) - before) / seconds
+            if answer["link"] > _MOST_OF_LINK:
+                raise RuntimeError(f"the link took {answer['link']:.0%} of a core: it measured itself")
+    told = answer | {name: counters[name] for name in ("round trips",) if name in counters}
+    return Run(seconds, cpu, rss, counters["requests"], counters["sent"], counters["received"], counters["cpu"], told)
 
 
 def _converse(job: Mapping[str, Any], environment: dict[str, str], ready: Callable[[], object]) -> dict[str, Any]:
@@ -148,19 +163,19 @@ def _converse(job: Mapping[str, Any], environment: dict[str, str], ready: Callab
 
 
 def run_pairs(
-    ours: Side, theirs: Side, ceiling: Side | None, count: int, folder: Path, tell: Callable[[str], object]
+    ours: Side, theirs: Side, limit: Side | None, count: int, folder: Path, tell: Callable[[str], object]
 ) -> Pairs:
-    """Interleaved runs of both sides; the ceiling once before and, where there are several pairs, once after."""
+    """Interleaved runs of both sides; the limit once before and, where there are several pairs, once after."""
     pairs = Pairs()
-    if ceiling:
-        pairs.ceiling.append(run_side(ceiling, folder))
+    if limit:
+        pairs.limits.append(run_side(limit, folder))
     for number in range(count):
         pairs.ours.append(run_side(ours, folder))
         pairs.theirs.append(run_side(theirs, folder))
         first, second = pairs.ours[-1].seconds, pairs.theirs[-1].seconds
         tell(f"  pair {number + 1}: {first:.2f} s and {second:.2f} s, {second / first:.2f}x")
-    if ceiling and count > 2:
-        pairs.ceiling.append(run_side(ceiling, folder))
+    if limit and count > 2:
+        pairs.limits.append(run_side(limit, folder))
     return pairs
 
 

@@ -46,15 +46,15 @@ def arguments() -> argparse.Namespace:
     return chosen
 
 
-def measure(row: Row, bench: Bench) -> str:
-    """Run a paired row; its line of the table."""
+def measure(row: Row, bench: Bench, lines: report.Lines) -> None:
+    """Run a paired row, and set its lines of the tables."""
     with row.case(bench) as case:
         read_once(list(case.sources))
         count = min(bench.pairs, row.most_pairs)
-        pairs = run_pairs(case.ours, case.theirs, case.ceiling, count, bench.data, bench.tell)
+        pairs = run_pairs(case.ours, case.theirs, case.limit, count, bench.data, bench.tell)
         if row.reads and any(run.requests.get("resolve") for run in pairs.ours):
             raise RuntimeError(f"{row.name}: pyxet read through /resolve: {pairs.ours[0].requests}")
-        for side, runs in (("pyxet", pairs.ours), ("peer", pairs.theirs), ("ceiling", pairs.ceiling)):
+        for side, runs in (("pyxet", pairs.ours), ("peer", pairs.theirs), ("limit", pairs.limits)):
             for run in runs[:1]:
                 bench.tell(
                     f"  {side}: {run.seconds:.3f} s, CPU {run.cpu:.2f} s (server {run.server_cpu:.2f} s), RSS {run.rss >> 20} MiB, "
@@ -63,7 +63,7 @@ def measure(row: Row, bench: Bench) -> str:
         for check in row.asked:
             verdict = check(pairs, case.content)
             bench.tell(f"  {'met' if verdict.met else 'NOT MET'}: {verdict.asked}: {verdict.got}")
-        return report.line(row, pairs, case.content, bench.sizes)
+        report.put(lines, row, pairs, case.content, bench.sizes)
 
 
 def main() -> None:
@@ -87,21 +87,22 @@ def main() -> None:
         for row in ALL:
             if chosen.only and row.name not in chosen.only:
                 continue
-            print(f"{row.name}: {row.title(sizes)}", flush=True)
+            print(f"[{time.monotonic() - started:.0f} s] {row.name}: {row.title(sizes)}", flush=True)
             try:
                 if isinstance(row, Row):
-                    lines[row.name] = measure(row, bench)
+                    measure(row, bench, lines)
                 else:
-                    lines[row.name] = report.grown_line(row, run_growth(row, bench), sizes)
+                    report.put_grown(lines, row, run_growth(row, bench), sizes)
             except RuntimeError as error:
                 failed.append(row.name)
                 print(f"  FAILED: {error}", flush=True)
                 continue
             done.append(row.name)
             if written:
-                _RESULTS.write_text(report.page(lines, ROWS, GROWTH, done if chosen.only or failed else []))
+                partial = done if len(done) < len(ALL) else []
+                _RESULTS.write_text(report.page(lines, ALL, partial, time.monotonic() - started))
     print(f"{len(done)} rows in {time.monotonic() - started:.0f} s on Python {platform.python_version()}")
-    print("\n".join(lines[name] for name in done))
+    print(report.show(lines, done))
     if failed:
         raise SystemExit(f"failed: {', '.join(failed)}")
 

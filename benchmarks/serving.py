@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import link
 from prepare import load
 
 from pyxet.protocol.hashing import hash_from_hex, term_hash
@@ -24,6 +25,7 @@ from pyxet.protocol.shard import FileEntry, ShardChunk, Term, XorbEntry, write_u
 
 HERE = Path(__file__).parent
 TOKEN = "xet_bench_token"
+LATENCY_AFAR = 2 * link.DELAY
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,9 @@ class Server:
     url: str
     token: str = TOKEN
     user: str = "bench"
+    # Where it is without the link that clients go through, and the process of that link.
+    direct: str = ""
+    link: int = 0
 
     def control(self, what: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         """Call a control route."""
@@ -57,7 +62,7 @@ class Server:
 
     def _call(self, path: str, body: bytes | None = None, token: str | None = None) -> dict[str, Any]:
         headers = {"Authorization": f"Bearer {token or self.token}", "Content-Type": "application/json"}
-        request = urllib.request.Request(self.url + path, data=body, headers=headers)
+        request = urllib.request.Request((self.direct or self.url) + path, data=body, headers=headers)
         with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request) as answer:
             told: dict[str, Any] = json.loads(answer.read() or b"{}")
             return told
@@ -83,14 +88,21 @@ def upload_shard(manifest: Path) -> bytes:
 @contextmanager
 def lean() -> Iterator[Server]:
     """The lean server."""
-    with _process("lean_server.py") as url:
+    with _process("lean_server.py") as (url, _):
         yield Server(url)
+
+
+@contextmanager
+def far(server: Server) -> Iterator[Server]:
+    """A server as clients meet it that are far away, see `link`."""
+    with _process("link.py", server.url.rpartition(":")[2]) as (url, process):
+        yield Server(url, server.token, server.user, direct=server.url, link=process)
 
 
 @contextmanager
 def local(root: Path) -> Iterator[Server]:
     """The local endpoint over a directory."""
-    with _process("local_server.py", str(root), TOKEN) as url:
+    with _process("local_server.py", str(root), TOKEN) as (url, _):
         yield Server(url)
 
 
@@ -160,7 +172,7 @@ def _wait_for(port: int) -> None:
 
 
 @contextmanager
-def _process(script: str, *arguments: str) -> Iterator[str]:
+def _process(script: str, *arguments: str) -> Iterator[tuple[str, int]]:
     process = subprocess.Popen(
         [sys.executable, str(HERE / script), *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
@@ -170,7 +182,7 @@ def _process(script: str, *arguments: str) -> Iterator[str]:
         url = process.stdout.readline().strip()
         if not url:
             raise RuntimeError(f"{script} did not start")
-        yield url
+        yield url, process.pid
     finally:
         process.stdin.close()
         try:

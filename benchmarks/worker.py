@@ -57,8 +57,11 @@ class Pyxet:
         self.service = pyxet.AsyncXetFileSystem(asynchronous=True)
 
     def warm(self, job: Job) -> None:
+        if job["warm"] == "imports":
+            import_pandas(job)
+            return
         self.fs.ls("")
-        if job["action"] in ("ranges", "read_many"):
+        if job["action"] in ("ranges", "read_many", "serve"):
             self.runner.run(self.service._ls(""))
         if job["warm"] == "upload":
             self.fs.pipe(f"{WARM_REPO}/main/up.bin", os.urandom(64 * 1024))
@@ -91,25 +94,56 @@ class Pyxet:
         starts, ends = [start for _, start, _ in job["ranges"]], [end for _, _, end in job["ranges"]]
         check_lengths(self.runner.run(self.service._cat_ranges(paths, starts, ends, on_error="raise")), job)
 
+    def ranges_threaded(self, job: Job) -> dict[str, float]:
+        return in_threads(32, job, lambda path, start, end: self.fs.cat_file(f"{job['repo']}/main/{path}", start, end))
+
+    def serve(self, job: Job) -> dict[str, float]:
+        """What a web service does: 500 tasks on one loop, each of which wants one range after the other."""
+        left = iter(job["ranges"])
+        times: list[float] = []
+
+        async def client() -> None:
+            for path, start, end in left:
+                began = time.perf_counter()
+                content = await self.service._cat_file(f"{job['repo']}/main/{path}", start, end)
+                times.append(time.perf_counter() - began)
+                assert len(content) == end - start
+
+        async def run() -> dict[str, float]:
+            with Lags() as lags:
+                await asyncio.gather(*(client() for _ in range(500)))
+            return {"lag p99": lags.p99(), "p99": p99(times)}
+
+        return self.runner.run(run())
+
     def read_many(self, job: Job) -> dict[str, float]:
         """Concurrent reads of many small files on an event loop, with the lag of that loop."""
 
         async def run() -> dict[str, float]:
-            lags: list[float] = []
-
-            async def watch() -> None:
-                while True:
-                    before = time.perf_counter()
-                    await asyncio.sleep(0.005)
-                    lags.append(time.perf_counter() - before - 0.005)
-
-            watcher = asyncio.create_task(watch())
-            found = await self.service._cat([f"{job['repo']}/main/{path}" for path in job["paths"]])
-            watcher.cancel()
+            with Lags() as lags:
+                found = await self.service._cat([f"{job['repo']}/main/{path}" for path in job["paths"]])
             assert len(found) == len(job["paths"])
-            return {"lag_p99": sorted(lags)[int(len(lags) * 0.99)]}
+            return {"lag p99": lags.p99()}
 
         return self.runner.run(run())
+
+    def lines(self, job: Job) -> None:
+        with self.fs.open(f"{job['repo']}/main/{job['path']}", "rb") as file:
+            assert sum(map(len, file)) == job["size"]
+
+    def lines_of_text(self, job: Job) -> None:
+        # Of csv each character is a byte.
+        with self.fs.open(f"{job['repo']}/main/{job['path']}", "r") as file:
+            assert sum(map(len, file)) == job["size"]
+
+    def local_lines(self, job: Job) -> None:
+        with open(job["local"], "rb") as file:
+            assert sum(map(len, file)) == job["size"]
+
+    def csv(self, job: Job) -> None:
+        import pandas as pd
+
+        assert len(pd.read_csv(f"xet://{job['repo']}/main/{job['path']}", header=None))
 
     def find(self, job: Job) -> None:
         found = len(self.fs.find(f"{job['repo']}/main"))
@@ -137,6 +171,9 @@ class Peer:
     def warm(self, job: Job) -> None:
         from huggingface_hub import CommitOperationAdd
 
+        if job["warm"] == "imports":
+            import_pandas(job)
+            return
         self.api.whoami()
         if job["warm"] == "upload":
             operations = [CommitOperationAdd("up.bin", os.urandom(64 * 1024))]
@@ -194,16 +231,19 @@ class Peer:
         )
         check_lengths(found, job)
 
-    def ranges_threaded(self, job: Job) -> None:
-        from concurrent.futures import ThreadPoolExecutor
+    def ranges_threaded(self, job: Job) -> dict[str, float]:
+        return in_threads(16, job, lambda path, start, end: self.fs.cat_file(f"{job['repo']}/{path}", start, end))
 
-        def one(item: tuple[str, int, int]) -> bytes:
-            path, start, end = item
-            content: bytes = self.fs.cat_file(f"{job['repo']}/{path}", start, end)
-            return content
+    def ranges_more_threaded(self, job: Job) -> dict[str, float]:
+        return in_threads(32, job, lambda path, start, end: self.fs.cat_file(f"{job['repo']}/{path}", start, end))
 
-        with ThreadPoolExecutor(16) as pool:
-            check_lengths(list(pool.map(one, job["ranges"])), job)
+    def serve(self, job: Job) -> dict[str, float]:
+        return in_threads(64, job, lambda path, start, end: self.fs.cat_file(f"{job['repo']}/{path}", start, end))
+
+    def csv(self, job: Job) -> None:
+        import pandas as pd
+
+        assert len(pd.read_csv(f"hf://{job['repo']}/{job['path']}", header=None))
 
     def read_many(self, job: Job) -> None:
         from concurrent.futures import ThreadPoolExecutor
@@ -239,6 +279,47 @@ def footers(fs: Any, paths: list[str], job: Job) -> dict[str, float]:
     return {"cold": told[1], "warm": told[2] - told[1]}
 
 
+class Lags:
+    """How much later than it should a loop comes back to a task that sleeps."""
+
+    def __enter__(self) -> Lags:
+        self._found: list[float] = []
+        self._task = asyncio.create_task(self._watch())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._task.cancel()
+
+    def p99(self) -> float:
+        """Seconds that all but one in a hundred stay below."""
+        return p99(self._found)
+
+    async def _watch(self) -> None:
+        while True:
+            before = time.perf_counter()
+            await asyncio.sleep(0.005)
+            self._found.append(time.perf_counter() - before - 0.005)
+
+
+def p99(figures: list[float]) -> float:
+    """What all but one in a hundred stay below."""
+    return sorted(figures)[int(len(figures) * 0.99)] if figures else 0.0
+
+
+def in_threads(count: int, job: Job, read: Callable[[str, int, int], bytes]) -> dict[str, float]:
+    """Ranges from several threads at once, and how long one took."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    def one(item: tuple[str, int, int]) -> tuple[bytes, float]:
+        began = time.perf_counter()
+        return read(*item), time.perf_counter() - began
+
+    with ThreadPoolExecutor(count) as pool:
+        found = list(pool.map(one, job["ranges"]))
+    check_lengths([content for content, _ in found], job)
+    return {"p99": p99([spent for _, spent in found])}
+
+
 def check_lengths(found: list[bytes], job: Job) -> None:
     """Both sides must have read what was asked."""
     assert [len(piece) for piece in found] == [end - start for _, start, end in job["ranges"]]
@@ -251,6 +332,10 @@ def main() -> None:
         from bare import Bare
 
         side = Bare()
+    elif job["side"] == "limits":
+        from limits import Limits
+
+        side = Limits()
     else:
         side = Pyxet() if job["side"] == "pyxet" else Peer()
     side.warm(job)
