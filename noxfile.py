@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import nox
 
 nox.needs_version = ">=2025.2.9"
@@ -9,6 +11,16 @@ nox.options.sessions = ["lint", "tests"]
 nox.options.default_venv_backend = "virtualenv"
 
 PROJECT = nox.project.load_toml("pyproject.toml")
+
+
+SCHEMAS = {
+    "github-workflows": sorted(Path(".github/workflows").glob("*.yml")),
+    "dependabot": [Path(".github/dependabot.yml")],
+    "github-issue-forms": [Path(".github/ISSUE_TEMPLATE/bug.yml"), Path(".github/ISSUE_TEMPLATE/wish.yml")],
+    "github-issue-config": [Path(".github/ISSUE_TEMPLATE/config.yml")],
+    "citation-file-format": [Path("CITATION.cff")],
+    "readthedocs": [Path(".readthedocs.yaml")],
+}
 
 
 def groups(*names: str) -> list[str]:
@@ -29,6 +41,9 @@ def lint(session: nox.Session) -> None:
     session.run("mypy", "--config-file", "tests/mypy.ini")
     session.run("mypy", "--config-file", "tests/typing/mypy.ini")
     session.run("basedpyright", "-p", "tests/typing")
+    for schema, files in SCHEMAS.items():
+        session.run("check-jsonschema", "--builtin-schema", f"vendor.{schema}", *map(str, files), silent=True)
+    session.run("zizmor", "--offline", "--quiet", ".github")
 
 
 @nox.session
@@ -75,6 +90,43 @@ def docs(session: nox.Session) -> None:
     session.install(".[local,path]", *groups("docs"))
     session.run("python", "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html", "docs", "docs/_build/html")
     session.run("python", "docs/check_site.py", "docs/_build/html")
+
+
+@nox.session
+def newest(session: nox.Session, *more: str) -> None:
+    """The tests with the newest versions of everything that is installed for them."""
+    session.install("-U", "--upgrade-strategy", "eager", ".[local,path]", *groups("test"))
+    if more:
+        session.install("-U", "--pre", *more)
+    session.run("pytest", *(session.posargs or ["-q", "-n", "3", "--dist", "loadfile"]))
+
+
+@nox.session
+def prereleases(session: nox.Session) -> None:
+    """The tests with what the makers of the Hub's own clients are about to publish."""
+    newest(session, "huggingface_hub", "hf-xet")
+
+
+@nox.session
+def changes(session: nox.Session) -> None:
+    """Whether a change that users notice has its entry in changes/. Another branch to compare with goes after ``--``."""
+    session.install(*groups("changes"))
+    session.run("towncrier", "check", "--compare-with", *(session.posargs or ["origin/main"]))
+    session.run("towncrier", "build", "--draft", "--version", "next")
+
+
+@nox.session
+def sdist(session: nox.Session) -> None:
+    """The source distribution, into dist/."""
+    session.install(*groups("packaging"))
+    session.run("python", "-m", "build", "--no-isolation", "--sdist")
+
+
+@nox.session
+def wheels(session: nox.Session) -> None:
+    """The wheels for this platform, into dist/, repaired and tried; on Linux in containers of docker."""
+    session.install(*groups("wheels"))
+    session.run("python", "-m", "cibuildwheel", "--output-dir", "dist")
 
 
 @nox.session

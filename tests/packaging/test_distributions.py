@@ -15,8 +15,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SMOKE = Path(__file__).with_name("smoke.py")
-# Files of the repository that are for its host, and not for who has a source distribution.
-NOT_IN_SDIST = (".github/", ".ci/", ".gitignore", ".pre-commit-config.yaml", ".readthedocs.yaml", "changes/")
+# Files of the repository that are of no use without it.
+NOT_IN_SDIST = (".ci/", ".gitignore")
 VERSIONS = ("3.11", "3.12", "3.13", "3.14")
 
 
@@ -104,7 +104,7 @@ def test_the_source_distribution_is_the_repository(unpacked: Path) -> None:
     found = {path.relative_to(unpacked).as_posix() for path in unpacked.rglob("*") if path.is_file()}
     assert wanted - found == set()
     assert {name for name in found - wanted if ".egg-info/" not in name} == {"PKG-INFO", "setup.cfg"}
-    assert {"noxfile.py", "tests/conftest.py", "docs/guide.md", "examples/titanic.py"} <= wanted
+    assert {"noxfile.py", "tests/conftest.py", "docs/index.md", "examples/titanic.py"} <= wanted
 
 
 def test_it_builds_the_wheel_of_the_repository(wheel: Path, tree: Path, tmp_path: Path) -> None:
