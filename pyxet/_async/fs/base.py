@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
+import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import asdict
@@ -461,4 +462,6 @@ def _loop_of_this_thread() -> asyncio.AbstractEventLoop | None:
 
 def _prepare() -> None:
     """Import what requests need, unless that is done: on the caller's thread rather than on an event loop."""
-    import pyxet._async.fs.remote  # noqa: F401  # for its effect
+    # An interpreter that ends imports nothing more. Calls fail then, and say why.
+    if not sys.is_finalizing():
+        import pyxet._async.fs.remote  # noqa: F401  # for its effect
