@@ -368,7 +368,7 @@ def ingest(bench: Bench) -> Iterator[Case]:
     job = {
         "side": "bare", "action": "post_xorbs", "warm": "", "repo": REPO, "paths": [str(path) for path in paths]
     }  # fmt: skip
-    theirs = Side(job, bench.lean, bench.setup())
+    theirs = Side(job, lambda: serving.sink(bench.data))
     yield Case(Side(job, bench.fresh_local), theirs, None, sum(path.stat().st_size for path in paths), paths)
 
 

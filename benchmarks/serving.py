@@ -119,6 +119,17 @@ def fresh_local(folder: Path, *repos: str) -> Iterator[Server]:
         shutil.rmtree(root, ignore_errors=True)
 
 
+@contextmanager
+def sink(folder: Path) -> Iterator[Server]:
+    """A server that writes and syncs what it is sent, to a folder of its own, which goes away with it."""
+    root = Path(tempfile.mkdtemp(prefix="sink-", dir=folder))
+    try:
+        with _process("sink_server.py", str(root)) as url:
+            yield Server(url)
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
+
+
 NGINX = shutil.which("nginx")
 _NGINX_CONFIG = """\
 {user}

@@ -140,7 +140,8 @@ class ContentStore:
             with self._keeping:
                 if self.index.xorb_size(info.hash) is None:
                     self.xorbs.keep(upload.descriptor, upload.temporary, name)
-                    self.index.add_xorb(info)
+                    self.index.add_xorb(info, user)
+                    return
         self.index.add_sender(info.hash, user)
 
     def add_shard(self, data: bytes, repo: str, may_use: Callable[[Hash], bool]) -> bool:

@@ -108,11 +108,12 @@ class Index:
             connection.close()
         self._connections.clear()
 
-    def add_xorb(self, info: XorbInfo) -> None:
-        """Remember a stored xorb."""
+    def add_xorb(self, info: XorbInfo, sender: str) -> None:
+        """Remember a stored xorb, and who sent it: at once, as each change of the index waits for the disk."""
         packed = b"".join(_CHUNK.pack(chunk.hash, chunk.raw_length, chunk.end) for chunk in info.chunks)
         with self._write() as writer:
             writer.execute("INSERT OR IGNORE INTO xorbs VALUES (?, ?, ?)", (info.hash, info.size, packed))
+            writer.execute("INSERT OR IGNORE INTO senders VALUES (?, ?)", (info.hash, sender))
 
     def xorb(self, value: Hash) -> XorbInfo | None:
         """What a stored xorb holds, or ``None``. Only what is there is cached: absence may end at any moment."""
