@@ -117,6 +117,8 @@ def _flag(name: str) -> int:
 # How files of ours are opened where others may have left a link, a pipe or a device of that name, as far as a platform
 # can refuse those; and as bytes, where it would translate line ends otherwise.
 GUARDED: Final = _flag("O_NOFOLLOW") | _flag("O_NONBLOCK") | _flag("O_CLOEXEC") | _flag("O_BINARY")
+# For reading what is known to be a file.
+READ_FLAGS: Final = os.O_RDONLY | _flag("O_CLOEXEC") | _flag("O_BINARY")
 
 _seeking = threading.Lock()
 

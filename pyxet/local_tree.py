@@ -63,6 +63,8 @@ class LocalEntry:
 
 def special(found: os.stat_result) -> str | None:
     """What something is that is neither a file nor a folder; ``None`` for those."""
+    if stat.S_ISREG(found.st_mode):
+        return None
     return next((what for test, what in _KINDS if test(found.st_mode)), None)
 
 

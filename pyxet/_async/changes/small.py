@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from typing import Final
 
 from pyxet._async.changes.pending import Pending, PendingChanges
@@ -22,6 +23,8 @@ _SAMPLE: Final = 512
 # The endpoint is asked once this many contents, or this many bytes, are waiting.
 _BATCH_FILES: Final = 256
 _BATCH_BYTES: Final = 8 * 1024 * 1024
+# While one batch waits for its answer, another one is stored.
+_BATCHES_AT_ONCE: Final = 2
 
 
 class SmallContents:
@@ -62,13 +65,14 @@ class SmallContents:
         # Keyed by id(), as equal contents may come from different writes.
         self._waiting: dict[int, tuple[str, Pending]] = {}
         self._bytes = 0
+        self._room = asyncio.Semaphore(_BATCHES_AT_ONCE)
         self._settling = asyncio.Lock()
 
     async def add(self, path: str, pending: Pending) -> None:
         """Keep the content of a pending file; once there are many, the endpoint is asked."""
         self._wait(path, pending)
         if self._is_full:
-            async with self._settling:
+            async with self._room:
                 while self._is_full:
                     await self._settle()
 
@@ -80,7 +84,10 @@ class SmallContents:
 
     async def settle(self) -> None:
         """Ask how to store all waiting contents, and store them."""
-        async with self._settling:
+        async with self._settling, AsyncExitStack() as rooms:
+            # Batches under way come to their end first: what one of them cannot store waits again.
+            for _ in range(_BATCHES_AT_ONCE):
+                await rooms.enter_async_context(self._room)
             while self._waiting:
                 await self._settle()
 
