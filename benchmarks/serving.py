@@ -124,7 +124,7 @@ def sink(folder: Path) -> Iterator[Server]:
     """A server that writes and syncs what it is sent, to a folder of its own, which goes away with it."""
     root = Path(tempfile.mkdtemp(prefix="sink-", dir=folder))
     try:
-        with _process("sink_server.py", str(root)) as url:
+        with _process("sink_server.py", str(root)) as (url, _):
             yield Server(url)
     finally:
         shutil.rmtree(root, ignore_errors=True)

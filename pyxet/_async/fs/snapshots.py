@@ -11,14 +11,13 @@ import stat
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import platformdirs
 from fsspec.callbacks import DEFAULT_CALLBACK, Callback
 from fsspec.utils import stringify_path
 
 from pyxet._async.changes.view import Entry, View
-from pyxet._async.download.batches import Placed
 from pyxet._async.fs.local_targets import check_inside
 from pyxet._async.fs.lookup import Lookup
 from pyxet._async.runtime.tasks import run_all
@@ -28,6 +27,9 @@ from pyxet.options import public
 from pyxet.patterns import chooser
 from pyxet.private_files import replace_private, version_of
 from pyxet.types import RemoteFile
+
+if TYPE_CHECKING:
+    from pyxet._async.download.batches import Placed
 
 # Files that are hashed at once; there are not many more cores, and one disk.
 _CHECKED_AT_ONCE: Final = 4
@@ -109,6 +111,8 @@ class Snapshots(Lookup):
         target = _absolute(folder)
         known = await in_thread(_Record, target)
         seen = 0
+
+        from pyxet._async.download.batches import Placed
 
         def count(item: Placed) -> None:
             with callback.branched(item.source, item.target) as child:
