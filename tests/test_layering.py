@@ -84,6 +84,7 @@ FOREIGN: dict[str, set[str]] = {
         "_async/http/arriving.py",
         "_async/http/sessions.py",
         "_async/http/failures.py",
+        "_async/http/receiving.py",
         "server/",
     },
     "pygit2": {"server/"},

@@ -178,9 +178,9 @@ async def test_empty_plans_for_a_huge_file_are_asked_for_once_each(tmp_path: Pat
 
 
 def test_more_than_fits_into_memory_is_said_before_it_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
-    from pyxet._async.download.reconstruct import _Target
+    from pyxet._async.download.in_memory import Target
 
-    target = _Target("acme/titanic/main/a.bin", 0, HUGE)
+    target = Target("acme/titanic/main/a.bin", 0, HUGE)
     with pytest.raises(MemoryError, match="download it"):
         target.append([b"first"])
 

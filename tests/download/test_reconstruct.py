@@ -31,7 +31,8 @@ from support.faults import (
     world,
 )
 
-from pyxet._async.download.reconstruct import WINDOW, Downloader, _Target
+from pyxet._async.download.in_memory import Target
+from pyxet._async.download.reconstruct import WINDOW, Downloader
 from pyxet._async.download.windows import FileChunk
 from pyxet._async.runtime.budget import READ_MEMORY
 from pyxet.config import Limits, Timeouts
@@ -103,7 +104,7 @@ def test_content_in_memory_is_there_once() -> None:
     chunk = FileChunk(0, bytes(MIB), b"")
     tracemalloc.start()
     try:
-        target = _Target("a.bin", 10, size - 10)
+        target = Target("a.bin", 10, size - 10)
         for at in range(0, size, MIB):
             target.take([chunk._replace(offset=at)], None)
         found = target.whole()

@@ -9,7 +9,7 @@ from itertools import count, repeat
 from typing import Any
 
 import pytest
-from support.faults import FAST, WHOAMI, Act, World, answer, changed, get, world
+from support.faults import FAST, WHOAMI, Act, World, answer, changed, get, ranged, world
 from support.liar import GIB, endless, head, memory_growth, raw, slowly
 
 from pyxet._async.http import transport
@@ -185,7 +185,7 @@ async def test_a_slow_range_is_a_stall_also_where_it_is_continued() -> None:
         it.proxy.rule("GET /data", slowly(head(206, Content_Range="bytes 0-9999999/*"), b"a", 0.01), times=1)
         it.proxy.rule("GET /data", raw(head(503)), times=5)
         with pytest.raises(ServerError):
-            await all_of(it.client.transport.ranged("/data", 0, 10_000_000, what="reading"))
+            await ranged(it, 0, 10_000_000)
 
 
 async def test_a_body_that_breaks_off_after_each_byte_is_not_continued_for_ever() -> None:
@@ -197,7 +197,7 @@ async def test_a_body_that_breaks_off_after_each_byte_is_not_continued_for_ever(
     async with world(retry=FAST) as it:
         it.proxy.rule("GET /data", one_byte)
         with pytest.raises(ConnectionFailedError):
-            await all_of(it.client.transport.ranged("/data", 0, 10_000_000, what="reading"))
+            await ranged(it, 0, 10_000_000)
         assert it.proxy.count("GET /data") == FAST.attempts
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 from support.contents import content
-from support.faults import XORB, Act, FaultProxy, World, answer, in_parts, world
+from support.faults import XORB, Act, FaultProxy, answer, in_parts, ranged, world
 from support.liar import head, memory_growth, raw
 
 import pyxet
@@ -19,11 +19,6 @@ from pyxet.protocol.constants import MIB
 SIZE = 3_000_000
 DATA = bytes(range(256)) * 4
 TYPE = "multipart/byteranges; boundary=b"
-
-
-async def ranged(it: World, start: int, end: int, total: int | None = None) -> bytes:
-    pieces = it.client.transport.ranged("/data", start, end, what="reading", total=total)
-    return b"".join([piece async for piece in pieces])
 
 
 def body_of(*spans: tuple[int, int], tail: bytes = b"\r\n--b--\r\n") -> bytes:
@@ -200,6 +195,6 @@ async def test_parts_without_end_take_neither_memory_nor_time(piece: bytes) -> N
     async with world() as it:
         it.proxy.rule("GET /data", raw(head(206, Content_Type=TYPE), repeat(piece * 10_000)))
         with memory_growth() as growth, pytest.raises(FormatError):
-            await ranged(it, 10, 10**9)
+            await ranged(it, 10, 10**7)
         assert growth.bytes < 32 * MIB
         assert it.proxy.count("GET /data") == 1

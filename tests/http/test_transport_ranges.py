@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from support.faults import FAST, WHOAMI, FaultProxy, answer, get, shared_endpoint, world
+from support.faults import FAST, WHOAMI, FaultProxy, answer, get, ranged, shared_endpoint, world
 
 from pyxet._async.http.messages import Body
 from pyxet.errors import ConnectionFailedError, FormatError, IntegrityError, RemoteError
@@ -14,11 +14,6 @@ from pyxet.errors import ConnectionFailedError, FormatError, IntegrityError, Rem
 # -- ranges ------------------------------------------------------------------------------------------------------------
 
 CONTENT = bytes(range(256)) * 40
-
-
-async def ranged(it: object, start: int, end: int, total: int | None = None) -> bytes:
-    pieces = it.client.transport.ranged("/data", start, end, what="reading", total=total)  # type: ignore[attr-defined]
-    return b"".join([piece async for piece in pieces])
 
 
 def part(start: int, end: int, total: int | None = None) -> dict[str, str]:

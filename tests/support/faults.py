@@ -379,6 +379,16 @@ async def get(transport: Transport, path: str = "/api/whoami-v2", **options: Any
     return (await transport.request("GET", path, what="asking", **options)).status
 
 
+async def ranged(it: World, start: int, end: int, total: int | None = None) -> bytes:
+    """Bytes of ``GET /data``, as the transport puts them into memory."""
+    memory = memoryview(bytearray(end - start + 1))
+    filled = 0
+    async for filled in it.client.transport.ranged("/data", start, end, memory, what="reading", total=total):
+        assert filled <= end - start
+    assert filled == max(0, end - start)
+    return bytes(memory[:filled])
+
+
 async def check_clean() -> None:
     """Fail if a task or a part of a budget is left behind."""
     others = asyncio.all_tasks() - {asyncio.current_task()}

@@ -10,21 +10,22 @@ file. For other ranges only headers and lengths are checked, as the protocol has
 
 from __future__ import annotations
 
-import asyncio
-import io
 import itertools
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing, contextmanager
 from typing import Final
 from urllib.parse import urlsplit
 
+from pyxet._async.download.fetching import fetch_chunks, places_of
+from pyxet._async.download.in_memory import Target
 from pyxet._async.download.source import Source
 from pyxet._async.download.verifier import DamagedContentError, HashMismatchError, Verifier
 from pyxet._async.download.windows import WINDOW, FileChunk, Lease
 from pyxet._async.endpoint.cas import Cas, UrlExpiredError
 from pyxet._async.http.messages import is_transient
 from pyxet._async.runtime.budget import READ_MEMORY
-from pyxet._async.runtime.tasks import ordered_window, run_all, run_each, stopped
+from pyxet._async.runtime.memory import STRETCHES
+from pyxet._async.runtime.tasks import ordered_window, run_all, run_each
 from pyxet._async.runtime.threads import in_thread, to_end
 from pyxet.errors import (
     AccessDeniedError,
@@ -40,14 +41,14 @@ from pyxet.errors import (
 from pyxet.protocol.constants import MIB
 from pyxet.protocol.hashing import Buffer, FileHasher, Hash, chunk_hash, hash_from_hex, hash_to_hex
 from pyxet.protocol.reconstruction import CoalescedRange, FetchRange, Plan, coalesce_ranges, most_decoded
-from pyxet.protocol.xorb import ChunkDecoder, Room
+from pyxet.protocol.xorb import Room
 from pyxet.types import RemoteFile
 
 # Windows of one file that are being read or waiting to be used. More would take more memory and not be faster.
 # `Limits.memory` bounds the windows of all files together.
 _WINDOWS_AT_ONCE: Final = 3
-# Bytes that are handed to a worker thread at once.
-_RUN: Final = 2 * MIB
+# Ranges of up to so many bytes are put together on the event loop.
+_SHORT: Final = 2 * MIB
 # How many plans are tried for one window if their URLs are refused.
 _MAX_PLANS: Final = 3
 # After these failures another plan is only tried if it names other places.
@@ -91,10 +92,10 @@ class Downloader:
         return await self._read(file, start, end, verifier)
 
     async def _read(self, file: RemoteFile, start: int, end: int, verifier: Verifier | None) -> bytes:
-        if end - start <= _RUN:
+        if end - start <= _SHORT:
             async with aclosing(self.stream(file, start, end, verifier)) as pieces:
                 return b"".join([piece async for piece in pieces])
-        target = _Target(file.full_path, start, end)
+        target = Target(file.full_path, start, end)
         try:
             if file.xet_hash is None:
                 async with aclosing(self.stream(file, start, end, verifier)) as pieces:
@@ -171,7 +172,7 @@ class Downloader:
                     if verifier is not None:
                         verifier.add(run)
                     for chunk in run:
-                        yield _cut(chunk, start, end)
+                        yield chunk.cut(start, end)
 
     @contextmanager
     def invalidating_damage(self, file: RemoteFile) -> Iterator[None]:
@@ -287,9 +288,10 @@ class Downloader:
     async def _execute(self, cas: Cas, plan: Plan, start: int, length: int, verify: bool) -> list[FileChunk]:
         fetches = list(dict.fromkeys(part.fetch for part in plan.terms))
         room = Room(most_decoded(length))
+        memory = places_of(fetches)
 
         async def read(fetch: FetchRange) -> list[tuple[Buffer, Hash]]:
-            return await self._fetch(cas, fetch, room, verify)
+            return await fetch_chunks(cas, fetch, memory.pop(fetch), room, verify)
 
         decoded = dict(zip(fetches, await run_all(read, fetches, limit=_RANGES_AT_ONCE), strict=True))
         chunks: list[FileChunk] = []
@@ -304,48 +306,20 @@ class Downloader:
                 offset += len(data)
         return chunks
 
-    async def _fetch(self, cas: Cas, fetch: FetchRange, room: Room, verify: bool) -> list[tuple[Buffer, Hash]]:
-        """The chunks of one fetch, decoded while the next bytes arrive."""
-        decoder = ChunkDecoder(fetch.chunk_end - fetch.chunk_start, room)
-        chunks: list[tuple[Buffer, Hash]] = []
-        run: list[bytes] = []
-        size = 0
-        decoding: asyncio.Task[list[tuple[Buffer, Hash]]] | None = None
-        try:
-            async with aclosing(cas.fetch(fetch)) as pieces:
-                async for piece in pieces:
-                    run.append(piece)
-                    size += len(piece)
-                    if size >= _RUN:
-                        if decoding is not None:
-                            chunks += await decoding
-                        decoding = asyncio.create_task(in_thread(_decode, decoder, run, verify))
-                        run, size = [], 0
-            if decoding is not None:
-                chunks += await decoding
-            if run:
-                chunks += await in_thread(_decode, decoder, run, verify)
-        finally:
-            if decoding is not None:
-                # If something else failed, an error of the decoding task is ignored.
-                await stopped(decoding)
-        decoder.finish()
-        if len(chunks) != fetch.chunk_end - fetch.chunk_start:
-            raise FormatError(f"xorb: {len(chunks)} chunks came, {fetch.chunk_end - fetch.chunk_start} were announced")
-        return chunks
-
     async def _plain(
         self, file: RemoteFile, start: int, end: int, verifier: Verifier | None
     ) -> AsyncGenerator[Buffer, None]:  # fmt: skip
         """A file that is not in Xet, over plain HTTP, in windows: no request is open while the consumer has its turn."""
 
-        async def window(span: tuple[int, int]) -> tuple[int, bytes, int]:
+        async def window(span: tuple[int, int]) -> tuple[int, memoryview, int]:
             amount = span[1] - span[0]
             await READ_MEMORY.acquire(amount, self._memory)
             try:
-                async with aclosing(self._source.hub.read_file(file, *span)) as pieces:
-                    found = [piece async for piece in pieces]
-                return span[0], await in_thread(b"".join, found), amount
+                memory = STRETCHES.take(amount + 1)
+                async with aclosing(self._source.hub.read_file(file, *span, memory)) as filling:
+                    async for _ in filling:
+                        pass
+                return span[0], memory[:amount].toreadonly(), amount
             except RangeNotSatisfiableError as error:
                 READ_MEMORY.release(amount)
                 raise IntegrityError(f"{file.full_path} is shorter than its repository says") from error
@@ -369,7 +343,7 @@ class Downloader:
                         await in_thread(_note_plain, verifier, offset, data)
                 finally:
                     READ_MEMORY.release(amount)
-                yield _cut(FileChunk(offset, data, b""), start, end)
+                yield FileChunk(offset, data, b"").cut(start, end)
 
 
 def _spans(start: int, end: int) -> Iterator[tuple[int, int]]:
@@ -406,13 +380,12 @@ def _covers(merged: Sequence[CoalescedRange], size: int) -> bool:
     return at >= size
 
 
-def _note_plain(verifier: Verifier, offset: int, data: bytes) -> None:
+def _note_plain(verifier: Verifier, offset: int, data: memoryview) -> None:
     """Show a window of a file that is not in Xet to its verifier, in pieces."""
-    view = memoryview(data)
     verifier.add(
         FileChunk(offset + at, piece, chunk_hash(piece))
         for at in range(0, len(data), _PLAIN_PIECE)
-        for piece in (view[at : at + _PLAIN_PIECE],)
+        for piece in (data[at : at + _PLAIN_PIECE],)
     )
 
 
@@ -421,77 +394,3 @@ def check_hash(file: RemoteFile, hasher: FileHasher) -> None:
     found = hash_to_hex(hasher.digest())
     if found != file.xet_hash:
         raise HashMismatchError(f"{file.full_path}: the content's Xet hash is {found}, not {file.xet_hash}")
-
-
-def _decode(decoder: ChunkDecoder, pieces: Sequence[bytes], verify: bool) -> list[tuple[Buffer, Hash]]:
-    """The chunks that a run of pieces completes, with their hashes.
-
-    The pieces are not joined: chunks refer to them, and only chunks that cross from one piece to the next are copied.
-    Joining would allocate fresh memory for each run, which costs more than those copies.
-    """
-    return [
-        (chunk.data, chunk_hash(chunk.data) if verify else b"")
-        for piece in pieces
-        for chunk in decoder.feed(piece)
-    ]  # fmt: skip
-
-
-class _Target:
-    """Memory for the content of a range, allocated once and filled in order by worker threads.
-
-    Collecting pieces in a list and joining them would need twice the memory. Here, zeroed memory from the system is only
-    touched when it is written to; `io.BytesIO` takes it without a copy, lets it be written to, and returns it as `bytes`
-    without another copy.
-
-    It is allocated when the first content arrives, so that a size which the endpoint merely claims costs nothing.
-    """
-
-    def __init__(self, name: str, start: int, end: int) -> None:
-        self._name = name
-        self._start, self._end = start, end
-        self._bytes: io.BytesIO | None = None
-        self._view = memoryview(b"")
-        self._at = 0
-
-    def _allocate(self) -> None:
-        size = self._end - self._start
-        try:
-            self._bytes = io.BytesIO(bytes(size))
-        except (MemoryError, OverflowError):
-            raise MemoryError(
-                f"{self._name}: {size:,} bytes do not fit into memory; read ranges or an open file, or download it"
-            ) from None
-        self._view = self._bytes.getbuffer()
-
-    def take(self, chunks: Sequence[FileChunk], verifier: Verifier | None) -> None:
-        """Append the part of some chunks that lies in the range, and show all of them to the verifier."""
-        if verifier is not None:
-            verifier.add(chunks)
-        self.append([_cut(chunk, self._start, self._end) for chunk in chunks])
-
-    def append(self, pieces: Sequence[Buffer]) -> None:
-        """Append pieces; `ValueError` if they do not fit, `MemoryError` if the whole content would not."""
-        if self._bytes is None:
-            self._allocate()
-        for piece in pieces:
-            self._view[self._at : self._at + len(piece)] = piece
-            self._at += len(piece)
-
-    def whole(self) -> bytes:
-        """The content, once all of it is there."""
-        assert self._at == self._end - self._start, "chunks cover the range, or an error was raised"
-        assert self._bytes is not None
-        self._view.release()
-        return self._bytes.getvalue()
-
-    def close(self) -> None:
-        """Release the memory, so that a traceback does not keep it alive."""
-        self._view.release()
-        if self._bytes is not None:
-            self._bytes.close()
-
-
-def _cut(chunk: FileChunk, start: int, end: int) -> Buffer:
-    if chunk.offset >= start and chunk.end <= end:
-        return chunk.data
-    return memoryview(chunk.data)[max(0, start - chunk.offset) : end - chunk.offset]

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple
 
 from pyxet._async.runtime.budget import READ_MEMORY
+from pyxet._async.runtime.memory import STRETCHES
 from pyxet._async.runtime.tasks import stopped
 from pyxet.errors import XetError
 from pyxet.protocol.constants import MAX_CHUNK, MIB
@@ -36,6 +37,12 @@ class FileChunk(NamedTuple):
     def end(self) -> int:
         """Offset after the chunk."""
         return self.offset + len(self.data)
+
+    def cut(self, start: int, end: int) -> Buffer:
+        """The part of its content that lies between two offsets in the file."""
+        if self.offset >= start and self.end <= end:
+            return self.data
+        return memoryview(self.data)[max(0, start - self.offset) : end - self.offset]
 
 
 class Lease:
@@ -132,6 +139,8 @@ class _Flight:
         amount, self._held = self._held, 0
         if amount:
             READ_MEMORY.release(amount)
+            if not READ_MEMORY.in_use:
+                STRETCHES.let_go()
 
 
 class Windows:

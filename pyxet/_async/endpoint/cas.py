@@ -272,15 +272,21 @@ class Cas:
         """Say that single plans know all files of a batch without an answer: then the route was missing, not a file."""
         self._batch_methods = []
 
-    async def fetch(self, fetch: FetchRange) -> AsyncGenerator[bytes, None]:
-        """The bytes of a fetch range. Raises `UrlExpiredError` where the URL is refused."""
-        pieces = self._transport.ranged(
-            fetch.url.reveal(), fetch.byte_start, fetch.byte_end, what="reading a xorb", bearer="", redirect=True
+    async def fetch(self, fetch: FetchRange, into: memoryview) -> AsyncGenerator[int, None]:
+        """Put the bytes of a fetch range into memory, as `Transport.ranged` does it.
+
+        Raises
+        ------
+        UrlExpiredError
+            The URL is refused.
+        """
+        filling = self._transport.ranged(
+            fetch.url.reveal(), fetch.byte_start, fetch.byte_end, into, what="reading a xorb", bearer="", redirect=True
         )
         try:
-            async with aclosing(pieces):
-                async for piece in pieces:
-                    yield piece
+            async with aclosing(filling):
+                async for filled in filling:
+                    yield filled
         except (AccessDeniedError, AuthenticationError) as error:
             raise UrlExpiredError(str(error)) from error
 

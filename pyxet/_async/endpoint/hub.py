@@ -314,12 +314,12 @@ class Hub:
             raise FormatError(f"{what}: the token that came has a line break or another character that no token has")
         return token
 
-    def read_file(self, file: RemoteFile, start: int, end: int) -> AsyncGenerator[bytes, None]:
-        """Bytes ``start`` to before ``end`` of a file over plain HTTP, as it was at its commit."""
+    def read_file(self, file: RemoteFile, start: int, end: int, into: memoryview) -> AsyncGenerator[int, None]:
+        """Put bytes of a file over plain HTTP, as it was at its commit, into memory, as `Transport.ranged` does it."""
         prefix = "" if file.repo.kind == "models" else f"{file.repo.kind}/"
         url = f"/{prefix}{file.repo.full_name}/resolve/{_part(file.revision)}/{quote(file.path)}"
         what = f"reading {file.full_path}"
-        return self._transport.ranged(url, start, end, what=what, redirect=True, total=file.size)
+        return self._transport.ranged(url, start, end, into, what=what, redirect=True, total=file.size)
 
     async def request(self, method: str, url: str, *, what: str, **more: Any) -> Answer:
         """A request; a repository that was renamed redirects from its old name."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from typing import Final
 
 import aiohttp
@@ -12,20 +12,24 @@ from pyxet._async.http.failures import error_of, translated
 from pyxet._async.http.limiter import Permit, metered
 from pyxet._async.http.messages import OVERLOADED, SpeedCheck, check_encoding, is_quota
 from pyxet._async.http.packed import is_packed, unpacked
+from pyxet._async.http.partial import PlainReader, RangeReader
+from pyxet._async.http.receiving import Receiver, receiver_of
 from pyxet._async.http.watched import Watched
 from pyxet._async.runtime.threads import in_thread
-from pyxet.errors import Asked, FormatError, RemoteError
+from pyxet.errors import Asked, ConnectionFailedError, FormatError, RemoteError, RequestTimeoutError
 
 # Compressed bytes that are unpacked at once: they become a few mebibytes at the most.
 _FEW_PACKED: Final = 4 * 1024
+# Bytes of a body after which whoever waits for it is woken, where it comes straight into memory.
+STEP: Final = 2 * 1024 * 1024
 
 
 class StreamAnswer:
     """An answer whose body is still arriving. It is one of the process's requests until it is closed."""
 
     __slots__ = (
-        "_asked", "_bandwidth", "_failure", "_permit", "_progress", "_response", "_speed", "_watched", "headers",
-        "status", "what",
+        "_asked", "_bandwidth", "_failure", "_permit", "_progress", "_receiver", "_response", "_speed", "_watched",
+        "headers", "status", "what",
     )  # fmt: skip
 
     def __init__(
@@ -52,6 +56,7 @@ class StreamAnswer:
         self._watched = watched
         # What broke the body off.
         self._failure: BaseException | None = None
+        self._receiver: Receiver | None = None
 
     async def piece(self) -> bytes:
         """The next piece of the body, as large as it arrived; empty at the end. One that breaks off or stalls raises."""
@@ -67,11 +72,9 @@ class StreamAnswer:
                     piece = await content.readany()
                 waited += loop.time() - began
             self._speed.note(len(piece), waited)
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            if isinstance(error, TimeoutError):
-                self._permit.refused()
-            self._failure = translated(error, self.what, self._response.url.raw_authority)
-            raise self._failure from None
+        except (aiohttp.ClientError, TimeoutError, OSError, RuntimeError) as error:
+            # The library says so of a session that was closed meanwhile.
+            raise self._failed(error) from None
         except asyncio.CancelledError as error:
             self._failure = error
             raise
@@ -81,6 +84,53 @@ class StreamAnswer:
             if self._bandwidth is not None:
                 await metered(len(piece), self._bandwidth, spent=True)
         return piece
+
+    async def into(self, memory: memoryview, reader: RangeReader) -> AsyncGenerator[int, None]:
+        """Put what a reader takes out of the body into memory; yields how many bytes more of it are there, as they come.
+
+        A body that is nothing but the range comes straight into the memory, where that is possible; others by pieces.
+
+        Parameters
+        ----------
+        memory:
+            For what is wanted, and one byte more; see `receiver_of`.
+        """
+        straight = isinstance(reader, PlainReader) and reader.takes_all(self._response.content_length)
+        # A limited bandwidth is paid for piece by piece, and what is not read yet holds up the endpoint.
+        if straight and self._bandwidth is None:
+            self._receiver = receiver_of(self._response, memory)
+        if self._receiver is not None:
+            came, waited = 0, 0.0
+            while True:
+                try:
+                    # Only now: what came is there, however slowly it did.
+                    self._speed.note(came, waited)
+                    came, waited = await self._receiver.arrived(STEP, self._progress)
+                except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                    raise self._failed(error) from None
+                except asyncio.CancelledError as error:
+                    self._failure = error
+                    raise
+                if not came:
+                    return
+                self._watched.received += came
+                self._permit.size += came
+                yield came
+        filled = 0
+        while not reader.is_complete and (data := await self.piece()):
+            came = 0
+            for piece in reader.take(data):
+                memory[filled : filled + len(piece)] = piece
+                filled += len(piece)
+                came += len(piece)
+            yield came
+
+    def _failed(self, error: Exception) -> ConnectionFailedError | RequestTimeoutError:
+        """A body that breaks off or stalls, as an error of ours."""
+        if isinstance(error, TimeoutError):
+            self._permit.refused()
+        self._failure = failure = translated(error, self.what, self._response.url.raw_authority)
+        return failure
 
     async def read(self, most: int, *, packed: bool = False) -> bytes:
         """The whole body, or what is left of it.
@@ -139,6 +189,8 @@ class StreamAnswer:
 
     def close(self) -> None:
         """Give the connection back, or close it if the body was not read to its end."""
+        if self._receiver is not None:
+            self._receiver.give_back()
         if self._response.content.at_eof():
             self._response.release()
             if self.status not in OVERLOADED:

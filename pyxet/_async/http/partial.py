@@ -35,6 +35,10 @@ class PlainReader:
         """Whether all of them have come."""
         return not self._left
 
+    def takes_all(self, length: int | None) -> bool:
+        """Whether a body of that length is the range, with nothing before or behind it."""
+        return not self._skip and self._left == length
+
     def take(self, data: bytes) -> Sequence[bytes]:
         """What of the next bytes of the body belongs to the range."""
         piece = data[self._skip : self._skip + self._left] if self._skip or len(data) > self._left else data

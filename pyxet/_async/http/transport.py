@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from contextlib import aclosing
 from copy import copy
 from typing import Final
 
@@ -15,7 +16,7 @@ import aiohttp
 from yarl import URL
 
 from pyxet._async.http.addresses import web_address
-from pyxet._async.http.arriving import StreamAnswer
+from pyxet._async.http.arriving import STEP, StreamAnswer
 from pyxet._async.http.concurrency import piece_size
 from pyxet._async.http.failures import translated
 from pyxet._async.http.limiter import Origin, limiter_of, metered
@@ -177,15 +178,21 @@ class Transport:
         url: str,
         start: int,
         end: int,
+        into: memoryview,
         *,
         what: str,
         bearer: str | None = None,
         redirect: bool = False,
         total: int | None = None,
-    ) -> AsyncGenerator[bytes, None]:
-        """Bytes ``start`` to before ``end`` of a resource; a body that breaks off is continued from its last good byte.
+    ) -> AsyncGenerator[int, None]:
+        """Put bytes ``start`` to before ``end`` of a resource into memory; yields how many are there, some mebibytes at once.
 
-        Never more than was asked for, whatever the answer has. Consumers must not wait for other requests.
+        A body that breaks off is continued from its last good byte. Never more than was asked for, whatever the answer has.
+
+        Parameters
+        ----------
+        into:
+            Memory for these bytes and one more, which nobody else writes to until the generator has ended.
 
         Raises
         ------
@@ -194,28 +201,31 @@ class Transport:
         FormatError
             The answer is not the range that was asked for.
         """
-        at = start
+        at = told = start
         speed = self._speed()
         async for attempt in Attempts(self._retry, is_transient):
             with attempt:
-                if at >= end:
-                    return
-                span = {"Range": f"bytes={at}-{end - 1}"}
-                answer = await self._open(
-                    attempt.number, "GET", url, what, bearer, None, span, None, redirect, speed
-                )  # fmt: skip
-                try:
-                    reader = reader_of(answer.status, answer.headers, at, end, total=total, what=what)
-                    while not reader.is_complete and (data := await answer.piece()):
-                        for piece in reader.take(data):
-                            at += len(piece)
-                            attempt.note_progress(len(piece))
-                            yield piece
-                finally:
-                    answer.close()
                 if at < end:
-                    raise ConnectionFailedError(f"{what}: the body ended {end - at:,} bytes early")
-                return
+                    span = {"Range": f"bytes={at}-{end - 1}"}
+                    answer = await self._open(
+                        attempt.number, "GET", url, what, bearer, None, span, None, redirect, speed
+                    )  # fmt: skip
+                    try:
+                        reader = reader_of(answer.status, answer.headers, at, end, total=total, what=what)
+                        async with aclosing(answer.into(into[at - start :], reader)) as arriving:
+                            async for came in arriving:
+                                at += came
+                                attempt.note_progress(came)
+                                if at - told >= STEP:
+                                    told = at
+                                    yield at - start
+                    finally:
+                        answer.close()
+                    if at < end:
+                        raise ConnectionFailedError(f"{what}: the body ended {end - at:,} bytes early")
+                break
+        if at > told:
+            yield at - start
 
     async def _open(
         self,

@@ -1,0 +1,70 @@
+"""Memory for content, used again once nobody refers to it.
+
+Memory that is new costs the time in which the system finds and empties each of its pages: a gibibyte in pieces that are
+each used once takes as long as its BLAKE3. So stretches of memory are kept, and given out again.
+
+Nobody gives one back, so nobody can do so too early. Views of a stretch may be lent to anybody, for any length of time; the
+interpreter counts them, and refuses to change the length of a `bytearray` while there is one. That is what is asked before
+a stretch is given out again.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Final
+
+from pyxet._platform import after_fork
+
+# Smaller ones come from what the process has at hand already.
+_LEAST: Final = 1024 * 1024
+# Stretches kept that nobody has: the windows of one file.
+_MOST_FREE: Final = 4
+
+
+class Stretches:
+    """Stretches of memory of the process."""
+
+    def __init__(self) -> None:
+        self.renew_lock()
+        self._known: list[bytearray] = []
+
+    def renew_lock(self) -> None:
+        """Forget who holds the lock: after a fork, a thread that is not here."""
+        # Reentrant, like that of a budget.
+        self._lock = threading.RLock()
+
+    def take(self, size: int) -> memoryview:
+        """Memory of ``size`` bytes, with anything in it; it is the caller's for as long as there is a view of it."""
+        if size < _LEAST:
+            return memoryview(bytearray(size))
+        with self._lock:
+            free = [stretch for stretch in self._known if _is_free(stretch)]
+            # What does not fit now is let go.
+            fits = [stretch for stretch in free if size <= len(stretch) <= 2 * size][:_MOST_FREE]
+            stretch = fits[0] if fits else bytearray(-(-size // _LEAST) * _LEAST)
+            gone = {id(stretch) for stretch in free} - {id(stretch) for stretch in fits}
+            self._known = [stretch for stretch in self._known if id(stretch) not in gone]
+            if not fits:
+                self._known.append(stretch)
+            return memoryview(stretch)[:size]
+
+    def let_go(self) -> None:
+        """Keep nothing: nobody reads any more."""
+        with self._lock:
+            # Those which somebody has go when their last view goes.
+            self._known.clear()
+
+
+def _is_free(stretch: bytearray) -> bool:
+    """Whether there is no view of it, asked in the one way that the interpreter answers."""
+    try:
+        stretch.pop()
+    except BufferError:
+        return False
+    # There is room for it, so this does not move anything.
+    stretch.append(0)
+    return True
+
+
+STRETCHES: Final = Stretches()
+after_fork(STRETCHES.renew_lock)

@@ -1,0 +1,89 @@
+"""Memory that is used again: never while anybody can see it."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+
+import pytest
+from support.contents import content
+from support.faults import MIB, world
+
+from pyxet._async.download.reconstruct import WINDOW, Downloader
+from pyxet._async.runtime.memory import STRETCHES, Stretches
+
+
+def place(view: memoryview) -> int:
+    """Which stretch a view is of."""
+    return id(view.obj)
+
+
+def test_what_nobody_has_is_used_again() -> None:
+    stretches = Stretches()
+    first = stretches.take(3 * MIB)
+    assert len(first) == 3 * MIB
+    before = place(first)
+    assert place(stretches.take(3 * MIB)) != before
+    del first
+    again = stretches.take(2 * MIB)
+    assert place(again) == before
+    assert len(again) == 2 * MIB
+
+
+@pytest.mark.parametrize("kept", ["slice", "readonly", "cast", "bytes of bytes"])
+def test_what_somebody_has_in_any_form_is_not(kept: str) -> None:
+    stretches = Stretches()
+    memory = stretches.take(2 * MIB)
+    memory[:] = b"a" * len(memory)
+    view = {
+        "slice": lambda: memory[100:101],
+        "readonly": lambda: memory.toreadonly()[5:],
+        "cast": lambda: memory.cast("I")[:1],
+        "bytes of bytes": lambda: memoryview(memory[1:])[1:],
+    }[kept]()
+    before = place(memory)
+    memory.release()
+    others = [stretches.take(2 * MIB) for _ in range(20)]
+    assert before not in map(place, others)
+    for other in others:
+        other[:] = b"b" * len(other)
+    assert set(bytes(view)) == {ord("a")}
+
+
+def test_what_does_not_fit_is_let_go() -> None:
+    stretches = Stretches()
+    stretches.take(2 * MIB)
+    stretches.take(64 * MIB)
+    assert [len(stretch) for stretch in stretches._known] == [64 * MIB]
+    # Far too large for this one.
+    stretches.take(2 * MIB)
+    assert [len(stretch) for stretch in stretches._known] == [2 * MIB]
+
+
+def test_no_more_than_a_few_are_kept_that_nobody_has() -> None:
+    stretches = Stretches()
+    views = [stretches.take(2 * MIB) for _ in range(30)]
+    del views
+    stretches.take(2 * MIB)
+    assert len(stretches._known) <= 4
+
+
+def test_small_ones_are_not_kept() -> None:
+    stretches = Stretches()
+    assert bytes(stretches.take(100)) == bytes(100)
+    assert not stretches._known
+
+
+async def test_lent_pieces_stay_as_they_were_while_others_read() -> None:
+    """Consumers keep pieces for as long as they like; nothing that is read later may come into them."""
+    async with world() as it:
+        data, other = content(161, 2 * WINDOW + MIB), content(162, 3 * WINDOW)
+        file, second = await it.store(data), await it.store(other, "b.bin")
+        reader = Downloader(it.client)
+        async with aclosing(reader.stream(file)) as pieces:
+            kept = [piece async for piece in pieces]
+        found = await asyncio.gather(*(reader.read(second) for _ in range(3)))
+        assert found == [other] * 3
+        assert b"".join(kept) == data
+    # Nobody reads any more, so nothing is kept.
+    assert not STRETCHES._known
