@@ -16,7 +16,7 @@ from collections.abc import AsyncGenerator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Final, NamedTuple
 from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined]  # typeshed leaves them out
 from weakref import WeakSet
 
@@ -27,6 +27,10 @@ from pyxet._async.http.limiter import Origin
 from pyxet._async.runtime.threads import in_thread
 from pyxet._version import __version__
 from pyxet.secrets import Secret
+
+# Seconds that a connection stays open while nothing is asked. Servers and what is before them close theirs after a minute
+# or sooner, which is noticed; a new one takes two round trips and more.
+_IDLE: Final = 45.0
 
 
 class Proxy(NamedTuple):
@@ -109,11 +113,13 @@ class Sessions:
         found = self.by_loop.get(loop)
         if found is not None and not found.http.closed:
             return found
-        context = await in_thread(_tls, os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
+        named = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
+        # Where nothing is named, aiohttp made what we would make as it was imported; another one takes a first request 40 ms.
+        context = await in_thread(_tls, *named) if any(named) else True
         found = self.by_loop.get(loop)
         if found is None or found.http.closed:
             http = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=60, ssl=context),
+                connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=60, ssl=context, keepalive_timeout=_IDLE),
                 timeout=aiohttp.ClientTimeout(total=None, connect=self._connect),
                 headers={"User-Agent": f"pyxet/{__version__}", "Accept-Encoding": "identity"},
                 cookie_jar=aiohttp.DummyCookieJar(),
