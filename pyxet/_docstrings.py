@@ -22,6 +22,7 @@ _SHARED: Final = {
     "maxdepth": "How many folders deep to go; ``None`` for all.",
     "batch_size": "For fsspec's sake; it changes nothing, as `Limits` bound what is in flight.",
     "callback": "An `fsspec.callbacks.Callback` that is told how far it is.",
+    "progress": "Show a bar, on a terminal or in a notebook, and a line at the end.",
     "mode": "``overwrite``, or ``create`` to raise where a file exists.",
     "message": "Commit message; one that tells the paths if ``None``. In a transaction it is used if that has none of its own.",
     "pull_request": "Open a pull request for the branch instead of committing to it.",

@@ -17,8 +17,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 # What people write, from elsewhere, for an option whose name is not similar.
 _ELSEWHERE: Final = {
-    "progress": "callback",
-    "progress_bar": "callback",
+    "progress_bar": "progress",
     "overwrite": "mode",
     "exist_ok": "mode",
     "exists_ok": "mode",

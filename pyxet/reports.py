@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pyxet._shown import human_size, parts_bar, table
 from pyxet.types import Commit
+
+# Colours of bars: what was saved, and what was not.
+_SAVED, _SENT = "#55a868", "#4c72b0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,16 @@ class Totals:
             self.written + other.written, self.deleted + other.deleted, self.content + other.content,
             self.deduplicated + other.deduplicated, self.sent + other.sent,
         )  # fmt: skip
+
+    def _repr_html_(self) -> str:
+        rows = [
+            ("files written", self.written), ("files deleted", self.deleted), ("content", human_size(self.content)),
+            ("sent", human_size(self.sent)),
+        ]  # fmt: skip
+        new = self.content - self.deduplicated
+        return table((), rows, right=[1]) + parts_bar(
+            [("stored already", self.deduplicated, _SAVED), ("new", new, _SENT)]
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,3 +103,13 @@ class IngestReport:
     def saved_bytes(self) -> int:
         """Bytes that this run did not have to store: known content, compression, and what an earlier run had done."""
         return max(0, self.bytes - self.stored_bytes)
+
+    def _repr_html_(self) -> str:
+        rows = [
+            ("files", self.files), ("bytes", human_size(self.bytes)),
+            ("of which an earlier run had stored", human_size(self.resumed_bytes)), ("failed", self.failed),
+            *((f"commit {commit.id[:10]}", commit.title) for commit in self.commits),
+        ]  # fmt: skip
+        failed = table(("failed", "error"), [(failure.path, failure.error) for failure in self.failures])
+        bar = parts_bar([("saved", self.saved_bytes, _SAVED), ("stored", self.bytes - self.saved_bytes, _SENT)])
+        return table((), rows) + bar + (failed if self.failures else "")

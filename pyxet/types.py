@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Literal, NotRequired, Protocol, TypeAlias, TypedDict
 
+from pyxet._shown import human_size, link, table
+
 RepoKind = Literal["models", "datasets", "spaces", "kernels", "buckets"]
 # Those that have branches and commits, and those of them that are written before the owner.
 KINDS: Final[tuple[RepoKind, ...]] = ("models", "datasets", "spaces", "kernels")
@@ -184,6 +186,13 @@ class Commit:
         """First line of the message."""
         return self.message.partition("\n")[0]
 
+    def _shown_row(self) -> dict[str, object]:
+        """What a table of commits shows of it, by column."""
+        return {"commit": self.id[:10], "date": self.date, "author": self.author, "message": self.title}
+
+    def _repr_html_(self) -> str:
+        return _one(self._shown_row())
+
 
 @dataclass(frozen=True, slots=True)
 class PullRequest:
@@ -219,6 +228,19 @@ class PullRequest:
     def path(self) -> str:
         """Where its files are, to be read and written like those of a branch: ``acme/titanic/refs%2Fpr%2F1``."""
         return f"{self.repo}/refs%2Fpr%2F{self.number}"
+
+    def _shown_row(self) -> dict[str, object]:
+        """What a table of pull requests shows of it, by column."""
+        return {
+            "number": self.number,
+            "title": self.title,
+            "status": self.status,
+            "author": self.author,
+            "created": self.created,
+        }
+
+    def _repr_html_(self) -> str:
+        return _one(self._shown_row()) + f"<p>{link(self.url, self.url)}</p>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,6 +320,13 @@ class LfsFile:
     pushed: datetime
     ref: str | None = None
 
+    def _shown_row(self) -> dict[str, object]:
+        """What a table of large files shows of it, by column."""
+        return {"path": self.path, "size": human_size(self.size), "pushed": self.pushed, "ref": self.ref}
+
+    def _repr_html_(self) -> str:
+        return _one(self._shown_row())
+
 
 @dataclass(frozen=True, slots=True)
 class PathChange:
@@ -321,6 +350,14 @@ class PathChange:
     new_size: int | None = None
     old_blob_id: str | None = None
     new_blob_id: str | None = None
+
+    def _shown_row(self) -> dict[str, object]:
+        """What a table of changes shows of it, by column."""
+        old, new = ("" if size is None else human_size(size) for size in (self.old_size, self.new_size))
+        return {"change": self.kind, "path": self.path, "before": old, "after": new}
+
+    def _repr_html_(self) -> str:
+        return _one(self._shown_row())
 
 
 @dataclass(frozen=True, slots=True)
@@ -417,3 +454,15 @@ class FilePointer:
     def full_path(self) -> str:
         """The path with repository and branch, as file systems name the file once it is committed."""
         return f"{self.branch}/{self.path}"
+
+    def _shown_row(self) -> dict[str, object]:
+        """What a table of pointers shows of it, by column."""
+        return {"path": self.full_path, "size": human_size(self.size), "new": human_size(self.stored_bytes)}
+
+    def _repr_html_(self) -> str:
+        return _one(self._shown_row())
+
+
+def _one(row: Mapping[str, object]) -> str:
+    """A table of one value."""
+    return table(list(row), [list(row.values())])

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Final, Generic, Literal, Self, TypeVar
 
 from pyxet._platform import after_fork
+from pyxet._shown import table
 
 __all__ = ["Hook", "Metrics", "RequestEvent", "TransferEvent", "metrics", "on_request", "on_transfer"]
 
@@ -138,15 +139,9 @@ class Metrics:
         return Metrics(*(now - then for now, then in zip(astuple(self), astuple(earlier), strict=True)))
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><td>{field.name.replace('_', ' ')}</td><td style='text-align:right'>{_told(getattr(self, field.name))}</td></tr>"
-            for field in fields(self)
+        return table(
+            (), [(field.name.replace("_", " "), getattr(self, field.name)) for field in fields(self)], right=[1]
         )
-        return f"<table>{rows}</table>"
-
-
-def _told(value: float) -> str:
-    return f"{value:,.1f}" if isinstance(value, float) else f"{value:,}"
 
 
 class Hook(Generic[E]):

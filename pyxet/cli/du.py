@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
+from pyxet._shown import human_size
 from pyxet.cli import candidates
 from pyxet.cli.command import command
 from pyxet.cli.entries import anchor, as_typed, everything, meant
-from pyxet.cli.formats import human_size
 from pyxet.cli.paths import remote
 from pyxet.cli.session import Session
 

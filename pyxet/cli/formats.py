@@ -20,20 +20,6 @@ def printable(text: str) -> str:
     return _CONTROL.sub(lambda match: match[1] or repr(match[0])[1:-1], text)
 
 
-def human_size(size: int) -> str:
-    """Bytes in units of 1024: ``517 B``, ``2.4 KiB``, ``1.0 GiB``."""
-    if size < 1024:
-        return f"{size} B"
-    value, unit = float(size), ""
-    for letter in _UNITS:
-        value /= 1024
-        unit = letter
-        # Not "1024.0 KiB".
-        if value < 1023.95:
-            break
-    return f"{value:.1f} {unit}iB"
-
-
 def parse_size(text: str) -> int:
     """Bytes of ``1000``, ``10K``, ``1.5M``, ``2GiB``; units are of 1024.
 

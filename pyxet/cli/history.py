@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Final
 import click
 
 import pyxet
+from pyxet._shown import human_size
 from pyxet.cli import candidates
 from pyxet.cli.command import command
-from pyxet.cli.formats import human_size, moment
+from pyxet.cli.formats import moment
 from pyxet.cli.names import repository
 from pyxet.cli.paths import remote
 from pyxet.cli.session import Session

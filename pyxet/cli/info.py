@@ -6,10 +6,10 @@ from datetime import datetime
 
 import click
 
+from pyxet._shown import human_size
 from pyxet.cli import candidates
 from pyxet.cli.command import command
 from pyxet.cli.entries import for_json
-from pyxet.cli.formats import human_size
 from pyxet.cli.session import Session
 
 _EXAMPLES = [

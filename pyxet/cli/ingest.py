@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import click
 
 import pyxet
+from pyxet._shown import human_size
 from pyxet.cli import candidates
 from pyxet.cli.command import command
-from pyxet.cli.formats import human_size
 from pyxet.cli.paths import place, remote, writable
 from pyxet.cli.progress import Progress, listed_callback
 from pyxet.cli.session import Session

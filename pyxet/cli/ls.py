@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pyxet._shown import human_size
 from pyxet.cli import candidates
 from pyxet.cli.command import command
 from pyxet.cli.entries import anchor, below, everything, for_json, is_folder, meant
-from pyxet.cli.formats import human_size, moment
+from pyxet.cli.formats import moment
 from pyxet.cli.paths import beginning, remote
 from pyxet.cli.session import Session
 from pyxet.cli.streams import write_array

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
+from pyxet._shown import human_size
 from pyxet.cli import candidates
 from pyxet.cli.command import command
-from pyxet.cli.formats import human_size
 from pyxet.cli.paths import place, writable
 from pyxet.cli.session import CommandError, Session
 from pyxet.cli.transfer import commits_made, counted, made_for_json

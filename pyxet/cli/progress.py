@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from pyxet.cli.formats import human_size
+from pyxet._shown import human_size
 from pyxet.cli.waiting import Waits
 
 if TYPE_CHECKING:

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from pyxet import XetURL
+from pyxet._shown import human_size
 from pyxet.cli import candidates
 from pyxet.cli.command import command, group
-from pyxet.cli.formats import human_size, moment, printable
+from pyxet.cli.formats import moment, printable
 from pyxet.cli.names import branch_of, named_like, own, repository
 from pyxet.cli.paths import remote
 from pyxet.cli.session import CommandError, Session

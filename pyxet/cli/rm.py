@@ -7,9 +7,9 @@ from contextlib import aclosing
 
 import click
 
+from pyxet._shown import human_size
 from pyxet.cli import candidates
 from pyxet.cli.command import command
-from pyxet.cli.formats import human_size
 from pyxet.cli.paths import remote, writable
 from pyxet.cli.session import CommandError, Session
 from pyxet.cli.transfer import commits_made, counted, made_for_json

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 import pyxet
+from pyxet._shown import human_size
 from pyxet._workers import Workers
-from pyxet.cli.formats import human_size
 from pyxet.cli.paths import place
 from pyxet.cli.progress import Progress, files_callback
 from pyxet.cli.session import CommandError, Session

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 import pyxet
-from pyxet.cli.formats import human_size
+from pyxet._shown import human_size
 
 _LEVELS: Final = {1: logging.INFO, 2: logging.DEBUG}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -17,6 +17,7 @@ from fsspec.utils import stringify_path
 
 from pyxet._async.changes.guards import Conditions, check_parent_commit
 from pyxet._async.http.messages import is_transient
+from pyxet._progress import Bar
 from pyxet.errors import BadRequestError, ConfigError, IngestError, XetError, XetURLError
 from pyxet.fs import XetFS
 from pyxet.ingestion.copying import Copied, Copier
@@ -58,6 +59,7 @@ def ingest(
     batch_bytes: int = _BATCH_BYTES,
     journal: str | os.PathLike[str] | None = None,
     callback: Callback = DEFAULT_CALLBACK,
+    progress: bool = False,
     follow_links: bool = True,
 ) -> IngestReport:
     """Copy a tree from any file system that fsspec knows into a branch: workers store the content, this process commits.
@@ -149,8 +151,8 @@ def ingest(
     _look(fs, repo, branch)
     about = {"source": tree.name, "destination": url.full_path, "endpoint": fs.endpoint}
     place = default_place(about) if journal is None else Path(journal)
-    with closing(Journal(place, about)) as opened:
-        run = _Run(fs, url, opened, Callback.as_callback(callback))
+    with closing(Journal(place, about)) as opened, _told(callback, progress) as told:
+        run = _Run(fs, url, opened, told)
         listed = batches(run.unknown(tree), most_files=batch_files, most_bytes=batch_bytes)
         run.copy(listed, chosen)
         if run.failed and on_error == "raise":
@@ -162,6 +164,16 @@ def ingest(
         conditions = {"parent_commit": parent_commit, "mode": mode, "if_match": if_match}
         run.commit(files_per_commit, message=message, **conditions)
         return run.report()
+
+
+@contextmanager
+def _told(callback: Callback, progress: bool) -> Iterator[Callback]:
+    """The callback to be told, with a bar if there is to be one."""
+    if not progress:
+        yield Callback.as_callback(callback)
+        return
+    with Bar("ingesting") as bar:
+        yield bar.callback(Callback.as_callback(callback), files=False)
 
 
 def _look(fs: XetFS, repo: RepoId, branch: str) -> None:

@@ -19,8 +19,9 @@ import pytest
 from support.cli import Cli
 
 import pyxet
+from pyxet._shown import human_size
 from pyxet.cli.commands import COMMANDS
-from pyxet.cli.formats import columns, human_size, parse_size, printable
+from pyxet.cli.formats import columns, parse_size, printable
 from pyxet.cli.paths import place, remote, writable
 from pyxet.cli.running import app, explained
 from pyxet.cli.session import CommandError, Session

@@ -75,7 +75,7 @@ def test_what_was_lost_in_silence(xet: XetFS, main: str) -> None:
     open_url: Any = pyxet.open
     calls: list[tuple[Callable[[], Any], str]] = [
         (lambda: fs.pipe_file(path, b"b", if_macth="x"), "'if_macth' (did you mean 'if_match'?)"),
-        (lambda: fs.put_file(__file__, path, progress=True), "'progress' (did you mean 'callback'?)"),
+        (lambda: fs.put_file(__file__, path, progress_bar=True), "'progress_bar' (did you mean 'progress'?)"),
         (lambda: fs.ls(main, recursive=True), "'recursive'"),
         (lambda: fs.ls(main, timeot=3), "'timeot' (did you mean 'timeout'?)"),
         (lambda: fs.open(path, "wb", mesage="x"), "'mesage' (did you mean 'message'?)"),

@@ -1,9 +1,13 @@
-"""Methods of a transaction's file system that the transaction has as well: ``tr.put`` is ``tr.fs.put``."""
+"""Methods of a transaction's file system that the transaction has as well, ``tr.put`` is ``tr.fs.put``; and how notebooks show it."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from typing import Any
+
+from pyxet._shown import Rows
+from pyxet.reports import Totals
+from pyxet.types import Commit
 
 
 class Shortcuts(ABC):
@@ -18,6 +22,20 @@ class Shortcuts(ABC):
     @abstractmethod
     def fs(self) -> Any:
         """The file system."""
+
+    @property
+    @abstractmethod
+    def commits(self) -> tuple[Commit, ...]:
+        """The commits that were made."""
+
+    @property
+    @abstractmethod
+    def totals(self) -> Totals:
+        """How much it holds."""
+
+    def _repr_html_(self) -> str:
+        made = Rows(self.commits)._repr_html_() if self.commits else "<p>No commit was made yet.</p>"
+        return made + self.totals._repr_html_()
 
     def open(self, path: str, mode: str = "rb", **kwargs: Any) -> Any:
         """Open a file in this transaction, see ``fs.open``; ``open_async``, to be awaited, on an asynchronous one."""

@@ -883,6 +883,7 @@ class BlockingMethods(AsyncXetFileSystem):
         lpath: Any=None,
         callback: Callback=...,
         outfile: Any=None,
+        progress: bool=False,
         *,
         timeout: float | None=None,
     ) -> None:
@@ -901,6 +902,8 @@ class BlockingMethods(AsyncXetFileSystem):
             coroutine.
         callback:
             Counts bytes.
+        progress:
+            Show a bar, on a terminal or in a notebook, and a line at the end.
 
         Raises
         ------
@@ -917,6 +920,7 @@ class BlockingMethods(AsyncXetFileSystem):
         callback: Callback=...,
         maxdepth: int | None=None,
         assume_literal: bool=False,
+        progress: bool=False,
         *,
         timeout: float | None=None,
     ) -> None:
@@ -937,6 +941,8 @@ class BlockingMethods(AsyncXetFileSystem):
             How many folders deep to go; ``None`` for all.
         assume_literal:
             No path is a pattern, also if there is nothing of the name.
+        progress:
+            Show a bar, on a terminal or in a notebook, and a line at the end.
 
         Raises
         ------
@@ -1108,6 +1114,7 @@ class BlockingMethods(AsyncXetFileSystem):
         parent_commit: str | None=None,
         if_match: IfMatch | None=None,
         pull_request: bool=False,
+        progress: bool=False,
         *,
         timeout: float | None=None,
     ) -> None:
@@ -1133,6 +1140,8 @@ class BlockingMethods(AsyncXetFileSystem):
             ``info(path)["blob_id"]`` of the version to replace, or a mapping of paths to those: another version is a conflict.
         pull_request:
             Open a pull request for the branch instead of committing to it.
+        progress:
+            Show a bar, on a terminal or in a notebook, and a line at the end.
 
         Raises
         ------
@@ -1161,6 +1170,7 @@ class BlockingMethods(AsyncXetFileSystem):
         exclude: Sequence[str] | str | None=None,
         follow_links: bool=True,
         pull_request: bool=False,
+        progress: bool=False,
         *,
         timeout: float | None=None,
     ) -> None:
@@ -1194,6 +1204,8 @@ class BlockingMethods(AsyncXetFileSystem):
             files and folders, ``data/*.csv`` about paths in the folder.
         follow_links:
             Whether folders that links lead to are uploaded as well. Links to files always are the files.
+        progress:
+            Show a bar, on a terminal or in a notebook, and a line at the end.
 
         Raises
         ------
@@ -1557,6 +1569,7 @@ class BlockingMethods(AsyncXetFileSystem):
         sha256: str | None=None,
         callback: Callback=...,
         pull_request: bool=False,
+        progress: bool=False,
         *,
         timeout: float | None=None,
     ) -> FilePointer:
@@ -1579,6 +1592,8 @@ class BlockingMethods(AsyncXetFileSystem):
             Counts bytes.
         pull_request:
             It is for a pull request that is to be opened for the branch, which the user may not be able to write to.
+        progress:
+            Show a bar, on a terminal or in a notebook, and a line at the end.
 
         Returns
         -------
@@ -1604,6 +1619,7 @@ class BlockingMethods(AsyncXetFileSystem):
         sha256: Mapping[str, str] | None=None,
         callback: Callback=...,
         pull_request: bool=False,
+        progress: bool=False,
         *,
         timeout: float | None=None,
     ) -> list[FilePointer]:
@@ -1619,6 +1635,8 @@ class BlockingMethods(AsyncXetFileSystem):
             Counts files; what it branches off for each file counts bytes.
         pull_request:
             As in `stage`.
+        progress:
+            Show a bar, on a terminal or in a notebook, and a line at the end.
 
         Returns
         -------
@@ -2547,6 +2565,7 @@ class BlockingMethods(AsyncXetFileSystem):
         exclude: Sequence[str] | str | None=None,
         follow_links: bool=True,
         pull_request: bool=False,
+        progress: bool=False,
         *,
         timeout: float | None=None,
     ) -> None:
@@ -2561,6 +2580,7 @@ class BlockingMethods(AsyncXetFileSystem):
         callback: Callback=...,
         maxdepth: int | None=None,
         assume_literal: bool=False,
+        progress: bool=False,
         *,
         timeout: float | None=None,
     ) -> None:

@@ -28,6 +28,7 @@ from pyxet._async.fs.names import (
     warn_nothing_done,
 )
 from pyxet._async.fs.paths import is_url
+from pyxet._async.fs.progress import shows_progress
 from pyxet._async.fs.sources import content_given, put_one, source_given, write_one
 from pyxet._async.runtime.streams import Stream, is_stream
 from pyxet._async.runtime.tasks import run_all
@@ -150,6 +151,7 @@ class Editing(Expanding, Guarding):
 
     @public()
     @at_home
+    @shows_progress("uploading", files=False)
     async def _put_file(
         self,
         /,
@@ -161,6 +163,7 @@ class Editing(Expanding, Guarding):
         parent_commit: str | None = None,
         if_match: IfMatch | None = None,
         pull_request: bool = False,
+        progress: bool = False,
     ) -> None:
         """Upload a local file or an open one. See `_pipe_file`; a folder raises `IsADirectoryError`.
 
@@ -190,6 +193,7 @@ class Editing(Expanding, Guarding):
 
     @public()
     @at_home
+    @shows_progress("uploading", files=True)
     async def _put(
         self,
         /,
@@ -207,6 +211,7 @@ class Editing(Expanding, Guarding):
         exclude: Sequence[str] | str | None = None,
         follow_links: bool = True,
         pull_request: bool = False,
+        progress: bool = False,
     ) -> None:
         """Upload files and folders, with fsspec's rules for names and trailing slashes: one commit for each branch.
 

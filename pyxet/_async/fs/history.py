@@ -11,6 +11,7 @@ from typing import Final
 
 from pyxet._async.fs.lookup import Lookup
 from pyxet._async.runtime.tasks import run_all
+from pyxet._shown import Rows
 from pyxet.errors import NotFoundError, XetURLError
 from pyxet.options import public
 from pyxet.types import Commit, LfsFile, PathChange
@@ -63,7 +64,7 @@ class History(Lookup):
         """
         async with aclosing(self._iter_log(path)) as commits:
             # Not one more than is asked for: to find it, all of a long history may have to be looked at.
-            return await _next(commits, sys.maxsize if limit is None else limit)
+            return Rows(await _next(commits, sys.maxsize if limit is None else limit))
 
     @public()
     async def _diff(self, repo: str, old: str, new: str) -> AsyncIterator[PathChange]:
@@ -150,7 +151,7 @@ class History(Lookup):
         """
         _, repo_id = self._parse_repo(repo)
         async with aclosing((await self._connect()).hub.lfs_files(repo_id)) as files:
-            return [file async for file in files]
+            return Rows([file async for file in files])
 
     @public()
     async def _modified(self, path: str) -> datetime:

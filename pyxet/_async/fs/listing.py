@@ -13,6 +13,7 @@ from pyxet._async.fs.calls import at_home
 from pyxet._async.fs.lookup import Lookup, branch_info, branch_path, expect, folder_info
 from pyxet._async.fs.paths import is_url
 from pyxet._async.tree import moments
+from pyxet._shown import Rows
 from pyxet.errors import EntryNotFoundError, NotFoundError
 from pyxet.options import public
 from pyxet.types import Info
@@ -151,7 +152,7 @@ class Listing(Lookup):
             owners = dict.fromkeys([who.name, *(org.name for org in who.orgs)])
             prefix = f"{url.full_path}/" if url.full_path else ""
             infos = [folder_info(f"{prefix}{name}", "owner") for name in owners]
-        return infos if detail else [info["name"] for info in infos]
+        return Rows(infos) if detail else [info["name"] for info in infos]
 
     @public()
     @at_home

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pyxet._async.changes.pull_request import pull_request
 from pyxet._async.fs.base import FileSystemBase
+from pyxet._shown import Rows
 from pyxet.errors import ConflictError, XetURLError
 from pyxet.options import public
 from pyxet.protocol.dates import parse_date
@@ -56,7 +57,7 @@ class Proposing(FileSystemBase):
             raise ValueError(f"status={status!r}: it is 'open', 'closed' or 'all'")
         _, repo_id = self._parse_repo(repo)
         client = await self._connect()
-        address, found = await client.address(), list[PullRequest]()
+        address, found = await client.address(), Rows[PullRequest]()
         if limit is not None and limit <= 0:
             return found
         async with aclosing(client.pull_requests.all(repo_id, status=status, author=author)) as discussions:

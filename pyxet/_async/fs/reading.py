@@ -23,6 +23,7 @@ from pyxet._async.fs.expanding import Expanding
 from pyxet._async.fs.local_targets import check_inside, created, make_folder, pour
 from pyxet._async.fs.lookup import Located, expect
 from pyxet._async.fs.names import check_distinct, leaves_out_folders, one_or_lists, target_names, warn_nothing_done
+from pyxet._async.fs.progress import shows_progress
 from pyxet._async.runtime.streams import Stream, is_stream
 from pyxet._async.runtime.tasks import run_all, run_each, run_together
 from pyxet._async.runtime.threads import in_thread, surely, to_end
@@ -240,8 +241,10 @@ class Reading(Expanding):
 
     @public()
     @at_home
+    @shows_progress("downloading", files=False)
     async def _get_file(
-        self, /, rpath: str, lpath: Any = None, callback: Callback = DEFAULT_CALLBACK, outfile: Any = None
+        self, /, rpath: str, lpath: Any = None, callback: Callback = DEFAULT_CALLBACK, outfile: Any = None,
+        progress: bool = False,
     ) -> None:  # fmt: skip
         """Download a file to a local path or into a file object; a folder is made locally.
 
@@ -300,6 +303,7 @@ class Reading(Expanding):
 
     @public("batch_size")
     @at_home
+    @shows_progress("downloading", files=True)
     async def _get(
         self,
         /,
@@ -309,6 +313,7 @@ class Reading(Expanding):
         callback: Callback = DEFAULT_CALLBACK,
         maxdepth: int | None = None,
         assume_literal: bool = False,
+        progress: bool = False,
     ) -> None:
         """Download files and folders, with fsspec's rules for names and trailing slashes.
 

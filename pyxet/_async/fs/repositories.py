@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, overload
 
 from pyxet._async.fs.base import FileSystemBase
 from pyxet._async.fs.lookup import branch_info, branch_path, repo_info
+from pyxet._shown import Rows
 from pyxet.errors import (
     AlreadyExistsError,
     ConfigError,
@@ -195,7 +196,7 @@ class Repositories(FileSystemBase):
         found: list[Any] = []
         for name in await self._ls("", detail=False):
             found += await self._ls(name, detail=detail)
-        return found
+        return Rows(found) if detail else found
 
     @public()
     async def _is_repo(self, path: str) -> bool:
@@ -240,7 +241,7 @@ class Repositories(FileSystemBase):
         """
         url, repo_id = self._parse_repo(repo)
         refs = await (await self._connect()).hub.refs(repo_id)
-        return [_branch(url, ref) for ref in refs.branches] if detail else [ref.name for ref in refs.branches]
+        return Rows(_branch(url, ref) for ref in refs.branches) if detail else [ref.name for ref in refs.branches]
 
     @public()
     async def _make_branch(self, repo: str, source: str, name: str) -> None:
@@ -348,7 +349,7 @@ class Repositories(FileSystemBase):
         tags = (await (await self._connect()).hub.refs(repo_id)).tags
         if not detail:
             return [ref.name for ref in tags]
-        return [_tag(url, ref) for ref in tags]
+        return Rows(_tag(url, ref) for ref in tags)
 
     @public()
     async def _make_tag(self, repo: str, name: str, revision: str = "main", message: str | None = None) -> None:

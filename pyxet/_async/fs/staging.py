@@ -24,6 +24,7 @@ from pyxet._async.changes.spool import Spooled
 from pyxet._async.fs.calls import at_home, opened
 from pyxet._async.fs.guarding import Guarding
 from pyxet._async.fs.names import check_separate
+from pyxet._async.fs.progress import shows_progress
 from pyxet._async.runtime.streams import Stream, is_stream
 from pyxet._async.runtime.tasks import run_all
 from pyxet._async.runtime.threads import in_own_thread
@@ -136,6 +137,7 @@ class Staging(Guarding):
         return Stage(ChangeSet(client, repo, branch, base, None, propose=propose), self.endpoint)
 
     @public()
+    @shows_progress("storing", files=False)
     async def _stage(
         self,
         /,
@@ -144,6 +146,7 @@ class Staging(Guarding):
         sha256: str | None = None,
         callback: Callback = DEFAULT_CALLBACK,
         pull_request: bool = False,
+        progress: bool = False,
     ) -> FilePointer:
         """Store content for a commit that is made later, perhaps by another process, see `_commit`.
 
@@ -189,6 +192,7 @@ class Staging(Guarding):
             await stage.discard()
 
     @public()
+    @shows_progress("storing", files=True)
     async def _stage_many(
         self,
         /,
@@ -196,6 +200,7 @@ class Staging(Guarding):
         sha256: Mapping[str, str] | None = None,
         callback: Callback = DEFAULT_CALLBACK,
         pull_request: bool = False,
+        progress: bool = False,
     ) -> list[FilePointer]:
         """Store many files of one branch for a later commit: small ones travel together, as `_stage` cannot do.
 

@@ -1,0 +1,60 @@
+"""``progress=True`` of the coroutines that transfer files, see `pyxet._progress`."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Coroutine
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from fsspec.callbacks import Callback
+
+from pyxet._async.runtime.threads import in_thread, surely
+
+S = TypeVar("S")
+T = TypeVar("T")
+P = ParamSpec("P")
+
+
+def shows_progress(
+    verb: str, *, files: bool
+) -> Callable[
+    [Callable[Concatenate[S, P], Coroutine[Any, Any, T]]], Callable[Concatenate[S, P], Coroutine[Any, Any, T]]
+]:
+    """Have a method that has a ``callback`` show a bar where it is called with ``progress=True``.
+
+    Parameters
+    ----------
+    verb:
+        What it does: ``downloading``.
+    files:
+        Whether its callback counts files, and branches off one for the bytes of each.
+    """
+
+    def decorate(
+        method: Callable[Concatenate[S, P], Coroutine[Any, Any, T]],
+    ) -> Callable[Concatenate[S, P], Coroutine[Any, Any, T]]:
+        signature = inspect.signature(method)
+
+        @wraps(method)
+        async def call(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
+            if not kwargs.get("progress"):
+                return await method(self, *args, **kwargs)
+            from pyxet._progress import Bar
+
+            given = signature.bind(self, *args, **kwargs)
+            inner = Callback.as_callback(given.arguments.get("callback"))
+            # It starts and ends a thread, and may draw.
+            bar: Bar = await in_thread(Bar, verb)
+            failed = True
+            try:
+                given.arguments["callback"] = bar.callback(inner, files=files)
+                result = await method(*given.args, **given.kwargs)
+                failed = False
+                return result
+            finally:
+                await surely(lambda: bar.close(failed=failed))
+
+        return call
+
+    return decorate
