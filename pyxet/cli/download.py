@@ -5,9 +5,9 @@ from __future__ import annotations
 import click
 
 import pyxet
+from pyxet._shown import human_size
 from pyxet.cli import candidates
 from pyxet.cli.command import command
-from pyxet.cli.formats import human_size
 from pyxet.cli.progress import Progress, files_callback
 from pyxet.cli.session import Session
 
