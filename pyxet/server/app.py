@@ -38,6 +38,7 @@ from pyxet.server.git_store import REPOSITORIES, GitStore
 from pyxet.server.holding import hold, release, withdraw
 from pyxet.server.hosts import HOSTS, Hosts
 from pyxet.server.late_commits import LATE_COMMITS, LateCommits
+from pyxet.server.looking import Looks
 from pyxet.server.names import check_owner
 from pyxet.server.object_store import is_disk_full
 from pyxet.server.packed import packed_json
@@ -47,6 +48,7 @@ from pyxet.server.state import (
     CHECKERS,
     CONTENT,
     LOOKING,
+    LOOKS,
     MAIN_USER,
     MAX_PASSWORD_QUEUE,
     OPEN,
@@ -130,6 +132,7 @@ def create_app(
         for key, size in ((WORKERS, _WORKERS), (CHECKERS, _CHECKERS), (LOOKING, 1), (PASSWORDS, 1)):
             app[key] = ThreadPoolExecutor(size, thread_name_prefix="xet-endpoint", initializer=own_umask)
             opened.callback(app[key].shutdown)
+        app[LOOKS] = Looks(app[LOOKING])
         if like_hub is not None:
             _behave(app, like_hub)
         app.router.add_route = with_late_continue(app.router.add_route)  # type: ignore[method-assign]  # all routes at once

@@ -15,9 +15,10 @@ from typing import Final
 from aiohttp import web
 
 from pyxet.errors import RepositoryNotFoundError
-from pyxet.protocol.hashing import ZERO_HASH, Hash
+from pyxet.protocol.hashing import ZERO_HASH, Hash, hash_to_hex
 from pyxet.protocol.shard import FileEntry
 from pyxet.server.content import EMPTY_SHA256, StoredContent
+from pyxet.server.index import held_as
 from pyxet.server.people import Scope
 from pyxet.server.state import ANONYMOUS, CONTENT, MAIN_USER, REPOS, TOKENS, check_cas, sees
 from pyxet.server.tokens import Account, Claims
@@ -112,9 +113,10 @@ class Rights:
 
     def may_read(self, file: FileEntry) -> bool:
         """Whether the token reads a file's content. Empty content is everybody's."""
-        return file.file_hash == ZERO_HASH or (
-            self._repo is not None and self._repo in self._index.holders_of_file(file)
-        )  # fmt: skip
+        if file.file_hash == ZERO_HASH:
+            return True
+        names = {held_as(file), hash_to_hex(file.file_hash)}
+        return self._repo is not None and bool(self._index.held(names, self._repo))
 
     def may_use(self, xorb: Hash) -> bool:
         """Whether the user may know of a xorb, and name it: if it is stored, that is."""

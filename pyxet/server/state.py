@@ -30,6 +30,7 @@ from pyxet.server.content import ContentStore
 from pyxet.server.git_repository import Repository
 from pyxet.server.git_store import GitStore
 from pyxet.server.hosts import HOSTS
+from pyxet.server.looking import Looks
 from pyxet.server.names import valid_repo
 from pyxet.server.object_store import is_disk_full
 from pyxet.server.people import People, Right, Scope
@@ -47,6 +48,7 @@ WORKERS: Final = web.AppKey("workers", ThreadPoolExecutor)
 CHECKERS: Final = web.AppKey("checkers", ThreadPoolExecutor)
 # Looks at the file of people before each request with a token: a thread of its own, that nothing keeps waiting.
 LOOKING: Final = web.AppKey("looking", ThreadPoolExecutor)
+LOOKS: Final = web.AppKey("looks", Looks)
 # Checks passwords, which costs time on purpose: one at a time, whoever tries them.
 PASSWORDS: Final = web.AppKey("passwords", ThreadPoolExecutor)
 # Requests that wait for that. More are sent away, as each takes some tenths of a second.
@@ -90,11 +92,11 @@ async def identify(request: web.Request) -> None:
         The file of people cannot be read.
     """
     kind, _, given = request.headers.get("Authorization", "").partition(" ")
-    tokens, loop = request.app[TOKENS], asyncio.get_running_loop()
+    tokens = request.app[TOKENS]
     if kind and tokens.people is not None:
         # Who was added or revoked a moment ago counts.
         try:
-            await loop.run_in_executor(request.app[LOOKING], tokens.people.refresh)
+            await request.app[LOOKS].look(tokens.people.refresh)
         except ConfigError as error:
             log.error("nobody gets anything: %s", error)
             message = "the endpoint cannot read who may use it; its log says more"

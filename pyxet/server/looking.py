@@ -1,0 +1,38 @@
+"""Looking at something again for each request, and once for all that come while the last look is under way."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+
+class Looks:
+    """Calls a blocking function for everybody who asks, after they asked. It belongs to one event loop.
+
+    Handing the call to a thread costs ten times what the call does, so those who ask meanwhile share the next one.
+
+    Parameters
+    ----------
+    pool:
+        Where the function is called.
+    """
+
+    def __init__(self, pool: ThreadPoolExecutor) -> None:
+        self._pool = pool
+        self._last: asyncio.Task[None] | None = None
+        self._next: asyncio.Task[None] | None = None
+
+    async def look(self, function: Callable[[], object]) -> None:
+        """Wait for a call that begins after this one; what it raises is raised to all who wait for it."""
+        if self._next is None:
+            self._next = asyncio.create_task(self._after(self._last, function))
+            # Everybody who waited may have gone.
+            self._next.add_done_callback(lambda task: task.cancelled() or task.exception())
+        await asyncio.shield(self._next)
+
+    async def _after(self, last: asyncio.Task[None] | None, function: Callable[[], object]) -> None:
+        if last is not None:
+            await asyncio.wait([last])
+        self._last, self._next = self._next, None
+        await asyncio.get_running_loop().run_in_executor(self._pool, function)
