@@ -5,6 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import resource
+import subprocess
+import sys
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -22,7 +26,10 @@ class Bare:
         self._xorbs: list[tuple[str, dict[str, str]]] = []
 
     def warm(self, job: Job) -> None:
-        if job["action"] == "get_xorbs":
+        if job["action"] == "start":
+            # What is imported is read from the disk once, and compiled where it may be.
+            subprocess.run([sys.executable, "-c", job["code"]], check=True)
+        elif job["action"] == "get_xorbs":
             self._run(job, lambda session: self._find_xorbs(session, job))
 
     def post_xorbs(self, job: Job) -> None:
@@ -69,6 +76,33 @@ class Bare:
             await _each(one, self._xorbs, 2)
 
         self._run(job, receive)
+
+    def get_short(self, job: Job) -> dict[str, float]:
+        """Short ranges of one xorb, as many at once as the job says."""
+
+        async def receive(session: aiohttp.ClientSession) -> None:
+            async def one(item: tuple[str, int, int]) -> None:
+                # Somewhere in the xorb, which is shorter than the file.
+                start = item[1] % (1 << 20)
+                span = f"{start}-{start + job['size'] - 1}"
+                url = f"/xorbs/{job['xorb']}?ranges={span}"
+                async with session.get(url, headers={"Range": f"bytes={span}"}) as answer:
+                    answer.raise_for_status()
+                    assert len(await answer.read()) == job["size"]
+
+            await _each(one, job["ranges"], job["tasks"])
+
+        began = time.perf_counter()
+        self._run(job, receive)
+        return {"a second": len(job["ranges"]) / (time.perf_counter() - began)}
+
+    def start(self, job: Job) -> dict[str, float]:
+        """Fresh interpreters that run some code; their CPU time."""
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        for _ in range(job["times"]):
+            subprocess.run([sys.executable, "-c", job["code"]], check=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return {"cpu": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime}
 
     def _run(self, job: Job, work: Callable[[aiohttp.ClientSession], Awaitable[None]]) -> None:
         async def run() -> None:

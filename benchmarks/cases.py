@@ -46,6 +46,9 @@ QUICK = Sizes(
     growth_files=(50, 100, 200),
 )  # fmt: skip
 SMALL = 10 * 1024
+_SHORT = 4 * 1024
+# Interpreters of one run.
+STARTS = 10
 
 
 @dataclass
@@ -370,6 +373,41 @@ def ingest(bench: Bench) -> Iterator[Case]:
     }  # fmt: skip
     theirs = Side(job, lambda: serving.sink(bench.data))
     yield Case(Side(job, bench.fresh_local), theirs, None, sum(path.stat().st_size for path in paths), paths)
+
+
+@contextmanager
+def endpoint_ranges(bench: Bench) -> Iterator[Case]:
+    """Short ranges of one large file, many at once; beside a bare pair that moves as many bytes with half the requests."""
+    sizes = bench.sizes
+    path = bench.file("random", sizes.sparse_file)
+    manifest = bench.manifest(path)
+    source = random.Random(7)
+    starts = [source.randrange(sizes.sparse_file - _SHORT) for _ in range(2 * sizes.ranges)]
+    job = {
+        "action": "serve", "warm": "", "repo": REPO, "ranges": [(path.name, start, start + _SHORT) for start in starts],
+        "tasks": 200, "side": "pyxet",
+    }  # fmt: skip
+    xorb = next(iter(load(manifest).xorbs))
+    peer = job | {"side": "bare", "action": "get_short", "xorb": xorb, "size": _SHORT}
+    with bench.fresh_local() as server:
+        server.fill(REPO, manifest)
+        [file] = load(manifest).files
+        header = {"key": "header", "value": {"summary": "a file", "description": ""}}
+        value = {"path": path.name, "algo": "sha256", "oid": file.sha256, "size": file.size}
+        server.commit(REPO, [header, {"key": "lfsFile", "value": value}])
+        ours, theirs = Side(job, lambda: nullcontext(server)), Side(peer, bench.lean, bench.setup(manifest))
+        yield Case(ours, theirs, None, len(starts) * _SHORT, (path,))
+
+
+@contextmanager
+def start(bench: Bench) -> Iterator[Case]:
+    """Fresh interpreters, one after the other."""
+    sides = (("pyxet", "import pyxet; pyxet.XetFS()"), ("peer", "import fsspec, aiohttp"))
+    ours, theirs = (
+        Side({"action": "start", "side": "bare", "warm": "start", "code": code, "times": STARTS}, bench.lean)
+        for _, code in sides
+    )
+    yield Case(ours, theirs, None, content=0)
 
 
 @contextmanager

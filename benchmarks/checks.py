@@ -97,6 +97,28 @@ def at_most(figure: str, most: float, unit: str) -> Check:
     return judge
 
 
+def at_least(figure: str, least: float) -> Check:
+    """A figure that pyxet's worker tells is at least so much; beside the peer's."""
+
+    def judge(pairs: Pairs, _: int) -> Verdict:
+        ours, theirs = (median(runs, lambda run: run.extra[figure]) for runs in (pairs.ours, pairs.theirs))
+        return Verdict(f"≥ {least:,.0f} {figure}", f"{ours:,.0f} (peer {theirs:,.0f})", ours >= least)
+
+    return judge
+
+
+def at_most_more(most: float, times: int, what: str) -> Check:
+    """At most so many CPU seconds more than the peer, for each of ``times``."""
+
+    def judge(pairs: Pairs, _: int) -> Verdict:
+        found = statistics.median(
+            (ours.cpu - theirs.cpu) / times for ours, theirs in zip(pairs.ours, pairs.theirs, strict=True)
+        )
+        return Verdict(f"≤ {most * 1000:.0f} ms more CPU {what}", f"{found * 1000:+.0f} ms", found <= most)
+
+    return judge
+
+
 def cpu(most: float) -> Check:
     """At most so many CPU seconds for a GiB."""
 

@@ -269,6 +269,23 @@ ROWS: tuple[Row, ...] = (
     ),
     Row(
         "endpoint",
+        "endpoint-ranges",
+        lambda sizes: f"{2 * sizes.ranges:,} ranges of 4 KiB of one {size_text(sizes.sparse_file)} file, 200 at once",
+        "a bare aiohttp pair: GET of 4 KiB, 200 at once",
+        (checks.at_least("a second", 700),),
+        cases.endpoint_ranges,
+        reads=True,
+    ),
+    Row(
+        "endpoint",
+        "import",
+        lambda sizes: f"import pyxet; pyxet.XetFS(), {cases.STARTS} fresh interpreters",
+        "import fsspec, aiohttp",
+        (checks.at_most_more(0.1, cases.STARTS, "for each start"),),
+        cases.start,
+    ),
+    Row(
+        "endpoint",
         "endpoint-get",
         lambda sizes: f"GET of the xorbs of {size_text(sizes.big)}, 2 at once",
         "nginx, static files" if serving.NGINX else "aiohttp FileResponse (sendfile)",
