@@ -25,7 +25,7 @@ from pyxet.errors import *  # noqa: F403  # the error tree is public as a whole
 from pyxet.errors import __all__ as _errors
 
 if TYPE_CHECKING:
-    from pyxet import testing
+    from pyxet import safetensors, testing
     from pyxet._async.changes.transaction import Transaction
     from pyxet._async.fs.filesystem import AsyncXetFileSystem
     from pyxet._environment import versions
@@ -70,6 +70,7 @@ __all__ = [
     "on_request",
     "on_transfer",
     "open",
+    "safetensors",
     "snapshot",
     "testing",
     "to_parquet",
@@ -116,7 +117,7 @@ _OPTIONAL: Final = {
     "XetPath": "pyxet.path",
 }
 # Modules that are public as they are.
-_MODULES: Final = frozenset({"testing"})
+_MODULES: Final = frozenset({"safetensors", "testing"})
 
 
 if not TYPE_CHECKING:

@@ -1,0 +1,223 @@
+"""The header of a safetensors file, which bytes of the file an index wants, and the arrays they become. No I/O."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from types import EllipsisType
+from typing import Any, Final, Literal, SupportsIndex, TypeAlias
+
+import msgspec
+
+from pyxet.errors import ConfigError, FormatError, NotSupportedError
+
+Framework: TypeAlias = Literal["numpy", "torch"]
+# What chooses a part of a tensor: for each of the first axes a number or a range, or ``...``.
+Axis: TypeAlias = SupportsIndex | slice | EllipsisType
+Index: TypeAlias = Axis | tuple[Axis, ...]
+
+# Most bytes of a header: that of a model with a hundred thousand tensors has half of it.
+_MAX_HEADER: Final = 32 * 1024 * 1024
+# Read at once: the header of most models is in it, and no chunk is much smaller.
+FIRST: Final = 64 * 1024
+LENGTH: Final = 8
+_MAX_AXES: Final = 64
+_METADATA: Final = "__metadata__"
+# Bits of a value of each type, and what numpy and torch call it; numpy has some of them from the package ml_dtypes.
+_TYPES: Final[dict[str, tuple[int, str | None, str | None]]] = {
+    "BOOL": (8, "bool", "bool"),
+    "U8": (8, "uint8", "uint8"),
+    "I8": (8, "int8", "int8"),
+    "F8_E5M2": (8, "ml_dtypes:float8_e5m2", "float8_e5m2"),
+    "F8_E4M3": (8, "ml_dtypes:float8_e4m3fn", "float8_e4m3fn"),
+    "F8_E8M0": (8, "ml_dtypes:float8_e8m0fnu", "float8_e8m0fnu"),
+    "U16": (16, "<u2", "uint16"),
+    "I16": (16, "<i2", "int16"),
+    "F16": (16, "<f2", "float16"),
+    "BF16": (16, "ml_dtypes:bfloat16", "bfloat16"),
+    "U32": (32, "<u4", "uint32"),
+    "I32": (32, "<i4", "int32"),
+    "F32": (32, "<f4", "float32"),
+    "C64": (64, "<c8", "complex64"),
+    "U64": (64, "<u8", "uint64"),
+    "I64": (64, "<i8", "int64"),
+    "F64": (64, "<f8", "float64"),
+    # Several values to a byte: they are told, but there is no array of them.
+    "F4": (4, None, None),
+    "F6_E2M3": (6, None, None),
+    "F6_E3M2": (6, None, None),
+}
+
+
+class _Entry(msgspec.Struct, frozen=True):
+    dtype: str
+    shape: list[int]
+    data_offsets: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class TensorInfo:
+    """What the header of a file says of a tensor.
+
+    Attributes
+    ----------
+    name:
+        Its name.
+    dtype:
+        Type of its values, as the format names it: ``F32``, ``BF16``, ``I64``, …
+    shape:
+        Length of each axis.
+    start, end:
+        Where its values are in the file, in bytes.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    start: int
+    end: int
+
+    @property
+    def size(self) -> int:
+        """Bytes of its values."""
+        return self.end - self.start
+
+
+class Header:
+    """The header of a file, checked: each tensor has as many bytes as its shape wants, and all lie in the file, in a row."""
+
+    def __init__(self, name: str, data: bytes, file_size: int) -> None:
+        self.metadata: dict[str, str] = {}
+        self.tensors: dict[str, TensorInfo] = {}
+        begin = LENGTH + len(data)
+        try:
+            found = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
+            if _METADATA in found:
+                self.metadata = msgspec.json.decode(found.pop(_METADATA), type=dict[str, str])
+            for key, raw in found.items():
+                entry = msgspec.json.decode(raw, type=_Entry)
+                first, last = entry.data_offsets
+                self.tensors[key] = TensorInfo(key, entry.dtype, tuple(entry.shape), begin + first, begin + last)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise _damaged(name, f"its header is not that of a safetensors file ({error})") from None
+        at = begin
+        for tensor in sorted(self.tensors.values(), key=lambda tensor: (tensor.start, tensor.end)):
+            if tensor.dtype not in _TYPES:
+                raise _damaged(name, f"{_short(tensor.name)} is of the unknown type {_short(tensor.dtype)}")
+            if len(tensor.shape) > _MAX_AXES or any(length < 0 for length in tensor.shape):
+                raise _damaged(name, f"{_short(tensor.name)} has a shape that no tensor has")
+            bits = math.prod(tensor.shape) * _TYPES[tensor.dtype][0]
+            if tensor.start != at or tensor.end < at or bits != 8 * tensor.size:
+                raise _damaged(
+                    name,
+                    f"the bytes of {_short(tensor.name)} do not follow the last ones, or are not as many as its shape wants",
+                )
+            at = tensor.end
+        if at != file_size:
+            raise _damaged(name, f"its header is about {at:,} bytes, the file has {file_size:,}")
+
+
+class Part:
+    """Which bytes of a tensor an index wants, and what is done with them."""
+
+    def __init__(self, tensor: TensorInfo, index: Index | None) -> None:
+        self.tensor = tensor
+        axes = () if index is None else index if isinstance(index, tuple) else (index,)
+        self.rest: tuple[Any, ...] = ()
+        self.shape = tensor.shape
+        self.start, self.end = tensor.start, tensor.end
+        if _TYPES[tensor.dtype][1] is None:
+            raise NotSupportedError(
+                f"{tensor.name}: there are no arrays of {tensor.dtype}; read its bytes: start to end"
+            )
+        for number, axis in enumerate(axes):
+            if axis is Ellipsis:
+                self.rest = axes[number:]
+                return
+            if number >= len(tensor.shape):
+                raise IndexError(f"{tensor.name} has {len(tensor.shape)} axes, the index has more")
+            length, step = tensor.shape[number], math.prod(tensor.shape[number + 1 :]) * _TYPES[tensor.dtype][0] // 8
+            if not isinstance(axis, slice):
+                at = axis.__index__()
+                if not -length <= at < length:
+                    raise IndexError(f"{tensor.name}: {at} is out of range on axis {number}, which has {length}")
+                self.start += at % length * step
+                self.end = self.start + step
+                self.shape = tensor.shape[number + 1 :]
+                continue
+            # The rows between the first and the last one that are wanted; numpy takes it from there.
+            rows = range(length)[axis]
+            first, last = (min(rows[0], rows[-1]), max(rows[0], rows[-1]) + 1) if rows else (0, 0)
+            self.start, self.end = self.start + first * step, self.start + last * step
+            self.shape = (last - first, *tensor.shape[number + 1 :])
+            way = slice(None) if rows.step > 0 else slice(None, None, -1)
+            self.rest = (way if abs(rows.step) == 1 else slice(None, None, rows.step), *axes[number + 1 :])
+            return
+
+    def array(self, data: bytes, framework: Framework) -> Any:
+        """The part of the tensor, of bytes from ``start`` to ``end``: memory of its own, which may be written to."""
+        values = bytearray(data)
+        if framework == "torch":
+            torch = import_torch()
+            kind = getattr(torch, _TYPES[self.tensor.dtype][2] or "", None)
+            if kind is None:
+                raise NotSupportedError(f"{self.tensor.name}: this version of torch has no {self.tensor.dtype}")
+            found = torch.frombuffer(values, dtype=kind) if values else torch.empty(0, dtype=kind)
+            return _chosen_by_torch(found.reshape(self.shape), self.rest)
+        import numpy as np
+
+        array = np.frombuffer(values, dtype=_numpy_type(self.tensor)).reshape(self.shape)
+        return array[self.rest] if self.rest else array
+
+
+def _chosen_by_torch(tensor: Any, rest: tuple[Any, ...]) -> Any:
+    """Like ``tensor[rest]``; torch knows no negative steps."""
+    for axis, chosen in enumerate(rest):
+        if isinstance(chosen, slice) and chosen.step is not None and chosen.step < 0:
+            rows = range(tensor.shape[axis])[chosen]
+            tensor = tensor.index_select(axis, import_torch().tensor(list(rows), dtype=import_torch().int64))
+            rest = (*rest[:axis], slice(None), *rest[axis + 1 :])
+    return tensor[rest] if rest else tensor
+
+
+def _numpy_type(tensor: TensorInfo) -> Any:
+    import numpy as np
+
+    module, _, name = (_TYPES[tensor.dtype][1] or "").rpartition(":")
+    if not module:
+        return np.dtype(name)
+    try:
+        import ml_dtypes
+    except ImportError:
+        raise ConfigError(
+            f"{tensor.name} is of {tensor.dtype}, which numpy has not: pip install ml_dtypes, or open the file with "
+            "framework='torch'"
+        ) from None
+    return np.dtype(getattr(ml_dtypes, name))
+
+
+def import_torch() -> Any:
+    try:
+        import torch
+    except ImportError:
+        raise ConfigError("framework='torch' needs torch: pip install torch") from None
+    return torch
+
+
+def header_length(name: str, first: bytes, size: int) -> int:
+    """The length of the header that the first bytes tell, in bytes."""
+    if len(first) < LENGTH:
+        raise _damaged(name, f"it has {size:,} bytes, no header fits in there")
+    length = int.from_bytes(first[:LENGTH], "little")
+    if length > min(_MAX_HEADER, size - LENGTH):
+        limit = f"{size:,} bytes" if size - LENGTH < _MAX_HEADER else f"{_MAX_HEADER:,} bytes at the most"
+        raise _damaged(name, f"it says that its header has {length:,} bytes, where there are {limit}")
+    return length
+
+
+def _damaged(name: str, reason: str) -> FormatError:
+    return FormatError(f"{name} is no safetensors file, or damaged: {reason}")
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= 100 else f"{text[:100]}…")
