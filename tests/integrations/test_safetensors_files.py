@@ -35,7 +35,7 @@ def stored(xet: pyxet.XetFS, main: str, tensors: dict[str, torch.Tensor]) -> str
 
 def same(one: torch.Tensor, other: torch.Tensor) -> bool:
     flat = [part.contiguous().reshape(-1).view(torch.uint8) for part in (one, other)]
-    return one.dtype == other.dtype and one.shape == other.shape and torch.equal(*flat)
+    return bool(one.dtype == other.dtype and one.shape == other.shape and torch.equal(*flat))
 
 
 def test_all_types_by_torch(xet: pyxet.XetFS, stored: str, tensors: dict[str, torch.Tensor]) -> None:
