@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import errno
 import os
 import signal
+import stat
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -24,8 +26,13 @@ if sys.platform == "win32":
 _MIB: Final = 1024 * 1024
 # Whether a child process can be given more open files than its standard ones, and finds them under ``/dev/fd``.
 PASSES_FILES: Final = sys.platform != "win32"
-# Where a platform locks bytes, and not files, this one is locked: beyond all content, as nobody could read it otherwise.
-_LOCKED_BYTE: Final = 2**62
+# Where a platform locks bytes, and not files, this one is locked, as nobody else can read a locked byte: the last that the
+# C library of Windows can lock, which knows positions of 31 bits. Of files that are larger nobody reads it elsewhere.
+_LOCKED_BYTE: Final = 2**31 - 2
+# Signals that ask a program to end: of Windows Ctrl-Break as well, and the closing of its console.
+ENDING_SIGNALS: Final = tuple(
+    signal.Signals[name] for name in ("SIGTERM", "SIGBREAK") if name in signal.Signals.__members__
+)
 
 _hooks: list[Callable[[], object]] = []
 
@@ -64,14 +71,17 @@ def loopback_id() -> str:
     Other machines may have the same directory mounted, and so may containers with a network of their own.
     """
     try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         return f"{boot}/{os.stat('/proc/self/ns/net').st_ino}"
     except OSError:
         return ""
 
 
 def stop_group(leader: int, *, force: bool) -> None:
-    """End a process that was started with a session of its own, and its children; ``force`` does not let them clean up."""
+    """End a process that was started with a session of its own, and its children; ``force`` does not let them clean up.
+
+    On Windows only the process ends, and cannot clean up.
+    """
     if sys.platform == "win32":
         os.kill(leader, signal.SIGTERM)
     else:
@@ -169,14 +179,32 @@ def sync_data(descriptor: int) -> None:
         os.fsync(descriptor)
 
 
+def sync_file(path: str | os.PathLike[str]) -> None:
+    """Bring a file that nobody has open to the disk."""
+    if sys.platform == "win32":
+        # Which syncs only what is open to be written; that a file is read-only, as git's objects are, forbids opening it so.
+        mode = os.stat(path).st_mode
+        os.chmod(path, mode | stat.S_IWRITE)
+        try:
+            _sync(path, os.O_RDWR)
+        finally:
+            os.chmod(path, mode)
+    else:
+        _sync(path, os.O_RDONLY)
+
+
+def _sync(path: str | os.PathLike[str], flags: int) -> None:
+    descriptor = os.open(path, flags)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def sync_folder(folder: str | os.PathLike[str]) -> None:
     """Make names in a folder durable, where folders can be synced."""
     if sys.platform != "win32":
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        _sync(folder, os.O_RDONLY | os.O_DIRECTORY)
 
 
 def user_number() -> int:
@@ -221,6 +249,14 @@ def signals_to(loop: asyncio.AbstractEventLoop, callback: Callable[[], object], 
             with suppress(NotImplementedError):
                 loop.remove_signal_handler(number)
             signal.signal(number, handler)
+
+
+def is_broken_pipe(error: BaseException) -> bool:
+    """Whether an error of standard output says that nobody reads it any more."""
+    # Windows calls it an invalid argument, of no file.
+    if sys.platform == "win32" and isinstance(error, OSError) and error.filename is None:
+        return error.errno in (errno.EINVAL, errno.EPIPE)
+    return isinstance(error, BrokenPipeError)
 
 
 def machine_memory() -> int:

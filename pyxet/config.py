@@ -15,6 +15,7 @@ from typing import Final, Literal
 from urllib.parse import unquote, urlsplit
 
 from pyxet._platform import after_fork, allowed_processors, machine_memory
+from pyxet._platform_files import remove
 from pyxet.errors import AlreadyExistsError, ConfigError
 from pyxet.hub_login import account_in_use, clean, hub_login, token_file
 from pyxet.options import public
@@ -99,7 +100,7 @@ def _of_cgroup(controller: str, name: str, *old_names: str) -> list[str]:
     """
     root = Path("/sys/fs/cgroup")
     try:
-        lines = Path("/proc/self/cgroup").read_text().splitlines()
+        lines = Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines()
     except OSError:
         lines = []
     groups = {(root, (name,)): "", (root / controller, old_names): ""}
@@ -114,7 +115,7 @@ def _of_cgroup(controller: str, name: str, *old_names: str) -> list[str]:
         # Inside a container the group's path may be one that only the host sees; the file at the root is ours then.
         for place in (folder / group, *(folder / group).parents):
             with suppress(OSError):
-                found.append(" ".join((place / file).read_text().strip() for file in names))
+                found.append(" ".join((place / file).read_text(encoding="utf-8").strip() for file in names))
             if place == folder:
                 break
     return found
@@ -472,7 +473,7 @@ def _save_logins(logins: Mapping[str, object]) -> None:
         if logins:
             replace_private(path, json.dumps(logins, indent=2) + "\n")
         else:
-            Path(os.path.realpath(path)).unlink(missing_ok=True)
+            remove(os.path.realpath(path), missing_ok=True)
     except OSError as error:
         raise ConfigError(f"the login file {path} cannot be written ({error.strerror})") from error
 

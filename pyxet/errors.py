@@ -8,6 +8,8 @@
     ├── NotSupportedError         (NotImplementedError) understood, and not offered (buckets, writing to a tag)
     ├── FormatError               (ValueError)          bytes that are not what the Xet protocol says they are
     ├── IntegrityError            (OSError)             well-formed content that is not the content asked for
+    ├── FileInUseError            (PermissionError)     a local file cannot be replaced while another program has it open
+    ├── LocalNameError            (OSError)             a local file cannot have the name that it has in a repository
     ├── TransactionError          (RuntimeError)        a transaction used the wrong way: after its end, or ended before one inside of it
     │   └── PartialCommitError                          a transaction over several branches failed after some commits
     ├── IngestError                                     some files of an ingest could not be copied: nothing is committed
@@ -59,11 +61,13 @@ __all__ = [
     "EditConflictError",
     "EntryNotFoundError",
     "FileInTheWayError",
+    "FileInUseError",
     "FolderInTheWayError",
     "FormatError",
     "GatedRepositoryError",
     "IngestError",
     "IntegrityError",
+    "LocalNameError",
     "NotFoundError",
     "NotSupportedError",
     "PartialCommitError",
@@ -139,6 +143,14 @@ def _format_error(what: str, offset: int | None) -> FormatError:
 
 class IntegrityError(XetError, OSError):
     """Content is well-formed but its hash or length is not the one that was asked for."""
+
+
+class FileInUseError(XetError, PermissionError):
+    """A local file cannot be replaced or removed, as another program has it open; only some platforms refuse that."""
+
+
+class LocalNameError(XetError, OSError):
+    """A local file cannot have its name in a repository, on this platform or beside another one. Nothing was written."""
 
 
 class TransactionError(XetError, RuntimeError):

@@ -309,7 +309,8 @@ class XetFS(BlockingMethods):
         compression:
             Name of a codec, or ``infer`` from the path.
         encoding, errors, newline:
-            For text, as in `io.TextIOWrapper`.
+            For text, as in `io.TextIOWrapper`; but whatever machine this is, the encoding is UTF-8 and lines are written
+            as they are given unless these say otherwise.
         autocommit:
             For writing, whether ``close`` publishes the file; otherwise its ``commit`` does.
         message, parent_commit, if_match:
@@ -329,7 +330,8 @@ class XetFS(BlockingMethods):
         """
         if "b" in mode and (encoding, errors, newline) != (None, None, None):
             raise ValueError("encoding, errors and newline are for text; open the file without 'b' in its mode")
-        text: dict[str, Any] = {"encoding": encoding, "errors": errors, "newline": newline}
+        # Files of repositories are read on other machines: their text depends on nothing of this one.
+        text: dict[str, Any] = {"encoding": encoding or "utf-8", "errors": errors, "newline": newline}
         binary = mode if "b" in mode else mode.replace("t", "") + "b"
         name = get_compression(path, compression)
         # There is a codec for "none" as well, which we leave out.
@@ -351,7 +353,7 @@ class XetFS(BlockingMethods):
                 outermost = codec(file, mode=mode[0])
         if isinstance(file, XetWriteFile):
             if "b" not in mode:
-                outermost = XetTextFile(outermost, **text)
+                outermost = XetTextFile(outermost, **text | {"newline": "\n" if newline is None else newline})
             file.join_transaction(outermost)
         elif "b" not in mode:
             outermost = io.TextIOWrapper(outermost, **text)

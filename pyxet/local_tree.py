@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
+from pyxet._platform_files import reachable
+
 # Called with the path of something that is left out, and why.
 LeftOut: TypeAlias = Callable[[str, str], object]
 
@@ -97,7 +99,7 @@ def walk(
     waiting: list[tuple[str, str, bool, frozenset[tuple[int, int]], int]] = [("", top, False, frozenset(), 1)]
     while waiting:
         name, folder, linked, above, depth = waiting.pop()
-        here = os.stat(folder)
+        here = os.stat(reachable(folder))
         identity = (here.st_dev, here.st_ino)
         if identity in above:
             left_out(folder, IS_LOOP)
@@ -106,24 +108,26 @@ def walk(
             yield LocalEntry(folder, name, here, linked)
         if maxdepth is not None and depth > maxdepth:
             continue
-        with os.scandir(folder) as found:
+        with os.scandir(reachable(folder)) as found:
             inside = sorted(found, key=lambda item: item.name)
         folders = []
         for item in inside:
+            # With slashes, whatever the system has between names.
+            path = f"{folder.rstrip('/')}/{item.name}"
             below = f"{name}/{item.name}" if name else item.name
             if item.name.lower() == ".git":
-                left_out(item.path, IS_GIT)
+                left_out(path, IS_GIT)
                 continue
             through = linked or item.is_symlink()
             try:
-                entry = LocalEntry(item.path, below, item.stat(), linked)
+                entry = LocalEntry(path, below, item.stat(), linked)
             except OSError as error:
                 if error.errno not in (errno.ENOENT, errno.ELOOP):
                     raise
                 # Whether that matters is for those to say who want the file.
-                entry = LocalEntry(item.path, below, None, linked)
+                entry = LocalEntry(path, below, None, linked)
             if not entry.is_folder:
                 yield entry
             elif follow_links or not item.is_symlink():
-                folders.append((below, item.path, through, above | {identity}, depth + 1))
+                folders.append((below, path, through, above | {identity}, depth + 1))
         waiting += reversed(folders)

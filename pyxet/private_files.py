@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from pyxet._platform import sync_folder
+from pyxet._platform_files import remove, replace
 
 # Seconds to wait for another process that changes a file: it takes milliseconds.
 _PATIENCE: Final = 10
@@ -17,6 +18,9 @@ _PATIENCE: Final = 10
 
 def replace_private(path: Path, text: str) -> None:
     """Replace a file, or make it, with mode 0600. What is there is whole at any time, also after a crash.
+
+    Where files have no modes it is the rights of its folder that count; one that is made here is for its user alone (on
+    Windows: with the Pythons of 2024 and later, and in the user's profile in any case).
 
     Parameters
     ----------
@@ -35,15 +39,17 @@ def replace_private(path: Path, text: str) -> None:
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        unfinished.unlink(missing_ok=True)
-        with open(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        remove(unfinished, missing_ok=True)
+        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        # The same bytes everywhere: other programs read some of these files.
+        with open(descriptor, "w", encoding="utf-8", newline="\n") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        unfinished.replace(path)
+        replace(unfinished, path)
     except BaseException:
         with suppress(OSError):
-            unfinished.unlink(missing_ok=True)
+            remove(unfinished, missing_ok=True)
         raise
     sync_folder(path.parent)
 

@@ -21,6 +21,7 @@ from fsspec.implementations.local import LocalFileSystem
 from support.cli import Cli
 from support.faults import FAST, FaultProxy
 from support.mistakes import CLASSES, COMMANDS, PANDAS, PYTHON, Mistake
+from support.windows import pretended
 
 import pyxet
 from pyxet import errors
@@ -34,7 +35,7 @@ INTRODUCTION = """\
 What people see: each class of error and each likely mistake, with the message that it has. The page is made by a test
 that provokes all of them (`tests/test_error_page.py`). In the examples `fs` is a `pyxet.XetFS` on the endpoint
 `localhost:8787`, `anonymous` is one without a token, `mistaken` one with a wrong token, `hurried` one with short time-outs,
-and `far` one whose endpoint does not answer.
+and `far` one whose endpoint does not answer; `with windows()` stands for being on Windows.
 
 Everything that means "it is not there" is a `FileNotFoundError`, and nothing else is. These are met most often;
 [the reference](api/errors.md) has the whole tree:
@@ -47,6 +48,7 @@ Everything that means "it is not there" is a `FileNotFoundError`, and nothing el
 | `EditConflictError` | `ConflictError` | a path changed since the version you build on |
 | `FolderInTheWayError`, `FileInTheWayError` | `IsADirectoryError`, `NotADirectoryError` | a folder is where a file should be; a file is where a folder should be |
 | `IntegrityError` | `OSError` | content is not what its hash says |
+| `LocalNameError`, `FileInUseError` | `OSError`, `PermissionError` | a local file cannot have this name here; another program has it open (on Windows) |
 | `RateLimitedError`, `ServerError`, `RequestTimeoutError` (of a commit `CommitTimeoutError`), `ConnectionFailedError` | `OSError` | the endpoint, after retries |
 | `XetURLError`, `ConfigError` | `ValueError` | a path, URL or option that makes no sense |
 | `TransactionError` | `RuntimeError` | a transaction that is used after its end, or ended before one that is nested in it |
@@ -89,7 +91,7 @@ class Stage:
 
         short = pyxet.Timeouts(connect=0.5, response=0.2)
         self.names: dict[str, Any] = {
-            "pyxet": pyxet, "pd": pd, "tmp": tmp, "first": first, "token": token,
+            "pyxet": pyxet, "pd": pd, "tmp": tmp, "windows": pretended, "first": first, "token": token,
             "access": {"user": user, "token": token}, "frame": pd.DataFrame({"a": [1]}),
             "fs": through(token, user=user), "anonymous": through(""), "mistaken": through("xet_wrong"),
             "source": str(tmp / "source"), "broken": Broken(skip_instance_cache=True), "hurried": through(token, timeouts=short),

@@ -33,7 +33,7 @@ def install(session: Session, shell: str | None) -> None:
         started_by = Path.home() / ".bashrc"
     try:
         script.parent.mkdir(parents=True, exist_ok=True)
-        script.write_text(SCRIPTS[shell])
+        script.write_text(SCRIPTS[shell], encoding="utf-8", newline="\n")
         if started_by is not None:
             _add_line(started_by, f"source {shlex.quote(str(script))}  # completion of xet")
     except OSError as error:
@@ -47,7 +47,7 @@ def _folder(variable: str, below_home: str) -> Path:
 
 
 def _add_line(path: Path, line: str) -> None:
-    text = path.read_text() if path.exists() else ""
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
     if line not in text.splitlines():
-        with path.open("a") as file:
+        with path.open("a", encoding="utf-8", newline="\n") as file:
             file.write(f"{'' if not text or text.endswith(chr(10)) else chr(10)}{line}\n")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from typing import IO
 
@@ -12,10 +12,12 @@ from pyxet.cli import candidates
 from pyxet.cli.command import command
 from pyxet.cli.session import CommandError, Session
 from pyxet.cli.transfer import Item, Transfer
-from pyxet.cli.transfer_ends import End, Entry, joined
+from pyxet.cli.transfer_ends import End, joined
+from pyxet.cli.transfer_listing import Page
 from pyxet.cli.transfer_names import Source, sources
 from pyxet.cli.transfer_options import transfer_options
 from pyxet.cli.transfer_xet import XetEnd
+from pyxet.local_rules import LocalNames
 from pyxet.patterns import chooser
 
 
@@ -45,6 +47,7 @@ def cp(
     exclude: tuple[str, ...],
     dry_run: bool,
     no_progress: bool,
+    names: LocalNames,
 ) -> None:
     """Paths are in repositories (owner/repo/branch/path), on this machine, at any other file system that fsspec knows
     (s3://, gs://, memory://), or - for standard input or output. At least one is in a repository. What goes into a
@@ -63,6 +66,7 @@ def cp(
         parallel=parallel,
         dry_run=dry_run,
         show=not no_progress,
+        names=names,
     )
     chosen = chooser(include, exclude)
     if "-" in paths:
@@ -86,37 +90,37 @@ async def _copy(
             if isinstance(end, XetEnd):
                 await end.pin()
         found = await sources(given, target, recursive=recursive)
-        async with aclosing(_items(found, target, chosen)) as items:
+        pages = transfer.looked_through(_pages(found, chosen), target)
+        async with aclosing(pages), aclosing(_items(found, pages, target)) as items:
             await transfer.move(items, target)
 
     await transfer.into(target, work)
 
 
 async def _items(
-    found: Sequence[Source], target: End, chosen: Callable[[str], bool]
+    found: Sequence[Source], pages: AsyncIterator[Page], target: End
 ) -> AsyncGenerator[Item, None]:  # fmt: skip
     # What each target is a copy of, where sources go into the same folders: two of one name would be a matter of luck.
     taken: dict[str, str] | None = {} if _overlap(found) else None
-    for source in found:
-        async with aclosing(_files(source)) as files:
-            async for entry, path in files:
-                if not chosen(entry.name):
-                    continue
-                if taken is not None:
-                    label = source.end.label(entry.path)
-                    if taken.setdefault(path, label) != label:
-                        raise _twice(taken[path], label, target.label(path))
-                yield Item(source.end, entry, path)
+    async for page in pages:
+        for number, entry, path in page:
+            source = found[number]
+            if taken is not None:
+                label = source.end.label(entry.path)
+                if taken.setdefault(path, label) != label:
+                    raise _twice(taken[path], label, target.label(path))
+            yield Item(source.end, entry, path)
 
 
-async def _files(source: Source) -> AsyncGenerator[tuple[Entry, str], None]:
-    """The files of a source, and the paths that they get."""
-    if source.kind == "file":
-        yield await source.end.entry(source.path), source.target
-        return
-    async for page in source.end.scan(source.path):
-        for entry in page:
-            yield entry, joined(source.target, entry.name)
+async def _pages(found: Sequence[Source], chosen: Callable[[str], bool]) -> AsyncGenerator[Page, None]:
+    """The files of all sources that are chosen, and the paths that they get."""
+    for number, source in enumerate(found):
+        if source.kind == "file":
+            entry = await source.end.entry(source.path)
+            yield [(number, entry, source.target)] if chosen(entry.name) else []
+            continue
+        async for page in source.end.scan(source.path):
+            yield [(number, entry, joined(source.target, entry.name)) for entry in page if chosen(entry.name)]
 
 
 def _overlap(found: Sequence[Source]) -> bool:

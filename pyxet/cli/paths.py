@@ -9,10 +9,12 @@ from typing import Literal
 
 from pyxet import XetURL, XetURLError
 from pyxet.cli.session import CommandError
+from pyxet.local_rules import is_local, of_file_url, with_slashes
 
 Kind = Literal["xet", "local", "other", "standard"]
 
-_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)(?:://|::)")
+# One letter is a drive.
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)(?:://|::)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +60,8 @@ def remote(path: str) -> XetURL:
 def place(path: str) -> Place:
     """What a path names that may be anywhere.
 
-    With a scheme it is said. Without one a path is local if it begins with ``/``, ``./``, ``../`` or ``~``, if it or
-    its first folder is there, or if it has too few parts for ``owner/repo/branch``; else it is in a repository.
+    With a scheme it is said. Without one a path is local if it begins with ``/``, ``./``, ``../``, ``~`` or a drive
+    (``C:/x``, which has no scheme), if it or its first folder is there, or if it has too few parts for ``owner/repo/branch``; else it is in a repository.
 
     Raises
     ------
@@ -73,17 +75,17 @@ def place(path: str) -> Place:
         if scheme[1].removeprefix("fsspec+") == "xet":
             return Place("xet", path, XetURL.parse(path))
         if scheme[1] in ("file", "local") and scheme[0].endswith("://"):
-            return Place("local", path[scheme.end() :] or "/")
+            return Place("local", with_slashes(of_file_url(path[scheme.end() :] or "/")))
         return Place("other", path)
-    if path.startswith(("/", "~", "./", "../")) or path in ("", ".", ".."):
-        return Place("local", os.path.expanduser(path))
+    if is_local(path):
+        return Place("local", with_slashes(os.path.expanduser(path)))
     if os.path.lexists(path) or os.path.lexists(path.partition("/")[0]):
-        return Place("local", path)
+        return Place("local", with_slashes(path))
     try:
         url = XetURL.parse(path)
     except XetURLError:
-        return Place("local", path)
-    return Place("xet", path, url) if url.level in ("branch", "path") else Place("local", path)
+        return Place("local", with_slashes(path))
+    return Place("xet", path, url) if url.level in ("branch", "path") else Place("local", with_slashes(path))
 
 
 def writable(url: XetURL) -> XetURL:

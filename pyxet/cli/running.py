@@ -16,6 +16,7 @@ from collections.abc import Sequence
 import click
 
 import pyxet
+from pyxet._platform import ENDING_SIGNALS, is_broken_pipe
 from pyxet.cli.command import LateGroup, Unhandled
 from pyxet.cli.formats import printable
 from pyxet.cli.session import CommandError, Session
@@ -83,14 +84,15 @@ def run(arguments: Sequence[str] | None = None) -> int:
             os.dup2(nothing := os.open(os.devnull, os.O_WRONLY), number)
             if nothing != number:
                 os.close(nothing)
-            setattr(sys, name, open(number, "w", closefd=False))  # noqa: SIM115  # as long as the process is
+            setattr(sys, name, open(number, "w", encoding="utf-8", closefd=False))  # noqa: SIM115  # as long as the process is
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # A name that the terminal's encoding lacks is no reason to fail.
             stream.reconfigure(errors="backslashreplace")
     if threading.current_thread() is threading.main_thread():
         # As Ctrl-C does, for what waits without an event loop of its own; see `Session.run`.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        for ending in ENDING_SIGNALS:
+            signal.signal(ending, signal.default_int_handler)
     try:
         code = app.main(arguments, prog_name="xet", standalone_mode=False, obj=session)
         sys.stdout.flush()
@@ -99,7 +101,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         error = caught.__cause__ if isinstance(caught, Unhandled) and caught.__cause__ else caught
     finally:
         session.close()
-    if isinstance(error, BrokenPipeError):
+    if is_broken_pipe(error):
         # Whoever read our output has enough. What is buffered must not be written at exit, which would fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 
-from pyxet._platform import signals_to
+from pyxet._platform import ENDING_SIGNALS, signals_to
 from pyxet.cli import candidates
 from pyxet.cli.command import command
 from pyxet.cli.session import Session
@@ -147,7 +147,7 @@ def serve(
 
 async def _serve(session: Session, start: Start, started: dict[str, str], public_url: str | None) -> None:
     stop = asyncio.Event()
-    with signals_to(asyncio.get_running_loop(), stop.set, signal.SIGINT, signal.SIGTERM):
+    with signals_to(asyncio.get_running_loop(), stop.set, signal.SIGINT, *ENDING_SIGNALS):
         runner = await start()
         try:
             _tell(session, started | {"url": public_url or server().origin(runner)})

@@ -105,10 +105,9 @@ class Session:
             It was interrupted, or told to end.
         """
         import asyncio
-        import signal
         import warnings
 
-        from pyxet._platform import signals_to
+        from pyxet._platform import ENDING_SIGNALS, signals_to
 
         told = False
 
@@ -122,7 +121,7 @@ class Session:
                 task.cancel()
 
             try:
-                with signals_to(asyncio.get_running_loop(), stop, signal.SIGTERM):
+                with signals_to(asyncio.get_running_loop(), stop, *ENDING_SIGNALS):
                     return await work()
             except BaseException as error:
                 # A connection that is broken off while it sends is open until the other side has read what is on its way.

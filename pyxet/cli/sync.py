@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Literal
@@ -14,8 +14,10 @@ from pyxet.cli.command import command
 from pyxet.cli.session import CommandError, Session
 from pyxet.cli.transfer import Item, Transfer
 from pyxet.cli.transfer_ends import End, Entry, joined
+from pyxet.cli.transfer_listing import Page
 from pyxet.cli.transfer_options import transfer_options
 from pyxet.cli.transfer_xet import XetEnd
+from pyxet.local_rules import LocalNames
 from pyxet.patterns import chooser
 
 # Files that are deleted at once.
@@ -63,6 +65,7 @@ def sync(
     exclude: tuple[str, ...],
     dry_run: bool,
     no_progress: bool,
+    names: LocalNames,
 ) -> None:
     """The content of the folder SRC goes into the folder DST, slashes or not. Files differ if their sizes do; between
     repositories also if their hashes do. At least one of the two is in a repository. What goes into a branch is one
@@ -80,6 +83,7 @@ def sync(
         parallel=parallel,
         dry_run=dry_run,
         show=not no_progress,
+        names=names,
     )
     chosen = chooser(include, exclude)
     syncing = _Sync(transfer, chosen, delete=delete, checksum=checksum, dates=use_mtime)
@@ -111,7 +115,8 @@ class _Sync:
             if kind == "file":
                 raise CommandError(f"{origin.typed} is a file", hint="xet cp copies files; xet sync compares folders")
             await self._look(goal)
-            async with aclosing(self._items(origin, goal)) as items:
+            pages = self._transfer.looked_through(self._pages(origin, goal), goal)
+            async with aclosing(pages), aclosing(self._items(origin, goal, pages)) as items:
                 await self._transfer.move(items, goal)
             if self._delete:
                 await self._delete_rest(goal)
@@ -134,14 +139,16 @@ class _Sync:
                         entry.linked,
                     )  # fmt: skip
 
-    async def _items(self, origin: End, goal: End) -> AsyncGenerator[Item, None]:
-        """What is to be copied, or looked at more closely."""
+    async def _pages(self, origin: End, goal: End) -> AsyncGenerator[Page, None]:
+        """What there is to be synced, and the paths that it has at the target."""
         async for page in origin.scan(origin.path, dates=self._dates):
-            for entry in page:
-                if not self._chosen(entry.name):
-                    continue
-                there = self._there.pop(entry.name, None)
-                path = joined(goal.path, entry.name)
+            yield [(0, entry, joined(goal.path, entry.name)) for entry in page if self._chosen(entry.name)]
+
+    async def _items(self, origin: End, goal: End, pages: AsyncIterator[Page]) -> AsyncGenerator[Item, None]:
+        """What is to be copied, or looked at more closely."""
+        async for page in pages:
+            for _, entry, path in page:
+                there = self._there.pop(path[len(joined(goal.path, "")) :], None)
                 if there is None or there.size != entry.size or entry.size is None:
                     yield Item(origin, entry, path)
                     continue

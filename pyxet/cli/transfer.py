@@ -7,7 +7,7 @@ them so. All that goes into a branch is one transaction: one commit, or none.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -21,10 +21,12 @@ from pyxet.cli.paths import place
 from pyxet.cli.progress import Progress, files_callback
 from pyxet.cli.session import CommandError, Session
 from pyxet.cli.transfer_ends import End, Entry, StreamEnd
+from pyxet.cli.transfer_listing import Page, looked_through
 from pyxet.cli.transfer_local import LocalEnd, check_name
 from pyxet.cli.transfer_names import check_parts
 from pyxet.cli.transfer_other import other_end
 from pyxet.cli.transfer_xet import XetEnd
+from pyxet.local_rules import LocalNames, LocalRules
 
 if TYPE_CHECKING:
     from pyxet import AsyncXetFileSystem, Transaction
@@ -71,6 +73,8 @@ class Transfer:
         Files, and requests, at once.
     verb:
         What it does, for the progress: ``copying``.
+    names:
+        What becomes of files that cannot have their names on this machine.
 
     Attributes
     ----------
@@ -82,7 +86,7 @@ class Transfer:
 
     def __init__(
         self, session: Session, *, verb: str, message: str | None = None, pull_request: bool = False,
-        parallel: int | None = None, dry_run: bool = False, show: bool = True,
+        parallel: int | None = None, dry_run: bool = False, show: bool = True, names: LocalNames = "refuse",
     ) -> None:  # fmt: skip
         self.session = session
         self.threads = Workers(max(parallel or _AT_ONCE, 2), "xet")
@@ -90,6 +94,7 @@ class Transfer:
         self.progress = Progress(verb, wanted=show and not (session.quiet or session.verbose or dry_run))
         self.planned: list[dict[str, Any]] = []
         self.deleted = 0
+        self._rules = LocalRules(names, hint="--names escape")
         self._message = message
         self._pull_request = pull_request
         self._parallel = parallel
@@ -163,6 +168,12 @@ class Transfer:
             for _, fs in self._systems:
                 await stack.enter_async_context(fs)
             await work()
+
+    def looked_through(self, pages: AsyncGenerator[Page, None], target: End) -> AsyncGenerator[Page, None]:
+        """Files with the paths that they get; those of this machine are looked at before anything is written."""
+        if isinstance(target, LocalEnd):
+            return looked_through(pages, self._rules, target.path, self.threads)
+        return pages
 
     async def move(self, items: AsyncIterator[Item], target: End) -> None:
         """Transfer files while they are being listed. The first failure ends it."""

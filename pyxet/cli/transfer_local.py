@@ -9,9 +9,11 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import suppress
 from typing import Final
 
+from pyxet._platform_files import reachable, remove
 from pyxet._workers import Workers
 from pyxet.cli.session import CommandError
 from pyxet.cli.transfer_ends import End, Entry, Known, hasher
+from pyxet.local_rules import with_slashes
 from pyxet.local_tree import walk
 
 # Files that are listed at once, and bytes that are read at once.
@@ -64,14 +66,14 @@ def check_name(entry: Entry) -> None:
 
 def _kind(path: str) -> Known | None:
     try:
-        mode = os.stat(path).st_mode
+        mode = os.stat(reachable(path)).st_mode
     except (FileNotFoundError, NotADirectoryError):
         return None
     return "folder" if stat.S_ISDIR(mode) else "file"
 
 
 def _entry(path: str, name: str, linked: bool, known: os.stat_result | None = None) -> Entry:
-    found = known or os.stat(path)
+    found = known or os.stat(reachable(path))
     return Entry(
         path, name, found.st_size, modified=found.st_mtime, linked=linked, special=not stat.S_ISREG(found.st_mode)
     )
@@ -97,7 +99,7 @@ def _glob(pattern: str) -> list[tuple[str, Known]]:
     import glob
 
     found = []
-    for path in sorted(glob.glob(pattern, recursive=True)):
+    for path in sorted(map(with_slashes, glob.glob(pattern, recursive=True))):
         path = path.rstrip("/")
         kind = _kind(path)
         if kind is not None:
@@ -106,7 +108,7 @@ def _glob(pattern: str) -> list[tuple[str, Known]]:
 
 
 def _digest(path: str, like: Entry) -> str:
-    with open(path, "rb", buffering=0) as file:
+    with open(reachable(path), "rb", buffering=0) as file:
         digest = hasher(like, os.fstat(file.fileno()).st_size)
         while piece := file.read(_PIECE):
             digest.update(piece)
@@ -117,12 +119,11 @@ def _delete(top: str, entries: Sequence[Entry]) -> None:
     """Delete files, and the folders below ``top`` that are empty then."""
     folders = set()
     for entry in entries:
-        with suppress(FileNotFoundError):
-            os.unlink(entry.path)
+        remove(reachable(entry.path), missing_ok=True)
         folder = os.path.dirname(entry.path)
         while len(folder) > len(top):
             folders.add(folder)
             folder = os.path.dirname(folder)
     for folder in sorted(folders, key=len, reverse=True):
         with suppress(OSError):
-            os.rmdir(folder)
+            os.rmdir(reachable(folder))

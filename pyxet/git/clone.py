@@ -83,7 +83,7 @@ def note_pointers(folder: Path | None = None) -> bool:
         where = Path(run_git("rev-parse", "--git-path", "info/attributes", folder=folder).rstrip("\n"))
         file = (folder or Path()) / where
         file.parent.mkdir(parents=True, exist_ok=True)
-        with file.open("a", encoding="utf-8", errors="surrogateescape") as attributes:
+        with file.open("a", encoding="utf-8", errors="surrogateescape", newline="\n") as attributes:
             attributes.writelines(
                 f"/{_UNWRITABLE.sub('?', name)} filter=lfs diff=lfs merge=lfs -text\n" for name in new
             )

@@ -56,9 +56,6 @@ class FinishedXorb(Protocol):
     """A xorb that has arrived, in a temporary file; `XorbUpload` says what its members mean."""
 
     @property
-    def descriptor(self) -> int: ...
-
-    @property
     def temporary(self) -> Path: ...
 
     def check(self, name: str, /) -> XorbInfo: ...
@@ -139,7 +136,7 @@ class ContentStore:
             # Two clients may compress the same chunks differently: what the index says must be about the bytes that stay.
             with self._keeping:
                 if self.index.xorb_size(info.hash) is None:
-                    self.xorbs.keep(upload.descriptor, upload.temporary, name)
+                    self.xorbs.keep(upload.temporary, name)
                     self.index.add_xorb(info, user)
                     return
         self.index.add_sender(info.hash, user)

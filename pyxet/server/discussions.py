@@ -16,6 +16,7 @@ from typing import Any, Final
 import msgspec
 
 from pyxet._platform import sync_folder
+from pyxet._platform_files import replace
 from pyxet.errors import BadRequestError, NotFoundError
 
 FOLDER: Final = "xet-discussions"
@@ -119,7 +120,7 @@ class Discussions:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        replace(temporary, path)
         sync_folder(self._folder)
 
     def _path(self, number: int) -> Path:

@@ -6,6 +6,8 @@ import os
 import shutil
 from pathlib import Path
 
+from pyxet._platform_files import remove_tree
+
 
 def copy_repository(origin: Path, target: Path) -> None:
     """Give a fresh bare repository the branches, tags, history and objects of another one.
@@ -14,9 +16,9 @@ def copy_repository(origin: Path, target: Path) -> None:
     where the file system can. References come first: what they name is there before them, so it is among the objects that
     are linked afterwards, also while somebody pushes.
     """
-    shutil.rmtree(target / "refs")
+    remove_tree(target / "refs")
     shutil.copytree(origin / "refs", target / "refs", ignore=shutil.ignore_patterns("*.lock"))
-    shutil.rmtree(target / "refs" / "pr", ignore_errors=True)
+    remove_tree(target / "refs" / "pr", ignore_errors=True)
     # Behind the loose ones: git removes those only when they are in here.
     for name in ("packed-refs", "HEAD"):
         if (origin / name).exists():

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from pyxet._platform_files import replace
 from pyxet.errors import BadRequestError
 from pyxet.server.git_process import GitProcess
 from pyxet.server.git_push import ReferenceUpdate
@@ -57,11 +58,12 @@ def install_hooks(folder: Path) -> Path:
     folder.mkdir(mode=0o700, exist_ok=True)
     for name, text in _SCRIPTS.items():
         path = folder / name
-        if not path.exists() or path.read_text() != text:
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
             written = path.with_name(f"{name}.new")
-            with open(os.open(written, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o700), "w") as file:
+            descriptor = os.open(written, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o700)
+            with open(descriptor, "w", encoding="utf-8", newline="\n") as file:
                 file.write(text)
-            written.rename(path)
+            replace(written, path)
     return folder
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from pyxet._platform import sync_folder, write_at
+from pyxet._platform_files import closing, remove, replace
 from pyxet.errors import BadRequestError
 from pyxet.server.object_store import write_all
 
@@ -40,6 +41,7 @@ class PackWriter:
         self._folder.mkdir(exist_ok=True)
         # Git removes what a crash leaves under such a name.
         self._descriptor, name = tempfile.mkstemp(prefix="tmp_pack_", dir=self._folder)
+        self._is_open = True
         self._temporary = Path(name)
         # Object id → checksum of the packed bytes, offset in the pack.
         self._entries: dict[bytes, tuple[int, int]] = {}
@@ -66,8 +68,10 @@ class PackWriter:
 
     def close(self) -> None:
         """Leave nothing of a pack that was not published."""
-        os.close(self._descriptor)
-        self._temporary.unlink(missing_ok=True)
+        if self._is_open:
+            self._is_open = False
+            os.close(self._descriptor)
+        remove(self._temporary, missing_ok=True)
 
     def publish(self) -> None:
         """Make the pack durable and part of the repository. The index comes last: without one a pack is not looked at."""
@@ -77,15 +81,19 @@ class PackWriter:
         write_all(self._descriptor, checksum)
         os.fsync(self._descriptor)
         target = self._folder / f"pack-{checksum.hex()}"
-        self._temporary.rename(target.with_suffix(".pack"))
+        with closing(self._descriptor):
+            self._is_open = False
+            replace(self._temporary, target.with_suffix(".pack"))
         descriptor, name = tempfile.mkstemp(prefix="tmp_idx_", dir=self._folder)
         try:
-            write_all(descriptor, self._index(checksum))
-            os.fsync(descriptor)
-            os.rename(name, target.with_suffix(".idx"))
+            try:
+                write_all(descriptor, self._index(checksum))
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            replace(name, target.with_suffix(".idx"))
         finally:
-            os.close(descriptor)
-            Path(name).unlink(missing_ok=True)
+            remove(name, missing_ok=True)
         sync_folder(self._folder)
 
     def _write(self, data: bytes) -> None:

@@ -8,7 +8,6 @@ Everything here blocks and belongs in worker threads.
 from __future__ import annotations
 
 import os
-import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -19,6 +18,7 @@ from typing import Final
 import pygit2
 
 from pyxet._platform import sync_folder
+from pyxet._platform_files import remove, remove_tree, replace
 from pyxet.errors import AlreadyExistsError, RepositoryNotFoundError
 from pyxet.server.git_copy import copy_repository
 from pyxet.server.git_objects import FILE, signature, write_commit
@@ -53,13 +53,13 @@ class GitStore:
         # What an earlier process had begun to make or to delete.
         for pattern in ("*/*/.*.git.new", "*/*/.*.git.gone"):
             for left in root.glob(pattern):
-                shutil.rmtree(left)
+                remove_tree(left)
         for left in root.glob("*/*/.*.git.moved.new"):
-            left.unlink()
+            remove(left)
         # The mark comes before the rename, and goes after another repository has got the name.
         for mark in root.glob("*/*/.*.git.moved"):
             if _marked(mark).is_dir():
-                mark.unlink()
+                remove(mark)
 
     def create(
         self,
@@ -132,14 +132,14 @@ class GitStore:
             self._sync_above(target)
             mark = _mark(path)
             written = mark.with_name(f"{mark.name}.new")
-            with open(written, "w") as file:
+            with open(written, "w", encoding="utf-8", newline="\n") as file:
                 file.write(new.path)
                 file.flush()
                 os.fsync(file.fileno())
-            written.rename(mark)
+            replace(written, mark)
             sync_folder(path.parent)
-            path.rename(target)
-            _mark(target).unlink(missing_ok=True)
+            replace(path, target)
+            remove(_mark(target), missing_ok=True)
             if repo in self._usable:
                 self._usable.add(new)
             for folder in (target.parent, path.parent):
@@ -161,7 +161,7 @@ class GitStore:
         while not self.has(found):
             seen.add(found)
             try:
-                following = XetURL.parse(_mark(self._path(found)).read_text()).repo_id
+                following = XetURL.parse(_mark(self._path(found)).read_text(encoding="utf-8")).repo_id
             except FileNotFoundError:
                 following = None
             if following is None:
@@ -187,15 +187,15 @@ class GitStore:
         with self._held(repo):
             path = self._there(repo)
             gone = path.with_name(f".{path.name}.gone")
-            shutil.rmtree(gone, ignore_errors=True)
-            path.rename(gone)
+            remove_tree(gone, ignore_errors=True)
+            replace(path, gone)
             sync_folder(path.parent)
-            shutil.rmtree(gone)
-            _mark(path).unlink(missing_ok=True)
+            remove_tree(gone)
+            remove(_mark(path), missing_ok=True)
             # Its old names are not to lead to whatever is called so one day.
             for mark in self._root.glob(f"{repo.kind}/*/.*.git.moved"):
-                if mark.read_text() == repo.path:
-                    mark.unlink(missing_ok=True)
+                if mark.read_text(encoding="utf-8") == repo.path:
+                    remove(mark, missing_ok=True)
 
     def repos(self, kind: str, owner: str | None = None) -> Iterator[RepoId]:
         """All repositories of a kind, or those of an owner, by owner and name."""
@@ -228,16 +228,16 @@ class GitStore:
         """A place for a new repository, which is there once the block has ended, with all that was put into it."""
         path = self._free(repo)
         fresh = path.with_name(f".{path.name}.new")
-        shutil.rmtree(fresh, ignore_errors=True)
+        remove_tree(fresh, ignore_errors=True)
         try:
             yield fresh
             sync_tree(fresh)
             prepare()
-            fresh.rename(path)
+            replace(fresh, path)
         except BaseException:
-            shutil.rmtree(fresh, ignore_errors=True)
+            remove_tree(fresh, ignore_errors=True)
             raise
-        _mark(path).unlink(missing_ok=True)
+        remove(_mark(path), missing_ok=True)
         self._sync_above(path)
 
     def _sync_above(self, path: Path) -> None:
@@ -309,11 +309,11 @@ def _missing(repo: RepoId) -> RepositoryNotFoundError:
 def _unlock(path: Path) -> None:
     """Remove what a killed process left: locks, which would refuse later changes, and unfinished objects."""
     for left in [*path.glob("*.lock"), *(path / "refs").rglob("*.lock")]:
-        left.unlink(missing_ok=True)
+        remove(left, missing_ok=True)
     objects = path / "objects"
     for left in [*objects.glob("tmp_*"), *objects.glob("*/tmp_*"), *objects.glob("incoming-*")]:
         if not left.is_dir():
-            left.unlink(missing_ok=True)
+            remove(left, missing_ok=True)
         elif left.stat().st_mtime < time.time() - _STALE:
             # A push collects its objects in a folder, and may be going on.
-            shutil.rmtree(left, ignore_errors=True)
+            remove_tree(left, ignore_errors=True)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from pyxet._platform import GUARDED, after_fork, lock_descriptor, loopback_id, user_number
+from pyxet._platform_files import remove, replace
 from pyxet.errors import ConfigError
 from pyxet.secrets import Secret
 from pyxet.server.privacy import make_root
@@ -80,7 +81,7 @@ def hold(root: Path) -> int:
         if descriptor is not None:
             # Of an earlier one, that was killed.
             with suppress(FileNotFoundError):
-                (root / _HOLDER).unlink()
+                remove(root / _HOLDER)
             return descriptor
     holder = published(root)
     where = f" at {holder.url} (process {holder.pid})" if holder else ""
@@ -114,20 +115,20 @@ def publish(holder: Holder) -> None:
     told = asdict(holder) | {"token": holder.token.reveal()}
     del told["root"]
     try:
-        unfinished.unlink(missing_ok=True)
-        with open(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        remove(unfinished, missing_ok=True)
+        with open(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
             json.dump(told, file)
-        unfinished.replace(path)
+        replace(unfinished, path)
     except OSError as error:
         _log.warning("other processes will not find the endpoint of %s: %s", holder.root, error)
         with suppress(OSError):
-            unfinished.unlink(missing_ok=True)
+            remove(unfinished, missing_ok=True)
 
 
 def withdraw(root: Path) -> None:
     """Take back what `publish` left."""
     with suppress(OSError):
-        (root / _HOLDER).unlink(missing_ok=True)
+        remove(root / _HOLDER, missing_ok=True)
 
 
 def published(root: Path) -> Holder | None:
@@ -139,7 +140,7 @@ def published(root: Path) -> Holder | None:
         It is a process of another user.
     """
     try:
-        with open(os.open(root / _HOLDER, os.O_RDONLY | GUARDED)) as file:
+        with open(os.open(root / _HOLDER, os.O_RDONLY | GUARDED), encoding="utf-8") as file:
             owner = os.fstat(file.fileno()).st_uid
             told = json.loads(file.read(_MAX_HOLDER)) if owner in (user_number(), root.stat().st_uid) else None
         if told is None:

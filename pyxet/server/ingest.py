@@ -6,6 +6,7 @@ import mmap
 import os
 
 from pyxet._platform import sync_data
+from pyxet._platform_files import remove
 from pyxet.errors import BadRequestError, FormatError
 from pyxet.protocol.checksum import crc64_nvme
 from pyxet.protocol.constants import MAX_XORB_CHUNKS
@@ -36,6 +37,7 @@ class XorbUpload:
         self.size = 0
         self.crc64 = 0 if checksum else None
         self.descriptor, self.temporary = store.temporary()
+        self._is_open = True
         self._decoder = ChunkDecoder(MAX_XORB_CHUNKS)
         self._chunks: list[XorbChunk] = []
         self._end = 0
@@ -76,13 +78,17 @@ class XorbUpload:
         return info
 
     def sync(self) -> None:
-        """Bring all of it to the disk."""
+        """Bring all of it to the disk. Nothing can be written or checked afterwards: the file is closed."""
         os.fsync(self.descriptor)
+        self._is_open = False
+        os.close(self.descriptor)
 
     def close(self) -> None:
         """Remove the temporary file, unless it has got another name."""
-        os.close(self.descriptor)
-        self.temporary.unlink(missing_ok=True)
+        if self._is_open:
+            self._is_open = False
+            os.close(self.descriptor)
+        remove(self.temporary, missing_ok=True)
 
     def _info(self) -> XorbInfo:
         if self._only_chunks and self._chunks and not self._decoder.pending:

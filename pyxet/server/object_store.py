@@ -9,7 +9,8 @@ import threading
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from pyxet._platform import read_at, sync_folder
+from pyxet._platform import read_at, sync_file, sync_folder
+from pyxet._platform_files import remove, replace
 
 
 class ObjectStore:
@@ -28,7 +29,7 @@ class ObjectStore:
         self._folders: set[Path] = set()
         self._guard = threading.Lock()
         for left in self._unfinished.iterdir():
-            left.unlink()
+            remove(left)
 
     def path(self, name: str) -> Path:
         """Where an object is, or would be."""
@@ -47,24 +48,24 @@ class ObjectStore:
         """Reads parts of objects. Close it."""
         return ObjectReader(self)
 
-    def keep(self, descriptor: int, temporary: Path, name: str) -> None:
-        """Sync a temporary file and give it its name."""
-        os.fsync(descriptor)
+    def keep(self, temporary: Path, name: str) -> None:
+        """Give a temporary file, which is on the disk and closed, its name."""
         target = self.path(name)
         self._make_folder(target.parent)
-        os.rename(temporary, target)
+        replace(temporary, target)
         sync_folder(target.parent)
 
     def put(self, name: str, data: bytes) -> None:
         """Store an object that fits into memory."""
         descriptor, path = self.temporary()
         try:
-            with open(descriptor, "wb", closefd=False) as file:
+            with open(descriptor, "wb") as file:
                 file.write(data)
-            self.keep(descriptor, path, name)
+                file.flush()
+                os.fsync(descriptor)
+            self.keep(path, name)
         finally:
-            os.close(descriptor)
-            path.unlink(missing_ok=True)
+            remove(path, missing_ok=True)
 
     def _make_folder(self, folder: Path) -> None:
         """Make a folder durable before anything in it counts as stored, whoever made it."""
@@ -119,9 +120,5 @@ def sync_tree(folder: Path) -> None:
     """Make a folder with all it holds durable."""
     for place, _, names in os.walk(folder):
         for name in names:
-            descriptor = os.open(os.path.join(place, name), os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+            sync_file(os.path.join(place, name))
         sync_folder(Path(place))

@@ -15,6 +15,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
+from pyxet._platform_files import remove
 from pyxet.errors import BadRequestError
 from pyxet.protocol.chunking import Chunker
 from pyxet.protocol.constants import MAX_XORB_BYTES, MAX_XORB_CHUNKS
@@ -92,8 +93,7 @@ class PlainUpload:
             return
         self._seal()
         for sealed in self._sealed:
-            with sealed:
-                self._content.keep_xorb(sealed, hash_to_hex(sealed.hash), user)
+            self._content.keep_xorb(sealed, hash_to_hex(sealed.hash), user)
         file = self._assembler.entry(self._places, sha256)
         self._content.add_file(file, [sealed.hash for sealed in self._sealed], repo)
 
@@ -102,7 +102,7 @@ class PlainUpload:
         if self._open is not None:
             self._open.close()
         for sealed in self._sealed:
-            sealed.temporary.unlink(missing_ok=True)
+            remove(sealed.temporary, missing_ok=True)
 
     def _cut(self, data: bytes, ends: list[int]) -> Iterator[Chunk]:
         """The chunks that ``data`` completes."""
@@ -213,28 +213,20 @@ class _OpenXorb:
 
     def close(self) -> None:
         os.close(self._descriptor)
-        self._temporary.unlink(missing_ok=True)
+        remove(self._temporary, missing_ok=True)
 
 
 @dataclass(slots=True)
 class _SealedXorb:
     """A whole xorb that waits for the rest of its content: for hundreds of gigabytes of it there are thousands.
 
-    Within a ``with`` block its file is open, see `ContentStore.keep_xorb`.
+    Its file is closed.
     """
 
     temporary: Path
     hash: Hash
     size: int
     packed: bytes
-    descriptor: int = -1
-
-    def __enter__(self) -> _SealedXorb:
-        self.descriptor = os.open(self.temporary, os.O_RDONLY)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        os.close(self.descriptor)
 
     def check(self, _: str) -> XorbInfo:
         """What it holds, which was hashed when it was written."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
-import shutil
 import ssl
 import tempfile
 import threading
@@ -19,6 +18,7 @@ from typing import Self
 
 from aiohttp import web
 
+from pyxet._platform_files import remove_tree
 from pyxet.errors import ConfigError
 from pyxet.secrets import Secret
 from pyxet.server.app import create_app
@@ -195,7 +195,7 @@ class _Running:
                 self._loop.call_soon_threadsafe(self._stop.set)
             self._thread.join()
         if self._scratch is not None:
-            shutil.rmtree(self._scratch, ignore_errors=True)
+            remove_tree(self._scratch, ignore_errors=True)
 
     def _run(self, serve: Callable[[Path], Awaitable[web.AppRunner]]) -> None:
         # Not `asyncio.Runner`: it ends the loop's executor from another thread, and while the interpreter ends, which is

@@ -21,6 +21,7 @@ from typing import Final, Literal
 from urllib.parse import urlencode
 
 from pyxet._platform import sync_folder
+from pyxet._platform_files import replace
 from pyxet.errors import AccessDeniedError, AuthenticationError
 from pyxet.server.people import PeopleFile, Scope, UserToken, login_of
 
@@ -126,7 +127,7 @@ class Tokens:
                 file.write(secret)
                 file.flush()
                 os.fsync(file.fileno())
-            temporary.rename(path)
+            replace(temporary, path)
             sync_folder(root)
             return cls(secret, people=people)
 

@@ -8,7 +8,7 @@ from pyxet import errors
 from support.faults import XORB, Act, answer, answer_early, flipped, silent
 
 # Names that the code uses: pyxet, pd, Path, fs (somebody's file system), anonymous, mistaken (a wrong token), hurried (one
-# with short time-outs), far (an endpoint where nobody is), tmp (a folder). HOST stands for the endpoint.
+# with short time-outs), far (an endpoint where nobody is), tmp (a folder), windows() (a block on Windows). HOST stands for the endpoint.
 TREE = r"GET /api/.*/(tree|revision|paths-info)"
 ANY = r".*"
 COMMIT = r"POST /api/.*/commit/"
@@ -58,6 +58,16 @@ CLASSES: tuple[Mistake, ...] = (
         errors.IntegrityError,
         flipped(0.5),
         XORB,
+    ),
+    Mistake(
+        "A local file is open in another program, and the platform does not replace those",
+        'with windows(), open(tmp / "a.csv", "wb"):\n    fs.get_file("acme/titanic/main/titanic.csv", tmp / "a.csv")',
+        errors.FileInUseError,
+    ),
+    Mistake(
+        "A local file cannot have the name that it has in the repository",
+        'with windows():\n    fs.get_file("acme/titanic/main/titanic.csv", tmp / "aux.csv")',
+        errors.LocalNameError,
     ),
     Mistake(
         "A transaction is used after its end",

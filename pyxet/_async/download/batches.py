@@ -23,6 +23,7 @@ from pyxet._async.runtime.budget import READ_MEMORY
 from pyxet._async.runtime.tasks import SingleFlight, run_all, run_each
 from pyxet._async.runtime.threads import in_thread, to_end
 from pyxet._platform import lock_descriptor
+from pyxet._platform_files import closing, remove, replace
 from pyxet.config import Limits
 from pyxet.errors import FormatError, IntegrityError, NotFoundError, XetError
 from pyxet.protocol.constants import CHUNK_HEADER_SIZE, MIB
@@ -365,10 +366,14 @@ def _place_one(target: Path, file: RemoteFile, content: bytes) -> None:
         view = memoryview(content)
         while view:
             view = view[os.write(descriptor, view) :]
-        part.rename(target)
     except BaseException:
-        part.unlink(missing_ok=True)
+        with closing(descriptor):
+            remove(part, missing_ok=True)
         raise
-    finally:
-        os.close(descriptor)
+    with closing(descriptor):
+        try:
+            replace(part, target)
+        except BaseException:
+            remove(part, missing_ok=True)
+            raise
     leftovers.remove(target.parent, start)

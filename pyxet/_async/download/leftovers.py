@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Final
 
 from pyxet._platform import GUARDED, after_fork, lock_descriptor, longest_names
+from pyxet._platform_files import closing
+from pyxet._platform_files import remove as remove_file
 
 # What is put around a file name, in bytes: two dots, 16 digits, process and number, ".part.journal".
 _AROUND: Final = 64
@@ -131,8 +133,11 @@ def _remove(part: Path) -> None:
     if descriptor is None:
         return
     try:
-        if lock_descriptor(descriptor):
-            part.unlink()
-            part.with_name(f"{part.name}.journal").unlink(missing_ok=True)
-    finally:
+        is_ours = lock_descriptor(descriptor)
+    except BaseException:
         os.close(descriptor)
+        raise
+    with closing(descriptor):
+        if is_ours:
+            remove_file(part)
+            remove_file(part.with_name(f"{part.name}.journal"), missing_ok=True)

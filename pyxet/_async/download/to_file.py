@@ -21,6 +21,7 @@ from pyxet._async.download.verifier import HashMismatchError
 from pyxet._async.download.windows import FileChunk
 from pyxet._async.runtime.threads import surely, to_end
 from pyxet._platform import lock_descriptor, read_at, write_vector
+from pyxet._platform_files import closing, remove, replace
 from pyxet.errors import FormatError, IntegrityError, NotSupportedError
 from pyxet.protocol.constants import MAX_CHUNK
 from pyxet.protocol.hashing import Buffer, FileHasher, Hash, chunk_hash
@@ -124,19 +125,15 @@ class _Part:
 
     def publish(self) -> None:
         """Give the content its name, and remove what is left of other downloads of that name."""
-        try:
-            self.path.rename(self.target)
-            self.journal.unlink(missing_ok=True)
-        finally:
-            self.close()
+        with closing(self._data, self._records):
+            replace(self.path, self.target)
+            remove(self.journal, missing_ok=True)
         leftovers.remove(self.target.parent, self._name)
 
     def remove(self) -> None:
-        try:
-            self.path.unlink(missing_ok=True)
-            self.journal.unlink(missing_ok=True)
-        finally:
-            self.close()
+        with closing(self._data, self._records):
+            remove(self.path, missing_ok=True)
+            remove(self.journal, missing_ok=True)
 
 
 def _same_file(descriptor: int, path: Path) -> bool:

@@ -10,6 +10,7 @@ from fsspec.callbacks import Callback
 from pyxet._async.fs.filesystem import AsyncXetFileSystem
 from pyxet._async.fs.reading import Bounds, OnError, Paths
 from pyxet._async.fs.staging import StageSource
+from pyxet.local_rules import LocalNames
 from pyxet.protocol.hashing import Buffer
 from pyxet.types import AsyncSource, BranchInfo, Commit, DuplicateInfo, FilePointer, IfMatch, Info, LfsFile, PathChange, PullRequest, PullRequestInfo, RefInfo, TagInfo, WriteMode
 from typing import Any, Literal, overload
@@ -884,6 +885,7 @@ class BlockingMethods(AsyncXetFileSystem):
         callback: Callback=...,
         outfile: Any=None,
         progress: bool=False,
+        names: LocalNames='refuse',
         *,
         timeout: float | None=None,
     ) -> None:
@@ -904,9 +906,15 @@ class BlockingMethods(AsyncXetFileSystem):
             Counts bytes.
         progress:
             Show a bar, on a terminal or in a notebook, and a line at the end.
+        names:
+            What becomes of a name that no local file can have here, see `get`.
 
         Raises
         ------
+        NotFoundError
+            There is nothing at ``rpath``.
+        LocalNameError
+            No local file can have the name.
         XetError
             The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
         """
@@ -921,6 +929,7 @@ class BlockingMethods(AsyncXetFileSystem):
         maxdepth: int | None=None,
         assume_literal: bool=False,
         progress: bool=False,
+        names: LocalNames='refuse',
         *,
         timeout: float | None=None,
     ) -> None:
@@ -943,9 +952,19 @@ class BlockingMethods(AsyncXetFileSystem):
             No path is a pattern, also if there is nothing of the name.
         progress:
             Show a bar, on a terminal or in a notebook, and a line at the end.
+        names:
+            What becomes of files that cannot have their names on this machine (``aux`` and ``a:b`` on Windows, ``README``
+            beside ``readme`` where cases are not told apart, names that are too long): ``refuse`` raises before anything
+            is written, ``escape`` writes them under other names, in which such characters stand as in URLs (``a%3Ab``).
 
         Raises
         ------
+        NotFoundError
+            There is nothing at a path.
+        LocalNameError
+            A file cannot have its name here; it says which one.
+        XetURLError
+            Two files would get one name, or one a name outside of ``lpath``.
         XetError
             The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
         """
@@ -2581,6 +2600,7 @@ class BlockingMethods(AsyncXetFileSystem):
         maxdepth: int | None=None,
         assume_literal: bool=False,
         progress: bool=False,
+        names: LocalNames='refuse',
         *,
         timeout: float | None=None,
     ) -> None:

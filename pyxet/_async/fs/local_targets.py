@@ -12,10 +12,12 @@ from typing import Any
 from fsspec.callbacks import Callback
 from fsspec.utils import stringify_path
 
-from pyxet._async.runtime.streams import Stream
+from pyxet._async.runtime.streams import Stream, is_stream
 from pyxet._async.runtime.tasks import finish, outlast
 from pyxet._async.runtime.threads import in_thread
+from pyxet._platform_files import reachable
 from pyxet.errors import XetURLError
+from pyxet.local_rules import LocalRules
 from pyxet.protocol.hashing import Buffer
 
 
@@ -24,6 +26,13 @@ async def pour(pieces: AsyncGenerator[Buffer, None], target: Stream, callback: C
     async for piece in pieces:
         await target.write(piece)
         callback.relative_update(len(piece))
+
+
+def possible(rules: LocalRules, pairs: Sequence[tuple[str, Any]]) -> list[tuple[str, Any]]:
+    """What is downloaded, and the local paths that it can be written to; what is no path stays. See `LocalRules.targets`."""
+    named = [(source, stringify_path(target)) for source, target in pairs if not is_stream(target)]
+    targets = iter(rules.targets(named))
+    return [(source, target if is_stream(target) else reachable(next(targets))) for source, target in pairs]
 
 
 def make_folder(path: Any) -> None:

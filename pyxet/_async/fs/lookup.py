@@ -6,7 +6,7 @@ An error is never "not there", and a listing is whole or raises.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -17,7 +17,7 @@ from pyxet._async.runtime.tasks import run_all
 from pyxet._async.tree.trees import missing_entry
 from pyxet.errors import NotFoundError, NotSupportedError, XetError, XetURLError
 from pyxet.protocol.dates import parse_date
-from pyxet.types import Info, RepoId
+from pyxet.types import Info, RemoteFile, RepoId
 from pyxet.urls import XetURL
 
 if TYPE_CHECKING:
@@ -204,3 +204,23 @@ def folder_info(name: str, kind: Literal["root", "owner", "repo", "branch"]) -> 
     return {  # type: ignore[typeddict-item]  # see `Info` for what is not there at times
         "name": name, "size": 0, "type": "directory", "kind": kind,
     }  # fmt: skip
+
+
+def stored_of(there: Located | Exception | None) -> RemoteFile | None:
+    """The stored file at a path, if there is one."""
+    if there is None or isinstance(there, Exception):
+        return None
+    content = there[1].content
+    return content if isinstance(content, RemoteFile) else None
+
+
+def is_folder(there: Located | Exception) -> bool:
+    """Whether there is a folder at a path."""
+    return not isinstance(there, Exception) and there[1].is_folder
+
+
+def raise_first(results: Iterable[object]) -> None:
+    """Raise the first error among results, if there is one."""
+    for result in results:
+        if isinstance(result, Exception):
+            raise result

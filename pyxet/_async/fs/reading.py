@@ -20,13 +20,16 @@ from pyxet._async.download import leftovers
 from pyxet._async.fs.calls import at_home, opened
 from pyxet._async.fs.contents import bounds, content_of, file_of, pieces_of
 from pyxet._async.fs.expanding import Expanding
-from pyxet._async.fs.local_targets import check_inside, created, make_folder, pour
-from pyxet._async.fs.lookup import Located, expect
+from pyxet._async.fs.local_targets import check_inside, created, make_folder, possible, pour
+from pyxet._async.fs.lookup import Located, expect, is_folder, raise_first, stored_of
 from pyxet._async.fs.names import check_distinct, leaves_out_folders, one_or_lists, target_names, warn_nothing_done
+from pyxet._async.fs.paths import as_text
 from pyxet._async.fs.progress import shows_progress
 from pyxet._async.runtime.streams import Stream, is_stream
 from pyxet._async.runtime.tasks import run_all, run_each, run_together
 from pyxet._async.runtime.threads import in_thread, surely, to_end
+from pyxet._platform_files import remove, replace
+from pyxet.local_rules import LocalNames, LocalRules, with_slashes
 from pyxet.options import public
 from pyxet.types import Info, RemoteFile
 
@@ -140,7 +143,7 @@ class Reading(Expanding):
 
         stored: dict[str, RemoteFile] = {}
         for name in names:
-            file = _stored(found[name])
+            file = stored_of(found[name])
             if file is not None:
                 stored[name] = file
         others = [name for name in names if name not in stored]
@@ -244,7 +247,7 @@ class Reading(Expanding):
     @shows_progress("downloading", files=False)
     async def _get_file(
         self, /, rpath: str, lpath: Any = None, callback: Callback = DEFAULT_CALLBACK, outfile: Any = None,
-        progress: bool = False,
+        progress: bool = False, names: LocalNames = "refuse",
     ) -> None:  # fmt: skip
         """Download a file to a local path or into a file object; a folder is made locally.
 
@@ -259,11 +262,25 @@ class Reading(Expanding):
             coroutine.
         callback:
             Counts bytes.
+        names:
+            What becomes of a name that no local file can have here, see `_get`.
+
+        Raises
+        ------
+        NotFoundError
+            There is nothing at ``rpath``.
+        LocalNameError
+            No local file can have the name.
         """
         if (lpath is None) == (outfile is None):
             raise TypeError("get_file needs one place to write to: lpath, or outfile")
         given = outfile if lpath is None else lpath
-        target = opened(given) if is_stream(given) else given
+        rules = LocalRules(names)
+        target: Any
+        if is_stream(given):
+            target = opened(given)
+        else:
+            [(_, target)] = await in_thread(possible, rules, [(as_text(rpath), with_slashes(as_text(given)))])
         url = self._parse(rpath)
         if url.repo_id is None or url.revision is None or not url.path:
             await self._info(rpath)
@@ -296,9 +313,9 @@ class Reading(Expanding):
             try:
                 async with created(unfinished) as local:
                     await pour(pieces, local, callback)
-                await to_end(unfinished.replace, target)
+                await to_end(replace, unfinished, target)
             except BaseException:
-                await surely(lambda: unfinished.unlink(missing_ok=True))
+                await surely(lambda: remove(unfinished, missing_ok=True))
                 raise
 
     @public("batch_size")
@@ -314,6 +331,7 @@ class Reading(Expanding):
         maxdepth: int | None = None,
         assume_literal: bool = False,
         progress: bool = False,
+        names: LocalNames = "refuse",
     ) -> None:
         """Download files and folders, with fsspec's rules for names and trailing slashes.
 
@@ -328,7 +346,21 @@ class Reading(Expanding):
             No path is a pattern, also if there is nothing of the name.
         callback:
             Counts files; what it branches off for each file counts bytes.
+        names:
+            What becomes of files that cannot have their names on this machine (``aux`` and ``a:b`` on Windows, ``README``
+            beside ``readme`` where cases are not told apart, names that are too long): ``refuse`` raises before anything
+            is written, ``escape`` writes them under other names, in which such characters stand as in URLs (``a%3Ab``).
+
+        Raises
+        ------
+        NotFoundError
+            There is nothing at a path.
+        LocalNameError
+            A file cannot have its name here; it says which one.
+        XetURLError
+            Two files would get one name, or one a name outside of ``lpath``.
         """
+        rules = LocalRules(names)
         callback = Callback.as_callback(callback)
         pairs = await self._local_names(rpath, lpath, recursive, maxdepth, literal=assume_literal)
         for _, target in pairs:
@@ -339,7 +371,8 @@ class Reading(Expanding):
         # What is not there is told before anything is written.
         for there in found.values():
             expect(there)
-        check_distinct(pair for pair in pairs if pair[0] in found and not _is_folder(found[pair[0]]))
+        check_distinct(pair for pair in pairs if pair[0] in found and not is_folder(found[pair[0]]))
+        pairs = await in_thread(possible, rules, pairs)
         callback.set_size(len(pairs))
 
         from pyxet._async.download.batches import Placed
@@ -347,7 +380,7 @@ class Reading(Expanding):
         async def get(pair: tuple[str, Any]) -> None:
             remote, target = pair
             there = found.get(remote)
-            if there is None or _is_folder(there):
+            if there is None or is_folder(there):
                 if is_stream(target):
                     raise IsADirectoryError(errno.EISDIR, "it is a folder, which no file object can take", remote)
                 await in_thread(make_folder, target)
@@ -366,7 +399,7 @@ class Reading(Expanding):
         stored: list[Placed] = []
         others: list[tuple[str, Any]] = []
         for pair in pairs:
-            file = _stored(found.get(pair[0]))
+            file = stored_of(found.get(pair[0]))
             if file is None or is_stream(pair[1]):
                 others.append(pair)
             else:
@@ -390,7 +423,7 @@ class Reading(Expanding):
             rpath, lpath = [rpath], [lpath]
         if isinstance(lpath, list) and isinstance(rpath, list):
             pairs = [
-                (remote, local if is_stream(local) else stringify_path(local))
+                (remote, local if is_stream(local) else with_slashes(stringify_path(local)))
                 for remote, local in zip(self._normalized(rpath), lpath, strict=True)
             ]
             return await self._with_folders(pairs, recursive=True) if recursive else pairs
@@ -404,12 +437,12 @@ class Reading(Expanding):
             found = await self._lookup_all([path for path in rpaths if self._parse(path).path], to_read=True)
             if not found and not expansion.is_pattern:
                 await self._info(text)
-            rpaths = [path for path in rpaths if path in found and not _is_folder(found[path])]
+            rpaths = [path for path in rpaths if path in found and not is_folder(found[path])]
             if not rpaths:
                 warn_nothing_done("downloaded", text)
                 return []
         if not isinstance(lpath, list):
-            lpath = await in_thread(make_path_posix, stringify_path(lpath))
+            lpath = await in_thread(make_path_posix, with_slashes(stringify_path(lpath)))
         into_folder = isinstance(lpath, str) and (
             trailing_sep(lpath) or await in_thread(LocalFileSystem().isdir, lpath)
         )
@@ -423,7 +456,7 @@ class Reading(Expanding):
         if single and maxdepth is not None:
             # What is in them may be too deep.
             found = await self._lookup_all([path for path in rpaths if self._parse(path).path], to_read=True)
-            pairs = [pair for pair in pairs if pair[0] in found and not _is_folder(found[pair[0]])]
+            pairs = [pair for pair in pairs if pair[0] in found and not is_folder(found[pair[0]])]
         return pairs
 
     # -- versions ------------------------------------------------------------------------------------------------------
@@ -462,22 +495,3 @@ class Reading(Expanding):
             digest = await in_thread(hashlib.sha1, b"blob %d\0%b" % (len(content), content))
             info["blob_id"] = digest.hexdigest()
         return info
-
-
-def _stored(there: Located | Exception | None) -> RemoteFile | None:
-    """The stored file at a path, if there is one."""
-    if there is None or isinstance(there, Exception):
-        return None
-    content = there[1].content
-    return content if isinstance(content, RemoteFile) else None
-
-
-def _is_folder(there: Located | Exception) -> bool:
-    return not isinstance(there, Exception) and there[1].is_folder
-
-
-def raise_first(results: Iterable[object]) -> None:
-    """Raise the first error among results, if there is one."""
-    for result in results:
-        if isinstance(result, Exception):
-            raise result

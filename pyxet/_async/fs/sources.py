@@ -12,11 +12,12 @@ from pyxet._async.changes.buffers import as_bytes
 from pyxet._async.fs.calls import opened
 from pyxet._async.fs.guarding import Place
 from pyxet._async.runtime.streams import Stream, is_asynchronous, is_stream
+from pyxet._platform_files import reachable
 
 
 def source_given(given: Any) -> Path | Stream:
     """What a caller of ``put`` gives: an open file or an asynchronous iterator, or else the name of a local file."""
-    return opened(given) if is_stream(given) else Path(stringify_path(given))
+    return opened(given) if is_stream(given) else Path(reachable(stringify_path(given)))
 
 
 def content_given(value: Any) -> memoryview | Stream:

@@ -28,6 +28,7 @@ from pyxet._async.fs.progress import shows_progress
 from pyxet._async.runtime.streams import Stream, is_stream
 from pyxet._async.runtime.tasks import run_all
 from pyxet._async.runtime.threads import in_own_thread
+from pyxet._platform_files import reachable
 from pyxet.errors import BadRequestError, ConfigError, IntegrityError, XetURLError
 from pyxet.options import public
 from pyxet.types import AsyncSource, Commit, FilePointer, IfMatch, RepoId, UploadedContent, WriteMode
@@ -69,7 +70,7 @@ class Stage:
             self._claimed[path] = sha256
         changes, progress = self._changes, callback.relative_update
         if isinstance(source, (str, os.PathLike)):
-            local = Path(stringify_path(source))
+            local = Path(reachable(stringify_path(source)))
             await changes.upload(path, local, progress, sized=callback.set_size, sha256=sha256)
         elif isinstance(source, Stream):
             await changes.upload_object(path, source, progress, sha256=sha256)

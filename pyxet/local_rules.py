@@ -1,0 +1,299 @@
+"""Which names local files can have: what platforms refuse, which two names are one file there, and what is written instead.
+
+Repositories are more liberal: a branch may have ``aux``, ``a:b`` and ``notes.``, which Windows takes for devices, streams
+and other files, and both ``README`` and ``readme``, which are one file where file systems do not tell cases apart.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import sys
+import unicodedata
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from typing import Final, Literal, TypeAlias
+
+from pyxet._platform import GUARDED, longest_names
+from pyxet.errors import LocalNameError
+
+# What becomes of a file whose name cannot be that of a local file: an error before anything is written, or another name.
+LocalNames: TypeAlias = Literal["refuse", "escape"]
+
+# Whose rules hold, as `sys.platform` calls it.
+PLATFORM = sys.platform
+_FORBIDDEN: Final = re.compile(r'[<>:"|?*\\\x00-\x1f]')
+# With anything behind a dot, and blanks before it. The digits include superscripts, which Windows takes for digits.
+_DEVICE: Final = re.compile(r"(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9¹²³]) *(?:\.|\Z)", re.IGNORECASE)
+# What an escaped name could be taken for.
+_LIKE_ESCAPED: Final = re.compile(r"%(?=[0-9A-Fa-f]{2})")
+# No endpoint can have such a name in front of an owner.
+_DRIVE: Final = re.compile(r"[A-Za-z]:[/\\]")
+# Characters of a digest that stand for what is cut off.
+_DIGEST: Final = 16
+
+
+class LocalRules:
+    """The rules of local folders.
+
+    Parameters
+    ----------
+    names:
+        What becomes of names that cannot be: see `LocalNames`.
+    hint:
+        How one asks for other names, for messages.
+
+    Raises
+    ------
+    ValueError
+        ``names`` is something else.
+    """
+
+    def __init__(self, names: LocalNames = "refuse", *, hint: str = 'names="escape"') -> None:
+        if names not in ("refuse", "escape"):
+            raise ValueError(f"names={names!r}: expected 'refuse' or 'escape'")
+        self._escapes = names == "escape"
+        self._hint = hint
+        self._folders: dict[str, bool] = {}
+        self._limits: dict[str, tuple[int, int]] = {}
+
+    def targets(self, pairs: Sequence[tuple[str, str]]) -> list[str]:
+        """The local paths that files can be written to.
+
+        Parameters
+        ----------
+        pairs:
+            For each of them, what it is called where it comes from, and the local path that it should get, with slashes
+            between its parts. Folders that are there already are not looked at.
+
+        Raises
+        ------
+        LocalNameError
+            A path cannot be that of a file or folder, or two of them would be one; with ``escape`` only if it is too long
+            as a whole.
+        """
+        places = [self._split(target) for _, target in pairs]
+        result = [
+            (there, self._possible(source, target, there, names))
+            for (source, target), (there, names) in zip(pairs, places, strict=True)
+        ]
+        alike = _Alike(result)
+        if alike.clashes:
+            for at, ((source, target), (there, names)) in enumerate(zip(pairs, result, strict=True)):
+                other = alike.other(there, names)
+                if other is None:
+                    continue
+                if not self._escapes:
+                    raise self._refused(source, target, f"{other} is the same file here, as upper and lower case are")
+                result[at] = there, alike.escaped(there, names)
+        return [_joined(there, names) for there, names in result]
+
+    def _split(self, target: str) -> tuple[str, list[str]]:
+        """The folder above a path that is there, and the names below it."""
+        names: list[str] = []
+        there = target
+        while not _is_root(there) and not (names and self._is_folder(there)):
+            above, slash, name = there.rpartition("/")
+            if name:
+                names.insert(0, name)
+            if not slash:
+                return "", names
+            there = above or "/"
+        return there, names
+
+    def _is_folder(self, path: str) -> bool:
+        known = self._folders.get(path)
+        if known is None:
+            known = self._folders[path] = os.path.isdir(path)
+        return known
+
+    def _possible(self, source: str, target: str, there: str, names: list[str]) -> list[str]:
+        limits = self._limits.get(there)
+        if limits is None:
+            limits = self._limits[there] = longest_names(there or ".")
+        longest, whole = limits
+        found = []
+        for name in names:
+            why = problem(name, longest)
+            if why is not None and not self._escapes:
+                raise self._refused(source, target, why)
+            found.append(escaped(name, longest) if self._escapes else name)
+        if _size(there) + sum(_size(name) + 1 for name in found) >= whole:
+            raise LocalNameError(f"{source} cannot be written to {target!a}: the path is too long here")
+        return found
+
+    def _refused(self, source: str, target: str, why: str) -> LocalNameError:
+        return LocalNameError(
+            f"{source} cannot be written to {target!a}: {why}; nothing was written. Rename it or leave it out, or take "
+            f"{self._hint} to have it under another name"
+        )
+
+
+def problem(name: str, longest: int = 255) -> str | None:
+    """Why a name cannot be that of a local file or folder; ``None`` if it can.
+
+    Parameters
+    ----------
+    longest:
+        How long names may be where it would be, in the units of the platform.
+    """
+    if name in (".", ".."):
+        return None
+    if PLATFORM == "win32":
+        if (found := _FORBIDDEN.search(name)) is not None:
+            return f"Windows has no {found[0]!a} in names"
+        if name.endswith((".", " ")):
+            return "names do not end with a dot or a blank on Windows"
+        if _DEVICE.match(name):
+            return f"{name.partition('.')[0].rstrip()!a} is a device of Windows"
+    return "a name is too long here" if _size(name) > longest else None
+
+
+def escaped(name: str, longest: int = 255) -> str:
+    """A name that can be, in place of one that cannot: what is in the way is written as in URLs (``a%3Ab``).
+
+    `urllib.parse.unquote` makes the old name of it, so that no two names become one; of what is too long the beginning and
+    the end stay, and a digest stands between them.
+    """
+    name = _LIKE_ESCAPED.sub("%25", name)
+    if PLATFORM == "win32":
+        name = _FORBIDDEN.sub(lambda found: _quoted(found[0]), name)
+        if name.endswith((".", " ")):
+            name = name[:-1] + _quoted(name[-1])
+        if _DEVICE.match(name):
+            name = _quoted(name[0]) + name[1:]
+    if _size(name) <= longest:
+        return name
+    end = os.path.splitext(name)[1]
+    end = end if _size(end) <= longest // 4 else ""
+    digest = f"~{hashlib.sha256(name.encode(errors='surrogatepass')).hexdigest()[:_DIGEST]}"
+    start = name.removesuffix(end)
+    while _size(start) + _size(digest) + _size(end) > longest:
+        start = start[:-1]
+    return start + digest + end
+
+
+def is_local(path: str) -> bool:
+    """Whether a path can only be one of this machine: it begins with a drive, or as absolute and relative paths do."""
+    if _DRIVE.match(path) or path in ("", ".", "..") or path.startswith(("/", "~", "./", "../")):
+        return True
+    # A drive may stand before a relative path, too.
+    return PLATFORM == "win32" and (path[1:2] == ":" or path.startswith(("\\", ".\\", "..\\")))
+
+
+def of_file_url(path: str) -> str:
+    """The local path in a ``file://`` URL: ``/C:/x`` is ``C:/x`` on Windows."""
+    return path[1:] if PLATFORM == "win32" and _DRIVE.match(path[1:]) else path
+
+
+def with_slashes(path: str) -> str:
+    """A local path with slashes between its parts, however it was written."""
+    return path.replace("\\", "/") if PLATFORM == "win32" else path
+
+
+def case_rules(folder: str) -> tuple[bool, bool]:
+    """Whether a folder's file system takes names for one that differ in case, and in how their characters are composed.
+
+    It is tried with an empty file; where none can be made, the platform's usual file system is assumed.
+    """
+    name = f".xet-{os.urandom(8).hex()}-A\N{LATIN SMALL LETTER E WITH ACUTE}"
+    path = os.path.join(folder or ".", name)
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | GUARDED, 0o600))
+    except (OSError, UnicodeError):
+        return PLATFORM in ("win32", "darwin"), PLATFORM == "darwin"
+    try:
+        others = (name.replace("-A", "-a"), unicodedata.normalize("NFD", name))
+        case, form = (os.path.lexists(os.path.join(folder, other)) for other in others)
+        return case, form
+    finally:
+        with suppress(OSError):
+            os.unlink(path)
+
+
+def restricts_names(folder: str) -> bool:
+    """Whether where a folder is, or would be, files cannot have all names that they have in repositories."""
+    if PLATFORM == "win32":
+        return True
+    there = os.path.abspath(folder)
+    while not os.path.isdir(there) and os.path.dirname(there) != there:
+        there = os.path.dirname(there)
+    return any(case_rules(there))
+
+
+class _Alike:
+    """Which of some paths would be one file, or a file and a folder.
+
+    Attributes
+    ----------
+    clashes:
+        Those paths, and folders above them, as `_folded` has them.
+    """
+
+    def __init__(self, places: Iterable[tuple[str, list[str]]]) -> None:
+        self._case = self._form = True
+        places = list(places)
+        self.clashes = self._found(places)
+        if self.clashes:
+            # Only what could be is known so far. File systems differ, also on one machine.
+            self._case, self._form = case_rules(places[0][0])
+            self.clashes = self._found(places) if self._case or self._form else {}
+
+    def other(self, there: str, names: Sequence[str]) -> str | None:
+        """The path that one of some others, or a folder above it, would be one with."""
+        for path in _paths(there, names):
+            for spelling in self.clashes.get(self._folded(path), ()):
+                if spelling != path:
+                    return spelling
+        return None
+
+    def escaped(self, there: str, names: Sequence[str]) -> list[str]:
+        """Names in which nothing is left that could be written otherwise, where there is a clash."""
+        paths = _paths(there, names)
+        return [
+            "".join(_quoted(letter) if letter != letter.lower() or not letter.isascii() else letter for letter in name)
+            if self._folded(path) in self.clashes
+            else name
+            for path, name in zip(paths, names, strict=True)
+        ]
+
+    def _found(self, places: Iterable[tuple[str, list[str]]]) -> dict[str, set[str]]:
+        # By what all spellings have in common: one spelling, as long as there is only one.
+        seen: dict[str, str] = {}
+        clashes: dict[str, set[str]] = {}
+        for there, names in places:
+            for path in _paths(there, names):
+                key = self._folded(path)
+                if (first := seen.setdefault(key, path)) != path:
+                    clashes.setdefault(key, {first}).add(path)
+        return clashes
+
+    def _folded(self, path: str) -> str:
+        if self._form and not path.isascii():
+            path = unicodedata.normalize("NFC", path)
+        return path.casefold() if self._case else path
+
+
+def _joined(there: str, names: Sequence[str]) -> str:
+    return "/".join((there.rstrip("/"), *names)) if there and names else there or "/".join(names)
+
+
+def _paths(there: str, names: Sequence[str]) -> list[str]:
+    return [_joined(there, names[: count + 1]) for count in range(len(names))]
+
+
+def _quoted(text: str) -> str:
+    return "".join(f"%{byte:02X}" for byte in text.encode(errors="surrogatepass"))
+
+
+def _size(name: str) -> int:
+    """How long a name is, in the units that a platform limits."""
+    if PLATFORM == "win32":
+        return len(name.encode("utf-16-le", errors="surrogatepass")) // 2
+    return len(name) if name.isascii() else len(os.fsencode(name))
+
+
+def _is_root(path: str) -> bool:
+    """Whether a path is where all others begin: a drive, or a share."""
+    return path == "/" or (PLATFORM == "win32" and re.match(r"(?:[A-Za-z]:|//[^/]*(?:/[^/]*)?)\Z", path) is not None)
