@@ -35,7 +35,7 @@ copybutton_only_copy_prompt_lines = True
 autodoc_typehints = "signature"
 autodoc_member_order = "bysource"
 autodoc_class_signature = "mixed"
-python_maximum_signature_line_length = 80
+python_maximum_signature_line_length = 100
 python_use_unqualified_type_names = True
 napoleon_google_docstring = False
 autodoc_mock_imports = ["ray", "dask", "distributed", "polars"]
@@ -43,6 +43,7 @@ napoleon_use_rtype = False
 
 nb_execution_mode = "force"
 nb_execution_raise_on_error = True
+nb_execution_in_temp = True
 nb_execution_timeout = 120
 nb_execution_show_tb = True
 
