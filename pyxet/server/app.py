@@ -55,6 +55,7 @@ from pyxet.server.state import (
     PASSWORD_QUEUE,
     PASSWORDS,
     REPOS,
+    SUSPENDED,
     TOKENS,
     WORKERS,
     account_of,
@@ -66,6 +67,7 @@ from pyxet.server.state import (
     log,
     requested_repo,
 )
+from pyxet.server.suspended import Suspended
 from pyxet.server.tokens import Account, Tokens
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -132,6 +134,7 @@ def create_app(
         for key, size in ((WORKERS, _WORKERS), (CHECKERS, _CHECKERS), (LOOKING, 1), (PASSWORDS, 1)):
             app[key] = ThreadPoolExecutor(size, thread_name_prefix="xet-endpoint", initializer=own_umask)
             opened.callback(app[key].shutdown)
+        app[SUSPENDED] = Suspended()
         app[LOOKS] = Looks(app[LOOKING])
         if like_hub is not None:
             _behave(app, like_hub)

@@ -9,10 +9,10 @@ from aiohttp import web
 from pyxet.errors import BadRequestError
 from pyxet.protocol.messages import DeleteLfsFiles, LfsFileEntry, encode
 from pyxet.server.bodies import read_message
-from pyxet.server.git_large_files import large_files, remove_large_files
+from pyxet.server.git_large_files import LargeFile, large_files, remove_large_files
 from pyxet.server.hosts import next_page
 from pyxet.server.hub_repos import KIND, REPO, timestamp
-from pyxet.server.state import CONTENT, in_worker, json_response, open_repo, query_number
+from pyxet.server.state import CONTENT, SUSPENDED, in_worker, json_response, open_repo, query_number
 
 # The history is looked through for each page, so they are large.
 _PAGE: Final = 5000
@@ -29,15 +29,23 @@ async def list_lfs_files(request: web.Request) -> web.Response:
     """``GET …/lfs-files``: each content once, the newest first, in pages."""
     repo = await open_repo(request)
     start = query_number(request, "cursor", 0)
-    found = await in_worker(request, large_files, repo)
+
+    def collect() -> tuple[list[LargeFile], bool]:
+        # All of the history is looked through, and told the same as long as no reference moves.
+        listing = ("lfs-files", str(repo.path), tuple(repo.references("refs/").items()))
+        return request.app[SUSPENDED].page(
+            lambda: iter(large_files(repo)[start:]), _PAGE, (*listing, start), lambda _: (*listing, start + _PAGE)
+        )
+
+    found, more = await in_worker(request, collect)
     page = [
         LfsFileEntry(
             file_oid=file.sha256, filename=file.path, oid=file.sha256, pushed_at=timestamp(file.pushed), size=file.size,
             ref=file.ref,
         )
-        for file in found[start : start + _PAGE]
+        for file in found
     ]  # fmt: skip
-    headers = {"Link": next_page(request, cursor=start + _PAGE)} if start + _PAGE < len(found) else None
+    headers = {"Link": next_page(request, cursor=start + _PAGE)} if more else None
     return json_response(await in_worker(request, encode, page), headers=headers)
 
 

@@ -15,7 +15,8 @@ from pyxet.server.git_proposals import Proposals
 from pyxet.server.git_repository import Repository
 from pyxet.server.hosts import next_page
 from pyxet.server.hub_repos import BRANCH, KIND, REPO, REV, timestamp
-from pyxet.server.state import in_worker, json_response, open_repo, query_number, writer_of
+from pyxet.server.state import SUSPENDED, in_worker, json_response, open_repo, query_number, writer_of
+from pyxet.server.suspended import Suspended
 
 _PAGE = 50
 
@@ -103,18 +104,25 @@ async def commits(request: web.Request) -> web.Response:
     # Later pages go on from the commit of the first one, whatever happens to the branch meanwhile.
     revision = request.query.get("at") or request.match_info["rev"]
     formatted = "formatted" in request.query.getall("expand[]", request.query.getall("expand", []))
-    head, found = await in_worker(request, _history, repo, revision, start, formatted)
+    suspended = request.app[SUSPENDED]
+    head, found, more = await in_worker(request, _history, repo, revision, start, formatted, suspended)
     headers = {}
-    if len(found) > _PAGE:
-        found = found[:_PAGE]
+    if more:
         headers["Link"] = next_page(request, p=start + _PAGE, at=head)
     return json_response(encode(found), headers=headers)
 
 
-def _history(repo: Repository, revision: str, start: int, formatted: bool) -> tuple[str, list[CommitInfo]]:
+def _history(
+    repo: Repository, revision: str, start: int, formatted: bool, suspended: Suspended
+) -> tuple[str, list[CommitInfo], bool]:
+    """The head, a page of commits, and whether there are more."""
     head = repo.resolve(revision)
     found: list[CommitInfo] = []
-    for commit in islice(repo.history(head), start, start + _PAGE + 1):
+    listing = ("history", str(repo.path), str(head.id))
+    commits, more = suspended.page(
+        lambda: islice(repo.history(head), start, None), _PAGE, (*listing, start), lambda _: (*listing, start + _PAGE)
+    )
+    for commit in commits:
         title, _, message = message_of(commit).partition("\n")
         message = message.strip()
         info = _FormattedCommit(
@@ -128,7 +136,7 @@ def _history(repo: Repository, revision: str, start: int, formatted: bool) -> tu
         if formatted:
             info.formatted = _Formatted(title=html.escape(title), message=html.escape(message))
         found.append(info)
-    return str(head.id), found
+    return str(head.id), found, more
 
 
 async def super_squash(request: web.Request) -> web.Response:

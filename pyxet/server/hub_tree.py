@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import islice
 from typing import Any
 
 from aiohttp import web
@@ -15,7 +14,7 @@ from pyxet.server.git_objects import FILE, Entry, message_of
 from pyxet.server.git_repository import Repository
 from pyxet.server.hosts import next_page
 from pyxet.server.hub_repos import KIND, PATH, REPO, REV, timestamp
-from pyxet.server.state import CONTENT, in_worker, json_response, note_shown, open_repo
+from pyxet.server.state import CONTENT, SUSPENDED, in_worker, json_response, note_shown, open_repo
 
 _PAGE, _PAGE_EXPANDED = 1000, 100
 
@@ -40,11 +39,18 @@ async def tree(request: web.Request) -> web.Response:
     revision = request.query.get("at") or request.match_info["rev"]
 
     def collect() -> tuple[str, bytes, str | None]:
+        # First of all, as what waits below is found by its commit: the repository may have become another one.
         commit = repo.resolve(revision)
-        found = list(islice(repo.entries(commit, path, recursive=recursive, after=after), page + 1))
-        last = found[page - 1].path if len(found) > page else None
+        listing = ("tree", str(repo.path), str(commit.id), path, recursive)
+        found, more = request.app[SUSPENDED].page(
+            lambda: repo.entries(commit, path, recursive=recursive, after=after),
+            page,
+            (*listing, after),
+            lambda entry: (*listing, entry.path),
+        )
+        last = found[-1].path if more else None
         note_shown(request, repo, (entry.lfs.sha256 for entry in found if entry.lfs))
-        return str(commit.id), encode(list(_messages(repo, content, commit, found[:page], expand))), last
+        return str(commit.id), encode(list(_messages(repo, content, commit, found, expand))), last
 
     commit, body, last = await in_worker(request, collect)
     headers = {"X-Repo-Commit": commit}
@@ -78,6 +84,7 @@ def _messages(
     repo: Repository, content: ContentStore, commit: Any, entries: list[Entry], expand: bool
 ) -> Iterator[TreeEntry]:
     last = repo.last_commits(commit, entries) if expand else {}
+    contents = content.find_all_by_sha256(entry.lfs.sha256 for entry in entries if entry.lfs)
     for entry in entries:
         kind = "directory" if entry.is_folder else "file" if entry.is_file else "submodule"
         message = TreeEntry(
@@ -90,7 +97,7 @@ def _messages(
             message.mode = f"{entry.mode:o}"
         if entry.lfs:
             message.lfs = LfsInfo(oid=entry.lfs.sha256, size=entry.lfs.size, pointer_size=entry.blob_size)
-            stored = content.find_by_sha256(entry.lfs.sha256)
+            stored = contents.get(entry.lfs.sha256)
             message.xet_hash = stored.xet_hash if stored else None
         if entry.path in last:
             message.last_commit = _last(last[entry.path])

@@ -34,6 +34,7 @@ from pyxet.server.looking import Looks
 from pyxet.server.names import valid_repo
 from pyxet.server.object_store import is_disk_full
 from pyxet.server.people import People, Right, Scope
+from pyxet.server.suspended import Suspended
 from pyxet.server.tokens import Account, Claims, Tokens
 from pyxet.types import RepoId
 from pyxet.urls import XetURL
@@ -48,6 +49,7 @@ WORKERS: Final = web.AppKey("workers", ThreadPoolExecutor)
 CHECKERS: Final = web.AppKey("checkers", ThreadPoolExecutor)
 # Looks at the file of people before each request with a token: a thread of its own, that nothing keeps waiting.
 LOOKING: Final = web.AppKey("looking", ThreadPoolExecutor)
+SUSPENDED: Final = web.AppKey("suspended", Suspended)
 LOOKS: Final = web.AppKey("looks", Looks)
 # Checks passwords, which costs time on purpose: one at a time, whoever tries them.
 PASSWORDS: Final = web.AppKey("passwords", ThreadPoolExecutor)
