@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 from pyxet._async.download.fetching import fetch_chunks, places_of
 from pyxet._async.download.in_memory import Target
+from pyxet._async.download.plans_ahead import plans_ahead
 from pyxet._async.download.source import Source
 from pyxet._async.download.verifier import DamagedContentError, HashMismatchError, Verifier
 from pyxet._async.download.windows import WINDOW, FileChunk, Lease
@@ -47,6 +48,10 @@ from pyxet.types import RemoteFile
 # Windows of one file that are being read or waiting to be used. More would take more memory and not be faster.
 # `Limits.memory` bounds the windows of all files together.
 _WINDOWS_AT_ONCE: Final = 3
+# The same where a round trip takes more seconds than that. Connections take their time there until they are at full speed,
+# and windows that have come wait for the slowest.
+_WINDOWS_AFAR: Final = 6
+_FAR: Final = 0.03
 # Ranges of up to so many bytes are put together on the event loop.
 _SHORT: Final = 2 * MIB
 # How many plans are tried for one window if their URLs are refused.
@@ -210,6 +215,7 @@ class Downloader:
         room = self._memory // 2 if lend else self._memory
 
         async def window(span: tuple[int, int]) -> Lease:
+            plans.begin()
             return await self._source.windows.get(
                 (file.repo, value, verify),
                 *span,
@@ -218,13 +224,16 @@ class Downloader:
             )
 
         position = start
-        async with ordered_window(
-            _spans(start, end),
-            window,
-            limit=_WINDOWS_AT_ONCE,
-            on_discard=Lease.release,
-            ahead=lambda span: READ_MEMORY.has_room(span[1] - span[0], room),
-        ) as results:
+        async with (
+            plans_ahead(cas, value, _spans(start, end)) as plans,
+            ordered_window(
+                _spans(start, end),
+                window,
+                limit=lambda: _WINDOWS_AFAR if cas.round_trip > _FAR else _WINDOWS_AT_ONCE,
+                on_discard=Lease.release,
+                ahead=lambda span: READ_MEMORY.has_room(span[1] - span[0], room),
+            ) as results,
+        ):
             spans = _spans(start, end)
             async for lease in results:
                 _, reach = next(spans)

@@ -116,6 +116,7 @@ class Cas:
         self._was_beside = False
         self._beside: str | None = None
         self._asking_beside: SingleFlight[str, XetToken] = SingleFlight()
+        self._quickest = float("inf")
         self._plans: OrderedDict[_PlanKey, Plan] = OrderedDict()
         self._planning: SingleFlight[_PlanKey, Plan] = SingleFlight()
         self._v1_plans = False
@@ -124,6 +125,11 @@ class Cas:
         self._batch_methods = ["GET", "POST"]
         self._v1_shards = False
         self._xorbs = XorbUploads(transport, self._call)
+
+    @property
+    def round_trip(self) -> float:
+        """Seconds in which the endpoint answers, the quickest time so far; 0 as long as it has not answered."""
+        return self._quickest if self._quickest < float("inf") else 0.0
 
     @property
     def batches(self) -> bool:
@@ -160,7 +166,9 @@ class Cas:
 
     async def _ask_beside(self, revision: str) -> XetToken:
         async def ask() -> XetToken:
+            began = time.monotonic()
             token = await self._hub.xet_token(self._repo, revision, "read", retry=never)
+            self._quickest = min(self._quickest, time.monotonic() - began)
             return self._keep("read", token)
 
         return await self._asking_beside.run(revision, ask)
@@ -353,14 +361,17 @@ class Cas:
 
         async def send(token: XetToken) -> Answer:
             url = token.cas_url.rstrip("/") + path
+            began = time.monotonic()
             try:
-                return await self._transport.request(
+                answer = await self._transport.request(
                     method, url, what=what, bearer=token.access_token.reveal(), retry=retry, **options
                 )
             except (*_REFUSED, *_LOST) as error:
                 if not missing or not isinstance(error, NotFoundError):
                     self._invalidate_token(scope, token)
                 raise
+            self._quickest = min(self._quickest, time.monotonic() - began)
+            return answer
 
         token = await self._token(scope)
         try:

@@ -176,7 +176,7 @@ async def ordered_window(
     items: Iterable[X],
     worker: Callable[[X], Coroutine[Any, Any, T]],
     *,
-    limit: int,
+    limit: int | Callable[[], int],
     on_discard: Callable[[T], None] = lambda result: None,
     ahead: Callable[[X], bool] = lambda item: True,
 ) -> AsyncIterator[AsyncIterator[T]]:
@@ -184,6 +184,8 @@ async def ordered_window(
 
     Parameters
     ----------
+    limit:
+        How many, or what says so each time that one more could begin.
     on_discard:
         Gets the results that nobody takes because the block is left early.
     ahead:
@@ -194,7 +196,8 @@ async def ordered_window(
     waiting: list[X] = []
 
     def fill() -> None:
-        while len(tasks) < limit:
+        most = limit() if callable(limit) else limit
+        while len(tasks) < most:
             if not waiting:
                 try:
                     waiting.append(next(source))
