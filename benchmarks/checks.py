@@ -127,3 +127,13 @@ def cpu(most: float) -> Check:
         return Verdict(f"≤ {most:g} CPU s per GiB", f"{found:.2f}", found <= most)
 
     return judge
+
+
+def no_more(figure: str) -> Check:
+    """A figure that both workers tell is no greater than the peer's."""
+
+    def judge(pairs: Pairs, _: int) -> Verdict:
+        ours, theirs = (median(runs, lambda run: run.extra[figure]) for runs in (pairs.ours, pairs.theirs))
+        return Verdict(f"{figure} ≤ the peer's", f"{ours:.3g} and {theirs:.3g} s", ours <= theirs)
+
+    return judge
