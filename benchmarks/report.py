@@ -61,7 +61,7 @@ TABLES = {
         f"{RATE * 8 / 1e9:.0f} Gbit/s for all connections together; a new one takes a round trip to be made and begins "
         f"with few bytes on their way, as TCP does. Both sides are {DELAY * 2000:.0f} ms from the server.",
     ),
-    "endpoint": ("The local endpoint", ""),
+    "endpoint": ("The local endpoint, and the start of a process", ""),
     _GROWN_TABLE: ("Growth", "pyxet beside itself; what each further byte or file costs between the sizes."),
     _DETAILS: (
         "Details",
