@@ -112,10 +112,11 @@ class Cas:
         # Tokens and when, on our clock, each is to be renewed: one value, as other threads use the same instance.
         self._tokens: dict[Scope, tuple[XetToken, float]] = {}
         self._refreshing: SingleFlight[Scope, XetToken] = SingleFlight()
-        # See `token_beside`: whether there was one, and the revision of one that is on its way.
+        # See `token_beside`: whether there was one, the revision of one that is on its way, and in how many blocks.
         self._was_beside = False
         self._beside: str | None = None
-        self._asking_beside: SingleFlight[str, XetToken] = SingleFlight()
+        self._in_blocks = 0
+        self._asking_beside: SingleFlight[Scope, XetToken] = SingleFlight()
         self._quickest = float("inf")
         self._plans: OrderedDict[_PlanKey, Plan] = OrderedDict()
         self._planning: SingleFlight[_PlanKey, Plan] = SingleFlight()
@@ -152,26 +153,32 @@ class Cas:
         revision:
             One that the repository is thought to have.
         """
-        if self._was_beside or "read" in self._tokens:
+        if "read" in self._tokens or (self._was_beside and self._beside is None):
             yield lambda: None
             return
+        # Who comes meanwhile goes on in the same turn, so that what is asked for together stays together.
         self._was_beside, self._beside = True, revision
+        self._in_blocks += 1
         asking = asyncio.create_task(self._ask_beside(revision))
         try:
             yield asking.cancel
             await asyncio.wait([asking])
         finally:
-            self._beside = None
+            self._in_blocks -= 1
+            if not self._in_blocks:
+                self._beside = None
             await stopped(asking)
 
     async def _ask_beside(self, revision: str) -> XetToken:
+        """A token that is asked for once, whatever the revision that others ask it by."""
+
         async def ask() -> XetToken:
-            began = time.monotonic()
+            began = asyncio.get_running_loop().time()
             token = await self._hub.xet_token(self._repo, revision, "read", retry=never)
-            self._quickest = min(self._quickest, time.monotonic() - began)
+            self._quickest = min(self._quickest, asyncio.get_running_loop().time() - began)
             return self._keep("read", token)
 
-        return await self._asking_beside.run(revision, ask)
+        return await self._asking_beside.run("read", ask)
 
     async def reconstruction(self, value: Hash, start: int, end: int) -> Plan:
         """How to get bytes ``start`` to before ``end`` of a file. Plans are kept until `invalidate_plan`.
@@ -361,7 +368,7 @@ class Cas:
 
         async def send(token: XetToken) -> Answer:
             url = token.cas_url.rstrip("/") + path
-            began = time.monotonic()
+            began = asyncio.get_running_loop().time()
             try:
                 answer = await self._transport.request(
                     method, url, what=what, bearer=token.access_token.reveal(), retry=retry, **options
@@ -370,7 +377,7 @@ class Cas:
                 if not missing or not isinstance(error, NotFoundError):
                     self._invalidate_token(scope, token)
                 raise
-            self._quickest = min(self._quickest, time.monotonic() - began)
+            self._quickest = min(self._quickest, asyncio.get_running_loop().time() - began)
             return answer
 
         token = await self._token(scope)
