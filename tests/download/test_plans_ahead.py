@@ -58,11 +58,9 @@ async def test_three_windows_behind_those_that_have_begun() -> None:
 @pytest.mark.parametrize("fail", [False, True])
 async def test_none_is_left_at_the_end(fail: bool) -> None:
     plans = Plans(fail=fail)
-    with pytest.raises(ValueError, match="enough"):
-        async with started(plans) as ahead:
-            ahead.begin()
-            await settle()
-            raise ValueError("enough")
+    async with started(plans) as ahead:
+        ahead.begin()
+        await settle()
     assert plans.asked == SPANS[1:4]
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
