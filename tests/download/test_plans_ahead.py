@@ -12,7 +12,7 @@ from pyxet._async.endpoint.cas import Cas
 from pyxet.errors import ServerError
 from pyxet.protocol.hashing import Hash
 
-VALUE = cast(Hash, bytes(32))
+VALUE: Hash = bytes(32)
 SPANS = [(at, at + 10) for at in range(0, 100, 10)]
 
 
