@@ -242,6 +242,8 @@ class Packer:
 
 
 def encode(chunks: Sequence[Chunk], buffers: Buffers | None = None) -> Encoded:
-    """Compress chunks that follow each other, into one of the buffers that are given."""
-    room = Block(buffers.take(), buffers.give_back_unless_viewed) if buffers is not None else None
+    """Compress chunks that follow each other, into one of the buffers that are given if they fill most of it."""
+    room = None
+    if buffers is not None and 2 * sum(len(chunk.data) for chunk in chunks) > _BLOCK:
+        room = Block(buffers.take(), buffers.give_back_unless_viewed)
     return {chunk.hash: chunk for chunk in encode_chunks(chunks, room)}
