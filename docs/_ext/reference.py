@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from sphinx.environment import BuildEnvironment
 
 _LOG = logging.getLogger(__name__)
-# Modules whose names are public as they stand there, with the names that pyxet itself does not have.
-_MODULES = ("pyxet.testing",)
 # Of modules for other tools, which may be missing.
 # What users call; the rest is for file systems and files.
 _OF_TRANSACTIONS = [
@@ -85,7 +83,7 @@ def public_names() -> set[str]:
     names = {
         f"pyxet.{'errors.' * (name in errors.__all__)}{name}"
         for name in pyxet.__all__
-        if name not in ("testing", "__version__")
+        if name != "__version__" and not inspect.ismodule(getattr(pyxet, name))
     }
     names |= {"pyxet.XetPath"}
     names |= {f"pyxet.XetFS.{name}" for name in dir(XetFS) if not name.startswith("_")} - {"pyxet.XetFS.open_async"}
@@ -100,9 +98,9 @@ def public_names() -> set[str]:
             if not name.startswith("_") and name not in fields and inspect.getdoc(member)
         }
     names |= _TOOLS
-    for module in _MODULES:
-        members = inspect.getmodule(__import__(module, fromlist=["_"]))
-        names |= {f"{module}.{name}" for name in getattr(members, "__all__", ())}
+    for module in pyxet.__all__:
+        if inspect.ismodule(member := getattr(pyxet, module)):
+            names |= {f"pyxet.{module}.{name}" for name in member.__all__}
     return names
 
 
