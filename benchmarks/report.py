@@ -184,6 +184,12 @@ def lines_of(path: Path) -> Lines:
     return lines
 
 
+def measured_today(lines: Lines) -> set[str]:
+    """The rows whose lines are of today."""
+    ending = f"| {_today()} |"
+    return {name for found in lines.values() for name, text in found.items() if text.endswith(ending)}
+
+
 def _least(pairs: Pairs, figure: str) -> float:
     """The least of a figure of the limit: what disturbs a loop makes it slower only. Zero if there is no limit."""
     return min((run.extra[figure] for run in pairs.limits), default=0.0)

@@ -1,7 +1,8 @@
-"""pyxet beside its peers: ``python benchmarks/run.py [--quick] [--only ROW…] [--pairs N] [--list]``.
+"""pyxet beside its peers: ``python benchmarks/run.py [--quick] [--only ROW…] [--resume] [--pairs N] [--list]``.
 
-A run of all rows with full sizes writes ``RESULTS.md``; with ``--only`` it replaces the lines of its rows there. Quick
-runs, and those of fewer than 5 pairs, show that everything works and write nothing: their figures say little.
+A run of all rows with full sizes writes ``RESULTS.md``, after each row; with ``--only`` it replaces the lines of its rows
+there, and ``--resume`` goes on with a run that was interrupted. Quick runs, and those of fewer than 5 pairs, show that
+everything works and write nothing: their figures say little.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="pyxet beside its peers")
     parser.add_argument("--quick", action="store_true", help="everything small, in under 3 minutes")
     parser.add_argument("--only", nargs="+", default=[], metavar="ROW", help="only these rows")
+    parser.add_argument("--resume", action="store_true", help="not those that were measured today")
     parser.add_argument("--pairs", type=int, help="pairs of each row (5; 2 with --quick)")
     parser.add_argument("--list", action="store_true", help="name the rows and stop")
     parser.add_argument(
@@ -80,12 +82,13 @@ def main() -> None:
     # What is published has full sizes and enough pairs.
     written = not chosen.quick and pairs >= _PAIRS
     lines = report.lines_of(_RESULTS) if written else {}
+    left_out = report.measured_today(lines) if chosen.resume else set()
     done: list[str] = []
     failed: list[str] = []
     with ExitStack() as stack:
         bench = Bench(sizes, chosen.data, pairs, stack)
         for row in ALL:
-            if chosen.only and row.name not in chosen.only:
+            if (chosen.only and row.name not in chosen.only) or row.name in left_out:
                 continue
             print(f"[{time.monotonic() - started:.0f} s] {row.name}: {row.title(sizes)}", flush=True)
             try:
