@@ -36,14 +36,15 @@ class Sizes:
     table_rows: int = 1_250_000
     small_reads: int = 1000
     find: int = 100_000
-    growth: tuple[int, ...] = (256 * MIB, 1024 * MIB, 3072 * MIB)
-    growth_files: tuple[int, ...] = (1000, 10_000, 50_000)
+    growth: tuple[int, ...] = (1024 * MIB, 3072 * MIB, 8192 * MIB)
+    growth_files: tuple[int, ...] = (10_000, 50_000, 200_000)
+    growth_log: tuple[int, ...] = (1000, 10_000, 50_000)
 
 
 QUICK = Sizes(
     big=32 * MIB, part=8 * MIB, folder=200, range_file=2 * MIB, range_files=3, ranges=30, sparse_file=16 * MIB,
     sparse=20, table_rows=20_000, small_reads=60, find=2000, growth=(8 * MIB, 16 * MIB, 32 * MIB),
-    growth_files=(50, 100, 200),
+    growth_files=(50, 100, 200), growth_log=(50, 100, 200),
 )  # fmt: skip
 SMALL = 10 * 1024
 _SHORT = 4 * 1024
@@ -341,23 +342,31 @@ def read_many(bench: Bench) -> Iterator[Case]:
 # -- the local endpoint ------------------------------------------------------------------------------------------------
 
 
-@contextmanager
-def find(bench: Bench) -> Iterator[Case]:
-    """A hundred contents under many names, a thousand in a folder."""
+def name_many(bench: Bench, server: Server, count: int, name: Callable[[int], str]) -> None:
+    """Commit a hundred contents under many names to the local endpoint."""
     folder = make_small_files(bench.sources, 100, SMALL)
     files = sorted(folder.rglob("*.bin"))
     manifest = prepare(bench.stored, "find", [(path.name, path) for path in files])
     stored = load(manifest).files
     lines: list[dict[str, Any]] = [{"key": "header", "value": {"summary": "many", "description": ""}}]
-    for number in range(bench.sizes.find):
+    for number in range(count):
         file = stored[number % len(stored)]
-        path = f"d{number // 1000:03}/{number:06}.bin"
-        lines.append(
-            {"key": "lfsFile", "value": {"path": path, "algo": "sha256", "oid": file.sha256, "size": file.size}}
-        )
+        value = {"path": name(number), "algo": "sha256", "oid": file.sha256, "size": file.size}
+        lines.append({"key": "lfsFile", "value": value})
+    server.fill(REPO, manifest)
+    server.commit(REPO, lines)
+
+
+def in_folders(number: int) -> str:
+    """A name in a tree of a thousand files in each folder."""
+    return f"d{number // 1000:03}/{number:06}.bin"
+
+
+@contextmanager
+def find(bench: Bench) -> Iterator[Case]:
+    """A hundred contents under many names, a thousand in a folder."""
     with bench.fresh_local() as server:
-        server.fill(REPO, manifest)
-        server.commit(REPO, lines)
+        name_many(bench, server, bench.sizes.find, in_folders)
         # With the .gitattributes that a new repository has.
         job = {"action": "find", "warm": "", "repo": REPO, "count": bench.sizes.find + 1}
         ours, theirs = (Side(job | {"side": side}, lambda: nullcontext(server)) for side in ("pyxet", "peer"))

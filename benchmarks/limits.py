@@ -77,7 +77,7 @@ class Limits:
                 clock.done += sum(chunk.length for chunk in chunks)
                 if clock.done >= _PART:
                     break
-        disk = _disk(Path(job["out"]) / "disk", clock.size) if job["into"] == "file" else {}
+        disk = {"disk": write_only(Path(job["out"]) / "disk", clock.size)} if job["into"] == "file" else {}
         return clock.told() | disk
 
 
@@ -158,14 +158,14 @@ def _copy(memory: bytearray, pieces: list[Any], at: int) -> int:
     return at
 
 
-def _disk(path: Path, size: int) -> dict[str, float]:
+def write_only(path: Path, size: int) -> float:
     """Seconds in which the machine writes as much to a file as a row does, and does nothing else."""
     piece = bytes(_WRITE)
     began = time.perf_counter()
     with path.open("wb", buffering=0) as file:
         for _ in range(0, size, _WRITE):
             file.write(piece)
-    return {"disk": time.perf_counter() - began}
+    return time.perf_counter() - began
 
 
 class _Sink:

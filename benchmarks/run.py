@@ -24,7 +24,7 @@ _RESULTS = Path(__file__).with_name("RESULTS.md")
 _GIB = 1 << 30
 _PAIRS = 5
 ALL: tuple[Row | Growth, ...] = (*ROWS, *GROWTH)
-_NEEDED = {True: 2 * _GIB, False: 30 * _GIB}
+_NEEDED = {True: 2 * _GIB, False: 40 * _GIB}
 
 
 def arguments() -> argparse.Namespace:

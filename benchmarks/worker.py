@@ -154,6 +154,19 @@ class Pyxet:
         found = len(self.fs.find(f"{job['repo']}/main"))
         assert found == job["count"], found
 
+    def list_folder(self, job: Job) -> None:
+        found = len(self.fs.ls(f"{job['repo']}/main/{job['path']}"))
+        assert found == job["count"], found
+
+    def log(self, job: Job) -> None:
+        found = len(self.fs.log(f"{job['repo']}/main"))
+        assert found == job["count"], found
+
+    def commit_more(self, job: Job) -> None:
+        """Commits of one small file each, one after the other."""
+        for number in range(job["times"]):
+            self.fs.pipe_file(f"{job['repo']}/main/{job['path']}/more", str(number).encode() + os.urandom(8))
+
     def parquet(self, job: Job) -> None:
         import pandas as pd
 
