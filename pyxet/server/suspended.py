@@ -10,7 +10,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
-from itertools import chain, islice
+from itertools import islice
 from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
@@ -26,7 +26,7 @@ class Suspended:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._guard = threading.Lock()
-        self._waiting: OrderedDict[Hashable, tuple[float, Iterator[Any]]] = OrderedDict()
+        self._waiting: OrderedDict[Hashable, tuple[float, list[Any], Iterator[Any]]] = OrderedDict()
 
     def page(
         self, begin: Callable[[], Iterator[T]], size: int, place: Hashable, after: Callable[[T], Hashable]
@@ -49,22 +49,24 @@ class Suspended:
         tuple
             The items, and whether there are more.
         """
-        items = self._taken(place) or begin()
-        found = list(islice(items, size))
+        # The first item of this page, which showed that there was one, and those behind it. They are kept apart: an iterator
+        # around an iterator for each page would be a thousand deep in the end.
+        ahead, items = self._taken(place) or ([], begin())
+        found = [*ahead, *islice(items, size - len(ahead))]
         rest = list(islice(items, 1)) if len(found) == size else []
         if rest:
-            self._keep(after(found[-1]), chain(rest, items))
+            self._keep(after(found[-1]), rest, items)
         return found, bool(rest)
 
-    def _taken(self, place: Hashable) -> Iterator[Any] | None:
+    def _taken(self, place: Hashable) -> tuple[list[Any], Iterator[Any]] | None:
         with self._guard:
             self._forget_old()
             found = self._waiting.pop(place, None)
-        return found[1] if found else None
+        return found[1:] if found else None
 
-    def _keep(self, place: Hashable, items: Iterator[Any]) -> None:
+    def _keep(self, place: Hashable, ahead: list[Any], items: Iterator[Any]) -> None:
         with self._guard:
-            self._waiting[place] = self._clock() + _PATIENCE, items
+            self._waiting[place] = self._clock() + _PATIENCE, ahead, items
             self._waiting.move_to_end(place)
             self._forget_old()
             while len(self._waiting) > _MOST:
@@ -72,5 +74,5 @@ class Suspended:
 
     def _forget_old(self) -> None:
         now = self._clock()
-        for place in [place for place, (until, _) in self._waiting.items() if until < now]:
+        for place in [place for place, (until, *_) in self._waiting.items() if until < now]:
             del self._waiting[place]

@@ -40,6 +40,14 @@ def test_pages_go_on_where_the_last_one_stopped(count: int) -> None:
     assert begun == [0]
 
 
+def test_a_page_after_thousands_of_others_is_like_the_first() -> None:
+    """Were each page to wrap the iterator of the one before it, this would end the interpreter."""
+    begun: list[int] = []
+    found = list(pages(Suspended(), begun, 200_000, 2))
+    assert len(found) == 100_000
+    assert begun == [0]
+
+
 def test_what_nobody_went_on_with_is_forgotten_and_begun_anew() -> None:
     now = 0.0
     suspended, begun = Suspended(lambda: now), list[int]()
