@@ -11,6 +11,7 @@ from fsspec.callbacks import DEFAULT_CALLBACK, Callback
 from pyxet._async.fs.paths import as_text
 from pyxet._given import file_system_of
 from pyxet.fs import XetFS
+from pyxet.local_rules import LocalNames
 from pyxet.options import public
 
 
@@ -22,6 +23,7 @@ def snapshot(
     include: Sequence[str] | str | None = None,
     exclude: Sequence[str] | str | None = None,
     callback: Callback = DEFAULT_CALLBACK,
+    names: LocalNames = "refuse",
     filesystem: XetFS | None = None,
     storage_options: Mapping[str, Any] | None = None,
 ) -> str:
@@ -39,6 +41,8 @@ def snapshot(
         Patterns that choose files, as in `XetFS.put`.
     callback:
         Counts files; what it branches off for each file that is fetched counts bytes.
+    names:
+        What becomes of files that cannot have their names on this machine, as in `XetFS.get`.
     filesystem, storage_options:
         The file system to read from, or arguments of `XetFS` to make one with.
 
@@ -59,4 +63,4 @@ def snapshot(
     >>> model = AutoModel.from_pretrained(pyxet.snapshot("xet://acme/model/main"))
     """
     fs = file_system_of(url, filesystem, storage_options)
-    return fs.snapshot(as_text(url), folder, include=include, exclude=exclude, callback=callback)
+    return fs.snapshot(as_text(url), folder, include=include, exclude=exclude, callback=callback, names=names)

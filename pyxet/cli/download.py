@@ -10,6 +10,8 @@ from pyxet.cli import candidates
 from pyxet.cli.command import command
 from pyxet.cli.progress import Progress, files_callback
 from pyxet.cli.session import Session
+from pyxet.cli.transfer_options import names_option
+from pyxet.local_rules import LocalNames
 
 
 @command(
@@ -30,6 +32,7 @@ from pyxet.cli.session import Session
     help="Only files that match, by their name or by a folder's; may be repeated.",
 )
 @click.option("--exclude", multiple=True, metavar="GLOB", help="No files that match; may be repeated.")
+@names_option
 @click.option("--no-progress", is_flag=True, help="Show no progress on a terminal.")
 def download(
     session: Session,
@@ -37,6 +40,7 @@ def download(
     folder: str | None,
     include: tuple[str, ...],
     exclude: tuple[str, ...],
+    names: LocalNames,
     no_progress: bool,
 ) -> None:
     """PATH is a branch, tag or commit, or a folder in one. Without FOLDER it goes to a folder in your cache, one for each
@@ -50,7 +54,7 @@ def download(
     async def work() -> str:
         async with pyxet.AsyncXetFileSystem(**session.options(path), asynchronous=True) as fs, progress:
             callback = files_callback(progress)
-            return await fs._snapshot(path, folder, include=include, exclude=exclude, callback=callback)
+            return await fs._snapshot(path, folder, include=include, exclude=exclude, callback=callback, names=names)
 
     found = session.run(work)
     received = (pyxet.metrics() - before).bytes_received

@@ -26,7 +26,7 @@ _INCLUDE = click.option(
 )
 _EXCLUDE = click.option("--exclude", multiple=True, metavar="GLOB", help="No files that match; may be repeated.")
 _DRY_RUN = click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
-_NAMES = click.option(
+names_option = click.option(
     "--names",
     type=click.Choice(["refuse", "escape"]),
     default="refuse",
@@ -38,6 +38,6 @@ _NO_PROGRESS = click.option("--no-progress", is_flag=True, help="Show no progres
 
 def transfer_options(function: F) -> F:
     """The options of ``cp`` and ``sync``."""
-    for option in (_NAMES, _NO_PROGRESS, _DRY_RUN, _EXCLUDE, _INCLUDE, _PARALLEL, pull_request, message):
+    for option in (names_option, _NO_PROGRESS, _DRY_RUN, _EXCLUDE, _INCLUDE, _PARALLEL, pull_request, message):
         function = option(function)
     return function

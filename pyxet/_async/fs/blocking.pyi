@@ -978,6 +978,7 @@ class BlockingMethods(AsyncXetFileSystem):
         include: Sequence[str] | str | None=None,
         exclude: Sequence[str] | str | None=None,
         callback: Callback=...,
+        names: LocalNames='refuse',
         timeout: float | None=None,
     ) -> str:
         """Bring a whole revision, or a folder of it, into a local folder: what a library wants that reads local files.
@@ -998,6 +999,8 @@ class BlockingMethods(AsyncXetFileSystem):
             Patterns that choose files, as in `put`.
         callback:
             Counts files; what it branches off for each file that is fetched counts bytes.
+        names:
+            What becomes of files that cannot have their names on this machine, as in `get`.
 
         Returns
         -------
@@ -1012,6 +1015,8 @@ class BlockingMethods(AsyncXetFileSystem):
             The path is a file's.
         XetURLError
             It names no revision, or the endpoint names files that would be outside of the folder.
+        LocalNameError
+            A file cannot have its name on this machine. Nothing was written.
         IntegrityError
             What came is not the content of its file; nothing of that stays.
         OSError

@@ -8,8 +8,9 @@ import json
 import os
 import re
 import stat
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,11 +19,12 @@ from fsspec.callbacks import DEFAULT_CALLBACK, Callback
 from fsspec.utils import stringify_path
 
 from pyxet._async.changes.view import Entry, View
-from pyxet._async.fs.local_targets import check_inside
+from pyxet._async.fs.local_targets import check_inside, possible
 from pyxet._async.fs.lookup import Lookup
 from pyxet._async.runtime.tasks import run_all
 from pyxet._async.runtime.threads import in_thread, surely
 from pyxet.errors import XetURLError
+from pyxet.local_rules import LocalNames, LocalRules, restricts_names, with_slashes
 from pyxet.options import public
 from pyxet.patterns import chooser
 from pyxet.private_files import replace_private, version_of
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
 # Files that are hashed at once; there are not many more cores, and one disk.
 _CHECKED_AT_ONCE: Final = 4
 _READ: Final = 1024 * 1024
+# Files that are looked at and fetched together where their names were looked at before.
+_BATCH: Final = 1000
 _UNUSUAL: Final = re.compile(r"[^A-Za-z0-9.-]+")
 
 # What a file's content is, and what its file looked like when that was found out: size, time, number.
@@ -53,6 +57,7 @@ class Snapshots(Lookup):
         include: Sequence[str] | str | None = None,
         exclude: Sequence[str] | str | None = None,
         callback: Callback = DEFAULT_CALLBACK,
+        names: LocalNames = "refuse",
     ) -> str:
         """Bring a whole revision, or a folder of it, into a local folder: what a library wants that reads local files.
 
@@ -72,6 +77,8 @@ class Snapshots(Lookup):
             Patterns that choose files, as in `_put`.
         callback:
             Counts files; what it branches off for each file that is fetched counts bytes.
+        names:
+            What becomes of files that cannot have their names on this machine, as in `_get`.
 
         Returns
         -------
@@ -86,13 +93,15 @@ class Snapshots(Lookup):
             The path is a file's.
         XetURLError
             It names no revision, or the endpoint names files that would be outside of the folder.
+        LocalNameError
+            A file cannot have its name on this machine. Nothing was written.
         IntegrityError
             What came is not the content of its file; nothing of that stays.
         OSError
             Files cannot be written there.
         """
         callback = Callback.as_callback(callback)
-        chosen = chooser(include, exclude)
+        chosen, rules = chooser(include, exclude), LocalRules(names)
         url = self._parse(path)
         repo, revision = url.repo_id, url.revision
         if repo is None or revision is None:
@@ -111,8 +120,6 @@ class Snapshots(Lookup):
         target = _absolute(folder)
         known = await in_thread(_Record, target)
         seen = 0
-
-        from pyxet._async.download.batches import Placed
 
         def count(item: Placed) -> None:
             with callback.branched(item.source, item.target) as child:
@@ -133,15 +140,11 @@ class Snapshots(Lookup):
             return False
 
         try:
-            async with aclosing(_pages(view, url.path)) as pages:
-                async for page in pages:
-                    names = [file.path.removeprefix(f"{url.path}/") if url.path else file.path for file in page]
-                    items = [
-                        Placed(file, file.full_path, str(target / name))
-                        for file, name in zip(page, names, strict=True)
-                        if chosen(name)
-                    ]
-                    check_inside(target, [item.target for item in items])
+            async with (
+                aclosing(_pages(view, url.path)) as pages,
+                aclosing(_placed(pages, url.path, target, chosen, rules)) as batches,
+            ):
+                async for items in batches:
                     seen += len(items)
                     callback.set_size(seen)
                     missing = await run_all(is_missing, items, limit=_CHECKED_AT_ONCE)
@@ -173,6 +176,37 @@ async def _pages(view: View, path: str) -> AsyncGenerator[list[RemoteFile], None
     async with aclosing(view.below(path)) as batches:
         async for batch in batches:
             yield files(batch)
+
+
+async def _placed(
+    pages: AsyncIterator[list[RemoteFile]], top: str, target: Path, chosen: Callable[[str], bool], rules: LocalRules
+) -> AsyncGenerator[list[Placed], None]:
+    """Those of the files that are chosen, and where they go.
+
+    Where files cannot have all names, or two may be one, the names of all are looked at before any is written.
+    """
+    from pyxet._async.download.batches import Placed
+
+    together = await in_thread(restricts_names, str(target))
+    waiting: list[Placed] = []
+    async for page in pages:
+        for file in page:
+            name = file.path.removeprefix(f"{top}/") if top else file.path
+            if chosen(name):
+                waiting.append(Placed(file, file.full_path, f"{with_slashes(str(target))}/{name}"))
+        if not together:
+            yield await in_thread(_possible, waiting, target, rules)
+            waiting = []
+    if together:
+        waiting = await in_thread(_possible, waiting, target, rules)
+        for at in range(0, len(waiting), _BATCH):
+            yield waiting[at : at + _BATCH]
+
+
+def _possible(items: list[Placed], target: Path, rules: LocalRules) -> list[Placed]:
+    check_inside(target, [item.target for item in items])
+    paths = possible(rules, [(item.source, item.target) for item in items])
+    return [replace(item, target=path) for item, (_, path) in zip(items, paths, strict=True)]
 
 
 class _Record:
