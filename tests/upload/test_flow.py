@@ -9,6 +9,7 @@ import io
 import itertools
 import os
 import random
+import signal
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -30,10 +31,13 @@ from support.faults import (
     check_clean,
     gated,
     no_answer,
+    shared_endpoint,
     silent,
     world,
 )
+from support.settled import check_budgets
 
+import pyxet
 from pyxet._async.download.reconstruct import Downloader
 from pyxet._async.runtime.budget import WRITE_MEMORY
 from pyxet._async.runtime.threads import Stage, in_thread
@@ -188,6 +192,32 @@ async def test_a_cancelled_file_leaves_no_thread_and_no_memory_behind(
 
 def flows() -> list[flow.Flow]:
     return [found for found in gc.get_objects() if isinstance(found, flow.Flow)]
+
+
+def test_an_interrupt_of_a_blocking_call_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    endpoint = shared_endpoint()
+    path, data = made(tmp_path, 3508, 24 * MIB)
+    encode, calls = flow.encode, itertools.count()
+
+    def interrupted(*arguments: Any) -> Any:
+        if next(calls) == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+        return encode(*arguments)
+
+    with FaultProxy(endpoint.url) as proxy:
+        fs = pyxet.XetFS(endpoint=proxy.url, user=endpoint.user, token=endpoint.token, limits=SMALL)
+        fs.make_repo(f"{endpoint.user}/interrupted")
+        # It cannot end before the interrupt has come.
+        rule = proxy.rule(f"{UPLOAD}|{DIRECT}", silent())
+        with monkeypatch.context() as patched:
+            patched.setattr(flow, "encode", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                fs.put_file(str(path), f"{endpoint.user}/interrupted/main/a")
+        check_budgets()
+        assert str(path) not in descriptors()
+        rule.times = 0
+        fs.put_file(str(path), f"{endpoint.user}/interrupted/main/a")
+        assert fs.cat_file(f"{endpoint.user}/interrupted/main/a") == data
 
 
 async def test_a_cancelled_file_does_not_disturb_the_others_of_its_session(tmp_path: Path) -> None:
