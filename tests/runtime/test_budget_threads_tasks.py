@@ -394,6 +394,24 @@ async def test_ordered_window_left_early_discards_what_nobody_took() -> None:
     await check_clean()
 
 
+async def test_ordered_window_asks_how_many_each_time() -> None:
+    begun: list[int] = []
+    most = 2
+
+    async def job(number: int) -> int:
+        begun.append(number)
+        return number
+
+    async with ordered_window(range(10), job, limit=lambda: most) as results:
+        assert await anext(results) == 0
+        assert begun == [0, 1]
+        most = 4
+        assert await anext(results) == 1
+        assert await anext(results) == 2
+        assert begun == [0, 1, 2, 3, 4, 5]
+        assert [number async for number in results] == list(range(3, 10))
+
+
 async def test_ordered_window_looks_ahead_only_where_there_is_room() -> None:
     started: list[int] = []
 
