@@ -32,7 +32,6 @@ _HINTS: Final = {
     "create": "did you mean xet repo make, or xet branch make?",
     "delete": "did you mean xet rm, xet branch del or xet repo del?",
     "dir": "did you mean xet ls?",
-    "download": "to have the files: xet cp -r owner/repo/branch/path FOLDER",
     "get": "to have a file: xet cp owner/repo/branch/path FOLDER",
     "history": "did you mean xet log?",
     "list": "did you mean xet ls?",
