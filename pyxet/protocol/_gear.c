@@ -257,46 +257,97 @@ static PyObject *bg4_join(PyObject *module, PyObject *object)
     return regroup(object, join);
 }
 
+/* The buffers of some parts, to be given back by release; -1 where one is none. */
+static Py_ssize_t hold(PyObject *parts, Py_buffer **buffers, Py_ssize_t *size)
+{
+    Py_ssize_t count = PyTuple_Size(parts), held = 0;
+    *size = 0;
+    *buffers = malloc(sizeof(Py_buffer) * (size_t)(count ? count : 1));
+    if (!*buffers) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    for (; held < count; held++) {
+        Py_buffer *buffer = &(*buffers)[held];
+        if (PyObject_GetBuffer(PyTuple_GetItem(parts, held), buffer, PyBUF_SIMPLE) < 0)
+            break;
+        if (buffer->len > PY_SSIZE_T_MAX - *size) {
+            PyBuffer_Release(buffer);
+            PyErr_NoMemory();
+            break;
+        }
+        *size += buffer->len;
+    }
+    if (held == count)
+        return count;
+    while (held)
+        PyBuffer_Release(&(*buffers)[--held]);
+    free(*buffers);
+    return -1;
+}
+
+static void release(Py_buffer *buffers, Py_ssize_t count)
+{
+    while (count)
+        PyBuffer_Release(&buffers[--count]);
+    free(buffers);
+}
+
+static void copy_all(uint8_t *out, const Py_buffer *buffers, Py_ssize_t count)
+{
+    Py_BEGIN_ALLOW_THREADS
+    for (Py_ssize_t i = 0; i < count; i++) {
+        memcpy(out, buffers[i].buf, (size_t)buffers[i].len);
+        out += buffers[i].len;
+    }
+    Py_END_ALLOW_THREADS
+}
+
 PyDoc_STRVAR(gather_doc, "gather(parts, /)\n--\n\nBuffers one behind the other, copied without the interpreter's lock.");
 
 static PyObject *gather(PyObject *module, PyObject *object)
 {
     (void)module;
-    PyObject *parts = PySequence_Tuple(object);
+    PyObject *parts = PySequence_Tuple(object), *result = NULL;
     if (!parts)
         return NULL;
-    Py_ssize_t count = PyTuple_Size(parts), held = 0, size = 0;
-    PyObject *result = NULL;
-    Py_buffer *buffers = malloc(sizeof(Py_buffer) * (size_t)(count ? count : 1));
-    if (!buffers) {
-        PyErr_NoMemory();
-        goto done;
+    Py_buffer *buffers;
+    Py_ssize_t size, count = hold(parts, &buffers, &size);
+    if (count >= 0) {
+        result = PyBytes_FromStringAndSize(NULL, size);
+        if (result)
+            copy_all((uint8_t *)PyBytes_AsString(result), buffers, count);
+        release(buffers, count);
     }
-    for (; held < count; held++) {
-        if (PyObject_GetBuffer(PyTuple_GetItem(parts, held), &buffers[held], PyBUF_SIMPLE) < 0)
-            goto done;
-        if (buffers[held].len > PY_SSIZE_T_MAX - size) {
-            PyBuffer_Release(&buffers[held]);
-            PyErr_NoMemory();
-            goto done;
-        }
-        size += buffers[held].len;
-    }
-    result = PyBytes_FromStringAndSize(NULL, size);
-    if (result) {
-        uint8_t *out = (uint8_t *)PyBytes_AsString(result);
-        Py_BEGIN_ALLOW_THREADS
-        for (Py_ssize_t i = 0; i < count; i++) {
-            memcpy(out, buffers[i].buf, (size_t)buffers[i].len);
-            out += buffers[i].len;
-        }
-        Py_END_ALLOW_THREADS
-    }
-done:
-    while (held)
-        PyBuffer_Release(&buffers[--held]);
-    free(buffers);
     Py_DECREF(parts);
+    return result;
+}
+
+PyDoc_STRVAR(fill_doc, "fill(target, parts, /)\n--\n\n"
+                       "Copy buffers one behind the other into memory, without the interpreter's lock; how many bytes that is.");
+
+static PyObject *fill(PyObject *module, PyObject *args)
+{
+    (void)module;
+    Py_buffer target, *buffers;
+    PyObject *object, *result = NULL;
+    if (!PyArg_ParseTuple(args, "w*O", &target, &object))
+        return NULL;
+    PyObject *parts = PySequence_Tuple(object);
+    if (parts) {
+        Py_ssize_t size, count = hold(parts, &buffers, &size);
+        if (count >= 0) {
+            if (size <= target.len) {
+                copy_all(target.buf, buffers, count);
+                result = PyLong_FromSsize_t(size);
+            } else {
+                PyErr_Format(PyExc_ValueError, "%zd bytes do not fit into %zd", size, target.len);
+            }
+            release(buffers, count);
+        }
+        Py_DECREF(parts);
+    }
+    PyBuffer_Release(&target);
     return result;
 }
 
@@ -321,6 +372,7 @@ static PyMethodDef methods[] = {
     {"bg4_split", bg4_split, METH_O, split_doc},
     {"bg4_join", bg4_join, METH_O, join_doc},
     {"gather", gather, METH_O, gather_doc},
+    {"fill", fill, METH_VARARGS, fill_doc},
     {"encode", pyxet_encode, METH_VARARGS, PYXET_ENCODE_DOC},
     {"room", pyxet_room, METH_O, PYXET_ROOM_DOC},
     {"crc64", crc64, METH_VARARGS, crc64_doc},

@@ -80,6 +80,18 @@ def gather(parts: Sequence[Buffer]) -> bytes:
     return b"".join(parts)
 
 
+def fill(target: bytearray | memoryview, parts: Sequence[Buffer]) -> int:
+    """Copy buffers one behind the other into memory; how many bytes that is."""
+    view = memoryview(target).cast("B")
+    at = 0
+    for part in parts:
+        if len(part) > len(view) - at:
+            raise ValueError(f"{sum(map(len, parts))} bytes do not fit into {len(view)}")
+        view[at : at + len(part)] = part
+        at += len(part)
+    return at
+
+
 # The polynomial of CRC-64/NVME, with its bits reflected.
 _POLYNOMIAL: Final = 0x9A6C9329AC4BC9B5
 # Parts of the content that are computed beside each other, and combined afterwards.

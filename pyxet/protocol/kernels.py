@@ -15,6 +15,8 @@ Kernel = Literal["c", "numpy"]
 # that is large enough.
 Encoded: TypeAlias = tuple[bytes | bytearray, list[int]]
 Encode: TypeAlias = Callable[[Sequence[Buffer], bytearray | None], Encoded]
+# Bytes that take longer to copy than a thread takes to get the interpreter's lock again.
+_MANY: Final = 256 * 1024
 # Of liblz4, in the order in which the kernel wants them.
 _FUNCTIONS: Final = ("LZ4_createStream", "LZ4_resetStream", "LZ4_compress_fast_continue", "LZ4_freeStream")
 
@@ -59,6 +61,21 @@ def encode_kernel() -> Encode | None:
 
 def _bound(encode: Callable[..., Encoded], functions: tuple[int | None, ...]) -> Encode:
     return lambda pieces, room: encode(pieces, functions, room)
+
+
+def joined(parts: Sequence[Buffer]) -> bytes:
+    """Buffers in one piece; many bytes are copied without the interpreter's lock, so that the event loop goes on meanwhile."""
+    if len(parts) < 2 or sum(map(len, parts)) < _MANY:
+        return b"".join(parts)
+    found: bytes = load(name).gather(parts)
+    return found
+
+
+def fill(target: bytearray | memoryview, parts: Sequence[Buffer]) -> int:
+    """Copy buffers one behind the other into memory, like `joined`; how many bytes that is. `ValueError` if they do not fit."""
+    # A kernel of an earlier build has no such function.
+    found: int = (getattr(load(name), "fill", None) or load("numpy").fill)(target, parts)
+    return found
 
 
 def unwritten(size: int) -> bytearray:

@@ -231,9 +231,23 @@ def test_gathered_buffers_follow_each_other(kernel: Kernel, parts: list[Buffer])
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
+@given(st.lists(st.one_of(st.binary(), st.binary().map(bytearray), st.binary().map(lambda data: memoryview(data)))))
+def test_memory_is_filled_with_buffers_and_no_further(kernel: Kernel, parts: list[Buffer]) -> None:
+    whole = b"".join(parts)
+    memory = bytearray(b"x" * (len(whole) + 3))
+    assert load(kernel).fill(memoryview(memory)[1:], parts) == len(whole)
+    assert memory == b"x" + whole + b"xx"
+    with pytest.raises(ValueError, match="do not fit"):
+        load(kernel).fill(memory[: len(whole)], [*parts, b"z"])
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
 def test_only_bytes_are_gathered(kernel: Kernel) -> None:
     with pytest.raises(TypeError):
         load(kernel).gather([b"a", "b"])
+    for target, parts in ((bytearray(9), [b"a", "b"]), (bytes(9), [b"a"])):
+        with pytest.raises((TypeError, BufferError)):
+            load(kernel).fill(target, parts)
 
 
 def test_chunks_that_stay_together_are_one_slice() -> None:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pyxet._async.download.verifier import Verifier
 from pyxet._async.download.windows import FileChunk
 from pyxet.protocol.hashing import Buffer
+from pyxet.protocol.kernels import fill
 
 
 class Target:
@@ -47,9 +48,7 @@ class Target:
         """Append pieces; `ValueError` if they do not fit, `MemoryError` if the whole content would not."""
         if self._bytes is None:
             self._allocate()
-        for piece in pieces:
-            self._view[self._at : self._at + len(piece)] = piece
-            self._at += len(piece)
+        self._at += fill(self._view[self._at :], pieces)
 
     def whole(self) -> bytes:
         """The content, once all of it is there."""

@@ -20,6 +20,7 @@ from pyxet._async.files.owner import FileSystem
 from pyxet._async.files.readahead import ReadAhead
 from pyxet._async.runtime.bridge import blocking_call
 from pyxet.errors import IntegrityError, TransactionError
+from pyxet.protocol.kernels import joined
 from pyxet.types import Info
 
 # What fsspec believes to be the size of a block, in bytes.
@@ -51,7 +52,7 @@ class _AheadFetcher:
     def __call__(self, start: int, stop: int) -> bytes:
         stop = min(stop, self._size)
         held = self._ahead.held(start, stop)
-        return held if held is not None else blocking_call(self._loop, self._ahead.read, start, stop)
+        return held if held is not None else joined(blocking_call(self._loop, self._ahead.pieces, start, stop))
 
 
 class _Readable(AbstractBufferedFile):  # type: ignore[misc]  # fsspec is not typed

@@ -17,6 +17,7 @@ from pyxet._async.runtime.tasks import stopped
 from pyxet._platform import after_fork
 from pyxet.errors import IntegrityError
 from pyxet.protocol.hashing import Buffer
+from pyxet.protocol.kernels import joined
 from pyxet.watching import COUNTS
 
 KIB: Final = 1024
@@ -139,13 +140,17 @@ class ReadAhead:
         self._position = end
         self._hits += 1
         self._hit_bytes += end - start
-        return b"".join(buffer.cut(start, end))
+        return joined(buffer.cut(start, end))
 
     async def read(self, start: int, end: int) -> bytes:
         """Bytes ``start`` to before ``end``, cut at the end of the content."""
+        return joined(await self.pieces(start, end))
+
+    async def pieces(self, start: int, end: int) -> list[Buffer]:
+        """Like `read`, in pieces that the caller joins: on its own thread, so that the event loop need not copy them."""
         end = min(end, self._size)
         if start >= end:
-            return b""
+            return []
         sequential = self._goes_on(start) and not self._columns.has(start, end)
         if not sequential and not (self._buffer.start <= start and end <= self._buffer.end):
             await self._discard_ahead()
@@ -156,7 +161,7 @@ class ReadAhead:
                 if len(found) <= _NEAR:
                     self._buffer = _Stretch(start, [found])
                 self._position = end
-                return found
+                return [found]
         pieces: list[Buffer] = []
         at = start
         if self._buffer.start <= at < self._buffer.end:
@@ -176,7 +181,7 @@ class ReadAhead:
             pass
         # Only now: a read that failed, or was cancelled, is not one to go on from.
         self._position = end
-        return b"".join(pieces)
+        return pieces
 
     async def aclose(self) -> None:
         """Let go of everything."""

@@ -21,7 +21,7 @@ from pyxet.errors import Asked, ConnectionFailedError, FormatError, RemoteError,
 # Compressed bytes that are unpacked at once: they become a few mebibytes at the most.
 _FEW_PACKED: Final = 4 * 1024
 # Bytes of a body after which whoever waits for it is woken, where it comes straight into memory.
-STEP: Final = 2 * 1024 * 1024
+STEP: Final = 4 * 1024 * 1024
 
 
 class StreamAnswer:

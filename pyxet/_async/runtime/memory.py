@@ -14,6 +14,7 @@ import threading
 from typing import Final
 
 from pyxet._platform import after_fork
+from pyxet.protocol.kernels import unwritten
 
 # Smaller ones come from what the process has at hand already.
 _LEAST: Final = 1024 * 1024
@@ -41,7 +42,7 @@ class Stretches:
             free = [stretch for stretch in self._known if _is_free(stretch)]
             # What does not fit now is let go.
             fits = [stretch for stretch in free if size <= len(stretch) <= 2 * size][:_MOST_FREE]
-            stretch = fits[0] if fits else bytearray(-(-size // _LEAST) * _LEAST)
+            stretch = fits[0] if fits else unwritten(-(-size // _LEAST) * _LEAST)
             gone = {id(stretch) for stretch in free} - {id(stretch) for stretch in fits}
             self._known = [stretch for stretch in self._known if id(stretch) not in gone]
             if not fits:
