@@ -10,7 +10,7 @@ from support.contents import content
 from support.faults import MIB, world
 
 from pyxet._async.download.reconstruct import WINDOW, Downloader
-from pyxet._async.runtime.memory import STRETCHES, Stretches
+from pyxet._async.runtime.memory import STRETCH, STRETCHES, Stretches
 
 
 def place(view: memoryview) -> int:
@@ -20,20 +20,19 @@ def place(view: memoryview) -> int:
 
 def test_what_nobody_has_is_used_again() -> None:
     stretches = Stretches()
-    first = stretches.take(3 * MIB)
-    assert len(first) == 3 * MIB
+    first = stretches.take()
     before = place(first)
-    assert place(stretches.take(3 * MIB)) != before
+    assert place(stretches.take()) != before
     del first
-    again = stretches.take(2 * MIB)
+    again = stretches.take(STRETCH - 1)
     assert place(again) == before
-    assert len(again) == 2 * MIB
+    assert len(again) == STRETCH - 1
 
 
 @pytest.mark.parametrize("kept", ["slice", "readonly", "cast", "bytes of bytes"])
 def test_what_somebody_has_in_any_form_is_not(kept: str) -> None:
     stretches = Stretches()
-    memory = stretches.take(2 * MIB)
+    memory = stretches.take()
     memory[:] = b"a" * len(memory)
     view = {
         "slice": lambda: memory[100:101],
@@ -43,29 +42,25 @@ def test_what_somebody_has_in_any_form_is_not(kept: str) -> None:
     }[kept]()
     before = place(memory)
     memory.release()
-    others = [stretches.take(2 * MIB) for _ in range(20)]
+    others = [stretches.take() for _ in range(20)]
     assert before not in map(place, others)
     for other in others:
         other[:] = b"b" * len(other)
     assert set(bytes(view)) == {ord("a")}
 
 
-def test_what_does_not_fit_is_let_go() -> None:
-    stretches = Stretches()
-    stretches.take(2 * MIB)
-    stretches.take(64 * MIB)
-    assert [len(stretch) for stretch in stretches._known] == [64 * MIB]
-    # Far too large for this one.
-    stretches.take(2 * MIB)
-    assert [len(stretch) for stretch in stretches._known] == [2 * MIB]
-
-
 def test_no_more_than_a_few_are_kept_that_nobody_has() -> None:
     stretches = Stretches()
-    views = [stretches.take(2 * MIB) for _ in range(30)]
+    views = [stretches.take() for _ in range(100)]
+    kept = views[50]
     del views
-    stretches.take(2 * MIB)
-    assert len(stretches._known) <= 4
+    stretches.take()
+    assert len(stretches._known) <= 10
+    kept[:] = b"a" * len(kept)
+    others = [stretches.take() for _ in range(100)]
+    assert place(kept) not in map(place, others)
+    stretches.let_go()
+    assert not stretches._known
 
 
 def test_small_ones_are_not_kept() -> None:
@@ -77,13 +72,13 @@ def test_small_ones_are_not_kept() -> None:
 async def test_lent_pieces_stay_as_they_were_while_others_read() -> None:
     """Consumers keep pieces for as long as they like; nothing that is read later may come into them."""
     async with world() as it:
-        data, other = content(161, 2 * WINDOW + MIB), content(162, 3 * WINDOW)
+        data, other = content(161, WINDOW + MIB), content(162, WINDOW + 3 * MIB)
         file, second = await it.store(data), await it.store(other, "b.bin")
         reader = Downloader(it.client)
         async with aclosing(reader.stream(file)) as pieces:
             kept = [piece async for piece in pieces]
-        found = await asyncio.gather(*(reader.read(second) for _ in range(3)))
-        assert found == [other] * 3
+        found = await asyncio.gather(*(reader.read(second) for _ in range(2)))
+        assert found == [other] * 2
         assert b"".join(kept) == data
     # Nobody reads any more, so nothing is kept.
     assert not STRETCHES._known

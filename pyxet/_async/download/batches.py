@@ -227,16 +227,12 @@ class SmallFiles:
         wanted = _sensible(plans, sizes)
         fetches = list(dict.fromkeys(part.fetch for plan in wanted.values() for part in plan.terms))
 
-        async def body(fetch: FetchRange) -> memoryview:
-            size = fetch.byte_end - fetch.byte_start
-            memory = memoryview(bytearray(size + 1))
-            async with aclosing(cas.fetch(fetch, memory)) as filling:
-                async for _ in filling:
-                    pass
-            return memory[:size].toreadonly()
+        async def body(fetch: FetchRange) -> list[Buffer]:
+            async with aclosing(cas.fetch(fetch)) as pieces:
+                return [piece async for piece in pieces]
 
         bodies = await run_each(body, fetches, limit=_FETCHES_AT_ONCE)
-        arrived: dict[FetchRange, memoryview] = {}
+        arrived: dict[FetchRange, list[Buffer]] = {}
         failed: dict[FetchRange, Exception] = {}
         for fetch, found in zip(fetches, bodies, strict=True):
             if not isinstance(found, Exception):
@@ -284,7 +280,7 @@ def _is_of_size(plan: Plan, size: int) -> bool:
     return plan.raw_length == size
 
 
-def _assembled(plans: Mapping[Hash, Plan], bodies: dict[FetchRange, memoryview]) -> dict[Hash, bytes]:
+def _assembled(plans: Mapping[Hash, Plan], bodies: dict[FetchRange, list[Buffer]]) -> dict[Hash, bytes]:
     """The contents whose hash is right; others are left out. Empties ``bodies``."""
     raw: defaultdict[FetchRange, int] = defaultdict(int)
     for plan in plans.values():
@@ -294,7 +290,7 @@ def _assembled(plans: Mapping[Hash, Plan], bodies: dict[FetchRange, memoryview])
     while bodies:
         fetch, body = bodies.popitem()
         with suppress(FormatError):
-            decoded[fetch] = _decoded(body, fetch, raw[fetch])
+            decoded[fetch] = _decoded(b"".join(body), fetch, raw[fetch])
     found: dict[Hash, bytes] = {}
     for value, plan in plans.items():
         chunks: list[tuple[Buffer, Hash]] = []
@@ -308,7 +304,7 @@ def _assembled(plans: Mapping[Hash, Plan], bodies: dict[FetchRange, memoryview])
     return found
 
 
-def _decoded(body: Buffer, fetch: FetchRange, most: int) -> list[tuple[Buffer, Hash]]:
+def _decoded(body: bytes, fetch: FetchRange, most: int) -> list[tuple[Buffer, Hash]]:
     """The chunks of a fetch with their hashes. Their raw lengths are checked from the headers before any is decoded."""
     at = 0
     while at + CHUNK_HEADER_SIZE <= len(body):

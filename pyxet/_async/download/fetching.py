@@ -1,51 +1,46 @@
-"""One range of a xorb: received into memory, decoded and hashed by worker threads while the next bytes arrive."""
+"""One range of a xorb: decoded and hashed by worker threads while the next bytes arrive."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
 from contextlib import aclosing
+from typing import Final
 
 from pyxet._async.endpoint.cas import Cas
-from pyxet._async.runtime.memory import STRETCHES
 from pyxet._async.runtime.tasks import stopped
 from pyxet._async.runtime.threads import in_thread
 from pyxet.errors import FormatError
+from pyxet.protocol.constants import MIB
 from pyxet.protocol.hashing import Buffer, Hash, chunk_hash
 from pyxet.protocol.reconstruction import FetchRange
 from pyxet.protocol.xorb import ChunkDecoder, Room
 
-
-def places_of(fetches: Sequence[FetchRange]) -> dict[FetchRange, memoryview]:
-    """Memory for what some fetches bring, and a byte more for each, in one stretch."""
-    sizes = [fetch.byte_end - fetch.byte_start + 1 for fetch in fetches]
-    memory = STRETCHES.take(sum(sizes))
-    places = {}
-    at = 0
-    for fetch, size in zip(fetches, sizes, strict=True):
-        places[fetch] = memory[at : at + size]
-        at += size
-    return places
+# Bytes that are handed to a worker thread at once.
+_RUN: Final = 4 * MIB
 
 
-async def fetch_chunks(
-    cas: Cas, fetch: FetchRange, memory: memoryview, room: Room, verify: bool
-) -> list[tuple[Buffer, Hash]]:  # fmt: skip
-    """The chunks of a fetch, with their hashes if somebody verifies. Those that are stored as they are refer to the memory."""
+async def fetch_chunks(cas: Cas, fetch: FetchRange, room: Room, verify: bool) -> list[tuple[Buffer, Hash]]:
+    """The chunks of a fetch, with their hashes if somebody verifies."""
     decoder = ChunkDecoder(fetch.chunk_end - fetch.chunk_start, room)
     chunks: list[tuple[Buffer, Hash]] = []
-    content = memory.toreadonly()
+    run: list[Buffer] = []
+    size = 0
     decoding: asyncio.Task[list[tuple[Buffer, Hash]]] | None = None
-    at = 0
     try:
-        async with aclosing(cas.fetch(fetch, memory)) as filling:
-            async for filled in filling:
-                if decoding is not None:
-                    chunks += await decoding
-                decoding = asyncio.create_task(in_thread(_decode, decoder, content[at:filled], verify))
-                at = filled
+        async with aclosing(cas.fetch(fetch)) as pieces:
+            async for piece in pieces:
+                run.append(piece)
+                size += len(piece)
+                if size >= _RUN:
+                    if decoding is not None:
+                        chunks += await decoding
+                    decoding = asyncio.create_task(in_thread(_decode, decoder, run, verify))
+                    run, size = [], 0
         if decoding is not None:
             chunks += await decoding
+        if run:
+            chunks += await in_thread(_decode, decoder, run, verify)
     finally:
         if decoding is not None:
             # If something else failed, an error of the decoding task is ignored.
@@ -56,6 +51,14 @@ async def fetch_chunks(
     return chunks
 
 
-def _decode(decoder: ChunkDecoder, run: memoryview, verify: bool) -> list[tuple[Buffer, Hash]]:
-    """The chunks that a run completes, with their hashes. Only one that began in an earlier run is copied."""
-    return [(data, chunk_hash(data) if verify else b"") for data, _ in decoder.feed(run)]
+def _decode(decoder: ChunkDecoder, pieces: Sequence[Buffer], verify: bool) -> list[tuple[Buffer, Hash]]:
+    """The chunks that a run of pieces completes, with their hashes.
+
+    The pieces are not joined: chunks that are stored as they are refer to them, and only one that crosses from one piece to
+    the next is copied.
+    """
+    return [
+        (chunk.data, chunk_hash(chunk.data) if verify else b"")
+        for piece in pieces
+        for chunk in decoder.feed(piece)
+    ]  # fmt: skip

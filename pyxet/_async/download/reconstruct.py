@@ -16,7 +16,7 @@ from contextlib import aclosing, contextmanager
 from typing import Final
 from urllib.parse import urlsplit
 
-from pyxet._async.download.fetching import fetch_chunks, places_of
+from pyxet._async.download.fetching import fetch_chunks
 from pyxet._async.download.in_memory import Target
 from pyxet._async.download.plans_ahead import plans_ahead
 from pyxet._async.download.source import Source
@@ -25,7 +25,6 @@ from pyxet._async.download.windows import WINDOW, FileChunk, Lease
 from pyxet._async.endpoint.cas import Cas, UrlExpiredError
 from pyxet._async.http.messages import is_transient
 from pyxet._async.runtime.budget import READ_MEMORY
-from pyxet._async.runtime.memory import STRETCHES
 from pyxet._async.runtime.tasks import ordered_window, run_all, run_each
 from pyxet._async.runtime.threads import in_thread, to_end
 from pyxet.errors import (
@@ -41,6 +40,7 @@ from pyxet.errors import (
 )
 from pyxet.protocol.constants import MIB
 from pyxet.protocol.hashing import Buffer, FileHasher, Hash, chunk_hash, hash_from_hex, hash_to_hex
+from pyxet.protocol.kernels import joined
 from pyxet.protocol.reconstruction import CoalescedRange, FetchRange, Plan, coalesce_ranges, most_decoded
 from pyxet.protocol.xorb import Room
 from pyxet.types import RemoteFile
@@ -297,10 +297,9 @@ class Downloader:
     async def _execute(self, cas: Cas, plan: Plan, start: int, length: int, verify: bool) -> list[FileChunk]:
         fetches = list(dict.fromkeys(part.fetch for part in plan.terms))
         room = Room(most_decoded(length))
-        memory = places_of(fetches)
 
         async def read(fetch: FetchRange) -> list[tuple[Buffer, Hash]]:
-            return await fetch_chunks(cas, fetch, memory.pop(fetch), room, verify)
+            return await fetch_chunks(cas, fetch, room, verify)
 
         decoded = dict(zip(fetches, await run_all(read, fetches, limit=_RANGES_AT_ONCE), strict=True))
         chunks: list[FileChunk] = []
@@ -320,15 +319,13 @@ class Downloader:
     ) -> AsyncGenerator[Buffer, None]:  # fmt: skip
         """A file that is not in Xet, over plain HTTP, in windows: no request is open while the consumer has its turn."""
 
-        async def window(span: tuple[int, int]) -> tuple[int, memoryview, int]:
+        async def window(span: tuple[int, int]) -> tuple[int, bytes, int]:
             amount = span[1] - span[0]
             await READ_MEMORY.acquire(amount, self._memory)
             try:
-                memory = STRETCHES.take(amount + 1)
-                async with aclosing(self._source.hub.read_file(file, *span, memory)) as filling:
-                    async for _ in filling:
-                        pass
-                return span[0], memory[:amount].toreadonly(), amount
+                async with aclosing(self._source.hub.read_file(file, *span)) as pieces:
+                    found = [piece async for piece in pieces]
+                return span[0], await in_thread(joined, found), amount
             except RangeNotSatisfiableError as error:
                 READ_MEMORY.release(amount)
                 raise IntegrityError(f"{file.full_path} is shorter than its repository says") from error
@@ -389,12 +386,13 @@ def _covers(merged: Sequence[CoalescedRange], size: int) -> bool:
     return at >= size
 
 
-def _note_plain(verifier: Verifier, offset: int, data: memoryview) -> None:
+def _note_plain(verifier: Verifier, offset: int, data: bytes) -> None:
     """Show a window of a file that is not in Xet to its verifier, in pieces."""
+    view = memoryview(data)
     verifier.add(
         FileChunk(offset + at, piece, chunk_hash(piece))
         for at in range(0, len(data), _PLAIN_PIECE)
-        for piece in (data[at : at + _PLAIN_PIECE],)
+        for piece in (view[at : at + _PLAIN_PIECE],)
     )
 
 

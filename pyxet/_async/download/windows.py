@@ -11,7 +11,6 @@ from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple
 
 from pyxet._async.runtime.budget import READ_MEMORY
-from pyxet._async.runtime.memory import STRETCHES
 from pyxet._async.runtime.tasks import stopped
 from pyxet.errors import XetError
 from pyxet.protocol.constants import MAX_CHUNK, MIB
@@ -139,8 +138,6 @@ class _Flight:
         amount, self._held = self._held, 0
         if amount:
             READ_MEMORY.release(amount)
-            if not READ_MEMORY.in_use:
-                STRETCHES.let_go()
 
 
 class Windows:

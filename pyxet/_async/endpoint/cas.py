@@ -38,7 +38,7 @@ from pyxet.protocol.cas_messages import (
     ShardResultV1,
 )
 from pyxet.protocol.constants import MIB
-from pyxet.protocol.hashing import Hash, hash_to_hex
+from pyxet.protocol.hashing import Buffer, Hash, hash_to_hex
 from pyxet.protocol.messages import Refs, XetToken, decode
 from pyxet.protocol.reconstruction import FetchRange, Plan, plan_from_v1, plan_from_v2, plans_from_batch
 from pyxet.protocol.shard import Shard, parse_shard
@@ -287,21 +287,15 @@ class Cas:
         """Say that single plans know all files of a batch without an answer: then the route was missing, not a file."""
         self._batch_methods = []
 
-    async def fetch(self, fetch: FetchRange, into: memoryview) -> AsyncGenerator[int, None]:
-        """Put the bytes of a fetch range into memory, as `Transport.ranged` does it.
-
-        Raises
-        ------
-        UrlExpiredError
-            The URL is refused.
-        """
-        filling = self._transport.ranged(
-            fetch.url.reveal(), fetch.byte_start, fetch.byte_end, into, what="reading a xorb", bearer="", redirect=True
+    async def fetch(self, fetch: FetchRange) -> AsyncGenerator[Buffer, None]:
+        """The bytes of a fetch range. Raises `UrlExpiredError` where the URL is refused."""
+        pieces = self._transport.ranged(
+            fetch.url.reveal(), fetch.byte_start, fetch.byte_end, what="reading a xorb", bearer="", redirect=True
         )
         try:
-            async with aclosing(filling):
-                async for filled in filling:
-                    yield filled
+            async with aclosing(pieces):
+                async for piece in pieces:
+                    yield piece
         except (AccessDeniedError, AuthenticationError) as error:
             raise UrlExpiredError(str(error)) from error
 

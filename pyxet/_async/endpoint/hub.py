@@ -24,6 +24,7 @@ from pyxet.errors import (
 )
 from pyxet.protocol.constants import MIB
 from pyxet.protocol.dates import parse_date
+from pyxet.protocol.hashing import Buffer
 from pyxet.protocol.messages import (
     CommitAnswer,
     CommitInfo,
@@ -314,12 +315,12 @@ class Hub:
             raise FormatError(f"{what}: the token that came has a line break or another character that no token has")
         return token
 
-    def read_file(self, file: RemoteFile, start: int, end: int, into: memoryview) -> AsyncGenerator[int, None]:
-        """Put bytes of a file over plain HTTP, as it was at its commit, into memory, as `Transport.ranged` does it."""
+    def read_file(self, file: RemoteFile, start: int, end: int) -> AsyncGenerator[Buffer, None]:
+        """Bytes ``start`` to before ``end`` of a file over plain HTTP, as it was at its commit."""
         prefix = "" if file.repo.kind == "models" else f"{file.repo.kind}/"
         url = f"/{prefix}{file.repo.full_name}/resolve/{_part(file.revision)}/{quote(file.path)}"
         what = f"reading {file.full_path}"
-        return self._transport.ranged(url, start, end, into, what=what, redirect=True, total=file.size)
+        return self._transport.ranged(url, start, end, what=what, redirect=True, total=file.size)
 
     async def request(self, method: str, url: str, *, what: str, **more: Any) -> Answer:
         """A request; a repository that was renamed redirects from its old name."""

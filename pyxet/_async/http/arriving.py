@@ -17,11 +17,10 @@ from pyxet._async.http.receiving import Receiver, receiver_of
 from pyxet._async.http.watched import Watched
 from pyxet._async.runtime.threads import in_thread
 from pyxet.errors import Asked, ConnectionFailedError, FormatError, RemoteError, RequestTimeoutError
+from pyxet.protocol.hashing import Buffer
 
 # Compressed bytes that are unpacked at once: they become a few mebibytes at the most.
 _FEW_PACKED: Final = 4 * 1024
-# Bytes of a body after which whoever waits for it is woken, where it comes straight into memory.
-STEP: Final = 4 * 1024 * 1024
 
 
 class StreamAnswer:
@@ -85,45 +84,40 @@ class StreamAnswer:
                 await metered(len(piece), self._bandwidth, spent=True)
         return piece
 
-    async def into(self, memory: memoryview, reader: RangeReader) -> AsyncGenerator[int, None]:
-        """Put what a reader takes out of the body into memory; yields how many bytes more of it are there, as they come.
+    async def pieces(self, reader: RangeReader) -> AsyncGenerator[Buffer, None]:
+        """What a reader takes out of the body, as it comes.
 
-        A body that is nothing but the range comes straight into the memory, where that is possible; others by pieces.
-
-        Parameters
-        ----------
-        memory:
-            For what is wanted, and one byte more; see `receiver_of`.
+        A body that is nothing but the range comes straight into memory of ours, where that is possible; others through the
+        HTTP library, in its pieces.
         """
         straight = isinstance(reader, PlainReader) and reader.takes_all(self._response.content_length)
         # A limited bandwidth is paid for piece by piece, and what is not read yet holds up the endpoint.
         if straight and self._bandwidth is None:
-            self._receiver = receiver_of(self._response, memory)
-        if self._receiver is not None:
-            came, waited = 0, 0.0
-            while True:
-                try:
-                    # Only now: what came is there, however slowly it did.
-                    self._speed.note(came, waited)
-                    came, waited = await self._receiver.arrived(STEP, self._progress)
-                except (aiohttp.ClientError, TimeoutError, OSError) as error:
-                    raise self._failed(error) from None
-                except asyncio.CancelledError as error:
-                    self._failure = error
-                    raise
-                if not came:
-                    return
-                self._watched.received += came
-                self._permit.size += came
-                yield came
-        filled = 0
-        while not reader.is_complete and (data := await self.piece()):
-            came = 0
-            for piece in reader.take(data):
-                memory[filled : filled + len(piece)] = piece
-                filled += len(piece)
-                came += len(piece)
-            yield came
+            self._receiver = receiver_of(self._response)
+        if self._receiver is None:
+            while not reader.is_complete and (data := await self.piece()):
+                for piece in reader.take(data):
+                    yield piece
+            return
+        waited = 0.0
+        came = 0
+        while True:
+            try:
+                # Only now: what came is there, however slowly it did.
+                self._speed.note(came, waited)
+                runs, waited = await self._receiver.runs(self._progress)
+            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                raise self._failed(error) from None
+            except asyncio.CancelledError as error:
+                self._failure = error
+                raise
+            if not runs:
+                return
+            came = sum(map(len, runs))
+            self._watched.received += came
+            self._permit.size += came
+            for run in runs:
+                yield run
 
     def _failed(self, error: Exception) -> ConnectionFailedError | RequestTimeoutError:
         """A body that breaks off or stalls, as an error of ours."""

@@ -16,7 +16,7 @@ import aiohttp
 from yarl import URL
 
 from pyxet._async.http.addresses import web_address
-from pyxet._async.http.arriving import STEP, StreamAnswer
+from pyxet._async.http.arriving import StreamAnswer
 from pyxet._async.http.concurrency import piece_size
 from pyxet._async.http.failures import translated
 from pyxet._async.http.limiter import Origin, limiter_of, metered
@@ -50,6 +50,7 @@ from pyxet.errors import (
     XetError,
 )
 from pyxet.protocol.constants import MIB
+from pyxet.protocol.hashing import Buffer
 from pyxet.protocol.rate_limit import route_class
 from pyxet.protocol.repo_limits import RepoLimits
 
@@ -178,21 +179,16 @@ class Transport:
         url: str,
         start: int,
         end: int,
-        into: memoryview,
         *,
         what: str,
         bearer: str | None = None,
         redirect: bool = False,
         total: int | None = None,
-    ) -> AsyncGenerator[int, None]:
-        """Put bytes ``start`` to before ``end`` of a resource into memory; yields how many are there, some mebibytes at once.
+    ) -> AsyncGenerator[Buffer, None]:
+        """Bytes ``start`` to before ``end`` of a resource; a body that breaks off is continued from its last good byte.
 
-        A body that breaks off is continued from its last good byte. Never more than was asked for, whatever the answer has.
-
-        Parameters
-        ----------
-        into:
-            Memory for these bytes and one more, which nobody else writes to until the generator has ended.
+        Never more than was asked for, whatever the answer has. Pieces of a mebibyte and more may lie in memory that is used
+        again once nobody has a view of it (`Stretches`). Consumers must not wait for other requests.
 
         Raises
         ------
@@ -201,31 +197,28 @@ class Transport:
         FormatError
             The answer is not the range that was asked for.
         """
-        at = told = start
+        at = start
         speed = self._speed()
         async for attempt in Attempts(self._retry, is_transient):
             with attempt:
+                if at >= end:
+                    return
+                span = {"Range": f"bytes={at}-{end - 1}"}
+                answer = await self._open(
+                    attempt.number, "GET", url, what, bearer, None, span, None, redirect, speed
+                )  # fmt: skip
+                try:
+                    reader = reader_of(answer.status, answer.headers, at, end, total=total, what=what)
+                    async with aclosing(answer.pieces(reader)) as pieces:
+                        async for piece in pieces:
+                            at += len(piece)
+                            attempt.note_progress(len(piece))
+                            yield piece
+                finally:
+                    answer.close()
                 if at < end:
-                    span = {"Range": f"bytes={at}-{end - 1}"}
-                    answer = await self._open(
-                        attempt.number, "GET", url, what, bearer, None, span, None, redirect, speed
-                    )  # fmt: skip
-                    try:
-                        reader = reader_of(answer.status, answer.headers, at, end, total=total, what=what)
-                        async with aclosing(answer.into(into[at - start :], reader)) as arriving:
-                            async for came in arriving:
-                                at += came
-                                attempt.note_progress(came)
-                                if at - told >= STEP:
-                                    told = at
-                                    yield at - start
-                    finally:
-                        answer.close()
-                    if at < end:
-                        raise ConnectionFailedError(f"{what}: the body ended {end - at:,} bytes early")
-                break
-        if at > told:
-            yield at - start
+                    raise ConnectionFailedError(f"{what}: the body ended {end - at:,} bytes early")
+                return
 
     async def _open(
         self,

@@ -44,6 +44,8 @@ class Budget:
         self._limit = sys.maxsize
         self.in_use = 0
         self.idle = 0
+        # Called, from any thread, when nothing is in use any more.
+        self.when_empty: Callable[[], object] = lambda: None
 
     @property
     def limit(self) -> int:
@@ -97,9 +99,11 @@ class Budget:
         """Return an amount; from any thread."""
         with self._lock:
             self.in_use -= amount
-            if not self._waiting:
-                return
-        self._grant()
+            empty, alone = not self.in_use, not self._waiting
+        if empty:
+            self.when_empty()
+        if not alone:
+            self._grant()
 
     def mark_idle(self, amount: int) -> None:
         """Move an amount in use from in flight to idle; a negative one moves back, as before it is released."""

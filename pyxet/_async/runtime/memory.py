@@ -13,13 +13,16 @@ from __future__ import annotations
 import threading
 from typing import Final
 
+from pyxet._async.runtime.budget import READ_MEMORY
 from pyxet._platform import after_fork
 from pyxet.protocol.kernels import unwritten
 
-# Smaller ones come from what the process has at hand already.
+# Bytes of a stretch.
+STRETCH: Final = 2 * 1024 * 1024
+# What is smaller comes from what the process has at hand already.
 _LEAST: Final = 1024 * 1024
-# Stretches kept that nobody has: the windows of one file.
-_MOST_FREE: Final = 4
+# Stretches kept that nobody has: a window of a file.
+_MOST_FREE: Final = 8
 
 
 class Stretches:
@@ -34,20 +37,19 @@ class Stretches:
         # Reentrant, like that of a budget.
         self._lock = threading.RLock()
 
-    def take(self, size: int) -> memoryview:
-        """Memory of ``size`` bytes, with anything in it; it is the caller's for as long as there is a view of it."""
+    def take(self, size: int = STRETCH) -> memoryview:
+        """Up to a stretch of memory, with anything in it; it is the caller's for as long as there is a view of it."""
         if size < _LEAST:
             return memoryview(bytearray(size))
         with self._lock:
-            free = [stretch for stretch in self._known if _is_free(stretch)]
-            # What does not fit now is let go.
-            fits = [stretch for stretch in free if size <= len(stretch) <= 2 * size][:_MOST_FREE]
-            stretch = fits[0] if fits else unwritten(-(-size // _LEAST) * _LEAST)
-            gone = {id(stretch) for stretch in free} - {id(stretch) for stretch in fits}
-            self._known = [stretch for stretch in self._known if id(stretch) not in gone]
-            if not fits:
-                self._known.append(stretch)
-            return memoryview(stretch)[:size]
+            free = [number for number, stretch in enumerate(self._known) if _is_free(stretch)]
+            if not free:
+                self._known.append(unwritten(STRETCH))
+                return memoryview(self._known[-1])[:size]
+            view = memoryview(self._known[free[0]])[:size]
+            for number in reversed(free[_MOST_FREE:]):
+                del self._known[number]
+            return view
 
     def let_go(self) -> None:
         """Keep nothing: nobody reads any more."""
@@ -68,4 +70,12 @@ def _is_free(stretch: bytearray) -> bool:
 
 
 STRETCHES: Final = Stretches()
-after_fork(STRETCHES.renew_lock)
+
+
+def _begin() -> None:
+    STRETCHES.renew_lock()
+    READ_MEMORY.when_empty = STRETCHES.let_go
+
+
+_begin()
+after_fork(_begin)
