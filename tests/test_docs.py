@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from support.pages import ROOT, blocks, name, needs_tools, pages, run_page
+from support.pages import DOCS, ROOT, blocks, name, needs_tools, pages, run_page
 
 # Why a block is not run, for all that are not.
 NOT_RUN = {
@@ -46,3 +48,28 @@ def test_links_lead_somewhere() -> None:
     for page in [ROOT / "CONTRIBUTING.md", *pages()]:
         for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_the_check_of_the_site_finds_what_is_wrong(tmp_path: Path) -> None:
+    (tmp_path / "a.html").write_text(
+        '<a href="b.html#there">good</a><a href="b.html#gone">bad</a><a href="c.html">bad</a><a href="https://x.org">good</a>'
+        '<img src="https://x.org/a.png"><img src="a.png"><script src="//x.org/a.js"></script>'
+        '<link rel="stylesheet" href="https://x.org/a.css"><p style="background:url(https://x.org/b.png)">'
+    )
+    (tmp_path / "b.html").write_text('<h1 id="there">There</h1>')
+    (tmp_path / "a.css").write_text('@import "https://x.org/fonts.css";')
+    command = [sys.executable, str(DOCS / "check_site.py"), str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        "a.html takes //x.org/a.js from elsewhere",
+        "a.html takes https://x.org/a.css from elsewhere",
+        "a.html takes https://x.org/a.png from elsewhere",
+        "a.html takes https://x.org/b.png from elsewhere",
+        "a.html links to b.html#gone, which has no such anchor",
+        "a.html links to c.html, which is not there",
+        "a.css takes https://x.org/fonts.css from elsewhere",
+    ]
+    (tmp_path / "a.html").unlink()
+    (tmp_path / "a.css").unlink()
+    assert subprocess.run(command, capture_output=True, check=False).returncode == 0

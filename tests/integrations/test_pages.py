@@ -35,6 +35,8 @@ LEFT = {
 }
 
 
+# Ray and dask start processes, which takes long on a busy machine.
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("page", [page for page in pages() if needs_tools(page)], ids=name)
 def test_a_page_runs_as_it_is_pasted(page: Path, tmp_path: Path) -> None:
     if any(block.reason is None for block in blocks(page)):

@@ -83,6 +83,6 @@ def run_page(page: Path, folder: Path, then: str = "") -> None:
     }
     answer = subprocess.run(
         [sys.executable, "-m", "support.page_process", str(page), then],
-        cwd=work, env=environment, capture_output=True, text=True, timeout=150, check=False,
+        cwd=work, env=environment, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert answer.returncode == 0, f"{name(page)}\n{answer.stdout[-3000:]}\n{answer.stderr[-6000:]}"
