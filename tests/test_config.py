@@ -194,13 +194,13 @@ def test_limits_are_checked() -> None:
 def test_default_memory_is_a_quarter(monkeypatch: pytest.MonkeyPatch, total: int, memory: int) -> None:
     values = {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": total * MIB // 4096}
     monkeypatch.setattr(config.os, "sysconf", values.__getitem__)
-    monkeypatch.setattr(config.Path, "read_text", lambda self: "max\n")
+    monkeypatch.setattr(config.Path, "read_text", lambda self, **_: "max\n")
     assert default_memory() == memory * MIB
     assert Limits().memory == memory * MIB
 
 
 def test_default_memory_of_a_cgroup(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(config.Path, "read_text", lambda self: f"{200 * MIB}\n")
+    monkeypatch.setattr(config.Path, "read_text", lambda self, **_: f"{200 * MIB}\n")
     assert default_memory() == 50 * MIB
 
 
@@ -238,7 +238,7 @@ def test_default_memory_of_a_cgroup(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_usable_cores_follow_the_quota(monkeypatch: pytest.MonkeyPatch, files: dict[str, str], cores: int) -> None:
-    def read(path: Path) -> str:
+    def read(path: Path, **_: object) -> str:
         if str(path) not in files:
             raise FileNotFoundError(path)
         return files[str(path)]

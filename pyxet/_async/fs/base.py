@@ -157,6 +157,7 @@ class FileSystemBase(AsyncFileSystem, metaclass=ConfiguredFromOutside):  # type:
         """The bounds that this file system works within."""
         return self._limits
 
+    @public()
     def metrics(self) -> Metrics:
         """The counts of this process: requests, bytes, retries, waits, hits; of all file systems together.
 
