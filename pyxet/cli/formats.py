@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime
-from typing import Final
+from typing import Any, Final
 
 import click
 
@@ -54,8 +56,17 @@ def columns(rows: Iterable[Sequence[str]], right: Iterable[int] = ()) -> Iterato
         yield "  ".join(cells).rstrip()
 
 
-def jsonable(value: object) -> object:
-    """For `json.dumps`: dates in ISO 8601, tuples and sets as lists."""
+def as_json(value: Any) -> str:
+    """A value as JSON on one line, with dates in ISO 8601 and sets as lists.
+
+    Characters are written as they are where standard output can show all there are, and escaped as JSON does it elsewhere:
+    what a stream makes of those that it lacks is no JSON.
+    """
+    encoding = getattr(sys.stdout, "encoding", None) or "ascii"
+    return json.dumps(value, default=_jsonable, ensure_ascii=not encoding.lower().startswith("utf"))
+
+
+def _jsonable(value: object) -> object:
     if isinstance(value, date):
         return value.isoformat()
     if isinstance(value, (set, frozenset)):

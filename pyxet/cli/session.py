@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Callable, Coroutine, Iterable, Sequence
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 import pyxet
-from pyxet.cli.formats import columns, jsonable, printable
+from pyxet.cli.formats import as_json, columns, printable
 
 if TYPE_CHECKING:
     from pyxet import AsyncXetFileSystem, XetFS
@@ -152,7 +151,7 @@ class Session:
 
     def data(self, value: Any) -> None:
         """A result as JSON, one line; dates are in ISO 8601."""
-        click.echo(json.dumps(value, default=jsonable, ensure_ascii=False))
+        click.echo(as_json(value))
 
     def styled(self, text: str, **style: Any) -> str:
         """Text in a colour (`click.style`) where standard output is a terminal and ``NO_COLOR`` is not set."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
 import click
 
-from pyxet.cli.formats import jsonable
+from pyxet.cli.formats import as_json
 
 
 def write_array(items: Iterable[Any]) -> None:
@@ -20,6 +19,6 @@ def write_array(items: Iterable[Any]) -> None:
     count = 0
     for item in items:
         value = item if isinstance(item, dict) else asdict(item)
-        click.echo(("," if count else "[") + "\n" + json.dumps(value, default=jsonable, ensure_ascii=False), nl=False)
+        click.echo(("," if count else "[") + "\n" + as_json(value), nl=False)
         count += 1
     click.echo("\n]" if count else "[]")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import pty
 import re
@@ -393,6 +394,19 @@ def test_names_that_the_encoding_lacks(cli: Cli, xet: pyxet.XetFS, main: str) ->
     cli.fresh = True
     cli.variables["PYTHONIOENCODING"] = "latin-1"
     assert cli.run("ls", main)[0] == b"\xf6\\u20ac.txt\n"
+
+
+def test_json_is_json_whatever_the_encoding_lacks(cli: Cli, xet: pyxet.XetFS, main: str) -> None:
+    name = "ö€\U0001f600.txt"
+    xet.pipe_file(f"{main}/{name}", b"")
+    assert name.encode() in cli.run("ls", "--json", main)[0]
+    cli.fresh = True
+    cli.variables["PYTHONIOENCODING"] = "cp1252"
+    for command in (["ls", "--json", main], ["find", "--json", main], ["info", "--json", f"{main}/{name}"]):
+        output = cli.run(*command)[0].decode("ascii")
+        found = json.loads(output)
+        entries = [found] if isinstance(found, dict) else found
+        assert any(entry["name"].endswith(name) for entry in entries), command
 
 
 def test_formats() -> None:
