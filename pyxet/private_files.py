@@ -73,7 +73,7 @@ def changing(path: Path) -> Iterator[None]:
 
     path = Path(os.path.realpath(path))
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with filelock.FileLock(path.with_name(f".{path.name}.lock"), timeout=_PATIENCE, mode=0o600, thread_local=False):
+    with filelock.FileLock(path.with_name(f".{path.name}.lock"), timeout=_PATIENCE, thread_local=False):
         yield
 
 

@@ -34,9 +34,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "head": Entry("pyxet.cli.cat:head", "Write the first lines of a file to standard output."),
     "cp": Entry("pyxet.cli.cp:cp", "Copy files and folders, up, down and between repositories."),
     "sync": Entry("pyxet.cli.sync:sync", "Copy what differs between two folders."),
-    "download": Entry(
-        "pyxet.cli.download:download", "Bring a whole revision into a local folder, as far as it is not there."
-    ),
+    "download": Entry("pyxet.cli.download:download", "Bring a whole revision into a local folder."),
     "ingest": Entry("pyxet.cli.ingest:ingest", "Copy a large tree into a branch, with many workers if need be."),
     "mv": Entry("pyxet.cli.mv:mv", "Move or rename files and folders of a repository."),
     "rm": Entry("pyxet.cli.rm:rm", "Remove files and folders of a branch."),

@@ -436,7 +436,8 @@ async def test_a_file_with_a_hole_is_not_published(shared_endpoint: LocalEndpoin
             # It is cancelled before it can begin.
             await file.write(b"second")
         with contextlib.suppress(asyncio.CancelledError):
-            task = asyncio.create_task(file.write(bytes(9_000_000)))
+            # More than is taken without waiting.
+            task = asyncio.create_task(file.write(bytes(40_000_000)))
             await asyncio.sleep(0)
             task.cancel()
             await task

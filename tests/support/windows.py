@@ -220,7 +220,7 @@ def install() -> None:
     import anyio.from_thread  # noqa: F401
     import blake3  # noqa: F401
     import click  # noqa: F401
-    import filelock  # noqa: F401
+    import filelock
     import fsspec.asyn
     import fsspec.implementations.local  # noqa: F401
     import lz4.frame  # noqa: F401
@@ -244,6 +244,8 @@ def install() -> None:
     msvcrt = _fake_msvcrt(fcntl)
     for name in _MODULES:
         sys.modules[name] = None  # type: ignore[assignment]  # cannot be imported
+    # That of Windows is chosen when the module is loaded, and needs system calls that are not pretended.
+    filelock.FileLock = filelock.SoftFileLock
     for name in _ABSENT:
         delattr(os, name)
     for name in _SIGNALS:
