@@ -318,9 +318,9 @@ def wait_until_quiet(folder: Path) -> None:
 
 
 def killed(world: World, code: str) -> str:
-    size = 28 * MIB
+    size = 160 * MIB
     world.put("large.bin", random.Random(9).randbytes(size))
-    world.proxy.stall_after(24 * MIB)
+    world.proxy.stall_after(120 * MIB)
     with world.run(code) as child:
         begun = world.proxy.stalled.wait(100)
         wait_until_quiet(Path(world.target))
@@ -386,7 +386,7 @@ CASES: list[tuple[str, Side, Side]] = [
     ("1,000 awaited reads", awaited_hf, awaited_xet),
     ("Ctrl-C in a download while the network stalls", interrupted_hf, interrupted_xet),
     ("a bit flips on the way", flipped_hf, flipped_xet),
-    ("a download of 28 MiB is killed after 24, and begun again", killed_hf, killed_xet),
+    ("a download of 160 MiB is killed after 120, and begun again", killed_hf, killed_xet),
     ("overwrite only the version that was seen", guards_hf, guards_xet),
 ]
 

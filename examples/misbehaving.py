@@ -66,7 +66,7 @@ class Misbehaving:
         self._left = size
 
     async def _serve(self) -> None:
-        self._loop, self._end, self._line = asyncio.get_running_loop(), asyncio.Event(), asyncio.Lock()
+        self._loop, self._end = asyncio.get_running_loop(), asyncio.Event()
         app = web.Application(client_max_size=2**30)
         app.router.add_route("*", "/{path:.*}", self._handle)
         async with aiohttp.ClientSession(auto_decompress=False) as self._session:
@@ -89,6 +89,8 @@ class Misbehaving:
             headers=request.headers,
             data=await request.read(),
             allow_redirects=False,
+            # What the client did not say is not said in its place: it might get a compressed answer.
+            skip_auto_headers=["Accept", "Accept-Encoding", "Content-Type", "User-Agent"],
         ) as answer:
             body = await answer.read()
             headers = {name: value for name, value in answer.headers.items() if name.lower() not in _DROPPED}
@@ -99,12 +101,11 @@ class Misbehaving:
         response = web.StreamResponse(status=answer.status, headers=headers)
         response.content_length = len(body)
         await response.prepare(request)
-        # A client that was interrupted has closed its connection. One answer after the other, as on a narrow line.
-        async with self._line:
-            await self._send(response, body)
+        await self._send(response, body)
         return response
 
     async def _send(self, response: web.StreamResponse, body: bytes) -> None:
+        # A client that was interrupted has closed its connection.
         with suppress(ConnectionResetError):
             for at in range(0, len(body), 256 * 1024):
                 piece = body[at : at + 256 * 1024]
