@@ -42,13 +42,14 @@ class Verbose(logging.Handler):
             self._say(logging.Formatter().formatException(record.exc_info))
 
     def close(self) -> None:
-        """Show the counts, and leave the log as it was."""
+        """Show the counts, if anything was asked for, and leave the log as it was."""
         found = pyxet.metrics() - self._before
         self._log.removeHandler(self)
         self._log.setLevel(self._level)
-        self._say(
-            f"{found.requests:,} requests, {found.retries:,} retries, {human_size(found.bytes_sent)} sent, "
-            f"{human_size(found.bytes_received)} received, {human_size(found.deduplicated_bytes)} deduplicated, "
-            f"{found.seconds_waited:.1f} s waited"
-        )
+        if found.requests:
+            self._say(
+                f"{found.requests:,} requests, {found.retries:,} retries, {human_size(found.bytes_sent)} sent, "
+                f"{human_size(found.bytes_received)} received, {human_size(found.deduplicated_bytes)} deduplicated, "
+                f"{found.seconds_waited:.1f} s waited"
+            )
         super().close()
