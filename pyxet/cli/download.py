@@ -8,7 +8,7 @@ import pyxet
 from pyxet._shown import human_size
 from pyxet.cli import candidates
 from pyxet.cli.command import command
-from pyxet.cli.progress import Progress, files_callback
+from pyxet.cli.progress import Progress, found_callback
 from pyxet.cli.session import Session
 from pyxet.cli.transfer_options import names_option
 from pyxet.local_rules import LocalNames
@@ -53,7 +53,7 @@ def download(
 
     async def work() -> str:
         async with pyxet.AsyncXetFileSystem(**session.options(path), asynchronous=True) as fs, progress:
-            callback = files_callback(progress)
+            callback = found_callback(progress)
             return await fs._snapshot(path, folder, include=include, exclude=exclude, callback=callback, names=names)
 
     found = session.run(work)

@@ -173,7 +173,7 @@ class _Callback:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, *_: object) -> None:
         return None
 
     def set_size(self, size: int) -> None:
@@ -201,6 +201,31 @@ class _Files(_Callback):
         return _Callback(self._progress)
 
 
+class _Found(_Callback):
+    """For a method that finds the files itself, and branches off a callback for each that it transfers."""
+
+    def relative_update(self, count: int = 1) -> None:
+        """So many files more; those that are transferred are counted by what is branched off for them."""
+
+    def branched(self, path_1: object, path_2: object, **_: object) -> _Callback:
+        return _FoundFile(self._progress)
+
+
+class _FoundFile(_Callback):
+    """For one file, which nobody has told of before."""
+
+    _size = 0
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is None:
+            self._progress.done(self._size)
+
+    def set_size(self, size: int) -> None:
+        """So many bytes are to be transferred."""
+        self._size = size
+        self._progress.found(size)
+
+
 class _Listed(_Callback):
     """For a method that lists what there is itself, and tells how much that is so far."""
 
@@ -213,6 +238,11 @@ class _Listed(_Callback):
 def listed_callback(progress: Progress) -> Any:
     """A callback of fsspec's for methods that tell sizes as they find them."""
     return _Listed(progress)
+
+
+def found_callback(progress: Progress) -> Any:
+    """A callback of fsspec's for methods that find the files themselves, and branch off one for each."""
+    return _Found(progress)
 
 
 def files_callback(progress: Progress) -> Any:

@@ -18,6 +18,7 @@ from support.faults import MIB, XORB, FaultProxy, cut, flipped, silent
 from support.proxied import asynchronous
 
 import pyxet
+from pyxet.cli.progress import Progress, found_callback
 from pyxet.testing import LocalEndpoint
 
 
@@ -227,3 +228,15 @@ def test_the_command(cli: Cli, xet: pyxet.XetFS, main: str, model: dict[str, byt
     assert found["received_bytes"] > 2 * MIB
     assert json.loads(cli("download", main, "--json").out)["received_bytes"] < 100_000
     assert "has no 'nothing'" in cli("download", f"{main}/nothing", code=3).err
+
+
+def test_the_command_shows_how_far_it_is(
+    xet: pyxet.XetFS, main: str, model: dict[str, bytes], tmp_path: Path, cache: Path
+) -> None:
+    # What its line on a terminal is made of: a batch, a large file, one without bytes, and one that is there already.
+    (tmp_path / "config.json").write_bytes(model["config.json"])
+    progress = Progress("downloading", wanted=False)
+    xet.snapshot(main, tmp_path, callback=found_callback(progress))
+    size = sum(map(len, model.values())) - len(model["config.json"])
+    assert (progress.files, progress.found_files) == (3, 3)
+    assert progress.bytes == progress.found_bytes == progress.moved_bytes == size
