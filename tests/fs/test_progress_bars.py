@@ -85,6 +85,15 @@ def test_one_file(xet: XetFS, main: str, folder: Path, bars: list[Bar], capsys: 
     assert mine.value == SIZE
 
 
+def test_asked_for_by_its_place(xet: XetFS, main: str, folder: Path, bars: list[Bar]) -> None:
+    nothing = Callback()
+    xet.put(f"{folder}/source/0.bin", f"{main}/0.bin")
+    xet.get_file(f"{main}/0.bin", f"{folder}/0.bin", nothing, None, True)
+    xet.get(f"{main}/0.bin", f"{folder}/1.bin", False, nothing, None, False, True)
+    xet.get(f"{main}/0.bin", f"{folder}/2.bin", False, nothing, None, False, False)
+    assert [bar.bytes for bar in bars] == [SIZE] * 2
+
+
 def test_staging_and_ingest(
     xet: XetFS, main: str, folder: Path, bars: list[Bar], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -35,10 +35,12 @@ def shows_progress(
         method: Callable[Concatenate[S, P], Coroutine[Any, Any, T]],
     ) -> Callable[Concatenate[S, P], Coroutine[Any, Any, T]]:
         signature = inspect.signature(method)
+        # Without ``self``: where it is among arguments that are given by their place.
+        at = list(signature.parameters).index("progress") - 1
 
         @wraps(method)
         async def call(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
-            if not kwargs.get("progress"):
+            if not (args[at] if len(args) > at else kwargs.get("progress")):
                 return await method(self, *args, **kwargs)
             from pyxet._progress import Bar
 
