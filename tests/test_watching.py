@@ -7,15 +7,19 @@ import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.cancelling import by_task
 from support.cli import Cli
 from support.contents import content
-from support.faults import FAST, MIB, WHOAMI, XORB, FaultProxy, answer, cut, silent, world
+from support.faults import FAST, MIB, WHOAMI, XORB, FaultProxy, answer, cut, ranged, silent, world
+from support.liar import head, raw
 from support.proxied import asynchronous, proxied
 
 import pyxet
+from pyxet._async.http import arriving
+from pyxet._async.http.failures import error_of
 from pyxet._async.http.limiter import Limiter
 from pyxet.testing import LocalEndpoint
 
@@ -131,6 +135,30 @@ def test_a_failure_is_told_as_one(through: tuple[FaultProxy, pyxet.XetFS], main:
     assert (read.direction, read.status, read.bytes, read.error) == ("download", "failed", 0, "AccessDeniedError")
     assert (write.direction, write.path, write.bytes) == ("upload", f"{main}/b.bin", 3 * MIB)
     assert write.status != "done"
+
+
+async def test_bodies_of_errors_are_counted_and_cancelled(events: Events, monkeypatch: pytest.MonkeyPatch) -> None:
+    requests, _ = events
+    begun = asyncio.Event()
+
+    async def noted(*arguments: Any) -> pyxet.XetError:
+        begun.set()
+        return await error_of(*arguments)
+
+    monkeypatch.setattr(arriving, "error_of", noted)
+    async with world() as it:
+        said = b'{"error": "not yours"}'
+        it.proxy.rule("GET /data", answer(403, said), times=1)
+        it.proxy.rule("GET /data", raw(head(403, Content_Length="100"), said, hang=True))
+        with pytest.raises(pyxet.AccessDeniedError, match="not yours"):
+            await ranged(it, 0, 10)
+        before = pyxet.metrics()
+        begun.clear()
+        await by_task(ranged(it, 0, 10), begun.wait)
+        assert (pyxet.metrics() - before).failed_requests == 1
+    whole, cancelled = (event for event in requests if event.status == 403)
+    assert (whole.received, whole.error) == (len(said), None)
+    assert (cancelled.status, cancelled.error) == (403, "CancelledError")
 
 
 async def test_a_cancelled_read_is_told(shared_endpoint: LocalEndpoint, main: str, events: Events) -> None:

@@ -175,7 +175,11 @@ class StreamAnswer:
         All requests to its origin wait as long as it asks for, if that is not too long; where a quota is used up, those
         wait that it is for.
         """
-        error = await error_of(self._response, self.what, self._progress, self._asked)
+        try:
+            error = await error_of(self._response, self.what, self._progress, self._asked)
+        except asyncio.CancelledError as cancelled:
+            self._failure = cancelled
+            raise
         if error.status in OVERLOADED and not is_quota(self.status, self.headers):
             pause = error.retry_after or 0.0
             self._permit.refused(pause if pause <= longest_pause else 0.0)
@@ -192,6 +196,9 @@ class StreamAnswer:
         else:
             self._response.close()
         self._permit.release()
+        if self.status >= 300:
+            # `piece` has not counted it: of errors and redirects only the beginning is read, if that.
+            self._watched.received = self._response.content.total_bytes
         failure, self._failure = self._failure, None
         self._watched.end(self.status, failure)
 
