@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from dataclasses import dataclass
 from types import EllipsisType
 from typing import Any, Final, Literal, SupportsIndex, TypeAlias
@@ -22,6 +23,8 @@ _MAX_HEADER: Final = 32 * 1024 * 1024
 FIRST: Final = 64 * 1024
 LENGTH: Final = 8
 _MAX_AXES: Final = 64
+# Of which numpy and torch can make an array.
+_MOST_BYTES: Final = 2**63 - 1
 _METADATA: Final = "__metadata__"
 # Bits of a value of each type, and what numpy and torch call it; numpy has some of them from the package ml_dtypes.
 _TYPES: Final[dict[str, tuple[int, str | None, str | None]]] = {
@@ -104,9 +107,15 @@ class Header:
         for tensor in sorted(self.tensors.values(), key=lambda tensor: (tensor.start, tensor.end)):
             if tensor.dtype not in _TYPES:
                 raise _damaged(name, f"{_short(tensor.name)} is of the unknown type {_short(tensor.dtype)}")
-            if len(tensor.shape) > _MAX_AXES or any(length < 0 for length in tensor.shape):
+            width = _TYPES[tensor.dtype][0]
+            # An axis of no length hides how long the others are.
+            if (
+                len(tensor.shape) > _MAX_AXES
+                or any(length < 0 for length in tensor.shape)
+                or math.prod(length or 1 for length in tensor.shape) * width > 8 * _MOST_BYTES
+            ):
                 raise _damaged(name, f"{_short(tensor.name)} has a shape that no tensor has")
-            bits = math.prod(tensor.shape) * _TYPES[tensor.dtype][0]
+            bits = math.prod(tensor.shape) * width
             if tensor.start != at or tensor.end < at or bits != 8 * tensor.size:
                 raise _damaged(
                     name,
@@ -138,7 +147,7 @@ class Part:
                 raise IndexError(f"{tensor.name} has {len(tensor.shape)} axes, the index has more")
             length, step = tensor.shape[number], math.prod(tensor.shape[number + 1 :]) * _TYPES[tensor.dtype][0] // 8
             if not isinstance(axis, slice):
-                at = axis.__index__()
+                at = operator.index(axis)
                 if not -length <= at < length:
                     raise IndexError(f"{tensor.name}: {at} is out of range on axis {number}, which has {length}")
                 self.start += at % length * step

@@ -184,6 +184,7 @@ DAMAGED = {
     "unknown type": with_header(entry(dtype="F1024"), b"1234"),
     "a negative axis": with_header(entry(shape=[-2, -2]), b"1234"),
     "an enormous shape": with_header(entry(shape=[2**62, 2**62]), b"1234"),
+    "enormous, but for an axis of no length": with_header(entry(shape=[2**62, 2**62, 0], data_offsets=[0, 0])),
     "too many axes": with_header(entry(shape=[4] + [1] * 100), b"1234"),
     "a shape of text": with_header(entry(shape=["4"]), b"1234"),
     "past the end": with_header(entry(data_offsets=[0, 4000], shape=[4000]), b"1234"),
@@ -221,6 +222,9 @@ def test_mistakes(xet: pyxet.XetFS, main: str, stored: str) -> None:
     for index in (1000, -1001, (0, 25), (0, 0, 0, 0)):
         with pytest.raises(IndexError):
             file.get_tensor("large", index)
+    for axis in (1.5, "a", None):
+        with pytest.raises(TypeError, match="as an integer"):
+            file.get_tensor("large", (axis,))  # type: ignore[arg-type]  # on purpose
     with pytest.raises(pyxet.ConfigError, match="'numpy' or 'torch'"):
         pyxet.safetensors.open(stored, "jax", filesystem=xet)  # type: ignore[arg-type]  # on purpose
     with pytest.raises(pyxet.EntryNotFoundError):
