@@ -10,6 +10,7 @@ from support.contents import content
 from support.faults import MIB, world
 
 from pyxet._async.download.reconstruct import WINDOW, Downloader
+from pyxet._async.runtime.budget import READ_MEMORY
 from pyxet._async.runtime.memory import STRETCH, STRETCHES, Stretches
 
 
@@ -61,6 +62,22 @@ def test_no_more_than_a_few_are_kept_that_nobody_has() -> None:
     assert place(kept) not in map(place, others)
     stretches.let_go()
     assert not stretches._known
+
+
+def test_windows_that_wait_for_their_reader_do_not_keep_what_others_used() -> None:
+    """A stream that stands still holds its windows for any time, while a burst of other reads comes and goes."""
+    assert READ_MEMORY.try_acquire(2, READ_MEMORY.limit)
+    views = [STRETCHES.take() for _ in range(50)]
+    waiting = views[-1]
+    READ_MEMORY.mark_idle(1)
+    del views
+    READ_MEMORY.release(1)
+    assert READ_MEMORY.in_use == READ_MEMORY.idle == 1
+    assert 0 < len(STRETCHES._known) <= 10
+    READ_MEMORY.mark_idle(-1)
+    READ_MEMORY.release(1)
+    assert not STRETCHES._known
+    assert len(waiting) == STRETCH
 
 
 def test_small_ones_are_not_kept() -> None:

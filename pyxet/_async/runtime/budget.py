@@ -44,8 +44,8 @@ class Budget:
         self._limit = sys.maxsize
         self.in_use = 0
         self.idle = 0
-        # Called, from any thread, when nothing is in use any more.
-        self.when_empty: Callable[[], object] = lambda: None
+        # Called, from any thread, when nothing is in flight any more.
+        self.when_quiet: Callable[[], object] = lambda: None
 
     @property
     def limit(self) -> int:
@@ -99,9 +99,9 @@ class Budget:
         """Return an amount; from any thread."""
         with self._lock:
             self.in_use -= amount
-            empty, alone = not self.in_use, not self._waiting
-        if empty:
-            self.when_empty()
+            quiet, alone = self.in_use <= self.idle, not self._waiting
+        if quiet:
+            self.when_quiet()
         if not alone:
             self._grant()
 
@@ -109,7 +109,10 @@ class Budget:
         """Move an amount in use from in flight to idle; a negative one moves back, as before it is released."""
         with self._lock:
             self.idle += amount
+            quiet = self.in_use <= self.idle
         if amount > 0:
+            if quiet:
+                self.when_quiet()
             self._grant()
 
     def has_room(self, amount: int, cap: int) -> bool:

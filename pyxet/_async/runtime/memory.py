@@ -42,20 +42,31 @@ class Stretches:
         if size < _LEAST:
             return memoryview(bytearray(size))
         with self._lock:
-            free = [number for number, stretch in enumerate(self._known) if _is_free(stretch)]
+            free = self._free()
             if not free:
                 self._known.append(unwritten(STRETCH))
                 return memoryview(self._known[-1])[:size]
             view = memoryview(self._known[free[0]])[:size]
-            for number in reversed(free[_MOST_FREE:]):
-                del self._known[number]
+            self._forget(free[_MOST_FREE:])
             return view
+
+    def trim(self) -> None:
+        """Keep a few of those that nobody has: others that have one may do nothing for a long time."""
+        with self._lock:
+            self._forget(self._free()[_MOST_FREE:])
 
     def let_go(self) -> None:
         """Keep nothing: nobody reads any more."""
         with self._lock:
             # Those which somebody has go when their last view goes.
             self._known.clear()
+
+    def _free(self) -> list[int]:
+        return [number for number, stretch in enumerate(self._known) if _is_free(stretch)]
+
+    def _forget(self, numbers: list[int]) -> None:
+        for number in reversed(numbers):
+            del self._known[number]
 
 
 def _is_free(stretch: bytearray) -> bool:
@@ -72,9 +83,17 @@ def _is_free(stretch: bytearray) -> bool:
 STRETCHES: Final = Stretches()
 
 
+def _rest() -> None:
+    """Nobody reads now; what is in use waits for those who read it ahead."""
+    if READ_MEMORY.in_use:
+        STRETCHES.trim()
+    else:
+        STRETCHES.let_go()
+
+
 def _begin() -> None:
     STRETCHES.renew_lock()
-    READ_MEMORY.when_empty = STRETCHES.let_go
+    READ_MEMORY.when_quiet = _rest
 
 
 _begin()
