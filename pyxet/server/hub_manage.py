@@ -19,7 +19,7 @@ from pyxet.protocol.messages import (
 from pyxet.server.bodies import read_message
 from pyxet.server.hub_repos import KIND, REPO, named_repo, web_url
 from pyxet.server.people import Right
-from pyxet.server.state import CONTENT, MAIN_USER, REPOS, in_worker, json_response, open_repo, writer_of
+from pyxet.server.state import CONTENT, MAIN_USER, REPOS, SUSPENDED, in_worker, json_response, open_repo, writer_of
 from pyxet.types import RepoId
 
 
@@ -45,6 +45,8 @@ async def move_repo(request: web.Request) -> web.Response:
         def prepare() -> None:
             index.forget_holder(new.path)
             index.copy_holder(repo.path, new.path)
+            # Windows moves no folder with files that a listing has open.
+            request.app[SUSPENDED].forget()
 
         repos.rename(repo, new, prepare=prepare)
         # What was uploaded meanwhile, too.

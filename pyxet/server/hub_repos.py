@@ -40,6 +40,7 @@ from pyxet.server.state import (
     CONTENT,
     MAIN_USER,
     REPOS,
+    SUSPENDED,
     account_of,
     in_worker,
     json_response,
@@ -160,6 +161,8 @@ async def delete_repo(request: web.Request) -> web.Response:
     writer_of(request, repo, right=Right.ADMIN)
 
     def delete() -> None:
+        # Its files would stay on the disk as long as a listing has them open, and Windows would not remove them.
+        request.app[SUSPENDED].forget()
         request.app[REPOS].delete(repo)
         request.app[CONTENT].index.forget_holder(repo.path)
 

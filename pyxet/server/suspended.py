@@ -58,6 +58,11 @@ class Suspended:
             self._keep(after(found[-1]), rest, items)
         return found, bool(rest)
 
+    def forget(self) -> None:
+        """Let go of all repositories, before one of them goes: their next pages begin anew."""
+        with self._guard:
+            self._waiting.clear()
+
     def _taken(self, place: Hashable) -> tuple[list[Any], Iterator[Any]] | None:
         with self._guard:
             self._forget_old()

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
+import time
+import urllib.request
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -116,3 +120,28 @@ def test_a_log_walks_each_commit_once_and_a_large_folder_is_read_once(
     assert names == sorted(names)
     assert len(names) == 2500
     assert begun == 1
+
+
+@pytest.mark.parametrize("change", ["delete", "move"])
+def test_a_listing_that_nobody_goes_on_with_holds_no_repository_that_goes(
+    endpoint: LocalEndpoint, change: str
+) -> None:
+    fs = pyxet.XetFS(endpoint.url, token=endpoint.token)
+    name = f"ann/{change}d"
+    fs.make_repo(name)
+    fs.pipe({f"{name}/main/all/{number:04}": b"x" for number in range(1001)})
+    url = f"{endpoint.url}/api/models/{name}/tree/main/all"
+    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {endpoint.token}"})
+    with urllib.request.urlopen(request) as answer:
+        assert "next" in answer.headers["Link"]
+    held = [weakref.ref(item) for item in gc.get_objects() if isinstance(item, Repository) and str(item.id) == name]
+    assert held
+    if change == "delete":
+        fs.delete_repo(name)
+    else:
+        fs.rename_repo(name, f"{name}-on")
+    # What answered the requests may be about to end.
+    deadline = time.monotonic() + 30
+    while any(repository() is not None for repository in held):
+        assert time.monotonic() < deadline
+        gc.collect()
