@@ -123,9 +123,7 @@ def test_a_log_walks_each_commit_once_and_a_large_folder_is_read_once(
 
 
 @pytest.mark.parametrize("change", ["delete", "move"])
-def test_a_listing_that_nobody_goes_on_with_holds_no_repository_that_goes(
-    endpoint: LocalEndpoint, change: str
-) -> None:
+def test_a_listing_that_nobody_goes_on_with_holds_no_repository_that_goes(endpoint: LocalEndpoint, change: str) -> None:
     fs = pyxet.XetFS(endpoint.url, token=endpoint.token)
     name = f"ann/{change}d"
     fs.make_repo(name)
