@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -100,6 +101,34 @@ def test_what_is_not_in_xet_waits_for_no_token(first: tuple[FaultProxy, pyxet.Xe
     assert fs.cat_file(f"{main}/notes.md") == b"some words\n"
     # Who reads such files only does not ask again and again.
     assert proxy.count(TOKEN) <= 1
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 429, 500])
+async def test_a_token_that_is_refused_and_not_needed_is_no_error(
+    first: tuple[FaultProxy, pyxet.XetFS, str],
+    shared_endpoint: Any,
+    status: int,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    proxy, _, main = first
+    refused = asyncio.Event()
+
+    def note(event: pyxet.RequestEvent) -> None:
+        if "token" in event.what:
+            refused.set()
+
+    proxy.rule(TOKEN, answer(status))
+    proxy.rule(LOOK, gated())
+    async with asynchronous(shared_endpoint, proxy) as fs:
+        with pyxet.on_request(note):
+            reading = asyncio.create_task(fs._cat_file(f"{main}/notes.md"))
+            # The answer to the one is there before that to the other.
+            await refused.wait()
+            proxy.open_gate()
+            assert await reading == b"some words\n"
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+    assert proxy.count(TOKEN) == 1
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
 async def test_nothing_is_left_of_a_token_for_what_is_not_there(
