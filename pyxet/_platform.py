@@ -242,6 +242,7 @@ def signals_to(loop: asyncio.AbstractEventLoop, callback: Callable[[], object], 
             try:
                 loop.add_signal_handler(number, callback)
             except NotImplementedError:
+                # Loops of Windows take no signals; the interpreter does, between two steps of a loop.
                 signal.signal(number, handle)
         yield
     finally:
