@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import logging
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +18,8 @@ import pyxet
 from pyxet import NotFoundError
 from pyxet.testing import LocalEndpoint
 
-CONTENT = bytes(range(256)) * 4000
+# Like no content of other tests on the same endpoint, which would be found there, and lie in two xorbs.
+CONTENT = random.Random(__name__).randbytes(1_000_000)
 LOOK = r"POST /api/.*/paths-info/"
 PLAN = r"GET /v\d/reconstructions"
 
