@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import logging
+import random
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
