@@ -175,7 +175,9 @@ def small_reads(world: World, fs: Any, path: str) -> str:
         for number in range(20):
             file.seek(number * 3 * MIB)
             file.read(100)
-    return f"{'more than 40' if world.proxy.content > 40 * MIB else 'less than 4'} MiB for 2,000 bytes"
+    content = world.proxy.content
+    told = "more than 40" if content > 40 * MIB else "less than 4" if content < 4 * MIB else "from 4 to 40"
+    return f"{told} MiB for 2,000 bytes"
 
 
 def small_reads_hf(world: World) -> str:
@@ -229,7 +231,7 @@ def two_threads_xet(world: World) -> str:
 
 
 def awaited_hf(world: World) -> str:
-    return "coroutines" if world.hf.async_impl else "no coroutines: a thread for each read"
+    return "coroutines" if world.hf.async_impl else "no coroutines"
 
 
 def awaited_xet(world: World) -> str:
