@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from sphinx.environment import BuildEnvironment
 
 _LOG = logging.getLogger(__name__)
-# Of modules for other tools, which may be missing.
 # What users call; the rest is for file systems and files.
 _OF_TRANSACTIONS = [
     "commits",
@@ -37,6 +36,7 @@ _OF_TRANSACTIONS = [
     "mv",
     "set_commit_message",
 ]
+# Of modules for other tools, which may be missing.
 _TOOLS = {"pyxet.polars.scan_parquet", "pyxet.duckdb.transaction", "pyxet.dask.to_parquet", "pyxet.ray.ParquetDatasink"}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,7 @@ ROOT = Path(__file__).parents[2]
 SMOKE = Path(__file__).with_name("smoke.py")
 # Files of the repository that are of no use without it.
 NOT_IN_SDIST = (".ci/", ".gitignore")
+[VERSION] = re.findall(r'"(.+)"', (ROOT / "pyxet" / "_version.py").read_text())
 VERSIONS = ("3.11", "3.12", "3.13", "3.14")
 
 
@@ -114,7 +116,7 @@ def test_it_builds_the_wheel_of_the_repository(wheel: Path, tree: Path, tmp_path
 def test_what_is_in_the_wheel(wheel: Path) -> None:
     names = contents(wheel).keys()
     assert {"pyxet/py.typed", "pyxet/_async/fs/blocking.pyi", "pyxet/protocol/_gear.abi3.so"} <= names
-    assert {name.partition("/")[0] for name in names} == {"pyxet", "pyxet-1.0.0.dist-info"}
+    assert {name.partition("/")[0] for name in names} == {"pyxet", f"pyxet-{VERSION}.dist-info"}
     assert not [name for name in names if name.endswith((".c", ".h", ".pyc"))]
     run(tool("check-wheel-contents"), wheel, cwd=wheel.parent)
 
@@ -124,8 +126,8 @@ def test_pages_of_the_index_show_it(wheel: Path, sdist: Path) -> None:
 
 
 def test_the_wheel_is_for_every_python(wheel: Path, repaired: Path) -> None:
-    assert wheel.name == f"pyxet-1.0.0-cp311-abi3-linux_{platform.machine()}.whl"
-    assert repaired.name.startswith("pyxet-1.0.0-cp311-abi3-manylinux")
+    assert wheel.name == f"pyxet-{VERSION}-cp311-abi3-linux_{platform.machine()}.whl"
+    assert repaired.name.startswith(f"pyxet-{VERSION}-cp311-abi3-manylinux")
     run(tool("abi3audit"), "--strict", "--assume-minimum-abi3", "3.11", repaired, cwd=repaired.parent)
 
 
@@ -139,7 +141,7 @@ def test_without_the_kernel_it_is_a_pure_wheel(unpacked: Path, tmp_path: Path, v
     (source / "build" / "lib" / "pyxet" / "protocol").mkdir(parents=True)
     shutil.copy2(next((source / "build").rglob("_gear*.so")), source / "build" / "lib" / "pyxet" / "protocol")
     made = build("wheel", source, tmp_path / "after", variable)
-    assert made.name == "pyxet-1.0.0-py3-none-any.whl"
+    assert made.name == f"pyxet-{VERSION}-py3-none-any.whl"
     assert contents(before).keys() - contents(made).keys() == {"pyxet/protocol/_gear.abi3.so"}
 
 
