@@ -120,9 +120,19 @@ class Workers:
         if self._started < self.count:
             with self._lock:
                 if self._started < self.count:
-                    self._started += 1
-                    threading.Thread(target=self._work, name=f"{self._name}-{self._started}", daemon=True).start()
+                    self._start()
         self._queue.put(work)
+
+    def _start(self) -> None:
+        """Start one more thread. Where the system gives none, those that are there do its work, if there are any."""
+        name = f"{self._name}-{self._started + 1}"
+        try:
+            threading.Thread(target=self._work, name=name, daemon=True).start()
+        except RuntimeError:
+            if not self._started:
+                raise
+        else:
+            self._started += 1
 
     def _work(self) -> None:
         while True:

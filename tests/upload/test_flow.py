@@ -296,6 +296,78 @@ async def test_a_disk_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         await uploader.aclose()
 
 
+async def test_a_disk_that_fails_and_fails_again_as_the_file_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As that of a network file system does whose server is gone."""
+
+    class Failing(io.FileIO):
+        def readinto(self, buffer: WriteableBuffer, /) -> int:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+        def close(self) -> None:
+            was_open = not self.closed
+            super().close()
+            if was_open:
+                raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+    def opened(self: Path, mode: str = "r", buffering: int = -1) -> IO[Any]:
+        return Failing(self) if buffering == 0 else open(self, mode, buffering)
+
+    path, data = made(tmp_path, 3510, 5 * MIB)
+    async with world() as it:
+        uploader = it.uploader()
+        with monkeypatch.context() as patched:
+            patched.setattr(Path, "open", opened)
+            with pytest.raises(OSError, match=os.strerror(errno.EIO)):
+                await asyncio.wait_for(uploader.add(path), 60)
+        # Its thread is there for others.
+        stored = await uploader.add(path)
+        await uploader.flush()
+        assert await read_back(it, stored) == data
+        await uploader.aclose()
+
+
+async def test_a_cancelled_file_waits_for_a_thread_that_fails_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, _ = made(tmp_path, 3511, 3 * MIB)
+    loop = asyncio.get_running_loop()
+    encoding, releasing = asyncio.Event(), asyncio.Event()
+    fail, go_on = threading.Event(), threading.Event()
+
+    def failing(*_: object) -> Any:
+        loop.call_soon_threadsafe(encoding.set)
+        fail.wait(30)
+        raise MemoryError("no memory left")
+
+    async with world() as it:
+        uploader = it.uploader()
+        monkeypatch.setattr(flow, "encode", failing)
+        task = asyncio.create_task(uploader.add(path))
+        await encoding.wait()
+        release = uploader.reservation.release
+
+        def slowly(amount: int) -> None:
+            loop.call_soon_threadsafe(releasing.set)
+            go_on.wait(30)
+            release(amount)
+
+        monkeypatch.setattr(uploader.reservation, "release", slowly)
+        task.cancel()
+        await asyncio.sleep(0)
+        fail.set()
+        await releasing.wait()
+        # Whatever the failure has told the loop was told before.
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert not task.done()
+        go_on.set()
+        await asyncio.wait([task])
+        assert task.cancelled()
+        await uploader.aclose()
+
+
 async def test_reads_that_bring_less_than_there_is_room_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As those of network file systems may."""
     source = random.Random(8)

@@ -146,6 +146,9 @@ class Flow:
         """Give up, as something of the content failed."""
         with self._lock:
             self._failure = self._failure or error
+            if self._stopped:
+                # Whoever stopped it waits for the threads all the same.
+                return
             waiting, self._waiting = self._waiting, []
         self._wake(future for _, future in waiting)
 

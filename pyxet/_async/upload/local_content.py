@@ -174,7 +174,10 @@ class LocalContent:
     def _end(self, error: BaseException | None) -> None:
         file, self._file = self._file, None
         if file is not None:
-            file.close()
+            try:
+                file.close()
+            except OSError as failed:
+                error = error or failed
         granted, self._granted = self._granted, 0
         self._reservation.release(granted)
         self._tell(self._set_ended, error)
