@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from aiohttp import web
+from aiohttp import web, web_app
 
 from pyxet._platform_files import remove_tree
 from pyxet.errors import ConfigError
@@ -352,3 +352,15 @@ async def stop(runner: web.AppRunner) -> None:
         await site.stop()
     await runner.cleanup()
     has_stopped(runner)
+    _forget()
+
+
+def _forget() -> None:
+    """Have aiohttp let go of applications that have ended.
+
+    It keeps the way through their middlewares for the last thousand handlers, and with it each application, what it
+    remembers of its store, and its threads' pools. Those of others are made again by their next request.
+    """
+    kept = getattr(web_app, "_cached_build_middleware", None)
+    if kept is not None:
+        kept.cache_clear()

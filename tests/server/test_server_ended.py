@@ -1,0 +1,24 @@
+"""What is left of an endpoint that has ended: nothing, however many there were in a process."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+
+from support.contents import content
+
+import pyxet
+from pyxet.testing import local_endpoint
+
+
+def test_nothing_of_an_endpoint_stays_in_memory() -> None:
+    with local_endpoint(user="acme") as running:
+        fs = pyxet.XetFS(running.url, running.user, running.token, skip_instance_cache=True)
+        fs.make_repo("acme/ended")
+        fs.pipe("acme/ended/main/a.bin", content(170, 300_000))
+        assert len(fs.cat_file("acme/ended/main/a.bin")) == 300_000
+        app = weakref.ref(running.start().app)
+        assert app() is not None
+    del running
+    gc.collect()
+    assert app() is None
