@@ -20,6 +20,9 @@ E = TypeVar("E")
 
 _log: Final = logging.getLogger("pyxet.watching")
 
+_INSTEAD: Final = "let a function put events into a queue that a task reads"
+_ENDING: Final = (KeyboardInterrupt, SystemExit)
+
 
 @dataclass(frozen=True, slots=True)
 class RequestEvent:
@@ -174,9 +177,16 @@ class Hook(Generic[E]):
 
     def __call__(self, event: E) -> None:
         try:
-            self._function(event)
-        except Exception:  # noqa: BLE001  # it is told
-            # Whoever moves data is not to blame for who watches it.
+            result = self._function(event)
+            if inspect.iscoroutine(result):
+                result.close()
+                raise TypeError(f"the hook returned a coroutine, which nobody awaits; {_INSTEAD}")
+        except BaseException as error:
+            # Ctrl-C comes while the main thread is in here, and is not the function's.
+            if isinstance(error, _ENDING) and threading.current_thread() is threading.main_thread():
+                raise
+            # Whoever moves data is not to blame for who watches it. An event loop's thread would end with `sys.exit`, and
+            # everybody who waits for it would wait forever.
             if not self._failed:
                 self._failed = True
                 _log.warning("%r failed at an event; its later failures are not told", self._function, exc_info=True)
@@ -199,11 +209,9 @@ class Hooks(Generic[E]):
         """Register a function."""
         if not callable(function):
             raise TypeError(f"a hook is a function that takes an event, not {type(function).__name__}")
-        if inspect.iscoroutinefunction(function):
-            raise TypeError(
-                f"the hook {function.__name__} is a coroutine function, which nobody would await; let a function put "
-                "events into a queue that a task reads"
-            )
+        # Whether an object is one is told by its call.
+        if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__):
+            raise TypeError(f"the hook {function!r} is a coroutine function, which nobody would await; {_INSTEAD}")
         hook = Hook(function, self)
         with self._lock:
             self._all = (*self._all, hook)

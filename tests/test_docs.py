@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codeop
 import re
 import subprocess
 import sys
@@ -18,6 +19,7 @@ NOT_RUN = {
 
 # What pages leave behind, beyond what their own assertions say.
 LEFT = {
+    "tutorial.md": "assert best == 'experiment-1' and comparison['accuracy'].nunique() == 2",
     "watching.md": (
         "assert any((event.direction, event.bytes, event.status) == ('upload', 2_000_000, 'done') for event in transfers)\n"
         "assert requests_total"
@@ -29,6 +31,26 @@ LEFT = {
 def test_a_page_runs_as_it_is_pasted(page: Path, tmp_path: Path) -> None:
     if any(block.reason is None for block in blocks(page)):
         run_page(page, tmp_path, LEFT.get(name(page), ""))
+
+
+@pytest.mark.parametrize("page", pages(), ids=name)
+def test_blocks_can_be_pasted_into_pythons_prompt(page: Path) -> None:
+    """It runs a statement that has an indented part when an empty line comes, and not before.
+
+    Methods of a class are formatted with empty lines between them: those are for IPython, and Python from 3.13 on.
+    """
+    for block in blocks(page):
+        if block.language == "python" and not re.search(r"^class ", block.code, re.MULTILINE):
+            whole = codeop.CommandCompiler()
+            lines: list[str] = []
+            for number, line in enumerate([*block.code.splitlines(), ""], block.line):
+                lines.append(line)
+                try:
+                    statement = whole("\n".join(lines), symbol="single")
+                except SyntaxError as error:
+                    pytest.fail(f"{name(page)}:{number}: {error.msg}: {line!r}")
+                if statement is not None:
+                    lines.clear()
 
 
 def test_blocks_that_are_not_run_say_why() -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 from support.cancelling import by_task
@@ -196,6 +199,65 @@ def test_a_hook_that_fails_breaks_nothing_and_is_told_once(
     assert [record.exc_text.count("Error: mine") for record in told if record.exc_text] == [1, 0, 1]
 
 
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt, asyncio.CancelledError, GeneratorExit])
+def test_a_hook_that_wants_to_end_everything_breaks_nothing(
+    xet: pyxet.XetFS, main: str, caplog: pytest.LogCaptureFixture, kind: type[BaseException]
+) -> None:
+    """The event loop's thread would be gone, and every later call would wait forever."""
+
+    def ends(event: object) -> None:
+        raise kind
+
+    with pyxet.on_request(ends), pyxet.on_transfer(ends):
+        xet.pipe_file(f"{main}/a.txt", b"a")
+    assert xet.cat_file(f"{main}/a.txt") == b"a"
+    assert sum(record.name == "pyxet.watching" for record in caplog.records) == 2
+
+
+def test_ctrl_c_in_a_hook_on_the_main_thread_is_not_lost() -> None:
+    def interrupted(event: pyxet.RequestEvent) -> None:
+        raise KeyboardInterrupt
+
+    event = pyxet.RequestEvent("GET", "x", "reading", 200, 0, 0, 0.0, 1, None)
+    with pyxet.on_request(interrupted) as hook, pytest.raises(KeyboardInterrupt):
+        hook(event)
+
+
+def test_a_hook_that_returns_a_coroutine_is_told(xet: pyxet.XetFS, main: str, caplog: pytest.LogCaptureFixture) -> None:
+    with pyxet.on_request(lambda event: coroutine_hook(event)):
+        xet.ls(main, refresh=True)
+    [told] = [record for record in caplog.records if record.name == "pyxet.watching"]
+    assert "which nobody awaits" in (told.exc_text or "")
+
+
+def test_hooks_come_and_go_on_any_thread_and_in_themselves(xet: pyxet.XetFS, main: str) -> None:
+    once: list[object] = []
+    always: list[object] = []
+
+    def only_one(event: object) -> None:
+        once.append(event)
+        first.close()
+
+    def come_and_go() -> None:
+        for _ in range(200):
+            pyxet.on_request(always.append).close()
+
+    first = pyxet.on_request(only_one)
+    threads = [threading.Thread(target=come_and_go) for _ in range(4)]
+    with pyxet.on_request(always.append):
+        for thread in threads:
+            thread.start()
+        for _ in range(3):
+            xet.ls(main, refresh=True)
+        for thread in threads:
+            thread.join()
+    assert len(once) == 1
+    assert len(always) >= 3
+    del always[:]
+    xet.ls(main, refresh=True)
+    assert not always
+
+
 def test_hooks_end(xet: pyxet.XetFS, main: str) -> None:
     seen: list[pyxet.RequestEvent] = []
     hook = pyxet.on_request(seen.append)
@@ -212,7 +274,21 @@ async def coroutine_hook(event: object) -> None:
     pass
 
 
-@pytest.mark.parametrize(("hook", "text"), [(coroutine_hook, "nobody would await"), ("print", "not str")])
+class CoroutineHook:
+    async def __call__(self, event: object) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("hook", "text"),
+    [
+        (coroutine_hook, "nobody would await"),
+        (functools.partial(coroutine_hook), "nobody would await"),
+        (CoroutineHook(), "nobody would await"),
+        (AsyncMock(), "nobody would await"),
+        ("print", "not str"),
+    ],
+)
 def test_what_is_no_hook_is_refused(hook: object, text: str) -> None:
     for register in (pyxet.on_request, pyxet.on_transfer):
         with pytest.raises(TypeError, match=text):
