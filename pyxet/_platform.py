@@ -127,8 +127,30 @@ def _flag(name: str) -> int:
 # How files of ours are opened where others may have left a link, a pipe or a device of that name, as far as a platform
 # can refuse those; and as bytes, where it would translate line ends otherwise.
 GUARDED: Final = _flag("O_NOFOLLOW") | _flag("O_NONBLOCK") | _flag("O_CLOEXEC") | _flag("O_BINARY")
+_REFUSES_LINKS: Final = hasattr(os, "O_NOFOLLOW")
 # For reading what is known to be a file.
 READ_FLAGS: Final = os.O_RDONLY | _flag("O_CLOEXEC") | _flag("O_BINARY")
+
+
+def open_guarded(path: str | os.PathLike[str], flags: int, mode: int = 0o666) -> int:
+    """Open a file of ours where others may have left something else of that name; a descriptor.
+
+    Raises
+    ------
+    OSError
+        As `os.open` does; ``ELOOP`` if a link has the name, ``EISDIR`` if a folder has it and is not to be read, on every
+        platform.
+    """
+    if not _REFUSES_LINKS and os.path.islink(path):
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), os.fspath(path))
+    try:
+        return os.open(path, flags | GUARDED, mode)
+    except PermissionError:
+        # Which is what Windows says of folders.
+        if os.path.isdir(path):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path)) from None
+        raise
+
 
 _seeking = threading.Lock()
 

@@ -12,12 +12,13 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Final, Literal
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from pyxet._platform import after_fork, allowed_processors, machine_memory
 from pyxet._platform_files import remove
 from pyxet.errors import AlreadyExistsError, ConfigError
 from pyxet.hub_login import account_in_use, clean, hub_login, token_file
+from pyxet.local_rules import file_url, is_absolute, of_file_url
 from pyxet.options import public
 from pyxet.private_files import changing, replace_private, version_of
 from pyxet.secrets import Secret
@@ -335,7 +336,11 @@ def embedded_root(endpoint: str) -> Path:
         import platformdirs
 
         return Path(platformdirs.user_data_dir("xet", appauthor=False)) / "local"
-    return Path(unquote(urlsplit(endpoint).path))
+    return Path(_path_of(endpoint))
+
+
+def _path_of(url: str) -> str:
+    return of_file_url(unquote(url.removeprefix("file:").removeprefix("//")))
 
 
 def resolve_credential(
@@ -401,10 +406,10 @@ def _normal_endpoint(text: str) -> str:
     if text == LOCAL_ENDPOINT:
         return text
     if text.startswith("file:"):
-        host, path = urlsplit(text)[1:3]
-        if host not in ("", "localhost") or not path.startswith("/"):
+        path = _path_of(text)
+        if not is_absolute(path):
             raise ConfigError(f"endpoint {text!r}: expected file:///absolute/directory")
-        return Path(unquote(path)).as_uri()
+        return file_url(path)
     return endpoint_url(text)
 
 

@@ -7,12 +7,14 @@ and other files, and both ``README`` and ``readme``, which are one file where fi
 from __future__ import annotations
 
 import hashlib
+import ntpath
 import os
 import re
 import sys
 import unicodedata
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from pathlib import PurePosixPath, PureWindowsPath
 from typing import Final, Literal, TypeAlias
 
 from pyxet._platform import GUARDED, longest_names
@@ -43,6 +45,8 @@ class LocalRules:
         What becomes of names that cannot be: see `LocalNames`.
     hint:
         How one asks for other names, for messages.
+    way:
+        What else one can do about a name, for messages; ask for other names if ``None``.
 
     Raises
     ------
@@ -50,11 +54,11 @@ class LocalRules:
         ``names`` is something else.
     """
 
-    def __init__(self, names: LocalNames = "refuse", *, hint: str = 'names="escape"') -> None:
+    def __init__(self, names: LocalNames = "refuse", *, hint: str = 'names="escape"', way: str | None = None) -> None:
         if names not in ("refuse", "escape"):
             raise ValueError(f"names={names!r}: expected 'refuse' or 'escape'")
         self._escapes = names == "escape"
-        self._hint = hint
+        self._way = way or f"take {hint} to have it under another name"
         self._folders: dict[str, bool] = {}
         self._limits: dict[str, tuple[int, int]] = {}
 
@@ -125,8 +129,8 @@ class LocalRules:
 
     def _refused(self, source: str, target: str, why: str) -> LocalNameError:
         return LocalNameError(
-            f"{source} cannot be written to {target!a}: {why}; nothing was written. Rename it or leave it out, or take "
-            f"{self._hint} to have it under another name"
+            f"{source} cannot be written to {target!a}: {why}; nothing was written. Rename it or leave it out, or "
+            f"{self._way}"
         )
 
 
@@ -183,13 +187,41 @@ def is_local(path: str) -> bool:
 
 
 def of_file_url(path: str) -> str:
-    """The local path in a ``file://`` URL: ``/C:/x`` is ``C:/x`` on Windows."""
-    return path[1:] if PLATFORM == "win32" and _DRIVE.match(path[1:]) else path
+    """The local path behind ``file://``.
+
+    On Windows it may be written in several ways: ``/C:/x`` is ``C:/x``, with slashes of either kind, and ``server/share``
+    is ``//server/share``.
+    """
+    if path.startswith("localhost/"):
+        path = path.removeprefix("localhost")
+    if PLATFORM != "win32":
+        return path
+    path = path.replace("\\", "/")
+    if _DRIVE.match(path[1:]) and path[0] == "/":
+        return path[1:]
+    return path if path.startswith("/") or path[1:2] == ":" or not path else f"//{path}"
+
+
+def file_url(path: str) -> str:
+    """The URL of an absolute local path."""
+    return (PureWindowsPath(path) if PLATFORM == "win32" else PurePosixPath(path)).as_uri()
+
+
+def is_absolute(path: str) -> bool:
+    """Whether a local path names the same file wherever a process is."""
+    return (PureWindowsPath(path) if PLATFORM == "win32" else PurePosixPath(path)).is_absolute()
 
 
 def with_slashes(path: str) -> str:
-    """A local path with slashes between its parts, however it was written."""
-    return path.replace("\\", "/") if PLATFORM == "win32" else path
+    """A local path with slashes between its parts, however it was written.
+
+    On Windows one that is relative to where the process is on a drive (``C:x``) becomes absolute.
+    """
+    if PLATFORM != "win32":
+        return path
+    if path[1:2] == ":" and path[2:3] not in ("/", "\\"):
+        path = ntpath.abspath(path)
+    return path.replace("\\", "/")
 
 
 def case_rules(folder: str) -> tuple[bool, bool]:

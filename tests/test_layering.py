@@ -41,7 +41,17 @@ ALLOWED: dict[str, set[str]] = {
     "urls": {"errors", "types"},
     "private_files": {"_platform", "_platform_files"},
     "hub_login": {"private_files", "secrets"},
-    "config": {"secrets", "errors", "options", "urls", "_platform", "_platform_files", "private_files", "hub_login"},
+    "config": {
+        "secrets",
+        "errors",
+        "options",
+        "urls",
+        "_platform",
+        "_platform_files",
+        "private_files",
+        "hub_login",
+        "local_rules",
+    },
     "protocol": {"secrets", "errors", "urls", "types", "protocol"},
     "_async": BASE | {"protocol", "_async", "local"},
     "server": {

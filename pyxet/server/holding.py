@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Final
 
-from pyxet._platform import GUARDED, after_fork, lock_descriptor, loopback_id, user_number
+from pyxet._platform import after_fork, lock_descriptor, loopback_id, open_guarded, user_number
 from pyxet._platform_files import remove, replace
 from pyxet.errors import ConfigError
 from pyxet.secrets import Secret
@@ -140,7 +140,7 @@ def published(root: Path) -> Holder | None:
         It is a process of another user.
     """
     try:
-        with open(os.open(root / _HOLDER, os.O_RDONLY | GUARDED), encoding="utf-8") as file:
+        with open(open_guarded(root / _HOLDER, os.O_RDONLY), encoding="utf-8") as file:
             owner = os.fstat(file.fileno()).st_uid
             told = json.loads(file.read(_MAX_HOLDER)) if owner in (user_number(), root.stat().st_uid) else None
         if told is None:

@@ -8,10 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support.capabilities import need
 from support.contents import content
 from support.faults import MIB, World, world
 
 import pyxet
+from pyxet import _platform
 from pyxet._async.download import leftovers
 from pyxet._async.download.reconstruct import Downloader
 from pyxet._async.download.to_file import download_to
@@ -35,10 +37,12 @@ def part_of(target: Path, file: RemoteFile) -> Path:
 
 
 def linked(path: Path, victim: Path) -> None:
+    need("links")
     path.symlink_to(victim)
 
 
 def dangling(path: Path, victim: Path) -> None:
+    need("links")
     path.symlink_to(victim.with_name("not there"))
 
 
@@ -47,6 +51,7 @@ def hard(path: Path, victim: Path) -> None:
 
 
 def pipe(path: Path, victim: Path) -> None:
+    need("fifos")
     os.mkfifo(path)
 
 
@@ -54,6 +59,15 @@ def folder(path: Path, victim: Path) -> None:
     path.mkdir()
 
 
+@pytest.fixture(params=["here", "where links are followed"])
+def how_files_are_opened(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As here, or as on Windows, where no call refuses links."""
+    if request.param != "here":
+        monkeypatch.setattr(_platform, "_REFUSES_LINKS", False)
+        monkeypatch.setattr(_platform, "GUARDED", _platform.GUARDED & ~getattr(os, "O_NOFOLLOW", 0))
+
+
+@pytest.mark.usefixtures("how_files_are_opened")
 @pytest.mark.parametrize("place", [linked, dangling, hard, pipe, folder])
 @pytest.mark.parametrize("suffix", ["", ".journal"])
 @pytest.mark.parametrize("size", [1000, 3 * MIB])

@@ -19,7 +19,8 @@ import pyxet
 from pyxet import local_rules
 from pyxet.cli import run
 from pyxet.cli.paths import place
-from pyxet.errors import LocalNameError
+from pyxet.config import embedded_root, resolve_endpoint
+from pyxet.errors import ConfigError, LocalNameError
 from pyxet.local_rules import LocalNames, LocalRules, case_rules, escaped, is_local, of_file_url, problem, with_slashes
 from pyxet.testing import LocalEndpoint
 
@@ -312,6 +313,38 @@ def test_which_paths_are_local(monkeypatch: pytest.MonkeyPatch, windows: bool) -
     if windows:
         for path in ("\\\\server\\share\\x", ".\\acme\\r", "..\\x", "c:x"):
             assert place(path).kind == "local", path
+        # Relative to where the process is on that drive, which only Windows knows; nothing is called "c:x".
+        monkeypatch.setattr("ntpath.abspath", lambda path: f"C:\\now\\{path[2:]}")
+        assert place("c:x").path == "C:/now/x"
+        assert with_slashes("c:d\\x") == "C:/now/d/x"
+
+
+@pytest.mark.parametrize(
+    ("url", "path", "normal"),
+    [
+        ("file:///C:/some/store", "C:/some/store", "file:///C:/some/store"),
+        ("file://C:/some/store/", "C:/some/store", "file:///C:/some/store"),
+        ("file://C:\\some\\store", "C:/some/store", "file:///C:/some/store"),
+        ("file:///C:\\a b\\100%", "C:/a b/100%", "file:///C:/a%20b/100%25"),
+        ("file:///C:/a%20b", "C:/a b", "file:///C:/a%20b"),
+        ("file://localhost/C:/store", "C:/store", "file:///C:/store"),
+        ("file://server/share/store", "//server/share/store", "file://server/share/store"),
+    ],
+)
+def test_the_folder_of_an_endpoint_on_windows(
+    monkeypatch: pytest.MonkeyPatch, url: str, path: str, normal: str
+) -> None:
+    monkeypatch.setattr(local_rules, "PLATFORM", "win32")
+    assert resolve_endpoint(url) == resolve_endpoint(normal) == normal
+    assert embedded_root(normal) == Path(path)
+    assert place(url.replace("%20", " ")).path.rstrip("/") == path
+
+
+@pytest.mark.parametrize("url", ["file:relative", "file:///", "file:C:relative", "file:///srv/store"])
+def test_a_folder_that_windows_does_not_take_for_absolute(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setattr(local_rules, "PLATFORM", "win32")
+    with pytest.raises(ConfigError, match="file:///absolute/directory"):
+        resolve_endpoint(url)
 
 
 def test_backslashes_of_windows_are_separators(windows: None, xet: pyxet.XetFS, main: str, tmp_path: Path) -> None:

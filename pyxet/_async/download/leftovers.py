@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from pyxet._platform import GUARDED, after_fork, lock_descriptor, longest_names
+from pyxet._platform import after_fork, lock_descriptor, longest_names, open_guarded
 from pyxet._platform_files import closing
 from pyxet._platform_files import remove as remove_file
 
@@ -73,9 +73,9 @@ def open_part(path: Path, *, append: bool = False, new: bool = False) -> int | N
     new:
         Whether it must not be there yet.
     """
-    flags = os.O_RDWR | os.O_CREAT | GUARDED
+    flags = os.O_RDWR | os.O_CREAT | (os.O_APPEND if append else 0) | (os.O_EXCL if new else 0)
     try:
-        descriptor = os.open(path, flags | (os.O_APPEND if append else 0) | (os.O_EXCL if new else 0), 0o666)
+        descriptor = open_guarded(path, flags)
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.EEXIST):
             return None
