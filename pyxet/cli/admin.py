@@ -14,7 +14,7 @@ import click
 
 from pyxet.cli import candidates
 from pyxet.cli.command import command, group
-from pyxet.cli.formats import moment
+from pyxet.cli.formats import local_time, moment, moment_at, seconds_of
 from pyxet.cli.session import Session
 from pyxet.local import server
 
@@ -258,7 +258,7 @@ def add_token(
     made: list[str] = []
 
     def change(now: Any) -> Any:
-        changed, text = now.with_token(name, label, scope, repos=repos, expires=ends.timestamp() if ends else None)
+        changed, text = now.with_token(name, label, scope, repos=repos, expires=seconds_of(ends) if ends else None)
         made[:] = [text]
         return changed
 
@@ -318,16 +318,16 @@ def _told(found: Any) -> dict[str, Any]:
         "name": found.name,
         "scope": found.scope,
         "repos": list(found.repos),
-        "expires": None if found.expires is None else datetime.fromtimestamp(found.expires, UTC),
+        "expires": None if found.expires is None else moment_at(found.expires),
     }
 
 
 def _end(text: str) -> datetime:
     """When a token ends; a date is the beginning of that day, in this machine's time zone."""
-    if span := _SPAN.match(text):
-        return datetime.now(UTC) + timedelta(**{_UNITS[span[2]]: int(span[1])})
     try:
-        end = datetime.fromisoformat(text).astimezone()
+        if span := _SPAN.match(text):
+            return datetime.now(UTC) + timedelta(**{_UNITS[span[2]]: int(span[1])})
+        end = local_time(datetime.fromisoformat(text))
     except (ValueError, OverflowError):
         message = f"{text!r} is neither a span such as 12h, 30d or 8w nor a date such as 2027-01-31"
         raise click.BadParameter(message, param_hint="--expires") from None

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import re
 import sys
+import time
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import date, datetime
+from contextlib import suppress
+from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any, Final
 
 import click
 
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _UNITS: Final = "KMGTP"
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGTP]?)(?:i?B)?\Z", re.IGNORECASE)
 # Control characters, which a terminal would obey; styles of ours (ESC [ … m) stay.
@@ -37,9 +40,36 @@ def parse_size(text: str) -> int:
     return int(float(match[1]) * 1024**power) if "." in match[1] else int(match[1]) * 1024**power
 
 
+def local_time(when: datetime) -> datetime:
+    """A moment in this machine's time zone; without one it is there already.
+
+    Windows knows no time zone before 1970 and after 3000, and no platform one beyond the years 1 and 9999: there it is that of
+    this year's winter, or stays as it is.
+    """
+    try:
+        return when.astimezone()
+    except (OSError, OverflowError, ValueError):
+        zone = timezone(timedelta(seconds=-time.timezone))
+    if when.tzinfo is None:
+        return when.replace(tzinfo=zone)
+    with suppress(OverflowError):
+        return when.astimezone(zone)
+    return when
+
+
+def moment_at(seconds: float) -> datetime:
+    """The moment so many seconds after the beginning of 1970, which `datetime.fromtimestamp` refuses after 3000 on Windows."""
+    return _EPOCH + timedelta(seconds=seconds)
+
+
+def seconds_of(when: datetime) -> float:
+    """Seconds from the beginning of 1970 to a moment; without a time zone it is one of this machine's."""
+    return (local_time(when) - _EPOCH).total_seconds()
+
+
 def moment(when: datetime) -> str:
     """A date and time of day in this machine's time zone: ``2026-11-24 23:08``."""
-    return when.astimezone().strftime("%Y-%m-%d %H:%M")
+    return local_time(when).replace(tzinfo=None).isoformat(sep=" ", timespec="minutes")
 
 
 def columns(rows: Iterable[Sequence[str]], right: Iterable[int] = ()) -> Iterator[str]:

@@ -10,6 +10,7 @@ from pyxet._shown import human_size
 from pyxet.cli import candidates
 from pyxet.cli.command import command
 from pyxet.cli.entries import for_json
+from pyxet.cli.formats import local_time
 from pyxet.cli.session import Session
 
 _EXAMPLES = [
@@ -36,7 +37,7 @@ def _named(name: str) -> click.Command:
         rows = []
         for name, value in info.items():
             if isinstance(value, datetime):
-                text = value.astimezone().isoformat(sep=" ", timespec="seconds")
+                text = local_time(value).isoformat(sep=" ", timespec="seconds")
             elif name == "size":
                 text = f"{value:,} bytes" + (f" ({human_size(value)})" if value >= 1024 else "")
             elif isinstance(value, bool):

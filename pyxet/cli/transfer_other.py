@@ -15,6 +15,7 @@ from typing import Any, Final, TypeVar
 import click
 
 from pyxet._workers import Workers
+from pyxet.cli.formats import seconds_of
 from pyxet.cli.session import CommandError
 from pyxet.cli.transfer_ends import Entry, Known, StreamEnd
 from pyxet.patterns import has_magic
@@ -187,7 +188,7 @@ def _entry(info: Mapping[str, Any], name: str) -> Entry:
     if isinstance(when, str):
         with suppress(ValueError):
             when = datetime.fromisoformat(when)
-    modified = when.timestamp() if isinstance(when, datetime) else when if isinstance(when, (int, float)) else None
+    modified = seconds_of(when) if isinstance(when, datetime) else when if isinstance(when, (int, float)) else None
     return Entry(info["name"], name, info.get("size"), modified=modified)
 
 

@@ -11,6 +11,7 @@ import click
 
 import pyxet
 from pyxet import XetURL
+from pyxet.cli.formats import seconds_of
 from pyxet.cli.paths import writable
 from pyxet.cli.transfer_ends import Entry, Known, StreamEnd
 
@@ -112,5 +113,5 @@ class XetEnd(StreamEnd):
 def _entry(info: Mapping[str, Any], name: str) -> Entry:
     when = info.get("last_modified")
     return Entry(
-        info["name"], name, info["size"], info.get("sha256"), info.get("blob_id"), when.timestamp() if when else None
+        info["name"], name, info["size"], info.get("sha256"), info.get("blob_id"), seconds_of(when) if when else None
     )

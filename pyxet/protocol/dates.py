@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import Final
 
 from pyxet.errors import FormatError
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST: Final = datetime.min.replace(tzinfo=UTC)
+_LAST: Final = datetime.max.replace(microsecond=0, tzinfo=UTC)
 
 
 def parse_date(text: str) -> datetime:
@@ -15,3 +20,19 @@ def parse_date(text: str) -> datetime:
         raise FormatError(f"{text[:80]!r} is not a date") from error
     # Moments are compared, and one without a time zone would compare with no other.
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def from_seconds(seconds: float) -> datetime:
+    """The moment so many seconds after the beginning of 1970; the first or last one there is for what is beyond it.
+
+    Commits of git have any number there, and `datetime.fromtimestamp` refuses those before 1970 on Windows.
+    """
+    try:
+        return _EPOCH + timedelta(seconds=seconds)
+    except OverflowError:
+        return _FIRST if seconds < 0 else _LAST
+
+
+def format_date(seconds: float) -> str:
+    """A moment, in seconds after the beginning of 1970, as the Hub writes it; clients insist on the ``Z``."""
+    return from_seconds(seconds).replace(microsecond=0, tzinfo=None).isoformat() + ".000Z"

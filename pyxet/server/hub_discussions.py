@@ -15,6 +15,7 @@ import msgspec
 from aiohttp import web
 
 from pyxet.errors import AccessDeniedError, BadRequestError, NotFoundError
+from pyxet.protocol.dates import format_date
 from pyxet.protocol.discussions import (
     CreateDiscussion,
     Discussion,
@@ -37,7 +38,7 @@ from pyxet.server.discussions import Event, Head, Record, check_comment, check_t
 from pyxet.server.git_objects import author_of, message_of
 from pyxet.server.git_proposals import Proposals, UnmergeableError, number_of
 from pyxet.server.git_repository import Repository
-from pyxet.server.hub_repos import KIND, REPO, timestamp, web_url
+from pyxet.server.hub_repos import KIND, REPO, web_url
 from pyxet.server.people import Right
 from pyxet.server.state import in_worker, json_response, open_repo, query_number, requested_repo, right_over, writer_of
 from pyxet.server.tokens import Account
@@ -269,7 +270,7 @@ def _summary(repo: RepoId, head: Head) -> Discussion:
         num=head.num,
         title=head.title,
         status=head.status,
-        created_at=timestamp(head.created),
+        created_at=format_date(head.created),
         is_pull_request=head.is_pull_request,
         author=DiscussionAuthor(name=head.author),
         repo=DiscussionRepo(name=repo.full_name, type=repo.singular),
@@ -288,7 +289,7 @@ def _details(repo: Repository, number: int, *, diff: bool) -> DiscussionDetails:
             # Git counts whole seconds: a commit is not older than what opened its pull request.
             at = max(float(commit.commit_time), record.created)
             events.append((at, DiscussionEvent(
-                id=str(commit.id)[:24], type="commit", created_at=timestamp(at),
+                id=str(commit.id)[:24], type="commit", created_at=format_date(at),
                 author=DiscussionAuthor(name=author_of(commit)[0]), data=data,
             )))  # fmt: skip
         found.changes = DiscussionChanges(base=f"refs/heads/{record.base}", merge_commit_id=record.merged)
@@ -312,7 +313,7 @@ def _event(event: Event) -> DiscussionEvent:
     return DiscussionEvent(
         id=event.id,
         type=event.type,
-        created_at=timestamp(event.created),
+        created_at=format_date(event.created),
         author=DiscussionAuthor(name=event.author),
         data=data,
     )
@@ -322,6 +323,6 @@ def _version(comment: dict[str, Any]) -> dict[str, Any]:
     return {
         "raw": comment["raw"],
         "html": html.escape(comment["raw"]),
-        "updatedAt": timestamp(comment["updated"]),
+        "updatedAt": format_date(comment["updated"]),
         "author": {"name": comment["by"]},
     }

@@ -7,11 +7,12 @@ from typing import Final
 from aiohttp import web
 
 from pyxet.errors import BadRequestError
+from pyxet.protocol.dates import format_date
 from pyxet.protocol.messages import DeleteLfsFiles, LfsFileEntry, encode
 from pyxet.server.bodies import read_message
 from pyxet.server.git_large_files import LargeFile, large_files, remove_large_files
 from pyxet.server.hosts import next_page
-from pyxet.server.hub_repos import KIND, REPO, timestamp
+from pyxet.server.hub_repos import KIND, REPO
 from pyxet.server.state import CONTENT, SUSPENDED, in_worker, json_response, open_repo, query_number
 
 # The history is looked through for each page, so they are large.
@@ -40,7 +41,7 @@ async def list_lfs_files(request: web.Request) -> web.Response:
     found, more = await in_worker(request, collect)
     page = [
         LfsFileEntry(
-            file_oid=file.sha256, filename=file.path, oid=file.sha256, pushed_at=timestamp(file.pushed), size=file.size,
+            file_oid=file.sha256, filename=file.path, oid=file.sha256, pushed_at=format_date(file.pushed), size=file.size,
             ref=file.ref,
         )
         for file in found

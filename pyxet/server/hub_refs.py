@@ -8,13 +8,14 @@ from itertools import islice
 import msgspec
 from aiohttp import web
 
+from pyxet.protocol.dates import format_date
 from pyxet.protocol.messages import CommitAuthor, CommitInfo, CreateBranch, CreateTag, Ref, Refs, encode
 from pyxet.server.bodies import read_message
 from pyxet.server.git_objects import author_of, message_of
 from pyxet.server.git_proposals import Proposals
 from pyxet.server.git_repository import Repository
 from pyxet.server.hosts import next_page
-from pyxet.server.hub_repos import BRANCH, KIND, REPO, REV, timestamp
+from pyxet.server.hub_repos import BRANCH, KIND, REPO, REV
 from pyxet.server.state import SUSPENDED, in_worker, json_response, open_repo, query_number, writer_of
 from pyxet.server.suspended import Suspended
 
@@ -129,7 +130,7 @@ def _history(
             id=str(commit.id),
             title=title,
             message=message,
-            date=timestamp(commit.commit_time),
+            date=format_date(commit.commit_time),
             authors=[CommitAuthor(user=author_of(commit)[0])],
             parents=[str(parent) for parent in commit.parent_ids],
         )

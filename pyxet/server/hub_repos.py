@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from datetime import UTC, datetime
 from typing import Any
 
 from aiohttp import web
@@ -17,6 +16,7 @@ from pyxet.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
+from pyxet.protocol.dates import format_date
 from pyxet.protocol.messages import (
     Authentication,
     CreateRepo,
@@ -237,11 +237,6 @@ def web_url(request: web.Request, repo: RepoId) -> str:
     return absolute(request, f"/{repo.path}")
 
 
-def timestamp(seconds: float) -> str:
-    """A moment as the Hub writes it; clients insist on the ``Z``."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
-
-
 def named_repo(kind: str, owner: str, name: str) -> RepoId:
     """A repository that a message names; `BadRequestError` if none can be called so."""
     if kind not in _KINDS:
@@ -258,7 +253,7 @@ def _summary(repo: Repository, siblings: bool) -> RepoInfo:
         commit = repo.resolve("main")
     except RevisionNotFoundError:
         return RepoInfo(
-            id=repo.id.full_name, author=repo.id.owner, created_at=timestamp(repo.created), private=repo.private
+            id=repo.id.full_name, author=repo.id.owner, created_at=format_date(repo.created), private=repo.private
         )
     return _info(repo, commit, siblings, False)
 
@@ -268,8 +263,8 @@ def _info(repo: Repository, commit: Any, siblings: bool, blobs: bool) -> RepoInf
         id=repo.id.full_name,
         sha=str(commit.id),
         author=repo.id.owner,
-        last_modified=timestamp(commit.commit_time),
-        created_at=timestamp(repo.created),
+        last_modified=format_date(commit.commit_time),
+        created_at=format_date(repo.created),
         private=repo.private,
         siblings=list(_siblings(repo, commit, blobs)) if siblings else None,
     )

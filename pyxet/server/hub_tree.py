@@ -7,13 +7,14 @@ from typing import Any
 
 from aiohttp import web
 
+from pyxet.protocol.dates import format_date
 from pyxet.protocol.messages import LastCommit, LfsInfo, PathsInfo, TreeEntry, encode
 from pyxet.server.bodies import read_form, read_message
 from pyxet.server.content import ContentStore
 from pyxet.server.git_objects import FILE, Entry, message_of
 from pyxet.server.git_repository import Repository
 from pyxet.server.hosts import next_page
-from pyxet.server.hub_repos import KIND, PATH, REPO, REV, timestamp
+from pyxet.server.hub_repos import KIND, PATH, REPO, REV
 from pyxet.server.state import CONTENT, SUSPENDED, in_worker, json_response, note_shown, open_repo
 
 _PAGE, _PAGE_EXPANDED = 1000, 100
@@ -106,4 +107,4 @@ def _messages(
 
 def _last(commit: Any) -> LastCommit:
     title: str = message_of(commit).partition("\n")[0]
-    return LastCommit(id=str(commit.id), title=title, date=timestamp(commit.commit_time))
+    return LastCommit(id=str(commit.id), title=title, date=format_date(commit.commit_time))
