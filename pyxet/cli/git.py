@@ -22,6 +22,7 @@ def _clone_options(function: Any) -> Any:
         click.option(
             "--lazy", is_flag=True, help="Leave pointers in the place of large files; xet git pull brings them."
         ),
+        click.option("-n", "--no-checkout", is_flag=True, help="Write no files: git checkout, later, says which ones."),
         click.option("-b", "--branch", metavar="BRANCH", help="Branch or tag to check out."),
         click.argument("folder", metavar="[DIR]", required=False, type=click.Path(path_type=Path)),
         click.argument("url", shell_complete=candidates.repository),
@@ -39,27 +40,30 @@ def _clone_options(function: Any) -> Any:
     ],
 )
 @_clone_options
-def clone(session: Session, url: str, folder: Path | None, branch: str | None, lazy: bool) -> None:
+def clone(session: Session, **options: Any) -> None:
     """URL is a path such as acme/titanic, with or without xet://, or a URL as git takes it. In the clone git-lfs moves
     large files with Xet, and git uses what xet login has saved; git itself, and git lfs, work there as usual.
     """
-    _clone(session, url, folder, branch, lazy)
+    _clone(session, **options)
 
 
 @command("clone", parent=git, examples=["xet git clone xet://acme/titanic", "xet git clone acme/titanic --lazy"])
 @_clone_options
-def clone_with_git(session: Session, url: str, folder: Path | None, branch: str | None, lazy: bool) -> None:
+def clone_with_git(session: Session, **options: Any) -> None:
     """Clone a repository; the same as xet clone."""
-    _clone(session, url, folder, branch, lazy)
+    _clone(session, **options)
 
 
-def _clone(session: Session, text: str, folder: Path | None, branch: str | None, lazy: bool) -> None:
+def _clone(session: Session, url: str, folder: Path | None, branch: str | None, lazy: bool, no_checkout: bool) -> None:
     from pyxet.git.clone import clone
 
-    url, named = _git_url(session, text)
+    address, named = _git_url(session, url)
     if branch is not None and named is not None and branch != named:
-        raise click.UsageError(f"{text} names the branch {named}, and --branch {branch}; give one of them")
-    made = clone(url, folder, branch=branch or named, lazy=lazy, quiet=session.quiet)
+        raise click.UsageError(f"{url} names the branch {named}, and --branch {branch}; give one of them")
+    made = clone(
+        address, folder, branch=branch or named, lazy=lazy, checkout=not no_checkout, endpoint=session.endpoint,
+        quiet=session.quiet,
+    )  # fmt: skip
     session.note(f"cloned to {made}" + ("; large files are pointers until xet git pull brings them" if lazy else ""))
 
 

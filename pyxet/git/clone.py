@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from pyxet.errors import EntryNotFoundError
+from pyxet._platform_files import remove_tree
+from pyxet.errors import EntryNotFoundError, LocalNameError
 from pyxet.git.command import GitError, configured, run_git
-from pyxet.git.install import helper, install, register_helper
+from pyxet.git.credentials import endpoint_above
+from pyxet.git.install import helper_settings, install, register_helper
+from pyxet.local_rules import LocalRules, with_slashes
 
 # What the patterns of git-lfs give a meaning to; "?" stands for each of them.
 _SPECIAL: Final = re.compile(r"[,*?\[\]\\]")
@@ -19,7 +23,16 @@ _SPECIAL: Final = re.compile(r"[,*?\[\]\\]")
 _UNWRITABLE: Final = re.compile(r'[\s"*?\[\]\\]', re.ASCII)
 
 
-def clone(url: str, folder: Path | None = None, *, branch: str | None = None, lazy: bool, quiet: bool = False) -> Path:
+def clone(
+    url: str,
+    folder: Path | None = None,
+    *,
+    branch: str | None = None,
+    lazy: bool,
+    checkout: bool = True,
+    endpoint: str | None = None,
+    quiet: bool = False,
+) -> Path:
     """Clone a repository, so that git-lfs moves its large files with Xet, and git knows who is logged in there.
 
     Parameters
@@ -32,6 +45,10 @@ def clone(url: str, folder: Path | None = None, *, branch: str | None = None, la
         What to check out; the repository's main branch if ``None``.
     lazy:
         Leave pointers in the place of large files, now and later; `pull` brings those that are wanted.
+    checkout:
+        Write the files of the branch; otherwise there is only what git keeps.
+    endpoint:
+        Where the URL is, if it is not one that pyxet knows of otherwise.
     quiet:
         Show errors only.
 
@@ -44,6 +61,8 @@ def clone(url: str, folder: Path | None = None, *, branch: str | None = None, la
     ------
     GitError
         git or git-lfs failed, which has said why.
+    LocalNameError
+        A file cannot have its name here, or two of them would be one. No file was written, and there is no clone.
     """
     target = folder or Path(url.rstrip("/").rpartition("/")[2].removesuffix(".git"))
     where = urlsplit(url)
@@ -51,16 +70,26 @@ def clone(url: str, folder: Path | None = None, *, branch: str | None = None, la
     origin = None
     if where.scheme in ("http", "https"):
         origin = f"{where.scheme}://{where.netloc.rpartition('@')[2]}"
-        options += ["--config", f"credential.{origin}.helper={helper()}"]
+        origin = endpoint_above(f"{origin}{where.path}", endpoint) or origin
+        for key, value in helper_settings(origin).items():
+            options += ["--config", f"{key}={value}"]
     if quiet:
         options.append("--quiet")
-    # Large files come afterwards, several at a time.
-    run_git("clone", *options, "--", url, str(target), shown=True, environment={"GIT_LFS_SKIP_SMUDGE": "1"})
+    new = not target.exists()
+    run_git("clone", "--no-checkout", *options, "--", url, str(target), shown=True)
+    names = _committed(target) if checkout else []
+    if names:
+        try:
+            _check_names(names, target)
+        except LocalNameError:
+            remove_tree(target if new else target / ".git")
+            raise
+        _check_out(target, quiet=quiet)
     install(local=True, skip_smudge=lazy, folder=target)
     note_pointers(target)
     if origin is not None:
         register_helper(origin, local=True, folder=target)
-    if not lazy:
+    if names and not lazy:
         try:
             run_git("lfs", "pull", folder=target, shown=not quiet)
         except GitError as error:
@@ -68,6 +97,34 @@ def clone(url: str, folder: Path | None = None, *, branch: str | None = None, la
                 f"{target} is cloned, but not all of its large files came: {error}; there, git lfs pull tries again"
             ) from error
     return target
+
+
+def _check_names(names: Iterable[str], folder: Path) -> None:
+    """Refuse what files here cannot be called: git would stop half-way, or write one of two files that differ in case.
+
+    Raises
+    ------
+    LocalNameError
+        It names the file.
+    """
+    rules = LocalRules(way="clone with --no-checkout and choose files: git sparse-checkout")
+    rules.targets([(name, f"{with_slashes(str(folder))}/{name}") for name in names])
+
+
+def _committed(folder: Path) -> list[str]:
+    """The files of the commit that is to be checked out; none where there is no commit."""
+    try:
+        run_git("rev-parse", "--quiet", "--verify", "HEAD", folder=folder)
+    except GitError:
+        return []
+    return run_git("ls-tree", "-r", "-z", "--name-only", "--full-tree", "HEAD", folder=folder).split("\0")[:-1]
+
+
+def _check_out(folder: Path, *, quiet: bool) -> None:
+    progress = ["--progress"] if not quiet and sys.stderr.isatty() else []
+    # Large files come afterwards, several at a time.
+    lazily = {"GIT_LFS_SKIP_SMUDGE": "1"}
+    run_git("checkout", "--quiet", *progress, "HEAD", folder=folder, shown=True, environment=lazily)
 
 
 def note_pointers(folder: Path | None = None) -> bool:

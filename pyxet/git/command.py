@@ -69,9 +69,9 @@ def run_git(
     return done.stdout or ""
 
 
-def configured(name: str, folder: Path | None = None) -> str | None:
-    """A value of git's configuration as it counts in a folder; ``None`` if it has none."""
+def configured(name: str, folder: Path | None = None, scope: str | None = None) -> str | None:
+    """A value of git's configuration as it counts in a folder, or as a scope (``--global``) has it; ``None`` if there is none."""
     try:
-        return run_git("config", "--get", name, folder=folder).rstrip("\n")
+        return run_git("config", *([scope] if scope else []), "--get", name, folder=folder).rstrip("\n")
     except GitError:
         return None

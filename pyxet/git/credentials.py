@@ -28,6 +28,11 @@ def known_endpoints(endpoint: str | None = None) -> list[str]:
     return [name for name in found if not is_embedded(name)]
 
 
+def endpoint_above(url: str, endpoint: str | None = None) -> str | None:
+    """The endpoint, of those that git may have to log in to, that a URL of git is below; the nearest one."""
+    return max((name for name in known_endpoints(endpoint) if f"{url}/".startswith(f"{name}/")), key=len, default=None)
+
+
 async def log_in(endpoint: str) -> Credential:
     """The credential for an endpoint: pyxet's own, or else git's. Without a token if neither has one."""
     found = resolve_credential(endpoint)
@@ -36,9 +41,11 @@ async def log_in(endpoint: str) -> Credential:
 
 def _of_git(endpoint: str) -> Credential:
     url = urlsplit(endpoint)
+    path = url.path.strip("/")
+    where = f"protocol={url.scheme}\nhost={url.netloc}\n" + (f"path={path}\n" if path else "")
     try:
         told = run_git(
-            "credential", "fill", given=f"protocol={url.scheme}\nhost={url.netloc}\n\n",
+            "credential", "fill", given=f"{where}\n",
             environment={"GIT_TERMINAL_PROMPT": "0", "GIT_ASKPASS": "", "SSH_ASKPASS": ""},
         )  # fmt: skip
     except GitError:
@@ -49,7 +56,9 @@ def _of_git(endpoint: str) -> Credential:
 
 
 def answer(request: str) -> str:
-    """What a credential helper answers to ``get``: user and token of a login for the host, nothing if there is none.
+    """What a credential helper answers to ``get``: user and token of a login for the endpoint, nothing if there is none.
+
+    Where git tells a path, as it does below endpoints that have one, the login is that of the nearest endpoint above it.
 
     Parameters
     ----------
@@ -60,8 +69,9 @@ def answer(request: str) -> str:
     protocol, host = asked.get("protocol"), asked.get("host")
     if protocol not in ("http", "https") or not host:
         return ""
+    origin = f"{protocol}://{unquote(host)}"
     try:
-        found = resolve_credential(endpoint_url(f"{protocol}://{unquote(host)}"))
+        found = resolve_credential(endpoint_above(f"{origin}/{asked.get('path', '')}") or endpoint_url(origin))
     except (ConfigError, XetURLError):
         return ""
     user = asked.get("username") or found.user or _NAMELESS

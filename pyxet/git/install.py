@@ -9,9 +9,14 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from pyxet.errors import ConfigError
 from pyxet.git.command import GitError, configured, run_git
+
+# A setting of git-lfs for all transfers, and where is kept what it was set to and what it was before: it may be the user's.
+_CONCURRENCY: Final = "lfs.concurrenttransfers"
+_KEPT: Final = "xet-concurrenttransfers"
 
 # The custom transfers and which way they go. The first is that of the Hub, whose downloads are plain; the endpoint
 # offers the second only to those who say that they know it.
@@ -43,6 +48,7 @@ def install(
     if concurrency is not None and concurrency < 1:
         raise ConfigError("at least one object is moved at a time")
     lazily = ["--skip-smudge"] if skip_smudge else []
+    _restore_concurrency(scope, folder)
     run_git("lfs", "install", *(["--local"] if local else ["--skip-repo"]), *lazily, folder=folder)
     for name, direction in TRANSFERS.items():
         for key, value in {
@@ -53,13 +59,16 @@ def install(
         }.items():
             run_git("config", scope, f"lfs.customtransfer.{name}.{key}", value, folder=folder)
     if concurrency is not None and concurrency > 1:
-        run_git("config", scope, "lfs.concurrenttransfers", str(concurrency), folder=folder)
+        if (before := configured(_CONCURRENCY, folder, scope)) is not None:
+            run_git("config", scope, f"{_KEPT}.before", before, folder=folder)
+        run_git("config", scope, f"{_KEPT}.value", str(concurrency), folder=folder)
+        run_git("config", scope, _CONCURRENCY, str(concurrency), folder=folder)
 
 
 def uninstall(*, local: bool, folder: Path | None = None) -> bool:
     """Take back what `install` and `register_helper` did, but for git-lfs itself; whether there was anything."""
     scope = "--local" if local else "--global"
-    found = False
+    found = _restore_concurrency(scope, folder)
     for name in TRANSFERS:
         found |= _unset("--remove-section", f"lfs.customtransfer.{name}", scope, folder)
     try:
@@ -70,15 +79,42 @@ def uninstall(*, local: bool, folder: Path | None = None) -> bool:
         key, _, value = line.partition(" ")
         if value == helper():
             found |= _unset("--unset-all", key, scope, folder, helper())
+            if _has_path(endpoint := key.removeprefix("credential.").removesuffix(".helper")):
+                _unset("--unset-all", f"credential.{endpoint}.useHttpPath", scope, folder, "true")
     return found
 
 
 def register_helper(endpoint: str, *, local: bool = False, folder: Path | None = None) -> None:
     """Let git ask pyxet for the user and token of an endpoint; the token stays where ``xet login`` keeps it."""
     scope = "--local" if local else "--global"
-    key = f"credential.{endpoint}.helper"
-    if configured(key, folder) != helper():
-        run_git("config", scope, key, helper(), folder=folder)
+    for key, value in helper_settings(endpoint).items():
+        if configured(key, folder) != value:
+            run_git("config", scope, key, value, folder=folder)
+
+
+def helper_settings(endpoint: str) -> dict[str, str]:
+    """What git has to be told, so that it asks pyxet for the user and token of an endpoint."""
+    settings = {f"credential.{endpoint}.helper": helper()}
+    if _has_path(endpoint):
+        # Git names only the host otherwise, which another endpoint may have as well.
+        settings[f"credential.{endpoint}.useHttpPath"] = "true"
+    return settings
+
+
+def _has_path(endpoint: str) -> bool:
+    return bool(urlsplit(endpoint).path.strip("/"))
+
+
+def _restore_concurrency(scope: str, folder: Path | None) -> bool:
+    """Take back what an earlier `install` said of transfers at the same time, unless somebody has changed it since."""
+    ours = configured(f"{_KEPT}.value", folder, scope)
+    before = configured(f"{_KEPT}.before", folder, scope)
+    if ours is not None and configured(_CONCURRENCY, folder, scope) == ours:
+        if before is None:
+            _unset("--unset-all", _CONCURRENCY, scope, folder)
+        else:
+            run_git("config", scope, _CONCURRENCY, before, folder=folder)
+    return _unset("--remove-section", _KEPT, scope, folder)
 
 
 def helper() -> str:

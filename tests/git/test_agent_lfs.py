@@ -14,14 +14,16 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from aiohttp import web
 from support.faults import STORE, UPLOAD, FaultProxy, answer, gated
 from support.gits import Git, git_at_home, lfs_url, working_copy
+from support.proxied import above
 from support.raw_client import RawClient
 
 import pyxet
 from pyxet.server.state import TOKENS
 from pyxet.testing import LocalEndpoint, local_endpoint
+
+pytestmark = pytest.mark.needs("git endpoint")
 
 NOISE = random.Random(41)
 MIB = 1024 * 1024
@@ -212,12 +214,6 @@ def test_tokens_are_renewed_at_an_endpoint_below_a_path(git: Git, monkeypatch: p
         copy("push", "--quiet", "origin", "main")
         assert proxy.count(renewal) == 1
         assert not proxy.count(r"PUT /xet/v1/lfs/")
-
-
-async def above(proxy: FaultProxy, request: web.Request) -> web.StreamResponse:
-    """A request below a path, as a proxy hands it to the endpoint."""
-    path = request.rel_url.raw_path.removeprefix("/xet")
-    return await proxy.forward(request.clone(rel_url=request.rel_url.with_path(path, encoded=True, keep_query=True)))
 
 
 def answer_longer(endpoint: LocalEndpoint, repo: str):  # type: ignore[no-untyped-def]

@@ -17,6 +17,8 @@ from support.raw_client import RawClient
 import pyxet
 from pyxet.testing import LocalEndpoint, local_endpoint
 
+pytestmark = pytest.mark.needs("git endpoint")
+
 NOISE = random.Random(51)
 ROOT = Path(__file__).parents[2]
 

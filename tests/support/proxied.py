@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from aiohttp import web
+
 import pyxet
 from pyxet.testing import LocalEndpoint
 from support.faults import FAST, FaultProxy
@@ -23,3 +25,9 @@ def asynchronous(endpoint: LocalEndpoint, proxy: FaultProxy | None = None, **opt
     """A file system for ``async with``, straight to an endpoint or through a proxy in front of it."""
     url = proxy.url if proxy else endpoint.url
     return pyxet.AsyncXetFileSystem(url, endpoint.user, endpoint.token, asynchronous=True, **options)
+
+
+async def above(proxy: FaultProxy, request: web.Request) -> web.StreamResponse:
+    """A request below the path ``/xet``, as a proxy hands it to the endpoint."""
+    path = request.rel_url.raw_path.removeprefix("/xet")
+    return await proxy.forward(request.clone(rel_url=request.rel_url.with_path(path, encoded=True, keep_query=True)))
