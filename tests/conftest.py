@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support import capabilities
 from support.cli import Cli
 from support.contents import content
 from support.faults import FaultProxy
@@ -22,6 +23,11 @@ from pyxet.testing import LocalEndpoint, local_endpoint
 
 # A parent that runs the tests in the background has them ignore Ctrl-C, which many of them are about.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Tests that need what is not here are skipped, with the reason."""
+    capabilities.check(item)
 
 
 @pytest.fixture(autouse=True)

@@ -27,6 +27,7 @@ LEFT = {
 }
 
 
+@pytest.mark.needs("shells")
 @pytest.mark.parametrize("page", [page for page in pages() if not needs_tools(page)], ids=name)
 def test_a_page_runs_as_it_is_pasted(page: Path, tmp_path: Path) -> None:
     if any(block.reason is None for block in blocks(page)):

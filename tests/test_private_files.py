@@ -11,6 +11,7 @@ import pytest
 from pyxet.private_files import replace_private
 
 
+@pytest.mark.needs("modes")
 def test_threads_that_write_the_same_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each writes a file of its own until that is whole, and the one that is through last counts."""
     path = tmp_path / "token"

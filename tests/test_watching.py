@@ -360,6 +360,7 @@ async def test_a_rate_limit_is_the_reason(caplog: pytest.LogCaptureFixture) -> N
     assert vars(record)["reason"] == "rate limit"
 
 
+@pytest.mark.needs("fork")
 def test_a_forked_child_counts_for_itself(xet: pyxet.XetFS, main: str) -> None:
     xet.ls(main)
     read, write = os.pipe()

@@ -91,6 +91,7 @@ def test_a_timed_out_call_publishes_nothing(shared_endpoint: LocalEndpoint, xet:
     assert xet.find(main) == []
 
 
+@pytest.mark.needs("signals")
 def test_interrupted_in_the_middle(shared_endpoint: LocalEndpoint, xet: pyxet.XetFS, main: str) -> None:
     with proxied(shared_endpoint) as (proxy, fs):
         proxy.rule(UPLOAD, gated())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import signal
 import socket
 import subprocess
 import sys
@@ -72,7 +71,7 @@ def test_client_killed_in_mid_upload(tmp_path: Path) -> None:
                 assert client.poll() is None
                 assert time.monotonic() < deadline
         finally:
-            client.send_signal(signal.SIGKILL)
+            client.kill()
             client.wait()
         assert fs.branch_info(REPO, "main")["commit"] == before
         assert fs.ls(f"{REPO}/main", detail=False, refresh=True) == [
@@ -121,7 +120,7 @@ def test_endpoint_killed_in_mid_commit(tmp_path: Path, delay: float) -> None:
         for _ in range(3):
             assert client.stdout.readline()
         time.sleep(delay)
-        server.send_signal(signal.SIGKILL)
+        server.kill()
         server.wait()
         acknowledged = [int(line) for line in client.stdout.read().split()]
     finally:

@@ -133,6 +133,7 @@ def test_the_bound_file_system_stays_in_its_process(xet: pyxet.XetFS) -> None:
         pickle.dumps(tr.fs)
 
 
+@pytest.mark.needs("fork")
 def test_a_fork_takes_no_part(xet: pyxet.XetFS, main: str) -> None:
     with xet.transaction as tr:
         xet.pipe(f"{main}/a.txt", b"a")

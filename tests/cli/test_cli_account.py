@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pty
 import stat
 from pathlib import Path
 
@@ -61,8 +60,9 @@ def test_the_token_on_standard_input(cli: Cli) -> None:
     assert "there is no token" in cli("login", stdin=b"\n", code=2).err
 
 
+@pytest.mark.needs("pty")
 def test_the_token_is_asked_for_and_not_shown(cli: Cli) -> None:
-    leader, follower = pty.openpty()
+    leader, follower = os.openpty()
     with cli.start("login", "-u", "acme", stdin=follower, stdout=follower, stderr=follower) as process:
         os.close(follower)
         shown = b""
@@ -78,8 +78,9 @@ def test_the_token_is_asked_for_and_not_shown(cli: Cli) -> None:
     assert cli("whoami").lines == ["acme"]
 
 
+@pytest.mark.needs("pty")
 def test_nobody_answers(cli: Cli) -> None:
-    leader, follower = pty.openpty()
+    leader, follower = os.openpty()
     with cli.start("login", stdin=follower, stdout=follower, stderr=follower) as process:
         os.close(follower)
         shown = b""
@@ -185,6 +186,7 @@ def test_saving_from_python(home: Path) -> None:
         pyxet.logout()
 
 
+@pytest.mark.needs("links")
 def test_a_file_that_is_a_link_stays_one(home: Path) -> None:
     (home / "elsewhere").mkdir()
     config.login_file().parent.mkdir(parents=True)

@@ -113,6 +113,7 @@ def test_patterns_in_repositories(cli: Cli, fresh: pyxet.XetFS, main: str) -> No
     assert "nothing at" in cli("cp", f"{main}/*.parquet", "out", code=3).err
 
 
+@pytest.mark.needs("links")
 def test_links_are_followed_but_not_in_circles(cli: Cli, fresh: pyxet.XetFS, main: str, folder: Path) -> None:
     (folder / "link.txt").symlink_to("a.txt")
     (folder / "again").symlink_to("sub")
@@ -302,6 +303,7 @@ def test_bad_input(cli: Cli, fresh: pyxet.XetFS, repo: str, main: str, folder: P
     assert len(fresh.log(main)) == 1
 
 
+@pytest.mark.needs("fifos", "links")
 def test_one_bad_file_and_nothing_is_committed(cli: Cli, fresh: pyxet.XetFS, main: str, folder: Path) -> None:
     (folder / "z-broken").symlink_to("nowhere")
     told = cli("cp", "-r", "folder/", main, code=1)
@@ -323,6 +325,7 @@ def test_one_bad_file_and_nothing_is_committed(cli: Cli, fresh: pyxet.XetFS, mai
     assert "a.txt" in cli("cp", "-r", f"{main}/", "out", code=1).err
 
 
+@pytest.mark.needs("links", "proc")
 def test_a_file_that_cannot_be_read(cli: Cli, fresh: pyxet.XetFS, main: str, folder: Path) -> None:
     # There is nothing at address 0, not even for root.
     (folder / "mem").symlink_to("/proc/self/mem")
@@ -331,7 +334,7 @@ def test_a_file_that_cannot_be_read(cli: Cli, fresh: pyxet.XetFS, main: str, fol
     assert len(fresh.log(main)) == 1
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every folder")
+@pytest.mark.needs("a plain user")
 def test_a_folder_that_may_not_be_read(cli: Cli, fresh: pyxet.XetFS, main: str, folder: Path) -> None:
     (folder / "sub").chmod(0)
     told = cli("cp", "-r", "folder/", main, code=1)
@@ -340,6 +343,7 @@ def test_a_folder_that_may_not_be_read(cli: Cli, fresh: pyxet.XetFS, main: str, 
     assert len(fresh.log(main)) == 1
 
 
+@pytest.mark.needs("fifos", "links")
 def test_devices_and_pipes_are_not_replaced(cli: Cli, fresh: pyxet.XetFS, main: str) -> None:
     fresh.pipe_file(f"{main}/a", b"a")
     os.mkfifo(cli.folder / "pipe")

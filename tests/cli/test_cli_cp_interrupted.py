@@ -17,6 +17,8 @@ from support.proxied import proxied
 import pyxet
 from pyxet.testing import LocalEndpoint
 
+pytestmark = pytest.mark.needs("signals")
+
 MIB = 1024 * 1024
 COMMIT = r"POST /api/.*/commit/"
 SIGNALS = [signal.SIGINT, signal.SIGTERM]

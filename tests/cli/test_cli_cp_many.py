@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pty
 import random
 import re
 import subprocess
@@ -64,6 +63,7 @@ def test_small_files_are_sent_in_few_requests(
         assert len(proxy.seen) < 60
 
 
+@pytest.mark.needs("pty")
 @pytest.mark.parametrize("plain", [True, False])
 def test_progress_on_a_terminal(
     cli: Cli, shared_endpoint: LocalEndpoint, xet: pyxet.XetFS, main: str, plain: bool
@@ -77,7 +77,7 @@ def test_progress_on_a_terminal(
         proxy.rule(UPLOAD, gated())
         cli.variables |= {"XET_ENDPOINT": proxy.url, "TERM": "xterm-256color", "COLUMNS": "130"}
         cli.variables["NO_COLOR"] = "1" if plain else ""
-        ours, theirs = pty.openpty()
+        ours, theirs = os.openpty()
         with cli.start("cp", "-r", "d", main, stderr=theirs) as process:
             os.close(theirs)
             seen = b""
@@ -102,12 +102,13 @@ def test_progress_on_a_terminal(
     assert coloured is not plain
 
 
+@pytest.mark.needs("pty")
 def test_progress_says_that_it_waits_for_a_quota(cli: Cli, shared_endpoint: LocalEndpoint, main: str) -> None:
     (cli.folder / "x.bin").write_bytes(os.urandom(2 * MIB))
     with proxied(shared_endpoint) as (proxy, _):
         proxy.rule(COMMIT, answer(429, RateLimit='"api";r=0;t=4'), times=1)
         cli.variables |= {"XET_ENDPOINT": proxy.url, "TERM": "xterm", "COLUMNS": "100", "NO_COLOR": "1"}
-        ours, theirs = pty.openpty()
+        ours, theirs = os.openpty()
         with cli.start("cp", "x.bin", main, stderr=theirs) as process:
             os.close(theirs)
             seen = b""
@@ -119,6 +120,7 @@ def test_progress_says_that_it_waits_for_a_quota(cli: Cli, shared_endpoint: Loca
     assert b"trying again in 4.0 s" in seen
 
 
+@pytest.mark.needs("pty")
 @pytest.mark.parametrize("width", [20, 40, 60, 80])
 def test_progress_on_a_narrow_terminal(cli: Cli, shared_endpoint: LocalEndpoint, main: str, width: int) -> None:
     """A line that is broken could not be drawn over: what there is no room for is left out, not the numbers."""
@@ -126,7 +128,7 @@ def test_progress_on_a_narrow_terminal(cli: Cli, shared_endpoint: LocalEndpoint,
     with proxied(shared_endpoint) as (proxy, _):
         proxy.rule(UPLOAD, gated())
         cli.variables |= {"XET_ENDPOINT": proxy.url, "TERM": "xterm", "COLUMNS": str(width), "NO_COLOR": "1"}
-        ours, theirs = pty.openpty()
+        ours, theirs = os.openpty()
         with cli.start("cp", "x.bin", main, stderr=theirs) as process:
             os.close(theirs)
             seen = b""
@@ -140,10 +142,11 @@ def test_progress_on_a_narrow_terminal(cli: Cli, shared_endpoint: LocalEndpoint,
     assert not any("…" in line for line in drawn)
 
 
+@pytest.mark.needs("pty")
 def test_no_progress_where_it_is_not_wanted(cli: Cli, xet: pyxet.XetFS, main: str) -> None:
     (cli.folder / "x.bin").write_bytes(os.urandom(MIB))
     for option in ("--no-progress", "--quiet"):
-        ours, theirs = pty.openpty()
+        ours, theirs = os.openpty()
         with cli.start("cp", "x.bin", f"{main}/{option}", option, stderr=theirs) as process:
             os.close(theirs)
             process.wait(60)
@@ -162,6 +165,7 @@ PEAK = (
 )
 
 
+@pytest.mark.needs("limits")
 @pytest.mark.soak
 @pytest.mark.timeout(900)
 def test_memory_hardly_grows_with_the_number_of_files(cli: Cli, xet: pyxet.XetFS, main: str) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import pty
 import re
 import shlex
 import signal
@@ -17,6 +16,7 @@ from typing import Any, NoReturn
 
 import click
 import pytest
+from support.capabilities import need
 from support.cli import Cli
 
 import pyxet
@@ -247,10 +247,11 @@ def test_nobody_there(cli: Cli) -> None:
         assert ("--force" if words[0] == "login" else "--endpoint") in second
 
 
+@pytest.mark.needs("pty")
 @pytest.mark.parametrize("words", [["ls", "acme/x"], ["cp", "--no-progress", "acme/x/main/a", "."]], ids=" ".join)
 def test_a_terminal_is_told_that_nobody_is_there_yet(cli: Cli, words: list[str]) -> None:
     def told(*options: str) -> list[str]:
-        leader, follower = pty.openpty()
+        leader, follower = os.openpty()
         with cli.start(*words, *options, "--endpoint", "http://127.0.0.1:9", stderr=follower) as process:
             os.close(follower)
             text = everything(leader)
@@ -321,6 +322,7 @@ def test_a_reader_that_has_enough(cli: Cli, xet: pyxet.XetFS, main: str) -> None
             assert process.wait(timeout=60) == 0
 
 
+@pytest.mark.needs("signals")
 @pytest.mark.parametrize("span", [[], ["--range", "0-50000000"]], ids=["whole", "range"])
 def test_an_interrupt_ends_it(cli: Cli, xet: pyxet.XetFS, main: str, span: list[str]) -> None:
     """Also while it waits for somebody to read what it wrote."""
@@ -336,6 +338,7 @@ def test_an_interrupt_ends_it(cli: Cli, xet: pyxet.XetFS, main: str, span: list[
         assert process.stderr.read().decode() == "xet cat: interrupted\n"
 
 
+@pytest.mark.needs("signals")
 @pytest.mark.parametrize("words", [["ls", "acme/x"], ["whoami"], ["cat", "acme/x/main/a"]], ids=" ".join)
 def test_an_interrupt_while_nobody_answers(cli: Cli, words: list[str]) -> None:
     with socket.socket() as silent:
@@ -364,7 +367,8 @@ def everything(leader: int) -> str:
 
 
 def on_a_terminal(cli: Cli, *words: str) -> str:
-    leader, follower = pty.openpty()
+    need("pty")
+    leader, follower = os.openpty()
     with cli.start(*words, stdout=follower) as process:
         os.close(follower)
         found = everything(leader)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pty
 import signal
 from pathlib import Path
 
@@ -44,6 +43,7 @@ def test_from_a_repository(cli: Cli, xet: pyxet.XetFS, repo: str, main: str) -> 
     assert below(xet, f"{repo}/other/y") == ["1.txt", "2.txt"]
 
 
+@pytest.mark.needs("signals")
 def test_it_goes_on_after_an_interrupt(cli: Cli, tree: Path, xet: pyxet.XetFS, main: str) -> None:
     cli.fresh = True
     with FaultProxy(cli.endpoint.url) as proxy:
@@ -63,6 +63,7 @@ def test_it_goes_on_after_an_interrupt(cli: Cli, tree: Path, xet: pyxet.XetFS, m
     assert len(xet.find(main)) == 3
 
 
+@pytest.mark.needs("links", "proc")
 def test_what_cannot_be_read(cli: Cli, tree: Path, xet: pyxet.XetFS, main: str) -> None:
     (tree / "mem").symlink_to("/proc/self/mem")
     told = cli("ingest", "tree", main, code=1).err
@@ -74,12 +75,13 @@ def test_what_cannot_be_read(cli: Cli, tree: Path, xet: pyxet.XetFS, main: str) 
     assert len(below(xet, main)) == 3
 
 
+@pytest.mark.needs("pty")
 def test_progress(cli: Cli, tree: Path, main: str) -> None:
     cli.variables |= {"TERM": "xterm", "COLUMNS": "100", "NO_COLOR": "1"}
     with FaultProxy(cli.endpoint.url) as proxy:
         cli.variables["XET_ENDPOINT"] = proxy.url
         proxy.rule(COMMIT, gated())
-        ours, theirs = pty.openpty()
+        ours, theirs = os.openpty()
         with cli.start("ingest", "tree", main, stderr=theirs) as process:
             os.close(theirs)
             seen = b""

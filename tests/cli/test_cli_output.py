@@ -85,6 +85,7 @@ def test_nobody_reads(cli: Cli, xet: pyxet.XetFS, repo: str, many: str) -> None:
         assert "Broken pipe" not in told, command
 
 
+@pytest.mark.needs("shells")
 def test_no_standard_output_at_all(cli: Cli, main: str, xet: pyxet.XetFS) -> None:
     """A shell's ``>&-``."""
     xet.pipe_file(f"{main}/a.txt", b"a")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import pty
 import signal
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 import pytest
+from support.capabilities import need
 from support.cli import Cli
 from support.faults import FaultProxy, gated
 
@@ -54,7 +54,8 @@ def refused(cli: Cli, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
 
 def answering(cli: Cli, text: bytes, *arguments: str) -> tuple[int, str]:
     """Run a command on a terminal where somebody types ``text``: the exit code and what was shown."""
-    leader, follower = pty.openpty()
+    need("pty")
+    leader, follower = os.openpty()
     with cli.start(*arguments, stdin=follower, stdout=follower, stderr=follower) as process:
         os.close(follower)
         os.write(leader, text)
@@ -204,6 +205,7 @@ def slow(shared_endpoint: LocalEndpoint, cli: Cli) -> Iterator[FaultProxy]:
         yield proxy
 
 
+@pytest.mark.needs("signals")
 def test_commits_are_shown_as_they_are_found_and_ctrl_c_ends_it(
     cli: Cli, slow: FaultProxy, xet: pyxet.XetFS, filled: str
 ) -> None:

@@ -95,6 +95,7 @@ def test_between_branches_hashes_are_compared_without_being_asked_for(
     assert cli("sync", f"{main}/d", f"{repo}/other/d", "--delete", "--json").json["commits"] == []
 
 
+@pytest.mark.needs("links")
 def test_deleting_what_is_too_much(cli: Cli, fresh: pyxet.XetFS, main: str, folder: Path) -> None:
     fresh.pipe({f"{main}/d/{name}": b"old" for name in ("old[1].txt", "old1.txt", "deep/er/old", "kept.log")})
     fresh.pipe_file(f"{main}/outside", b"stays")
@@ -120,6 +121,7 @@ def test_deleting_what_is_too_much(cli: Cli, fresh: pyxet.XetFS, main: str, fold
     assert (outside / "stays").exists()
 
 
+@pytest.mark.needs("links")
 def test_a_bad_file_deletes_and_commits_nothing(cli: Cli, fresh: pyxet.XetFS, main: str, folder: Path) -> None:
     fresh.pipe_file(f"{main}/old", b"old")
     (folder / "broken").symlink_to("nowhere")

@@ -12,7 +12,7 @@ import pyxet
 from pyxet.cli.shells import split
 
 # Each key is a process of its own, and a shell waits for it: a busy machine takes seconds for one.
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.timeout(600), pytest.mark.needs("pty", "shells")]
 
 
 @pytest.fixture

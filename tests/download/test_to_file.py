@@ -7,7 +7,6 @@ import errno
 import hashlib
 import os
 import random
-import resource
 import signal
 import stat
 import subprocess
@@ -19,6 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from support.capabilities import need
 from support.contents import content
 from support.faults import MIB, RESOLVE, XORB, World, answer, check_clean, cut, flipped, gated, silent, world
 
@@ -72,6 +72,7 @@ async def test_empty_and_regular_files(tmp_path: Path) -> None:
         assert names(tmp_path) == ["empty", "regular"]
 
 
+@pytest.mark.needs("modes")
 async def test_permissions_follow_the_umask(tmp_path: Path) -> None:
     before = os.umask(0o027)
     try:
@@ -255,6 +256,7 @@ async def test_two_versions_to_one_place(tmp_path: Path) -> None:
         assert names(tmp_path) == ["a"]
 
 
+@pytest.mark.needs("locks of files")
 def test_a_part_that_was_published_meanwhile_is_not_touched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = RemoteFile(None, "main", "a", 3, "", None, "ab" * 32)  # type: ignore[arg-type]
     first = partial._Part(tmp_path / "a", file)
@@ -281,6 +283,9 @@ def test_a_part_that_was_published_meanwhile_is_not_touched(tmp_path: Path, monk
 @contextmanager
 def file_size_limit(size: int) -> Iterator[None]:
     """Files cannot grow beyond a size: the disk is full, as far as the process can tell."""
+    need("limits")
+    import resource
+
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
@@ -347,7 +352,7 @@ async def test_a_file_that_cannot_grow(tmp_path: Path) -> None:
         assert caught.value.errno == errno.EFBIG
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+@pytest.mark.needs("a plain user")
 async def test_a_folder_that_cannot_be_written_to(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     try:
@@ -358,6 +363,7 @@ async def test_a_folder_that_cannot_be_written_to(tmp_path: Path) -> None:
         tmp_path.chmod(0o700)
 
 
+@pytest.mark.needs("signals")
 async def test_a_killed_download_is_resumed(tmp_path: Path) -> None:
     script = (
         "import asyncio, os, signal, sys\n"

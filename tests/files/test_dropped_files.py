@@ -14,6 +14,7 @@ from typing import Any
 
 import fsspec
 import pytest
+from support.capabilities import need
 from support.faults import check_clean
 from support.proxied import asynchronous
 from support.settled import let_go
@@ -76,6 +77,7 @@ async def test_a_dropped_asynchronous_handle(shared_endpoint: LocalEndpoint, mai
     await check_clean()
 
 
+@pytest.mark.needs("fork")
 def test_a_fork_does_not_publish_files_of_its_parent(xet: pyxet.XetFS, main: str) -> None:
     file = xet.open(f"{main}/a.txt", "w")
     file.write("of the parent")
@@ -312,6 +314,8 @@ def run(script: str, path: str, endpoint: LocalEndpoint, home: Path) -> str:
 def test_everybody_is_told(
     shared_endpoint: LocalEndpoint, xet: pyxet.XetFS, main: str, tmp_path: Path, name: str
 ) -> None:
+    if name == "process":
+        need("fork")
     said = run(SCRIPTS[name], f"{main}/a", shared_endpoint, tmp_path)
     how = "committed after its close" if name == "without commit" else "closed"
     lost = f"'{main}/a' was written and never {how}: nothing of it is published"
@@ -353,6 +357,8 @@ ENDED = {
 def test_nobody_is_told_of_what_is_published(
     shared_endpoint: LocalEndpoint, xet: pyxet.XetFS, main: str, tmp_path: Path, name: str
 ) -> None:
+    if "fork" in name:
+        need("fork")
     assert run(ENDED[name], f"{main}/a", shared_endpoint, tmp_path) == ""
     assert xet.find(main) == [f"{main}/a"]
 

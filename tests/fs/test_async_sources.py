@@ -575,6 +575,7 @@ def test_blocking_files_that_take_less_than_they_are_given_get_the_rest(xet: pyx
         xet.get_file(f"{main}/a.bin", Full())
 
 
+@pytest.mark.needs("pipes")
 def test_a_blocking_file_that_does_not_wait_is_not_taken_for_its_end(xet: pyxet.XetFS, main: str) -> None:
     reading, writing = os.pipe()
     os.set_blocking(reading, False)

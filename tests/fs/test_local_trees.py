@@ -61,6 +61,7 @@ def tree(tmp_path: Path) -> Path:
     return tree
 
 
+@pytest.mark.needs("links")
 @pytest.mark.parametrize("way", WAYS)
 def test_links_are_followed(xet: pyxet.XetFS, main: str, tree: Path, tmp_path: Path, way: Way) -> None:
     (tmp_path / "outside" / "in").mkdir(parents=True)
@@ -74,6 +75,7 @@ def test_links_are_followed(xet: pyxet.XetFS, main: str, tree: Path, tmp_path: P
     assert xet.cat(f"{main}/{name_in(way, 'file')}") == b"d"
 
 
+@pytest.mark.needs("links")
 def test_links_to_folders_may_be_left_alone(xet: pyxet.XetFS, main: str, tree: Path, tmp_path: Path) -> None:
     (tree / "linked").symlink_to(tree / "sub")
     (tree / "file").symlink_to(tree / "a.txt")
@@ -85,6 +87,7 @@ def test_links_to_folders_may_be_left_alone(xet: pyxet.XetFS, main: str, tree: P
     assert files(xet, f"{main}/top") == ["a.txt", "file", "sub/b.txt", "sub/deep/c.csv"]
 
 
+@pytest.mark.needs("links")
 @pytest.mark.parametrize("way", WAYS)
 def test_links_back_end(xet: pyxet.XetFS, main: str, tree: Path, way: Way) -> None:
     xet.pipe(f"{main}/there", b"")
@@ -120,6 +123,7 @@ def test_who_excludes_git_is_not_told(xet: pyxet.XetFS, main: str, tree: Path) -
     assert files(xet, main) == ["a.txt", "sub/b.txt", "sub/deep/c.csv"]
 
 
+@pytest.mark.needs("fifos", "unix sockets")
 @pytest.mark.parametrize("kind", ["pipe", "socket"])
 @pytest.mark.parametrize("way", WAYS)
 def test_what_never_ends_is_refused_by_name(
@@ -137,6 +141,7 @@ def test_what_never_ends_is_refused_by_name(
     assert xet.log(main) == before
 
 
+@pytest.mark.needs("fifos")
 @pytest.mark.parametrize(
     "call",
     [
@@ -155,6 +160,7 @@ def test_a_pipe_alone_is_refused(xet: pyxet.XetFS, main: str, tmp_path: Path, ca
     assert not xet.exists(f"{main}/x")
 
 
+@pytest.mark.needs("names in bytes")
 @pytest.mark.parametrize("way", WAYS)
 def test_names_that_are_no_text_are_told(xet: pyxet.XetFS, main: str, tree: Path, way: Way) -> None:
     (tree / "sub" / NOT_UTF8).write_bytes(b"x")
@@ -191,6 +197,7 @@ def test_a_path_that_is_no_text_is_an_error_of_the_path(xet: pyxet.XetFS, main: 
         call(xet, f"{main}/{NOT_UTF8}")
 
 
+@pytest.mark.needs("fifos", "names in bytes")
 def test_names_that_are_no_text_may_be_excluded(xet: pyxet.XetFS, main: str, tree: Path) -> None:
     (tree / "sub" / NOT_UTF8).write_bytes(b"x")
     os.mkfifo(tree / "pipe")
@@ -227,6 +234,7 @@ def test_include_and_exclude(
     assert files(fresh, f"{main}/cp") == expected
 
 
+@pytest.mark.needs("links")
 def test_the_command_tells_what_it_leaves_out(fresh: pyxet.XetFS, main: str, cli: Cli, tree: Path) -> None:
     (tree / ".git").mkdir()
     (tree / ".git" / "HEAD").write_bytes(b"ref")

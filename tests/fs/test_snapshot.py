@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -176,7 +175,7 @@ def test_a_kill_is_gone_on_from(
         try:
             wait_for(lambda: proxy.count(XORB) > fetched)
         finally:
-            child.send_signal(signal.SIGKILL)
+            child.kill()
     assert not (tmp_path / "weights/a.bin").exists()
     proxy.clear()
     before = fs.metrics()

@@ -354,6 +354,7 @@ def test_a_function_takes_part_in_transactions_and_pickles(
 # -- logins of the Hub's tool ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.needs("modes")
 def test_a_login_is_renewed_a_day_ahead(home: Path, proxy: FaultProxy, authority: Authority, main: str) -> None:
     token = authority.login(home, expires_at=int(time.time()) + DAY - 600)
     fs = pyxet.XetFS(retry=FAST)

@@ -87,6 +87,7 @@ def run_program(rest: str, *options: str) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
+@pytest.mark.needs("fork")
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_forked_child_opens_connections_of_its_own() -> None:
     done = run_program(

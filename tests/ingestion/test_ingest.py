@@ -98,6 +98,7 @@ def test_nothing(xet: XetFS, main: str, tmp_path: Path) -> None:
     assert ids(xet, main) == before
 
 
+@pytest.mark.needs("fifos", "links")
 def test_links(xet: XetFS, main: str, tmp_path: Path) -> None:
     source = tmp_path / "tree"
     (source / "folder").mkdir(parents=True)

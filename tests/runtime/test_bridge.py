@@ -113,6 +113,7 @@ def test_a_time_out_cancels(loop: asyncio.AbstractEventLoop) -> None:
     assert stuck.ended.is_set()
 
 
+@pytest.mark.needs("signals")
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
 def test_a_signal_in_the_waiting_thread_cancels(loop: asyncio.AbstractEventLoop, error: type[BaseException]) -> None:
     stuck = Stuck()
@@ -327,6 +328,7 @@ else:
 """
 
 
+@pytest.mark.needs("signals")
 @pytest.mark.parametrize(
     "call",
     [

@@ -183,6 +183,7 @@ async def test_budget_presses_holders_of_what_rests() -> None:
     assert (budget.in_use, budget.idle) == (0, 0)
 
 
+@pytest.mark.needs("fork")
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_forked_child_has_budgets_and_threads_of_its_own() -> None:
     script = (

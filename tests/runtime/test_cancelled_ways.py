@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from support.cancelling import WAYS, Way, Work
+from support.capabilities import has
 from support.contents import content
 from support.faults import PLAN, UPLOAD, XORB, FaultProxy, check_clean, gated
 from support.proxied import asynchronous
@@ -48,7 +49,7 @@ def rounds(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def open_files(folder: Path) -> list[str]:
     """What this process has open below a folder."""
     found = []
-    for name in os.listdir("/proc/self/fd"):
+    for name in os.listdir("/proc/self/fd") if has("proc") else ():
         with suppress(OSError):
             found.append(os.readlink(f"/proc/self/fd/{name}"))
     return [path for path in found if path.startswith(str(folder))]

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from blockbuster import blockbuster_ctx
 from support.accounts import account_of
+from support.capabilities import need
 from support.children import in_child
 from support.threads import held_by_a_thread
 
@@ -408,6 +409,8 @@ ENDINGS = {
 
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_the_interpreter_ends_quietly(shared_endpoint: LocalEndpoint, path: str, tmp_path: Path, ending: str) -> None:
+    if "fork" in ending:
+        need("fork")
     done = subprocess.run(
         [sys.executable, "-X", "dev", "-W", "error", "-W", "ignore:This process:DeprecationWarning", "-c", PROLOGUE + textwrap.dedent(ENDINGS[ending]), path],
         capture_output=True, text=True, timeout=60, check=False,

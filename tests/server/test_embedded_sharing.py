@@ -100,6 +100,7 @@ def test_another_process_uses_what_one_serves(root: Path) -> None:
         assert "b.txt" in told.stdout
 
 
+@pytest.mark.needs("modes")
 def test_what_the_holder_leaves_is_for_its_user_and_goes_with_it(root: Path) -> None:
     with local_endpoint(root) as endpoint:
         assert stat.S_IMODE((root / "holder").stat().st_mode) == 0o600
@@ -112,6 +113,7 @@ def test_what_the_holder_leaves_is_for_its_user_and_goes_with_it(root: Path) -> 
     assert not (root / "holder").exists()
 
 
+@pytest.mark.needs("links", "modes")
 def test_what_another_user_left_is_refused(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In a directory where all may write, anybody could leave the URL of a server of their own."""
     with local_endpoint(root):
@@ -210,6 +212,7 @@ def test_another_user_name_takes_over(root: Path) -> None:
         assert fs.cat("acme/r/main/b.bin") == data[:100_000]
 
 
+@pytest.mark.needs("fork")
 def test_a_forked_child_goes_on_without_its_parent(root: Path) -> None:
     code = f"""
 import os, pyxet, signal, sys, time
@@ -228,6 +231,7 @@ print(sorted(fs.ls("local/r/main", detail=False)), flush=True)
     assert done.stdout == "['local/r/main/.gitattributes', 'local/r/main/a.txt', 'local/r/main/b.txt']\n", done.stderr
 
 
+@pytest.mark.needs("fork")
 def test_a_forked_child_keeps_no_sockets(root: Path) -> None:
     """Clients of a killed endpoint learn that it has gone, and a new one may use its port."""
     code = f"""

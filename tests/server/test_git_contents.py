@@ -15,6 +15,8 @@ import pyxet
 from pyxet.server import hub_commit
 from pyxet.testing import LocalEndpoint, local_endpoint
 
+pytestmark = pytest.mark.needs("git endpoint")
+
 NAMES = iter(range(1, 1_000_000))
 
 

@@ -19,6 +19,8 @@ import pyxet
 from pyxet.server import git_http, git_program, git_push, inherited
 from pyxet.testing import LocalEndpoint, local_endpoint
 
+pytestmark = pytest.mark.needs("git endpoint")
+
 NAMES = iter(range(1, 1_000_000))
 
 

@@ -20,6 +20,8 @@ from support.git_client import Git, checked, processes_at
 import pyxet
 from pyxet.testing import local_endpoint
 
+pytestmark = pytest.mark.needs("git endpoint")
+
 REPO = "acme/shared"
 
 

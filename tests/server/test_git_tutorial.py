@@ -14,6 +14,8 @@ from support.git_client import Git
 import pyxet
 from pyxet.testing import local_endpoint
 
+pytestmark = pytest.mark.needs("git endpoint", "shells")
+
 SCRIPT = Path(__file__).parents[2] / "examples" / "git_tutorial.sh"
 REPO = "acme/titanic"
 

@@ -16,6 +16,8 @@ from support.raw_client import RawClient
 import pyxet
 from pyxet.testing import LocalEndpoint, local_endpoint
 
+pytestmark = pytest.mark.needs("git endpoint")
+
 NOISE = random.Random(21)
 
 

@@ -198,6 +198,7 @@ def test_who_is_nobody_is_told_how_to_say_who_they_are(endpoint: LocalEndpoint) 
     assert (answer.status, answer.headers["www-authenticate"].split()[0]) == (401, "Basic")
 
 
+@pytest.mark.needs("modes")
 def test_secrets_are_kept_as_hashes(folks: Folks) -> None:
     token = folks.user("ada", "correct horse").token
     path = folks.endpoint.root / "people.json"

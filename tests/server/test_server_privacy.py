@@ -19,6 +19,8 @@ from pyxet.local import embedded
 from pyxet.server.privacy import make_root, own_umask
 from pyxet.testing import local_endpoint
 
+pytestmark = pytest.mark.needs("modes")
+
 REPO = "acme/x"
 
 

@@ -121,6 +121,7 @@ def run(code: str, folder: Path, **environment: str) -> str:
     return done.stdout
 
 
+@pytest.mark.needs("fork")
 def test_embedded_endpoints(tmp_path: Path) -> None:
     code = """
 import os, sys, threading, urllib.request

@@ -6,7 +6,6 @@ import errno
 import gc
 import os
 import random
-import signal
 import socket
 import sqlite3
 import subprocess
@@ -87,6 +86,7 @@ def test_a_repository_is_one_for_git(endpoint: LocalEndpoint, tmp_path: Path) ->
     assert git("rev-parse", "HEAD", folder=clone).strip() == client.get(f"/api/models/{REPO}").json["sha"]
 
 
+@pytest.mark.needs("links", "modes")
 def test_what_git_pushes_is_served(endpoint: LocalEndpoint, tmp_path: Path) -> None:
     client = client_of(endpoint)
     client.write(REPO, {"run.sh": "echo 1\n", "old/x.txt": "x"})
@@ -160,6 +160,7 @@ def test_commits_of_many_at_once_take_turns(endpoint: LocalEndpoint) -> None:
 # -- restart and interruption ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.needs("modes")
 def test_a_restart_keeps_everything(root: Path) -> None:
     with local_endpoint(root, "acme", "xet_token") as first:
         client = client_of(first)
@@ -237,7 +238,7 @@ def test_sigkill_between_any_two_answers(root: Path) -> None:
                 path = f"f{turn}-{number}.txt"
                 made[path] = client.write(REPO, {path: path})
         finally:
-            process.send_signal(signal.SIGKILL)
+            process.kill()
             process.wait()
             assert process.stdout is not None
             process.stdout.close()
@@ -406,6 +407,7 @@ def test_unfinished_objects_of_a_killed_process_go(root: Path) -> None:
         assert new.exists()
 
 
+@pytest.mark.needs("limits")
 def test_a_full_disk_keeps_no_store_from_starting(root: Path) -> None:
     """Reading goes on, writing says why it does not; when there is room again, it does."""
     made = Content.of(BINARY)

@@ -6,9 +6,13 @@ import multiprocessing
 from multiprocessing.connection import Connection
 from typing import Any
 
+from support.capabilities import need
+
 
 def in_child(kind: str, work: Any, *arguments: Any) -> Any:
     """What a function gives in a child process; its error if it raises."""
+    if kind == "fork":
+        need("fork")
     context: Any = multiprocessing.get_context(kind)
     ours, theirs = context.Pipe()
     child = context.Process(target=_run, args=(theirs, work, arguments))

@@ -19,6 +19,7 @@ from typing import IO, Any
 
 import pyxet
 from pyxet.testing import LocalEndpoint
+from support.capabilities import has
 
 _SERVER = Path(__file__).with_name("cli_server.py")
 
@@ -180,7 +181,7 @@ class Cli:
         stderr: Any = subprocess.PIPE,
     ) -> Forked | subprocess.Popen[bytes]:
         """A command that goes on; its outputs are pipes unless told otherwise."""
-        if not self.fresh:
+        if not self.fresh and has("fork"):
             return Forked(list(arguments), self.environment, self.folder, [stdin, stdout, stderr])
         command = [sys.executable, "-W", "error", "-m", "pyxet", *arguments]
         return subprocess.Popen(

@@ -82,7 +82,7 @@ def check_a_kill_of_the_driver(
         while not (notes / "noted").exists():
             assert driver.poll() is None
             time.sleep(0.01)
-        driver.send_signal(signal.SIGKILL)
+        driver.kill()
         driver.wait()
     finally:
         # Workers that outlive their driver are none of ours to wait for.

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from aiohttp import web
 
+from support.capabilities import need
 from support.faults import MIB, Act, FaultProxy
 
 GIB = 1024 * MIB
@@ -83,9 +84,10 @@ class Growth:
 @contextmanager
 def memory_growth() -> Iterator[Growth]:
     """The growth of the process's resident memory in a block, at its peak."""
+    need("proc")
     gc.collect()
     # Linux sets the peak to what is resident now.
-    Path("/proc/self/clear_refs").write_text("5")
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     before = _status("VmRSS")
     growth = Growth()
     yield growth
@@ -93,6 +95,6 @@ def memory_growth() -> Iterator[Growth]:
 
 
 def _status(name: str) -> int:
-    found = re.search(rf"^{name}:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)
+    found = re.search(rf"^{name}:\s+(\d+) kB", Path("/proc/self/status").read_text(encoding="ascii"), re.MULTILINE)
     assert found is not None
     return int(found[1]) * 1024

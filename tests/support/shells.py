@@ -7,7 +7,6 @@ the shell's questions like the real one.
 from __future__ import annotations
 
 import os
-import pty
 import select
 import shutil
 import subprocess
@@ -96,7 +95,7 @@ def running(shell: str, cli: Cli) -> Iterator[Shell]:
     )
     command.chmod(0o755)
     environment = cli.environment | {"PATH": f"{tools}:{os.environ['PATH']}"}
-    ours, theirs = pty.openpty()
+    ours, theirs = os.openpty()
     receiving = os.open(answers, os.O_RDWR | os.O_NONBLOCK)
     process = subprocess.Popen(
         [sys.executable, "-c", _IN_TERMINAL, *_COMMANDS[shell]], env=environment, cwd=cli.folder,

@@ -396,6 +396,7 @@ async def test_a_write_that_is_cancelled_while_another_one_goes_on_gives_back_it
         await uploader.aclose()
 
 
+@pytest.mark.needs("pipes")
 async def test_a_cancelled_read_of_a_pipe_is_not_waited_for() -> None:
     reader, writer = os.pipe()
     async with world() as it:

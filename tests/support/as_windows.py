@@ -1,0 +1,54 @@
+"""A plugin of pytest: all tests run on the pretended Windows (``PYTHONPATH=tests pytest -p support.as_windows``).
+
+Commands that tests start run on a Windows as well; other processes do not.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import socket
+import subprocess
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+# What is to be as it is, beside what pyxet needs; some of it is not there in all sessions.
+_TOOLS = (
+    "_pytest.tmpdir", "aioresponses", "blockbuster", "hf_xet", "huggingface_hub.hf_api", "hypothesis", "multiprocessing.pool",
+    "multiprocessing.resource_tracker", "pyarrow.dataset", "pyarrow.parquet", "pytest_timeout", "sklearn.linear_model",
+    "urllib.request",
+)  # fmt: skip
+_UNIX_SOCKETS = socket.AF_UNIX
+_socketpair = socket.socketpair
+
+
+def _send_signal(process: subprocess.Popen[Any], _number: int = 0) -> None:
+    """There, processes can be ended and that is all."""
+    if process.poll() is None:
+        with suppress(ProcessLookupError):
+            os.kill(process.pid, 9)
+
+
+def _pair(*_: Any, **__: Any) -> tuple[socket.socket, socket.socket]:
+    return _socketpair(_UNIX_SOCKETS)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests() -> None:
+    """Before a test, or what it is about, is imported."""
+    import _pytest.tmpdir
+
+    from support import windows
+
+    for name in _TOOLS:
+        with suppress(ImportError):
+            importlib.import_module(name)
+    windows.install(alone=False)
+    _pytest.tmpdir.get_user_id = lambda: None
+    subprocess.Popen.send_signal = _send_signal  # type: ignore[method-assign,assignment]  # as it is there
+    subprocess.Popen.kill = subprocess.Popen.terminate = _send_signal  # type: ignore[method-assign,assignment]  # as it is there
+    socket.socketpair = _pair
+    for name in ("AF_UNIX", "recv_fds", "send_fds"):
+        delattr(socket, name)
