@@ -1,7 +1,7 @@
 """Check the built documentation, without a network: ``python docs/check_site.py docs/_build/html``.
 
-Links within the site lead to pages and anchors that are there, and no page takes fonts, scripts, styles or pictures from
-elsewhere.
+Links within the site lead to pages and anchors that are there, no page takes fonts, scripts, styles or pictures from
+elsewhere, and no name of the reference has more signatures than people read.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ _FETCHED = {
     ("script", "src"), ("img", "src"), ("img", "srcset"), ("source", "src"), ("source", "srcset"), ("iframe", "src"),
     ("video", "src"), ("audio", "src"), ("embed", "src"), ("object", "data"), ("input", "src"),
 }  # fmt: skip
+_MOST_SIGNATURES = 3
 _IN_STYLES = re.compile(r"""(?:url\(\s*['"]?|@import\s+['"])([^'")]+)""")
 
 
@@ -28,12 +29,14 @@ class Page(NamedTuple):
     anchors: set[str]
     links: set[str]
     fetched: set[str]
+    signatures: list[int]
+    """How many each name of the reference is shown with."""
 
 
 class _Reader(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
-        self.page = Page(set(), set(), set())
+        self.page = Page(set(), set(), set(), [])
         self._in_style = False
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -42,6 +45,10 @@ class _Reader(HTMLParser):
         self.page.anchors.update(found[name] for name in ("id", "name") if name in found)
         if tag == "a" and "href" in found:
             self.page.links.add(found["href"])
+        if tag == "dl" and "py" in found.get("class", "").split():
+            self.page.signatures.append(0)
+        if tag == "dt" and "sig" in found.get("class", "").split() and self.page.signatures:
+            self.page.signatures[-1] += 1
         relation = found.get("rel", "")
         if tag == "link" and ("stylesheet" in relation or "icon" in relation or "pre" in relation):
             self.page.fetched.add(found.get("href", ""))
@@ -79,6 +86,9 @@ def problems(site: Path) -> Iterator[str]:
         for url in sorted(page.fetched):
             if is_outside(url):
                 yield f"{name} takes {url} from elsewhere"
+        # Overloads by the half dozen: readers want the one that says it all.
+        if (most := max(page.signatures, default=0)) > _MOST_SIGNATURES:
+            yield f"{name} shows {most} signatures of one name"
         for url in sorted(page.links):
             parts = urlsplit(url)
             if parts.scheme or parts.netloc:

@@ -13,6 +13,7 @@ A client that goes away cancels what is read for it. docs/howto/services.md expl
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -24,15 +25,20 @@ import pyxet
 
 def asked_range(header: str, size: int) -> tuple[int, int] | None:
     """First byte and the one behind the last of a single range; `None`, for the whole file, where it is none."""
-    unit, _, wanted = header.partition("=")
-    first, dash, last = wanted.partition("-")
-    if unit != "bytes" or not dash or not (first + last).isdecimal():
+    found = re.fullmatch(r"bytes=([0-9]{0,18})-([0-9]{0,18})", header, re.IGNORECASE)
+    first, last = found.groups() if found else ("", "")
+    if not first + last or (first and last and int(last) < int(first)):
         return None
     start = int(first) if first else max(0, size - int(last))
     end = min(size, int(last) + 1) if first and last else size
-    if start >= size or start >= end:
+    if start >= end:
         raise HTTPException(416, headers={"Content-Range": f"bytes */{size}"})
     return start, end
+
+
+def is_known(header: str, tag: str) -> bool:
+    """Whether an ``If-None-Match`` names the version; proxies that compress have marked it as weak."""
+    return header.strip() == "*" or tag in (known.strip().removeprefix("W/") for known in header.split(","))
 
 
 def make_app(branch: str, fs: pyxet.AsyncXetFileSystem) -> FastAPI:
@@ -52,25 +58,28 @@ def make_app(branch: str, fs: pyxet.AsyncXetFileSystem) -> FastAPI:
             raise HTTPException(404, "that is a folder")
         tag, size = f'"{info["blob_id"]}"', info["size"]
         headers = {"ETag": tag, "Accept-Ranges": "bytes", "Cache-Control": "no-cache"}
-        if tag in request.headers.get("If-None-Match", "").split(", "):
+        if is_known(request.headers.get("If-None-Match", ""), tag):
             return Response(status_code=304, headers=headers)
-        wanted = asked_range(request.headers.get("Range", ""), size) if size else None
-        if request.headers.get("If-Range", tag) != tag:
-            wanted = None
+        wanted = None
+        if size and request.method == "GET" and request.headers.get("If-Range", tag) == tag:
+            wanted = asked_range(request.headers.get("Range", ""), size)
         start, end = wanted or (0, size)
         headers["Content-Length"] = str(end - start)
         if wanted:
             headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
         if request.method == "HEAD" or not size:
-            return Response(status_code=206 if wanted else 200, headers=headers)
+            return Response(headers=headers, media_type="application/octet-stream")
         # The commit in the place of the branch: what is sent is the version of the tag, also if the branch moves meanwhile.
         repo = branch.rpartition("/")[0]
         body = fs._stream(f"{repo}/{info['commit']}/{path}", start, end)
         return StreamingResponse(body, 206 if wanted else 200, headers, "application/octet-stream")
 
     async def put_file(path: str, request: Request) -> dict[str, str]:
-        async with fs.transaction(message=f"Upload {path}") as transaction:
-            await fs._put_file(request.stream(), f"{branch}/{path}")
+        try:
+            async with fs.transaction(message=f"Upload {path}") as transaction:
+                await fs._put_file(request.stream(), f"{branch}/{path}")
+        except (pyxet.XetURLError, pyxet.BadRequestError):
+            raise HTTPException(400, "no file can have this name") from None
         return {"path": path, "commit": transaction.commits[0].id}
 
     async def busy(request: Request, error: Exception) -> Response:

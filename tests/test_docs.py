@@ -80,6 +80,9 @@ def test_the_check_of_the_site_finds_what_is_wrong(tmp_path: Path) -> None:
         '<link rel="stylesheet" href="https://x.org/a.css"><p style="background:url(https://x.org/b.png)">'
     )
     (tmp_path / "b.html").write_text('<h1 id="there">There</h1>')
+    two = '<dl class="py method"><dt class="sig">f(a)</dt><dt class="sig">f(b)</dt>'
+    (tmp_path / "d.html").write_text(f"{two}</dl>{two}</dl>")
+    (tmp_path / "e.html").write_text(two + '<dt class="sig">f(c)</dt>' * 2 + "</dl>")
     (tmp_path / "a.css").write_text('@import "https://x.org/fonts.css";')
     command = [sys.executable, str(DOCS / "check_site.py"), str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -91,8 +94,10 @@ def test_the_check_of_the_site_finds_what_is_wrong(tmp_path: Path) -> None:
         "a.html takes https://x.org/b.png from elsewhere",
         "a.html links to b.html#gone, which has no such anchor",
         "a.html links to c.html, which is not there",
+        "e.html shows 4 signatures of one name",
         "a.css takes https://x.org/fonts.css from elsewhere",
     ]
     (tmp_path / "a.html").unlink()
     (tmp_path / "a.css").unlink()
+    (tmp_path / "e.html").unlink()
     assert subprocess.run(command, capture_output=True, check=False).returncode == 0

@@ -11,6 +11,7 @@ import inspect
 import re
 from typing import TYPE_CHECKING, Any
 
+from sphinx.pycode import ModuleAnalyzer
 from sphinx.util import logging
 
 import pyxet
@@ -78,6 +79,14 @@ def with_coroutine(_app: Sphinx, what: str, name: str, _object: Any, _options: A
     lines[:] = [*lines, "", f"Asynchronously: ``{call}``"]
 
 
+def without_overloads(_app: Sphinx) -> None:
+    """Let the pages' own signatures of ``open`` stand in place of its six overloads, which differ in the mode alone."""
+    for module, name in (("pyxet.fs", "XetFS.open"), ("pyxet.fs", "open")):
+        analyzer = ModuleAnalyzer.for_module(module)
+        analyzer.analyze()
+        analyzer.overloads.pop(name, None)
+
+
 def public_names() -> set[str]:
     """All that has to be in the reference."""
     names = {
@@ -113,6 +122,7 @@ def nothing_is_left_out(app: Sphinx, env: BuildEnvironment) -> None:
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Called by Sphinx."""
+    app.connect("builder-inited", without_overloads)
     app.connect("autodoc-process-signature", with_timeout)
     app.connect("autodoc-process-docstring", with_coroutine, priority=100)
     app.connect("env-check-consistency", nothing_is_left_out)

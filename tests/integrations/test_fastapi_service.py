@@ -11,12 +11,15 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import uvicorn
+from fastapi import HTTPException
 from support.contents import content
 from support.faults import FaultProxy, answer
-from support.pages import ROOT
+from support.pages import DOCS, ROOT, blocks
 from support.proxied import FAST, asynchronous
 from support.tools import COMMIT, LOOK
 
@@ -96,7 +99,35 @@ def test_files_are_sent_whole_and_in_ranges(service: Service) -> None:
     assert (status, headers["Content-Range"]) == (416, f"bytes */{len(DATA)}")
     status, headers, body = service.ask("HEAD", "film.bin")
     assert (status, headers["Content-Length"], body) == (200, str(len(DATA)), b"")
+    assert service.ask("HEAD", "film.bin", Range="bytes=0-1")[0] == 200, "ranges are for GET"
+    assert service.ask("GET", "film.bin", Range="bytes=99999999-", If_Range='"another"')[0] == 200
+    assert service.ask("GET", "film.bin", Range=f"bytes={'9' * 5000}-")[0] == 200
     assert service.ask("GET", "empty")[::2] == (200, b"")
+    assert service.ask("GET", "empty", Range="bytes=0-")[::2] == (200, b"")
+
+
+def on_the_page() -> Any:
+    """The app of the page on services, and the functions that it is made of."""
+    [code] = [block.code for block in blocks(DOCS / "howto" / "services.md") if "def asked_range" in block.code]
+    names = {"pyxet": pyxet}
+    exec(code, names)
+    return SimpleNamespace(**names)
+
+
+@pytest.mark.parametrize("module", [fastapi_service, on_the_page()], ids=["the example", "the page"])
+def test_ranges_and_versions_are_understood_as_http_defines_them(module: Any) -> None:
+    asked = {
+        "bytes=0-0": (0, 1), "bytes=5-": (5, 100), "bytes=-5": (95, 100), "bytes=-500": (0, 100), "bytes=99-200": (99, 100),
+        "Bytes=1-2": (1, 3), "bytes=5-2": None, "bytes=-": None, "bytes=": None, "": None, "lines=0-1": None,
+        "bytes=0-1,5-6": None, "bytes=\xb2-": None, "bytes=+1-2": None, f"bytes={'9' * 5000}-": None, f"bytes=-{'9' * 5000}": None,
+    }  # fmt: skip
+    assert {header: module.asked_range(header, 100) for header in asked} == asked
+    for header in ("bytes=100-", "bytes=-0", "bytes=500-600"):
+        with pytest.raises(HTTPException) as raised:
+            module.asked_range(header, 100)
+        assert (raised.value.status_code, raised.value.headers) == (416, {"Content-Range": "bytes */100"})
+    known = ['"a"', '"b","a"', '"b", "a"', 'W/"a"', "*"]
+    assert [module.is_known(header, '"a"') for header in [*known, "", '"b"', "a"]] == [True] * 5 + [False] * 3
 
 
 def test_a_version_that_is_known_is_not_sent(service: Service, xet: pyxet.XetFS, main: str) -> None:
@@ -114,6 +145,13 @@ def test_what_is_not_there_and_what_fails(service: Service) -> None:
     service.proxy.rule(LOOK, answer(429, Retry_After="500"))
     status, headers, _ = service.ask("GET", "none.bin")
     assert (status, headers["Retry-After"]) == (503, "500")
+
+
+def test_a_name_that_no_file_can_have_is_the_clients_mistake(service: Service, fresh: pyxet.XetFS, main: str) -> None:
+    before = len(fresh.log(main))
+    for path in ("", "folder", "folder/", "a//b", "a%00b", ".git/config", "folder/note.txt/x", "x" * 2000):
+        assert service.ask("PUT", path, b"content")[0] == 400, path
+    assert len(fresh.log(main)) == before
 
 
 def test_a_client_that_goes_away_stops_the_reading(service: Service) -> None:
