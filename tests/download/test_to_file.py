@@ -170,6 +170,31 @@ async def test_what_does_not_agree_with_its_journal_is_fetched_again(tmp_path: P
         assert names(tmp_path) == ["a"]
 
 
+async def test_a_new_download_is_not_cut_to_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Linux writes a file that was cut to nothing to the disk before it is closed, which takes as long as the download."""
+    truncate, cuts = os.ftruncate, list[int]()
+
+    def note(descriptor: int, size: int) -> None:
+        cuts.append(size)
+        truncate(descriptor, size)
+
+    monkeypatch.setattr(partial.os, "ftruncate", note)
+    async with world(limits=ONE_BY_ONE) as it:
+        data = content(228, 2 * WINDOW)
+        file = await it.store(data)
+        await get(it, file, tmp_path / "new")
+        assert cuts == []
+        # What is longer than its journal says is cut to that.
+        await interrupted(it, file, tmp_path / "a")
+        [part] = tmp_path.glob(".a.*.part")
+        known = part.stat().st_size
+        with part.open("ab") as more:
+            more.write(b"x" * 1000)
+        await get(it, file, tmp_path / "a")
+        assert cuts == [known]
+        assert (tmp_path / "a").read_bytes() == data
+
+
 async def test_a_failed_verification_deletes_everything(tmp_path: Path) -> None:
     async with world() as it:
         file = await it.store(content(208, MIB))

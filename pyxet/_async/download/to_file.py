@@ -107,9 +107,14 @@ class _Part:
         return good
 
     def cut(self) -> None:
-        """Cut off what was not checked."""
-        os.ftruncate(self._data, self._at)
-        os.ftruncate(self._records, self._good * _RECORD.size)
+        """Cut off what was not checked.
+
+        What is not longer is left alone: of a file that was cut to nothing, Linux (ext4) takes it that it is being replaced,
+        and waits in `close` until all of it is on its way to the disk.
+        """
+        for descriptor, size in ((self._data, self._at), (self._records, self._good * _RECORD.size)):
+            if os.fstat(descriptor).st_size > size:
+                os.ftruncate(descriptor, size)
 
     def append(self, chunks: Sequence[FileChunk]) -> None:
         """Write verified chunks, and then their records to the journal."""
