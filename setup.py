@@ -20,7 +20,7 @@ if WISH not in ("", "required", "none"):
 
 kernel = Extension(
     "pyxet.protocol._gear",
-    sources=["pyxet/protocol/_gear.c", "pyxet/protocol/_blocks.c", "pyxet/protocol/_crc64.c"],
+    sources=[f"pyxet/protocol/{name}.c" for name in ("_gear", "_blocks", "_unblocks", "_crc64")],
     depends=["pyxet/protocol/_blocks.h", "pyxet/protocol/_crc64.h"],
     define_macros=[("Py_LIMITED_API", "0x030B0000")] if LIMITED else [],
     py_limited_api=LIMITED,

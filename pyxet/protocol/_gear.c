@@ -12,6 +12,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#ifdef __linux__
+#include <sys/mman.h>
+#include <unistd.h>
+/* Older headers do not have it. */
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+#endif
+
 #include "_blocks.h"
 #include "_crc64.h"
 
@@ -25,6 +34,8 @@
 #define BLOCK (STREAMS * STRIDE)
 /* What is left behind the last block is cut in three as well, if it is worth it. */
 #define LEAST_STRIDE 4096
+/* Memory that is provided at once; it is still in the processor's cache when it is written to. */
+#define FRESH (256 * 1024)
 
 /* One position in sixty thousand is found. Where the compiler knows that, what is done then does not stand in the way of
    the loop, which takes half the time. */
@@ -207,7 +218,7 @@ void pyxet_split(const uint8_t *in, uint8_t *out, Py_ssize_t size)
         c[whole] = in[4 * whole + 2];
 }
 
-static void join(const uint8_t *in, uint8_t *out, Py_ssize_t size)
+void pyxet_join(const uint8_t *in, uint8_t *out, Py_ssize_t size)
 {
     Py_ssize_t whole = size / 4, rest = size % 4;
     const uint8_t *a = in, *b = a + whole + (rest > 0), *c = b + whole + (rest > 1), *d = c + whole + (rest > 2);
@@ -254,7 +265,7 @@ PyDoc_STRVAR(join_doc, "bg4_join(data, /)\n--\n\nThe inverse of bg4_split.");
 static PyObject *bg4_join(PyObject *module, PyObject *object)
 {
     (void)module;
-    return regroup(object, join);
+    return regroup(object, pyxet_join);
 }
 
 /* The buffers of some parts, to be given back by release; -1 where one is none. */
@@ -303,6 +314,38 @@ static void copy_all(uint8_t *out, const Py_buffer *buffers, Py_ssize_t count)
     Py_END_ALLOW_THREADS
 }
 
+/* Has the system provide memory that is about to be written to for the first time: one call for many pages costs two thirds
+   of the faults in which it provides them one by one. Systems that know no such call (Linux before 5.14) refuse it, and
+   provide them like that. */
+static void provide(const uint8_t *at, Py_ssize_t size)
+{
+#ifdef __linux__
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    uintptr_t first = ((uintptr_t)at + page - 1) & ~(page - 1), last = ((uintptr_t)at + (uintptr_t)size) & ~(page - 1);
+    if (first < last)
+        (void)madvise((void *)first, last - first, MADV_POPULATE_WRITE);
+#else
+    (void)at;
+    (void)size;
+#endif
+}
+
+static void fill_all(uint8_t *out, Py_ssize_t size, const Py_buffer *buffers, Py_ssize_t count)
+{
+    uint8_t *end = out + size, *provided = size < FRESH ? end : out;
+    Py_BEGIN_ALLOW_THREADS
+    for (Py_ssize_t i = 0; i < count; i++) {
+        while (provided < out + buffers[i].len) {
+            Py_ssize_t step = end - provided < FRESH ? end - provided : FRESH;
+            provide(provided, step);
+            provided += step;
+        }
+        memcpy(out, buffers[i].buf, (size_t)buffers[i].len);
+        out += buffers[i].len;
+    }
+    Py_END_ALLOW_THREADS
+}
+
 PyDoc_STRVAR(gather_doc, "gather(parts, /)\n--\n\nBuffers one behind the other, copied without the interpreter's lock.");
 
 static PyObject *gather(PyObject *module, PyObject *object)
@@ -338,7 +381,7 @@ static PyObject *fill(PyObject *module, PyObject *args)
         Py_ssize_t size, count = hold(parts, &buffers, &size);
         if (count >= 0) {
             if (size <= target.len) {
-                copy_all(target.buf, buffers, count);
+                fill_all(target.buf, size, buffers, count);
                 result = PyLong_FromSsize_t(size);
             } else {
                 PyErr_Format(PyExc_ValueError, "%zd bytes do not fit into %zd", size, target.len);
@@ -374,6 +417,7 @@ static PyMethodDef methods[] = {
     {"gather", gather, METH_O, gather_doc},
     {"fill", fill, METH_VARARGS, fill_doc},
     {"encode", pyxet_encode, METH_VARARGS, PYXET_ENCODE_DOC},
+    {"decode", pyxet_decode, METH_VARARGS, PYXET_DECODE_DOC},
     {"room", pyxet_room, METH_O, PYXET_ROOM_DOC},
     {"crc64", crc64, METH_VARARGS, crc64_doc},
     {NULL, NULL, 0, NULL},

@@ -17,6 +17,10 @@ Encoded: TypeAlias = tuple[bytes | bytearray, list[int]]
 Encode: TypeAlias = Callable[[Sequence[Buffer], bytearray | None], Encoded]
 # Bytes that take longer to copy than a thread takes to get the interpreter's lock again.
 _MANY: Final = 256 * 1024
+# Chunks as (where, bytes, bytes as stored), offsets in the piece and in the memory up to which it came, and the bytes of
+# memory that are missing; of a piece, an offset in it, memory, an offset in that, and the most chunks and bytes.
+Decoded: TypeAlias = tuple[list[tuple[int, int, int]], int, int, int]
+Decode: TypeAlias = Callable[[Buffer, int, Buffer, int, int, int], Decoded]
 # Of liblz4, in the order in which the kernel wants them.
 _FUNCTIONS: Final = ("LZ4_createStream", "LZ4_resetStream", "LZ4_compress_fast_continue", "LZ4_freeStream")
 
@@ -44,19 +48,37 @@ def encode_kernel() -> Encode | None:
 
     ``None`` where it was not built, or where the `lz4` package keeps the functions of its library to itself, as on Windows.
     """
-    # Only who uploads needs it.
+    functions = _addresses(_FUNCTIONS)
+    encode = getattr(load(name), "encode", None)
+    return _bound(encode, functions) if encode and functions else None
+
+
+@cache
+def decode_kernel() -> Decode | None:
+    """The C kernel that decodes the chunks of a whole piece without the interpreter's lock; ``None`` like `encode_kernel`."""
+    functions = _addresses(("LZ4_decompress_safe",))
+    # A kernel of an earlier build has no such function.
+    decode = getattr(load(name), "decode", None)
+    return _bound_to_one(decode, functions[0]) if decode and functions else None
+
+
+def _addresses(functions: Sequence[str]) -> tuple[int | None, ...]:
+    """Where functions of liblz4 are; nothing where they cannot be had."""
+    # Only who moves content needs it.
     import ctypes
 
     import lz4.block
 
     try:
-        encode = load("c").encode
         # The extension is loaded already, and so is whatever it is linked with: only names are looked up.
         library = ctypes.CDLL(lz4.block._block.__file__)
-        functions = [ctypes.cast(getattr(library, function), ctypes.c_void_p).value for function in _FUNCTIONS]
-    except (ImportError, AttributeError, OSError):
-        return None
-    return _bound(encode, tuple(functions))
+        return tuple(ctypes.cast(getattr(library, function), ctypes.c_void_p).value for function in functions)
+    except (AttributeError, OSError):
+        return ()
+
+
+def _bound_to_one(decode: Callable[..., Decoded], function: int | None) -> Decode:
+    return lambda data, at, memory, used, most, budget: decode(data, at, memory, used, most, budget, function)
 
 
 def _bound(encode: Callable[..., Encoded], functions: tuple[int | None, ...]) -> Encode:

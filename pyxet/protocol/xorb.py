@@ -232,115 +232,7 @@ class XorbBuilder:
         return Xorb(XorbInfo(value, chunks, self.size), slices, blocks)
 
 
-class DecodedChunk(NamedTuple):
-    """The raw content of a chunk, and the serialized bytes it took."""
-
-    data: Buffer
-    size: int
-
-
-class Room:
-    """Bytes that several decoders may produce together. A few hundred bytes decode to 128 KiB."""
-
-    def __init__(self, amount: int) -> None:
-        self._left = amount
-
-    def take(self, amount: int) -> None:
-        """Note what is about to be decoded; `FormatError` where that is too much."""
-        self._left -= amount
-        if self._left < 0:
-            raise FormatError("xorb: it decodes to much more than was asked for")
-
-
-class ChunkDecoder:
-    """Decodes serialized chunks from pieces of any size, as they arrive from the network.
-
-    Decoded content may refer to the piece it came from: a piece must not be changed afterwards. After an error the
-    decoder is of no use any more.
-
-    Parameters
-    ----------
-    max_chunks:
-        How many chunks the stream may hold. A few hundred bytes decode to 128 KiB, so who knows how many chunks were
-        asked for should say it, rather than decode whatever comes.
-    room:
-        How much it may decode, with others that have the same room.
-    """
-
-    def __init__(self, max_chunks: int | None = None, room: Room | None = None) -> None:
-        self._left = max_chunks
-        self._room = room
-        self._pending = bytearray()
-        # Serialized bytes of the chunk in `_pending`, as far as they are known.
-        self._needed = CHUNK_HEADER_SIZE
-        self._offset = 0
-
-    @property
-    def pending(self) -> int:
-        """Bytes of an unfinished chunk that are waiting for more."""
-        return len(self._pending)
-
-    def feed(self, data: Buffer) -> list[DecodedChunk]:
-        """The chunks that this piece completes.
-
-        Raises
-        ------
-        FormatError
-            A chunk is damaged, or one too many; its offset is the chunk's in the stream.
-        """
-        view = memoryview(data)
-        found: list[DecodedChunk] = []
-        at = 0
-        # Only the chunk that began in an earlier piece is put together, not the piece behind it.
-        while self._pending:
-            taken = view[at : at + self._needed - len(self._pending)]
-            self._pending += taken
-            at += len(taken)
-            if len(self._pending) < self._needed:
-                return found
-            if self._needed == CHUNK_HEADER_SIZE:
-                self._needed += self._header(self._pending, 0).payload_length
-            else:
-                # What is decoded may refer to the bytes, so the next chunk gets others.
-                whole, self._pending = self._pending, bytearray()
-                found.append(self._decode(memoryview(whole), self._header(whole, 0)))
-                self._needed = CHUNK_HEADER_SIZE
-        while len(view) - at >= CHUNK_HEADER_SIZE:
-            header = self._header(view, at)
-            end = at + CHUNK_HEADER_SIZE + header.payload_length
-            if end > len(view):
-                self._needed = end - at
-                break
-            found.append(self._decode(view[at:end], header))
-            at = end
-        self._pending = bytearray(view[at:])
-        return found
-
-    def finish(self) -> None:
-        """Say that no more bytes come; `FormatError` if a chunk is unfinished."""
-        if self._pending:
-            what = f"xorb: cut off, {len(self._pending):,} bytes of an unfinished chunk are left"
-            raise FormatError(what, offset=self._offset)
-
-    def _header(self, view: Buffer, at: int) -> ChunkHeader:
-        if self._left == 0:
-            raise FormatError("xorb: more chunks than were asked for", offset=self._offset)
-        try:
-            return ChunkHeader.unpack(view, at)
-        except FormatError as error:
-            raise FormatError(error.what, offset=self._offset) from error
-
-    def _decode(self, chunk: memoryview, header: ChunkHeader) -> DecodedChunk:
-        if self._room is not None:
-            self._room.take(header.raw_length)
-        raw = _decode_payload(chunk, 0, header, self._offset)
-        self._offset += len(chunk)
-        if self._left is not None:
-            self._left -= 1
-        return DecodedChunk(raw, len(chunk))
-
-
-def _decode_payload(view: memoryview, at: int, header: ChunkHeader, offset: int) -> Buffer:
+def decode_payload(view: memoryview, at: int, header: ChunkHeader, offset: int) -> Buffer:
     """The content of the chunk whose header is at ``at``; errors name ``offset``."""
     start = at + CHUNK_HEADER_SIZE
     try:
@@ -380,7 +272,7 @@ def parse_xorb(data: Buffer) -> XorbInfo:
         if len(chunks) == MAX_XORB_CHUNKS:
             raise FormatError(f"xorb: more than {MAX_XORB_CHUNKS:,} chunks", offset=at)
         end = at + CHUNK_HEADER_SIZE + header.payload_length
-        raw = _decode_payload(view, at, header, at)
+        raw = decode_payload(view, at, header, at)
         chunks.append(XorbChunk(chunk_hash(raw), header.raw_length, end))
     if not chunks:
         raise FormatError("xorb: no chunks")

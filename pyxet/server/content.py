@@ -16,6 +16,7 @@ from typing import Final, Protocol
 
 from pyxet.errors import BadRequestError, FormatError, ServerError
 from pyxet.protocol.constants import MAX_SHARD_BYTES
+from pyxet.protocol.decoding import ChunkDecoder
 from pyxet.protocol.hashing import (
     ZERO_HASH,
     Buffer,
@@ -37,7 +38,7 @@ from pyxet.protocol.shard import (
     write_upload_shard,
     xorb_entry_size,
 )
-from pyxet.protocol.xorb import ChunkDecoder, XorbInfo
+from pyxet.protocol.xorb import XorbInfo
 from pyxet.server.index import Index, held_as
 from pyxet.server.layouts import Layouts
 from pyxet.server.object_store import ObjectReader, ObjectStore

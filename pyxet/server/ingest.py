@@ -10,8 +10,9 @@ from pyxet._platform_files import remove
 from pyxet.errors import BadRequestError, FormatError
 from pyxet.protocol.checksum import crc64_nvme
 from pyxet.protocol.constants import MAX_XORB_CHUNKS
+from pyxet.protocol.decoding import ChunkDecoder
 from pyxet.protocol.hashing import chunk_hash, hash_to_hex, xorb_hash
-from pyxet.protocol.xorb import ChunkDecoder, XorbChunk, XorbInfo, parse_xorb
+from pyxet.protocol.xorb import XorbChunk, XorbInfo, parse_xorb
 from pyxet.server.object_store import ObjectStore, write_all
 
 

@@ -14,11 +14,12 @@ from pyxet.errors import FormatError
 from pyxet.protocol.cas_messages import ReconstructionV1, ReconstructionV2
 from pyxet.protocol.chunking import Chunker, chunk_ends
 from pyxet.protocol.compression import Scheme, compress_as, decompress
+from pyxet.protocol.decoding import ChunkDecoder
 from pyxet.protocol.hashing import chunk_hash, hash_from_hex, hash_to_hex
 from pyxet.protocol.messages import decode, encode
 from pyxet.protocol.reconstruction import FetchRange, Plan, PlanTerm, plan_from_v1, plan_from_v2
 from pyxet.protocol.shard import FileEntry, Footer, Shard, ShardChunk, Term, XorbEntry, parse_shard
-from pyxet.protocol.xorb import ChunkDecoder, ChunkHeader, XorbBuilder, encode_chunk, parse_xorb, read_footer
+from pyxet.protocol.xorb import ChunkHeader, XorbBuilder, encode_chunk, parse_xorb, read_footer
 from pyxet.secrets import Secret
 
 PIECES = [content("text", 5, 300), content("random", 5, 90), b"z"]

@@ -18,12 +18,12 @@ from support.vectors import content, refuse
 from pyxet.errors import FormatError
 from pyxet.protocol.compression import Scheme, compress_as
 from pyxet.protocol.constants import MAX_CHUNK, MAX_XORB_BYTES, MAX_XORB_CHUNKS
+from pyxet.protocol.decoding import ChunkDecoder
 from pyxet.protocol.hashing import Buffer, chunk_hash, xorb_hash
 from pyxet.protocol.kernels import Kernel, encode_kernel, load
 from pyxet.protocol.xorb import (
     MAX_PAYLOAD,
     Block,
-    ChunkDecoder,
     ChunkHeader,
     EncodedChunk,
     Xorb,

@@ -14,9 +14,9 @@ from blockbuster import blockbuster_ctx
 from support.raw_client import Content, RawClient, regular
 
 from pyxet.protocol.cas_messages import ReconstructionV1, ReconstructionV2
+from pyxet.protocol.decoding import ChunkDecoder
 from pyxet.protocol.messages import decode
 from pyxet.protocol.reconstruction import plan_from_v1, plan_from_v2
-from pyxet.protocol.xorb import ChunkDecoder
 from pyxet.testing import LocalEndpoint, local_endpoint
 
 REPO = "acme/routes"

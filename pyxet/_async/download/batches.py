@@ -27,9 +27,10 @@ from pyxet._platform_files import closing, remove, replace
 from pyxet.config import Limits
 from pyxet.errors import FormatError, IntegrityError, NotFoundError, XetError
 from pyxet.protocol.constants import CHUNK_HEADER_SIZE, MIB
+from pyxet.protocol.decoding import ChunkDecoder
 from pyxet.protocol.hashing import Buffer, Hash, chunk_hash, file_hash, hash_from_hex
 from pyxet.protocol.reconstruction import FetchRange, Plan
-from pyxet.protocol.xorb import ChunkDecoder, ChunkHeader
+from pyxet.protocol.xorb import ChunkHeader
 from pyxet.types import RemoteFile, RepoId
 
 # Bytes up to which a file is small. Larger files gain little from a batch.

@@ -8,13 +8,14 @@ from contextlib import aclosing
 from typing import Final
 
 from pyxet._async.endpoint.cas import Cas
+from pyxet._async.runtime.memory import STRETCH, STRETCHES
 from pyxet._async.runtime.tasks import stopped
 from pyxet._async.runtime.threads import in_thread
 from pyxet.errors import FormatError
 from pyxet.protocol.constants import MIB
+from pyxet.protocol.decoding import ChunkDecoder, Room
 from pyxet.protocol.hashing import Buffer, Hash, chunk_hash
 from pyxet.protocol.reconstruction import FetchRange
-from pyxet.protocol.xorb import ChunkDecoder, Room
 
 # Bytes that are handed to a worker thread at once.
 _RUN: Final = 4 * MIB
@@ -22,7 +23,7 @@ _RUN: Final = 4 * MIB
 
 async def fetch_chunks(cas: Cas, fetch: FetchRange, room: Room, verify: bool) -> list[tuple[Buffer, Hash]]:
     """The chunks of a fetch, with their hashes if somebody verifies."""
-    decoder = ChunkDecoder(fetch.chunk_end - fetch.chunk_start, room)
+    decoder = ChunkDecoder(fetch.chunk_end - fetch.chunk_start, room, _memory)
     chunks: list[tuple[Buffer, Hash]] = []
     run: list[Buffer] = []
     size = 0
@@ -49,6 +50,11 @@ async def fetch_chunks(cas: Cas, fetch: FetchRange, room: Room, verify: bool) ->
     if len(chunks) != fetch.chunk_end - fetch.chunk_start:
         raise FormatError(f"xorb: {len(chunks)} chunks came, {fetch.chunk_end - fetch.chunk_start} were announced")
     return chunks
+
+
+def _memory(size: int) -> memoryview:
+    """Memory to decode into: a whole stretch where much is to come, as the rest serves for the next piece."""
+    return STRETCHES.take(STRETCH if 2 * size >= STRETCH else size)
 
 
 def _decode(decoder: ChunkDecoder, pieces: Sequence[Buffer], verify: bool) -> list[tuple[Buffer, Hash]]:

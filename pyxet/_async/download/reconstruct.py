@@ -39,10 +39,10 @@ from pyxet.errors import (
     XetError,
 )
 from pyxet.protocol.constants import MIB
+from pyxet.protocol.decoding import Room
 from pyxet.protocol.hashing import Buffer, FileHasher, Hash, chunk_hash, hash_from_hex, hash_to_hex
 from pyxet.protocol.kernels import joined
 from pyxet.protocol.reconstruction import CoalescedRange, FetchRange, Plan, coalesce_ranges, most_decoded
-from pyxet.protocol.xorb import Room
 from pyxet.types import RemoteFile
 
 # Windows of one file that are being read or waiting to be used. More would take more memory and not be faster.
@@ -121,6 +121,13 @@ class Downloader:
         """Bytes ``start`` to before ``end`` in pieces, without the copy that makes them one. See `stream`."""
         async with aclosing(self.stream(file, start, end, verifier)) as pieces:
             return [piece async for piece in pieces]
+
+    async def plan(self, file: RemoteFile, start: int, end: int) -> None:
+        """Have the plans at hand that bytes ``start`` to before ``end`` take; whoever reads them tells of errors."""
+        if file.xet_hash is not None:
+            cas = self._source.cas(file.repo)
+            for span in _spans(start, end):
+                await cas.reconstruction(hash_from_hex(file.xet_hash), *span)
 
     async def read_ranges(
         self, file: RemoteFile, ranges: Sequence[tuple[int, int]], *, max_gap: int

@@ -1,0 +1,171 @@
+"""Decoding of serialized chunks as they arrive, a run of them at a time where the C kernel is there for it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import NamedTuple
+
+from pyxet.errors import FormatError
+from pyxet.protocol import kernels
+from pyxet.protocol.constants import CHUNK_HEADER_SIZE
+from pyxet.protocol.hashing import Buffer
+from pyxet.protocol.xorb import ChunkHeader, decode_payload
+
+
+class DecodedChunk(NamedTuple):
+    """The raw content of a chunk, and the serialized bytes it took."""
+
+    data: Buffer
+    size: int
+
+
+class Room:
+    """Bytes that several decoders may produce together. A few hundred bytes decode to 128 KiB.
+
+    Attributes
+    ----------
+    left:
+        Bytes that may still be decoded.
+    """
+
+    def __init__(self, amount: int) -> None:
+        self.left = amount
+
+    def take(self, amount: int) -> None:
+        """Note what is about to be decoded; `FormatError` where that is too much."""
+        self.left -= amount
+        if self.left < 0:
+            raise FormatError("xorb: it decodes to much more than was asked for")
+
+
+class ChunkDecoder:
+    """Decodes serialized chunks from pieces of any size, as they arrive from the network.
+
+    Decoded content may refer to the piece it came from: a piece must not be changed afterwards. After an error the
+    decoder is of no use any more.
+
+    Parameters
+    ----------
+    max_chunks:
+        How many chunks the stream may hold. A few hundred bytes decode to 128 KiB, so who knows how many chunks were
+        asked for should say it, rather than decode whatever comes.
+    room:
+        How much it may decode, with others that have the same room.
+    memory:
+        Gives that many bytes of memory, or more, to decode into. With it whole runs of chunks are decoded at once, without
+        the interpreter's lock, where there is a kernel for it; a chunk keeps alive all of the memory that it lies in.
+    """
+
+    def __init__(
+        self,
+        max_chunks: int | None = None,
+        room: Room | None = None,
+        memory: Callable[[int], memoryview] | None = None,
+    ) -> None:
+        self._left = max_chunks
+        self._room = room
+        self._memory = memory
+        self._kernel = kernels.decode_kernel() if memory is not None else None
+        # What is decoded into now, how others see it, and how much of it is taken.
+        self._target = self._readable = memoryview(bytearray())
+        self._used = 0
+        self._pending = bytearray()
+        # Serialized bytes of the chunk in `_pending`, as far as they are known.
+        self._needed = CHUNK_HEADER_SIZE
+        self._offset = 0
+
+    @property
+    def pending(self) -> int:
+        """Bytes of an unfinished chunk that are waiting for more."""
+        return len(self._pending)
+
+    def feed(self, data: Buffer) -> list[DecodedChunk]:
+        """The chunks that this piece completes.
+
+        Raises
+        ------
+        FormatError
+            A chunk is damaged, or one too many; its offset is the chunk's in the stream.
+        """
+        view = memoryview(data)
+        found: list[DecodedChunk] = []
+        at = 0
+        # Only the chunk that began in an earlier piece is put together, not the piece behind it.
+        while self._pending:
+            taken = view[at : at + self._needed - len(self._pending)]
+            self._pending += taken
+            at += len(taken)
+            if len(self._pending) < self._needed:
+                return found
+            if self._needed == CHUNK_HEADER_SIZE:
+                self._needed += self._header(self._pending, 0).payload_length
+            else:
+                # What is decoded may refer to the bytes, so the next chunk gets others.
+                whole, self._pending = self._pending, bytearray()
+                found.append(self._decode(memoryview(whole), self._header(whole, 0)))
+                self._needed = CHUNK_HEADER_SIZE
+        while True:
+            if self._kernel is not None:
+                at = self._decode_run(self._kernel, view, at, found)
+            if len(view) - at < CHUNK_HEADER_SIZE:
+                break
+            # One that is not complete, or on which the kernel has no say.
+            header = self._header(view, at)
+            end = at + CHUNK_HEADER_SIZE + header.payload_length
+            if end > len(view):
+                self._needed = end - at
+                break
+            found.append(self._decode(view[at:end], header))
+            at = end
+        self._pending = bytearray(view[at:])
+        return found
+
+    def _decode_run(self, kernel: kernels.Decode, view: memoryview, at: int, found: list[DecodedChunk]) -> int:
+        """Decode chunks from an offset on, as far as the kernel goes; where it stopped."""
+        needed = 1
+        while needed:
+            most = sys.maxsize if self._left is None else self._left
+            budget = sys.maxsize if self._room is None else max(0, self._room.left)
+            chunks, end, self._used, needed = kernel(view, at, self._target, self._used, most, budget)
+            raw = 0
+            for where, length, stored in chunks:
+                source, start = (self._readable, where) if where >= 0 else (view, -1 - where)
+                found.append(DecodedChunk(source[start : start + length], stored))
+                raw += length
+            self._offset += end - at
+            if self._left is not None:
+                self._left -= len(chunks)
+            if self._room is not None:
+                self._room.take(raw)
+            if needed and self._memory is not None:
+                self._target, self._used = self._memory(needed), 0
+                self._readable = self._target.toreadonly()
+            elif chunks:
+                # It takes no more than so many in one call.
+                needed = 1
+            at = end
+        return at
+
+    def finish(self) -> None:
+        """Say that no more bytes come; `FormatError` if a chunk is unfinished."""
+        if self._pending:
+            what = f"xorb: cut off, {len(self._pending):,} bytes of an unfinished chunk are left"
+            raise FormatError(what, offset=self._offset)
+
+    def _header(self, view: Buffer, at: int) -> ChunkHeader:
+        if self._left == 0:
+            raise FormatError("xorb: more chunks than were asked for", offset=self._offset)
+        try:
+            return ChunkHeader.unpack(view, at)
+        except FormatError as error:
+            raise FormatError(error.what, offset=self._offset) from error
+
+    def _decode(self, chunk: memoryview, header: ChunkHeader) -> DecodedChunk:
+        if self._room is not None:
+            self._room.take(header.raw_length)
+        raw = decode_payload(chunk, 0, header, self._offset)
+        self._offset += len(chunk)
+        if self._left is not None:
+            self._left -= 1
+        return DecodedChunk(raw, len(chunk))
