@@ -21,6 +21,7 @@ import pyxet
 from pyxet import ServerError
 from pyxet._async.files.readahead import ALLOWANCE, Allowance, Content, ReadAhead
 from pyxet._async.runtime.bridge import blocking_call
+from pyxet._async.runtime.memory import STRETCHES
 from pyxet.testing import LocalEndpoint
 
 KIB = 1024
@@ -123,24 +124,81 @@ async def test_the_next_window_is_on_its_way_before_it_is_asked_for() -> None:
     await ahead.aclose()
 
 
-async def test_a_long_sequence_is_fetched_in_halves_of_windows_two_of_them_ahead() -> None:
-    source = Source(CONTENT * 6)
-    before = ALLOWANCE.in_use
+class Planned(Source):
+    """A source that tells which plans were asked for, and how much had been fetched by then."""
 
-    async def pieces(start: int, end: int) -> list[bytes]:
-        data = await source.fetch(start, end)
+    def __init__(self, content: bytes) -> None:
+        super().__init__(content)
+        self.plans: list[tuple[int, int]] = []
+
+    async def pieces(self, start: int, end: int) -> list[bytes]:
+        data = await self.fetch(start, end)
         return [data[at : at + 70_000] for at in range(0, len(data), 70_000)]
 
-    ahead = ReadAhead(Content(source.fetch, pieces), len(source.content), CAP)
-    for at in range(0, len(source.content), MIB):
+    async def plan(self, start: int, end: int) -> None:
+        self.plans.append((start, end))
+
+    def planning(self) -> ReadAhead:
+        return ReadAhead(Content(self.fetch, self.pieces, self.plan), len(self.content), CAP)
+
+
+async def read_through(ahead: ReadAhead, source: Source, start: int, end: int) -> None:
+    for at in range(start, end, MIB):
         held = ahead.held(at, at + MIB)
         assert (held if held is not None else await ahead.read(at, at + MIB)) == source.content[at : at + MIB]
-        assert ALLOWANCE.in_use <= before + 24 * MIB
         await asyncio.sleep(0)
-        if 17 * MIB <= at < 24 * MIB:
-            assert source.fetched[-1] == (32 * MIB, 40 * MIB)
-    assert source.fetched[-4:] == [(at * MIB, (at + 8) * MIB) for at in (16, 24, 32, 40)]
+
+
+async def test_a_long_sequence_is_fetched_in_windows_and_planned_one_further() -> None:
+    source = Planned(CONTENT * 10)
+    before = ALLOWANCE.in_use
+    ahead = source.planning()
+    await read_through(ahead, source, 0, 33 * MIB)
+    assert ALLOWANCE.in_use <= before + 32 * MIB
+    assert source.fetched[-1] == (48 * MIB, 64 * MIB)
+    assert source.plans[-1] == (64 * MIB, 80 * MIB)
+    await read_through(ahead, source, 33 * MIB, 80 * MIB)
+    assert source.fetched[-4:] == [(at * MIB, (at + 16) * MIB) for at in (16, 32, 48, 64)]
+    assert source.plans == source.fetched[-len(source.plans) :], "what is planned is what is fetched then"
     await ahead.aclose()
+    assert ALLOWANCE.in_use == before
+
+
+async def test_what_was_read_of_a_large_window_is_let_go_but_for_its_end() -> None:
+    source = Planned(CONTENT * 6)
+    ahead = source.planning()
+    await read_through(ahead, source, 0, 25 * MIB)
+    known = len(source.fetched)
+    assert ahead.held(25 * MIB - 60 * KIB, 25 * MIB) == source.content[25 * MIB - 60 * KIB : 25 * MIB]
+    assert ahead.held(17 * MIB, 17 * MIB + 10) is None
+    assert await ahead.read(25 * MIB, 32 * MIB) == source.content[25 * MIB : 32 * MIB]
+    assert len(source.fetched) == known
+    await ahead.aclose()
+
+
+async def test_a_plan_that_fails_or_is_cancelled_is_nobodys_error() -> None:
+    class Failing(Planned):
+        async def plan(self, start: int, end: int) -> None:
+            await super().plan(start, end)
+            if len(self.plans) % 2:
+                raise ServerError("no plan now")
+            await asyncio.Event().wait()
+
+    source = Failing(CONTENT * 8)
+    ahead = source.planning()
+    await read_through(ahead, source, 0, 50 * MIB)
+    assert len(source.plans) >= 2
+    await ahead.aclose()
+    await tasks_end()
+
+
+async def test_memory_is_kept_between_the_windows_of_a_file_and_not_after_it() -> None:
+    source = Planned(CONTENT * 6)
+    ahead = source.planning()
+    await read_through(ahead, source, 0, 20 * MIB)
+    assert STRETCHES.is_wanted()
+    await ahead.aclose()
+    assert STRETCHES.is_wanted() == (ALLOWANCE.in_use > 0)
 
 
 async def test_sparse_reads_fetch_what_is_asked_for() -> None:

@@ -64,6 +64,32 @@ def test_no_more_than_a_few_are_kept_that_nobody_has() -> None:
     assert not stretches._known
 
 
+def test_as_many_are_kept_as_are_in_use() -> None:
+    """Windows come and go whole: what the last one leaves is what the next ones take, and new memory is slow."""
+    stretches = Stretches()
+    windows = [[stretches.take() for _ in range(12)] for _ in range(4)]
+    known = {place(view) for window in windows for view in window}
+    for _ in range(10):
+        windows.pop(0)
+        windows.append([stretches.take() for _ in range(12)])
+        assert {place(view) for view in windows[-1]} <= known
+    assert len(stretches._known) == len(known)
+
+
+def test_memory_stays_for_those_who_read_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    stretches = Stretches()
+    reading = [True]
+    monkeypatch.setattr(stretches, "is_wanted", lambda: reading[0])
+    views = [stretches.take() for _ in range(20)]
+    del views
+    stretches.rest()
+    assert 0 < len(stretches._known) <= 10
+    reading.clear()
+    reading.append(False)
+    stretches.rest()
+    assert not stretches._known
+
+
 def test_windows_that_wait_for_their_reader_do_not_keep_what_others_used() -> None:
     """A stream that stands still holds its windows for any time, while a burst of other reads comes and goes."""
     assert READ_MEMORY.try_acquire(2, READ_MEMORY.limit)
@@ -82,7 +108,7 @@ def test_windows_that_wait_for_their_reader_do_not_keep_what_others_used() -> No
 
 def test_small_ones_are_not_kept() -> None:
     stretches = Stretches()
-    assert bytes(stretches.take(100)) == bytes(100)
+    assert len(stretches.take(100)) == 100
     assert not stretches._known
 
 

@@ -125,6 +125,11 @@ class Reader:
                 transfer.came(sum(map(len, found)))
             return found
 
+    async def plan(self, file: RemoteFile, start: int, end: int) -> None:
+        """Ask beforehand for the plan of a part that will be read, see `Downloader.plan`."""
+        if not is_small(file, start, end):
+            await self._downloader.plan(file, start, end)
+
     async def stream(
         self, file: RemoteFile, start: int = 0, end: int | None = None
     ) -> AsyncGenerator[Buffer, None]:  # fmt: skip

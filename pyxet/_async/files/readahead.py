@@ -6,13 +6,14 @@ import asyncio
 import threading
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from itertools import accumulate
-from typing import Final
+from typing import Any, Final
 
 from pyxet._async.download.windows import WINDOW
 from pyxet._async.files.parquet_ahead import ColumnsAhead
 from pyxet._async.runtime.bridge import is_alive
+from pyxet._async.runtime.memory import STRETCHES
 from pyxet._async.runtime.tasks import stopped
 from pyxet._platform import after_fork
 from pyxet.errors import IntegrityError
@@ -24,25 +25,33 @@ KIB: Final = 1024
 MIB: Final = 1024 * KIB
 # About a chunk: a smaller fetch moves the same bytes.
 _FIRST_WINDOW: Final = 128 * KIB
-# Half a window of the downloader, as what crosses a border of those takes the requests of two. A whole one takes fewer
-# requests, but what is in memory then is more than processors cache, and costs a quarter more of their time.
-_MAX_WINDOW: Final = WINDOW // 2
-# Windows of that size that are on their way while the one before them is being read. Smaller ones go one by one: until
-# they have grown, nobody knows how far the reader will go.
-_MAX_AHEAD: Final = 2
+# A window of the downloader: what crosses a border of those takes the requests of two. While one is being read the next
+# is on its way, and the plan of the one behind it. Smaller ones grow, as nobody knows how far the reader will go.
+_MAX_WINDOW: Final = WINDOW
 # About a chunk: who skips no more than that reads on, as what is between would be fetched all the same; and so much of
 # what was read is kept beside the windows, for those who look twice.
 _NEAR: Final = 64 * KIB
+# Bytes that were read of a window of that size for which they are let go while the rest of it is being read.
+_READ: Final = 4 * MIB
 
 Fetch = Callable[[int, int], Awaitable[bytes]]
 
 
 class Content:
-    """Gets bytes ``start`` to before ``end`` of a content: joined when called, or in the pieces in which they came."""
+    """Gets bytes ``start`` to before ``end`` of a content: joined when called, or in the pieces in which they came.
 
-    def __init__(self, whole: Fetch, pieces: Callable[[int, int], Awaitable[Sequence[Buffer]]]) -> None:
+    ``plan`` asks beforehand for what such a range takes besides its bytes.
+    """
+
+    def __init__(
+        self,
+        whole: Fetch,
+        pieces: Callable[[int, int], Awaitable[Sequence[Buffer]]],
+        plan: Callable[[int, int], Coroutine[Any, Any, object]],
+    ) -> None:
         self._whole = whole
         self.pieces = pieces
+        self.plan = plan
 
     def __call__(self, start: int, end: int) -> Awaitable[bytes]:
         return self._whole(start, end)
@@ -72,9 +81,14 @@ class Allowance:
         """Return an amount."""
         with self._lock:
             self.in_use -= amount
+            last = not self.in_use
+        if last:
+            STRETCHES.rest()
 
 
 ALLOWANCE: Final = Allowance()
+# Between two windows of a file that is being read there often is a moment in which nothing is on its way.
+STRETCHES.is_wanted = lambda: ALLOWANCE.in_use > 0
 after_fork(ALLOWANCE.renew_lock)
 
 
@@ -99,6 +113,11 @@ class _Stretch:
             inside = start <= first and last <= end
             found.append(piece if inside else memoryview(piece)[max(0, start - first) : end - first])
         return found
+
+    def without(self, before: int) -> _Stretch:
+        """What is left where pieces are let go that end before an offset in it."""
+        number = bisect_right(self._ends, before)
+        return _Stretch(self._ends[number - 1], self.pieces[number:]) if number else self
 
 
 class ReadAhead:
@@ -128,6 +147,8 @@ class ReadAhead:
         self._hits = self._hit_bytes = 0
         # In order, the first one from the end of the buffer on; with where each begins.
         self._ahead: deque[tuple[int, int, asyncio.Task[_Stretch]]] = deque()
+        # What asks for plans of windows behind them.
+        self._planning: set[asyncio.Task[object]] = set()
         self._columns = ColumnsAhead(fetch, size, cap, ALLOWANCE, content)
 
     def held(self, start: int, end: int) -> bytes | None:
@@ -140,7 +161,11 @@ class ReadAhead:
         self._position = end
         self._hits += 1
         self._hit_bytes += end - start
-        return joined(buffer.cut(start, end))
+        found = joined(buffer.cut(start, end))
+        if self._is_at_full_speed() and end - buffer.start >= _READ and self._buffer is buffer:
+            # Its memory is what comes next is received into.
+            self._buffer = buffer.without(end - _NEAR)
+        return found
 
     async def read(self, start: int, end: int) -> bytes:
         """Bytes ``start`` to before ``end``, cut at the end of the content."""
@@ -177,8 +202,8 @@ class ReadAhead:
                     raise
             pieces += self._buffer.cut(at, end)
             at = min(end, self._buffer.end)
-        while self._wants_more(start, end) and self._start_ahead():
-            pass
+        if self._wants_more(start, end):
+            self._start_ahead()
         # Only now: a read that failed, or was cancelled, is not one to go on from.
         self._position = end
         return pieces
@@ -211,9 +236,13 @@ class ReadAhead:
         """Whether a read is one of a sequence, and more should be on its way: at first only past the middle of what is here."""
         if not self._goes_on(start) or self._last() >= self._size:
             return False
-        if self._held >= (1 + _MAX_AHEAD) * _MAX_WINDOW:
-            return len(self._ahead) < _MAX_AHEAD
-        return not self._ahead and 2 * (end - self._buffer.start) > self._buffer.end - self._buffer.start
+        if self._ahead:
+            return False
+        return self._is_at_full_speed() or 2 * (end - self._buffer.start) > self._buffer.end - self._buffer.start
+
+    def _is_at_full_speed(self) -> bool:
+        """Whether windows are as long as they get."""
+        return self._held >= 2 * _MAX_WINDOW
 
     def _last(self) -> int:
         """Offset after what is here or on its way."""
@@ -242,17 +271,25 @@ class ReadAhead:
             window = _Stretch(start, [b"".join(before.cut(start, before.end)), *window.pieces])
         self._buffer = window
 
-    def _start_ahead(self) -> bool:
+    def _start_ahead(self) -> None:
         wanted = self._grown()
         if not wanted:
-            return False
+            return
         start = self._last()
         end = self._end_of_window(start, wanted)
         task = asyncio.create_task(self._get(start, end))
         # Perhaps nobody reads on; an error of what was not asked for is nobody's.
         task.add_done_callback(lambda task: task.cancelled() or task.exception())
         self._ahead.append((start, end, task))
-        return True
+        if end < self._size and self._is_at_full_speed() and isinstance(self._fetch, Content):
+            planning = asyncio.create_task(self._fetch.plan(end, self._end_of_window(end, _MAX_WINDOW)))
+            self._planning.add(planning)
+            planning.add_done_callback(self._end_planning)
+
+    def _end_planning(self, task: asyncio.Task[object]) -> None:
+        self._planning.discard(task)
+        # Its window asks again, and says what is wrong.
+        _ = task.cancelled() or task.exception()
 
     def _end_of_window(self, start: int, wanted: int) -> int:
         """Where a window ends: at a border of the downloader's windows if there is one within it."""
@@ -268,13 +305,12 @@ class ReadAhead:
     def _grown(self) -> int:
         """The next window: twice the last one, nothing where the process holds enough."""
         wanted = min(2 * self._window, _MAX_WINDOW)
-        # The buffer and the window ahead of it, or windows.
-        for count in (1 + _MAX_AHEAD, 2) if wanted == _MAX_WINDOW else (2,):
-            more = count * wanted - self._held
-            if more <= 0 or ALLOWANCE.take(more, self._cap):
-                self._held += max(0, more)
-                self._window = wanted
-                return wanted
+        # The buffer and the window ahead of it.
+        more = 2 * wanted - self._held
+        if more <= 0 or ALLOWANCE.take(more, self._cap):
+            self._held += max(0, more)
+            self._window = wanted
+            return wanted
         return self._held // 2
 
     def _tell_hits(self) -> None:
@@ -289,8 +325,9 @@ class ReadAhead:
         if held:
             ALLOWANCE.release(held)
 
-    def _taken_off(self) -> list[asyncio.Task[_Stretch]]:
-        tasks = [task for _, _, task in self._ahead]
+    def _taken_off(self) -> list[asyncio.Task[Any]]:
+        tasks: list[asyncio.Task[Any]] = [task for _, _, task in self._ahead]
+        tasks += self._planning.copy()
         self._ahead.clear()
         return tasks
 

@@ -53,9 +53,13 @@ class Streaming(Lookup):
                 return await (await self._connect()).reader.pieces(file.content, start, end, verifier)
             return [await fetch(start, end)]
 
+        async def plan(start: int, end: int) -> None:
+            if isinstance(file.content, RemoteFile):
+                await (await self._connect()).reader.plan(file.content, start, end)
+
         url, repo, _ = self._parse_file(path)
         pinned = f"{repo.path}/{view.commit}/{url.path}" if isinstance(file.content, RemoteFile) else None
-        return view.info(url.branch_path, file), pinned, Content(fetch, pieces)
+        return view.info(url.branch_path, file), pinned, Content(fetch, pieces, plan)
 
     async def _open_to_read(self, path: str) -> AsyncXetReadFile:
         info, _, fetch = await self._open_for_reading(path)

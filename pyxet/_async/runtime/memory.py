@@ -11,6 +11,7 @@ a stretch is given out again.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Final
 
 from pyxet._async.runtime.budget import READ_MEMORY
@@ -20,8 +21,8 @@ from pyxet.protocol.kernels import unwritten
 # Bytes of a stretch.
 STRETCH: Final = 2 * 1024 * 1024
 # What is smaller comes from what the process has at hand already.
-_LEAST: Final = 1024 * 1024
-# Stretches kept that nobody has: a window of a file.
+_LEAST: Final = 512 * 1024
+# Stretches kept that nobody has, if not more are in use: a window of a file.
 _MOST_FREE: Final = 8
 
 
@@ -31,6 +32,8 @@ class Stretches:
     def __init__(self) -> None:
         self.renew_lock()
         self._known: list[bytearray] = []
+        # Whether somebody is about to read more, though nothing is on its way.
+        self.is_wanted: Callable[[], bool] = lambda: False
 
     def renew_lock(self) -> None:
         """Forget who holds the lock: after a fork, a thread that is not here."""
@@ -40,14 +43,15 @@ class Stretches:
     def take(self, size: int = STRETCH) -> memoryview:
         """Up to a stretch of memory, with anything in it; it is the caller's for as long as there is a view of it."""
         if size < _LEAST:
-            return memoryview(bytearray(size))
+            return memoryview(unwritten(size))
         with self._lock:
             free = self._free()
             if not free:
                 self._known.append(unwritten(STRETCH))
                 return memoryview(self._known[-1])[:size]
             view = memoryview(self._known[free[0]])[:size]
-            self._forget(free[_MOST_FREE:])
+            # As many as there are in use: a window that was written leaves more at once than the next ones take at first.
+            self._forget(free[max(_MOST_FREE, len(self._known) - len(free)) :])
             return view
 
     def trim(self) -> None:
@@ -60,6 +64,14 @@ class Stretches:
         with self._lock:
             # Those which somebody has go when their last view goes.
             self._known.clear()
+
+    def rest(self) -> None:
+        """Keep little while nothing is on its way, and nothing if nobody will read on."""
+        if READ_MEMORY.in_use or self.is_wanted():
+            # What is in use waits for those who read it ahead.
+            self.trim()
+        else:
+            self.let_go()
 
     def _free(self) -> list[int]:
         return [number for number, stretch in enumerate(self._known) if _is_free(stretch)]
@@ -83,17 +95,9 @@ def _is_free(stretch: bytearray) -> bool:
 STRETCHES: Final = Stretches()
 
 
-def _rest() -> None:
-    """Nobody reads now; what is in use waits for those who read it ahead."""
-    if READ_MEMORY.in_use:
-        STRETCHES.trim()
-    else:
-        STRETCHES.let_go()
-
-
 def _begin() -> None:
     STRETCHES.renew_lock()
-    READ_MEMORY.when_quiet = _rest
+    READ_MEMORY.when_quiet = STRETCHES.rest
 
 
 _begin()
