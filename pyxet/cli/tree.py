@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections import defaultdict
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -12,6 +13,11 @@ from pyxet.cli import candidates
 from pyxet.cli.command import command
 from pyxet.cli.paths import remote
 from pyxet.cli.session import Session
+
+# What stands before a name, before the last one, and before what is below each of the two; in ASCII where an output has
+# nothing else.
+_LINES: Final = ("├── ", "└── ", "│   ", "    ")
+_PLAIN_LINES: Final = ("|-- ", "`-- ", "|   ", "    ")
 
 
 @command(
@@ -32,7 +38,7 @@ def tree(session: Session, path: str, depth: int | None) -> None:
         children[name.rpartition("/")[0]].append(name)
     session.line(path)
     folders = {name for name, info in found.items() if info["type"] == "directory"}
-    for prefix, name in _branches(children, url.full_path, ""):
+    for prefix, name in _branches(children, url.full_path, "", _lines()):
         last = name.rpartition("/")[2]
         session.line(prefix + (session.styled(last, fg="blue", bold=True) if name in folders else last))
     if top["type"] == "directory":
@@ -40,12 +46,22 @@ def tree(session: Session, path: str, depth: int | None) -> None:
         session.line(f"{_count(len(folders), 'folder')}, {_count(len(found) - len(folders), 'file')}")
 
 
-def _branches(children: dict[str, list[str]], folder: str, prefix: str) -> Iterator[tuple[str, str]]:
+def _lines() -> tuple[str, str, str, str]:
+    try:
+        "".join(_LINES).encode(sys.stdout.encoding)
+    except UnicodeEncodeError:
+        return _PLAIN_LINES
+    return _LINES
+
+
+def _branches(
+    children: dict[str, list[str]], folder: str, prefix: str, lines: tuple[str, str, str, str]
+) -> Iterator[tuple[str, str]]:
     names = children.get(folder, [])
     for name in names:
         last = name == names[-1]
-        yield prefix + ("└── " if last else "├── "), name
-        yield from _branches(children, name, prefix + ("    " if last else "│   "))
+        yield prefix + lines[last], name
+        yield from _branches(children, name, prefix + lines[2 + last], lines)
 
 
 def _count(number: int, what: str) -> str:

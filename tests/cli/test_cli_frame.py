@@ -400,6 +400,14 @@ def test_names_that_the_encoding_lacks(cli: Cli, xet: pyxet.XetFS, main: str) ->
     assert cli.run("ls", main)[0] == b"\xf6\\u20ac.txt\n"
 
 
+def test_a_tree_that_the_encoding_lacks(cli: Cli, xet: pyxet.XetFS, main: str) -> None:
+    xet.pipe({f"{main}/a/b.txt": b"", f"{main}/c.txt": b""})
+    assert cli("tree", main).lines[1:4] == ["├── a", "│   └── b.txt", "└── c.txt"]
+    cli.fresh = True
+    cli.variables["PYTHONIOENCODING"] = "cp1252"
+    assert cli("tree", main).lines[1:4] == ["|-- a", "|   `-- b.txt", "`-- c.txt"]
+
+
 def test_json_is_json_whatever_the_encoding_lacks(cli: Cli, xet: pyxet.XetFS, main: str) -> None:
     name = "ö€\U0001f600.txt"
     xet.pipe_file(f"{main}/{name}", b"")
