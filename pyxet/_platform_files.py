@@ -1,7 +1,7 @@
 """What platforms do differently when files are renamed and removed; `pyxet._platform` has the other differences.
 
 Windows refuses both while anybody has the file open, also for the moment in which a virus scanner looks at it, and removes
-no file that is read-only.
+and replaces no file that is read-only.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _LONG: Final = 180
 
 
 def replace(source: AnyPath, target: AnyPath) -> None:
-    """Give a file, or a folder, another name. A file that has the name is replaced.
+    """Give a file, or a folder, another name. A file that has the name is replaced, also one that is read-only.
 
     Raises
     ------
@@ -43,7 +43,16 @@ def replace(source: AnyPath, target: AnyPath) -> None:
     OSError
         It cannot be done.
     """
-    _patiently(lambda: os.replace(source, target), target)
+
+    def try_to() -> None:
+        try:
+            os.replace(source, target)
+        except PermissionError:
+            if not _make_writable(target):
+                raise
+            os.replace(source, target)
+
+    _patiently(try_to, target)
 
 
 def remove(path: AnyPath, *, missing_ok: bool = False) -> None:
@@ -114,7 +123,7 @@ def _close(descriptors: tuple[int, ...]) -> None:
 
 
 def _make_writable(path: AnyPath) -> bool:
-    """Take away what keeps Windows from removing a file; whether there was such a thing."""
+    """Take away what keeps Windows from removing or replacing a file; whether there was such a thing."""
     if MOVES_OPEN_FILES:
         return False
     with suppress(OSError):

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import threading
 from pathlib import Path
 
 import pytest
+from support.faults import FaultProxy, silent
 from support.windows import pretended
 
 import pyxet
 from pyxet import _platform_files
+from pyxet.testing import LocalEndpoint
 
 TESTS = Path(__file__).parents[1]
 START = """
@@ -170,6 +173,47 @@ def test_a_target_that_another_program_has_open(xet: pyxet.XetFS, main: str, tmp
         closing.join()
     assert target.read_bytes() == b"n" * size
     assert os.listdir(tmp_path) == ["a.bin"]
+
+
+@pytest.mark.parametrize("size", [1000, 3_000_000])
+def test_a_target_that_is_read_only(xet: pyxet.XetFS, main: str, tmp_path: Path, size: int) -> None:
+    """It is replaced, as on all platforms."""
+    xet.pipe({f"{main}/a.bin": b"n" * size, f"{main}/b.bin": b"m" * size})
+    for name in ("a.bin", "b.bin", "c.bin"):
+        (tmp_path / name).write_bytes(b"old")
+        (tmp_path / name).chmod(0o444)
+    with pretended():
+        xet.get_file(f"{main}/a.bin", str(tmp_path / "a.bin"))
+        xet.get([f"{main}/a.bin", f"{main}/b.bin"], [str(tmp_path / "b.bin"), str(tmp_path / "c.bin")])
+    assert [len((tmp_path / name).read_bytes()) for name in ("a.bin", "b.bin", "c.bin")] == [size] * 3
+    assert sorted(os.listdir(tmp_path)) == ["a.bin", "b.bin", "c.bin"]
+
+
+@pytest.mark.needs("signals")
+@pytest.mark.parametrize("words", [["ls", "BRANCH"], ["sync", "BRANCH", "there"]])
+def test_ctrl_c_of_a_command(
+    shared_endpoint: LocalEndpoint, xet: pyxet.XetFS, main: str, tmp_path: Path, words: list[str]
+) -> None:
+    """Loops have no handlers of signals there: the interpreter's own one has to reach them."""
+    xet.pipe_file(f"{main}/a.bin", os.urandom(3_000_000))
+    code = "from pyxet.cli import run\nsys.exit(run(sys.argv[1:]))"
+    with FaultProxy(shared_endpoint.url) as proxy:
+        proxy.rule(".*", silent())
+        child = subprocess.Popen(
+            [sys.executable, "-c", START + code, *(word.replace("BRANCH", main) for word in words)], cwd=tmp_path,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            env=os.environ | {"PYTHONPATH": str(TESTS), "XET_ENDPOINT": proxy.url, "XET_USER_TOKEN": shared_endpoint.token},
+        )  # fmt: skip
+        try:
+            proxy.wait_for_arrival()
+            child.send_signal(signal.SIGINT)
+            out, told = child.communicate(timeout=100)
+        finally:
+            child.kill()
+    assert (child.returncode, out) == (130, ""), told
+    assert "interrupted" in told
+    assert "Traceback" not in told
+    assert os.listdir(tmp_path) == []
 
 
 def test_files_that_are_in_use_are_told_from_those_that_are_not_ours(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 _BINARY = 0x8000
-_ABSENT = [
+ABSENT = [
     "O_CLOEXEC",
     "O_DIRECTORY",
     "O_NOFOLLOW",
@@ -56,8 +56,8 @@ _ABSENT = [
     "uname",
     "writev",
 ]
-_SIGNALS = ("SIGALRM", "SIGCHLD", "SIGHUP", "SIGKILL", "SIGPIPE", "SIGQUIT", "SIGUSR1", "SIGUSR2")
-_MODULES = ("fcntl", "grp", "pwd", "resource", "termios", "tty", "pty")
+SIGNALS = ("SIGALRM", "SIGCHLD", "SIGHUP", "SIGKILL", "SIGPIPE", "SIGQUIT", "SIGUSR1", "SIGUSR2")
+MODULES = ("fcntl", "grp", "pwd", "resource", "termios", "tty", "pty")
 _FORBIDDEN = re.compile(r'[<>:"|?*\\\x00-\x1f]|[. ]\Z|\A(?:aux|con|nul|prn|com\d|lpt\d)(?:[ .]|\Z)', re.IGNORECASE)
 
 _open, _close, _read, _write, _fsync = os.open, os.close, os.read, os.write, os.fsync
@@ -87,10 +87,14 @@ def _refuse(path: Any, code: int) -> None:
     raise error
 
 
+def _is_read_only(path: Any) -> bool:
+    return os.path.isfile(path) and not _stat(path).st_mode & stat.S_IWRITE
+
+
 def replace(source: Any, target: Any, **options: Any) -> None:
     if in_use(source):
         _refuse(source, 32)
-    if in_use(target) or os.path.isdir(target):
+    if in_use(target) or os.path.isdir(target) or _is_read_only(target):
         _refuse(target, 5)
     _replace(source, target, **options)
 
@@ -104,7 +108,7 @@ def rename(source: Any, target: Any, **options: Any) -> None:
 def unlink(path: Any, **options: Any) -> None:
     if in_use(path):
         _refuse(path, 32)
-    if os.path.isfile(path) and not _stat(path).st_mode & stat.S_IWRITE:
+    if _is_read_only(path):
         _refuse(path, 5)
     _unlink(path, **options)
 
@@ -248,13 +252,13 @@ def install(*, alone: bool = True) -> None:
         setattr(loop, name, missing)
     del loop._sock_sendfile_native
     msvcrt = _fake_msvcrt(fcntl)
-    for name in _MODULES:
+    for name in MODULES:
         sys.modules[name] = None  # type: ignore[assignment]  # cannot be imported
     # That of Windows is chosen when the module is loaded, and needs system calls that are not pretended.
     filelock.FileLock = filelock.SoftFileLock
-    for name in _ABSENT:
+    for name in ABSENT:
         delattr(os, name)
-    for name in _SIGNALS:
+    for name in SIGNALS:
         delattr(signal, name)
     text = _Text()
     get_flags = fcntl.fcntl
