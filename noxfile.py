@@ -46,12 +46,27 @@ def lint(session: nox.Session) -> None:
     session.run("zizmor", "--offline", "--quiet", ".github")
 
 
+# Tests read and write their files as UTF-8 where a platform would not. What pyxet reads and writes has its encoding
+# named, which tests/runtime/test_pretended_windows.py holds without this.
+UTF8 = {"PYTHONUTF8": "1"}
+
+
 @nox.session
 def tests(session: nox.Session) -> None:
     """The tests, against pyxet as it is installed. Arguments after ``--`` go to pytest."""
     session.install(".[local,path]", *groups("test"))
     # Tests wait for servers and processes half of the time, so there is one worker more than usual cores.
-    session.run("pytest", *(session.posargs or ["-q", "-n", "3", "--dist", "loadfile"]))
+    session.run("pytest", *(session.posargs or ["-q", "-n", "3", "--dist", "loadfile"]), env=UTF8)
+
+
+@nox.session
+def pretended(session: nox.Session) -> None:
+    """Tests on a pretended Windows, as far as it can be pretended: they are collected, or those after ``--`` are run."""
+    session.install(".[local,path]", *groups("test"))
+    session.run(
+        "pytest", "-p", "support.as_windows", "--timeout-method", "thread", "-q", *(session.posargs or ["--collect-only", "-qq"]),
+        env={"PYTHONPATH": "tests"},
+    )  # fmt: skip
 
 
 @nox.session(python=["3.11", "3.12", "3.13"])

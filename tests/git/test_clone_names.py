@@ -56,6 +56,7 @@ def made(git: Git, *names: str) -> str:
         ("q?", r"'\?'"),
     ],
 )
+@pytest.mark.needs("any names")
 @pytest.mark.parametrize("there", [False, True], ids=["new", "empty folder"])
 def test_names_that_windows_does_not_have(git: Git, here: Path, name: str, why: str, there: bool) -> None:
     source = made(git, name)
@@ -76,6 +77,7 @@ def test_names_that_windows_does_not_have(git: Git, here: Path, name: str, why: 
     assert work("status", "--porcelain") == ""
 
 
+@pytest.mark.needs("any names")
 @pytest.mark.parametrize("names", [("README", "readme"), ("d/a", "D"), ("x/\u00e9", "X/e\u0301")])
 def test_names_that_would_be_one_file(
     git: Git, here: Path, monkeypatch: pytest.MonkeyPatch, names: tuple[str, str]
@@ -88,6 +90,7 @@ def test_names_that_would_be_one_file(
     assert not (here / "work").exists()
 
 
+@pytest.mark.needs("any names")
 def test_where_all_names_can_be_had_nothing_is_refused(git: Git, here: Path) -> None:
     names = {"a.txt", "aux", "d/a:b", "README", "readme", "notes."}
     work = git.at(clone(made(git, *names), Path("work"), lazy=False, quiet=True).absolute())

@@ -17,7 +17,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 SMOKE = Path(__file__).with_name("smoke.py")
 # Files of the repository that are of no use without it.
-NOT_IN_SDIST = (".ci/", ".gitignore")
+NOT_IN_SDIST = (".ci/", ".gitattributes", ".gitignore")
 [VERSION] = re.findall(r'"(.+)"', (ROOT / "pyxet" / "_version.py").read_text())
 VERSIONS = ("3.11", "3.12", "3.13", "3.14")
 

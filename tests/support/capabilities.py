@@ -72,15 +72,6 @@ def _keeps_bytes() -> bool:
             return False
 
 
-def _moves_open_files() -> bool:
-    with tempfile.TemporaryDirectory() as folder, open(os.path.join(folder, "a"), "wb"):
-        try:
-            os.replace(os.path.join(folder, "a"), os.path.join(folder, "b"))
-        except PermissionError:
-            return False
-        return True
-
-
 _CHECKS: Final[dict[str, Callable[[], bool]]] = {
     "any names": _keeps_names("a", "A", 'a"b', "c:d", "e?", "f*", "g\\h", "i.", "aux", "j\n"),
     "fifos": lambda: hasattr(os, "mkfifo"),
@@ -91,7 +82,6 @@ _CHECKS: Final[dict[str, Callable[[], bool]]] = {
     "links": _makes_links,
     "locks of files": lambda: _has_module("fcntl"),
     "modes": _has_modes,
-    "moves of open files": _moves_open_files,
     "names in bytes": _keeps_bytes,
     # That can be told not to wait, and waited for beside others.
     "pipes": lambda: _has_module("fcntl"),
@@ -105,6 +95,8 @@ _CHECKS: Final[dict[str, Callable[[], bool]]] = {
     "a plain user": lambda: hasattr(os, "geteuid") and os.geteuid() != 0,
     "unix sockets": lambda: hasattr(socket, "AF_UNIX"),
 }
+
+NAMES: Final = tuple(_CHECKS)
 
 
 @cache
