@@ -55,6 +55,11 @@ class Place:
     def at(self, at: int) -> None:
         self._state = at, _NO_LINES
 
+    @property
+    def ready(self) -> io.BytesIO:
+        """The lines that stand ready, for who takes one after the other; nobody else takes the same."""
+        return self._state[1]
+
     def next_line(self) -> bytes:
         """The next one of the lines that stand ready, and move behind it; nothing if there is none."""
         return self._state[1].readline()
@@ -110,7 +115,8 @@ class Cursor:
 
     @at.setter
     def at(self, at: int) -> None:
-        self.place = Place(at)
+        old, self.place = self.place, Place(at)
+        old.settle()
 
     def begin(self, called_at: Place) -> None:
         """Set where the next operation reads from.
@@ -150,6 +156,8 @@ class Cursor:
             # No other thread gets its turn between these two.
             if self.place is old:
                 self.place = new
+                # Who takes the lines there goes on from here. They stood ready for nobody's next operation.
+                old.settle()
                 return at
 
     def here(self, size: SupportsIndex | None) -> bytes | None:

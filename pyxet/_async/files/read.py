@@ -8,7 +8,8 @@ import operator
 import os
 import sys
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from itertools import chain
 from typing import Any, Final, NoReturn, Self, SupportsIndex, TypeVar
 
 from fsspec.asyn import AbstractAsyncStreamedFile
@@ -238,9 +239,11 @@ class XetReadFile(_Readable):
         """Up to and including the next ``char``, or to the end, or ``limit`` bytes if that is not negative."""
         return self._done(self._cursor.place, self._cursor.until(char, limit))
 
-    def __iter__(self) -> Self:
+    def __iter__(self) -> Iterator[bytes]:
         self._check_open()
-        return self
+        # Lines that stand ready are taken without a call of Python for each. Position and content are those of the file, so
+        # whoever reads, seeks or takes lines meanwhile does so as if this called `__next__`.
+        return chain.from_iterable(_Lines(self))
 
     def __next__(self) -> bytes:
         place = self._cursor.place
@@ -314,6 +317,20 @@ class XetReadFile(_Readable):
 
     def __del__(self) -> None:
         self._let_go()
+
+
+class _Lines:
+    """The lines of a file as an iterator of iterables: those that stand ready, which end where another operation begins."""
+
+    def __init__(self, file: XetReadFile) -> None:
+        self._file = file
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Iterable[bytes]:
+        first = next(self._file)
+        return chain((first,), self._file._cursor.place.ready)
 
 
 # What looks at the cursor's place first of all.
