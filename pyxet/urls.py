@@ -25,6 +25,7 @@ _KINDS: Final = frozenset(get_args(RepoKind))
 _FORM: Final = "xet://[endpoint:]owner/repo/branch/path"
 _HUB_HOSTS: Final = frozenset({"huggingface.co", "www.huggingface.co", "hf.co"})
 _PAGES: Final = frozenset({"resolve", "blob", "tree", "raw", "blame", "commits"})
+_CONTROL = re.compile(r"[\x00-\x1f]")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,95}\Z")
 _HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?\Z")
 # First parts that are hosts and no owners, as in early URLs of the first pyxet, which had no colon behind the endpoint.
@@ -303,15 +304,18 @@ def _check_name(url: str, what: str, name: str | None) -> None:
 
 def _check_revision(url: str, text: str) -> str:
     revision = unquote(text)
-    if not revision.strip() or revision.startswith("-") or any(ord(char) < 32 for char in revision):
+    if not revision.strip() or revision.startswith("-") or _CONTROL.search(revision):
         raise XetURLError(f"{url!r}: {text!r} is not a valid branch, tag or commit; expected {_FORM}")
     return revision
 
 
 def _check_path(url: str, parts: list[str]) -> str:
-    for part in parts:
-        if part in (".", "..") or "\0" in part:
-            raise XetURLError(f"{url!r}: {part!r} is not allowed in a path; expected {_FORM}")
-        if part.lower() == ".git":
-            raise XetURLError(f"{url!r}: '.git' is not allowed in a path")
-    return "/".join(parts)
+    path = "/".join(parts)
+    # What is refused contains one of these.
+    if path.startswith(".") or "/." in path or "\0" in path:
+        for part in parts:
+            if part in (".", "..") or "\0" in part:
+                raise XetURLError(f"{url!r}: {part!r} is not allowed in a path; expected {_FORM}")
+            if part.lower() == ".git":
+                raise XetURLError(f"{url!r}: '.git' is not allowed in a path")
+    return path

@@ -135,6 +135,8 @@ class FileAssembler:
     def __init__(self) -> None:
         self._runs: list[_Run] = []
         self._hasher = FileHasher()
+        # Of what was added so far; asked for twice, when the file is complete and when it is registered.
+        self._file_hash: Hash | None = None
         self.size = 0
         self.stored = 0
         self.deduplicated = 0
@@ -142,6 +144,7 @@ class FileAssembler:
     def add(self, value: Hash, length: int, place: Place) -> None:
         """The next chunk: its hash, raw length in bytes, and place."""
         self._hasher.update([(value, length)])
+        self._file_hash = None
         self.size += length
         last = self._runs[-1] if self._runs else None
         if last and last.xorb == place.xorb and last.end == place.chunk:
@@ -175,7 +178,9 @@ class FileAssembler:
 
     def file_hash(self) -> Hash:
         """The Xet hash of what was added."""
-        return self._hasher.digest()
+        if self._file_hash is None:
+            self._file_hash = self._hasher.digest()
+        return self._file_hash
 
     def entry(self, places: Places, sha256: str | None) -> FileEntry:
         """The file's entry for a shard, once all its xorbs are sealed."""

@@ -36,6 +36,9 @@ _RECORD: Final = 48
 _FILE = struct.Struct("<32sII8x")
 _TERM = struct.Struct("<32sIIII")
 _HASH_ONLY = struct.Struct("<32s16x")
+# A file of one term with all that is told of it, as small files are: thousands of them in a shard.
+_WHOLE_FILE = struct.Struct("<32sII8x 32sIIII 32s16x 32s16x")
+_REST_OF_FILE = struct.Struct("<32s4xIII 32s16x 32s16x")
 _XORB = struct.Struct("<32sIIII")
 _CHUNK = struct.Struct("<32sIIII")
 _BOOKEND: Final = b"\xff" * HASH_SIZE + bytes(16)
@@ -203,6 +206,10 @@ class _Reader:
         self.at += _RECORD
         return self._view[self.at - _RECORD : self.at]
 
+    def more(self, count: int) -> memoryview | None:
+        """So many records in one piece, if they are there."""
+        return self.records(count) if count * _RECORD <= self._end - self.at else None
+
     def records(self, count: int) -> memoryview:
         """So many records in one piece; see `expect`."""
         self.at += count * _RECORD
@@ -217,6 +224,12 @@ class _Reader:
 def _read_files(reader: _Reader) -> Iterator[FileEntry]:
     while (record := reader.record("the file section")) != _BOOKEND:
         value, flags, count = _FILE.unpack(record)
+        if count == 1 and flags == _WITH_VERIFICATION | _WITH_METADATA and (whole := reader.more(3)) is not None:
+            # As all small files are, of which a shard has thousands.
+            xorb, length, start, end, check, sha256 = _REST_OF_FILE.unpack(whole)
+            term = _checked_term(Term(xorb, start, end, length), reader.at - 3 * _RECORD)
+            yield FileEntry(value, (term,), (check,), hash_to_hex(sha256))
+            continue
         if flags & ~(_WITH_VERIFICATION | _WITH_METADATA):
             raise FormatError(f"shard file: flags {flags:#x} are unknown", offset=reader.at - _RECORD)
         reader.expect(count * (2 if flags & _WITH_VERIFICATION else 1), "terms")
@@ -224,18 +237,22 @@ def _read_files(reader: _Reader) -> Iterator[FileEntry]:
         verification: tuple[Hash, ...] = ()
         if flags & _WITH_VERIFICATION:
             verification = tuple(_HASH_ONLY.unpack(reader.record("a verification"))[0] for _ in range(count))
-        sha256 = None
+        told = None
         if flags & _WITH_METADATA:
-            sha256 = hash_to_hex(_HASH_ONLY.unpack(reader.record("a file's metadata"))[0])
-        yield FileEntry(value, terms, verification, sha256)
+            told = hash_to_hex(_HASH_ONLY.unpack(reader.record("a file's metadata"))[0])
+        yield FileEntry(value, terms, verification, told)
 
 
 def _read_term(reader: _Reader) -> Term:
     value, _, length, start, end = _TERM.unpack(reader.record("a term"))
+    return _checked_term(Term(value, start, end, length), reader.at - _RECORD)
+
+
+def _checked_term(term: Term, offset: int) -> Term:
+    start, end, length = term.chunk_start, term.chunk_end, term.raw_length
     if not start < end <= MAX_XORB_CHUNKS or not 0 < length <= (end - start) * MAX_CHUNK:
-        what = f"shard term: chunks {start:,} to {end:,} of {length:,} bytes make no run"
-        raise FormatError(what, offset=reader.at - _RECORD)
-    return Term(value, start, end, length)
+        raise FormatError(f"shard term: chunks {start:,} to {end:,} of {length:,} bytes make no run", offset=offset)
+    return term
 
 
 def _read_xorbs(reader: _Reader) -> Iterator[XorbEntry]:
@@ -321,6 +338,11 @@ def _file_section(files: Iterable[FileEntry]) -> Iterator[bytes]:
         flags = (_WITH_VERIFICATION if file.verification or not file.terms else 0) | (
             _WITH_METADATA if file.sha256 is not None else 0
         )
+        if file.sha256 is not None and len(file.terms) == len(file.verification) == 1:
+            (term,), (check,) = file.terms, file.verification
+            place = (term.xorb_hash, 0, term.raw_length, term.chunk_start, term.chunk_end)
+            yield _WHOLE_FILE.pack(file.file_hash, flags, 1, *place, check, hash_from_hex(file.sha256))
+            continue
         yield _FILE.pack(file.file_hash, flags, len(file.terms))
         for term in file.terms:
             yield _TERM.pack(term.xorb_hash, 0, term.raw_length, term.chunk_start, term.chunk_end)
@@ -351,5 +373,5 @@ def _low_word(value: Hash) -> int:
 assert (
     _FILE.size == _TERM.size == _HASH_ONLY.size == _XORB.size == _CHUNK.size == len(_BOOKEND) == _HEADER.size == _RECORD
 )
-assert _FOOTER.size == 200
+assert (_FOOTER.size, _WHOLE_FILE.size, _REST_OF_FILE.size) == (200, 4 * _RECORD, 3 * _RECORD)
 assert (_ENTRY_ROW.size, _CHUNK_ROW.size) == (12, 16)

@@ -295,7 +295,7 @@ class ContentStore:
     def _check_files(self, files: Sequence[FileEntry]) -> None:
         known = self.index.files_of_contents(file.sha256 for file in files if file.sha256 is not None)
         # Small files lie side by side in a few xorbs, which stay open from one to the next.
-        with closing(self.xorbs.reader()) as reader:
+        with closing(self.xorbs.reader(PIECE)) as reader:
             for file in files:
                 is_known = file.sha256 is None or known.get(file.sha256) == (file.file_hash, file.size)
                 self._check_file(file, None if is_known else reader)

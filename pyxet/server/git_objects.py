@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -129,7 +129,8 @@ def check_part(name: str, size: int, path: str) -> None:
 
 def _is_trap(name: str) -> bool:
     """Whether a name leads out of the folder, or into git's own, in a checkout."""
-    return name == ".." or _IGNORED.sub("", name).rstrip(". ").lower() in (".git", "git~1")
+    # On Windows, what follows a colon is a stream of the same file.
+    return name == ".." or _IGNORED.sub("", name).partition(":")[0].rstrip(". ").lower() in (".git", "git~1")
 
 
 def check_name(name: str, what: str) -> None:
@@ -181,7 +182,7 @@ class FolderEdits:
     Attributes
     ----------
     files:
-        Name and new blob; ``None`` deletes the file.
+        Name and id of the new blob in 20 bytes; ``None`` deletes the file.
     folders:
         Edits below.
     delete_all:
@@ -190,7 +191,7 @@ class FolderEdits:
         Number of folders in the whole tree of edits, which all of them share.
     """
 
-    files: dict[str, pygit2.Oid | None] = field(default_factory=dict)
+    files: dict[str, bytes | None] = field(default_factory=dict)
     folders: dict[str, FolderEdits] = field(default_factory=dict)
     delete_all: bool = False
     total: list[int] = field(default_factory=lambda: [0])
@@ -200,8 +201,8 @@ class FolderEdits:
         folder = self.folders.get(name)
         return folder is not None and folder.delete_all and not folder.files and not folder.folders
 
-    def set(self, path: str, oid: pygit2.Oid | None) -> None:
-        """Set, or delete, the file at a path."""
+    def set(self, path: str, oid: bytes | None) -> None:
+        """Set the file at a path to a blob, or delete it."""
         *parts, name = path.split("/")
         self._descend(parts).files[name] = oid
 
@@ -254,6 +255,14 @@ def first_parents(commit: pygit2.Commit) -> Iterator[pygit2.Commit]:
         yield commit
 
 
+def commit_text(author: pygit2.Signature, message: str, tree: str, parents: Iterable[str]) -> bytes:
+    """A commit as git stores it. libgit2 makes one only of a tree that is there, which may yet have to be written."""
+    ahead, minutes = "+" if author.offset >= 0 else "-", abs(author.offset)
+    who = f"{author.name} <{author.email}> {author.time} {ahead}{minutes // 60:02}{minutes % 60:02}"
+    lines = [f"tree {tree}", *(f"parent {parent}" for parent in parents), f"author {who}", f"committer {who}"]
+    return "\n".join((*lines, "", check_message(message))).encode()
+
+
 def write_commit(
     git: pygit2.Repository, author: pygit2.Signature, message: str, tree: pygit2.Oid, parents: list[pygit2.Oid]
 ) -> pygit2.Oid:
@@ -267,5 +276,4 @@ def write_commit(
     OSError, pygit2.GitError
         It could not be written.
     """
-    text = git.create_commit_string(author, author, check_message(message), tree, [*parents])
-    return git.write(pygit2.enums.ObjectType.COMMIT, str(text).encode())
+    return git.write(pygit2.enums.ObjectType.COMMIT, commit_text(author, message, str(tree), map(str, parents)))

@@ -1,8 +1,9 @@
-"""Git pack files of many new blobs (git's ``gitformat-pack``): three syncs for a commit, not one for each file of it.
+"""Where a commit's objects are written: each to a file of its own, or all of them to one pack (git's ``gitformat-pack``).
 
-A loose object is a file of its own, which is made, synced and renamed: ten thousand pointers keep a disk busy for many
-seconds. In a pack they are one file and its index. Objects are whole, none is a difference to another; ``git gc`` finds
-those when it likes.
+A loose object is a file, which is made, synced and renamed, and so is its folder: ten thousand pointers keep a disk busy
+for many seconds. In a pack they, the trees and the commit are one file and its index, with three syncs for all of it.
+Objects are whole there, none is a difference to another; ``git gc`` finds those when it likes. A commit of a few files
+has loose objects, as each look-up searches every pack.
 """
 
 from __future__ import annotations
@@ -12,23 +13,57 @@ import os
 import struct
 import tempfile
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
+
+import pygit2
 
 from pyxet._platform import sync_folder, write_at
 from pyxet._platform_files import closing, remove, replace
 from pyxet.errors import BadRequestError
 from pyxet.server.object_store import write_all
 
-_BLOB: Final = 3
+COMMIT, TREE, BLOB = pygit2.enums.ObjectType.COMMIT, pygit2.enums.ObjectType.TREE, pygit2.enums.ObjectType.BLOB
+_NAMES: Final[Mapping[int, bytes]] = {COMMIT: b"commit", TREE: b"tree", BLOB: b"blob"}
+# Bytes of an object up to which it is stored as it is: compressing a pointer saves some bytes, and costs as much as all else
+# that is done for it.
+_STORED: Final = 200
+_STORED_BLOCK = struct.Struct("<2sBHH")
 _HEADER = struct.Struct(">4sII")
 # Beyond it offsets have another form; what is inside a commit's request is far below.
 _MAX_OFFSET: Final = 2**31
 _FLUSH: Final = 1024 * 1024
 
 
+class NewObjects(Protocol):
+    """Takes the objects of one commit."""
+
+    def add(self, kind: int, data: bytes) -> str:
+        """Add an object, unless it is there; its id in hex."""
+        ...
+
+    def publish(self) -> None:
+        """Make all that was added durable, and part of the repository."""
+        ...
+
+
+class LooseObjects:
+    """Each object is written at once, to a file of its own."""
+
+    def __init__(self, git: pygit2.Repository) -> None:
+        self._git = git
+
+    def add(self, kind: int, data: bytes) -> str:
+        """Write an object, unless it is there; its id in hex."""
+        return str(self._git.write(kind, data))
+
+    def publish(self) -> None:
+        """All is there already."""
+
+
 class PackWriter:
-    """Writes blobs to a pack of a repository.
+    """Writes objects to a pack of a repository.
 
     Parameters
     ----------
@@ -53,15 +88,13 @@ class PackWriter:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def add(self, data: bytes) -> str:
-        """Add a blob, unless it is there; its object id."""
-        digest = hashlib.sha1(b"blob %d\0" % len(data))
-        digest.update(data)
-        oid = digest.digest()
+    def add(self, kind: int, data: bytes) -> str:
+        """Add an object, unless it is in the pack; its id in hex."""
+        oid = hashlib.sha1(b"%s %d\0%s" % (_NAMES[kind], len(data), data)).digest()
         if oid not in self._entries:
             if self._size >= _MAX_OFFSET:
                 raise BadRequestError("the files inside one commit are too large together", status=413)
-            packed = _size_header(_BLOB, len(data)) + zlib.compress(data, 1)
+            packed = _size_header(kind, len(data)) + _compressed(data)
             self._entries[oid] = (zlib.crc32(packed), self._size)
             self._write(packed)
         return oid.hex()
@@ -74,7 +107,10 @@ class PackWriter:
         remove(self._temporary, missing_ok=True)
 
     def publish(self) -> None:
-        """Make the pack durable and part of the repository. The index comes last: without one a pack is not looked at."""
+        """Make the pack durable and part of the repository. The index comes last: without one a pack is not looked at.
+
+        It is called once, and nothing can be added afterwards.
+        """
         self._flush()
         write_at(self._descriptor, _HEADER.pack(b"PACK", 2, len(self._entries)), 0)
         checksum = self._checksum()
@@ -134,6 +170,16 @@ class PackWriter:
             )
         )
         return index + hashlib.sha1(index).digest()
+
+
+def _compressed(data: bytes) -> bytes:
+    """A zlib stream of some bytes (RFC 1950). One of a single stored block takes less time than the set-up of a compressor."""
+    size = len(data)
+    if size > _STORED:
+        return zlib.compress(data, 1)
+    return b"".join(
+        (_STORED_BLOCK.pack(b"\x78\x01", 1, size, size ^ 0xFFFF), data, zlib.adler32(data).to_bytes(4, "big"))
+    )
 
 
 def _size_header(kind: int, size: int) -> bytes:

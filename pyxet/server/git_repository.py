@@ -35,12 +35,13 @@ from pyxet.server.git_objects import (
     check_message,
     check_name,
     check_path,
+    commit_text,
     first_parents,
     signature,
     why_no_reference,
     write_commit,
 )
-from pyxet.server.git_pack import PackWriter
+from pyxet.server.git_pack import COMMIT, TREE, LooseObjects, NewObjects, PackWriter
 from pyxet.server.git_trees import TreeEdit, found_in, members, position
 from pyxet.server.object_store import is_disk_full
 from pyxet.types import RepoId
@@ -234,23 +235,27 @@ class Repository:
 
     # -- writing -------------------------------------------------------------------------------------------------------
 
-    def store(self, data: bytes) -> str:
-        """Write a blob for a later `commit`; its object id."""
-        return str(self._git.create_blob(data))
-
     @contextmanager
-    def storing(self) -> Iterator[Callable[[bytes], str]]:
-        """A function like `store` for many blobs, which are there when the block has ended: see `git_pack`."""
-        with closing(PackWriter(Path(self._git.path) / "objects")) as pack:
-            yield pack.add
-            if len(pack):
-                pack.publish()
+    def objects(self, *, many: bool) -> Iterator[NewObjects]:
+        """Where the objects of a commit are to be written. What is not published when the block ends may be lost.
+
+        Parameters
+        ----------
+        many:
+            Whether a pack of their own is worth it, see `git_pack`.
+        """
+        if many:
+            with closing(PackWriter(Path(self._git.path) / "objects")) as pack:
+                yield pack
+        else:
+            yield LooseObjects(self._git)
 
     def commit(
         self,
         branch: str,
         changes: Mapping[str, str | None],
         folders: Iterable[str],
+        objects: NewObjects,
         *,
         message: str,
         user: str,
@@ -263,9 +268,11 @@ class Repository:
         Parameters
         ----------
         changes:
-            Path and the blob's id (see `store`); ``None`` deletes the file.
+            Path and the blob's id; ``None`` deletes the file.
         folders:
             Folders to delete, before the changes apply.
+        objects:
+            Where the blobs are: trees and the commit go there as well, and it is published if there is a commit.
         parent:
             The commit that the branch must be at, if the caller cares.
         most_entries:
@@ -293,7 +300,7 @@ class Repository:
         for folder in folders:
             edits.delete_folder(check_path(folder))
         for path, oid in changes.items():
-            edits.set(check_path(path), None if oid is None else pygit2.Oid(hex=oid))
+            edits.set(check_path(path), None if oid is None else bytes.fromhex(oid))
         with self.turn():
             check()
             for attempt in range(_ATTEMPTS):
@@ -304,12 +311,15 @@ class Repository:
                         "since you opened this page. Please refresh and try again.",
                         status=412,
                     )
-                tree = self._apply(head.tree, edits, "", most_entries) or self._git.TreeBuilder().write()
-                if tree == head.tree_id:
+                tree = self._apply(head.tree_id, edits, "", most_entries, objects) or objects.add(TREE, b"")
+                if tree == str(head.tree_id):
                     return str(head.id)
-                author = signature(user)
+                text = commit_text(signature(user), message, tree, [str(head.id)])
+                made = pygit2.Oid(hex=objects.add(COMMIT, text))
+                objects.publish()
+                # What has to be written again is written by itself.
+                objects = LooseObjects(self._git)
                 try:
-                    made = write_commit(self._git, author, message, tree, [head.id])
                     self.move(branch, head.id, made)
                 except (pygit2.GitError, OSError, KeyError):
                     if attempt == _ATTEMPTS - 1 or self.head(branch).id == head.id:
@@ -397,55 +407,50 @@ class Repository:
         return Entry(path, str(found.id), False, lfs.size if lfs else size, lfs, size, found.filemode)
 
     def _apply(
-        self, tree: pygit2.Tree | None, edits: FolderEdits, prefix: str, most: int | None
-    ) -> pygit2.Oid | None:  # fmt: skip
-        """Write the trees that the edits touch; ``None`` for a folder that ends up empty."""
-        builder = TreeEdit(self._git, tree)
+        self, tree: pygit2.Oid | bytes | None, edits: FolderEdits, prefix: str, most: int | None, objects: NewObjects
+    ) -> str | None:  # fmt: skip
+        """Write the trees that the edits touch; the id of this one, or ``None`` for a folder that ends up empty."""
+        stored = b"" if tree is None else self._git.read(tree if isinstance(tree, pygit2.Oid) else pygit2.Oid(tree))[1]
+        edit = TreeEdit(stored, len(edits.files) + len(edits.folders))
+        before = len(edit)
         for name, oid in edits.files.items():
-            there = builder.get(name)
+            there = edit.get(name)
             if oid is None:
-                if there is None or there.filemode == FOLDER:
+                if there is None or there.mode == FOLDER:
                     raise EntryNotFoundError(
                         f"A file with this name doesn't exist: {prefix}{name}", status=404, code="EntryNotFound"
                     )
-                builder.remove(name)
+                edit.remove(name)
                 continue
-            if there is not None and there.filemode == FOLDER and not edits.removes(name):
+            if there is not None and there.mode == FOLDER and not edits.removes(name):
                 raise BadRequestError(f"{prefix}{name} is a folder; a file cannot replace it", status=400)
-            mode = EXECUTABLE if there is not None and there.filemode == EXECUTABLE else FILE
-            try:
-                builder.insert(name, oid, mode)
-            except (pygit2.GitError, ValueError) as error:
-                raise BadRequestError(f"{prefix}{name} is not a valid path in a repository", status=400) from error
+            edit.insert(name, oid, EXECUTABLE if there is not None and there.mode == EXECUTABLE else FILE)
         for name, folder in edits.folders.items():
             if edits.files.get(name) is not None:
                 if edits.removes(name):
                     continue
                 raise BadRequestError(f"{prefix}{name} would be a file and a folder at once", status=400)
-            there = builder.get(name)
-            if there is not None and there.filemode != FOLDER:
-                what = "submodule" if there.filemode == SUBMODULE else "file"
+            there = edit.get(name)
+            if there is not None and there.mode != FOLDER:
+                what = "submodule" if there.mode == SUBMODULE else "file"
                 raise BadRequestError(f"{prefix}{name} is a {what}; nothing can be put below it", status=400)
             if folder.delete_all and there is None:
                 raise EntryNotFoundError(
                     f"A folder with this name doesn't exist: {prefix}{name}", status=404, code="EntryNotFound"
                 )
-            below = None if there is None or folder.delete_all else self._object(there.id)
-            written = self._apply(below, folder, f"{prefix}{name}/", most)
+            below = None if there is None or folder.delete_all else there.oid
+            written = self._apply(below, folder, f"{prefix}{name}/", most, objects)
             if written is not None:
-                try:
-                    builder.insert(name, written, FOLDER)
-                except (pygit2.GitError, ValueError) as error:
-                    raise BadRequestError(f"{prefix}{name} is not a valid path in a repository", status=400) from error
+                edit.insert(name, bytes.fromhex(written), FOLDER)
             elif there is not None:
-                builder.remove(name)
-        if most is not None and len(builder) > max(most, len(tree) if tree is not None else 0):
+                edit.remove(name)
+        if most is not None and len(edit) > max(most, before):
             raise BadRequestError(
-                f"the folder {prefix or '/'} would have {len(builder):,} entries; at most {most:,} are accepted, so put the "
+                f"the folder {prefix or '/'} would have {len(edit):,} entries; at most {most:,} are accepted, so put the "
                 "files into more folders",
                 status=400,
             )
-        return builder.write() if len(builder) else None
+        return objects.add(TREE, edit.data()) if len(edit) else None
 
     def references(self, prefix: str) -> dict[str, str]:
         """Names of references below a prefix, and their commits."""

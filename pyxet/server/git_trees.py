@@ -5,12 +5,21 @@ A name that is not UTF-8 is listed with an escape for each byte that is none (``
 
 from __future__ import annotations
 
+import re
+from bisect import bisect_left
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final, NamedTuple
 
-import pygit2
-
+from pyxet.errors import ServerError
 from pyxet.server.git_objects import FOLDER
+
+# An entry as git stores it, and bytes of an object's id.
+_RECORD = re.compile(rb"[0-7]{5,6} [^\0]+\0.{20}", re.DOTALL)
+_OID: Final = 20
+# Git writes the mode of a folder without a zero before it; some programs have written one.
+_FOLDER_MODES: Final = (b"40000 ", b"040000 ")
+# Entries for which one change makes it worth to look at all names.
+_PER_CHANGE: Final = 50
 
 
 def path_name(raw: bytes) -> str:
@@ -32,60 +41,124 @@ def members(tree: Any, prefix: str, start: int = 0) -> Iterator[tuple[str, Any]]
         yield prefix + path_name(found.raw_name), found
 
 
+class Member(NamedTuple):
+    """An entry of a tree: its mode, and its object id in 20 bytes."""
+
+    mode: int
+    oid: bytes
+
+
 class TreeEdit:
-    """One git tree being changed, whose entries are named as in paths.
+    """One git tree being changed, whose entries are named as in paths. Nothing is written, see `data`.
+
+    Entries stay the bytes that they are, in their order: most of a large tree is copied as it is.
 
     Parameters
     ----------
-    tree:
-        What it begins with; ``None`` for nothing.
+    data:
+        The tree that it begins with, as git stores it; empty for a new one.
+    changes:
+        How many changes will come, about: for many, all names are looked at once instead of a few for each of them.
+
+    Raises
+    ------
+    ServerError
+        The tree is damaged.
     """
 
-    def __init__(self, git: pygit2.Repository, tree: Any) -> None:
-        self._git = git
-        self._tree = tree
-        self._builder: Any = git.TreeBuilder() if tree is None else git.TreeBuilder(tree)
-        # `pygit2.TreeBuilder` takes names that are not UTF-8 out of a tree, and puts none in.
-        self._raw: dict[bytes, tuple[Any, int]] = {}
+    def __init__(self, data: bytes, changes: int) -> None:
+        self._records = _RECORD.findall(data)
+        if sum(map(len, self._records)) != len(data):
+            raise ServerError("a tree of the repository is damaged", status=500)
+        self._positions: dict[bytes, int] | None = None
+        if len(self._records) <= changes * _PER_CHANGE:
+            self._positions = {_name(record): position for position, record in enumerate(self._records)}
+        # By name: what is put there, or ``None`` for what is taken away.
+        self._changes: dict[bytes, Member | None] = {}
+        self._length = len(self._records)
 
     def __len__(self) -> int:
-        return len(self._builder) + len(self._raw)
+        return self._length
 
-    def get(self, name: str) -> Any:
+    def get(self, name: str) -> Member | None:
         """What is there of a name, if anything."""
-        return self._builder.get(self._stored_as(name))
+        return self._get(self._stored_as(name))
 
-    def insert(self, name: str, oid: Any, mode: int) -> None:
-        """Put something there; `pygit2.GitError` or `ValueError` for a name that git does not take."""
-        stored = self._stored_as(name)
-        if stored == name:
-            self._builder.insert(name, oid, mode)
-        else:
-            self._builder.remove(stored)
-            self._raw[stored.encode(errors="surrogateescape")] = oid, mode
+    def insert(self, name: str, oid: bytes, mode: int) -> None:
+        """Put something there. Whether the name is one that git takes is the caller's concern."""
+        self._change(self._stored_as(name), Member(mode, oid))
 
     def remove(self, name: str) -> None:
         """Take away what is there."""
-        self._builder.remove(self._stored_as(name))
+        self._change(self._stored_as(name), None)
 
-    def write(self) -> Any:
-        """Write the tree; its id."""
-        written = self._builder.write()
-        if not self._raw:
-            return written
-        made: Any = self._git[written]
-        entries = {entry.raw_name: (entry.id, entry.filemode) for entry in made} | self._raw
-        order = sorted(entries, key=lambda name: name + b"/" if entries[name][1] == FOLDER else name)
-        data = b"".join(b"%o %s\0%s" % (entries[name][1], name, entries[name][0].raw) for name in order)
-        return self._git.write(pygit2.enums.ObjectType.TREE, data)
+    def data(self) -> bytes:
+        """The tree as git stores it."""
+        gone = [position for name in self._changes if (position := self._position(name)) is not None]
+        put = sorted(
+            (_order(record), record)
+            for name, member in self._changes.items()
+            if member is not None
+            for record in [b"%o %s\0%s" % (member.mode, name, member.oid)]
+        )
+        merged: list[bytes] = []
+        kept = self._records
+        if gone:
+            kept = []
+            begin = 0
+            for position in sorted(gone):
+                kept += self._records[begin:position]
+                begin = position + 1
+            kept += self._records[begin:]
+        begin = 0
+        for order, record in put:
+            end = bisect_left(kept, order, begin, key=_order)
+            merged += kept[begin:end]
+            merged.append(record)
+            begin = end
+        merged += kept[begin:]
+        return b"".join(merged)
 
-    def _stored_as(self, name: str) -> str:
-        """A name as the tree has it, with bytes that are not UTF-8 as surrogates."""
-        if "\\x" in name and self._tree is not None and self._builder.get(name) is None:
-            for entry in self._tree:
-                if path_name(entry.raw_name) == name:
-                    return str(entry.raw_name.decode(errors="surrogateescape"))
-        return name
+    def _change(self, name: bytes, member: Member | None) -> None:
+        self._length += (member is not None) - (self._get(name) is not None)
+        self._changes[name] = member
+
+    def _get(self, name: bytes) -> Member | None:
+        if name in self._changes:
+            return self._changes[name]
+        position = self._position(name)
+        if position is None:
+            return None
+        record = self._records[position]
+        return Member(int(record[: record.index(b" ")], 8), record[-_OID:])
+
+    def _position(self, name: bytes) -> int | None:
+        """Where a name is among the entries that were there at first."""
+        if self._positions is not None:
+            return self._positions.get(name)
+        # As a file, and as a folder, which git sorts elsewhere.
+        for order in (name, name + b"/"):
+            found = bisect_left(self._records, order, key=_order)
+            if found < len(self._records) and _name(self._records[found]) == name:
+                return found
+        return None
+
+    def _stored_as(self, name: str) -> bytes:
+        """A name as the tree has it, which may have bytes that are not UTF-8."""
+        stored = name.encode()
+        if "\\x" in name and self._get(stored) is None:
+            return next((raw for raw in map(_name, self._records) if path_name(raw) == name), stored)
+        return stored
+
+
+def _name(record: bytes) -> bytes:
+    """The name in an entry: mode, space, name, a null byte, and the id."""
+    return record[record.index(b" ") + 1 : -_OID - 1]
+
+
+def _order(record: bytes) -> bytes:
+    """What git sorts an entry by: a folder as if its name ended in a slash."""
+    return _name(record) + b"/" if record.startswith(_FOLDER_MODES) else _name(record)
 
 
 def position(tree: Any, name: str) -> int:

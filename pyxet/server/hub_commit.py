@@ -7,7 +7,6 @@ import binascii
 import codecs
 import mmap
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, TypeAlias
@@ -34,6 +33,7 @@ from pyxet.server.bodies import read_message, spooled
 from pyxet.server.content import StoredContent
 from pyxet.server.file_limits import LIMITS, FileLimits
 from pyxet.server.git_objects import LfsPointer, check_path
+from pyxet.server.git_pack import BLOB, NewObjects
 from pyxet.server.git_proposals import Proposals, number_of
 from pyxet.server.git_repository import Repository
 from pyxet.server.hub_discussions import open_writable, wants_pull_request
@@ -145,11 +145,13 @@ async def commit(request: web.Request) -> web.Response:
             await attempt.arrived(_operations(body))
 
             def store() -> tuple[str, int | None]:
-                wanted = _read_commit(repo, usable, body, limits)
-                # Before the branch moves: content that a commit names has its repository among its holders, come what may.
-                content.index.add_holders(wanted.contents, repo.id.path)
-                attempt.begin()
-                return publish(repo, branch, wanted, account.user, limits)
+                # A few objects are cheapest as files of their own, many in a pack.
+                with repo.objects(many=_many_lines(body)) as objects:
+                    wanted = _read_commit(objects, usable, body, limits)
+                    # Before the branch moves: content that a commit names has its repository among its holders, come what may.
+                    content.index.add_holders(wanted.contents, repo.id.path)
+                    attempt.begin()
+                    return publish(repo, branch, wanted, objects, account.user, limits)
 
             made, number = await in_worker(request, store)
             return made
@@ -163,7 +165,7 @@ async def commit(request: web.Request) -> web.Response:
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
-    """A commit as a request describes it, its blobs stored: paths and blobs, folders to delete, contents that are named."""
+    """A commit as a request describes it: paths and their new blobs, folders to delete, contents that are named."""
 
     header: CommitHeader
     changes: dict[str, str | None]
@@ -176,13 +178,16 @@ class _Wanted:
         return f"{self.header.summary}\n\n{self.header.description}".strip()
 
 
-def _commit(repo: Repository, branch: str, wanted: _Wanted, user: str, limits: FileLimits) -> tuple[str, None]:
+def _commit(
+    repo: Repository, branch: str, wanted: _Wanted, objects: NewObjects, user: str, limits: FileLimits
+) -> tuple[str, None]:
     """Commit to a branch, or to an open pull request."""
     number = number_of(branch)
     made = repo.commit(
         branch,
         wanted.changes,
         wanted.folders,
+        objects,
         message=wanted.message,
         user=user,
         parent=wanted.header.parent_commit,
@@ -192,7 +197,9 @@ def _commit(repo: Repository, branch: str, wanted: _Wanted, user: str, limits: F
     return made, None
 
 
-def _propose(repo: Repository, branch: str, wanted: _Wanted, user: str, limits: FileLimits) -> tuple[str, int]:
+def _propose(
+    repo: Repository, branch: str, wanted: _Wanted, objects: NewObjects, user: str, limits: FileLimits
+) -> tuple[str, int]:
     """Open a pull request with a commit; that commit, and the number of the pull request."""
     made = ""
 
@@ -202,6 +209,7 @@ def _propose(repo: Repository, branch: str, wanted: _Wanted, user: str, limits: 
             reference,
             wanted.changes,
             wanted.folders,
+            objects,
             message=wanted.message,
             user=user,
             parent=None,
@@ -216,7 +224,7 @@ def _propose(repo: Repository, branch: str, wanted: _Wanted, user: str, limits: 
     return made, number
 
 
-def _read_commit(repo: Repository, usable: UsableContents, body: Body, limits: FileLimits) -> _Wanted:
+def _read_commit(objects: NewObjects, usable: UsableContents, body: Body, limits: FileLimits) -> _Wanted:
     header: CommitHeader | None = None
     changes: dict[str, str | None] = {}
     folders: list[str] = []
@@ -228,27 +236,25 @@ def _read_commit(repo: Repository, usable: UsableContents, body: Body, limits: F
         limits.check_size(path, found.size)
         return found.format()
 
-    # A few blobs are cheapest as files of their own, many in a pack.
-    with repo.storing() if _many_lines(body) else nullcontext(repo.store) as store:
-        for key, value in _operands(body, usable):
-            match value:
-                case CommitHeader():
-                    header = value
-                case CommitFile():
-                    data = _regular(value)
-                    written = LfsPointer.parse(data)
-                    if written is not None:
-                        # Readers take it for what it says, so it has to be as true as any LFS file.
-                        data = pointer(value.path, written.sha256, written.size)
-                    changes[check_path(value.path)] = store(data)
-                case CommitLfsFile():
-                    if value.algo != "sha256":
-                        raise BadRequestError(f"{value.path}: {value.algo!r} is not a known algorithm", status=400)
-                    changes[check_path(value.path)] = store(pointer(value.path, value.oid, value.size))
-                case CommitDeletedPath() if key == "deletedFolder":
-                    folders.append(value.path.removesuffix("/"))
-                case CommitDeletedPath():
-                    changes[value.path] = None
+    for key, value in _operands(body, usable):
+        match value:
+            case CommitHeader():
+                header = value
+            case CommitFile():
+                data = _regular(value)
+                written = LfsPointer.parse(data)
+                if written is not None:
+                    # Readers take it for what it says, so it has to be as true as any LFS file.
+                    data = pointer(value.path, written.sha256, written.size)
+                changes[check_path(value.path)] = objects.add(BLOB, data)
+            case CommitLfsFile():
+                if value.algo != "sha256":
+                    raise BadRequestError(f"{value.path}: {value.algo!r} is not a known algorithm", status=400)
+                changes[check_path(value.path)] = objects.add(BLOB, pointer(value.path, value.oid, value.size))
+            case CommitDeletedPath() if key == "deletedFolder":
+                folders.append(value.path.removesuffix("/"))
+            case CommitDeletedPath():
+                changes[value.path] = None
     if header is None or not header.summary.strip():
         raise BadRequestError("a commit needs a header with a summary", status=400)
     return _Wanted(header, changes, folders, contents)

@@ -162,13 +162,14 @@ class Index:
             All files of the shard, and the path of the repository that it came for: it holds them for a while, see `GRACE`.
         """
         new = list(files)
+        # In the order of their keys, so that neighbours go to the same pages.
         with self._write() as writer:
             shard = _add_shard(writer, xorbs) if new else None
             # One that tells the sha256 takes the place of one that does not.
             for verb, told in (("IGNORE", False), ("REPLACE", True)):
                 writer.executemany(
                     f"INSERT OR {verb} INTO files VALUES (?, ?, ?)",
-                    (
+                    sorted(
                         (file.file_hash, file.size, write_upload_shard([file], []))
                         for file in new
                         if (file.sha256 is not None) == told
@@ -176,14 +177,16 @@ class Index:
                 )
             writer.executemany(
                 "INSERT OR IGNORE INTO contents VALUES (?, ?)",
-                ((file.sha256, file.file_hash) for file in new if file.sha256 is not None),
+                sorted((file.sha256, file.file_hash) for file in new if file.sha256 is not None),
             )
             chunks = list(queryable)
             if chunks:
                 shard = shard or _add_shard(writer, xorbs)
-                writer.executemany("INSERT OR IGNORE INTO chunks VALUES (?, ?)", ((value, shard) for value in chunks))
+                writer.executemany(
+                    "INSERT OR IGNORE INTO chunks VALUES (?, ?)", ((value, shard) for value in sorted(chunks))
+                )
             until = int(self._clock()) + GRACE
-            writer.executemany(_HOLD, ((held_as(file), repo, until) for file in held))
+            writer.executemany(_HOLD, ((name, repo, until) for name in sorted(map(held_as, held))))
             _hold_xorbs(writer, xorbs, repo)
         self._files.forget(file.file_hash for file in new)
 
@@ -195,7 +198,7 @@ class Index:
         if not rows:
             return
         with self._write() as writer:
-            writer.executemany(_HOLD, ((sha256, repo, None) for sha256 in rows))
+            writer.executemany(_HOLD, ((sha256, repo, None) for sha256 in sorted(rows)))
             for sha256 in rows:
                 if sha256 not in known and (file := self.file_of_content(sha256)) is not None:
                     entry = self.file(file[0])

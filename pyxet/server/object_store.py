@@ -44,9 +44,15 @@ class ObjectStore:
         """A file without a name, gone when it is closed."""
         return cast(BinaryIO, tempfile.TemporaryFile(dir=self._unfinished))
 
-    def reader(self) -> ObjectReader:
-        """Reads parts of objects. Close it."""
-        return ObjectReader(self)
+    def reader(self, ahead: int = 0) -> ObjectReader:
+        """Reads parts of objects. Close it.
+
+        Parameters
+        ----------
+        ahead:
+            Bytes that it reads at least, for who will go on in the same object.
+        """
+        return ObjectReader(self, ahead)
 
     def keep(self, temporary: Path, name: str) -> None:
         """Give a temporary file, which is on the disk and closed, its name."""
@@ -79,24 +85,32 @@ class ObjectStore:
 class ObjectReader:
     """Reads parts of objects, of which the last one stays open: who reads many small parts mostly reads on in the same."""
 
-    def __init__(self, store: ObjectStore) -> None:
+    def __init__(self, store: ObjectStore, ahead: int = 0) -> None:
         self._store = store
+        self._ahead = ahead
         self._name = ""
         self._file: BinaryIO | None = None
+        # What was read last, and where that was.
+        self._data = memoryview(b"")
+        self._at = 0
 
-    def read(self, name: str, size: int, offset: int) -> bytes:
+    def read(self, name: str, size: int, offset: int) -> memoryview:
         """At most so many bytes of an object; `FileNotFoundError` if it is not there."""
         if self._file is None or name != self._name:
             self.close()
             self._file = self._store.path(name).open("rb", buffering=0)
             self._name = name
-        return read_at(self._file.fileno(), size, offset)
+        if not self._at <= offset <= offset + size <= self._at + len(self._data):
+            self._data = memoryview(read_at(self._file.fileno(), max(size, self._ahead), offset))
+            self._at = offset
+        return self._data[offset - self._at : offset - self._at + size]
 
     def close(self) -> None:
         """Close what is open."""
         if self._file is not None:
             self._file.close()
             self._file = None
+            self._data = memoryview(b"")
 
 
 def is_disk_full(error: BaseException) -> bool:

@@ -24,6 +24,7 @@ from pyxet._async.changes.spool import Spool, Spooled
 from pyxet._async.client import Client
 from pyxet._async.download.verifier import Verifier
 from pyxet._async.runtime.streams import Stream
+from pyxet._async.runtime.tasks import run_together
 from pyxet._async.runtime.threads import in_thread
 from pyxet._async.upload.content import ContentWriter
 from pyxet._async.upload.local_files import LocalFiles
@@ -159,12 +160,12 @@ class ChangeSet:
         async with self._reading:
             size, data = await self._local.peek(source)
             sized(size)
-            self.advice.added(path)
-            self.advice.size(path, size)
             if data is not None:
                 await self.put_small(path, data, guard)
                 progress(len(data))
                 return
+            self.advice.added(path)
+            self.advice.size(path, size)
             content = await self._uploader.add(
                 source, progress=progress, sha256=sha256, name=f"{self.path}/{path}"
             )  # fmt: skip
@@ -235,8 +236,11 @@ class ChangeSet:
         pending = Pending(len(data), data)
         self._put(path, pending, guard)
         await self._small.add(path, pending)
-        if self._uploader.unregistered >= _REGISTERED_AT_ONCE:
+        if self._uploader.unregistered >= 2 * _REGISTERED_AT_ONCE:
+            # The endpoint does not keep up.
             await self._uploader.flush()
+        elif self._uploader.unregistered >= _REGISTERED_AT_ONCE:
+            self._uploader.flush_beside()
 
     def put_stored(self, path: str, content: UploadedContent, guard: Guard | None) -> None:
         """Make a file pending whose content is already stored."""
@@ -350,7 +354,7 @@ class ChangeSet:
             A file would take the place of a folder that still has others, or be below another file.
         """
         await self._seal()
-        await self._discard_unchanged()
+        await run_together(self._discard_unchanged, self._uploader.flush)
         await self._share_foreign()
         await self._uploader.flush()
 

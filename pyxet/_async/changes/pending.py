@@ -401,8 +401,12 @@ class PendingChanges:
 
 def folders_of(path: str) -> list[str]:
     """The folders that a path lies in, outermost first."""
-    parts = path.split("/")
-    return ["/".join(parts[:count]) for count in range(1, len(parts))]
+    folders: list[str] = []
+    at = path.find("/")
+    while at >= 0:
+        folders.append(path[:at])
+        at = path.find("/", at + 1)
+    return folders
 
 
 def _check(scope: Scope) -> None:

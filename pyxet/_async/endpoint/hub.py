@@ -14,6 +14,7 @@ from pyxet._async.http.addresses import web_address
 from pyxet._async.http.messages import Answer, Body, is_transient
 from pyxet._async.http.packed import PACKED
 from pyxet._async.http.transport import Transport, is_refused
+from pyxet._async.runtime.tasks import run_all
 from pyxet.errors import (
     AlreadyExistsError,
     ConflictError,
@@ -58,6 +59,8 @@ from pyxet.urls import pull_request_number
 
 Scope = Literal["read", "write"]
 _MAX_PATHS = 500
+# Such requests at a time.
+_PAGES_AT_ONCE = 4
 _MAX_PREUPLOAD = 256
 _MAX_DUPLICATES = 500
 # Longest answers in bytes that make sense: a page of a thousand entries, all branches and tags of a repository.
@@ -252,20 +255,27 @@ class Hub:
         self, repo: RepoId, revision: str, paths: Sequence[str], *, expand: bool = False
     ) -> TreePage:  # fmt: skip
         """What is at some paths; those with nothing there are left out."""
-        entries: list[TreeEntry] = []
-        commit = None
         what = (
             f"looking up {paths[0]!r} in {repo}/{revision}"
             if len(paths) == 1
             else f"looking up paths in {repo}/{revision}"
         )
-        for at in range(0, len(paths), _MAX_PATHS):
-            asked = list(paths[at : at + _MAX_PATHS])
-            body = Body.json(PathsInfo(paths=asked, expand=expand))
-            url = f"{base_url(repo)}/paths-info/{_part(commit or revision)}"
+
+        async def ask(asked: Sequence[str], at: str) -> tuple[Sequence[TreeEntry], str | None]:
+            body = Body.json(PathsInfo(paths=list(asked), expand=expand))
+            url = f"{base_url(repo)}/paths-info/{_part(at)}"
             answer = await self.request("POST", url, what=what, body=body, most=_MAX_PAGE)
-            entries += checked_entries(decode(answer.body, list[TreeEntry], what=what), what, paths=asked)
-            commit = _commit_of(answer, what)
+            found = checked_entries(decode(answer.body, list[TreeEntry], what=what), what, paths=asked)
+            return found, _commit_of(answer, what)
+
+        if not paths:
+            return TreePage([], None)
+        # The first answer tells of which commit all others have to be.
+        found, commit = await ask(paths[:_MAX_PATHS], revision)
+        entries = list(found)
+        parts = (paths[at : at + _MAX_PATHS] for at in range(_MAX_PATHS, len(paths), _MAX_PATHS))
+        for found, _ in await run_all(lambda part: ask(part, commit or revision), parts, limit=_PAGES_AT_ONCE):
+            entries += found
         return TreePage(entries, commit)
 
     async def preupload(

@@ -14,6 +14,7 @@ from pyxet._async.changes.pending import Pending
 from pyxet._async.changes.view import Entry, View
 from pyxet._async.fs.lookup import Lookup, expect
 from pyxet.errors import AlreadyExistsError, EditConflictError
+from pyxet.types import RepoId
 
 if TYPE_CHECKING:
     from pyxet._async.changes.changeset import ChangeSet
@@ -76,7 +77,14 @@ class Guarding(Lookup):
             A version is expected of a path that is not among these.
         """
         conditions = replace(conditions, since=edits.since(parent_commit))
-        targets = [await self._target(edits, path) for path in paths]
+        begun: dict[tuple[RepoId, str], ChangeSet] = {}
+        targets = []
+        for path in paths:
+            url, repo, revision = self._parse_file(path)
+            changes = begun.get((repo, revision))
+            if changes is None:
+                changes = begun[repo, revision] = await edits.on(repo, revision)
+            targets.append((changes, url.path))
         if not conditions.need_look:
             always = Guard(since=conditions.since) if conditions.since else None
             return [Place(changes, inside, always) for changes, inside in targets]

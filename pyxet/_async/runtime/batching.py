@@ -36,7 +36,8 @@ class Batch(Generic[V, T]):
         self.job = job
         self.context: Context | None = copy_context() if job is not None else None
         self.task: asyncio.Task[T] | None = None
-        self.ended: asyncio.Future[None] | None = None
+        # One for each of those who wait, as who is cancelled cancels what they wait for.
+        self.waiters: list[asyncio.Future[None]] = []
 
 
 class _Queue(Generic[V, T]):
@@ -110,11 +111,12 @@ class Batches(Generic[K, V, T]):
             queue = self._queues[place] = _Queue()
         batch = self._entered(queue, item, job)
         self._schedule(place, queue)
-        assert batch.ended is not None
+        waiter: asyncio.Future[None] = place[0].create_future()
+        batch.waiters.append(waiter)
         try:
-            await asyncio.wait([batch.ended])
+            await waiter
         finally:
-            if not batch.ended.done():
+            if batch.task is None or not batch.task.done():
                 await self._left(place, queue, batch, item)
         assert batch.task is not None
         return batch.task.result()
@@ -130,7 +132,6 @@ class Batches(Generic[K, V, T]):
         weight = self._weigh(item)
         if batch is None or len(batch.items) >= self._most or batch.weight + weight > self._most_weight:
             batch = Batch(job)
-            batch.ended = asyncio.get_running_loop().create_future()
             queue.waiting.append(batch)
         batch.items[item] = 1
         batch.weight += weight
@@ -168,12 +169,13 @@ class Batches(Generic[K, V, T]):
         self._forget_idle(place, queue)
 
     def _finished(self, place: Place[K], queue: _Queue[V, T], batch: Batch[V, T], task: asyncio.Task[T]) -> None:
-        assert batch.ended is not None
         queue.running -= 1
         if not task.cancelled():
             # All who wait may just have been cancelled, and then nobody else is to hear of it.
             task.exception()
-        batch.ended.set_result(None)
+        for waiter in batch.waiters:
+            if not waiter.done():
+                waiter.set_result(None)
         self._schedule(place, queue)
         self._forget_idle(place, queue)
 

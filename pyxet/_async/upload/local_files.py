@@ -29,26 +29,30 @@ class LocalFiles:
 
     def __init__(self, small: int) -> None:
         self._small = small
-        self._batches: Batches[None, Path, dict[Path, Peeked | OSError]] = Batches(_GROUP)
+        self._batches: Batches[None, str, dict[str, Peeked | OSError]] = Batches(_GROUP)
 
     async def peek(self, source: Path) -> Peeked:
         """The size of a file in bytes, and its content if it is small. Raises `OSError` where it cannot be read."""
-        found = await self._batches.run(None, source, lambda sources: in_thread(_peeked, sources, self._small))
-        result = found[source]
+        name = str(source)
+        found = await self._batches.run(None, name, self._read)
+        result = found[name]
         if isinstance(result, OSError):
             raise result
         return result
 
+    async def _read(self, sources: list[str]) -> dict[str, Peeked | OSError]:
+        return await in_thread(_peeked, sources, self._small)
 
-def _peeked(sources: Iterable[Path], small: int) -> dict[Path, Peeked | OSError]:
-    found: dict[Path, Peeked | OSError] = {}
+
+def _peeked(sources: Iterable[str], small: int) -> dict[str, Peeked | OSError]:
+    found: dict[str, Peeked | OSError] = {}
     for source in sources:
         try:
             known = os.stat(source)
             what = special(known)
             if what is not None:
                 # Reading it might never end.
-                raise not_readable(str(source), what)
+                raise not_readable(source, what)
             size = known.st_size
             found[source] = size, _content(source, size) if size <= small else None
         except OSError as error:
@@ -56,7 +60,7 @@ def _peeked(sources: Iterable[Path], small: int) -> dict[Path, Peeked | OSError]
     return found
 
 
-def _content(source: Path, size: int) -> bytes:
+def _content(source: str, size: int) -> bytes:
     """The content of a file, of ``size`` bytes when it was looked at.
 
     `pathlib.Path.read_bytes` makes twice the system calls, at each of which other threads take the interpreter's lock: for

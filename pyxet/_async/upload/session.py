@@ -48,8 +48,10 @@ from pyxet.types import UploadedContent
 from pyxet.watching import COUNTS
 
 _SHARDS_AT_ONCE: Final = 4
-# The first chunks of how many small files of a run the endpoint is asked for at a time.
+# The first chunks of how many small files of a run the endpoint is asked for at a time, and for how many runs in a row it is
+# not asked at all after it has known none for long.
 _SMALL_QUERIES: Final = 8
+_MOST_UNASKED: Final = 3
 Source = bytes | bytearray | memoryview | Path
 
 
@@ -83,10 +85,13 @@ class Uploader:
         self.packer = Packer(cas, self.reservation, xorb_size, self.stats)
         self._finished: list[_Finished] = []
         self._asking = _SMALL_QUERIES
+        # Runs for which it is not asked after one that it did not know, and how many of them are still to come.
+        self._pause = self._unasked = 0
         self._flushing = asyncio.Lock()
         self._writers: WeakSet[ContentWriter] = WeakSet()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._giving_way: asyncio.Task[None] | None = None
+        self._flushing_beside: asyncio.Task[None] | None = None
         # Files are read one after the other as far as there are processors for: more at once need more memory and are no
         # faster. What was read goes its way all the same, which may be long where the endpoint is far away.
         self._reading = asyncio.Semaphore(processors())
@@ -158,11 +163,11 @@ class Uploader:
                     transfer.came(local.size)
 
     async def add_small(self, contents: Sequence[bytes]) -> list[UploadedContent]:
-        """Store many small contents, in groups of about one run.
+        """Store many small contents, in groups of a few megabytes.
 
         Asking the endpoint whether it has each content would cost more than sending most of them. So it is asked for a few
-        of each group, and for more as long as it knows some. An answer for one file also names the chunks of files that
-        were uploaded together with it.
+        of each group, and for more as long as it knows some; where it knows none, for one of every fourth group. An answer
+        for one file also names the chunks of files that were uploaded together with it.
         """
         results: list[UploadedContent] = []
         for group in _runs_of(contents):
@@ -190,14 +195,21 @@ class Uploader:
         self.packer.place(runs, encoded, context)
 
     async def _ask_for_some(self, firsts: Sequence[Chunk]) -> None:
+        if self._unasked:
+            self._unasked -= 1
+            return
         while firsts := await in_thread(self.packer.unknown, firsts):
             step = -(-len(firsts) // self._asking) or 1
             asked = firsts[::step]
             if not await self.packer.ask([chunk.hash for chunk in asked]):
                 # None is known, so probably few of the next group are: ask for half as many there, but at least one.
+                if self._asking == 1:
+                    self._pause = min(2 * self._pause + 1, _MOST_UNASKED)
                 self._asking = max(1, self._asking // 2)
+                self._unasked = self._pause
                 return
             self._asking = _SMALL_QUERIES
+            self._pause = 0
             values = {chunk.hash for chunk in asked}
             firsts = [chunk for chunk in firsts if chunk.hash not in values]
 
@@ -224,11 +236,29 @@ class Uploader:
                 self.packer.put_back(xorbs)
                 raise
 
+    def flush_beside(self) -> None:
+        """Begin to `flush` while more content is added, unless that is going on.
+
+        Raises
+        ------
+        XetError
+            The last one that was begun so has failed. What it did not register, `flush` will.
+        """
+        self.check()
+        last = self._flushing_beside
+        if last is not None:
+            if not last.done():
+                return
+            self._flushing_beside = None
+            last.result()
+        self._flushing_beside = asyncio.create_task(self.flush())
+        # Marks the exception as retrieved; `flush` meets the same failure.
+        self._flushing_beside.add_done_callback(lambda task: task.cancelled() or task.exception())
+
     async def aclose(self) -> None:
         """End the session: what is still being sent is cancelled."""
         try:
-            if self._giving_way is not None:
-                await stopped(self._giving_way)
+            await stopped(*(task for task in (self._giving_way, self._flushing_beside) if task is not None))
         finally:
             self._finished = []
             await self.packer.aclose()
@@ -306,11 +336,11 @@ async def _copy(
 
 
 def _runs_of(contents: Sequence[bytes]) -> Iterator[list[bytes]]:
-    """Contents in groups of about a run; a larger content is a group of its own."""
+    """Contents in groups of a few megabytes; a larger content is a group of its own."""
     group: list[bytes] = []
     size = 0
     for content in contents:
-        if group and size + len(content) > RUN:
+        if group and size + len(content) > READ:
             yield group
             group, size = [], 0
         group.append(content)
