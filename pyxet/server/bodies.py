@@ -30,8 +30,8 @@ _LOWEST_SPEED: Final = 1024
 # Larger bodies go to the disk, written in pieces of this many bytes.
 _IN_MEMORY: Final = 1024 * 1024
 _BATCH: Final = 4 * 1024 * 1024
-# The disk begins to work on what arrived each time this many bytes have come: then the last sync has little left to do.
-_FLUSH: Final = 16 * 1024 * 1024
+# Bytes of a body that are worked on at a time while it arrives: what is left to do when all is there.
+_PIECE: Final = 4 * 1024 * 1024
 _MAX_FIELDS: Final = 100_000
 _NAME = re.compile(rb'^content-disposition:[^\r\n]*?;[ \t]*name="?(?P<name>[^"\r\n;]*)"?', re.I | re.M)
 _BOUNDARY = re.compile(r';\s*boundary=(?:"(?P<quoted>[^"\r\n]{1,70})"|(?P<plain>[^\s;"]{1,70}))', re.I)
@@ -103,13 +103,7 @@ async def pieces(request: web.Request, limit: int) -> AsyncIterator[bytes]:
         yield piece
 
 
-async def receive(
-    request: web.Request,
-    write: Callable[[list[bytes]], object],
-    limit: int,
-    *,
-    flush: Callable[[], object] | None = None,
-) -> None:
+async def receive(request: web.Request, write: Callable[[list[bytes]], object], limit: int) -> None:
     """A body into what takes it: one piece is worked on while the next one arrives.
 
     Parameters
@@ -118,38 +112,28 @@ async def receive(
         Takes some bytes. It blocks, and is not called again before it has returned.
     limit:
         The most bytes that the body may have.
-    flush:
-        Called now and then beside ``write``, so that the disk begins to work before all is there.
 
     Raises
     ------
     BadRequestError, ConnectionError
         As in `pieces`.
     """
-    size = flushed = length = 0
+    length = 0
     waiting: list[bytes] = []
     writing: asyncio.Future[object] = _done()
-    flushing: asyncio.Future[object] = _done()
     try:
         async for data in pieces(request, limit):
             waiting.append(data)
             length += len(data)
-            if length < _BATCH:
-                continue
-            size += length
-            await writing
-            writing = asyncio.ensure_future(in_checker(request, write, waiting))
-            waiting, length = [], 0
-            if flush is not None and size - flushed >= _FLUSH and flushing.done():
-                await flushing
-                flushed = size
-                flushing = asyncio.ensure_future(in_worker(request, flush))
+            if length >= _PIECE:
+                await writing
+                writing = asyncio.ensure_future(in_checker(request, write, waiting))
+                waiting, length = [], 0
         await writing
         await in_checker(request, write, waiting)
-        await flushing
     finally:
         # What it is written to is closed behind this, so nothing may go on using it.
-        await asyncio.gather(writing, flushing, return_exceptions=True)
+        await asyncio.gather(writing, return_exceptions=True)
 
 
 def _done() -> asyncio.Future[object]:

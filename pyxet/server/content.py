@@ -59,8 +59,6 @@ class FinishedXorb(Protocol):
     @property
     def temporary(self) -> Path: ...
 
-    def check(self, name: str, /) -> XorbInfo: ...
-
     def sync(self) -> None: ...
 
 
@@ -122,22 +120,21 @@ class ContentStore:
                 return xorbs
         return []
 
-    def keep_xorb(self, upload: FinishedXorb, name: str, user: str) -> None:
-        """Check an uploaded xorb, keep it under its hash unless it is there, and remember who sent it.
+    def keep_xorb(self, upload: FinishedXorb, info: XorbInfo, user: str) -> None:
+        """Keep an uploaded xorb under its hash unless it is there, and remember who sent it.
 
-        Raises
-        ------
-        BadRequestError, FormatError
-            It is damaged, or its content has another hash.
+        Parameters
+        ----------
+        info:
+            What it holds, as it was found when it was checked. One that is stored is checked all the same: whoever knows
+            just its hash has not sent it.
         """
-        # One that is there is checked all the same: whoever knows just its hash has not sent it.
-        info = upload.check(name)
         if self.index.xorb_size(info.hash) is None:
             upload.sync()
             # Two clients may compress the same chunks differently: what the index says must be about the bytes that stay.
             with self._keeping:
                 if self.index.xorb_size(info.hash) is None:
-                    self.xorbs.keep(upload.temporary, name)
+                    self.xorbs.keep(upload.temporary, hash_to_hex(info.hash))
                     self.index.add_xorb(info, user)
                     return
         self.index.add_sender(info.hash, user)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import mmap
 import os
 
-from pyxet._platform import sync_data
+from pyxet._platform import begin_to_sync
 from pyxet._platform_files import remove
 from pyxet.errors import BadRequestError, FormatError
 from pyxet.protocol.checksum import crc64_nvme
@@ -49,6 +49,8 @@ class XorbUpload:
         """The next bytes."""
         data = b"".join(pieces)
         write_all(self.descriptor, data)
+        # Then the sync at the end has little left to do.
+        begin_to_sync(self.descriptor, self.size, len(data))
         self.size += len(data)
         if self.crc64 is not None:
             self.crc64 = crc64_nvme((data,), self.crc64)
@@ -60,10 +62,6 @@ class XorbUpload:
                 self._chunks.append(XorbChunk(chunk_hash(chunk.data), len(chunk.data), self._end))
         except FormatError:
             self._only_chunks = False
-
-    def flush(self) -> None:
-        """Begin to bring to the disk what is written so far."""
-        sync_data(self.descriptor)
 
     def check(self, name: str) -> XorbInfo:
         """What has arrived.

@@ -20,7 +20,7 @@ from pyxet.errors import BadRequestError
 from pyxet.protocol.chunking import Chunker
 from pyxet.protocol.constants import MAX_XORB_BYTES, MAX_XORB_CHUNKS
 from pyxet.protocol.dedup import FileAssembler, Place, Places
-from pyxet.protocol.hashing import Hash, chunk_hash, hash_to_hex, is_eligible, xorb_hash
+from pyxet.protocol.hashing import Hash, chunk_hash, is_eligible, xorb_hash
 from pyxet.protocol.shard import Shard, ShardChunk, XorbEntry
 from pyxet.protocol.xorb import EncodedChunk, XorbChunk, XorbInfo, encode_chunks
 from pyxet.server.content import ContentStore
@@ -93,7 +93,7 @@ class PlainUpload:
             return
         self._seal()
         for sealed in self._sealed:
-            self._content.keep_xorb(sealed, hash_to_hex(sealed.hash), user)
+            self._content.keep_xorb(sealed, sealed.info, user)
         file = self._assembler.entry(self._places, sha256)
         self._content.add_file(file, [sealed.hash for sealed in self._sealed], repo)
 
@@ -228,7 +228,8 @@ class _SealedXorb:
     size: int
     packed: bytes
 
-    def check(self, _: str) -> XorbInfo:
+    @property
+    def info(self) -> XorbInfo:
         """What it holds, which was hashed when it was written."""
         return XorbInfo(self.hash, tuple(XorbChunk(*item) for item in _PACKED.iter_unpack(self.packed)), self.size)
 

@@ -7,7 +7,8 @@ from typing import Final
 from aiohttp import web
 
 from pyxet.protocol.constants import MAX_XORB_BYTES_READ, MIB
-from pyxet.protocol.hashing import hash_from_hex
+from pyxet.protocol.hashing import hash_from_hex, hash_to_hex
+from pyxet.protocol.xorb import XorbInfo
 from pyxet.server.bodies import receive
 from pyxet.server.content import ContentStore
 from pyxet.server.ingest import XorbUpload
@@ -33,7 +34,7 @@ async def receive_xorb(request: web.Request, *, checksum: bool = False) -> XorbU
     """
     upload = await in_worker(request, lambda: XorbUpload(request.app[CONTENT].xorbs, checksum=checksum))
     try:
-        await receive(request, upload.write, MAX_XORB_BODY, flush=upload.flush)
+        await receive(request, upload.write, MAX_XORB_BODY)
     except BaseException:
         await in_worker(request, upload.close)
         raise
@@ -48,12 +49,14 @@ async def keep(request: web.Request, rights: Rights, upload: XorbUpload, name: s
     BadRequestError, FormatError
         It is damaged, or it is another xorb than ``name``.
     """
-    return await in_checker(request, _keep, request.app[CONTENT], rights, upload, name)
+    info = await in_checker(request, upload.check, name)
+    # The rest waits for the disk, and is not to keep others from being checked meanwhile.
+    return await in_worker(request, _keep, request.app[CONTENT], rights, upload, info)
 
 
-def _keep(content: ContentStore, rights: Rights, upload: XorbUpload, name: str) -> bool:
-    known = is_known(content, rights, name)
-    content.keep_xorb(upload, name, rights.user)
+def _keep(content: ContentStore, rights: Rights, upload: XorbUpload, info: XorbInfo) -> bool:
+    known = is_known(content, rights, hash_to_hex(info.hash))
+    content.keep_xorb(upload, info, rights.user)
     return not known
 
 

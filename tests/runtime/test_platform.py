@@ -94,7 +94,7 @@ def test_files_by_position(tmp_path: Path) -> None:
         with _platform._standing(descriptor, 2):
             assert os.read(descriptor, 2) == b"Yd"
         assert os.lseek(descriptor, 0, os.SEEK_CUR) == 7
-        _platform.sync_data(descriptor)
+        _platform.begin_to_sync(descriptor, 0, 7)
         _platform.sync_folder(tmp_path)
     finally:
         os.close(descriptor)

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pygit2
 import pytest
@@ -113,15 +114,18 @@ def test_edits_of_trees_are_those_of_git(git: pygit2.Repository, there: int) -> 
     names = [f"{stem}{end}" for stem in range(there) for end in ("", ".x", "-", "0")][: max(there, 8)]
     entries = {name.encode(): source.choice((FILE, EXECUTABLE, FOLDER)) for name in source.sample(names, there)}
     builder = git.TreeBuilder()
-    for name, mode in entries.items():
-        builder.insert(name.decode(), folder if mode == FOLDER else blob, mode)
+    for raw, kind in entries.items():
+        builder.insert(raw.decode(), folder if kind == FOLDER else blob, kind)
     begun = git.read(builder.write())[1]
     for changes in (1, 2, 50):
         edit = TreeEdit(begun, changes)
-        compared = git.TreeBuilder(git[git.write(TREE, begun)])
+        start: Any = git[git.write(TREE, begun)]
+        compared: Any = git.TreeBuilder(start)
         for _ in range(changes):
-            name, mode = source.choice([*names, "new", "new.x", "0a"]), source.choice((FILE, EXECUTABLE, FOLDER, None))
-            known, expected = edit.get(name), compared.get(name)
+            name = source.choice([*names, "new", "new.x", "0a"])
+            mode: int | None = source.choice((FILE, EXECUTABLE, FOLDER, None))
+            known = edit.get(name)
+            expected: Any = compared.get(name)
             assert (known is None) == (expected is None)
             assert known is None or (known.mode, known.oid) == (expected.filemode, expected.id.raw)
             if mode is not None:

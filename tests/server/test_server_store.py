@@ -13,11 +13,13 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.raw_client import Content, RawClient, Served, regular
 
 from pyxet.errors import ConfigError
+from pyxet.server import git_pack
 from pyxet.testing import LocalEndpoint, local_endpoint
 
 REPO = "acme/kept"
@@ -324,16 +326,18 @@ def test_a_full_disk_is_507_and_nothing_is_half_stored(
 def test_a_full_disk_fails_commits_and_shards_whole(endpoint: LocalEndpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     import json
 
-    from pyxet.server.git_repository import Repository
-
     client = client_of(endpoint)
     made = Content.of(BINARY)
+    many = [regular(f"many/{number}.txt", str(number)) for number in range(50)]
     cas = client.cas(REPO)
     cas.post(f"/v1/xorbs/default/{made.xorb_name}", made.xorb_bytes)
     head = client.write(REPO, {"a.txt": "1"})
     with monkeypatch.context() as patched:
-        patched.setattr(Repository, "store", full)
+        patched.setattr("pyxet.server.git_pack.LooseObjects.add", full)
         assert client.commit(REPO, regular("b.txt", "2")).status == 507
+        # Many files are a pack: its file, its checksum, its index.
+        patched.setattr("pyxet.server.git_pack.write_all", full)
+        assert client.commit(REPO, *many).status == 507
         patched.setattr("pyxet.server.index.Index.add_files", full_sqlite)
         last = json.loads(cas.post("/v2/shards", made.shard()).body.splitlines()[-1])
         assert last["type"] == "error"
@@ -342,6 +346,39 @@ def test_a_full_disk_fails_commits_and_shards_whole(endpoint: LocalEndpoint, mon
     assert client.get(f"/api/models/{REPO}").json["sha"] == head
     assert cas.head(f"/v1/files/{made.name}").status == 404
     assert cas.post("/v1/shards", made.shard()).json == {"result": 1}
+    packs = endpoint.root / "repos" / "models" / f"{REPO}.git" / "objects" / "pack"
+    assert not list(packs.iterdir())
+
+
+@pytest.mark.parametrize(("step", "done"), [("replace", 0), ("replace", 1), ("sync_folder", 0)])
+def test_a_commit_whose_pack_is_not_complete_is_not_there(
+    endpoint: LocalEndpoint, monkeypatch: pytest.MonkeyPatch, step: str, done: int
+) -> None:
+    """The pack, its index and their folder come before the branch moves: what ends between them leaves the old commit."""
+    client = client_of(endpoint)
+    head = client.write(REPO, {"a.txt": "1"})
+    many = [regular(f"many/{number}.txt", str(number)) for number in range(50)]
+    actual = getattr(git_pack, step)
+    calls = 0
+
+    def broken(*arguments: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls > done:
+            raise OSError("the machine is switched off")
+        return actual(*arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(git_pack, step, broken)
+        answer = client.commit(REPO, *many)
+    folder = bare(endpoint)
+    assert answer.status == 500
+    assert git("rev-parse", "main", folder=folder).strip() == head
+    assert [entry["path"] for entry in client.get(f"/api/models/{REPO}/tree/main").json] == ["a.txt"]
+    git("fsck", "--strict", folder=folder)
+    assert client.commit(REPO, *many).status == 200
+    git("fsck", "--strict", folder=folder)
+    assert client.get(f"/{REPO}/resolve/main/many/49.txt").body == b"49"
 
 
 def test_a_commit_that_is_not_written_is_not_reported(endpoint: LocalEndpoint) -> None:

@@ -52,7 +52,7 @@ async def test_who_reads_for_all_gives_up(tmp_path: Path, turns: int) -> None:
 async def test_who_waits_gives_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     reading, go_on = threading.Event(), threading.Event()
 
-    def slow_disk(sources: Iterable[Path], small: int) -> dict[Path, tuple[int, bytes | None] | OSError]:
+    def slow_disk(sources: Iterable[str], small: int) -> dict[str, tuple[int, bytes | None] | OSError]:
         reading.set()
         go_on.wait()
         return _peeked(sources, small)

@@ -539,15 +539,18 @@ async def test_the_loop_is_not_blocked(tmp_path: Path) -> None:
 # -- small files -------------------------------------------------------------------------------------------------------
 
 
-async def test_new_small_files_are_asked_for_less_and_less_and_known_ones_not_sent_again() -> None:
+async def test_new_small_files_are_asked_for_less_and_less_and_known_ones_not_sent_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(upload, "READ", 256 * 1024)
     async with world() as it:
-        files = [content(900 + number, 64 * 1024) for number in range(5 * RUN // (64 * 1024))]
+        files = [content(900 + number, 8 * 1024) for number in range(10 * 32)]
         uploader = it.uploader()
         first = await uploader.add_small(files)
         await uploader.flush()
         await uploader.aclose()
-        # Five runs: 8 files of the first one are asked for, then 4, 2, 1, 1; eligible chunks are not asked for in runs.
-        assert it.proxy.count("GET /v1/chunks/") == 16
+        # Ten groups: 8 files of the first one are asked for, then 4, 2, 1, of the sixth and the tenth one as well.
+        assert it.proxy.count("GET /v1/chunks/") == 8 + 4 + 2 + 1 + 1 + 1
         again = it.uploader()
         assert await again.add_small(files) == first
         await again.flush()
