@@ -131,7 +131,7 @@ class Part:
 
     def __init__(self, tensor: TensorInfo, index: Index | None) -> None:
         self.tensor = tensor
-        axes = () if index is None else index if isinstance(index, tuple) else (index,)
+        axes = () if index is None else _axes(tensor, index)
         self.rest: tuple[Any, ...] = ()
         self.shape = tensor.shape
         self.start, self.end = tensor.start, tensor.end
@@ -140,11 +140,6 @@ class Part:
                 f"{tensor.name}: there are no arrays of {tensor.dtype}; read its bytes: start to end"
             )
         for number, axis in enumerate(axes):
-            if axis is Ellipsis:
-                self.rest = axes[number:]
-                return
-            if number >= len(tensor.shape):
-                raise IndexError(f"{tensor.name} has {len(tensor.shape)} axes, the index has more")
             length, step = tensor.shape[number], math.prod(tensor.shape[number + 1 :]) * _TYPES[tensor.dtype][0] // 8
             if not isinstance(axis, slice):
                 at = operator.index(axis)
@@ -177,6 +172,22 @@ class Part:
 
         array = np.frombuffer(values, dtype=_numpy_type(self.tensor)).reshape(self.shape)
         return array[self.rest] if self.rest else array
+
+
+def _axes(tensor: TensorInfo, index: Index) -> tuple[SupportsIndex | slice, ...]:
+    """A number or a range for each of the first axes: what ``...`` stands for is written out."""
+    given = index if isinstance(index, tuple) else (index,)
+    for axis in given:
+        # `True` counts as 1, and chooses something else where numpy and torch get it.
+        if isinstance(axis, bool) or not (axis is Ellipsis or isinstance(axis, slice) or hasattr(axis, "__index__")):
+            raise TypeError(f"{tensor.name}[{axis!r}]: expected whole numbers, ranges and '...'")
+    dots = [number for number, axis in enumerate(given) if axis is Ellipsis]
+    missing = len(tensor.shape) - (len(given) - len(dots))
+    if missing < 0 or len(dots) > 1:
+        raise IndexError(f"{tensor.name} has {len(tensor.shape)} axes; the index has more, or two '...'")
+    if dots:
+        given = (*given[: dots[0]], *[slice(None)] * missing, *given[dots[0] + 1 :])
+    return tuple(axis for axis in given if not isinstance(axis, EllipsisType))
 
 
 def _chosen_by_torch(tensor: Any, rest: tuple[Any, ...]) -> Any:

@@ -120,6 +120,8 @@ class SafetensorsFile(_File):
         ------
         KeyError, IndexError
             There is no such tensor, or no such part of it.
+        TypeError
+            The index has something else than whole numbers, ranges and ``...``.
         ConfigError
             numpy has not the type of its values, and ml_dtypes is not installed.
         NotSupportedError
@@ -214,6 +216,8 @@ class Slice:
         return self.info.dtype
 
     def __getitem__(self, index: Index) -> Any:
+        if index is None:  # which adds an axis to arrays; for get_tensor it is all of them
+            raise TypeError(f"{self.info.name}[None]: expected whole numbers, ranges and '...'")
         return self.file.get_tensor(self.info.name, index)
 
 

@@ -92,6 +92,11 @@ INDICES: list[Any] = [
     ...,
     (..., 0),
     (2, ..., slice(0, 3)),
+    (..., slice(None, None, -1)),
+    (0, ..., slice(None, None, -2)),
+    (slice(4, 1, -1), ..., slice(2, None, -1)),
+    (3, 4, ..., 5),
+    (),
     np.int64(7),
 ]
 
@@ -219,12 +224,14 @@ def test_mistakes(xet: pyxet.XetFS, main: str, stored: str) -> None:
     file = pyxet.safetensors.open(stored, filesystem=xet)
     with pytest.raises(KeyError, match=r"keys\(\) has all names"):
         file.get_tensor("nothing")
-    for index in (1000, -1001, (0, 25), (0, 0, 0, 0)):
+    for index in (1000, -1001, (0, 25), (0, 0, 0, 0), (0, 0, 0, ..., 0), (..., ...)):
         with pytest.raises(IndexError):
             file.get_tensor("large", index)
-    for axis in (1.5, "a", None):
-        with pytest.raises(TypeError, match="as an integer"):
+    for axis in (1.5, "a", None, True, [0, 1]):
+        with pytest.raises(TypeError, match="expected whole numbers, ranges"):
             file.get_tensor("large", (axis,))  # type: ignore[arg-type]  # on purpose
+    with pytest.raises(TypeError, match="expected whole numbers, ranges"):
+        file.get_slice("large")[None]  # type: ignore[index]  # on purpose
     with pytest.raises(pyxet.ConfigError, match="'numpy' or 'torch'"):
         pyxet.safetensors.open(stored, "jax", filesystem=xet)  # type: ignore[arg-type]  # on purpose
     with pytest.raises(pyxet.EntryNotFoundError):

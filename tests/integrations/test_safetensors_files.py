@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -46,6 +47,29 @@ def test_all_types_by_torch(xet: pyxet.XetFS, stored: str, tensors: dict[str, to
     assert all(same(found[name], tensors[name]) for name in tensors)
     assert same(file.get_slice("float32")[5:7], tensors["float32"][5:7])
     assert same(file.get_tensor("bfloat16", (slice(9, 2, -2), 1)), tensors["bfloat16"][[9, 7, 5, 3], 1])
+
+
+BACK = slice(None, None, -1)
+
+
+@pytest.mark.parametrize(
+    "index", [BACK, (..., BACK), (0, ..., BACK), (BACK, ..., slice(None, None, -2)), (slice(9, 2, -2), ...)], ids=str
+)
+@pytest.mark.parametrize("name", ["float32", "bfloat16"])
+def test_ranges_that_go_back_by_torch(
+    xet: pyxet.XetFS, stored: str, tensors: dict[str, torch.Tensor], name: str, index: Any
+) -> None:
+    """torch has none, so they are made of something else, on the axis that ``...`` leads to."""
+    file = pyxet.safetensors.open(stored, "torch", filesystem=xet)
+    wanted = torch.from_numpy(tensors[name].float().numpy()[index].copy())
+    assert torch.equal(file.get_slice(name)[index].float(), wanted)
+
+
+def test_tensors_without_values_by_torch(xet: pyxet.XetFS, stored: str) -> None:
+    file = pyxet.safetensors.open(stored, "torch", filesystem=xet)
+    assert [file.get_slice("empty")[index].shape for index in (slice(None), BACK, (..., 1), (..., BACK))] == [
+        (0, 3), (0, 3), (0,), (0, 3),
+    ]  # fmt: skip
 
 
 def test_what_numpy_has_not(xet: pyxet.XetFS, stored: str, monkeypatch: pytest.MonkeyPatch) -> None:
