@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -65,7 +64,7 @@ async def test_on_the_way_up(
 
 async def test_the_next_one_counts_what_was_there(through: tuple[FaultProxy, Cli], xet: pyxet.XetFS, main: str) -> None:
     proxy, cli = through
-    (cli.folder / "big.bin").write_bytes(random.Random(7).randbytes(3 * MIB))
+    (cli.folder / "big.bin").write_bytes(os.urandom(3 * MIB))
     # All of it is stored, and the endpoint has not been told yet of what it is part of.
     proxy.rule(SHARD, gated())
     await interrupted(proxy, cli, signal.SIGINT, "cp", "big.bin", f"{main}/big.bin")
@@ -86,7 +85,7 @@ async def test_before_anything_was_sent(through: tuple[FaultProxy, Cli], xet: py
 @pytest.mark.parametrize("number", SIGNALS)
 async def test_on_the_way_down(through: tuple[FaultProxy, Cli], xet: pyxet.XetFS, main: str, number: int) -> None:
     proxy, cli = through
-    content = random.Random(3).randbytes(18 * MIB)
+    content = os.urandom(18 * MIB)
     await xet._pipe({f"{main}/d/{name}.bin": content[name:] for name in range(3)})
     # One part of a file comes, the next one waits.
     proxy.rule(XORB, gated(), skip=1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import itertools
+import os
 import pickle
 import random
 import uuid
@@ -33,7 +34,7 @@ from pyxet._async.download.windows import FileChunk
 from pyxet.protocol.hashing import chunk_hash
 from pyxet.types import RemoteFile, RepoId
 
-_numbers = random.Random(5)
+_numbers = random.Random(__name__)
 TABLE = b"number,text\n" + b"".join(
     b"%d,text %d\n" % (_numbers.randrange(10**12), n % 97) for n in range(70_000)
 )  # fmt: skip
@@ -346,7 +347,7 @@ def test_members_of_an_archive_and_columns(
     proxy, fs = through
     archive, parquet = io.BytesIO(), io.BytesIO()
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as file:
-        file.writestr("x", random.Random(6).randbytes(MIB))
+        file.writestr("x", os.urandom(MIB))
     pq.write_table(pa.table({"x": range(200_000)}), parquet)
     xet.pipe({f"{main}/x.zip": archive.getvalue(), f"{main}/x.parquet": parquet.getvalue()})
     proxy.rule(XORB, flipped(0.5))
@@ -359,7 +360,7 @@ def test_members_of_an_archive_and_columns(
 
 async def test_files_of_many_windows() -> None:
     async with world() as it:
-        content = random.Random(7).randbytes(34 * MIB)
+        content = os.urandom(34 * MIB)
         file = await it.store(content)
         reader = Downloader(it.client)
         spans = [(at, min(at + 5 * MIB, len(content))) for at in range(0, len(content), 5 * MIB)]

@@ -286,7 +286,7 @@ def large(shared_endpoint: LocalEndpoint) -> tuple[str, bytes]:
     """A file of 50 MiB that compression and deduplication make no smaller."""
     fs = pyxet.XetFS(shared_endpoint.url, shared_endpoint.user, shared_endpoint.token)
     fs.make_repo("acme/large", exist_ok=True)
-    content = random.Random(9).randbytes(50 * MIB)
+    content = random.Random(__name__).randbytes(50 * MIB)
     fs.pipe_file("acme/large/main/x", content)
     return "acme/large/main/x", content
 

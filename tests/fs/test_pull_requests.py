@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.contents import content
 from support.raw_client import RawClient
 
 import pyxet
@@ -38,7 +38,7 @@ def main(xet: pyxet.XetFS, repo: str) -> str:
 
 
 def made_of(size: int) -> bytes:
-    return random.Random(size).randbytes(size)
+    return content(size, size)
 
 
 def proposal(repo: str, number: int) -> str:

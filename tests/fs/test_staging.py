@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 import pytest
 from fsspec.callbacks import Callback
+from support.contents import content
 from support.history import ids
 
 import pyxet
@@ -40,7 +41,7 @@ MIB = 1024 * 1024
 
 
 def noise(size: int, seed: int = 0) -> bytes:
-    return random.Random(seed).randbytes(size)
+    return content(seed, size)
 
 
 @pytest.fixture
@@ -375,14 +376,14 @@ async def test_awaited(shared_endpoint: LocalEndpoint, main: str) -> None:
 def test_workers_stage_and_a_driver_commits(shared_endpoint: LocalEndpoint, xet: XetFS, main: str) -> None:
     code = (
         "import pickle, random, sys, pyxet\n"
-        "url, token, path, seed = sys.argv[1:]\n"
+        "url, token, path = sys.argv[1:]\n"
         "fs = pyxet.XetFS(endpoint=url, token=token)\n"
-        "pointer = fs.stage(random.Random(int(seed)).randbytes(2_000_000), path)\n"
+        "pointer = fs.stage(random.Random(path).randbytes(2_000_000), path)\n"
         "sys.stdout.buffer.write(pickle.dumps(pointer))\n"
     )
     workers = [
         subprocess.Popen(
-            [sys.executable, "-c", code, shared_endpoint.url, shared_endpoint.token, f"{main}/{seed}.bin", str(seed)],
+            [sys.executable, "-c", code, shared_endpoint.url, shared_endpoint.token, f"{main}/{seed}.bin"],
             stdout=subprocess.PIPE,
         )
         for seed in range(3)
@@ -394,7 +395,7 @@ def test_workers_stage_and_a_driver_commits(shared_endpoint: LocalEndpoint, xet:
     assert commit is not None
     assert ids(xet, main) == [commit.id, *before]
     for seed in range(3):
-        assert xet.cat_file(f"{main}/{seed}.bin") == noise(2_000_000, seed)
+        assert xet.cat_file(f"{main}/{seed}.bin") == random.Random(f"{main}/{seed}.bin").randbytes(2_000_000)
 
 
 def test_many_pointers_in_one_commit(xet: XetFS, main: str) -> None:

@@ -242,7 +242,7 @@ async def test_cancelled_tasks_leave_nothing(
     shared_endpoint: LocalEndpoint, main: str, tmp_path: Path, size: int
 ) -> None:
     # What is stored already would not be uploaded.
-    (tmp_path / "local").write_bytes(random.Random(size).randbytes(size))
+    (tmp_path / "local").write_bytes(os.urandom(size))
     with FaultProxy(shared_endpoint.url) as proxy:
         access = (proxy.url, shared_endpoint.user, shared_endpoint.token)
         fs = pyxet.AsyncXetFileSystem(*access, asynchronous=True, skip_instance_cache=True)
@@ -349,7 +349,7 @@ def test_ctrl_c_stops_a_transfer(
     before = xet.log(main)
     if "put" in call:
         with local.open("ab") as file:
-            file.write(random.Random(6).randbytes(64 * MIB))
+            file.write(os.urandom(64 * MIB))
     # The file system goes on to work after it.
     code = INTERRUPTED.format(
         after=MIB, call=call, then="print(fs.exists(sys.argv[2] + '/x'), fs.exists(sys.argv[2] + '/y'))"

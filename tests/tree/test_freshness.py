@@ -17,7 +17,7 @@ from pyxet import NotFoundError, ServerError
 from pyxet._async.tree import moments, revisions
 from pyxet.testing import LocalEndpoint
 
-CONTENT = [random.Random(seed).randbytes(300_000) for seed in range(3)]
+CONTENT = [random.Random(f"{__name__} {seed}").randbytes(300_000) for seed in range(3)]
 
 
 class Clock:
