@@ -35,6 +35,9 @@ def blocking(fs: XetFS) -> None:
     fs.transaction(mesage="new")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     with fs.transaction as tr:
         tr.fs.pipee(FILE, b"x")  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+        tr.put("data/", "acme/titanic/main/data/", recursiv=True)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+        tr.pipe(FILE, "text")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
+        tr.cp(FILE)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
         tr.set_message("new")  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
 
 

@@ -126,6 +126,13 @@ def transactions(fs: XetFS) -> None:
         assert_type(tr.fs, XetFS)
         assert_type(tr.fs.open(FILE, "wb"), XetWriteFile)
         tr.set_commit_message("new")
+        assert_type(tr.open(FILE, "wb"), XetWriteFile)
+        assert_type(tr.open(FILE), XetReadFile)
+        assert_type(tr.put("data/", "acme/titanic/main/data/", recursive=True, message="new"), None)
+        assert_type(tr.pipe(FILE, b"x", if_match="absent"), None)
+        assert_type(tr.rm([FILE], recursive=True, timeout=10.0), None)
+        assert_type(tr.cp(FILE, FILE + ".copy"), None)
+        assert_type(tr.mv(FILE, FILE + ".moved"), None)
     with fs.transaction(message="new", parent_commit="0" * 40) as tr:
         assert_type(tr.fs, XetFS)
     assert_type(tr.commits, tuple[Commit, ...])
@@ -190,3 +197,8 @@ async def awaiting(mode: str) -> None:
         async with fs.transaction(message="ingest") as tr:
             assert_type(tr, Transaction[AsyncXetFileSystem])
             await tr.fs._pipe_file(FILE, b"x")
+            assert_type(await tr.pipe({FILE: b"x"}), None)
+            assert_type(await tr.put("data/", "acme/titanic/main/data/", recursive=True), None)
+            assert_type(await tr.rm(FILE), None)
+            async with tr.open(FILE, "wb") as made:
+                assert_type(made, AsyncXetWriteFile)

@@ -1,17 +1,190 @@
-"""Methods of a transaction's file system that the transaction has as well, ``tr.put`` is ``tr.fs.put``; and how notebooks show it."""
+"""Methods of a transaction's file system that the transaction has as well, ``tr.put`` is ``tr.fs.put``; and how notebooks show it.
+
+Descriptors give the methods, so they have the signature, the docstring and the types of the file system's own. Type checkers
+find the type by two protocols for each method, one for blocking file systems and one for asynchronous ones: no signature stands
+here a second time.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, Protocol, TypeVar, overload
 
 from pyxet._shown import Rows
 from pyxet.reports import Totals
 from pyxet.types import Commit
 
+F_co = TypeVar("F_co", covariant=True)
+M_co = TypeVar("M_co", covariant=True)
+
+
+class _Of(Protocol[F_co]):
+    """A transaction of one kind of file system."""
+
+    @property
+    def fs(self) -> F_co: ...
+
+
+class _Blocking(Protocol):
+    """What only blocking file systems have. The asynchronous one inherits names like ``put`` from fsspec."""
+
+    @property
+    def stage_many(self) -> Any: ...
+
+
+class _Shortcut:
+    """A method of the transaction's file system: the blocking one, or the coroutine if the file system is asynchronous."""
+
+    def __init__(self, blocking: str, coroutine: str, doc: str) -> None:
+        self._blocking = blocking
+        self._coroutine = coroutine
+        self.__doc__ = doc
+
+    def _found(self, transaction: Any) -> Any:
+        if transaction is None:
+            return self
+        return getattr(transaction.fs, self._coroutine if transaction.is_asynchronous else self._blocking)
+
+
+class _BlockingOpen(_Blocking, Protocol[M_co]):
+    @property
+    def open(self) -> M_co: ...
+
+
+class _AsyncOpen(Protocol[M_co]):
+    @property
+    def open_async(self) -> M_co: ...
+
+
+class _Open(_Shortcut):
+    @overload
+    def __get__(self, transaction: _Of[_BlockingOpen[M_co]], owner: Any) -> M_co: ...
+    @overload
+    def __get__(self, transaction: _Of[_AsyncOpen[M_co]], owner: Any) -> M_co: ...
+    def __get__(self, transaction: Any, owner: Any) -> Any:
+        return self._found(transaction)
+
+
+class _BlockingPut(_Blocking, Protocol[M_co]):
+    @property
+    def put(self) -> M_co: ...
+
+
+class _AsyncPut(Protocol[M_co]):
+    @property
+    def _put(self) -> M_co: ...
+
+
+class _Put(_Shortcut):
+    @overload
+    def __get__(self, transaction: _Of[_BlockingPut[M_co]], owner: Any) -> M_co: ...
+    @overload
+    def __get__(self, transaction: _Of[_AsyncPut[M_co]], owner: Any) -> M_co: ...
+    def __get__(self, transaction: Any, owner: Any) -> Any:
+        return self._found(transaction)
+
+
+class _BlockingPipe(_Blocking, Protocol[M_co]):
+    @property
+    def pipe(self) -> M_co: ...
+
+
+class _AsyncPipe(Protocol[M_co]):
+    @property
+    def _pipe(self) -> M_co: ...
+
+
+class _Pipe(_Shortcut):
+    @overload
+    def __get__(self, transaction: _Of[_BlockingPipe[M_co]], owner: Any) -> M_co: ...
+    @overload
+    def __get__(self, transaction: _Of[_AsyncPipe[M_co]], owner: Any) -> M_co: ...
+    def __get__(self, transaction: Any, owner: Any) -> Any:
+        return self._found(transaction)
+
+
+class _BlockingRm(_Blocking, Protocol[M_co]):
+    @property
+    def rm(self) -> M_co: ...
+
+
+class _AsyncRm(Protocol[M_co]):
+    @property
+    def _rm(self) -> M_co: ...
+
+
+class _Rm(_Shortcut):
+    @overload
+    def __get__(self, transaction: _Of[_BlockingRm[M_co]], owner: Any) -> M_co: ...
+    @overload
+    def __get__(self, transaction: _Of[_AsyncRm[M_co]], owner: Any) -> M_co: ...
+    def __get__(self, transaction: Any, owner: Any) -> Any:
+        return self._found(transaction)
+
+
+class _BlockingCopy(_Blocking, Protocol[M_co]):
+    @property
+    def copy(self) -> M_co: ...
+
+
+class _AsyncCopy(Protocol[M_co]):
+    @property
+    def _copy(self) -> M_co: ...
+
+
+class _Copy(_Shortcut):
+    @overload
+    def __get__(self, transaction: _Of[_BlockingCopy[M_co]], owner: Any) -> M_co: ...
+    @overload
+    def __get__(self, transaction: _Of[_AsyncCopy[M_co]], owner: Any) -> M_co: ...
+    def __get__(self, transaction: Any, owner: Any) -> Any:
+        return self._found(transaction)
+
+
+class _BlockingMv(_Blocking, Protocol[M_co]):
+    @property
+    def mv(self) -> M_co: ...
+
+
+class _AsyncMv(Protocol[M_co]):
+    @property
+    def _mv(self) -> M_co: ...
+
+
+class _Mv(_Shortcut):
+    @overload
+    def __get__(self, transaction: _Of[_BlockingMv[M_co]], owner: Any) -> M_co: ...
+    @overload
+    def __get__(self, transaction: _Of[_AsyncMv[M_co]], owner: Any) -> M_co: ...
+    def __get__(self, transaction: Any, owner: Any) -> Any:
+        return self._found(transaction)
+
 
 class Shortcuts(ABC):
     """See `Transaction`."""
+
+    open = _Open(
+        "open",
+        "open_async",
+        "Open a file in this transaction, see ``fs.open``; ``fs.open_async`` on an asynchronous file system.",
+    )
+    put = _Put(
+        "put", "_put", "Upload files in this transaction, see ``fs.put``; to be awaited on an asynchronous file system."
+    )
+    pipe = _Pipe(
+        "pipe",
+        "_pipe",
+        "Write bytes in this transaction, see ``fs.pipe``; to be awaited on an asynchronous file system.",
+    )
+    rm = _Rm(
+        "rm", "_rm", "Delete files in this transaction, see ``fs.rm``; to be awaited on an asynchronous file system."
+    )
+    cp = _Copy(
+        "copy", "_copy", "Copy files in this transaction, see ``fs.cp``; to be awaited on an asynchronous file system."
+    )
+    mv = _Mv(
+        "mv", "_mv", "Move files in this transaction, see ``fs.mv``; to be awaited on an asynchronous file system."
+    )
 
     @property
     @abstractmethod
@@ -36,31 +209,3 @@ class Shortcuts(ABC):
     def _repr_html_(self) -> str:
         made = Rows(self.commits)._repr_html_() if self.commits else "<p>No commit was made yet.</p>"
         return made + self.totals._repr_html_()
-
-    def open(self, path: str, mode: str = "rb", **kwargs: Any) -> Any:
-        """Open a file in this transaction, see ``fs.open``; ``open_async``, to be awaited, on an asynchronous one."""
-        return getattr(self.fs, "open_async" if self.is_asynchronous else "open")(path, mode, **kwargs)
-
-    def put(self, lpath: Any, rpath: Any, recursive: bool = False, **kwargs: Any) -> Any:
-        """Upload files in this transaction, see ``fs.put``; to be awaited on an asynchronous file system."""
-        return self._call("put", lpath, rpath, recursive=recursive, **kwargs)
-
-    def pipe(self, path: Any, value: bytes | None = None, **kwargs: Any) -> Any:
-        """Write bytes in this transaction, see ``fs.pipe``; to be awaited on an asynchronous file system."""
-        return self._call("pipe", path, value, **kwargs)
-
-    def rm(self, path: Any, recursive: bool = False, **kwargs: Any) -> Any:
-        """Delete files in this transaction, see ``fs.rm``; to be awaited on an asynchronous file system."""
-        return self._call("rm", path, recursive=recursive, **kwargs)
-
-    def cp(self, path1: Any, path2: Any, recursive: bool = False, **kwargs: Any) -> Any:
-        """Copy files in this transaction, see ``fs.cp``; to be awaited on an asynchronous file system."""
-        return self._call("copy", path1, path2, recursive=recursive, **kwargs)
-
-    def mv(self, path1: Any, path2: Any, recursive: bool = False, **kwargs: Any) -> Any:
-        """Move files in this transaction, see ``fs.mv``; to be awaited on an asynchronous file system."""
-        return self._call("mv", path1, path2, recursive=recursive, **kwargs)
-
-    def _call(self, name: str, *args: Any, **kwargs: Any) -> Any:
-        name = f"_{name}" if self.is_asynchronous else name
-        return getattr(self.fs, name)(*args, **kwargs)
