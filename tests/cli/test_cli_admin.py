@@ -208,10 +208,10 @@ def test_git_asks_its_credential_helpers(admin: Admin, endpoint: LocalEndpoint, 
     pyxet.XetFS(endpoint.url, token=endpoint.token).make_repo("acme/closed", private=True)
     url, tokens = f"{endpoint.url}/acme/closed", {name: admin.token(name) for name in ("ada", "rea")}
     nobody = git_at_home(tmp_path / "nobody")
-    refused = nobody("clone", url, fails=True)
+    refused = nobody.fails("clone", url)
     assert "terminal prompts disabled" in refused
     # Nobody is told which of them is there.
-    assert refused.replace("closed", "nothing") == nobody("clone", f"{endpoint.url}/acme/nothing", fails=True)
+    assert refused.replace("closed", "nothing") == nobody.fails("clone", f"{endpoint.url}/acme/nothing")
     for name, secret in (
         ("ada", tokens["ada"]),
         ("ada", "correct horse"),
@@ -223,9 +223,10 @@ def test_git_asks_its_credential_helpers(admin: Admin, endpoint: LocalEndpoint, 
         git("clone", "--quiet", url, "work")
         work = git.at("work")
         work.write({"a.txt": secret.encode()[:3] + name.encode()})
-        pushed = work("push", "--quiet", "origin", "main", fails=name != "ada", said=True)
+        push = work.says if name == "ada" else work.fails
+        pushed = push("push", "--quiet", "origin", "main")
         assert ("role read in acme" in pushed) == (name != "ada"), pushed
     admin("token", "revoke", tokens["rea"])
-    assert "Authentication failed" in git("clone", url, "again", fails=True)
+    assert "Authentication failed" in git.fails("clone", url, "again")
     # And git forgets what is refused.
     assert tokens["rea"] not in (git.folder / "kept").read_text()

@@ -80,7 +80,7 @@ def test_chunks_are_pushed_and_pulled(
     first("lfs", "track", "*.bin")
     data = NOISE.randbytes(size)
     first.write({"a.bin": data, "small.bin": b"small"})
-    told = first("push", "origin", "main", said=True, GIT_LFS_PROGRESS=str(git.folder / "progress"))
+    told = first.says("push", "origin", "main", GIT_LFS_PROGRESS=str(git.folder / "progress"))
     assert "warning" not in told.lower()
     # What git-lfs shows of how far it is: for each file, all of it in the end, and steps on the way for a large one.
     done: dict[str, list[int]] = {}
@@ -149,7 +149,7 @@ def test_an_object_that_fails_fails_alone(endpoint: LocalEndpoint, repo: str, gi
     first.write(files)
     proxy.rule(STORE, answer(400, b'{"error": "no such luck"}'), times=1)
     first("config", "lfs.transfer.maxretries", "1")
-    told = first("push", "origin", "main", fails=True)
+    told = first.fails("push", "origin", "main")
     assert "no such luck" in told
     assert proxy.count(r"POST /v2/shards") == 2
     assert endpoint.token not in told.replace(lfs_url(endpoint, repo), "")
@@ -165,7 +165,7 @@ def test_a_damaged_object_is_not_pushed(endpoint: LocalEndpoint, repo: str, git:
     [stored] = [path for path in (first.folder / ".git/lfs/objects").rglob("*") if path.is_file()]
     stored.chmod(0o644)
     stored.write_bytes(b"x" + stored.read_bytes()[1:])
-    assert "damaged" in first("push", "origin", "main", fails=True)
+    assert "damaged" in first.fails("push", "origin", "main")
 
 
 def test_who_may_not_push(endpoint: LocalEndpoint, repo: str, git: Git) -> None:
@@ -173,7 +173,7 @@ def test_who_may_not_push(endpoint: LocalEndpoint, repo: str, git: Git) -> None:
     copy = working_copy(git, "copy", lfs_url(endpoint, repo, reader))
     copy("lfs", "track", "*.bin")
     copy.write({"a.bin": NOISE.randbytes(1000)})
-    told = copy("push", "origin", "main", fails=True)
+    told = copy.fails("push", "origin", "main")
     assert "only reads" in told
     assert reader not in told.replace(lfs_url(endpoint, repo, reader), "")
 

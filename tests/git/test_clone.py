@@ -47,7 +47,7 @@ def fs(endpoint: LocalEndpoint) -> pyxet.XetFS:
 def git(tmp_path: Path, endpoint: LocalEndpoint) -> Git:
     """Git of somebody who has logged in, and has ``git-xet`` on PATH."""
     found = with_program(git_at_home(tmp_path / "home", XET_ENDPOINT=endpoint.url))
-    said = found("xet", "login", "-u", "acme", "-e", "acme@example.org", "-p", endpoint.token, said=True)
+    said = found.says("xet", "login", "-u", "acme", "-e", "acme@example.org", "-p", endpoint.token)
     assert endpoint.token not in said
     return found
 
@@ -125,7 +125,7 @@ def test_a_lazy_clone_has_pointers_until_files_are_wanted(repo: str, fs: pyxet.X
     fs.pipe_file(f"{repo}/main/later.bin", content(1000))
     work("xet", "pull")
     assert is_pointer(work.folder / "later.bin")
-    assert "is not in the repository" in work("xet", "pull", "nosuch.bin", fails=True)
+    assert "is not in the repository" in work.fails("xet", "pull", "nosuch.bin")
     work("xet", "pull", ".")
     assert not any(is_pointer(work.folder / name) for name in [*files, "later.bin"])
     work.check()
@@ -204,7 +204,7 @@ def test_plain_git_uses_what_xet_login_has_saved(endpoint: LocalEndpoint, repo: 
     for path in [git.folder / ".gitconfig", *(git.folder / "plain" / ".git").rglob("config")]:
         assert endpoint.token not in path.read_text()
     git.xet("logout", "--host", endpoint.url)
-    git("ls-remote", f"{endpoint.url}/{repo}", fails=True)
+    git.fails("ls-remote", f"{endpoint.url}/{repo}")
 
 
 def test_the_credential_helper(endpoint: LocalEndpoint, git: Git) -> None:

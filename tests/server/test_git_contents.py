@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pygit2
 import pytest
-from support.git_client import Git, checked
+from support.gits import Git, checked, git_in
 
 import pyxet
 from pyxet.server import hub_commit
@@ -42,7 +42,7 @@ def repo(endpoint: LocalEndpoint, fs: pyxet.XetFS) -> Iterator[str]:
 
 @pytest.fixture
 def clone(endpoint: LocalEndpoint, repo: str, tmp_path: Path) -> Git:
-    return Git(tmp_path, "acme", endpoint.token).clone(f"{endpoint.url}/{repo}", "clone")
+    return git_in(tmp_path, "acme", endpoint.token).clone(f"{endpoint.url}/{repo}", "clone")
 
 
 def push(clone: Git, message: str = "by git") -> None:
@@ -277,8 +277,8 @@ def test_pointers_to_what_is_not_stored_are_refused(
     fs.make_repo(f"{repo}-private", private=True)
     secret = os.urandom(1000)
     fs.pipe(f"{repo}-private/main/secret.bin", secret)
-    eve = Git(tmp_path, "eve", endpoint.add_token("eve"))
-    hers = pyxet.XetFS(endpoint.url, "eve", eve.token)
+    token = endpoint.add_token("eve")
+    eve, hers = git_in(tmp_path, "eve", token), pyxet.XetFS(endpoint.url, "eve", token)
     hers.make_repo(f"eve/own{next(NAMES)}")
     name = f"eve/own{next(NAMES)}"
     hers.make_repo(name)

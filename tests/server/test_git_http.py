@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.git_client import Git, checked, processes_at
+from support.gits import Git, checked, git_in, processes_at
 from support.raw_client import RawClient
 
 import pyxet
@@ -38,7 +38,7 @@ def token(endpoint: LocalEndpoint) -> str:
 
 @pytest.fixture
 def git(token: str, tmp_path: Path) -> Git:
-    return Git(tmp_path, "acme", token)
+    return git_in(tmp_path, "acme", token)
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_whoever_may_read_clones(
     name = f"{kind}acme/r{next(NAMES)}"
     fs.make_repo(name)
     fs.pipe(f"{name}/main/a/b.txt", b"text")
-    clone = Git(tmp_path).clone(f"{endpoint.url}/{name}{suffix}", "clone")
+    clone = git_in(tmp_path).clone(f"{endpoint.url}/{name}{suffix}", "clone")
     assert (clone.folder / "a" / "b.txt").read_bytes() == b"text"
     assert clone("log", "--format=%H").split() == [commit.id for commit in fs.log(f"{name}/main")]
     fs.pipe(f"{name}/main/more.txt", b"more")
@@ -120,12 +120,15 @@ def test_a_renamed_repository_is_found_by_its_old_name(
 
 
 def test_what_is_private_is_told_from_what_is_missing_by_nobody_without_rights(
-    endpoint: LocalEndpoint, fs: pyxet.XetFS, git: Git, tmp_path: Path
+    endpoint: LocalEndpoint, fs: pyxet.XetFS, git: Git, token: str, tmp_path: Path
 ) -> None:
     name = f"acme/r{next(NAMES)}"
     fs.make_repo(name, private=True)
-    nobody, eve = Git(tmp_path), Git(tmp_path, "eve", endpoint.add_token("eve"))
-    wrong, ended = Git(tmp_path, "acme", "xet_wrong"), Git(tmp_path, "acme", endpoint.add_token("acme", expires=1.0))
+    nobody, eve = git_in(tmp_path), git_in(tmp_path, "eve", endpoint.add_token("eve"))
+    wrong, ended = (
+        git_in(tmp_path, "acme", "xet_wrong"),
+        git_in(tmp_path, "acme", endpoint.add_token("acme", expires=1.0)),
+    )
     for client in (nobody, eve, wrong, ended):
         told = [
             client.fails("ls-remote", f"{endpoint.url}/{asked}").replace(asked, "NAME")
@@ -137,9 +140,9 @@ def test_what_is_private_is_told_from_what_is_missing_by_nobody_without_rights(
     assert "Authentication failed" in wrong.fails("ls-remote", f"{endpoint.url}/{name}")
     assert "HEAD" in git("ls-remote", f"{endpoint.url}/{name}")
     # As `huggingface_hub` leaves it with git: any name will do, and a token may be all there is.
-    assert "HEAD" in Git(tmp_path, "hf_user", git.token)("ls-remote", f"{endpoint.url}/{name}")
-    address = endpoint.url.replace("://", f"://{git.token}@")
-    assert "HEAD" in Git(tmp_path, "x", "")(
+    assert "HEAD" in git_in(tmp_path, "hf_user", token)("ls-remote", f"{endpoint.url}/{name}")
+    address = endpoint.url.replace("://", f"://{token}@")
+    assert "HEAD" in git_in(tmp_path, "x", "")(
         "-c", "credential.helper=!f() { echo password=; }; f", "ls-remote", f"{address}/{name}"
     )
 
@@ -148,11 +151,11 @@ def test_who_only_reads_does_not_push(endpoint: LocalEndpoint, fs: pyxet.XetFS, 
     url = f"{endpoint.url}/{repo}"
     clone = git.clone(url, "clone")
     clone.write({"a.txt": "a"})
-    reader = Git(clone.folder, "acme", endpoint.add_token("acme", "read"))
+    reader = git_in(clone.folder, "acme", endpoint.add_token("acme", "read"))
     assert "only reads" in reader.fails("push", url, "main")
-    eve = Git(clone.folder, "eve", endpoint.add_token("eve"))
+    eve = git_in(clone.folder, "eve", endpoint.add_token("eve"))
     assert "eve may not write" in eve.fails("push", url, "main")
-    assert "could not read Username" in Git(clone.folder).fails("push", url, "main")
+    assert "could not read Username" in git_in(clone.folder).fails("push", url, "main")
     assert not fs.exists(f"{repo}/main/a.txt")
 
 
@@ -160,8 +163,8 @@ def test_an_endpoint_that_is_closed_asks_for_a_token(tmp_path: Path) -> None:
     with local_endpoint(user="acme", anonymous=False) as endpoint:
         pyxet.XetFS(endpoint.url, "acme", endpoint.token).make_repo("acme/public")
         for name in ("acme/public", "acme/nothing"):
-            assert "could not read Username" in Git(tmp_path).fails("ls-remote", f"{endpoint.url}/{name}")
-        assert "HEAD" in Git(tmp_path, "acme", endpoint.token)("ls-remote", f"{endpoint.url}/acme/public")
+            assert "could not read Username" in git_in(tmp_path).fails("ls-remote", f"{endpoint.url}/{name}")
+        assert "HEAD" in git_in(tmp_path, "acme", endpoint.token)("ls-remote", f"{endpoint.url}/acme/public")
 
 
 def test_no_web_page_can_push_with_a_password_that_a_browser_keeps(
@@ -267,7 +270,7 @@ def test_pull_requests_are_fetched_and_pushed_to(
     clone.write({"a.txt": "a"})
     assert "open it through the API first" in clone.fails("push", "origin", "HEAD:refs/pr/1")
     eve = RawClient(endpoint, endpoint.add_token("eve"))
-    hers = Git(clone.folder, "eve", eve.token)
+    hers = git_in(clone.folder, "eve", eve.token)
     for author in (eve, RawClient(endpoint, token)):
         title = {"title": "a proposal", "pullRequest": True}
         assert author.post(f"/api/models/{repo}/discussions", title, Content_Type="application/json").status == 200
@@ -345,7 +348,7 @@ def test_any_folder_may_be_that_of_an_endpoint(tmp_path: Path) -> None:
     with local_endpoint(root, user="acme") as endpoint:
         fs = pyxet.XetFS(endpoint.url, "acme", endpoint.token, listings_expiry_time=0)
         fs.make_repo("acme/r")
-        clone = Git(tmp_path, "acme", endpoint.token).clone(f"{endpoint.url}/acme/r", "clone")
+        clone = git_in(tmp_path, "acme", endpoint.token).clone(f"{endpoint.url}/acme/r", "clone")
         clone.write({"a.txt": "a"})
         clone("push", "-q", "origin", "main")
         assert fs.cat("acme/r/main/a.txt") == b"a"

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO
 
 import pytest
-from support.git_client import Git, checked, processes_at
+from support.gits import Git, checked, git_in, processes_at
 
 import pyxet
 from pyxet.testing import local_endpoint
@@ -39,7 +39,7 @@ def test_pushers_and_api_writers_lose_nothing(tmp_path: Path, writers: int, roun
     with local_endpoint(tmp_path / "root", user="acme") as endpoint:
         url = f"{endpoint.url}/{REPO}"
         pyxet.XetFS(endpoint.url, "acme", endpoint.token).make_repo(REPO)
-        clones = [Git(tmp_path, "acme", endpoint.token).clone(url, f"clone-{n}") for n in range(writers)]
+        clones = [git_in(tmp_path, "acme", endpoint.token).clone(url, f"clone-{n}") for n in range(writers)]
         made: list[str] = []
         failures: list[BaseException] = []
 
@@ -128,11 +128,11 @@ TRIES = pytest.mark.parametrize("tries", [4, pytest.param(50, marks=[pytest.mark
 def prepared(served: Served, folder: Path) -> Git:
     """A clone of a new repository, with a branch of many files that nobody has yet."""
     pyxet.XetFS(served.url, "acme", served.token).make_repo(REPO)
-    return Git(folder, "acme", served.token).clone(f"{served.url}/{REPO}", "clone")
+    return git_in(folder, "acme", served.token).clone(f"{served.url}/{REPO}", "clone")
 
 
 def head_of(root: Path) -> str:
-    return Git(root)("-c", "safe.directory=*", "--git-dir", str(bare(root)), "rev-parse", "main").strip()
+    return git_in(root)("-c", "safe.directory=*", "--git-dir", str(bare(root)), "rev-parse", "main").strip()
 
 
 def long_push(git: Git, number: int, length: float) -> tuple[str, subprocess.Popen[str]]:

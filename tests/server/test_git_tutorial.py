@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.git_client import Git
+from support.gits import git_in
 
 import pyxet
 from pyxet.testing import local_endpoint
@@ -41,7 +41,7 @@ def test_the_tutorial_runs_by_itself(tmp_path: Path) -> None:
         assert len(fs.log(f"{REPO}/experiment-2")) == 3
         results = fs.cat(f"{REPO}/experiment-1/metrics/info.json")
         for folder in ("titanic", "paper/titanic", "copy/titanic"):
-            clone = Git(work / folder)
+            clone = git_in(work / folder)
             assert clone("rev-parse", "HEAD").strip() == trained
             assert (clone.folder / "metrics" / "info.json").read_bytes() == results
             assert (clone.folder / "titanic.csv").read_bytes() == fs.cat(f"{REPO}/main/titanic.csv")

@@ -55,7 +55,7 @@ def test_what_is_pushed_is_pulled(endpoint: LocalEndpoint, repo: str, git: Git) 
     before = stored_bytes(endpoint)
     first.write(files)
     # Nothing that it would have to complain of, as of locks.
-    told = first("push", "origin", "main", said=True)
+    told = first.says("push", "origin", "main")
     assert "lock" not in told
     assert "warning" not in told.lower()
     files["b.bin"] = large[:4_000_000] + b"inserted" + large[4_000_000:]
@@ -114,7 +114,7 @@ def test_who_may_not_is_told_so(endpoint: LocalEndpoint, repo: str, git: Git, wh
     copy = working_copy(git, "copy", lfs_url(endpoint, repo, tokens[who]))
     copy("lfs", "track", "*.bin")
     copy.write({"a.bin": os.urandom(1000)})
-    told = copy("push", "origin", "main", fails=True)
+    told = copy.fails("push", "origin", "main")
     expected = {"nobody": "could not read Username", "reader": "this token only reads", "other": "does not exist"}
     assert expected[who] in told
     assert not tokens[who] or tokens[who] not in told.replace(lfs_url(endpoint, repo, tokens[who]), "")

@@ -1,4 +1,4 @@
-"""Real git and git-lfs, as a person has them: with a home of their own, and nobody to ask for a password."""
+"""Real git and git-lfs, with a home of their own and nobody to ask for a password; and what a repository looks like on disk."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,25 +25,42 @@ def needs_lfs() -> None:
 
 @dataclass
 class Git:
-    """Runs git in a folder."""
+    """Runs git in a folder.
+
+    Attributes
+    ----------
+    environment:
+        All that the process gets of one.
+    """
 
     folder: Path
     environment: dict[str, str] = field(repr=False)
 
-    def __call__(self, *arguments: str, fails: bool = False, said: bool = False, **more: str) -> str:
-        """Run a command; its standard output, or all that it ``said`` or said where it ``fails``. ``more`` is environment."""
-        done = subprocess.run(
-            ["git", *arguments], cwd=self.folder, env=self.environment | more, capture_output=True, text=True,
-            timeout=170, check=False,
+    def run(self, *arguments: str | Path, **more: str) -> subprocess.CompletedProcess[str]:
+        """Run a command, however it ends. ``more`` is environment."""
+        return subprocess.run(
+            ["git", *map(str, arguments)], cwd=self.folder, env=self.environment | more, stdin=subprocess.DEVNULL,
+            capture_output=True, text=True, errors="replace", timeout=170, check=False,
         )  # fmt: skip
-        everything = f"{done.stdout}{done.stderr}"
-        assert (done.returncode != 0) == fails, f"git {' '.join(arguments)}: {done.returncode}\n{everything}"
-        return everything if fails or said else done.stdout
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """Start a command, in a process group of its own."""
+    def __call__(self, *arguments: str | Path, **more: str) -> str:
+        """Run a command that succeeds; its standard output."""
+        return self._ended(arguments, more).stdout
+
+    def says(self, *arguments: str | Path, **more: str) -> str:
+        """Run a command that succeeds; all that it says."""
+        done = self._ended(arguments, more)
+        return f"{done.stdout}{done.stderr}"
+
+    def fails(self, *arguments: str | Path, **more: str) -> str:
+        """Run a command that fails; all that it says."""
+        done = self._ended(arguments, more, fails=True)
+        return f"{done.stdout}{done.stderr}"
+
+    def start(self, *arguments: str | Path) -> subprocess.Popen[str]:
+        """Start a command, in a session of its own."""
         return subprocess.Popen(
-            ["git", *arguments], cwd=self.folder, env=self.environment, text=True, start_new_session=True,
+            ["git", *map(str, arguments)], cwd=self.folder, env=self.environment, text=True, start_new_session=True,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
 
@@ -59,34 +77,54 @@ class Git:
         """Git in another folder, below this one if it is relative."""
         return Git(self.folder / folder, self.environment)
 
-    def write(self, files: dict[str, bytes]) -> None:
-        """Write files, commit them."""
+    def clone(self, url: str, name: str, *options: str) -> Git:
+        """Clone into a folder below this one; git there."""
+        self("clone", "--quiet", *options, url, name)
+        return self.at(name)
+
+    def write(self, files: Mapping[str, str | bytes], message: str = "by git") -> str:
+        """Write files and commit all that is new; the commit's id."""
         for name, data in files.items():
             path = self.folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(data)
+            path.write_bytes(data.encode() if isinstance(data, str) else data)
         self("add", "--all")
-        self("commit", "--quiet", "--message", "files")
+        self("commit", "--quiet", "--message", message)
+        return self("rev-parse", "HEAD").strip()
 
     def check(self) -> None:
         """Neither git nor git-lfs finds anything wrong."""
         assert self("fsck", "--full", "--strict") == ""
         assert "Git LFS fsck OK" in self("lfs", "fsck")
 
+    def _ended(
+        self, arguments: Sequence[str | Path], more: dict[str, str], *, fails: bool = False
+    ) -> subprocess.CompletedProcess[str]:
+        done = self.run(*arguments, **more)
+        told = f"{done.stdout}{done.stderr}"
+        assert (done.returncode != 0) == fails, f"git {' '.join(map(str, arguments))}: {done.returncode}\n{told}"
+        return done
+
+
+def git_in(folder: Path, user: str = "", token: str = "") -> Git:
+    """Git in a folder that is its home, too: with large files as pointers, and a name and a token to log in with, if any."""
+    settings = {"init.defaultBranch": "main", "protocol.file.allow": "always", "advice.detachedHead": "false"}
+    if token:
+        settings["credential.helper"] = f"!f() {{ echo username={user}; echo password={token}; }}; f"
+    variables = {
+        **_alone(folder), "GIT_LFS_SKIP_SMUDGE": "1", "GIT_CONFIG_COUNT": str(len(settings)),
+        "GIT_AUTHOR_NAME": "git", "GIT_AUTHOR_EMAIL": "g@x", "GIT_COMMITTER_NAME": "git", "GIT_COMMITTER_EMAIL": "g@x",
+    }  # fmt: skip
+    for number, (name, value) in enumerate(settings.items()):
+        variables[f"GIT_CONFIG_KEY_{number}"], variables[f"GIT_CONFIG_VALUE_{number}"] = name, value
+    return Git(folder, variables)
+
 
 def git_at_home(home: Path, **environment: str) -> Git:
     """Git with a configuration of its own, and with git-lfs installed for its user."""
     needs_lfs()
     home.mkdir(exist_ok=True)
-    variables = {
-        "PATH": os.environ["PATH"],
-        "HOME": str(home),
-        "GIT_CONFIG_NOSYSTEM": "1",
-        "GIT_TERMINAL_PROMPT": "0",
-        "LC_ALL": "C.UTF-8",
-        **environment,
-    }
-    git = Git(home, variables)
+    git = Git(home, {**_alone(home), **environment})
     for name, value in {
         "user.name": "acme",
         "user.email": "acme@example.org",
@@ -100,6 +138,14 @@ def git_at_home(home: Path, **environment: str) -> Git:
         git("config", "--global", name, value)
     git("lfs", "install", "--skip-repo")
     return git
+
+
+def _alone(home: Path) -> dict[str, str]:
+    """The environment of somebody with nothing of this machine's configuration, and with nobody to ask."""
+    return {
+        "PATH": os.environ["PATH"], "HOME": str(home), "GIT_CONFIG_NOSYSTEM": "1", "GIT_TERMINAL_PROMPT": "0",
+        "LC_ALL": "C.UTF-8",
+    }  # fmt: skip
 
 
 def lfs_url(endpoint: LocalEndpoint, repo: str, token: str | None = None) -> str:
@@ -117,3 +163,23 @@ def working_copy(git: Git, name: str, url: str) -> Git:
     copy = git.at(name)
     copy("config", "lfs.url", url)
     return copy
+
+
+def checked(bare: Path) -> None:
+    """Have git look through all objects of a repository."""
+    git = git_in(bare)
+    assert git("-c", "safe.directory=*", "fsck", "--full", "--strict", "--no-dangling") == ""
+
+
+def processes_at(bare: Path) -> list[str]:
+    """The numbers of processes that serve a repository: git, its children and its hooks."""
+    wanted = f"GIT_PROJECT_ROOT={bare}".encode()
+    found = []
+    for process in Path("/proc").iterdir():
+        try:
+            if process.name.isdigit() and wanted in (process / "environ").read_bytes():
+                found.append(process.name)
+        except OSError:
+            # It has just ended, or is somebody else's.
+            continue
+    return found
