@@ -26,6 +26,8 @@ from pyxet.urls import PointInTime, is_commit_id, may_be_commit, point_in_time, 
 
 _AGO = re.compile(r"(\d+)\.(second|minute|hour|day|week)s?\.ago\Z")
 _MAX_SCAN: Final = 10_000
+# What git puts before the names of branches. One whose name is given in full is no tag, pull request or commit.
+_HEADS: Final = "refs/heads/"
 
 
 class _Known(NamedTuple):
@@ -104,7 +106,13 @@ class Revisions:
         return point_in_time(revision) is None and not _is_short(revision)
 
     def full_name(self, repo: RepoId, branch: str) -> str:
-        """``refs/pr/1`` for ``pr/1``, unless that was found to be a branch; other names as they are."""
+        """The name that all names of a branch lead to.
+
+        It is ``main`` for ``refs/heads/main``, and ``refs/pr/1`` for ``pr/1`` unless there is a branch of that name; other names
+        are returned as they are.
+        """
+        if branch.startswith(_HEADS):
+            return branch.removeprefix(_HEADS)
         if not _is_short(branch) or (repo, branch) in self._branches:
             return branch
         return f"refs/{branch}"
@@ -252,13 +260,14 @@ class Revisions:
         """
         if point_in_time(branch) is not None:
             raise NotSupportedError(f"{repo}/{branch} is a point in time and cannot be written to; write to a branch")
+        in_full, branch = branch.startswith(_HEADS), branch.removeprefix(_HEADS)
         if (repo, branch) in self._branches:
             try:
                 return await self.commit_of(repo, branch, 0.0)
             except RevisionNotFoundError:
                 self.invalidate(repo)
         asked = moments.now()
-        if pull_request_number(branch) is not None:
+        if pull_request_number(branch) is not None and not in_full:
             return await self._head_of_pull_request(repo, branch, asked)
         refs = await self._hub.refs(repo)
         for ref in refs.branches:
@@ -267,9 +276,11 @@ class Revisions:
                     self._branches.add((repo, branch))
                 self.note(repo, branch, ref.target_commit, asked)
                 return ref.target_commit
+        if in_full:
+            raise missing_branch(repo, branch)
         if _is_short(branch):
             return await self._head_of_pull_request(repo, f"refs/{branch}", asked)
-        if any(ref.name == branch for ref in refs.tags) or await self._is_commit(repo, branch):
+        if any(branch in (ref.name, ref.ref) for ref in refs.tags) or await self._is_commit(repo, branch):
             raise NotSupportedError(f"{repo}/{branch} is a tag or commit and cannot be written to; write to a branch")
         raise missing_branch(repo, branch)
 
@@ -325,7 +336,7 @@ def _names(branch: str) -> Iterator[str]:
     if pull_request_number(branch) is not None:
         yield branch.removeprefix("refs/")
     else:
-        yield f"refs/heads/{branch}"
+        yield f"{_HEADS}{branch}"
 
 
 def _is_short(revision: str) -> bool:
