@@ -85,6 +85,20 @@ async def test_what_is_no_gzip(body: bytes) -> None:
             await it.client.hub.refs(it.repo)
 
 
+async def test_a_gzip_of_several_members() -> None:
+    """Servers that compress a long answer in parts send one."""
+    parts = [gzip.compress(NONE[at : at + 7]) for at in range(0, len(NONE), 7)]
+    assert len(parts) > 3
+    async with world() as it:
+        it.proxy.rule(REFS, answer(200, b"".join(parts), Content_Encoding="gzip"))
+        assert (await it.client.hub.refs(it.repo)).branches == []
+        for wrong in (gzip.compress(b"") * 100_000, b"".join(parts)[:-3], b"".join(parts) + b"x"):
+            it.proxy.clear()
+            it.proxy.rule(REFS, answer(200, wrong, Content_Encoding="gzip"))
+            with pytest.raises(FormatError, match="gzip"):
+                await it.client.hub.refs(it.repo)
+
+
 @pytest.mark.parametrize("coding", ["gzip", "x-gzip", " GZIP "])
 async def test_names_of_the_coding(coding: str) -> None:
     async with world() as it:

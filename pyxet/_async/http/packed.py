@@ -13,6 +13,8 @@ PACKED: Final[Mapping[str, str]] = {"Accept-Encoding": "gzip"}
 _GZIP: Final = frozenset({"gzip", "x-gzip"})
 # The `wbits` by which zlib expects a gzip header.
 _WINDOW: Final = 31
+# A gzip may have several members, one after the other. Each costs a copy of the rest, so there is an end to them.
+_MEMBERS: Final = 64
 
 
 def is_packed(headers: Mapping[str, str]) -> bool:
@@ -28,14 +30,19 @@ def unpacked(data: bytes, most: int, *, what: str) -> bytes:
     FormatError
         It has more than ``most`` bytes, is damaged, cut off, or followed by something else.
     """
-    unpacker = zlib.decompressobj(_WINDOW)
-    try:
-        content = unpacker.decompress(data, most + 1)
-    except zlib.error as error:
-        raise FormatError(f"{what}: the answer is no valid gzip ({error})") from None
-    if len(content) > most:
-        raise FormatError(f"{what}: the answer has more than {most // 1024:,} KiB, which makes no sense here")
-    if not unpacker.eof or unpacker.unused_data:
+    content, rest = b"", data
+    for _ in range(_MEMBERS):
+        unpacker = zlib.decompressobj(_WINDOW)
+        try:
+            content += unpacker.decompress(rest, most + 1 - len(content))
+        except zlib.error as error:
+            raise FormatError(f"{what}: the answer is no valid gzip ({error})") from None
+        if len(content) > most:
+            raise FormatError(f"{what}: the answer has more than {most // 1024:,} KiB, which makes no sense here")
+        rest = unpacker.unused_data
+        if not unpacker.eof or not rest:
+            break
+    if not unpacker.eof or rest:
         raise FormatError(f"{what}: the answer's gzip is cut off, or followed by something else")
     return content
 
