@@ -1,34 +1,20 @@
 """``progress=True``: a bar while a call transfers files, on a terminal or in a notebook; a line at its end everywhere.
 
-A call tells a `Bar` what moves, through the callbacks of fsspec; a thread looks at the counts and shows them. So what is told
-costs an addition, on whatever thread it is told, and a display that is slow holds no transfer up.
+A call tells a `Bar` what moves, through the callbacks of fsspec; `Watching` shows it.
 """
 
 from __future__ import annotations
 
-import importlib
-import sys
 import threading
 import time
-from typing import Any, Final, Protocol, Self
+from typing import Any, Final, Self
 
 from fsspec.callbacks import DEFAULT_CALLBACK, Callback
 
-from pyxet._shown import cell, human_size
+from pyxet._displays import Look, Watching, display
+from pyxet._shown import human_size
 
-# Seconds between two looks at the counts.
-_EVERY: Final = 0.1
 _PAST: Final = {"downloading": "downloaded", "uploading": "uploaded", "storing": "stored", "ingesting": "ingested"}
-
-
-class _Display(Protocol):
-    """Where a bar is shown."""
-
-    def show(self, bar: Bar) -> None:
-        """Show how far it is."""
-
-    def close(self, line: str) -> None:
-        """Show the line that tells how it ended in place of the bar."""
 
 
 class Bar:
@@ -52,12 +38,8 @@ class Bar:
         self.files = self.found_files = self.bytes = 0
         self._parts = 0.0
         self._began = time.monotonic()
-        self._failed = False
         self._lock = threading.Lock()
-        self._ended = threading.Event()
-        self._display = _display()
-        self._watching = threading.Thread(target=self._watch, name="pyxet-progress", daemon=True)
-        self._watching.start()
+        self.watching = Watching(self._look, display())
 
     def __enter__(self) -> Self:
         return self
@@ -69,17 +51,6 @@ class Bar:
     def fraction(self) -> float:
         """How much is done, from 0 to 1: each file counts alike, by the part of it that has moved."""
         return min(1.0, self._parts / self.found_files) if self.found_files else 0.0
-
-    @property
-    def speed(self) -> float:
-        """Bytes a second, from the beginning."""
-        return self.bytes / max(time.monotonic() - self._began, 1e-3)
-
-    @property
-    def told(self) -> str:
-        """Files, bytes and speed as text."""
-        files = f"{self.files:,}/{self.found_files:,} files, " if self.found_files > 1 else ""
-        return f"{files}{human_size(self.bytes)}, {human_size(int(self.speed))}/s"
 
     def callback(self, inner: Callback = DEFAULT_CALLBACK, *, files: bool) -> Callback:
         """What the call is given as its callback.
@@ -97,12 +68,11 @@ class Bar:
         return _Bytes(self, inner)
 
     def close(self, *, failed: bool = False) -> None:
-        """Take the bar away and tell how it ended. From whatever thread; it takes no longer than one look at the counts."""
-        if self._ended.is_set():
-            return
-        self._failed = failed
-        self._ended.set()
-        self._watching.join()
+        """Take the bar away and tell how it ended. From any thread; it takes no longer than one look at the counts."""
+        seconds = time.monotonic() - self._began
+        verb = f"{self.verb} failed after" if failed else _PAST.get(self.verb, self.verb)
+        files = f"{self.files:,} files, " if self.found_files > 1 else ""
+        self.watching.close(f"{verb} {files}{human_size(self.bytes)} in {seconds:.1f} s")
 
     def moved(self, count: int, part: float) -> None:
         """So many bytes have moved, which are such a part of their file."""
@@ -115,13 +85,9 @@ class Bar:
         with self._lock:
             self.files += count
 
-    def _watch(self) -> None:
-        while not self._ended.wait(_EVERY):
-            self._display.show(self)
-        seconds = time.monotonic() - self._began
-        verb = f"{self.verb} failed after" if self._failed else _PAST.get(self.verb, self.verb)
-        files = f"{self.files:,} files, " if self.found_files > 1 else ""
-        self._display.close(f"{verb} {files}{human_size(self.bytes)} in {seconds:.1f} s")
+    def _look(self) -> Look:
+        files = f"{self.files:,}/{self.found_files:,} files" if self.found_files > 1 else ""
+        return Look(self.verb, self.bytes, fraction=self.fraction, files=files)
 
 
 class _Bytes(Callback):  # type: ignore[misc]  # fsspec has no types
@@ -190,62 +156,3 @@ class _Files(Callback):  # type: ignore[misc]  # fsspec has no types
     def close(self) -> None:
         """All are done."""
         self._inner.close()
-
-
-def _display() -> _Display:
-    """Where this program is looked at."""
-    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
-    if shell is not None and getattr(shell, "kernel", None) is not None:
-        return _Notebook()
-    return _Terminal() if sys.stderr.isatty() else _Line()
-
-
-class _Line:
-    """Where nothing can be drawn, as in a log: a line at the end."""
-
-    def show(self, bar: Bar) -> None:
-        """Nothing yet."""
-
-    def close(self, line: str) -> None:
-        sys.stderr.write(f"{line}\n")
-
-
-class _Terminal:
-    """A bar that makes room for a line."""
-
-    def __init__(self) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn
-
-        console = Console(stderr=True)
-        bar = [BarColumn(bar_width=24)] if console.width >= 76 else []
-        columns = [TextColumn("{task.description}"), *bar, TextColumn("{task.fields[told]}")]
-        # Drawn by the thread that looks at the counts.
-        self._shown = Progress(*columns, console=console, transient=True, auto_refresh=False)
-        self._task = self._shown.add_task("", total=1.0, told="")
-        self._shown.start()
-
-    def show(self, bar: Bar) -> None:
-        self._shown.update(self._task, description=bar.verb, completed=bar.fraction, told=bar.told)
-        self._shown.refresh()
-
-    def close(self, line: str) -> None:
-        self._shown.stop()
-        sys.stderr.write(f"{line}\n")
-
-
-class _Notebook:
-    """A bar in the output of a cell, by the element that browsers have for it."""
-
-    def __init__(self) -> None:
-        shown: Any = importlib.import_module("IPython.display")  # it has no types
-        self._html = shown.HTML
-        self._handle = shown.display(shown.HTML(""), display_id=True)
-
-    def show(self, bar: Bar) -> None:
-        self._handle.update(
-            self._html(f'{cell(bar.verb)} <progress value="{bar.fraction:.3f}" max="1"></progress> {cell(bar.told)}')
-        )
-
-    def close(self, line: str) -> None:
-        self._handle.update(self._html(f'<progress value="1" max="1"></progress> {cell(line)}'))

@@ -52,11 +52,12 @@ def download(
     before = pyxet.metrics()
 
     async def work() -> str:
-        async with pyxet.AsyncXetFileSystem(**session.options(path), asynchronous=True) as fs, progress:
+        async with pyxet.AsyncXetFileSystem(**session.options(path), asynchronous=True) as fs:
             callback = found_callback(progress)
             return await fs._snapshot(path, folder, include=include, exclude=exclude, callback=callback, names=names)
 
-    found = session.run(work)
+    with progress:
+        found = session.run(work)
     received = (pyxet.metrics() - before).bytes_received
     if session.json:
         session.data({"folder": found, "received_bytes": received})

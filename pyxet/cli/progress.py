@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
-import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import Any, Self
 
+from pyxet._displays import Look, Terminal, Watching
 from pyxet._shown import human_size
-from pyxet.cli.waiting import Waits
-
-if TYPE_CHECKING:
-    from rich.progress import Progress as Display
-
-# Seconds between two looks at the counts.
-_EVERY: Final = 0.2
-# Columns of the terminal from which on a part of the line is shown.
-_WIDTHS: Final = {"verb": 32, "time": 40, "speed": 56, "bar": 76, "files": 104, "saved": 128}
 
 
 class Progress:
@@ -45,43 +34,21 @@ class Progress:
         self._verb = verb
         self._began = time.monotonic()
         self._wanted = wanted and sys.stderr.isatty()
-        self._display: Display | None = None
-        self._showing: asyncio.Task[None] | None = None
-        self._watching: threading.Thread | None = None
-        self._ended = threading.Event()
-        self._waits = Waits()
+        self._watching: Watching | None = None
 
     @property
     def seconds(self) -> float:
         """Since it began."""
         return time.monotonic() - self._began
 
-    async def __aenter__(self) -> Self:
-        if self._wanted:
-            self._start()
-            self._showing = asyncio.create_task(self._show())
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        if self._showing is not None:
-            self._showing.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._showing
-        self._stop()
-
     def __enter__(self) -> Self:
-        """Like ``async with``, for what blocks: a thread looks at the counts."""
         if self._wanted:
-            self._start()
-            self._watching = threading.Thread(target=self._watch, daemon=True)
-            self._watching.start()
+            self._watching = Watching(self._look, Terminal())
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._ended.set()
         if self._watching is not None:
-            self._watching.join()
-        self._stop()
+            self._watching.close()
 
     # -- what happens --------------------------------------------------------------------------------------------------
 
@@ -118,50 +85,14 @@ class Progress:
         """A callback of fsspec's that counts bytes."""
         return _Callback(self)
 
-    # -- on a terminal -------------------------------------------------------------------------------------------------
-
-    def _start(self) -> None:
-        self._waits.start()
-        self._display = _display(self._verb)
-        self._display.start()
-
-    def _stop(self) -> None:
-        self._waits.stop()
-        if self._display is not None:
-            self._display.stop()
-
-    async def _show(self) -> None:
-        while True:
-            self._update()
-            await asyncio.sleep(_EVERY)
-
-    def _watch(self) -> None:
-        self._update()
-        while not self._ended.wait(_EVERY):
-            self._update()
-
-    def _update(self) -> None:
-        display = self._display
-        assert display is not None
+    def _look(self) -> Look:
+        done = min(max(self.moved_bytes, self.bytes), self.found_bytes)
         total = self.found_bytes if self._complete else None
-        # Not known before something has moved for a while.
-        speed = int(display.tasks[0].speed or 0)
-        waits = self._waits.seconds
-        verb = f"waiting {waits:.0f} s" if waits > 1 else self._verb
-        display.update(
-            display.tasks[0].id, description=verb, completed=min(max(self.moved_bytes, self.bytes), self.found_bytes),
-            total=total, speed=f"{human_size(speed)}/s" if speed else "",
-            files=self._files(), saved=self._saved(),
+        saved, files = self.deduplicated(), f"{self.files:,}/{self.found_files:,}{'' if self._complete else '+'} files"
+        return Look(
+            self._verb, done, total, fraction=done / total if total else None, files=files if self.found_files else "",
+            saved=f"{human_size(saved)} deduplicated" if saved else "",
         )  # fmt: skip
-
-    def _files(self) -> str:
-        if not self.found_files:
-            return ""
-        return f"{self.files:,}/{self.found_files:,}{'' if self._complete else '+'} files"
-
-    def _saved(self) -> str:
-        saved = self.deduplicated()
-        return f"{human_size(saved)} deduplicated" if saved else ""
 
 
 class _Callback:
@@ -248,28 +179,3 @@ def found_callback(progress: Progress) -> Any:
 def files_callback(progress: Progress) -> Any:
     """A callback of fsspec's for methods that count files."""
     return _Files(progress)
-
-
-def _display(verb: str) -> Display:
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, ProgressColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Display
-
-    console = Console(stderr=True)
-    # What there is room for: a line that is broken cannot be drawn over. The narrowest says how much is done.
-    columns: list[ProgressColumn] = [DownloadColumn(binary_units=True)]
-    if console.width >= _WIDTHS["verb"]:
-        columns.insert(0, TextColumn("{task.description}"))
-    if console.width >= _WIDTHS["time"]:
-        columns.append(TimeRemainingColumn(compact=True))
-    if console.width >= _WIDTHS["speed"]:
-        columns.insert(-1, TextColumn("{task.fields[speed]}"))
-    if console.width >= _WIDTHS["bar"]:
-        columns.insert(1, BarColumn(bar_width=24))
-    if console.width >= _WIDTHS["files"]:
-        columns.append(TextColumn("{task.fields[files]}"))
-    if console.width >= _WIDTHS["saved"]:
-        columns.append(TextColumn("{task.fields[saved]}"))
-    display = Display(*columns, console=console, transient=True)
-    display.add_task(verb, total=None, speed="", files="", saved="")
-    return display

@@ -1,4 +1,4 @@
-"""What is said and shown on a terminal while requests wait: a command that says nothing seems to hang."""
+"""What is said while requests wait: a command that says nothing seems to hang."""
 
 from __future__ import annotations
 
@@ -21,32 +21,6 @@ class _Teller(logging.Handler):
         if time.monotonic() >= self._next:
             self._next = time.monotonic() + _EVERY
             self._say(record.getMessage())
-
-
-class Waits(logging.Handler):
-    """Knows how long requests wait, from entry to exit of a block: until a quota is renewed, or to be tried again."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self._until = 0.0
-
-    @property
-    def seconds(self) -> float:
-        """How long some of them still wait."""
-        return max(0.0, self._until - time.monotonic())
-
-    def emit(self, record: logging.LogRecord) -> None:
-        wait = getattr(record, "wait", None)
-        if isinstance(wait, float):
-            self._until = max(self._until, time.monotonic() + wait)
-
-    def start(self) -> None:
-        """From now on."""
-        logging.getLogger("pyxet.requests").addHandler(self)
-
-    def stop(self) -> None:
-        """No longer."""
-        logging.getLogger("pyxet.requests").removeHandler(self)
 
 
 def tell(say: Callable[[str], None]) -> None:

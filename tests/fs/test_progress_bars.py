@@ -13,6 +13,7 @@ from support.contents import content
 
 import pyxet
 from pyxet import AsyncXetFileSystem, XetFS, _progress
+from pyxet._displays import Terminal
 from pyxet._progress import Bar
 from pyxet.testing import LocalEndpoint
 
@@ -55,7 +56,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def whole(bar: Bar) -> bool:
-    return bar.fraction == pytest.approx(1.0) and not bar._watching.is_alive()
+    return bar.fraction == pytest.approx(1.0) and bar.watching.has_ended
 
 
 def test_many_files(xet: XetFS, main: str, folder: Path, bars: list[Bar], capsys: pytest.CaptureFixture[str]) -> None:
@@ -138,7 +139,7 @@ def test_on_a_terminal(xet: XetFS, main: str, folder: Path, monkeypatch: pytest.
     monkeypatch.setattr(sys, "stderr", screen)
     monkeypatch.setenv("COLUMNS", "100")
     xet.put(f"{folder}/source/", f"{main}/files", recursive=True, progress=True)
-    assert isinstance(bars[0]._display, _progress._Terminal)
+    assert isinstance(bars[0].watching.display, Terminal)
     assert "uploaded 4 files, 878.9 KiB in " in screen.getvalue().splitlines()[-1]
 
 
