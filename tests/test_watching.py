@@ -308,6 +308,28 @@ async def test_no_secret_is_in_an_event(events: Events, caplog: pytest.LogCaptur
     assert "://" not in "".join(event.what + event.host for event in events[0])
 
 
+def test_copies_between_repositories_that_move_content_are_told(
+    through: tuple[FaultProxy, pyxet.XetFS], main: str, events: Events
+) -> None:
+    """An endpoint that does not share content between repositories has it read and sent again."""
+    proxy, fs = through
+    fs.make_repo(f"{main.removesuffix('/main')}-copy")
+    copy = f"{main.removesuffix('/main')}-copy/main"
+    fs.pipe({f"{main}/{number}.bin": content(number, 70_000 + number) for number in range(3)})
+    transfers = events[1]
+    transfers.clear()
+    fs.copy(f"{main}/0.bin", f"{copy}/shared.bin")
+    assert transfers == []
+    proxy.rule(r"POST /api/.*/lfs-files/duplicate", answer(404))
+    fs.copy([f"{main}/1.bin", f"{main}/2.bin"], [f"{copy}/1.bin", f"{copy}/2.bin"])
+    told = sorted((event.direction, event.path.rpartition("/")[2], event.bytes, event.status) for event in transfers)
+    assert told == [
+        ("download", "1.bin", 70_001, "done"), ("download", "2.bin", 70_002, "done"),
+        ("upload", "1.bin", 70_001, "done"), ("upload", "2.bin", 70_002, "done"),
+    ]  # fmt: skip
+    assert {event.path for event in transfers if event.direction == "upload"} == {f"{copy}/1.bin", f"{copy}/2.bin"}
+
+
 def test_reads_from_memory_are_hits(xet: pyxet.XetFS, main: str, events: Events) -> None:
     xet.pipe_file(f"{main}/a.bin", content(7, 100_000))
     before = xet.metrics()

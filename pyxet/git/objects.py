@@ -64,13 +64,15 @@ class Objects:
         oid, size, path = _object(request), int(request["size"]), request.get("path")
         if not isinstance(path, str):
             raise FormatError("git-lfs did not say which file it is")
-        place = self._place(Action(request.get("action")), "upload")
+        action = Action(request.get("action"))
+        place = self._place(action, "upload")
         uploader = self._uploaders.get(place)
         if uploader is None:
             uploader = self._uploaders[place] = Uploader(place.cas(place.repo), self._limits)
         progress = Progress(self._replies, oid, size)
         try:
-            stored = await uploader.add(Path(path), progress=progress.add)
+            named = _as_file(place, action, oid, size)
+            stored = await uploader.add(Path(path), progress=progress.add, name=named.full_path)
             if (stored.sha256, stored.size) != (oid, size):
                 raise IntegrityError(f"{path} has the sha256 {stored.sha256}: git's copy of the file is damaged")
             await uploader.flush()
@@ -98,9 +100,8 @@ class Objects:
             self._folder = await in_thread(_scratch)
         # The same name each time: what an interrupted download has left is gone on with.
         target = self._folder / f"{oid}-xet"
-        file = RemoteFile(place.repo, action.revision, f"object {oid}", size, oid, oid, action.xet_hash)
         progress = Progress(self._replies, oid, size)
-        await Reader(place).download(file, target, progress.add)
+        await Reader(place).download(_as_file(place, action, oid, size), target, progress.add)
         progress.finish()
         return str(target)
 
@@ -118,6 +119,11 @@ def _object(request: Mapping[str, Any]) -> str:
     if not isinstance(oid, str) or not isinstance(request.get("size"), int) or not oid.isalnum():
         raise FormatError("git-lfs did not say which object it is")
     return oid
+
+
+def _as_file(place: Place, action: Action, oid: str, size: int) -> RemoteFile:
+    """The object as a file: git-lfs does not say which path it has."""
+    return RemoteFile(place.repo, action.revision, f"object {oid}", size, oid, oid, action.xet_hash)
 
 
 def _scratch() -> Path:

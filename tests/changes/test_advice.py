@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,32 @@ def test_more_files_than_are_advised_are_committed_all_the_same(fs: pyxet.XetFS)
 def test_what_is_within_the_limits_is_no_reason_to_warn(fs: pyxet.XetFS) -> None:
     for _ in range(2):
         fs.pipe({f"{MAIN}/{number % 4}/{number}": b"x" * 1000 for number in range(8)})
+
+
+def test_files_that_are_not_written_after_all_do_not_count(fs: pyxet.XetFS, tmp_path: Path) -> None:
+    with fs.transaction:
+        with suppress(LookupError), fs.transaction:
+            fs.pipe({f"{MAIN}/d/undone{number}": b"x" for number in range(5)})
+            raise LookupError
+        fs.pipe({f"{MAIN}/d/deleted{number}": b"x" for number in range(5)})
+        fs.rm(f"{MAIN}/d", recursive=True)
+        for number in range(5):
+            with pytest.raises(FileNotFoundError):
+                fs.put_file(tmp_path / f"{number}", f"{MAIN}/d/{number}")
+        fs.pipe({f"{MAIN}/d/{number}": b"x" for number in range(5)})
+        fs.pipe({f"{MAIN}/e/{number}": b"x" for number in range(3)})
+    assert len(fs.find(f"{MAIN}/d")) == 5
+
+
+def test_files_that_are_uploaded_at_once_are_counted_once_they_are_there(fs: pyxet.XetFS, tmp_path: Path) -> None:
+    for number in range(12):
+        (tmp_path / f"{number}").write_bytes(b"%d" % number)
+    with (
+        pytest.warns(PyxetWarning, match="more than 5 files|more than 8 files") as caught,
+        pytest.raises(BadRequestError),
+    ):
+        fs.put(f"{tmp_path}/", f"{MAIN}/d/", recursive=True)
+    assert len(caught) == 2
 
 
 def test_limits_that_are_known() -> None:

@@ -19,11 +19,14 @@ class Advice:
         The branch, as messages name it.
     limits:
         Returns the endpoint's limits; ``None`` if they are not known.
+    is_pending:
+        Tells whether a file is still to be written: it is not if its write failed or was undone, or if it was deleted again.
     """
 
-    def __init__(self, branch: str, limits: Callable[[], RepoLimits | None]) -> None:
+    def __init__(self, branch: str, limits: Callable[[], RepoLimits | None], is_pending: Callable[[str], bool]) -> None:
         self._branch = branch
         self._limits = limits
+        self._is_pending = is_pending
         self._seen: set[str] = set()
         self._folders: Counter[str] = Counter()
         self._told: set[str] = set()
@@ -44,8 +47,10 @@ class Advice:
         if limits is None or path in self._seen:
             return
         self._seen.add(path)
-        folder = path.rpartition("/")[0]
+        folder = _folder_of(path)
         self._folders[folder] += 1
+        if self._is_too_many(folder, limits):
+            self._forget_undone(path)
         if limits.folder_entries is not None and self._folders[folder] > limits.folder_entries:
             self._warn(
                 "folder",
@@ -59,7 +64,22 @@ class Advice:
                 "end the request before the commit is made, and make it later; it is looked for then",
             )
 
+    def _is_too_many(self, folder: str, limits: RepoLimits) -> bool:
+        """Whether there is a reason to warn that was not told yet."""
+        full = limits.folder_entries is not None and self._folders[folder] > limits.folder_entries
+        large = limits.commit_files is not None and len(self._seen) > limits.commit_files
+        return (full and "folder" not in self._told) or (large and "files" not in self._told)
+
+    def _forget_undone(self, added: str) -> None:
+        """Count again, without files that are not pending. Those still on their way are counted again when they are."""
+        self._seen = {path for path in self._seen if path == added or self._is_pending(path)}
+        self._folders = Counter(map(_folder_of, self._seen))
+
     def _warn(self, kind: str, message: str) -> None:
         if kind not in self._told:
             self._told.add(kind)
             warnings.warn(message, PyxetWarning, stacklevel=2)
+
+
+def _folder_of(path: str) -> str:
+    return path.rpartition("/")[0]

@@ -8,7 +8,6 @@ uploaded to the CAS or sent inside the commit.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from copy import copy
 from pathlib import Path
@@ -30,6 +29,7 @@ from pyxet._async.upload.content import ContentWriter
 from pyxet._async.upload.local_files import LocalFiles
 from pyxet._async.upload.session import Uploader
 from pyxet.errors import FileInTheWayError, FolderInTheWayError, TransactionError
+from pyxet.git_objects import blob_id
 from pyxet.protocol.hashing import Buffer
 from pyxet.protocol.messages import TreeEntry
 from pyxet.reports import Totals
@@ -83,7 +83,9 @@ class ChangeSet:
         self.parent_commit = parent_commit
         self.propose = propose
         self.pending = PendingChanges(self.path)
-        self.advice = Advice(self.path, lambda: client.transport.repo_limits)
+        self.advice = Advice(
+            self.path, lambda: client.transport.repo_limits, lambda path: self.pending.files.get(path) is not None
+        )
         self.spool = Spool()
         self._uploader = Uploader(client.cas(repo, branch, propose=propose), client.limits)
         self._small = SmallContents(
@@ -325,7 +327,7 @@ class ChangeSet:
                 if entry.lfs is not None or entry.size != pending.size:
                     return False
                 data = await in_thread(self.spool.read, spooled)
-                return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest() == entry.oid
+                return blob_id(data) == entry.oid
             case bytes():
                 return False
 
@@ -401,7 +403,8 @@ class ChangeSet:
             for path, pending in self.files.items()
             if pending is not None and isinstance(pending.content, RemoteFile) and pending.content.repo != self.repo
         ]
-        uploaded = await share(self.client, self._uploader, self.repo, (file for _, _, file in foreign))
+        named = ((f"{self.path}/{path}", file) for path, _, file in foreign)
+        uploaded = await share(self.client, self._uploader, self.repo, named)
         for path, pending, file in foreign:
             content = uploaded.get(file.sha256 or "")
             if content is not None:

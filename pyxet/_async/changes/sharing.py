@@ -23,9 +23,14 @@ _REFUSALS = frozenset({400, 403, 404, 405, 409, 413, 422, 501})
 
 
 async def share(
-    client: Client, uploader: Uploader, repo: RepoId, files: Iterable[RemoteFile]
+    client: Client, uploader: Uploader, repo: RepoId, files: Iterable[tuple[str, RemoteFile]]
 ) -> Mapping[str, UploadedContent]:
     """Make a repository hold the content of files of other repositories, which all must have a sha256 and a Xet hash.
+
+    Parameters
+    ----------
+    files:
+        Each with the path that its copy gets, as those who watch uploads are told it.
 
     Returns
     -------
@@ -33,8 +38,10 @@ async def share(
         The contents that had to be uploaded, by sha256.
     """
     sources: defaultdict[RepoId, dict[str, RemoteFile]] = defaultdict(dict)
-    for file in files:
+    names: dict[str, str] = {}
+    for name, file in files:
         sources[file.repo][file.sha256 or ""] = file
+        names.setdefault(file.sha256 or "", name)
     left: dict[str, RemoteFile] = {}
     for source, contents in sources.items():
         left |= {sha256: contents[sha256] for sha256 in await _refused(client, source, repo, contents)}
@@ -42,7 +49,7 @@ async def share(
 
     async def move(item: tuple[str, RemoteFile]) -> None:
         sha256, file = item
-        uploaded[sha256] = await _move(client, uploader, file)
+        uploaded[sha256] = await _move(client, uploader, file, names[sha256])
 
     await run_all(move, left.items(), limit=client.limits.concurrency)
     return uploaded
@@ -65,8 +72,8 @@ async def _refused(
     return failed.keys() & contents.keys()
 
 
-async def _move(client: Client, uploader: Uploader, file: RemoteFile) -> UploadedContent:
-    writer = uploader.writer()
+async def _move(client: Client, uploader: Uploader, file: RemoteFile, name: str) -> UploadedContent:
+    writer = uploader.writer(name=name)
     try:
         async with aclosing(client.reader.stream(file)) as pieces:
             async for piece in pieces:
