@@ -36,6 +36,13 @@ def readable(error: E) -> E:
     return error
 
 
+def unwrap(error: BaseException) -> BaseException:
+    """The first error of an exception group, however nested; others as they are."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
 def rendered(error: BaseException) -> list[str]:
     """The lines of a traceback for a notebook, whose own frames and those of libraries would take a screen each."""
     shown = readable(error)

@@ -18,7 +18,7 @@ PACKAGE = Path(pyxet.__file__).parent
 ROOT = Path(__file__).parents[1]
 BASE = {
     "secrets", "errors", "_docstrings", "options", "config", "urls", "types", "reports", "_version", "_platform", "_platform_files", "local_rules", "_traces", "local_tree", "patterns",
-    "_workers", "private_files", "hub_login", "watching", "_shown", "_progress",
+    "_workers", "private_files", "hub_login", "watching", "git_objects", "_shown", "_displays", "_progress",
 }  # fmt: skip
 ALLOWED: dict[str, set[str]] = {
     "_version": set(),
@@ -28,7 +28,9 @@ ALLOWED: dict[str, set[str]] = {
     "_workers": set(),
     "_traces": set(),
     "_shown": set(),
-    "_progress": {"_shown"},
+    "git_objects": set(),
+    "_displays": {"_shown"},
+    "_progress": {"_shown", "_displays"},
     "watching": {"_platform", "_shown"},
     "secrets": set(),
     "types": {"_shown"},
@@ -111,7 +113,10 @@ ALLOWED: dict[str, set[str]] = {
         "local_rules",
         "local_tree",
         "patterns",
+        "_traces",
+        "git_objects",
         "_shown",
+        "_displays",
     },
 }
 # The rooms of `_async`: each sees those above it, and itself.
@@ -141,7 +146,7 @@ FOREIGN: dict[str, set[str]] = {
     },
     "pygit2": {"server/"},
     "click": {"cli/"},
-    "rich": {"cli/", "_progress.py"},
+    "rich": {"cli/", "_displays.py"},
     "blake3": {"protocol/"},
     "lz4": {"protocol/"},
     "numpy": {"protocol/", "_tensors.py"},

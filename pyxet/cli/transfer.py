@@ -16,6 +16,7 @@ import click
 
 import pyxet
 from pyxet._shown import human_size
+from pyxet._traces import unwrap
 from pyxet._workers import Workers
 from pyxet.cli.paths import place
 from pyxet.cli.progress import Progress, files_callback
@@ -148,7 +149,7 @@ class Transfer:
                 await stack.enter_async_context(fs)
             if isinstance(target, XetEnd):
                 await target.check_writable()
-            await stack.enter_async_context(self.progress)
+            stack.enter_context(self.progress)
             if not self.dry_run:
                 self.session.interrupted = _ON_INTERRUPT[isinstance(target, XetEnd)]
             if isinstance(target, XetEnd) and not self.dry_run:
@@ -220,7 +221,7 @@ class Transfer:
                 for _ in range(workers):
                     group.create_task(consume())
         except BaseExceptionGroup as group_of_errors:
-            error = _first(group_of_errors)
+            error = unwrap(group_of_errors)
         else:
             return
         # Outside of the handler, so that it keeps its own cause.
@@ -394,9 +395,3 @@ def _reason(error: Exception, batch: Sequence[Item]) -> str:
     if not path and len(batch) == 1:
         path = batch[0].source.label(batch[0].entry.path)
     return f"{path}: {text}" if path else text
-
-
-def _first(error: BaseException) -> BaseException:
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error

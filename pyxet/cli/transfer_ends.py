@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
+from pyxet.git_objects import hash_like
 from pyxet.patterns import MAGIC
-
-if TYPE_CHECKING:
-    from hashlib import _Hash
 
 Known: TypeAlias = Literal["file", "folder"]
 
@@ -122,17 +119,10 @@ class StreamEnd(End):
         """Write a file: all of it, or nothing."""
 
     async def digest(self, entry: Entry, like: Entry) -> str:
-        digest = hasher(like, entry.size or 0)
+        digest = hash_like(like.sha256, entry.size or 0)
         async for piece in self.pieces(entry):
             digest.update(piece)
-        return str(digest.hexdigest())
-
-
-def hasher(like: Entry, size: int) -> _Hash:
-    """What makes of content of a size the digest that ``like`` has: its SHA-256, or its git object id."""
-    if like.sha256 is not None:
-        return hashlib.sha256()
-    return hashlib.sha1(b"blob %d\0" % size)
+        return digest.hexdigest()
 
 
 def fixed_part(pattern: str) -> str:

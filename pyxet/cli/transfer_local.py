@@ -12,7 +12,8 @@ from typing import Final
 from pyxet._platform_files import reachable, remove
 from pyxet._workers import Workers
 from pyxet.cli.session import CommandError
-from pyxet.cli.transfer_ends import End, Entry, Known, hasher
+from pyxet.cli.transfer_ends import End, Entry, Known
+from pyxet.git_objects import hash_like
 from pyxet.local_rules import with_slashes
 from pyxet.local_tree import walk
 
@@ -109,10 +110,10 @@ def _glob(pattern: str) -> list[tuple[str, Known]]:
 
 def _digest(path: str, like: Entry) -> str:
     with open(reachable(path), "rb", buffering=0) as file:
-        digest = hasher(like, os.fstat(file.fileno()).st_size)
+        digest = hash_like(like.sha256, os.fstat(file.fileno()).st_size)
         while piece := file.read(_PIECE):
             digest.update(piece)
-    return str(digest.hexdigest())
+    return digest.hexdigest()
 
 
 def _delete(top: str, entries: Sequence[Entry]) -> None:

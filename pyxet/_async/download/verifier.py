@@ -7,7 +7,6 @@ be the same both times.
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from array import array
 from bisect import bisect_left
@@ -16,6 +15,7 @@ from typing import Final
 
 from pyxet._async.download.windows import FileChunk
 from pyxet.errors import FormatError, IntegrityError
+from pyxet.git_objects import hash_like
 from pyxet.protocol.hashing import FileHasher, Hash, hash_to_hex
 from pyxet.types import RemoteFile
 
@@ -54,7 +54,7 @@ class Verifier:
         self._file = file
         self._lock = threading.Lock()
         self._chunks = FileHasher() if file.xet_hash is not None else None
-        self._bytes = hashlib.sha256() if file.sha256 else hashlib.sha1(b"blob %d\0" % file.size)
+        self._bytes = hash_like(file.sha256, file.size)
         # Everything before this offset is part of the hash.
         self._end = 0
         # For the last chunks before `_end`, in order: the offset of each, and the first bytes of its hash.

@@ -17,9 +17,9 @@ from weakref import WeakSet
 from fsspec.asyn import get_loop, sync
 from fsspec.exceptions import FSTimeoutError
 
-from pyxet._async.runtime.tasks import outlast, unwrap
+from pyxet._async.runtime.tasks import outlast
 from pyxet._platform import after_fork
-from pyxet._traces import readable
+from pyxet._traces import readable, unwrap
 
 T = TypeVar("T")
 # Seconds that a cancelled coroutine has to end before its caller goes on without it.

@@ -11,6 +11,8 @@ from typing import Any, Generic, TypeVar
 
 import anyio
 
+from pyxet._traces import unwrap
+
 T = TypeVar("T")
 X = TypeVar("X")
 K = TypeVar("K", bound=Hashable)
@@ -107,13 +109,6 @@ async def stopped(*tasks: asyncio.Task[Any]) -> None:
         for task in tasks:
             if not task.cancelled():
                 task.exception()
-
-
-def unwrap(error: BaseException) -> BaseException:
-    """The first error of an exception group, however nested; others as they are."""
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
 
 
 async def run_all(worker: Callable[[X], Awaitable[T]], items: Iterable[X], *, limit: int) -> list[T]:
