@@ -1,12 +1,12 @@
-"""Where an open file stands, and what reads of all kinds are made of: whole ones, lines, peeks, small ones.
+"""The position of an open file, and the logic of all its reads: of whole files, of lines, peeks and small reads.
 
-It does no I/O, so that blocking and asynchronous files share it. An operation is a generator: it yields the range that it
-has to have, is sent its bytes, and returns the result. The position moves when an operation is complete, so one that
-failed can be made again.
+It does no I/O, so blocking and asynchronous files share it. An operation is a generator: it yields the range that it
+needs, is sent the bytes of that range, and returns the result. The position moves only when an operation is complete, so an
+operation that failed can be repeated.
 
-Libraries seek and read on several threads at once, with nothing but their hold of the interpreter to keep the two
-together (DuckDB does). So `seek` never waits: it makes a new `Place`, which a read of the same thread takes when it is
-called, and which no other thread's read moves.
+Some libraries (DuckDB is one) seek and read on several threads at once, and rely on the interpreter's lock alone to keep a seek
+and the read after it together. So `seek` never waits: it makes a new `Place`. The next read of the same thread starts from that
+place, and reads of other threads do not move it.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from typing import Final, SupportsIndex, TypeVar
 T = TypeVar("T")
 Steps = Generator[tuple[int, int], bytes, T]
 
-# What a search for the end of a line asks for at once, in bytes: about a chunk, as less would move the same bytes.
+# Bytes that a search for the end of a line asks for at once. It is about a chunk: a smaller request would fetch the same chunk.
 BLOCK: Final = 64 * 1024
-# Reads that are no larger are cut from a block as well, once one of them goes on where another ended.
+# Reads of at most this size are cut from a block as well, as soon as one of them starts where the one before it ended.
 _SMALL: Final = 4 * 1024
 
-# A read that goes backwards fetches this many times what it asks for, as the next ones want what is before it.
+# A read that goes backwards fetches this many times its size: the next reads will want the bytes before it.
 _BEHIND: Final = 4
 
 
@@ -33,10 +33,10 @@ _NO_LINES: Final = io.BytesIO()
 
 
 class Place:
-    """A position, in bytes from the start, and the thread that sought it; 0 once anybody has read from there.
+    """A position in bytes from the start, and the id of the thread that called ``seek``; the id is 0 after a read from there.
 
-    While lines are read one by one, those of the block stand ready in a `io.BytesIO`, which finds and takes each of them
-    in one step of C: no other thread gets the same line, and no lock is needed. Its position is part of this one.
+    While lines are read one by one, the lines of the block are in an `io.BytesIO`. It finds and returns each line in one C
+    call, so no other thread gets the same line and no lock is needed. The position includes that of the `io.BytesIO`.
     """
 
     __slots__ = ("_state", "seeker")
@@ -61,22 +61,22 @@ class Place:
         return self._state[1]
 
     def next_line(self) -> bytes:
-        """The next one of the lines that stand ready, and move behind it; nothing if there is none."""
+        """Take the next of the lines that are ready; empty if there is none."""
         return self._state[1].readline()
 
     def next_lines(self, most: int) -> list[bytes]:
-        """All lines that stand ready, or as many as have ``most`` bytes together if that is positive."""
+        """Take all lines that are ready; if ``most`` is positive, only until they have that many bytes together."""
         return self._state[1].readlines(most)
 
     def make_ready(self, lines: bytes) -> None:
-        """Have whole lines stand ready, which begin here."""
+        """Make whole lines ready, the first of which begins at this position."""
         self._state = self.at, io.BytesIO(lines)
 
     def settle(self) -> None:
-        """Have no lines stand ready: what the next operation reads is not for those who take lines any more."""
+        """Make no lines ready any more, as the next operation reads something else."""
         at, lines = self._state
         if lines is not _NO_LINES:
-            # Whoever is about to take a line of these finds none then.
+            # A thread that is about to take one of these lines finds none then.
             left = len(lines.read())
             self._state = at + lines.tell() - left, _NO_LINES
 
@@ -92,15 +92,14 @@ class Cursor:
     Attributes
     ----------
     place:
-        Where the content stands. Operations that other threads may interfere with look here as soon as they are called,
-        see `begin`.
+        The current position. Operations that other threads may disturb read it as soon as they are called, see `begin`.
     """
 
     def __init__(self, size: int) -> None:
         self.place = Place(0)
-        # Of the operation that goes on, or was the last one.
+        # The place of the operation that is running, or of the last one.
         self._on = self.place
-        # By thread, the places of those that another one sought away from while they were about to read.
+        # By thread: the place that it is about to read from, if another thread has called `seek` meanwhile.
         self._overtaken: dict[int, Place] = {}
         self._size = size
         self._block = b""
@@ -124,8 +123,9 @@ class Cursor:
         Parameters
         ----------
         called_at:
-            `place` when the operation was called. The operation reads from there if its thread sought it and nobody has
-            read from there yet, wherever the content stands by now; else from `place`.
+            `place` at the moment when the operation was called. If the operation's own thread had sought that place and nobody
+            has read from it yet, the operation reads from there, even if `place` has changed since. Otherwise it reads from
+            `place`.
         """
         thread = threading.get_ident()
         if self._overtaken:
@@ -153,7 +153,7 @@ class Cursor:
             old = self.place
             if is_about_to_read is not None and old.seeker not in (0, new.seeker) and is_about_to_read(old.seeker):
                 self._overtaken[old.seeker] = old
-            # No other thread gets its turn between these two.
+            # The interpreter does not switch threads between these two statements.
             if self.place is old:
                 self.place = new
                 # Who takes the lines there goes on from here. They stood ready for nobody's next operation.
@@ -161,7 +161,7 @@ class Cursor:
                 return at
 
     def here(self, size: SupportsIndex | None) -> bytes | None:
-        """So many bytes, if all of them are in the block."""
+        """Return ``size`` bytes, if all of them are in the block."""
         on = self._on
         count, begin = _count(size), on.at - self._start
         if begin < 0 or not 0 < count <= len(self._block) - begin:
@@ -171,7 +171,7 @@ class Cursor:
         return self._block[begin : begin + count]
 
     def line(self) -> bytes:
-        """The next line if all of it is in the block, else nothing. Those behind it stand ready at `place` then."""
+        """Return the next line if all of it is in the block, else nothing. The lines after it are then ready at `place`."""
         on = self._on
         here = on.at - self._start
         if here < 0:
@@ -205,7 +205,7 @@ class Cursor:
         return bytes(found)
 
     def take(self, size: SupportsIndex | None = -1) -> Steps[bytes]:
-        """So many bytes, fewer at the end; all that is left if ``size`` is negative."""
+        """Read ``size`` bytes, fewer at the end of the file; all that is left if ``size`` is negative."""
         on, count = self._on, _count(size)
         at = on.at
         end = self._size if count < 0 else min(self._size, at + count)
@@ -213,13 +213,13 @@ class Cursor:
             return b""
         data = self._held(at, end)
         if at + len(data) < end:
-            # On from the end of the block, whatever was read of it: whoever reads ahead sees one sequence.
+            # Fetch from the end of the block on, however much of it was read: for the read-ahead, that is one sequence.
             start = at + len(data)
             if at == self._ended and 0 <= count <= _SMALL:
                 yield from self._load(start)
                 rest = self._held(start, end)
             elif not data and end == self._began and 0 <= count <= BLOCK:
-                # Backwards: what is before it will be asked for next.
+                # The reads go backwards: the bytes before this one will be asked for next.
                 first = max(0, end - max(BLOCK, _BEHIND * count))
                 self._start, self._block = first, (yield first, end)
                 rest = self._held(start, end)
@@ -231,7 +231,7 @@ class Cursor:
         return data
 
     def some(self, size: SupportsIndex | None = -1) -> Steps[bytes]:
-        """What is here, up to ``size`` bytes, or what one fetch brings."""
+        """Read up to ``size`` bytes: those in the block, or else those of one fetch."""
         at, count = self._on.at, _count(size)
         if count < 0:
             count = BLOCK
@@ -239,7 +239,7 @@ class Cursor:
         return (yield from self.take(len(here) or count))
 
     def peek(self, size: SupportsIndex | None = 0) -> Steps[bytes]:
-        """At least a number of bytes, or all that is left, without moving on; more if there are more here."""
+        """Return at least ``size`` bytes, or all that is left, without moving the position; more if the block has more."""
         at = self._on.at
         end = min(self._size, at + max(1, _count(size)))
         if at < end and not self._is_here(at):
@@ -253,7 +253,7 @@ class Cursor:
         return here
 
     def release(self) -> None:
-        """Let go of the block."""
+        """Release the block."""
         self.place.settle()
         self._block = b""
 
@@ -261,7 +261,7 @@ class Cursor:
         return self._start <= at < self._start + len(self._block)
 
     def _held(self, start: int, end: int) -> bytes:
-        """What is here of a range, from its start on."""
+        """Return the part of a range that is in the block, from the start of the range on."""
         return self._block[start - self._start : end - self._start] if self._is_here(start) else b""
 
     def _load(self, at: int) -> Steps[None]:

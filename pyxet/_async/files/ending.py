@@ -1,14 +1,14 @@
-"""What ``close`` of a file that is written means: the end of the content, or that its block failed.
+"""Decides what ``close`` of a file for writing means: that the content is complete, or that the block around it failed.
 
-A block that raises publishes nothing, also where only ``close`` is reached, as under text and compression, pandas,
-pyarrow and `contextlib.closing`. In this order:
+A block that raises publishes nothing. That must hold even if our file only gets a call of ``close``, as happens below text and
+compression wrappers, pandas, pyarrow and `contextlib.closing`. These rules are applied in this order:
 
-1. If a ``with`` statement is ending on the way to us, what it was told counts: ``__exit__(None, None, None)`` publishes,
-   also inside of an ``except`` clause, and an exception discards.
-2. An exception that is being handled, and was when the file was opened, is nothing to the file: it publishes.
-3. The end of an iteration or of a queue is an end like any other: it publishes.
-4. Any other exception discards. Here an ``except`` clause cannot be told from a ``finally`` on the way out, so this is
-   the one case that is worth a warning.
+1. If one of our callers is the ``__exit__`` of a ``with`` statement, its arguments decide: ``__exit__(None, None, None)``
+   publishes, also inside of an ``except`` clause, and an exception discards.
+2. If an exception is being handled that was already being handled when the file was opened, the file publishes.
+3. If the exception only says that an iterator or a queue has no more items, the file publishes.
+4. Any other exception discards. An ``except`` clause and a ``finally`` clause look the same here, so this case gives a
+   warning.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from types import FrameType
 from typing import Any, Final
 
 _EXITS: Final = frozenset({"__exit__", "__aexit__"})
-# By name, so that nothing is imported to know them; what their modules are called inside does not matter.
+# Compared by name, so that their modules need not be imported.
 _ENDS: Final = frozenset({
     ("queue", "Empty"), ("_queue", "Empty"), ("queue", "ShutDown"), ("_queue", "ShutDown"),
     ("asyncio", "QueueEmpty"), ("asyncio", "QueueShutDown"),
@@ -31,22 +31,22 @@ _MISSING: Final = object()
 
 
 class Opening:
-    """What was going on when a file was opened."""
+    """The exception that was being handled when a file was opened."""
 
     def __init__(self) -> None:
         self._error = sys.exception()
         self._exits = sum(1 for frame in _stack() if _told(frame) is not None)
 
     def expect(self, error: BaseException | None) -> None:
-        """Take an exception that is being handled for none of the file's."""
+        """Note that the exception that is being handled now does not concern the file."""
         self._error, self._exits = error, sys.maxsize
 
     def release(self) -> None:
-        """Hold no exception, and what its traceback holds, any longer."""
+        """Release the exception, and with it everything that its traceback refers to."""
         self._error = None
 
     def judge(self) -> tuple[bool, BaseException | None]:
-        """Whether a file that is closed now is published; and the exception that discards it, if that deserves a warning."""
+        """Whether a file that is closed now is published; if not, the exception for which a warning is due, if one is."""
         told = self._told_by_block()
         if told is not None:
             return not told, None
@@ -54,7 +54,10 @@ class Opening:
         return error is None, error
 
     def _told_by_block(self) -> bool | None:
-        """Whether the block that is ending around us raised; ``None`` if none is, or an exception came after its end."""
+        """Whether the ``with`` block that is ending around us raised.
+
+        ``None`` if no block is ending, or if an exception came after its end.
+        """
         error = sys.exception()
         handler = _handler(error)
         frames = list(_stack())
@@ -78,7 +81,7 @@ class Opening:
         while error is not None and not self._was_there(error):
             if not ends_iteration(error):
                 return error
-            # In an ``except`` clause, perhaps, whose queue is emptied: then that one's exception counts.
+            # A queue may have been emptied inside an ``except`` clause: then the exception of that clause counts.
             error = error.__context__ if _handler(error.__context__) in frames else None
         return None
 
@@ -103,7 +106,7 @@ def ends_iteration(error: BaseException) -> bool:
 
 
 def _stack() -> Iterator[FrameType]:
-    """The frames of the running thread outside of this module, innermost first."""
+    """Frames of the running thread outside of this module, innermost first."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         if frame.f_globals.get("__name__") != __name__:
@@ -117,7 +120,7 @@ def _handler(error: BaseException | None) -> FrameType | None:
 
 
 def _arguments(frame: FrameType) -> tuple[Any, ...]:
-    """What a method was called with after ``self``, or stands in its place by now."""
+    """The argument after ``self`` that a method was called with; its present value, if the method has assigned it since."""
     code = frame.f_code
     local = frame.f_locals
     found = [local.get(name, _MISSING) for name in code.co_varnames[1 : code.co_argcount]]
@@ -137,9 +140,9 @@ def _told(frame: FrameType) -> bool | None:
 
 
 def _told_by_statement(frames: list[FrameType], error: BaseException) -> bool | None:
-    """Like `_told`, for an ``__exit__`` that is not written in Python: the statement that calls it tells.
+    """Like `_told`, for an ``__exit__`` that is written in C: found by the statement that calls it.
 
-    Only the frame that called us may have called that one, with nothing but C code between.
+    Only our direct caller can have called it, with nothing but C code between the two.
     """
     outside = next((frame for frame in frames if not frame.f_globals.get("__name__", "").startswith("pyxet.")), None)
     if outside is None:

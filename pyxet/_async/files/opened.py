@@ -1,4 +1,4 @@
-"""What ``fs.open_async`` returns: a file that is to be awaited, or entered with ``async with`` at once."""
+"""The result of ``fs.open_async``: it can be awaited, or entered with ``async with`` directly."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class _AsyncFile(Protocol):
 class OpenedLater(Coroutine[Any, Any, T_co]):
     """A file that is opened when it is awaited, or by ``async with``, whose block it is open in.
 
-    It is a coroutine as well, for whoever makes a task of it.
+    It is a coroutine object as well, so a task can be made of it.
 
     Parameters
     ----------
@@ -51,13 +51,13 @@ class OpenedLater(Coroutine[Any, Any, T_co]):
         self._opening.close()
 
     if not TYPE_CHECKING:
-        # Type checkers are to find that there is nothing of the kind.
+        # So that type checkers report other attributes as missing.
         def __enter__(self) -> NoReturn:
             self._opening.close()
             raise TypeError("an asynchronous file: use `async with fs.open_async(path) as file`")
 
         def __exit__(self, *told: object) -> None:
-            """Nothing: it is never entered."""
+            """Do nothing: it is never entered."""
 
         def __getattr__(self, name: str) -> NoReturn:
             raise AttributeError(

@@ -1,4 +1,4 @@
-"""What a file object knows of the file system that opened it."""
+"""What a file object needs to know of the file system that opened it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 
 class FileSystem(Protocol):
-    """A file system that files are opened on, as far as they, and fsspec's parts of them, need to know it."""
+    """The file system that opens files, with those attributes that the files, and fsspec's base classes of them, use."""
 
     def open(self, path: str, mode: str = "rb", **kwargs: Any) -> Any:
         """Open a file again, as unpickling does."""

@@ -1,9 +1,9 @@
-"""Reading ahead in Parquet files: the columns that are being read, of the row groups to come.
+"""Reads ahead in Parquet files: the columns that the reader uses, in the row groups that it has not reached yet.
 
-Who reads some columns of a Parquet file reads pieces that lie far from each other, one after another, each with its round
-trips: libraries lock a file object while they read from it. The footer, which every reader reads first, says where the
-next pieces are. They are fetched ahead once a second row group shows that the reader goes through the row groups, a few
-at first, and more as long as they are used.
+A reader of some columns of a Parquet file reads pieces that are far from each other. It reads one after the other, each with
+round trips of its own, as libraries lock a file object while they read from it. The footer, which every reader reads first,
+says where the next pieces are. They are fetched ahead as soon as a read of a second row group shows that the reader goes
+through the row groups: a few pieces at first, and more as long as they are used.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from pyxet._async.runtime.tasks import stopped
 from pyxet._async.runtime.threads import in_thread
 
 _MAGIC: Final = b"PAR1"
-# Behind the footer: its length in four bytes, and the magic.
+# After the footer come its length in four bytes and the magic number.
 _TAIL: Final = 8
-# A longer footer takes more time to understand than reading ahead would save.
+# Parsing a longer footer takes more time than reading ahead would save.
 _MAX_FOOTER: Final = 4 * 1024 * 1024
 _MAX_KNOWN: Final = 16
 _FIRST_PIECES: Final = 6
@@ -47,7 +47,7 @@ class Allowing(Protocol):
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the column chunks of each row group are: byte spans, by row group and column, in the order of the file."""
+    """The byte spans of the column chunks, by row group and column, in the order of the file."""
 
     groups: Sequence[Sequence[Span]]
     starts: Sequence[int]
@@ -73,7 +73,7 @@ class ColumnsAhead:
     fetch, size, cap:
         As in `ReadAhead`.
     allowance:
-        What all open files together may hold.
+        The bytes that all open files together may hold.
     content:
         Names the content: a reader may open a file once for its footer and again for its columns.
     """
@@ -86,7 +86,7 @@ class ColumnsAhead:
         self._content = content
         self._tail = b""
         self._layout: Layout | None = None
-        # Of each run of columns: the row groups that were read, or are on their way.
+        # For each run of neighbouring columns: the row groups that were read or are being fetched.
         self._seen: dict[tuple[int, int], set[int]] = {}
         self._ahead: dict[Span, asyncio.Task[bytes]] = {}
         self._held = 0
@@ -111,21 +111,21 @@ class ColumnsAhead:
 
     @property
     def knows_layout(self) -> bool:
-        """Whether it is known where the columns are."""
+        """Whether the positions of the columns are known."""
         return self._layout is not None
 
     def has(self, start: int, end: int) -> bool:
-        """Whether the bytes were fetched ahead, or are on their way."""
+        """Whether the bytes were fetched ahead or are being fetched."""
         return self._piece(start, end) is not None
 
     async def aclose(self) -> None:
-        """Let go of everything that is ahead."""
+        """Release everything that was fetched ahead."""
         here = [task for task in self._ahead.values() if task.get_loop() is asyncio.get_running_loop()]
         self.close()
         await stopped(*here)
 
     def close(self) -> None:
-        """Let go of what is ahead without waiting; on any thread."""
+        """Like `aclose`, without waiting; from any thread."""
         ahead, self._ahead = self._ahead, {}
         held, self._held = self._held, 0
         if held:
@@ -145,7 +145,7 @@ class ColumnsAhead:
         self._layout = known
 
     def _look(self, content: str, start: int, data: bytes) -> None:
-        """Notice the footer when it is read: in one piece with the end of the file, or after that."""
+        """Recognize the footer when it is read, together with the end of the file or after it."""
         end = start + len(data)
         if end == self._size and len(data) >= _TAIL and data.endswith(_MAGIC):
             self._tail = data[-_TAIL:]
@@ -164,7 +164,7 @@ class ColumnsAhead:
                 if is_alive(task.get_loop()):
                     task.get_loop().call_soon_threadsafe(task.cancel)
                 return None
-            # Being cancelled cancels the task, and waits for it.
+            # If we are cancelled here, the task is cancelled, too, and waited for.
             return (await task)[start - span[0] : end - span[0]]
         except Exception:  # noqa: BLE001  # it is fetched again, and fails again if it must
             return None
@@ -172,7 +172,7 @@ class ColumnsAhead:
             self._release(span)
 
     def _begin(self, group: int, first: int, last: int) -> None:
-        """Fetch ahead what will probably be read after a piece."""
+        """Fetch the pieces that will probably be read after this one."""
         assert self._layout is not None
         self._seen.setdefault((first, last), set()).add(group)
         if all(len(groups) < 2 for groups in self._seen.values()):
@@ -190,34 +190,34 @@ class ColumnsAhead:
                 self._held += amount
                 groups.add(number)
                 task = self._ahead[span] = asyncio.create_task(self._get(*span))
-                # Perhaps nobody reads it; an error of what was not asked for is nobody's.
+                # Perhaps nobody will read it, so an error must not be reported as one that nobody looked at.
                 task.add_done_callback(lambda task: task.cancelled() or task.exception())
 
     async def _get(self, start: int, end: int) -> bytes:
         return await self._fetch(start, end)
 
     def _release(self, span: Span) -> None:
-        # Nothing is held any more where everything was let go of meanwhile.
+        # If everything was released meanwhile, this piece has been returned already.
         amount = min(self._held, span[1] - span[0])
         self._held -= amount
         if amount:
             self._allowance.release(amount)
 
 
-# By content: footers as they were read, and what they say (``None``: nothing that helps).
+# By content: the footers that were read, and the positions in them (``None`` if they are of no use).
 _known: OrderedDict[str, bytes | Layout | None] = OrderedDict()
 
 
 def _remember(content: str, what: bytes | Layout | None) -> None:
     _known[content] = what
     while len(_known) > _MAX_KNOWN:
-        # Another thread may be at it too.
+        # Another thread may do the same at this moment.
         with suppress(KeyError):
             _known.popitem(last=False)
 
 
 def _understood(footer: bytes) -> Layout | None:
-    """Where the column chunks are, if the library that reads columns has pyarrow loaded; nothing else needs to know."""
+    """The positions of the column chunks, if pyarrow is loaded: only libraries that load it read columns through file objects."""
     arrow, parquet = sys.modules.get("pyarrow"), sys.modules.get("pyarrow.parquet")
     if arrow is None or parquet is None:
         return None

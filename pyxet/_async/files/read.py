@@ -24,7 +24,7 @@ from pyxet.errors import IntegrityError, TransactionError
 from pyxet.protocol.kernels import joined
 from pyxet.types import Info
 
-# What fsspec believes to be the size of a block, in bytes.
+# The block size that fsspec is told, in bytes.
 _BLOCK: Final = 2 * 1024 * 1024
 
 T = TypeVar("T")
@@ -32,18 +32,18 @@ Fetch = Callable[[int, int], Awaitable[bytes]]
 
 
 class _AheadCache(BaseCache):  # type: ignore[misc]  # fsspec is not typed
-    """`ReadAhead` as fsspec's files want it."""
+    """`ReadAhead` in the form that fsspec's file objects expect."""
 
     name = "xet"
 
     def __init__(self, ahead: ReadAhead, loop: asyncio.AbstractEventLoop, size: int) -> None:
-        # fsspec's own caching file systems take the fetcher, to put a cache of theirs in this one's place.
+        # fsspec's caching file systems take the fetcher and put a cache of their own in place of this one.
         super().__init__(_BLOCK, _AheadFetcher(ahead, loop, size), size)
         self._ahead = ahead
 
 
 class _AheadFetcher:
-    """Gets bytes by way of a `ReadAhead`, for blocking callers."""
+    """Reads bytes through a `ReadAhead`, for blocking callers."""
 
     def __init__(self, ahead: ReadAhead, loop: asyncio.AbstractEventLoop, size: int) -> None:
         self._ahead = ahead
@@ -57,14 +57,14 @@ class _AheadFetcher:
 
 
 class _Readable(AbstractBufferedFile):  # type: ignore[misc]  # fsspec is not typed
-    """What blocking and asynchronous files have in common: their `Cursor`, and what files for reading refuse."""
+    """What blocking and asynchronous files for reading share: the `Cursor`, and refusing to be written to."""
 
     size: int
     _cursor: Cursor
 
     @property
     def loc(self) -> int:
-        """The position, as fsspec's files name it."""
+        """The position, under the name that fsspec's files have for it."""
         return self._cursor.at
 
     @loc.setter
@@ -94,7 +94,7 @@ class _Readable(AbstractBufferedFile):  # type: ignore[misc]  # fsspec is not ty
         return self._cursor.at
 
     def seek(self, loc: SupportsIndex, whence: int = 0) -> int:
-        """Go to an offset from the start (0), the position (1) or the end (2), and tell the position."""
+        """Move to an offset from the start (0), the position (1) or the end (2), and return the new position."""
         self._check_open()
         return self._cursor.seek(loc, whence)
 
@@ -111,18 +111,18 @@ class _Readable(AbstractBufferedFile):  # type: ignore[misc]  # fsspec is not ty
 
 
 class XetReadFile(_Readable):
-    """A file that is open for reading, blocking: it reads as an `io.BufferedReader` does.
+    """A blocking file that is open for reading; it behaves like an `io.BufferedReader`.
 
     Parameters
     ----------
     fs, path, info:
-        The file system, the path as it was asked for, and what is there.
+        The file system, the path as the caller gave it, and the entry that is there.
     pinned:
-        The path with the commit in it, for pickling; ``None`` for content that is in no commit.
+        The path with the commit instead of the branch, for pickling; ``None`` for content that is in no commit.
     fetch:
-        Gets bytes of the version that was opened.
+        Fetches bytes of the version that was opened.
     block_size, cache_type, cache_options:
-        One of fsspec's caches instead of reading ahead adaptively.
+        Use one of fsspec's caches instead of the read-ahead that adapts to the reader.
     """
 
     def __init__(
@@ -144,7 +144,7 @@ class XetReadFile(_Readable):
         self._pinned = pinned
         self._details = info
         self._cursor = Cursor(info["size"])
-        # Threads may share a file as they may share one of Python's own: no two reads bring the same bytes.
+        # Threads may share a file, as with Python's own files: no two reads return the same bytes.
         self._lock, self._pid = threading.RLock(), os.getpid()
         super().__init__(
             fs, path, "rb", block_size or "default", cache_type=cache_type or "none", cache_options=cache_options,
@@ -157,13 +157,13 @@ class XetReadFile(_Readable):
 
     @property
     def cache(self) -> Any:
-        """What reads go through. Whatever is put here gets its bytes from the version that was opened."""
+        """The cache that all reads go through. Another one may be assigned: it gets the bytes of the version that was opened."""
         return self._cache
 
     @cache.setter
     def cache(self, cache: Any) -> None:
-        # fsspec's block cache would ask the file system for several ranges, which has a newer version by then perhaps, knows
-        # nothing of what else was read and so cannot verify it, and returns errors as if they were content.
+        # fsspec's block cache would ask the file system for several ranges. The file system may see a newer version by
+        # then, cannot verify the content as it does not know the other reads, and returns errors in place of content.
         if getattr(cache, "multi_fetcher", None) is not None:
             cache.multi_fetcher = None
         self._cache = cache
@@ -172,7 +172,7 @@ class XetReadFile(_Readable):
         return blocking_call(self._loop, self._fetch, start, min(end, self.size))  # type: ignore[arg-type]  # they are coroutines
 
     def read(self, length: SupportsIndex | None = -1) -> bytes:
-        """``length`` bytes, fewer only at the end of the file; all that is left if it is negative or ``None``."""
+        """Read ``length`` bytes, fewer only at the end of the file; all that is left if ``length`` is negative or ``None``."""
         return self._read(self._cursor.place, length)
 
     def _read(self, place: Place, length: SupportsIndex | None) -> bytes:
@@ -183,44 +183,44 @@ class XetReadFile(_Readable):
             return self._carry_out(self._cursor.take(length)) if here is None else here
 
     def seek(self, loc: SupportsIndex, whence: int = 0) -> int:
-        """Go to an offset from the start (0), the position (1) or the end (2), and tell the position.
+        """Move to an offset from the start (0), the position (1) or the end (2), and return the new position.
 
-        Native code that seeks and reads in one go reads from there, whatever other threads do meanwhile.
+        Native code that reads directly after it reads from there, whatever other threads do meanwhile.
         """
         self._check_open()
         return self._cursor.seek(loc, whence, is_about_to_read=self._is_about_to_read)
 
     def readall(self) -> bytes:
-        """All that is left."""
+        """Read all that is left."""
         return self._read(self._cursor.place, -1)
 
     def read1(self, size: SupportsIndex | None = -1) -> bytes:
-        """Up to ``size`` bytes, by one fetch at most."""
+        """Read up to ``size`` bytes, with at most one fetch."""
         return self._done(self._cursor.place, self._cursor.some(size))
 
     def peek(self, size: SupportsIndex | None = 0) -> bytes:
-        """What comes next, without moving on: at least ``size`` bytes unless the file ends before."""
+        """Return what comes next without moving the position: at least ``size`` bytes, unless the file ends before."""
         return self._done(self._cursor.place, self._cursor.peek(size))
 
     def readinto(self, b: Any) -> int:
-        """Fill a buffer; fewer bytes only at the end of the file. Returns how many."""
+        """Fill a buffer, with fewer bytes only at the end of the file. Returns the number of bytes."""
         place = self._cursor.place
         return _fill(b, lambda size: self._read(place, size))
 
     def readinto1(self, b: Any) -> int:
-        """Put into a buffer what one fetch brings. Returns the number of bytes."""
+        """Read into a buffer with at most one fetch. Returns the number of bytes."""
         place = self._cursor.place
         return _fill(b, lambda size: self._done(place, self._cursor.some(size)))
 
     def readline(self, size: SupportsIndex | None = -1) -> bytes:
-        """Up to and including the next newline, or to the end, or ``size`` bytes if that is not negative."""
+        """Read up to and including the next newline, or to the end; at most ``size`` bytes if that is not negative."""
         if size == -1:
             place = self._cursor.place
             return place.next_line() or self._line(place)
         return self.readuntil(b"\n", limit=size)
 
     def readlines(self, hint: SupportsIndex | None = -1) -> list[bytes]:
-        """The lines that are left; with a positive ``hint`` only until they have that many bytes together."""
+        """Read the lines that are left; with a positive ``hint``, only until they have that many bytes together."""
         most = operator.index(hint) if hint is not None else -1
         lines: list[bytes] = []
         total = 0
@@ -236,7 +236,7 @@ class XetReadFile(_Readable):
         return lines
 
     def readuntil(self, char: bytes = b"\n", blocks: int | None = None, limit: SupportsIndex | None = -1) -> bytes:
-        """Up to and including the next ``char``, or to the end, or ``limit`` bytes if that is not negative."""
+        """Read up to and including the next ``char``, or to the end; at most ``limit`` bytes if that is not negative."""
         return self._done(self._cursor.place, self._cursor.until(char, limit))
 
     def __iter__(self) -> Iterator[bytes]:
@@ -253,7 +253,7 @@ class XetReadFile(_Readable):
         return line
 
     def _line(self, place: Place) -> bytes:
-        """The next line where none stands ready; nothing at the end."""
+        """Read the next line if none is ready; empty at the end."""
         with self._alone():
             self._check_open()
             self._cursor.begin(place)
@@ -264,20 +264,20 @@ class XetReadFile(_Readable):
         return self
 
     def close(self) -> None:
-        """Let go of what was read ahead."""
+        """Release what was read ahead."""
         self._cursor.release()
         self._let_go()
         super().close()
 
     def _done(self, place: Place, steps: Steps[T]) -> T:
-        """Carry out an operation that was called when the content stood at a place."""
+        """Carry out an operation that was called when the cursor was at ``place``."""
         with self._alone():
             self._check_open()
             self._cursor.begin(place)
             return self._carry_out(steps)
 
     def _carry_out(self, steps: Steps[T]) -> T:
-        """Get the ranges that an operation asks for."""
+        """Fetch the ranges that an operation asks for."""
         try:
             wanted = next(steps)
             while True:
@@ -286,21 +286,21 @@ class XetReadFile(_Readable):
             found: T = end.value
             return found
         except IntegrityError:
-            # What is held of it may be wrong as well.
+            # The bytes that are held of it may be wrong as well.
             self._cursor.release()
             raise
 
     def _is_about_to_read(self, thread: int) -> bool:
-        """Whether a thread has called a read that has done nothing yet: another thread may get its turn there.
+        """Whether a thread has called a read that has not begun yet: the interpreter may switch to another thread at that point.
 
-        That is the one such moment between a ``seek`` and a ``read`` that native code calls one after the other.
+        It is the only such point between a ``seek`` and a ``read`` that native code calls directly after each other.
         """
         frame = sys._current_frames().get(thread)
         return frame is not None and frame.f_code in _READS and frame.f_locals.get("self") is self
 
     def _alone(self) -> threading.RLock:
         if self._pid != os.getpid():
-            # A thread of the parent may have held it at the moment of the fork.
+            # A thread of the parent process may have held the lock at the moment of the fork.
             self._lock, self._pid = threading.RLock(), os.getpid()
         return self._lock
 
@@ -333,7 +333,7 @@ class _Lines:
         return chain((first,), self._file._cursor.place.ready)
 
 
-# What looks at the cursor's place first of all.
+# Methods that read the cursor's place before anything else.
 _READS: Final = frozenset(
     method.__code__
     for method in (
@@ -357,9 +357,10 @@ def _fill(buffer: Any, read: Callable[[int], bytes]) -> int:
 
 
 class AsyncXetReadFile(_Readable, AbstractAsyncStreamedFile):  # type: ignore[misc]  # fsspec is not typed
-    """A file that is open for reading, asynchronous.
+    """An asynchronous file that is open for reading.
 
-    It reads as an `io.BufferedReader` does, awaited; ``seek`` and ``tell`` are not. ``async for`` gives its lines.
+    It behaves like an `io.BufferedReader` whose reads are awaited; ``seek`` and ``tell`` are not awaited. ``async for`` gives its
+    lines.
     """
 
     def __init__(self, fs: FileSystem, path: str, info: Info, *, fetch: Fetch, read_ahead: int) -> None:
@@ -373,33 +374,33 @@ class AsyncXetReadFile(_Readable, AbstractAsyncStreamedFile):  # type: ignore[mi
         return held if held is not None else await self._ahead.read(start, end)
 
     async def read(self, length: SupportsIndex | None = -1) -> bytes:
-        """``length`` bytes, fewer only at the end of the file; all that is left if it is negative or ``None``."""
+        """Read ``length`` bytes, fewer only at the end of the file; all that is left if ``length`` is negative or ``None``."""
         return await self._done(self._cursor.take(length))
 
     async def readall(self) -> bytes:
-        """All that is left."""
+        """Read all that is left."""
         return await self.read()
 
     async def read1(self, size: SupportsIndex | None = -1) -> bytes:
-        """Up to ``size`` bytes, by one fetch at most."""
+        """Read up to ``size`` bytes, with at most one fetch."""
         return await self._done(self._cursor.some(size))
 
     async def peek(self, size: SupportsIndex | None = 0) -> bytes:
-        """What comes next, without moving on: at least ``size`` bytes unless the file ends before."""
+        """Return what comes next without moving the position: at least ``size`` bytes, unless the file ends before."""
         return await self._done(self._cursor.peek(size))
 
     async def readinto(self, b: Any) -> int:
-        """Fill a buffer; fewer bytes only at the end of the file. Returns how many."""
+        """Fill a buffer, with fewer bytes only at the end of the file. Returns the number of bytes."""
         data = await self.read(memoryview(b).nbytes)
         return _fill(b, lambda _: data)
 
     async def readinto1(self, b: Any) -> int:
-        """Put into a buffer what one fetch brings. Returns the number of bytes."""
+        """Read into a buffer with at most one fetch. Returns the number of bytes."""
         data = await self.read1(memoryview(b).nbytes)
         return _fill(b, lambda _: data)
 
     async def readline(self, size: SupportsIndex | None = -1) -> bytes:
-        """Up to and including the next newline, or to the end, or ``size`` bytes if that is not negative."""
+        """Read up to and including the next newline, or to the end; at most ``size`` bytes if that is not negative."""
         if size == -1:
             line = self._cursor.place.next_line()
             if line:
@@ -410,7 +411,7 @@ class AsyncXetReadFile(_Readable, AbstractAsyncStreamedFile):  # type: ignore[mi
         return await self.readuntil(b"\n", limit=size)
 
     async def readlines(self, hint: SupportsIndex | None = -1) -> list[bytes]:
-        """The lines that are left; with a positive ``hint`` only until they have that many bytes together."""
+        """Read the lines that are left; with a positive ``hint``, only until they have that many bytes together."""
         most = operator.index(hint) if hint is not None else -1
         lines: list[bytes] = []
         total = 0
@@ -422,7 +423,7 @@ class AsyncXetReadFile(_Readable, AbstractAsyncStreamedFile):  # type: ignore[mi
     async def readuntil(
         self, char: bytes = b"\n", blocks: int | None = None, limit: SupportsIndex | None = -1
     ) -> bytes:  # fmt: skip
-        """Up to and including the next ``char``, or to the end, or ``limit`` bytes if that is not negative."""
+        """Read up to and including the next ``char``, or to the end; at most ``limit`` bytes if that is not negative."""
         return await self._done(self._cursor.until(char, limit))
 
     def __iter__(self) -> NoReturn:
@@ -442,13 +443,13 @@ class AsyncXetReadFile(_Readable, AbstractAsyncStreamedFile):  # type: ignore[mi
         return line
 
     async def close(self) -> None:
-        """Let go of what was read ahead."""
+        """Release what was read ahead."""
         self.closed = True
         self._cursor.release()
         await self._ahead.aclose()
 
     async def _done(self, steps: Steps[T]) -> T:
-        """Carry out what a cursor does, with the ranges that it asks for."""
+        """Carry out an operation of the cursor, and fetch the ranges that it asks for."""
         self._check_open()
         self._cursor.begin(self._cursor.place)
         try:
@@ -459,7 +460,7 @@ class AsyncXetReadFile(_Readable, AbstractAsyncStreamedFile):  # type: ignore[mi
             found: T = end.value
             return found
         except IntegrityError:
-            # What is held of it may be wrong as well.
+            # The bytes that are held of it may be wrong as well.
             self._cursor.release()
             raise
 

@@ -1,4 +1,4 @@
-"""Reading ahead in an open file: nothing on sparse access, more and more while access is sequential."""
+"""Reads ahead in an open file: not at all while access is sparse, and more and more while it is sequential."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from pyxet.watching import COUNTS
 
 KIB: Final = 1024
 MIB: Final = 1024 * KIB
-# About a chunk: a smaller fetch moves the same bytes.
+# About a chunk: a smaller fetch would transfer the same bytes.
 _FIRST_WINDOW: Final = 128 * KIB
 # A window of the downloader: what crosses a border of those takes the requests of two. While one is being read the next
 # is on its way, and the plan of the one behind it. Smaller ones grow, as nobody knows how far the reader will go.
 _MAX_WINDOW: Final = WINDOW
-# About a chunk: who skips no more than that reads on, as what is between would be fetched all the same; and so much of
-# what was read is kept beside the windows, for those who look twice.
+# About a chunk: a reader who skips no more than that is still sequential, as the bytes between would be fetched anyway. The same
+# number of bytes is kept of what was read, for readers who go back a little.
 _NEAR: Final = 64 * KIB
 # Bytes that were read of a window of that size for which they are let go while the rest of it is being read.
 _READ: Final = 4 * MIB
@@ -38,7 +38,7 @@ Fetch = Callable[[int, int], Awaitable[bytes]]
 
 
 class Content:
-    """Gets bytes ``start`` to before ``end`` of a content: joined when called, or in the pieces in which they came.
+    """Fetches bytes ``start`` to before ``end`` of a content: joined if it is called, or in the pieces that arrived.
 
     ``plan`` asks beforehand for what such a range takes besides its bytes.
     """
@@ -58,15 +58,15 @@ class Content:
 
 
 class Allowance:
-    """Bytes that all open files of the process together may hold beyond what was asked for. Nobody waits for it."""
+    """The bytes that all open files of the process together may hold beyond what was asked for. Nobody waits for free bytes."""
 
     def __init__(self) -> None:
         self.in_use = 0
         self.renew_lock()
 
     def renew_lock(self) -> None:
-        """Forget who holds the lock: after a fork, a thread that is not here. What files hold, they hold here as well."""
-        # Reentrant, as a file that the garbage collector ends may give back while this thread is in here.
+        """Replace the lock after a fork: a thread of the parent may hold it. The amounts that files hold stay."""
+        # Reentrant: the garbage collector may end a file, which releases its amount, while this thread holds the lock.
         self._lock = threading.RLock()
 
     def take(self, amount: int, cap: int) -> bool:
@@ -93,7 +93,7 @@ after_fork(ALLOWANCE.renew_lock)
 
 
 class _Stretch:
-    """Consecutive bytes, in the pieces in which they came: joining them would be a copy before that of each read."""
+    """Consecutive bytes in the pieces in which they arrived. Joining them would be one more copy before that of each read."""
 
     def __init__(self, start: int, pieces: Sequence[Buffer] = ()) -> None:
         self.start = start
@@ -103,7 +103,7 @@ class _Stretch:
         self.end = self._ends[-1] if pieces else start
 
     def cut(self, start: int, end: int) -> list[Buffer]:
-        """The part that lies between two offsets, the first of which is in here."""
+        """The part between two offsets, the first of which is in this run."""
         found: list[Buffer] = []
         for number in range(bisect_right(self._ends, start), len(self.pieces)):
             piece, last = self.pieces[number], self._ends[number]
@@ -126,13 +126,13 @@ class ReadAhead:
     Parameters
     ----------
     fetch:
-        Gets bytes ``start`` to before ``end`` of the content; a `Content` spares them a copy.
+        Fetches bytes ``start`` to before ``end`` of the content; a `Content` avoids a copy of them.
     size:
         Bytes of the content.
     cap:
         Bytes that the process may hold in read-ahead windows.
     content:
-        Names the content, for what is known of it from another open file.
+        Identifies the content, so that what is known of it from another open file is used.
     """
 
     def __init__(self, fetch: Fetch, size: int, cap: int, content: str | None = None) -> None:
@@ -143,18 +143,19 @@ class ReadAhead:
         self._position = -1
         self._window = _FIRST_WINDOW
         self._held = 0
-        # Reads that what is here has answered, and bytes, since that was last told: telling of each would cost more than it.
+        # Reads that were answered from memory, and their bytes, since they were last counted: counting each one would
+        # cost more than the read.
         self._hits = self._hit_bytes = 0
-        # In order, the first one from the end of the buffer on; with where each begins.
+        # In order, each with its start; the first one begins at the end of the buffer.
         self._ahead: deque[tuple[int, int, asyncio.Task[_Stretch]]] = deque()
         # What asks for plans of windows behind them.
         self._planning: set[asyncio.Task[object]] = set()
         self._columns = ColumnsAhead(fetch, size, cap, ALLOWANCE, content)
 
     def held(self, start: int, end: int) -> bytes | None:
-        """The bytes, if they are here and there is nothing else to do; no waiting."""
+        """Return the bytes if they are here and nothing else is to be done; without waiting."""
         end = min(end, self._size)
-        # The loop's thread may put another one in its place meanwhile, for another reader of the file.
+        # The loop's thread may replace the buffer meanwhile, for another reader of the file.
         buffer = self._buffer
         if not buffer.start <= start <= end <= buffer.end or self._wants_more(start, end):
             return None
@@ -168,11 +169,11 @@ class ReadAhead:
         return found
 
     async def read(self, start: int, end: int) -> bytes:
-        """Bytes ``start`` to before ``end``, cut at the end of the content."""
+        """Read bytes ``start`` to before ``end``, cut at the end of the content."""
         return joined(await self.pieces(start, end))
 
     async def pieces(self, start: int, end: int) -> list[Buffer]:
-        """Like `read`, in pieces that the caller joins: on its own thread, so that the event loop need not copy them."""
+        """Like `read`, in pieces. The caller joins them on its own thread, which spares the event loop the copy."""
         end = min(end, self._size)
         if start >= end:
             return []
@@ -197,25 +198,25 @@ class ReadAhead:
                 try:
                     await self._refill(at, end)
                 except IntegrityError:
-                    # What is here of it may be wrong as well.
+                    # The bytes that are here may be wrong as well.
                     self._let_go()
                     raise
             pieces += self._buffer.cut(at, end)
             at = min(end, self._buffer.end)
         if self._wants_more(start, end):
             self._start_ahead()
-        # Only now: a read that failed, or was cancelled, is not one to go on from.
+        # Set only now: a read that failed or was cancelled is not part of the sequence.
         self._position = end
         return pieces
 
     async def aclose(self) -> None:
-        """Let go of everything."""
+        """Release everything."""
         await self._columns.aclose()
         await self._discard_ahead()
         self._let_go()
 
     def close(self) -> None:
-        """Let go of what needs no waiting; on any thread."""
+        """Release everything for which nobody has to wait; from any thread."""
         self._columns.close()
         self._let_go()
         for task in self._taken_off():
@@ -225,7 +226,7 @@ class ReadAhead:
     def _goes_on(self, start: int) -> bool:
         """Whether a read begins where the last one ended, soon after, or a little before in what is still here.
 
-        Readers of columns skip what they do not want, however near it is.
+        Readers of columns skip bytes that they do not need, even if there are few of them.
         """
         skipped = start - self._position
         if skipped == 0 or self._position < 0 or self._columns.knows_layout:
@@ -233,7 +234,7 @@ class ReadAhead:
         return 0 < skipped <= _NEAR or (-_NEAR <= skipped < 0 and self._buffer.start <= start < self._buffer.end)
 
     def _wants_more(self, start: int, end: int) -> bool:
-        """Whether a read is one of a sequence, and more should be on its way: at first only past the middle of what is here."""
+        """Whether a read belongs to a sequence and more should be fetched: at first only past the middle of what is here."""
         if not self._goes_on(start) or self._last() >= self._size:
             return False
         if self._ahead:
@@ -245,11 +246,11 @@ class ReadAhead:
         return self._held >= 2 * _MAX_WINDOW
 
     def _last(self) -> int:
-        """Offset after what is here or on its way."""
+        """Offset after the last byte that is here or being fetched."""
         return self._ahead[-1][1] if self._ahead else self._buffer.end
 
     async def _refill(self, at: int, end: int) -> None:
-        """Have the buffer begin at ``at``: from the read-ahead if it starts there, else by a fetch with a larger window."""
+        """Make the buffer begin at ``at``: with the window that was read ahead if it starts there, else by a fetch."""
         self._tell_hits()
         if self._ahead and self._ahead[0][0] <= at < self._ahead[0][1]:
             task = self._ahead[0][2]
@@ -264,7 +265,7 @@ class ReadAhead:
         self._go_on_with(await self._get(at, max(end, self._end_of_window(at, wanted))))
 
     def _go_on_with(self, window: _Stretch) -> None:
-        """Take the next window, and the end of what came before it: who looks back a little needs no request."""
+        """Take the next window, and keep the end of the one before it, so that going back a little needs no request."""
         before = self._buffer
         start = max(before.start, before.end - _NEAR)
         if start < before.end == window.start:
@@ -278,7 +279,7 @@ class ReadAhead:
         start = self._last()
         end = self._end_of_window(start, wanted)
         task = asyncio.create_task(self._get(start, end))
-        # Perhaps nobody reads on; an error of what was not asked for is nobody's.
+        # Perhaps nobody reads on, so an error must not be reported as one that nobody looked at.
         task.add_done_callback(lambda task: task.cancelled() or task.exception())
         self._ahead.append((start, end, task))
         if end < self._size and self._is_at_full_speed() and isinstance(self._fetch, Content):
@@ -292,7 +293,7 @@ class ReadAhead:
         _ = task.cancelled() or task.exception()
 
     def _end_of_window(self, start: int, wanted: int) -> int:
-        """Where a window ends: at a border of the downloader's windows if there is one within it."""
+        """The end of a window: at a border of the downloader's windows if there is one within it."""
         end = min(self._size, start + wanted)
         border = end // WINDOW * WINDOW
         return border if start < border else end
@@ -303,7 +304,7 @@ class ReadAhead:
         return _Stretch(start, [await self._fetch(start, end)])
 
     def _grown(self) -> int:
-        """The next window: twice the last one, nothing where the process holds enough."""
+        """The size of the next window: twice the last one; 0 if the process holds enough already."""
         wanted = min(2 * self._window, _MAX_WINDOW)
         # The buffer and the window ahead of it.
         more = 2 * wanted - self._held
@@ -332,7 +333,7 @@ class ReadAhead:
         return tasks
 
     async def _discard_ahead(self) -> None:
-        """Cancel what is on its way. On another loop it ends by itself; in the parent of a fork it is not ours."""
+        """Cancel running fetches. Those on another loop end by themselves; those of a parent process are not ours."""
         tasks = self._taken_off()
         here = [task for task in tasks if task.get_loop() is asyncio.get_running_loop()]
         for task in tasks:

@@ -1,6 +1,6 @@
-"""What ``fs.open`` puts around a file that is written: text, compression, archives.
+"""Wrappers that ``fs.open`` puts around a file for writing: text, compression, archives.
 
-A block that raises discards the file beneath; one that is dropped unclosed publishes nothing.
+If the block raises, the wrapper discards the file beneath it. A wrapper that is collected unclosed publishes nothing.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from pyxet._async.files.write import TextBeneath, XetWriteFile
 
 
 class _Archive(ZipFile):
-    """An archive that `ZippedMember` closes. Dropped together with its member, its parent would raise."""
+    """An archive that `ZippedMember` closes. `ZipFile` itself would raise when it is collected together with its member."""
 
     def __del__(self) -> None:
         pass
 
 
 class ZippedMember(io.BufferedIOBase):
-    """The one member of a zip archive, as fsspec's codec ``zip`` makes it, and the archive, which ends with it."""
+    """The one member of a zip archive as fsspec's codec ``zip`` makes it. Closing it closes the archive."""
 
     def __init__(self, raw: XetWriteFile) -> None:
         self._archive = _Archive(raw, "w")
@@ -49,7 +49,7 @@ class ZippedMember(io.BufferedIOBase):
 
 
 class CompressedWriter(TextBeneath, io.BufferedIOBase):
-    """A compressing wrapper and the file beneath it, which closes with it: the codecs of the library leave it open.
+    """A compressing wrapper that closes the file beneath it, which the codecs of the standard library leave open.
 
     Parameters
     ----------
@@ -60,24 +60,24 @@ class CompressedWriter(TextBeneath, io.BufferedIOBase):
     def __init__(self, inner: Any, raw: XetWriteFile) -> None:
         self._inner = inner
         self._raw = raw
-        # Not what the codec says: it does not know what was there before, and not all of them count.
+        # Not the codec's position: it does not know what an append found, and some codecs do not count.
         self._position = raw.began_at
 
     def write(self, data: Any) -> int:
         """Compress bytes."""
         view = as_bytes(data)
-        # Some codecs take bytes only.
+        # Some codecs accept only bytes.
         self._inner.write(data if isinstance(data, bytes) else view)
         self._position += view.nbytes
         return view.nbytes
 
     def flush(self) -> None:
-        """Let the codec pass on what it has."""
+        """Have the codec write what it holds to the file beneath."""
         if not self.closed:
             self._inner.flush()
 
     def tell(self) -> int:
-        """Bytes of uncompressed content so far, behind those that an append found."""
+        """Bytes of uncompressed content so far, including those that an append found."""
         return self._position
 
     @property
@@ -105,7 +105,7 @@ class CompressedWriter(TextBeneath, io.BufferedIOBase):
         self.close()
 
     def _end_codec(self) -> None:
-        """Nothing where the codec has ended; of a file that was discarded, it may say what it wants."""
+        """End the codec, if it has not ended. The file was discarded, so its errors do not matter."""
         with suppress(Exception):
             self._inner.close()
 
@@ -122,7 +122,7 @@ class CompressedWriter(TextBeneath, io.BufferedIOBase):
 
 
 class XetTextFile(io.TextIOWrapper):
-    """Text over a file that is written; a block that raises discards it whatever was raised before."""
+    """Text over a file for writing; a block that raises discards the file."""
 
     def __init__(self, beneath: XetWriteFile | CompressedWriter, **options: Any) -> None:
         super().__init__(beneath, **options)  # type: ignore[arg-type]  # it is a buffer in all that matters here

@@ -1,9 +1,9 @@
 """Files that are open for writing, blocking and asynchronous.
 
-A file uploads while it is written, and is published by its ``close`` (outside a transaction) or with the transaction's
-commit; one whose block raises is discarded, also where only ``close`` is reached, as under text and compression wrappers:
-see `pyxet._async.files.ending`. What the layers above a discarded file still write is taken and forgotten, and they are closed:
-their own end, whenever they are collected, is quiet.
+A file uploads its content while it is written. It is published by its ``close``, or with the commit of its transaction. If the
+block around it raises, it is discarded, also if it only gets a call of ``close``, as below text and compression wrappers: see
+`pyxet._async.files.ending`. What wrappers still write to a discarded file is accepted and thrown away, and the wrappers are
+closed, so that they report nothing when they are collected.
 """
 
 from __future__ import annotations
@@ -29,17 +29,18 @@ from pyxet._async.files.owner import FileSystem
 from pyxet._async.runtime.bridge import blocking_call, is_shutting_down
 from pyxet.errors import TransactionError
 
-# What a blocking file collects before it goes through the bridge, in bytes.
+# Bytes that a blocking file collects before it hands them to the event loop.
 _PIECE: Final = 2 * 1024 * 1024
 
 
 class TextBeneath:
-    """Answers to ``seekable`` as `io.TextIOWrapper` and other callers need it.
+    """Gives `io.TextIOWrapper` another answer to ``seekable`` than other callers.
 
-    A text layer writes a byte-order mark where ``tell`` says 0, and only if the file beneath is seekable: otherwise it
-    loses that of utf-16, writes that of utf-8-sig into the middle of an appended file, and has no ``tell``. To all others
-    a file that is being written is not seekable: they would seek in it. The text layer, being C code, asks whether the
-    file is writable and whether it is seekable in one instruction of its caller, which no Python code does.
+    A text wrapper writes a byte-order mark if ``tell`` returns 0, and does so correctly only if the file beneath is seekable:
+    otherwise the mark of utf-16 is missing, that of utf-8-sig lands in the middle of an appended file, and there is no
+    ``tell``. All other callers must be told that the file is not seekable, as they would seek in it. The text wrapper is C
+    code: it asks whether the file is writable and whether it is seekable within one bytecode instruction of its caller, which
+    Python code never does.
     """
 
     closed: Any
@@ -52,18 +53,18 @@ class TextBeneath:
         return not self.closed
 
     def seekable(self) -> bool:
-        """Whether it can be sought in: never, and a text layer is told that its ``tell`` is good."""
+        """Return ``False``, but ``True`` to a text wrapper, which only wants to know whether ``tell`` works."""
         frame = sys._getframe(1)
         return not self.closed and self._asked_at == (id(frame), frame.f_lasti)
 
 
 class XetWriteFile(TextBeneath, AbstractBufferedFile):  # type: ignore[misc]  # fsspec is not typed
-    """A file that is open for writing, blocking.
+    """A blocking file that is open for writing.
 
     Parameters
     ----------
     fs, path, mode:
-        As it was opened; the mode is ``wb``, ``xb`` or ``ab``.
+        The arguments of the opening; the mode is ``wb``, ``xb`` or ``ab``.
     writing:
         Takes the content.
     autocommit:
@@ -80,7 +81,7 @@ class XetWriteFile(TextBeneath, AbstractBufferedFile):  # type: ignore[misc]  # 
         loop: asyncio.AbstractEventLoop,
         autocommit: bool,
     ) -> None:
-        # Not the parent's: it would set up buffers and caches for a protocol of blocks.
+        # The base class's ``__init__`` is not called: it would set up buffers and caches for uploads in blocks.
         self.fs = fs
         self.path = path
         self.mode = mode
@@ -91,25 +92,25 @@ class XetWriteFile(TextBeneath, AbstractBufferedFile):  # type: ignore[misc]  # 
         self._writing = writing
         self._loop = loop
         self._waiting = bytearray()
-        # Threads may share a file as they may share one of Python's own: each write is whole, and the end comes after it.
+        # Threads may share a file, as with Python's own files: writes do not mix, and ``close`` waits for a write.
         self._lock = threading.RLock()
         self._opening = Opening()
-        # Discarded, and there may be layers above that write all the same when they end.
+        # Discarded, while wrappers may still write when they end.
         self._ends_quietly = False
         self.closed = False
         watch(self)
 
     def join_transaction(self, outermost: Any) -> None:
-        """Let the transaction, if there is one, hold the file by its outermost wrapper."""
+        """Register the outermost wrapper of the file with the transaction, if there is one."""
         if self._writing.transaction is not None:
             self._writing.transaction.hold(self._writing, outermost, self)
 
     def expect(self, error: BaseException | None) -> None:
-        """Take an exception that is being handled for none of this file's: ``close`` publishes all the same."""
+        """Note that the exception that is being handled now does not concern this file: ``close`` publishes."""
         self._opening.expect(error)
 
     def write(self, data: Any) -> int:
-        """Take bytes; the content goes up while it is written.
+        """Write bytes; they are uploaded while more are written.
 
         Raises
         ------
@@ -121,7 +122,7 @@ class XetWriteFile(TextBeneath, AbstractBufferedFile):  # type: ignore[misc]  # 
         view = as_bytes(data)
         if self._ends_quietly:
             return len(view)
-        # Before the lock, which a thread of the parent may have held at the moment of the fork.
+        # Checked before the lock is taken, which a thread of the parent process may have held at the moment of the fork.
         self._check_process()
         with self._lock:
             if self.closed:
@@ -139,20 +140,20 @@ class XetWriteFile(TextBeneath, AbstractBufferedFile):  # type: ignore[misc]  # 
         self.loc += len(view)
 
     def flush(self, force: bool = False) -> None:
-        """Nothing: what is written becomes visible when the file is published."""
+        """Do nothing: what is written becomes visible when the file is published."""
         if self.closed and not self._ends_quietly:
             raise ValueError("I/O operation on closed file")
 
     def close(self) -> None:
-        """Complete the file: published now, or with its transaction; discarded if its block raised.
+        """Complete the file. It is published now or with its transaction; it is discarded if the block around it raised.
 
-        Outside of a ``with`` statement, any exception that is being handled and was not when the file was opened counts
-        as that, with a `PyxetWarning`; ends of iterations and of queues do not.
+        Outside of a ``with`` statement, an exception counts as raised by the block if it is being handled now and was not when
+        the file was opened; this gives a `PyxetWarning`. Exceptions that only end an iteration or a queue do not count.
         """
         if self.closed:
             return
         if self._ends_quietly:
-            # By the wrapper that was dropped, and has passed on what it had.
+            # Called by a wrapper that was collected, after it has written what it held.
             self.closed = True
             self.settle()
             return
@@ -182,7 +183,7 @@ class XetWriteFile(TextBeneath, AbstractBufferedFile):  # type: ignore[misc]  # 
             self.closed = True
 
     def commit(self) -> None:
-        """Publish a closed file that was opened with ``autocommit=False``; in a transaction, add it to that."""
+        """Publish a closed file that was opened with ``autocommit=False``; in a transaction, add it to the transaction."""
         if not self.closed:
             raise ValueError("close the file before its commit")
         self._check_process()
@@ -201,18 +202,18 @@ class XetWriteFile(TextBeneath, AbstractBufferedFile):  # type: ignore[misc]  # 
             blocking_call(self._loop, self._writing.discard)
 
     def discard_nowait(self) -> None:
-        """Like `discard`, without waiting: for files that nobody will close any more."""
+        """Like `discard`, without waiting; for files that nobody will close."""
         self.mark_closed()
         self._writing.discard_nowait()
 
     def mark_closed(self) -> None:
-        """Be closed, with the content thrown away; until `settle`, layers above find a file that takes what they write."""
+        """Become closed and throw the content away; until `settle`, wrappers can still write to the file, without effect."""
         self._ends_quietly = True
         self._release()
         self.closed = True
 
     def settle(self) -> None:
-        """The layers above are closed: whoever writes now is told."""
+        """The wrappers are closed: from now on, writing raises an error."""
         self._ends_quietly = False
 
     def _release(self) -> None:
@@ -224,13 +225,13 @@ class XetWriteFile(TextBeneath, AbstractBufferedFile):  # type: ignore[misc]  # 
             raise TransactionError(f"{self.path!r} was opened by another process, of which this one is a fork")
 
     def tell(self) -> int:
-        """Bytes of content so far, what an append began with included."""
+        """Bytes of content so far, including those that an append found."""
         if self.closed and not self._ends_quietly:
             raise ValueError("I/O operation on closed file")
         return self.loc
 
     def seek(self, loc: int, whence: int = 0) -> int:
-        """Not even to where the file stands: `zipfile` would take that for a file that can be sought in."""
+        """Refuse, also for the present position: `zipfile` would take the file for a seekable one."""
         raise io.UnsupportedOperation("a file that is being written cannot be sought in")
 
     def __enter__(self) -> Self:
@@ -245,9 +246,9 @@ class XetWriteFile(TextBeneath, AbstractBufferedFile):  # type: ignore[misc]  # 
         self.close()
 
     def _dealloc_warn(self, source: object) -> None:
-        """Called by a text wrapper that is dropped unclosed, before it would close us: then nothing is published.
+        """Called by a text wrapper that is collected unclosed, before it closes this file; nothing is published then.
 
-        We are not closed yet: the wrapper would refuse to flush, and say so.
+        The file must not be closed yet: the wrapper would fail to flush, and report that.
         """
         if self.closed or self._ends_quietly:
             return
@@ -259,7 +260,7 @@ class XetWriteFile(TextBeneath, AbstractBufferedFile):  # type: ignore[misc]  # 
             self._writing.discard_nowait()
 
     def report_lost(self, source: object = None) -> None:
-        """Say that the content is lost, if it is: nobody closed the file, or committed it after that."""
+        """Warn that the content is lost, if it is: nobody closed the file, or nobody committed it after that."""
         if self._writing.note_loss():
             how = "closed" if not self.closed else "committed after its close"
             report(f"{self.path!r} was written and never {how}: nothing of it is published", source)
@@ -272,10 +273,10 @@ class XetWriteFile(TextBeneath, AbstractBufferedFile):  # type: ignore[misc]  # 
                 self.report_lost(self)
         finally:
             if not self.closed or not self.autocommit:
-                # Closed, and neither committed nor discarded since; or collected before what wraps it.
+                # Closed and then neither committed nor discarded; or collected before its wrapper.
                 self.discard_nowait()
 
-    # Not the parent's, which asks the endpoint.
+    # The base class's method is not called, as it asks the endpoint.
     __hash__ = object.__hash__
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -297,13 +298,13 @@ def _report_discarded(path: str, error: BaseException) -> None:
 
 
 def _note_unseen(writing: Writing, kind: type[Any]) -> None:
-    """Say that a file is discarded by an exception that nobody sees, if it is."""
+    """Warn if the file is discarded because of an exception that the caller does not see."""
     if is_unseen(kind) and writing.note_loss(at_end=True):
         report(f"{writing.path!r} is discarded: {UNSEEN}", level=logging.WARNING)
 
 
 class AsyncXetWriteFile(AbstractAsyncStreamedFile):  # type: ignore[misc]  # fsspec is not typed
-    """A file that is open for writing, asynchronous."""
+    """An asynchronous file that is open for writing."""
 
     def __init__(self, fs: FileSystem, path: str, mode: str, writing: Writing) -> None:
         self.fs = fs
@@ -317,7 +318,7 @@ class AsyncXetWriteFile(AbstractAsyncStreamedFile):  # type: ignore[misc]  # fss
         watch(self)
 
     async def write(self, data: Any) -> int:
-        """Take bytes; waits while earlier ones are on their way."""
+        """Write bytes; waits while earlier ones are being uploaded."""
         self._check_open()
         view = as_bytes(data)
         await self._writing.write(view)
@@ -325,7 +326,7 @@ class AsyncXetWriteFile(AbstractAsyncStreamedFile):  # type: ignore[misc]  # fss
         return len(view)
 
     async def writelines(self, lines: Iterable[Any] | AsyncIterable[Any]) -> None:
-        """Take bytes from each item; nothing is put between them."""
+        """Write the bytes of each item, with nothing between them."""
         if isinstance(lines, AsyncIterable):
             async for line in lines:
                 await self.write(line)
@@ -334,12 +335,12 @@ class AsyncXetWriteFile(AbstractAsyncStreamedFile):  # type: ignore[misc]  # fss
                 await self.write(line)
 
     def tell(self) -> int:
-        """Bytes of content so far, behind those that an append found."""
+        """Bytes of content so far, including those that an append found."""
         self._check_open()
         return int(self.loc)
 
     def seek(self, loc: int, whence: int = 0) -> int:
-        """Not possible: it is written from start to end."""
+        """Raise an error: the file is written from start to end."""
         self._check_open()
         raise io.UnsupportedOperation("a file that is being written cannot be sought in")
 
@@ -377,10 +378,10 @@ class AsyncXetWriteFile(AbstractAsyncStreamedFile):  # type: ignore[misc]  # fss
             raise ValueError("I/O operation on closed file")
 
     async def flush(self, force: bool = False) -> None:
-        """Nothing: what is written becomes visible when the file is published."""
+        """Do nothing: what is written becomes visible when the file is published."""
 
     async def close(self) -> None:
-        """Complete the file: published now, or with its transaction; discarded as by `XetWriteFile.close`."""
+        """Complete the file. It is published now or with its transaction; when it is discarded, see `XetWriteFile.close`."""
         if self.closed:
             return
         published, error = self._opening.judge()
@@ -409,19 +410,19 @@ class AsyncXetWriteFile(AbstractAsyncStreamedFile):  # type: ignore[misc]  # fss
         self._writing.discard_nowait()
 
     def mark_closed(self) -> None:
-        """Be closed, whatever becomes of the content."""
+        """Become closed, whatever happens to the content."""
         self.closed = True
         self._opening.release()
 
     def settle(self) -> None:
-        """Nothing: there are no layers above."""
+        """Do nothing: there are no wrappers."""
 
     def expect(self, error: BaseException | None) -> None:
-        """Take an exception that is being handled for none of this file's: ``close`` publishes all the same."""
+        """Note that the exception that is being handled now does not concern this file: ``close`` publishes."""
         self._opening.expect(error)
 
     def report_lost(self, source: object = None) -> None:
-        """Say that the content is lost, if it is: nobody closed the file."""
+        """Warn that the content is lost, if it is: nobody closed the file."""
         if not self.closed and self._writing.note_loss():
             report(f"{self.path!r} was written and never closed: nothing of it is published", source)
 
