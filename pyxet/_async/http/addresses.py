@@ -1,4 +1,4 @@
-"""Addresses that endpoints name: redirects, next pages, signed URLs, the CAS. They come from strangers and are checked."""
+"""Checks addresses that endpoints name, as they are not to be trusted: redirects, next pages, signed URLs, the CAS."""
 
 from __future__ import annotations
 

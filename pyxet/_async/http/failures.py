@@ -1,4 +1,4 @@
-"""What went wrong with a request: answers, and failures of the connection, as errors of ours."""
+"""Makes our errors of answers that are errors, and of failures of the connection."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _STALLED: Final = "no answer or no progress in time"
 
 
 async def error_of(response: aiohttp.ClientResponse, what: str, progress: float, asked: Asked | None) -> RemoteError:
-    """The error that an answer is, with what its headers and the beginning of its body say."""
+    """The error for an answer, with the explanations in its headers and in the beginning of its body."""
     headers = response.headers
     detail = headers.get("X-Error-Message")
     if not detail:
@@ -44,7 +44,7 @@ async def error_of(response: aiohttp.ClientResponse, what: str, progress: float,
 
 
 def translated(error: Exception, what: str, host: str) -> ConnectionFailedError | RequestTimeoutError:
-    """Foreign errors as ours; the message names the host, never the query string with its signature."""
+    """Raise our errors in place of foreign ones. The message names the host, and never the query string, which may be signed."""
     if isinstance(error, aiohttp.ConnectionTimeoutError):
         return RequestTimeoutError(f"{what}: no connection to {host} in time", hint=_CHECK, sent=False)
     if isinstance(error, TimeoutError):

@@ -1,4 +1,4 @@
-"""What requests send and answers say, without any HTTP library."""
+"""Contents of requests and answers, without any HTTP library."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from pyxet.errors import (
 from pyxet.protocol.rate_limit import RateLimit
 
 SLICE: Final = 1024 * 1024
-# "not so many": the endpoint is busy as a whole.
+# The endpoint asks for fewer requests: it is busy as a whole.
 OVERLOADED: Final = frozenset({429, 503, 504})
-# Characters of an explanation that are for people to read.
+# The most characters of an explanation that go into a message.
 _MAX_DETAIL: Final = 1000
-# "not now": the endpoint is busy with this resource.
+# The endpoint is busy with this resource at the moment.
 _BUSY: Final = frozenset({408, 423, 425})
 
 
 @dataclass(frozen=True)
 class Body:
-    """What a request sends: slices in order, kept so that a retry can send them again.
+    """The body of a request: slices in order, kept so that a retry can send them again.
 
-    Without a type there is no such header: storage signs the headers that it wants, and takes no others.
+    Without a content type, that header is not sent: storage signs the headers that it expects, and accepts no others.
     """
 
     slices: Sequence[bytes | bytearray | memoryview]
@@ -63,7 +63,7 @@ class Answer:
 
 
 def sliced(pieces: Iterable[bytes | bytearray | memoryview], largest: int = SLICE) -> Iterator[bytes | memoryview]:
-    """Pieces cut, or put together, to slices of ``largest`` bytes, at the most: each one sent has its price."""
+    """Cut or join pieces to slices of at most ``largest`` bytes, as sending each slice has a cost of its own."""
     group: list[bytes | bytearray | memoryview] = []
     size = 0
     for piece in pieces:
@@ -81,16 +81,16 @@ def sliced(pieces: Iterable[bytes | bytearray | memoryview], largest: int = SLIC
 
 
 def check_encoding(headers: Mapping[str, str], what: str) -> None:
-    """Refuse a compressed body: none was asked for, and nothing says what it would become."""
+    """Refuse a compressed body: none was asked for, and its uncompressed size is not known."""
     encoding = headers.get("Content-Encoding", "identity")
     if encoding != "identity":
         raise FormatError(f"{what}: the answer is encoded ({encoding[:40]}), which was not asked for")
 
 
 class SpeedCheck:
-    """Notices a body that comes too slowly: less than the least speed over a span of waiting.
+    """Notices a body that arrives too slowly: with less than the least speed over a span of waiting.
 
-    Only time in which somebody waits for the body counts, so that one who takes his time is no fault of the endpoint.
+    Only time in which somebody waits for the body counts: the endpoint is not blamed for a slow reader.
 
     Parameters
     ----------
@@ -109,7 +109,7 @@ class SpeedCheck:
         self._waited = 0.0
 
     def note(self, moved: int, waited: float) -> None:
-        """Note bytes that came and the seconds of waiting for them; `TimeoutError` if that is too slow now."""
+        """Note bytes that arrived and the seconds of waiting for them. Raises `TimeoutError` if that is too slow by now."""
         self._moved += moved
         self._waited += waited
         if self._waited < self._span:
@@ -147,33 +147,33 @@ def retry_after(text: str | None) -> float | None:
         try:
             seconds = parsedate_to_datetime(text).timestamp() - time.time()
         except (ValueError, OverflowError):
-            # Neither, or a moment that no clock shows.
+            # It is neither, or a date that does not exist.
             return None
     return max(0.0, seconds) if math.isfinite(seconds) else None
 
 
 def rate_limit(headers: Mapping[str, str]) -> RateLimit | None:
-    """What an answer tells of a quota of requests."""
+    """The quota of requests that an answer tells."""
     return RateLimit.parse(headers.get("RateLimit"), headers.get("RateLimit-Policy"))
 
 
 def is_quota(status: int, headers: Mapping[str, str]) -> bool:
-    """Whether a request was refused for a quota that is used up, and for nothing else."""
+    """Whether a request was refused only because a quota is used up."""
     limit = rate_limit(headers) if status == 429 and "Retry-After" not in headers else None
     return limit is not None and limit.remaining == 0
 
 
 def wait_of(status: int, headers: Mapping[str, str]) -> float | None:
-    """Seconds after which an answer asks to come again: by ``Retry-After``, or as a quota is used up until then."""
+    """Seconds after which an answer asks for the next try: by ``Retry-After``, or because a quota is used up until then."""
     if not is_quota(status, headers):
         return retry_after(headers.get("Retry-After"))
     limit = rate_limit(headers)
-    # Whole seconds: none at all are less than one.
+    # The number is of whole seconds: 0 means less than one.
     return max(1.0, limit.reset) if limit is not None else None
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether trying again may help."""
+    """Whether another try may help."""
     if isinstance(error, ServerError):
         return error.status not in (501, 505, 507)
     if isinstance(error, RemoteError):
@@ -182,11 +182,11 @@ def is_transient(error: BaseException) -> bool:
 
 
 def is_busy(error: RemoteError) -> bool:
-    """Whether the endpoint had no time for a request. A conflict is for good, unless it says when to come back."""
+    """Whether the endpoint was too busy for a request. A conflict (409) counts only if the answer says when to try again."""
     busy = error.status in _BUSY or (error.status == 409 and error.retry_after is not None)
     return isinstance(error, RateLimitedError) or busy
 
 
 def never(error: BaseException) -> bool:
-    """For requests that are sent once."""
+    """The answer for requests that are never repeated."""
     return False

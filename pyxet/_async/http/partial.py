@@ -1,4 +1,4 @@
-"""Which bytes of an answer's body are those that were asked for: of a part, of several, or of the whole resource."""
+"""Finds the requested bytes in the body of an answer, which may be one part, several parts, or the whole resource."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class RangeReader(Protocol):
         """Whether the rest of the body is of no interest."""
 
     def take(self, data: bytes) -> Sequence[bytes]:
-        """What of the next bytes of the body belongs to the range."""
+        """Take the next bytes of the body; returns those that belong to the range."""
 
 
 class PlainReader:
@@ -36,11 +36,11 @@ class PlainReader:
         return not self._left
 
     def takes_all(self, length: int | None) -> bool:
-        """Whether a body of that length is the range, with nothing before or behind it."""
+        """Whether a body of this length is just the range, with nothing before or after it."""
         return not self._skip and self._left == length
 
     def take(self, data: bytes) -> Sequence[bytes]:
-        """What of the next bytes of the body belongs to the range."""
+        """Take the next bytes of the body; returns those that belong to the range."""
         piece = data[self._skip : self._skip + self._left] if self._skip or len(data) > self._left else data
         self._skip = max(0, self._skip - len(data))
         self._left -= len(piece)
@@ -50,14 +50,14 @@ class PlainReader:
 def reader_of(
     status: int, headers: Mapping[str, str], at: int, end: int, *, total: int | None, what: str
 ) -> RangeReader:  # fmt: skip
-    """What takes bytes ``at`` to before ``end`` of a resource out of an answer; an endpoint may send the whole resource.
+    """Choose what takes bytes ``at`` to before ``end`` of a resource out of an answer, which may be the whole resource.
 
     Raises
     ------
     FormatError
         The answer is not the range that was asked for.
     IntegrityError
-        The answer says that the resource does not have ``total`` bytes, where that is given.
+        ``total`` is given, and the answer says that the resource has another number of bytes.
     """
     check_encoding(headers, what)
     if status == 206:

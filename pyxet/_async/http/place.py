@@ -17,7 +17,7 @@ _REFUSING: Final = 1.0
 
 
 class Place:
-    """The place of an endpoint that has a URL."""
+    """The address and token of an endpoint that has a fixed URL."""
 
     def __init__(self, credential: Credential) -> None:
         self._at = credential
@@ -46,12 +46,12 @@ class Place:
         Raises
         ------
         ConfigError
-            This process was to serve the directory and cannot.
+            This process had to serve the directory, and cannot.
         """
         return None
 
     def check_caller(self) -> None:
-        """Raise for a caller that would wait for itself: `ConfigError` inside of the function that is asked for the token."""
+        """Raise `ConfigError` inside of the function that is being asked for the token: a request there would wait for itself."""
 
     def current(self, url: URL, here: Credential) -> URL:
         """A URL that the endpoint named, moved to its current address if it was named at an earlier one."""

@@ -1,6 +1,6 @@
-"""Tokens that change: looked for again when they are refused, and renewed before they end.
+"""Handles tokens that change: they are looked up again when they are refused, and renewed before they expire.
 
-Where a token may come from, and what renews it, is huggingface_hub's: whoever uses both is logged in to both.
+The sources of tokens and the ways of renewal are those of huggingface_hub, so one login serves both.
 """
 
 from __future__ import annotations
@@ -28,28 +28,28 @@ from pyxet.secrets import Secret
 
 T = TypeVar("T")
 
-# A login of the Hub is renewed this many seconds before it ends, and looked at again after so many if that failed.
+# A login of the Hub is renewed this many seconds before it expires; if that fails, the next try is after as many seconds.
 _DAY: Final = 24 * 3600
 _AGAIN: Final = 300
-# The token of a CI job is exchanged anew so many seconds before it ends, where that is possible.
+# The token of a CI job is exchanged again this many seconds before it expires, if that is possible.
 _MARGIN: Final = 300
-# Seconds for a request that renews a login, as all others wait for it, and for other processes that do the same.
+# Time-out in seconds of a request that renews a login, and of waiting for another process that does so.
 _PATIENCE: Final = 30.0
 _PAUSE: Final = 0.1
-# Seconds that a token is taken to be good for where the endpoint does not say.
+# Assumed lifetime of a token in seconds, if the endpoint does not tell it.
 _USUAL_LIFE: Final = 3600
 # The name under which the Hub knows command-line tools; it is no secret.
 _CLIENT_ID: Final = "26be6b09-91c5-47da-9861-d2d2bb7a7e36"
 _log: Final = logging.getLogger("pyxet")
 
-# Tokens of CI jobs, and until when: by endpoint, resource and the identity token that was given.
+# Tokens of CI jobs with the times when they expire: by endpoint, resource and given identity token.
 _exchanged: dict[tuple[str, str, str], tuple[Secret, float]] = {}
 # Tokens of logins that cannot be renewed any more.
 _ended: set[Secret] = set()
 
 
 class Requests(Protocol):
-    """What a token is asked for with."""
+    """Makes the requests by which a token is obtained."""
 
     async def request(
         self, method: str, url: str, *, what: str, bearer: str | None = ..., params: Any = ..., body: Body | None = ...,
@@ -59,15 +59,16 @@ class Requests(Protocol):
 
 
 class _Question:
-    """One call of a function that was given as token."""
+    """One call of a function that was given as ``token``."""
 
     def __init__(self, place: Place) -> None:
         self.place = place
-        # What the function leaves running may use the place when the answer is there.
+        # Tasks that the function leaves running may make requests once it has returned.
         self.is_open = True
 
 
-# The questions that the running code is to answer. Threads do not inherit it, but calls that they hand to a loop do.
+# The calls of token functions that the running code is part of. Threads do not inherit it, but calls that they hand to a
+# loop do.
 _questions: ContextVar[tuple[_Question, ...]] = ContextVar("pyxet_questions", default=())
 
 # Requests with another credential.
@@ -75,12 +76,12 @@ With = Callable[[Credential], Requests]
 
 
 class TokenPlace(Place):
-    """The place of an endpoint at a URL whose token may become another one.
+    """The place of an endpoint at a fixed URL whose token may change.
 
     Parameters
     ----------
     credential:
-        The endpoint and the token, or where it comes from.
+        The endpoint, and the token or its source.
     requests:
         Makes requests with another credential, or with none.
     """
@@ -88,7 +89,7 @@ class TokenPlace(Place):
     def __init__(self, credential: Credential, requests: With) -> None:
         super().__init__(credential)
         self._requests = requests
-        # Time (Unix seconds) until which the token is good, as far as is known.
+        # Time (Unix seconds) when the token expires, as far as is known.
         self._until = math.inf if credential.origin == "found" else 0.0
         self._looking: SingleFlight[None, None] = SingleFlight()
 
@@ -116,7 +117,7 @@ class TokenPlace(Place):
         await self._looking.run(None, lambda: self._look(refused))
 
     async def _look(self, refused: Secret | None) -> None:
-        """Find the token again, and renew it if it ends or was refused."""
+        """Look up the token again, and renew it if it expires soon or was refused."""
         assert self._at.again is not None
         found = await in_thread(self._at.again)
         until = math.inf
@@ -141,7 +142,7 @@ def place_of(credential: Credential, requests: With) -> Place:
 
 
 async def _asked(found: Credential, place: Place) -> Secret | None:
-    """What the function says that was given as token."""
+    """The result of the function that was given as ``token``."""
     function = found.ask
     assert function is not None
     question = _Question(place)
@@ -151,12 +152,12 @@ async def _asked(found: Credential, place: Place) -> Secret | None:
         if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None)):  # noqa: B004  # of an object
             said = function()
         else:
-            # It may read a file, or ask somebody else.
+            # In a worker thread, as it may read a file or make requests.
             said = await in_own_thread(_answering, questions, function)
         if isinstance(said, Awaitable):
             said = await said
     except SystemExit as ending:
-        # It would end the loop, which others use, and with that all of their calls.
+        # These would end the event loop, and with it the calls of all others.
         raise RuntimeError(f"the function given as token= raised {ending!r}") from ending
     finally:
         question.is_open = False
@@ -166,7 +167,7 @@ async def _asked(found: Credential, place: Place) -> Secret | None:
 
 
 def _answering(questions: tuple[_Question, ...], function: Callable[[], T]) -> T:
-    """Call a function of a worker thread so that what it calls is known to be asked."""
+    """Call the function in a worker thread, so that requests of its own are recognized."""
     before = _questions.set(questions)
     try:
         return function()
@@ -200,7 +201,7 @@ async def _exchange(found: Credential, refused: Secret | None, requests: With) -
             if error.status is None or error.status >= 500 or error.status == 429:
                 raise
             raise AuthenticationError(f"{_bare(error)}; {found.remedy}", status=error.status) from error
-        # One that was given cannot be had again, so there is no point in being early.
+        # An identity token that was given cannot be obtained again, so renewing early is of no use.
         margin = 0 if given else _MARGIN
         token = made.access_token
         until = now + max(0, (_USUAL_LIFE if made.expires_in is None else made.expires_in) - margin)
@@ -248,10 +249,10 @@ async def _renewed(found: Credential, refused: Secret | None, requests: With) ->
     elif login.token not in _ended:
         try:
             login = await _renew(login, requests(Credential(found.endpoint)))
-            # A life of less than a day is no reason to renew it with each request.
+            # A lifetime of less than a day must not lead to a renewal with each request.
             until = max(time.time() + _AGAIN, login.expires_at - _DAY if login.expires_at else 0)
         except (XetError, OSError, TimeoutError) as error:
-            # It may be good for a while; if it is not, the endpoint will say so.
+            # It may still be valid for a while; if not, the endpoint will refuse it.
             if isinstance(error, RemoteError) and "invalid_grant" in error.message:
                 _ended.add(login.token)
                 _log.warning("the Hub login %s has ended and cannot be renewed; run hf auth login", login.name)
@@ -262,7 +263,7 @@ async def _renewed(found: Credential, refused: Secret | None, requests: With) ->
 
 
 async def _renew(login: HubLogin, requests: Requests) -> HubLogin:
-    """Renew a login, or find that another process has done so: the endpoint takes each refresh token once."""
+    """Renew a login, unless another process has done so: the endpoint accepts each refresh token once."""
     import filelock
 
     assert login.name is not None
@@ -273,7 +274,7 @@ async def _renew(login: HubLogin, requests: Requests) -> HubLogin:
         if clock() > until:
             raise TimeoutError(f"another process holds {lock.lock_file}")
         await asyncio.sleep(_PAUSE)
-    # To its end: the endpoint may have taken the refresh token already, and then the new one must be written.
+    # Not to be cancelled: once the endpoint has accepted the refresh token, the new one must be written down.
     return await finish(_renew_held(login, login.name, lock, requests))
 
 
@@ -321,5 +322,5 @@ async def _oauth(requests: Requests, what: str, body: Body, **options: Any) -> A
 
 
 def _bare(error: BaseException) -> str:
-    """An error's message without advice that is for other requests."""
+    """The message of an error, without advice that fits other requests only."""
     return str(error).partition(" (")[0]

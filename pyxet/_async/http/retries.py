@@ -1,4 +1,4 @@
-"""How often a request is tried, and how long it waits in between: the one place that decides it.
+"""Decides how often a request is tried, and how long it waits in between; nothing else decides that.
 
 async for attempt in Attempts(policy, is_transient):
     with attempt:
@@ -18,10 +18,10 @@ from pyxet.config import RetryPolicy
 from pyxet.errors import ConnectionFailedError, RateLimitedError, RemoteError, RequestTimeoutError, XetError
 from pyxet.watching import COUNTS, retried
 
-# Bytes that must come between two breaks of a body for the first to be forgotten: what breaks off after each byte
-# would otherwise be continued for ever.
+# Bytes that must arrive between two breaks of a body, so that the first break no longer counts. Without this limit, a body that
+# breaks off after each byte would be continued for ever.
 _HEADWAY: Final = 64 * 1024
-# Seconds after which a request that is still tried again is worth a warning.
+# After this many seconds of retries, there is a warning.
 _PATIENCE: Final = 2.0
 
 _log: Final = logging.getLogger("pyxet.requests")
@@ -30,20 +30,20 @@ _log: Final = logging.getLogger("pyxet.requests")
 class Attempts:
     """The attempts of one request, to iterate over; each is a block that may fail.
 
-    An error leaves the block if another attempt would not help, if there were enough of them, or if the endpoint asks for
-    a longer pause than the policy allows. Otherwise it is logged, and the next attempt begins after a pause.
+    An error is raised from the block if another attempt would not help, if there were enough attempts, or if the endpoint asks
+    for a longer pause than the policy allows. Otherwise it is logged, and the next attempt begins after a pause.
 
     Parameters
     ----------
     policy:
-        How many attempts, and the pauses between them.
+        The number of attempts, and the pauses between them.
     is_worth:
-        Which errors are worth another attempt.
+        Tells which errors are worth another attempt.
 
     Attributes
     ----------
     number:
-        Of the attempt that runs, from 1 on.
+        Number of the present attempt, from 1 on.
     """
 
     def __init__(self, policy: RetryPolicy, is_worth: Callable[[XetError], bool]) -> None:
@@ -56,7 +56,7 @@ class Attempts:
         self._began = asyncio.get_running_loop().time()
 
     def note_progress(self, size: int) -> None:
-        """Note bytes that came and need not be asked for again: after enough of them, earlier failures do not count."""
+        """Note bytes that arrived and need not be requested again. After enough of them, earlier failures no longer count."""
         self._headway += size
         if self._headway >= _HEADWAY:
             self._failures = self._headway = 0
@@ -89,9 +89,9 @@ class Attempts:
         return self._failures >= self._policy.attempts or (asked is not None and asked > self._policy.max_retry_after)
 
     def _wait(self, error: XetError) -> float:
-        """Seconds before the next attempt: what the endpoint asked for, else doubling with jitter.
+        """Seconds before the next attempt: those that the endpoint asked for, else a number that doubles each time, with jitter.
 
-        It is logged; with a warning where somebody who waits since the first attempt will have wondered.
+        The pause is logged; as a warning if so much time has passed since the first attempt that a user may wonder.
         """
         policy = self._policy
         if isinstance(error, RemoteError) and error.retry_after is not None:

@@ -28,19 +28,19 @@ from pyxet._async.runtime.threads import in_thread
 from pyxet._version import __version__
 from pyxet.secrets import Secret
 
-# Seconds that a connection stays open while nothing is asked. Servers and what is before them close theirs after a minute
-# or sooner, which is noticed; a new one takes two round trips and more.
+# Seconds that an idle connection stays open. Servers and proxies close theirs after a minute or less, which is noticed. A new
+# connection takes at least two round trips.
 _IDLE: Final = 45.0
 
 
 class Proxy(NamedTuple):
-    """Where requests go instead, if anywhere, and what a proxy with a password wants to see."""
+    """The proxy that requests go to, if there is one, and the header with its password."""
 
     url: URL | None
     authorization: Secret | None
 
     def headers(self) -> dict[str, str] | None:
-        """What goes to the proxy with each request, or each tunnel."""
+        """The headers for the proxy, for each request or each tunnel."""
         return {"Proxy-Authorization": self.authorization.reveal()} if self.authorization else None
 
 
@@ -53,9 +53,9 @@ class Session:
     http:
         The connections.
     keeper:
-        Closes them when it is closed.
+        Closes the connections when it is closed itself.
     proxies:
-        Those of the origins that were asked so far.
+        The proxies of the origins that had requests so far.
     """
 
     http: aiohttp.ClientSession
@@ -86,14 +86,14 @@ class Sessions:
     Parameters
     ----------
     connect:
-        Seconds until there must be a connection.
+        Time-out in seconds for making a connection.
     read_ahead:
-        Bytes that are taken from a connection before anybody asks for them.
+        Bytes that are taken from a connection before anybody reads them.
 
     Attributes
     ----------
     by_loop:
-        Those that are open.
+        The sessions that are open.
     """
 
     def __init__(self, *, connect: float, read_ahead: int) -> None:
@@ -104,9 +104,9 @@ class Sessions:
         _all.add(self)
 
     async def here(self) -> Session:
-        """The session of the running loop, made if need be."""
+        """The session of the running loop; it is made if there is none."""
         if self._pid != os.getpid():
-            # Forked: the parent's sockets are not ours to use or to close, so nothing may collect them either.
+            # After a fork, the parent's sockets must be neither used nor closed, so they must not be collected either.
             _inherited.append(self.by_loop)
             self._pid, self.by_loop = os.getpid(), {}
         loop = asyncio.get_running_loop()
@@ -114,7 +114,7 @@ class Sessions:
         if found is not None and not found.http.closed:
             return found
         named = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
-        # Where nothing is named, aiohttp made what we would make as it was imported; another one takes a first request 40 ms.
+        # Without such variables, aiohttp's own context, made at its import, is the same; another one would cost 40 ms.
         context = await in_thread(_tls, *named) if any(named) else True
         found = self.by_loop.get(loop)
         if found is None or found.http.closed:
@@ -138,7 +138,7 @@ class Sessions:
             await found.keeper.aclose()
 
     def close_at_exit(self) -> None:
-        """Close what still is open on loops that run in other threads, as those threads just stop."""
+        """Close the sessions of loops in other threads, which end without closing them."""
         if self._pid != os.getpid():
             return
         for loop in list(self.by_loop):
@@ -153,7 +153,7 @@ async def _keep(
     try:
         yield
     finally:
-        # The session refers to its loop, so the loop would never go while its session is kept.
+        # A session refers to its loop, so a loop would never be collected while its session is kept.
         by_loop.pop(loop, None)
         await http.close()
 
@@ -170,7 +170,7 @@ def _close_at_exit() -> None:
 
 @lru_cache(maxsize=4)
 def _tls(file: str | None, folder: str | None) -> ssl.SSLContext:
-    """Certificates as the environment names them now: OpenSSL reads the variables, which are the cache's key."""
+    """The certificates that the environment names now. OpenSSL reads the variables; here they are keys of the cache."""
     context = ssl.create_default_context()
     context.set_alpn_protocols(["http/1.1"])
     return context

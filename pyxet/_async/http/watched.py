@@ -1,4 +1,4 @@
-"""Tells those who watch of requests and transfers: by the log, by hooks, in the counts of the process."""
+"""Reports requests and transfers: to the log, to hooks, and in the counts of the process."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _transfers: Final = logging.getLogger("pyxet.transfers")
 
 
 class Watched:
-    """One request, from when it may be sent until it has ended.
+    """One request, from the moment when it may be sent until its end.
 
     Attributes
     ----------
     sent:
-        Bytes of its body that have left.
+        Bytes of its body that were sent.
     received:
-        Bytes of the answer's body that have come.
+        Bytes of the answer's body that have arrived.
     """
 
     __slots__ = ("_attempt", "_began", "_host", "_method", "_what", "received", "sent")
@@ -43,9 +43,9 @@ class Watched:
         Parameters
         ----------
         status:
-            Of the answer, if there is one.
+            Status of the answer, if there is one.
         error:
-            What ended it before the whole answer had come.
+            The error that ended it before the whole answer had arrived.
         """
         failed = error is not None or status is None or status >= 400
         COUNTS.add(requests=1, failed_requests=failed, bytes_sent=self.sent, bytes_received=self.received)
@@ -68,7 +68,7 @@ class Watched:
 
 
 class Part(NamedTuple):
-    """What is transferred: a file, and from where to before where in it."""
+    """A range of a file that is transferred: ``start`` to before ``end``."""
 
     path: str
     start: int
@@ -81,14 +81,14 @@ def is_watched() -> bool:
 
 
 class Transfer:
-    """The transfer of some parts, told at the end of its block: of each that was not told before, by the block's error.
+    """A transfer of some parts. Those that were not reported before are reported at the end of its block, with the block's error.
 
     Parameters
     ----------
     direction:
         Where to.
     parts:
-        What is transferred, together.
+        The parts that are transferred together.
     """
 
     def __init__(self, direction: Literal["download", "upload"], *parts: Part) -> None:
@@ -112,7 +112,7 @@ class Transfer:
 
     @contextmanager
     def counting(self) -> Iterator[None]:
-        """Count retries in here: for a step of a generator, whose blocks run in the contexts of whoever takes the steps."""
+        """Count the retries in this block. For the steps of a generator, each of which runs in the context of its caller."""
         token = RETRIES.set(self._retries)
         try:
             yield
@@ -120,15 +120,15 @@ class Transfer:
             RETRIES.reset(token)
 
     def came(self, size: int, index: int = 0) -> None:
-        """Note content of a part."""
+        """Note that content of a part has arrived."""
         self._sizes[index] += size
 
     def handled(self, index: int) -> None:
-        """Somebody else tells of a part."""
+        """Leave a part to somebody else, who reports it."""
         self._parts[index] = None
 
     def tell(self, index: int, error: BaseException | None) -> None:
-        """A part is there, or will not be. A second time does nothing."""
+        """Report that a part is complete, or has failed. A second call does nothing."""
         part, self._parts[index] = self._parts[index], None
         if part is None:
             return
@@ -136,7 +136,7 @@ class Transfer:
         name = None if error is None else type(error).__name__
         status: Literal["done", "failed", "cancelled"] = "cancelled" if cancelled else "failed" if error else "done"
         if self._direction == "upload":
-            # Nobody knew before how long it would be.
+            # The size of an upload is not known before its end.
             part = part._replace(end=self._sizes[index])
         event = TransferEvent(
             self._direction, *part, self._sizes[index], asyncio.get_running_loop().time() - self._began, status,
@@ -150,6 +150,6 @@ class Transfer:
         TRANSFERS.tell(event)
 
     def end(self, error: BaseException | None) -> None:
-        """Tell of what is left."""
+        """Report all parts that are left."""
         for index in range(len(self._parts)):
             self.tell(index, error)
