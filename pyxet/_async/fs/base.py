@@ -1,4 +1,4 @@
-"""What all parts of the file system stand on: whose it is, which paths are its own, and where its calls run."""
+"""The base of all parts of the file system: endpoint and user, the form of paths, and the loops on which calls run."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class FileSystemBase(AsyncFileSystem, metaclass=ConfiguredFromOutside):  # type:
 
     protocol = SCHEME
     root_marker = ""
-    # fsspec's mirror makes blocking methods over `sync` as it is; `XetFS` has its own.
+    # fsspec would add blocking methods of its own kind; `XetFS` has its own.
     mirror_sync_methods = False
     _extra_tokenize_attributes = ("surroundings",)
 
@@ -81,10 +81,10 @@ class FileSystemBase(AsyncFileSystem, metaclass=ConfiguredFromOutside):  # type:
             self._max_age = 0.0
         self._reading: Final = ReadingDefaults(block_size, cache_type, cache_options)
         self._given_loop = loop
-        # Folders that were made here by their URLs, and were not there: git has none without files.
+        # URLs of folders that were made here and have no files: git stores no empty folders.
         self._made_folders: dict[str, None] = {}
         self._made_in: Membership | None = None
-        # Who serves an embedded directory is looked up by requests, as it may be another process each time.
+        # For an embedded endpoint, each request looks up which process serves the directory, as that may change.
         self.credential: Credential = (
             Credential(config.embedded_root(self.endpoint).resolve().as_uri())
             if config.is_embedded(self.endpoint)
@@ -116,7 +116,7 @@ class FileSystemBase(AsyncFileSystem, metaclass=ConfiguredFromOutside):  # type:
         Returns
         -------
         dict
-            What JSON can hold.
+            Values that JSON can represent.
         """
         options = {
             name: asdict(value) if isinstance(value, (Limits, RetryPolicy, Timeouts)) else value
@@ -144,7 +144,7 @@ class FileSystemBase(AsyncFileSystem, metaclass=ConfiguredFromOutside):  # type:
 
     def _client(self) -> Client:
         credential, client = self._known_client
-        # Looking it up takes a hash of all settings, each time something is asked for.
+        # Kept, as looking it up computes a hash of all settings.
         if client is None or not client.is_usable or credential is not self.credential:
             from pyxet._async.client import Settings, shared_client
 
@@ -164,7 +164,7 @@ class FileSystemBase(AsyncFileSystem, metaclass=ConfiguredFromOutside):  # type:
         Returns
         -------
         Metrics
-            As they are now; it does not change any more. The difference of two is what happened in between.
+            The present counts, as a value that does not change. The difference of two is what happened in between.
         """
         return COUNTS.metrics()
 
@@ -207,12 +207,12 @@ class FileSystemBase(AsyncFileSystem, metaclass=ConfiguredFromOutside):  # type:
         return result
 
     async def set_session(self) -> Client:
-        """Connect now rather than with the first request, as other asynchronous file systems name it.
+        """Connect now, and not with the first request. Other asynchronous file systems have a method of this name.
 
         Returns
         -------
         Client
-            Endpoint and credential, connected; it is shared by instances that have both in common.
+            The connected client; instances with the same endpoint and credential share it.
 
         Raises
         ------
@@ -283,7 +283,7 @@ class FileSystemBase(AsyncFileSystem, metaclass=ConfiguredFromOutside):  # type:
         """The endpoint that a URL names, as an argument of the constructor."""
         first = path.partition("://")[2].partition("/")[0]
         if first.rpartition(":")[2].isdigit():
-            # The colon behind the endpoint is missing, and the port would be taken for an owner at the default port.
+            # The colon after the endpoint is missing: its port would be taken for an owner.
             try:
                 XetURL.parse(path)
             except XetURLError as error:
@@ -312,9 +312,9 @@ class FileSystemBase(AsyncFileSystem, metaclass=ConfiguredFromOutside):  # type:
         return url
 
     def _normalized(self, path: Any) -> Any:
-        """Paths without scheme and endpoint, checked to be this file system's. Raises like `_parse`.
+        """Paths without scheme and endpoint, after a check that they are of this file system. Raises like `_parse`.
 
-        Of a pattern only what stands before the first magic part is checked.
+        Of a pattern, only the part before the first wildcard is checked.
         """
         if isinstance(path, (list, tuple)):
             return [self._normalized(item) for item in path]
@@ -322,7 +322,7 @@ class FileSystemBase(AsyncFileSystem, metaclass=ConfiguredFromOutside):  # type:
         return self._strip_protocol(path)
 
     def _parse_file(self, path: str | os.PathLike[str]) -> tuple[XetURL, RepoId, str]:
-        """A path that reaches into a branch: the URL, its repository and its revision. Raises like `_parse`."""
+        """Parse a path inside a branch: returns the URL, its repository and its revision. Raises like `_parse`."""
         url = self._parse(path)
         if url.repo_id is None or url.revision is None or not url.path:
             error = XetURLError(f"{str(path)!r} is not the path of a file; expected owner/repo/branch/path")
@@ -345,7 +345,7 @@ class FileSystemBase(AsyncFileSystem, metaclass=ConfiguredFromOutside):  # type:
         return members.current(self.credential)
 
     def _transaction_to_write_in(self) -> Transaction | None:
-        """Like `_open_transaction`, for who is about to write. `TransactionError` if they are too late."""
+        """Like `_open_transaction`, for a caller that is about to write. Raises `TransactionError` if it is too late for that."""
         members.check_writer(self.credential)
         transaction = self._open_transaction()
         if transaction is None:
@@ -353,12 +353,12 @@ class FileSystemBase(AsyncFileSystem, metaclass=ConfiguredFromOutside):  # type:
         return transaction
 
     def _check_outside(self) -> None:
-        """Look at a write that takes part in no transaction: `TransactionError` if it cannot be meant so, a warning if it may not."""
+        """Check a write outside of transactions: `TransactionError` if it must be a mistake, a warning if it may be one."""
         members.check_outside(self.credential)
         members.warn_outsider(self, self._made_in)
 
     async def _view(self, repo: RepoId, revision: str) -> View:
-        """A revision as this caller sees it."""
+        """The view of a revision that this caller has."""
         client = await self._connect()
         transaction = self._open_transaction()
         changes = transaction.edits.pending(repo, revision) if transaction else None
@@ -366,31 +366,31 @@ class FileSystemBase(AsyncFileSystem, metaclass=ConfiguredFromOutside):  # type:
         return View(client.trees, repo, commit, changes, revision=revision)
 
     def _base(self, repo: RepoId, revision: str) -> str | None:
-        """The commit beneath the changes that the caller's transaction has for a branch; ``None`` if there are none."""
+        """The commit that the transaction's changes to a branch are based on; ``None`` if there are none."""
         transaction = self._open_transaction()
         changes = transaction.edits.pending(repo, revision) if transaction else None
         return changes.base if changes else None
 
     async def _newer_view(self, view: View, revision: str) -> View | None:
-        """The same revision as it is now, if a view is of an older commit.
+        """A view of the same revision at its present commit, if the given view is of an older one.
 
-        It is for who is about to say that nothing is there. Asks which commit the revision is at, unless that was asked for
-        since the call began.
+        It is used before a caller is told that something is not there. The endpoint is asked for the present commit,
+        unless it was asked since the call began.
         """
         commit = await (await self._connect()).trees.newest(view.repo, revision, view.commit)
         return view.at(commit) if commit != view.commit else None
 
     async def _new_edits(self, parent_commit: str | None = None, pull_request: bool = False) -> Edits:
-        """Edits that nobody has made anything of yet."""
+        """New edits, which have no changes."""
         return Edits(await self._connect(), parent_commit, propose=pull_request)
 
     @asynccontextmanager
     async def _edits(
         self, message: str | None = None, parent_commit: str | None = None, pull_request: bool = False
     ) -> AsyncIterator[Edits]:
-        """The edits of the caller's transaction, or edits that are committed, or proposed, at the end of the block.
+        """The edits of the caller's transaction; without one, edits that are committed or proposed at the end of the block.
 
-        In a transaction ``parent_commit`` is for the caller to turn into guards of its paths, see `Edits.since`.
+        In a transaction, the caller has to turn ``parent_commit`` into guards of its paths, see `Edits.since`.
         """
         check_parent_commit(parent_commit)
         transaction = self._transaction_to_write_in()
@@ -410,7 +410,7 @@ class FileSystemBase(AsyncFileSystem, metaclass=ConfiguredFromOutside):  # type:
         """A file system like this one that takes part in a transaction on any thread."""
         options = self.storage_options | {"transaction_id": identity, "skip_instance_cache": True}
         bound = type(self)(*self.storage_args, **options)
-        # Not what the environment says by now.
+        # The values of this instance, as the environment may have changed.
         bound.endpoint, bound.credential = self.endpoint, self.credential
         return bound
 
@@ -420,10 +420,10 @@ class FileSystemBase(AsyncFileSystem, metaclass=ConfiguredFromOutside):  # type:
         return self._transaction_id is not None
 
     def _insider(self, made_in: Membership) -> Self:
-        """A file system that equals this one, and was made in a transaction.
+        """A file system that equals this one and was made inside a transaction.
 
-        Libraries that make one from a URL hand it to threads of their own, which Python did not start: those threads take
-        part as well. On all others it is a file system like this one.
+        Libraries that make one from a URL hand it to threads of their own, which Python did not start. Those threads take
+        part in the transaction as well. On all other threads it behaves like this file system.
         """
         made = object.__new__(type(self))
         made.__dict__.update(self.__dict__)
@@ -432,7 +432,7 @@ class FileSystemBase(AsyncFileSystem, metaclass=ConfiguredFromOutside):  # type:
 
     @public()
     def invalidate_cache(self, path: str | None = None) -> None:
-        """Forget which commits branches are at: of one repository, or of all. What commits hold does not change."""
+        """Forget which commits branches are at, in one repository or in all. The content of commits does not change."""
         client = self._client()
         client.trees.invalidate_revisions(self._parse(path).repo_id if path else None)
         if path is None:
@@ -447,7 +447,7 @@ _OPTIONS: Final = [
 
 
 def _rebuilt(kind: type[F], args: tuple[Any, ...], options: dict[str, Any], endpoint: str) -> F:
-    """A file system from its options, at the endpoint that it had: a login or variable of its process may not be ours."""
+    """Make a file system from its options, with its own endpoint: logins and variables may differ from process to process."""
     found = kind(*args, **options)
     if found.endpoint == endpoint:
         return found
@@ -462,7 +462,7 @@ def _loop_of_this_thread() -> asyncio.AbstractEventLoop | None:
 
 
 def _prepare() -> None:
-    """Import what requests need, unless that is done: on the caller's thread rather than on an event loop."""
-    # An interpreter that ends imports nothing more. Calls fail then, and say why.
+    """Import what requests need, unless it is imported: on the caller's thread, and not on an event loop."""
+    # An interpreter that is shutting down cannot import. Calls fail then, with a message that says so.
     if not sys.is_finalizing():
         import pyxet._async.fs.remote  # noqa: F401  # for its effect

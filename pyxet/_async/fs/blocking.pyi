@@ -361,7 +361,8 @@ class BlockingMethods(AsyncXetFileSystem):
     ) -> list[str]:
         """The paths that a path, a pattern or a list of them means, those below them too if ``recursive``.
 
-        A name that is there is no pattern; what is not there and has no magic is returned as it is unless ``recursive``.
+        A name that exists is not a pattern. A name that does not exist and has no wildcards is returned as it is, unless
+        ``recursive``.
 
         Parameters
         ----------
@@ -1500,9 +1501,9 @@ class BlockingMethods(AsyncXetFileSystem):
     def mkdir(self, /, path: str, create_parents: bool=True, *, timeout: float | None=None) -> None:
         """Nothing to make: git has no empty folders. The repository and the branch must be there.
 
-        A folder that is named by its URL is empty for `ls` of this file system from now on: DuckDB, which gives URLs,
-        makes folders and looks whether they are empty. One that is named by its path is not there, as fsspec has it of
-        file systems without empty folders.
+        If the folder was given as a URL, `ls` of this file system lists it as an empty folder from now on: DuckDB, which gives
+        URLs, makes folders and then checks that they are empty. If it was given as a path, it does not exist, by fsspec's rules
+        for file systems without empty folders.
 
         Parameters
         ----------

@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 
 class Caller(Protocol):
-    """A file system, as far as its calls need to know it."""
+    """The attributes of a file system that calls of its methods need."""
 
     def _client(self) -> Client:
         """The client for its endpoint."""
 
     def _open_transaction(self) -> Transaction | None:
-        """The transaction that a call takes part in."""
+        """The transaction that the call takes part in."""
 
 
 P = ParamSpec("P")
@@ -37,9 +37,9 @@ B = TypeVar("B", bound=Caller)
 def at_home(
     method: Callable[Concatenate[B, P], Coroutine[Any, Any, T]],
 ) -> Callable[Concatenate[B, P], Coroutine[Any, Any, T]]:
-    """Carry a call that takes part in a transaction to the loop where the transaction's state lives.
+    """Run a call that takes part in a transaction on the event loop of that transaction.
 
-    What the call says is not there has been asked for since it began here.
+    If the call reports that something is not there, the endpoint was asked for it after the call began.
     """
 
     @wraps(method)
@@ -59,14 +59,14 @@ def at_home(
     return call
 
 
-# Whether a call is part of another one, which may take its error for an answer: only what a caller gets is explained.
+# Whether the call is part of another one, which may handle its error: hints are added only to errors that the caller gets.
 _inside: ContextVar[bool] = ContextVar("pyxet_inside", default=False)
-# The event loop of whoever awaits that call; ``None`` for a blocking one.
+# The event loop on which that call is awaited; ``None`` for a blocking call.
 _caller: ContextVar[asyncio.AbstractEventLoop | None] = ContextVar("pyxet_caller", default=None)
 
 
 async def explaining(fs: Caller, function: Callable[..., Coroutine[Any, Any, T]], *args: Any, **kwargs: Any) -> T:
-    """Carry out a whole blocking call: what its caller gets as an error is explained, what happens inside of it is not."""
+    """Carry out a whole blocking call. Hints are added to the error that its caller gets, and not to errors inside of it."""
     return await _explaining(fs, None, function, args, kwargs)
 
 
@@ -89,7 +89,7 @@ async def _explaining(
 
 
 def opened(given: Any) -> Stream:
-    """What the caller of the running call gave to be read from or written to, see `is_stream`.
+    """The open file or iterator that the caller gave to be read from or written to, see `is_stream`.
 
     Raises
     ------

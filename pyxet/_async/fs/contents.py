@@ -20,14 +20,14 @@ PIECE: Final = 4 * 1024 * 1024
 
 
 def file_of(path: str, found: Entry) -> Entry:
-    """What was found at a path, if it is a file; else `IsADirectoryError`."""
+    """The content of what was found at a path. Raises `IsADirectoryError` if it is a folder."""
     if found.is_folder:
         raise IsADirectoryError(errno.EISDIR, "it is a folder", path)
     return found
 
 
 def bounds(size: int, start: int | None, end: int | None) -> tuple[int, int]:
-    """A range as a slice would have it."""
+    """A range by the rules of slices: negative numbers count from the end."""
     first, last, _ = slice(start, end).indices(size)
     return first, max(first, last)
 
@@ -35,7 +35,7 @@ def bounds(size: int, start: int | None, end: int | None) -> tuple[int, int]:
 async def content_of(
     client: Client, view: View, file: Entry, start: int, end: int, verifier: Verifier | None = None
 ) -> bytes:  # fmt: skip
-    """Bytes ``start`` to before ``end`` of a file; a verifier takes note of what is not the whole file."""
+    """Read bytes ``start`` to before ``end`` of a file. The verifier checks content that is read in parts."""
     if isinstance(file.content, RemoteFile):
         return await client.reader.read(file.content, start, end, verifier)
     assert view.changes is not None

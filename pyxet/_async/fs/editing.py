@@ -43,7 +43,7 @@ from pyxet.protocol.hashing import Buffer
 from pyxet.types import AsyncSource, IfMatch, WriteMode
 from pyxet.urls import XetURL
 
-# Folders without files that a file system remembers to have made.
+# How many folders without files a file system remembers to have made.
 _MAX_MADE = 10_000
 
 
@@ -272,7 +272,7 @@ class Editing(Expanding, Guarding):
     async def _remote_names(
         self, lpath: Any, rpath: Any, recursive: bool, find: Callable[..., LocalExpansion]
     ) -> list[tuple[Any, str]]:  # fmt: skip
-        """Which local files to upload, and under which names."""
+        """Find out which local files to upload, and under which names."""
         lpath, rpath = one_or_lists(lpath, rpath)
         if is_stream(lpath) and not isinstance(rpath, list):
             lpath, rpath = [lpath], [rpath]
@@ -303,7 +303,7 @@ class Editing(Expanding, Guarding):
         found = [pair for pair in zip(lpaths, rpaths, strict=True) if expansion.is_wanted(pair[0])]
         expansion.check_readable(path for path, _ in found)
         if not found:
-            # An empty folder is nothing to make, where there could be one.
+            # Nothing is made for an empty folder, after a check that there could be one.
             await self._check_branch(self._parse(rpath))
         for _, target in found:
             self._parse(target)
@@ -389,9 +389,9 @@ class Editing(Expanding, Guarding):
     async def _mkdir(self, /, path: str, create_parents: bool = True) -> None:
         """Nothing to make: git has no empty folders. The repository and the branch must be there.
 
-        A folder that is named by its URL is empty for `_ls` of this file system from now on: DuckDB, which gives URLs,
-        makes folders and looks whether they are empty. One that is named by its path is not there, as fsspec has it of
-        file systems without empty folders.
+        If the folder was given as a URL, `_ls` of this file system lists it as an empty folder from now on: DuckDB, which gives
+        URLs, makes folders and then checks that they are empty. If it was given as a path, it does not exist, by fsspec's rules
+        for file systems without empty folders.
 
         Raises
         ------
@@ -406,7 +406,7 @@ class Editing(Expanding, Guarding):
         if not url.path:
             await self._check_branch(url)
             return
-        # With the folders above it, so that the many folders of a partitioned table are one question.
+        # Looked up with the folders above it: for the many folders of a partitioned table, one request is enough.
         parts = url.full_path.split("/")
         above = ["/".join(parts[:count]) for count in range(len(parts) - url.path.count("/"), len(parts))]
         there = await self._lookup_all([*above, url.full_path], revalidate=False)
@@ -427,7 +427,7 @@ class Editing(Expanding, Guarding):
                 del self._made_folders[next(iter(self._made_folders))]
 
     async def _check_branch(self, url: XetURL) -> None:
-        """Raise where there is no such branch, which says how to make it, or nothing that branches could be in."""
+        """Raise an error if the branch does not exist (it says how to make it), or if the path is above branches."""
         if url.repo_id is not None and url.revision is not None:
             await (await self._connect()).trees.check_branch(url.repo_id, url.revision)
         else:

@@ -1,4 +1,4 @@
-"""What the names mean that users give to several methods: paths, patterns, folders with all that is below them."""
+"""Expands the names that users give to several methods: paths, patterns, folders with everything below them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pyxet.patterns import has_magic, unescaped
 
 
 class Expanding(Lookup):
-    """Stands beneath those parts whose methods take such names."""
+    """The base of those parts whose methods take such names."""
 
     @public()
     async def _expand_path(
@@ -23,7 +23,8 @@ class Expanding(Lookup):
     ) -> list[str]:
         """The paths that a path, a pattern or a list of them means, those below them too if ``recursive``.
 
-        A name that is there is no pattern; what is not there and has no magic is returned as it is unless ``recursive``.
+        A name that exists is not a pattern. A name that does not exist and has no wildcards is returned as it is, unless
+        ``recursive``.
 
         Returns
         -------
@@ -45,7 +46,7 @@ class Expanding(Lookup):
     async def _expand(
         self, path: Any, recursive: bool = False, maxdepth: int | None = None, *, literal: bool = False
     ) -> Expansion:
-        """What a path or a list of them means, see `names`.
+        """Find out what a path or a list of paths means, see `names`.
 
         Parameters
         ----------
@@ -53,7 +54,7 @@ class Expanding(Lookup):
             Include what is below folders, down to this many levels. Given names are looked up then, and otherwise only those
             that could be patterns.
         literal:
-            None of them is a pattern.
+            Whether to take none of them for a pattern.
         """
         if maxdepth is not None and maxdepth < 1:
             raise ValueError("maxdepth must be at least 1")
@@ -95,27 +96,28 @@ class Expanding(Lookup):
             else:
                 below = await self._find(name, maxdepth=maxdepth, withdirs=True)
                 if not below:
-                    # Above branches it was not looked up, and what is found there may be nothing.
+                    # Above branches, the name itself was not looked up, and there may be nothing.
                     await self._info(name)
                 found.update((name, *below))
         result.names = sorted(found)
         return result
 
     async def _find_named(self, names: Iterable[str]) -> dict[str, Located | Exception]:
-        """What is at those of some names that a file or folder of a branch could have."""
+        """Look up those names that a file or folder of a branch could have."""
         wanted = []
         for name in names:
             try:
                 url = self._parse(name)
             except XetURLError:
-                # It may be a pattern that begins above the files; and what is no name at all is told by who uses it.
+                # It may be a pattern with wildcards above the files. Names that are not valid are reported when they are
+                # used.
                 continue
             if could_exist(url):
                 wanted.append(name)
         return await self._lookup_each(wanted) if wanted else {}
 
     async def _find_unescaped(self, paths: Iterable[str]) -> dict[str, Located | Exception]:
-        """`_lookup_each` of what will be read, where a name that is not there may be what `glob.escape` made of one that is."""
+        """`_lookup_each` for reading. A name that does not exist may be an existing one that `glob.escape` was applied to."""
         names = list(dict.fromkeys(paths))
         found = await self._lookup_each(names, to_read=True)
         escaped = {
@@ -127,12 +129,12 @@ class Expanding(Lookup):
         return found | {name: real_ones[real] for name, real in escaped.items()}
 
     async def _with_folders(self, pairs: Sequence[tuple[str, str]], *, recursive: bool) -> list[tuple[str, str]]:
-        """Pairs of names and the names of their copies, where a folder stands for the files below it if ``recursive``.
+        """Pairs of names and names of their copies. If ``recursive``, a folder stands for the files below it.
 
         Raises
         ------
         IsADirectoryError
-            One is a folder, it is not ``recursive``, and nothing below it is among the others.
+            One is a folder, the call is not ``recursive``, and no other name is below that folder.
         """
         found = await self._find_named(source for source, _ in pairs)
         names = dict(pairs)

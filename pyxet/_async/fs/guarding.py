@@ -1,4 +1,4 @@
-"""The part of the file system that says where a call writes, and what must be true of those paths at the commit."""
+"""The part of the file system that determines where a call writes, and what must be true of those paths at the commit."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Place:
 
 
 class Guarding(Lookup):
-    """Stands beneath those parts that write."""
+    """The base of those parts that write."""
 
     async def _target(self, edits: Edits, path: str) -> tuple[ChangeSet, str]:
         url, repo, revision = self._parse_file(path)
@@ -58,21 +58,21 @@ class Guarding(Lookup):
         *,
         some: bool = False,
     ) -> list[Place]:
-        """Where some paths are written. Conditions are checked once now: the sooner a conflict shows, the better.
+        """Find the places where paths are written. Conditions are already checked here, so that conflicts show early.
 
         Parameters
         ----------
         paths:
             As users write them.
         parent_commit:
-            The one that the call was given; what the edits as a whole are guarded by need not be said again.
+            The commit that the call was given. If it is also that of the edits, it adds nothing.
         some:
-            These are not all paths of the call, so that a version may be expected of others.
+            These are not all paths of the call, so ``if_match`` may also name paths that are not among them.
 
         Raises
         ------
         AlreadyExistsError, EditConflictError
-            There is something at a path that is to be made, or another version than expected.
+            There is a file at a path that must be new, or another version than expected.
         ConfigError
             A version is expected of a path that is not among these.
         """
@@ -114,7 +114,7 @@ class Guarding(Lookup):
         return places
 
     async def _files_at(self, paths: Sequence[str], *, recursive: bool = False) -> list[str]:
-        """Those of some paths that are files, or submodules. What is not there raises; so does a folder unless ``recursive``."""
+        """The paths that are files or submodules. Raises for a path that does not exist; for a folder unless ``recursive``."""
         files = []
         for name, there in (await self._lookup_all(paths)).items():
             _, item = expect(there)
@@ -133,7 +133,7 @@ class Guarding(Lookup):
         *,
         some: bool = False,
     ) -> None:
-        """Delete files that are there. See `_places`."""
+        """Delete files that exist. See `_places`."""
         grouped: defaultdict[ChangeSet, dict[str, Guard | None]] = defaultdict(dict)
         for place in await self._places(edits, paths, conditions, parent_commit, some=some):
             grouped[place.changes][place.path] = place.guard
@@ -144,11 +144,11 @@ class Guarding(Lookup):
 def _guard(
     conditions: Conditions, path: str, version: str | None, there: Entry | None, *, deleted: bool
 ) -> Guard | None:  # fmt: skip
-    """The guard of one path; ``there`` is what is at it now, and ``deleted`` whether it was deleted in these edits."""
+    """The guard of one path. ``there`` is the entry at it now, and ``deleted`` tells whether these edits have deleted it."""
     if conditions.create:
         if there is not None:
             raise AlreadyExistsError(f"{path} exists already", status=409)
-        # What was deleted in this transaction is there at the commit, and rightly so.
+        # A file that this transaction deletes is still there when the commit is checked, which is right.
         return Guard(absent=not deleted, since=conditions.since)
     if version is not None:
         blob_id = getattr(there.content, "blob_id", None) if there is not None else None

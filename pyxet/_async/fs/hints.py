@@ -1,4 +1,4 @@
-"""What people need to know who got an error, and what it takes a request to find out: only when a call has failed."""
+"""Adds hints to errors that a caller gets. Finding them out takes a request, so it is done only after a call has failed."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from pyxet.urls import quote_revision
 if TYPE_CHECKING:
     from pyxet._async.client import Client
 
-# Seconds after which an error goes without a hint.
+# Seconds to wait for a hint; after that, the error is raised without one.
 _PATIENCE: Final = 3.0
-# Branches that are named in a message.
+# How many branches a message names.
 _SHOWN: Final = 5
 
 
@@ -33,7 +33,7 @@ async def explain(error: XetError, client: Callable[[], Client]) -> None:
     Parameters
     ----------
     error:
-        What a caller will get.
+        The error that the caller will get.
     client:
         Makes the client that asks the endpoint.
     """
@@ -60,7 +60,7 @@ def _extend(error: XetError, hint: str) -> None:
 
 
 async def _other_kind(client: Client, repo: RepoId) -> str | None:
-    """Whether there is a repository of that name among those of another kind, as when ``datasets/`` was left out."""
+    """Tell whether there is a repository of that name but of another kind, for instance if ``datasets/`` was left out."""
     for kind in sorted(KINDS):
         if kind == repo.kind:
             continue
@@ -74,7 +74,7 @@ async def _other_kind(client: Client, repo: RepoId) -> str | None:
 
 
 async def _branches(client: Client, repo: RepoId, revision: str | None) -> str:
-    """The branches there are, and the form of a path: most often the branch was left out."""
+    """Tell the branches that exist and the form of a path: most often, the branch was left out of the path."""
     names = [quote_revision(ref.name) for ref in (await client.hub.refs(repo)).branches]
     shown = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
     first = "main" if "main" in names else next(iter(names), "branch")

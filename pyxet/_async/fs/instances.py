@@ -1,4 +1,4 @@
-"""How instances of the file system are made and told apart, and what their options become."""
+"""Makes instances of the file system, tells them apart, and interprets their options."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ T = TypeVar("T")
 
 
 class Ignored(TypedDict, total=False):
-    """What fsspec and its users give to any file system, and what changes nothing here.
+    """Options that fsspec and its users give to any file system, and that have no effect here.
 
-    pandas tries again with ``anon`` where it got a PermissionError, and would show that this is no option instead of what
-    is wrong with the token.
+    pandas tries again with ``anon`` after a PermissionError. If ``anon`` were refused, its user would read about that
+    option, and not about the token.
     """
 
     skip_instance_cache: bool
@@ -31,12 +31,12 @@ class Ignored(TypedDict, total=False):
 
 
 class Further(Ignored, total=False):
-    # Set by `_bound_to`; an option, so that copies (zarr makes one by way of JSON) are bound as well.
+    # Set by `_bound_to`. It is an option, so that copies of the instance (zarr makes one through JSON) are bound as well.
     transaction_id: str
 
 
 class ConfiguredFromOutside(_Cached, type):  # type: ignore[misc]  # fsspec is not typed
-    """Instances are cached by their arguments; what they take from the environment and from logins counts as well."""
+    """The cache of instances also compares what an instance takes from the environment and from logins."""
 
     @property
     def surroundings(cls) -> str:
@@ -44,16 +44,16 @@ class ConfiguredFromOutside(_Cached, type):  # type: ignore[misc]  # fsspec is n
 
     @property
     def __signature__(cls) -> inspect.Signature:
-        """The constructor's, which `inspect` and editors would not find beneath the cache's call."""
+        """The signature of the constructor, which `inspect` and editors would not find behind the call of the cache."""
         signature = inspect.signature(cls.__init__)  # type: ignore[misc]  # of this class, not of one below it
         own = list(signature.parameters.values())[1:]
         return signature.replace(parameters=own, return_annotation=inspect.Signature.empty)
 
     if not TYPE_CHECKING:
-        # Type checkers take what a metaclass's call returns for the type of every instance; what the constructor says is it.
+        # Hidden from type checkers: they would use its return type for every instance, in place of the class.
         def __call__(cls, *args: Any, **kwargs: Any) -> Any:
-            """An instance; inside a blocking transaction that it takes part in, one that knows the transaction."""
-            # What is masked would be the same for all, as what instances are told apart by.
+            """Return an instance. Inside a blocking transaction that it takes part in, it knows the transaction."""
+            # Masked values would all look the same, so instances are told apart by the real ones.
             args = tuple(_revealed(value) for value in args)
             made = super().__call__(*args, **{name: _revealed(value) for name, value in kwargs.items()})
             if made.asynchronous or made._is_bound:
@@ -68,7 +68,7 @@ def _revealed(value: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class ReadingDefaults:
-    """How files are opened for reading where nothing else is said, see `XetFS.open`."""
+    """The default options for opening files for reading, see `XetFS.open`."""
 
     block_size: int | None = None
     cache_type: str | None = None

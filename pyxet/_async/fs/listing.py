@@ -1,6 +1,6 @@
-"""The part of the file system that tells what is where: info and listings.
+"""The part of the file system that looks up entries and lists folders.
 
-An error is never "not there", and a listing is whole or raises.
+An error is never taken for "not there", and a listing is either complete or raises.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class Listing(Lookup):
             await self._info_above(url)
             return web_address(endpoint, url)
         view, top = await self._top(url, repo, revision)
-        # The endpoint knows no points in time.
+        # The endpoint does not understand points in time, so the commit is named.
         shown = replace(url, revision=view.commit) if url.moment is not None else url
         return web_address(endpoint, shown, is_file=not top.is_folder)
 

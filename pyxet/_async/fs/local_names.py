@@ -1,4 +1,4 @@
-"""Which local files a given name means: the naming rule of `names` for the local side of an upload."""
+"""The naming rule of `names` for the local side of an upload: which local files a given name means."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ class LocalExpansion(Expansion):
     maxdepth, chosen:
         As in `expand_local`.
     folders:
-        Those of ``names`` that are folders.
+        The folders among ``names``.
     short:
-        Of what is below a folder, or matches a pattern: the path from there on, which ``include`` and ``exclude`` are
-        about. Others are known by the last part of their name.
+        For names that are below a given folder or match a pattern: the path relative to it, which ``include`` and ``exclude``
+        are applied to. For other names, they are applied to the last part.
     specials:
-        Those of ``names`` that are no files to read, and what they are.
+        Those of ``names`` that are no regular files, and what they are.
     """
 
     maxdepth: int | None
@@ -45,11 +45,11 @@ class LocalExpansion(Expansion):
     specials: dict[str, str] = field(default_factory=dict)
 
     def is_wanted(self, name: str) -> bool:
-        """Whether it is a file, and one that ``chosen`` allows."""
+        """Whether it is a file that ``chosen`` allows."""
         return name not in self.folders and self.chosen(self.short.get(name) or name.rpartition("/")[2])
 
     def check_readable(self, names: Iterable[str]) -> None:
-        """Raise `shutil.SpecialFileError` where one of some files would never end."""
+        """Raise `shutil.SpecialFileError` if one of some files is special (a pipe, a device): reading it might never end."""
         for name in names:
             if name in self.specials:
                 raise not_readable(name, self.specials[name])
@@ -58,16 +58,16 @@ class LocalExpansion(Expansion):
 def expand_local(
     given: Iterable[Any], *, recursive: bool, maxdepth: int | None, follow_links: bool, chosen: Callable[[str], bool]
 ) -> LocalExpansion:
-    """What local paths mean; blocking. See `Searching._expand`, which does the same for paths in repositories.
+    """Find out what local paths mean; blocking. `Expanding._expand` does the same for paths in repositories.
 
     Parameters
     ----------
     recursive, maxdepth:
         Include what is below folders, down to this many levels.
     follow_links:
-        Whether folders that links lead to are among what is below others.
+        Whether to include what is below folders that links lead to.
     chosen:
-        Tells which names are wanted; no warning is given about others.
+        Tells which names are wanted; there is no warning about others.
     """
     if maxdepth is not None and maxdepth < 1:
         raise ValueError("maxdepth must be at least 1")
@@ -132,7 +132,7 @@ def folders_replaced(pairs: Iterable[tuple[Any, str]], find: Callable[..., Local
 def _matching(
     pattern: str, has_slash: bool, maxdepth: int | None, below: Callable[[str, int | None], list[LocalEntry]]
 ) -> list[LocalEntry]:
-    """What matches a pattern, as `fsspec` has it."""
+    """The paths that match a pattern, by fsspec's rules."""
     fixed = re.split(r"[*?[]", pattern, maxsplit=1)[0].rpartition("/")[0]
     depth: int | None = pattern.count("/") - fixed.count("/")
     if "**" in pattern:

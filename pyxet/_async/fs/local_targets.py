@@ -29,7 +29,7 @@ async def pour(pieces: AsyncGenerator[Buffer, None], target: Stream, callback: C
 
 
 def possible(rules: LocalRules, pairs: Sequence[tuple[str, Any]]) -> list[tuple[str, Any]]:
-    """What is downloaded, and the local paths that it can be written to; what is no path stays. See `LocalRules.targets`."""
+    """Replace local paths by those that can be written to; targets that are no paths stay. See `LocalRules.targets`."""
     named = [(source, stringify_path(target)) for source, target in pairs if not is_stream(target)]
     targets = iter(rules.targets(named))
     return [(source, target if is_stream(target) else reachable(next(targets))) for source, target in pairs]
@@ -42,7 +42,7 @@ def make_folder(path: Any) -> None:
 
 @asynccontextmanager
 async def created(path: Path) -> AsyncIterator[Stream]:
-    """A file that was not there yet, and the folders above it; it is closed by the end of the block, even if that is cancelled."""
+    """Make a new file, and the folders above it; it is closed at the end of the block, even if that is cancelled."""
     import aiofiles
 
     await in_thread(make_folder, path.parent)
@@ -53,12 +53,12 @@ async def created(path: Path) -> AsyncIterator[Stream]:
         yield Stream(file, asyncio.get_running_loop())
     finally:
         if not opening.cancelled() and opening.exception() is None:
-            # What a thread is still writing for somebody who was cancelled comes first: files have a lock.
+            # If the block was cancelled, a thread may still be writing to the file: the file's lock makes `close` wait for it.
             await finish(opening.result().close())
 
 
 def check_inside(folder: Path, paths: Sequence[str]) -> None:
-    """Refuse names of an endpoint that would lead out of the folder they are downloaded to."""
+    """Refuse names from an endpoint that would lead out of the folder that they are downloaded to."""
     top = Path(os.path.abspath(folder))
     for path in paths:
         if not Path(os.path.abspath(path)).is_relative_to(top):

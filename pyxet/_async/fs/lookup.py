@@ -1,6 +1,6 @@
-"""What parts of the file system stand on that ask what is at paths.
+"""The base of those parts of the file system that look paths up.
 
-An error is never "not there", and a listing is whole or raises.
+An error is never taken for "not there", and a listing is either complete or raises.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from pyxet.urls import XetURL
 if TYPE_CHECKING:
     from pyxet.protocol.messages import RepoInfo
 
-# What is at a path, and the view it was found in.
+# The entry at a path, and the view in which it was found.
 Located: TypeAlias = tuple[View, Entry]
 
 
 class Lookup(FileSystemBase):
-    """What is at paths inside branches, and above them."""
+    """Looks up paths inside branches and above them."""
 
     async def _lookup(self, url: XetURL, repo: RepoId, revision: str, *, to_read: bool = False) -> Located:
-        """What is at a path inside a branch; `EntryNotFoundError` if there is nothing now. See `_look`."""
+        """Look up a path inside a branch. Raises `EntryNotFoundError` if there is nothing now. See `_look`."""
         found = await self._look(repo, revision, [url.path], to_read=to_read)
         if url.path not in found:
             raise missing_entry(repo, revision, url.path)
@@ -40,12 +40,12 @@ class Lookup(FileSystemBase):
     async def _look(
         self, repo: RepoId, revision: str, paths: Sequence[str], *, revalidate: bool = True, to_read: bool = False
     ) -> dict[str, Located]:  # fmt: skip
-        """What is at some paths inside a branch. Those that are left out have nothing at them now, if ``revalidate``.
+        """Look up some paths inside a branch. Those with nothing there are left out; with ``revalidate``, that holds for now.
 
         Parameters
         ----------
         to_read:
-            Whether what is there will be read: then the token for that is asked for at the same time.
+            Whether the files will be read next: then the token for reading is requested at the same time.
         """
         client = await self._connect()
         transaction = self._open_transaction()
@@ -64,7 +64,7 @@ class Lookup(FileSystemBase):
             return {path: (view, view.stored(entries[path])) for path in paths if path in entries}
         view = View(client.trees, repo, changes.base, changes, revision=revision)
         found: dict[str, Located] = {path: (view, there) for path, there in (await view.lookup_all(paths)).items()}
-        # What others have committed since the changes began; what we delete is not there, whatever they did.
+        # Others may have committed since the changes began. What we delete is not there, whatever they did.
         missing = [path for path in paths if path not in found and not changes.pending.deletes(path)]
         newer = await self._newer_view(view, revision) if missing and revalidate else None
         if newer is not None:
@@ -74,20 +74,20 @@ class Lookup(FileSystemBase):
     async def _lookup_all(
         self, paths: Sequence[str], *, revalidate: bool = True, to_read: bool = False
     ) -> dict[str, Located | NotFoundError]:  # fmt: skip
-        """What is at many paths inside branches, with few requests; an error where there is nothing.
+        """Look up many paths inside branches with few requests. Raises an error if there is nothing at one of them.
 
         Parameters
         ----------
         revalidate:
-            Whether what is not there is so now, and not only in a commit that branches are known to have been at a moment
-            ago. For callers to whom it makes no difference.
+            Whether "not there" has to be true of the present, and not just of the last commit that is known. ``False`` is for
+            callers to whom it makes no difference.
         to_read:
             See `_look`.
 
         Raises
         ------
         XetError
-            Any other error than that there is nothing.
+            Any error other than that there is nothing.
         """
         results: dict[str, Located | NotFoundError] = {}
         for path, there in (await self._lookup_each(paths, revalidate=revalidate, to_read=to_read)).items():
@@ -99,7 +99,7 @@ class Lookup(FileSystemBase):
     async def _lookup_each(
         self, paths: Sequence[str], *, revalidate: bool = True, to_read: bool = False
     ) -> dict[str, Located | Exception]:  # fmt: skip
-        """Like `_lookup_all`, but every error is the result of the paths that it is about."""
+        """Like `_lookup_all`, but each error is returned as the result of the paths that it concerns."""
         results: dict[str, Located | Exception] = {}
         grouped: defaultdict[tuple[RepoId, str], dict[str, str]] = defaultdict(dict)
         for path in paths:
@@ -125,11 +125,11 @@ class Lookup(FileSystemBase):
         return {path: results[path] for path in paths}
 
     async def _top(self, url: XetURL, repo: RepoId, revision: str) -> Located:
-        """What is at a path inside a branch, or at its top."""
+        """Look up a path inside a branch, or the top of a branch."""
         return await self._lookup(url, repo, revision) if url.path else (await self._view(repo, revision), Entry(""))
 
     async def _info_above(self, url: XetURL) -> Info:
-        """Of a root, an owner or a repository."""
+        """Look up the root, an owner or a repository."""
         repo = url.repo_id
         if repo is not None:
             client = await self._connect()
@@ -151,7 +151,7 @@ class Lookup(FileSystemBase):
         return infos
 
     async def _own_names(self) -> list[str]:
-        """Names of the token's user and organizations; none without a token."""
+        """The names of the token's user and organizations; empty without a token."""
         client = await self._connect()
         if (await client.current()).token is None:
             return []
@@ -170,7 +170,7 @@ class Lookup(FileSystemBase):
 
 
 def expect(found: Located | Exception) -> Located:
-    """A result of `Lookup._lookup_all` or `Lookup._lookup_each`, or its error."""
+    """Return a result of `Lookup._lookup_all` or `Lookup._lookup_each`; raise it if it is an error."""
     if isinstance(found, Exception):
         raise found
     return found

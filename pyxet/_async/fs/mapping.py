@@ -1,4 +1,4 @@
-"""Files below a folder as a mapping: what ``fs.get_mapper`` gives."""
+"""Files below a folder as a mapping: the result of ``fs.get_mapper``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from fsspec.mapping import FSMap, maybe_convert
 
 
 class XetMap(FSMap):  # type: ignore[misc]  # fsspec is not typed
-    """fsspec's mapping, whose keys are names: none is a pattern, and no failure reads as a missing key.
+    """fsspec's mapping with two differences: keys are never patterns, and an error is never taken for a missing key.
 
     Parameters
     ----------
@@ -30,12 +30,12 @@ class XetMap(FSMap):  # type: ignore[misc]  # fsspec is not typed
             raise KeyError(key) from error
 
     def getitems(self, keys: Iterable[str], on_error: str = "raise") -> dict[str, Any]:
-        """The contents of many files together.
+        """Read many files together.
 
         Parameters
         ----------
         on_error:
-            ``raise`` a `KeyError` where something is missing, ``omit`` the key, or ``return`` the `KeyError` in its place.
+            For a missing file: ``raise`` a `KeyError`, ``omit`` the key, or ``return`` the `KeyError` as its value.
         """
         names = {key: self._key_to_str(key) for key in keys}
         found = self.fs.cat(list(names.values()), on_error="return", assume_literal=True)
@@ -60,7 +60,7 @@ class XetMap(FSMap):  # type: ignore[misc]  # fsspec is not typed
         self.fs.pipe_file(self._key_to_str(key), maybe_convert(value))
 
     def delitems(self, keys: Iterable[str]) -> None:
-        """Delete many files in one commit. Raises `NotFoundError` where one is not there."""
+        """Delete many files in one commit. Raises `NotFoundError` if one does not exist."""
         self.fs.rm([self._key_to_str(key) for key in keys], assume_literal=True)
 
     def __delitem__(self, key: str) -> None:

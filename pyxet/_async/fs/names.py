@@ -1,7 +1,7 @@
 """fsspec's naming rule, in one place: what a given name means, and which names copies get.
 
-A name that exists is that name. Only a name that does not exist and has ``*``, ``?`` or ``[`` in it is a pattern; what
-`glob.escape` made of a name is the name.
+A name that exists stands for itself. A name that does not exist is a pattern if it has ``*``, ``?`` or ``[`` in it. A name
+that `glob.escape` returned stands for the name that was escaped.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ _UNFINISHED: Final = re.compile(r"[^/:]*\Z")
 
 @dataclass(slots=True)
 class Expansion:
-    """What the names mean that a call was given.
+    """The meaning of the names that a call was given.
 
     Attributes
     ----------
     names:
-        What is meant, sorted: names that were given, what patterns match, and what is below folders where that is asked
+        All names that are meant, sorted: given names, the matches of patterns, and what is below folders if that was asked
         for.
     literals:
-        Those of ``names`` that were given as they are.
+        Those of ``names`` that were given literally.
     missing:
-        Given names with nothing there that match nothing either, each with its error.
+        Given names that do not exist and match nothing, each with its error.
     is_pattern:
-        Whether one name was given, and it is a pattern.
+        Whether just one name was given, and it is a pattern.
     """
 
     names: list[str] = field(default_factory=list)
@@ -46,18 +46,18 @@ class Expansion:
     is_pattern: bool = False
 
     def raise_missing(self) -> None:
-        """Raise the error of the first name that means nothing, if there is one."""
+        """Raise the error of the first missing name, if there is one."""
         if self.missing:
             raise next(iter(self.missing.values()))
 
 
 def one_or_list(given: Any) -> Any:
-    """What a caller gives for one path or many: one path, open file or asynchronous iterator as it is, any other iterable as a list.
+    """Make a list of an iterable of paths. A single path, open file or asynchronous iterator is returned as it is.
 
     Raises
     ------
     TypeError
-        It is neither.
+        It is neither a path, a file nor an iterable.
     """
     if isinstance(given, (str, os.PathLike)) or is_stream(given):
         return given
@@ -67,7 +67,7 @@ def one_or_list(given: Any) -> Any:
 
 
 def one_or_lists(sources: Any, targets: Any) -> tuple[Any, Any]:
-    """`one_or_list` of sources and targets, which belong together by their order if both are many."""
+    """`one_or_list` for sources and targets. If both are lists, they belong together by their order."""
     pair = one_or_list(sources), one_or_list(targets)
     if (
         isinstance(pair[0], list)
@@ -79,7 +79,7 @@ def one_or_lists(sources: Any, targets: Any) -> tuple[Any, Any]:
 
 
 def before_magic(text: str) -> str:
-    """A path or URL without its first part that has magic and all behind it; an endpoint in front of it stays."""
+    """A path or URL up to its first part with a wildcard, without that part; an endpoint in front of it stays."""
     rest = text.partition("://")[2] or text
     host = rest.partition("/")[0].rfind(":") + 1
     found = MAGIC.search(text, len(text) - len(rest) + host)
@@ -87,15 +87,15 @@ def before_magic(text: str) -> str:
 
 
 def could_exist(url: XetURL) -> bool:
-    """Whether a file or folder of a branch could have just this name: git allows no magic in branches."""
+    """Whether a file or folder in a branch could have just this name: git allows no wildcards in names of branches."""
     return bool(url.path) and url.revision is not None and not has_magic(url.revision)
 
 
 def leaves_out_folders(expansion: Expansion, recursive: bool, maxdepth: int | None) -> bool:
-    """Whether of what one name means the folders are left out before the copies get their names.
+    """Whether folders are left out of the meaning of one name before the copies get their names.
 
-    fsspec leaves them out of what is not deep as well. Of a folder that is named that would make a single file in it a copy
-    of the folder's name.
+    fsspec leaves them out for calls that are not recursive as well. If a folder with a single file were given, the copy of that
+    file would then get the name of the folder.
     """
     return not recursive or (maxdepth is not None and expansion.is_pattern)
 
@@ -114,9 +114,9 @@ def target_names(
     Parameters
     ----------
     sources:
-        What one given name (with ``single``) or several of them mean.
+        The meaning of one given name (with ``single``) or of several names.
     target:
-        Where they go; or a name for each of them.
+        Where the copies go; or a list of one name for each.
     is_pattern, has_slash:
         Whether the given name is a pattern, or is written with a slash at its end.
     into_folder:
@@ -137,7 +137,7 @@ def target_names(
 
 
 def check_distinct(pairs: Iterable[tuple[str, str]]) -> None:
-    """Raise `XetURLError` where two different sources would get one name: which of them is left would be luck."""
+    """Raise `XetURLError` if two different sources would get the same name: only one of them would be left."""
     taken: dict[str, str] = {}
     for source, target in pairs:
         if taken.setdefault(target, source) != source:
@@ -147,7 +147,7 @@ def check_distinct(pairs: Iterable[tuple[str, str]]) -> None:
 
 
 def check_separate(sources: Iterable[Any]) -> None:
-    """Raise `ValueError` where one open file or iterator is to be two files: each would get some of its pieces."""
+    """Raise `ValueError` if one open file or iterator is the source of two files: each would get only some of its pieces."""
     seen: set[int] = set()
     for source in sources:
         if is_stream(source):
@@ -159,13 +159,13 @@ def check_separate(sources: Iterable[Any]) -> None:
 
 
 def listed_below(folder: str, names: Iterable[str]) -> bool:
-    """Whether one of some names is below a folder."""
+    """Whether any of the names is below a folder."""
     top = f"{folder}/"
     return any(name.startswith(top) for name in names)
 
 
 def warn_nothing_done(done: str, path: str) -> None:
-    """Say that a call has nothing to do: what fsspec's rules make of a folder where it is not ``recursive``."""
+    """Warn that a call has nothing to do: by fsspec's rules, a folder is ignored if the call is not ``recursive``."""
     warnings.warn(
         f"nothing was {done}: all that is meant by {path} are folders, which need recursive=True",
         PyxetWarning,

@@ -1,4 +1,4 @@
-"""The part of the file system that opens files to be written; and, for awaiting, to be read."""
+"""The part of the file system that opens files for writing, and asynchronous files for reading."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Opening(Guarding, Streaming):
             return await self._begin(transaction, path, mode, conditions, parent_commit)
 
         begun = await begin()
-        # Who names a version or a commit wants to know of any other.
+        # A caller that names a version or a commit must learn of any other version.
         again = mode == "ab" and if_match is None and parent_commit is None
         appending = Appending(begun, begin) if again else None
         return Writing(begun.writer, edits=begun.edits, transaction=transaction, message=message, appending=appending)
@@ -62,12 +62,12 @@ class Opening(Guarding, Streaming):
         conditions: Conditions,
         parent_commit: str | None,
     ) -> Begun:
-        """A writer for a file, with the content that is there now for ``ab``."""
+        """A writer for a file; for ``ab``, it begins with the present content."""
         own = await self._new_edits(parent_commit) if transaction is None else None
         try:
             edits: Edits = own or transaction.edits  # type: ignore[union-attr]  # one of the two
             changes, inside = await self._target(edits, path)
-            # Not at the end, when all of it has been sent.
+            # Checked now, and not only when everything has been sent.
             view = View((await self._connect()).trees, changes.repo, changes.base, changes)
             await view.check_place(inside, may_exist=mode != "xb")
             [place] = await self._places(edits, [path], conditions, parent_commit)
@@ -144,7 +144,7 @@ class Opening(Guarding, Streaming):
             The file to read is not there; the file to make exists, or is another version.
         """
         opening = self._open_later(path, mode, compression, message, parent_commit, if_match)
-        # What Python says was never awaited.
+        # The name that Python gives in its warning about a coroutine that was never awaited.
         opening.__qualname__ = "open_async"  # type: ignore[attr-defined]  # coroutines have one
         return OpenedLater(opening)
 
@@ -170,7 +170,7 @@ class Opening(Guarding, Streaming):
 
 
 def _guard_of_append(place: Place, found: Entry | None) -> Guard | None:
-    """What is appended to must be at the commit what was read; what is pending is watched instead."""
+    """Guard an append: at the commit, the file must be the version that was read. A pending file is watched instead."""
     since = place.guard.since if place.guard is not None else frozenset()
     if found is None:
         return Guard(absent=not place.changes.pending.deletes(place.path), since=since)
@@ -180,7 +180,7 @@ def _guard_of_append(place: Place, found: Entry | None) -> Guard | None:
 
 
 def check_reading(**options: object) -> None:
-    """Raise `TypeError` for options of writing that were given with a mode for reading."""
+    """Raise `TypeError` for options for writing that were given with a mode for reading."""
     given = [name for name, value in options.items() if value is not None]
     if given:
         raise TypeError(f"{', '.join(given)}: of no meaning in a file that is opened for reading")

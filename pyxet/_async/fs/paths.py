@@ -1,4 +1,4 @@
-"""How paths and URLs of the file system are written, apart from what they name."""
+"""The notation of paths and URLs of the file system, whatever they name."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def is_url(path: Any) -> bool:
 
 
 class EndpointInURL(str):
-    """An endpoint that a URL names.
+    """An endpoint as a URL names it.
 
-    fsspec asks whether an option of the URL differs from one that was given as well, to leave it out if not. By then the
-    URL's is about to be lost, so this is where a URL of another endpoint than the given one is refused.
+    fsspec compares an option of the URL with one that was also given to the constructor, and then drops the URL's option. A URL
+    of another endpoint than the given one can only be refused in that comparison, so it is refused here.
     """
 
     __slots__ = ()
@@ -45,12 +45,12 @@ class EndpointInURL(str):
 
 
 def same_endpoint(name: str, endpoint: str) -> bool:
-    """Whether a URL's ``host`` or ``host:port`` is an endpoint's. URLs do not say http or https, so that does not count."""
+    """Whether a URL's ``host`` or ``host:port`` is that of an endpoint. The scheme, which URLs do not give, is ignored."""
     return endpoint_url(name) == endpoint or name.lower() == endpoint_name(endpoint).lower()
 
 
 def without_protocol(path: Any) -> str:
-    """The one way to write a path: without scheme, endpoint, ``models/``, and slashes at its ends."""
+    """Normalize a path: without scheme, endpoint, ``models/``, and slashes at its ends."""
     text = as_text(path)
     for prefix in _PREFIXES:
         if text.startswith(prefix):

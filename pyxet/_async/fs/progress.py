@@ -21,7 +21,7 @@ def shows_progress(
 ) -> Callable[
     [Callable[Concatenate[S, P], Coroutine[Any, Any, T]]], Callable[Concatenate[S, P], Coroutine[Any, Any, T]]
 ]:
-    """Have a method that has a ``callback`` show a bar where it is called with ``progress=True``.
+    """Decorate a method that has a ``callback``: if it is called with ``progress=True``, it shows a bar.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ def shows_progress(
         method: Callable[Concatenate[S, P], Coroutine[Any, Any, T]],
     ) -> Callable[Concatenate[S, P], Coroutine[Any, Any, T]]:
         signature = inspect.signature(method)
-        # Without ``self``: where it is among arguments that are given by their place.
+        # The index among positional arguments, ``self`` not counted.
         at = list(signature.parameters).index("progress") - 1
 
         @wraps(method)
@@ -46,7 +46,7 @@ def shows_progress(
 
             given = signature.bind(self, *args, **kwargs)
             inner = Callback.as_callback(given.arguments.get("callback"))
-            # It starts and ends a thread, and may draw.
+            # In a worker thread, as it starts or ends a thread and may draw.
             bar: Bar = await in_thread(Bar, verb)
             failed = True
             try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -29,13 +28,14 @@ from pyxet._async.runtime.streams import Stream, is_stream
 from pyxet._async.runtime.tasks import run_all, run_each, run_together
 from pyxet._async.runtime.threads import in_thread, surely, to_end
 from pyxet._platform_files import remove, replace
+from pyxet.git_objects import blob_id
 from pyxet.local_rules import LocalNames, LocalRules, with_slashes
 from pyxet.options import public
 from pyxet.types import Info, RemoteFile
 
 OnError: TypeAlias = Literal["raise", "omit", "return"]
 Paths: TypeAlias = list[str] | tuple[str, ...] | set[str]
-# Where ranges of several files begin or end: each its own, or all alike.
+# Starts or ends of ranges: one for each file, or one number for all.
 Bounds: TypeAlias = int | Sequence[int | None] | None
 
 
@@ -68,7 +68,7 @@ class Reading(Expanding):
         first, last = bounds(file.size, start, end)
         return await content_of(await self._connect(), view, file, first, last)
 
-    # One path that is no pattern is bytes; several, or what is recursive, a dictionary.
+    # A single path that is no pattern gives bytes; several paths, or a recursive call, give a dictionary.
     @overload
     async def _cat(
         self, /, path: str | os.PathLike[str], recursive: Literal[False] = False, on_error: Literal["raise"] = "raise",
@@ -127,7 +127,7 @@ class Reading(Expanding):
         expansion = await self._expand(path, recursive=recursive, literal=assume_literal)
         paths = sorted([*expansion.names, *expansion.missing])
         alone = isinstance(path, (str, os.PathLike)) and not expansion.is_pattern and len(paths) == 1
-        # Folders that a pattern or the recursion brought are no files to read; one that was asked for is an error.
+        # Folders that a pattern or the recursion has found are ignored; a folder that was asked for is an error.
         asked = set() if recursive else expansion.literals
         found = await self._lookup_each(expansion.names, to_read=True) | expansion.missing
         names = [
@@ -170,7 +170,7 @@ class Reading(Expanding):
         }
 
     def _above_files(self, path: str, there: Located | Exception) -> bool:
-        """Whether a path is a folder, or a branch or what is above one."""
+        """Whether a path is a folder, a branch or above branches."""
         return not self._parse(path).path or (not isinstance(there, Exception) and there[1].is_folder)
 
     @overload
@@ -306,7 +306,7 @@ class Reading(Expanding):
                 return
             from pyxet._async.download.to_file import check_target
 
-            # Pending content: there is no hash of it by which a later download could go on.
+            # Pending content has no hash yet by which a later download could resume.
             target = Path(stringify_path(lpath))
             await to_end(check_target, target)
             unfinished = target.with_name(leftovers.private_name(leftovers.prefix(target.name), ""))
@@ -365,10 +365,10 @@ class Reading(Expanding):
         pairs = await self._local_names(rpath, lpath, recursive, maxdepth, literal=assume_literal)
         for _, target in pairs:
             if is_stream(target):
-                # One that this call cannot use is refused before anything is done.
+                # A file object that this call cannot use is refused before anything is done.
                 opened(target)
         found = await self._lookup_all([path for path, _ in pairs if self._parse(path).path], to_read=True)
-        # What is not there is told before anything is written.
+        # Missing paths are reported before anything is written.
         for there in found.values():
             expect(there)
         check_distinct(pair for pair in pairs if pair[0] in found and not is_folder(found[pair[0]]))
@@ -417,7 +417,7 @@ class Reading(Expanding):
     async def _local_names(
         self, rpath: Any, lpath: Any, recursive: bool, maxdepth: int | None, *, literal: bool
     ) -> list[tuple[str, Any]]:  # fmt: skip
-        """What to download, and under which local names."""
+        """Find out what to download, and under which local names."""
         rpath, lpath = one_or_lists(rpath, lpath)
         if is_stream(lpath) and not isinstance(rpath, list):
             rpath, lpath = [rpath], [lpath]
@@ -433,7 +433,7 @@ class Reading(Expanding):
         expansion.raise_missing()
         rpaths = expansion.names
         if single and leaves_out_folders(expansion, recursive, maxdepth):
-            # A pattern that is not recursive brings files only, and a folder is not downloaded; one must be there, though.
+            # Without ``recursive``, a pattern finds files only and folders are left out, but a given name must exist.
             found = await self._lookup_all([path for path in rpaths if self._parse(path).path], to_read=True)
             if not found and not expansion.is_pattern:
                 await self._info(text)
@@ -454,7 +454,7 @@ class Reading(Expanding):
             await in_thread(check_inside, Path(lpath), lpaths)
         pairs = list(zip(rpaths, lpaths, strict=True))
         if single and maxdepth is not None:
-            # What is in them may be too deep.
+            # The files in them may be deeper than ``maxdepth``.
             found = await self._lookup_all([path for path in rpaths if self._parse(path).path], to_read=True)
             pairs = [pair for pair in pairs if pair[0] in found and not is_folder(found[pair[0]])]
         return pairs
@@ -492,6 +492,5 @@ class Reading(Expanding):
         info: Info = await self._info(path)
         if info["type"] == "file" and not info.keys() & {"blob_id", "xet_hash"}:
             content = await self._cat_file(path)
-            digest = await in_thread(hashlib.sha1, b"blob %d\0%b" % (len(content), content))
-            info["blob_id"] = digest.hexdigest()
+            info["blob_id"] = await in_thread(blob_id, content)
         return info

@@ -1,7 +1,8 @@
-"""All that only requests need, imported together when the first one is near.
+"""Everything that only requests need, imported together shortly before the first request.
 
-It is more than half of the client, the HTTP library included, and would take a good part of a second on an event loop. So
-`FileSystemBase` imports it where it is made for an event loop, and otherwise on the thread of the first blocking call.
+It is more than half of the client, the HTTP library included, and importing it takes a good part of a second, which must not
+happen on an event loop. So `FileSystemBase` imports it when an instance is made for an event loop, and otherwise on the
+thread of the first blocking call.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The part of the file system that goes through all files below a path: page by page, or to sum up their sizes."""
+"""The part of the file system that goes through all files below a path, page by page, or to add up their sizes."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class Scanning(Lookup):
 
     @at_home
     async def _begin_scan(self, url: XetURL, dates: bool) -> AsyncGenerator[list[Info], None]:
-        """The pages of `_scan`; each is fetched where the transaction lives that the caller takes part in."""
+        """The pages of `_scan`. Each is fetched on the event loop of the transaction that the caller takes part in."""
         assert url.repo_id is not None
         assert url.revision is not None
         view, top = await self._top(url, url.repo_id, url.revision)
@@ -135,6 +135,6 @@ async def _pages(
 
 
 async def _dated(hub: Hub, url: XetURL, view: View) -> AsyncGenerator[list[Entry], None]:
-    """Like `View.below`, with when each file last changed."""
+    """Like `View.below`, with the date of each file's last change."""
     async for page in hub.tree(view.repo, view.commit, url.path, recursive=True, expand=True):
         yield [view.stored(entry) for entry in page.entries]

@@ -1,6 +1,6 @@
-"""The part of the file system that searches: all below a path, walks, patterns.
+"""The part of the file system that searches: everything below a path, walks, patterns.
 
-What is found is whole or raises, like a listing.
+Like a listing, a search is either complete or raises.
 """
 
 from __future__ import annotations
@@ -91,12 +91,12 @@ class Searching(Lookup):
         return dict(sorted(found.items())) if detail else sorted(found)
 
     async def _searched(self, url: XetURL, search: Callable[[bool], Awaitable[T]], refresh: bool) -> T:
-        """What a search at a URL finds. If it is nothing, and the branch has moved meanwhile, it begins once more.
+        """Run a search at a URL. If it finds nothing and the branch has moved meanwhile, it is repeated once.
 
         Parameters
         ----------
         search:
-            It is told whether to look at the branch again.
+            The search; its argument is whether to ask for the branch's commit again.
         """
         repo, revision = url.repo_id, url.revision
         if refresh or repo is None or revision is None:
@@ -127,8 +127,8 @@ class Searching(Lookup):
     async def _found_below(
         self, url: XetURL, maxdepth: int | None, withdirs: bool, expand: bool, refresh: bool
     ) -> dict[str, Info]:
-        # fsspec: what is not there holds no files. That is the answer to the first question only: once something is there,
-        # a listing that fails, with whatever error, is no listing.
+        # By fsspec's rules, nothing is found below a path that does not exist. That holds for the first request only:
+        # if something exists, any error of a later request is raised.
         repo, revision = url.repo_id, url.revision
         found: dict[str, Info] = {}
         if repo is None or revision is None:
@@ -262,17 +262,17 @@ class Searching(Lookup):
 
     @at_home
     async def _pinned(self, url: XetURL) -> View | None:
-        """The commit that a walk stays on from here; ``None`` above branches."""
+        """The commit that the walk stays on below this path; ``None`` above branches."""
         return (await self._top(url, url.repo_id, url.revision))[0] if url.repo_id and url.revision else None
 
     @at_home
     async def _listed(self, url: XetURL, view: View | None) -> list[Info]:
-        """What is directly at a path."""
+        """List a path."""
         return await (self._ls(url.full_path) if view is None else self._ls_inside(view, url))
 
     @at_home
     async def _read_ahead_of_walk(self, url: XetURL, view: View) -> None:
-        """One recursive listing brings what the folders below will be asked for, unless it is more than is remembered."""
+        """Remember the folders below with one recursive listing, unless it has more entries than are remembered."""
         count = 0
         try:
             async with aclosing(view.below(url.path)) as batches:
@@ -346,7 +346,7 @@ class Searching(Lookup):
         prefix: str,
         refresh: bool,
     ) -> Any:
-        # What is no pattern is looked up, which is always sure.
+        # A name that is no pattern is looked up, which always asks for the present.
         further = {"expand": expand, "refresh": refresh} if has_magic(pattern) else {}
         found = await super()._glob(pattern, maxdepth, detail=detail, withdirs=withdirs, **further)
         if not prefix:

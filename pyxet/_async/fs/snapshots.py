@@ -1,4 +1,4 @@
-"""The part of the file system that brings a whole revision into a local folder, and keeps what is right there."""
+"""The part of the file system that downloads a whole revision into a local folder, without files that are right already."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import platformdirs
 from fsspec.callbacks import DEFAULT_CALLBACK, Callback
@@ -24,6 +24,7 @@ from pyxet._async.fs.lookup import Lookup
 from pyxet._async.runtime.tasks import run_all
 from pyxet._async.runtime.threads import in_thread, surely
 from pyxet.errors import XetURLError
+from pyxet.git_objects import hash_like
 from pyxet.local_rules import LocalNames, LocalRules, restricts_names, with_slashes
 from pyxet.options import public
 from pyxet.patterns import chooser
@@ -33,14 +34,14 @@ from pyxet.types import RemoteFile
 if TYPE_CHECKING:
     from pyxet._async.download.batches import Placed
 
-# Files that are hashed at once; there are not many more cores, and one disk.
+# Files that are hashed at the same time: more would not be faster, with few cores and one disk.
 _CHECKED_AT_ONCE: Final = 4
 _READ: Final = 1024 * 1024
-# Files that are looked at and fetched together where their names were looked at before.
+# Files that are checked and fetched together, if all names were checked before.
 _BATCH: Final = 1000
 _UNUSUAL: Final = re.compile(r"[^A-Za-z0-9.-]+")
 
-# What a file's content is, and what its file looked like when that was found out: size, time, number.
+# The hash of a file's content, with size, time and inode number of the file when the hash was computed.
 _Known = tuple[str, tuple[int, ...]]
 
 
@@ -114,7 +115,7 @@ class Snapshots(Lookup):
         if not found.is_folder:
             raise NotADirectoryError(errno.ENOTDIR, "a snapshot is of a folder; get_file brings a file", path)
         if folder is None:
-            # What is unusual for a folder is left out of the endpoint: the commit tells two of them apart.
+            # Characters that are unusual in names of folders are left out of the endpoint's name: the commits differ anyway.
             host = _UNUSUAL.sub("-", self.endpoint.partition("://")[2]).strip("-.")
             folder = _cache("snapshots", host, repo.path, view.commit, url.path)
         target = _absolute(folder)
@@ -153,7 +154,7 @@ class Snapshots(Lookup):
                     await in_thread(known.came, wanted)
             await in_thread(lambda: target.mkdir(parents=True, exist_ok=True))
         finally:
-            # What is not in it is only hashed once more.
+            # Files that are missing in it are just hashed again.
             await surely(known.save)
         return str(target)
 
@@ -163,7 +164,7 @@ def _absolute(folder: str | os.PathLike[str]) -> Path:
 
 
 def _cache(*parts: str) -> Path:
-    """A place in the user's cache."""
+    """A folder in the user's cache."""
     return Path(platformdirs.user_cache_dir("xet", appauthor=False), *parts)
 
 
@@ -181,9 +182,9 @@ async def _pages(view: View, path: str) -> AsyncGenerator[list[RemoteFile], None
 async def _placed(
     pages: AsyncIterator[list[RemoteFile]], top: str, target: Path, chosen: Callable[[str], bool], rules: LocalRules
 ) -> AsyncGenerator[list[Placed], None]:
-    """Those of the files that are chosen, and where they go.
+    """The files that are chosen, and their local paths.
 
-    Where files cannot have all names, or two may be one, the names of all are looked at before any is written.
+    If local files cannot have all names, or two names may be the same file, all names are checked before anything is written.
     """
     from pyxet._async.download.batches import Placed
 
@@ -210,9 +211,9 @@ def _possible(items: list[Placed], target: Path, rules: LocalRules) -> list[Plac
 
 
 class _Record:
-    """Which files of a local folder are known to be right, so that they need not be hashed each time.
+    """The record of files in a local folder that are known to be right, so that they need not be hashed each time.
 
-    It lies in the user's cache, not in the folder, whose content is of the revision only.
+    It is stored in the user's cache and not in the folder, which contains only files of the revision.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -227,7 +228,7 @@ class _Record:
             }
 
     def is_right(self, item: Placed) -> bool:
-        """Whether a file has the content that it is to have."""
+        """Whether a local file has the right content."""
         path = Path(item.target)
         try:
             found = path.lstat()
@@ -250,14 +251,14 @@ class _Record:
         return right
 
     def came(self, items: Sequence[Placed]) -> None:
-        """Note files that were fetched, and verified on the way."""
+        """Note files that were fetched, and verified while they arrived."""
         for item in items:
             version = version_of(Path(item.target))
             if version is not None:
                 self._note(item.target, item.file.sha256 or item.file.blob_id, version)
 
     def save(self) -> None:
-        """Write it, if it can be written: a cache that is full, or nobody's, costs time only."""
+        """Write the record if possible. If the cache is full or cannot be written, that only costs time."""
         if self._changed:
             with suppress(OSError):
                 replace_private(self._path, json.dumps(self._known))
@@ -268,9 +269,9 @@ class _Record:
 
 
 def _identity(path: Path, file: RemoteFile) -> str:
-    """The SHA-256 of a local file's content, or git's blob id, as the repository tells one or the other."""
-    digest: Any = hashlib.sha256() if file.sha256 else hashlib.sha1(b"blob %d\0" % file.size)
+    """The SHA-256 of a local file's content, or its git blob id: the one that the repository has of the file."""
+    digest = hash_like(file.sha256, file.size)
     with path.open("rb", buffering=0) as local:
         while data := local.read(_READ):
             digest.update(data)
-    return str(digest.hexdigest())
+    return digest.hexdigest()

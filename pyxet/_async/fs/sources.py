@@ -1,4 +1,4 @@
-"""What files are written from: buffers, local files, and streams that callers give."""
+"""Sources of content for files that are written: buffers, local files, and streams that callers give."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from pyxet._platform_files import reachable
 
 
 def source_given(given: Any) -> Path | Stream:
-    """What a caller of ``put`` gives: an open file or an asynchronous iterator, or else the name of a local file."""
+    """The source that a caller of ``put`` gave: an open file or asynchronous iterator, or else the name of a local file."""
     return opened(given) if is_stream(given) else Path(reachable(stringify_path(given)))
 
 
 def content_given(value: Any) -> memoryview | Stream:
-    """What a file is to be written from: the bytes of a buffer, or an asynchronous file or iterator."""
+    """The source that a file is written from: the bytes of a buffer, or an asynchronous file or iterator."""
     return opened(value) if is_stream(value) and is_asynchronous(value) else as_bytes(value)
 
 

@@ -19,7 +19,7 @@ from pyxet.protocol.constants import MIB
 from pyxet.protocol.hashing import Buffer
 from pyxet.types import Info, RemoteFile
 
-# Bytes that the pieces of a stream have at least, but for the last one: a chunk is too little for a call each.
+# The least size of a piece of a stream, except for the last piece: a call for each chunk would cost too much.
 _PIECE: Final = MIB
 
 
@@ -32,13 +32,13 @@ class _Opened(NamedTuple):
 
 
 class Streaming(Lookup):
-    """Stands beneath what opens files as well, and is one of the parts of `AsyncXetFileSystem`."""
+    """The base of the part that opens files, and itself a part of `AsyncXetFileSystem`."""
 
     @at_home
     async def _open_for_reading(self, path: str) -> tuple[Info, str | None, Fetch]:
-        """What is at a path, the path with the commit in it (if it is in one), and a function that reads that version.
+        """Look up a file: the entry, the path with the commit in it (if there is one), and a function that reads that version.
 
-        What is read with it is verified as soon as all of the file has been read, in whatever pieces.
+        The content is verified as soon as the whole file has been read, in whatever pieces.
         """
         opened = await self._opened(path)
         view, file, _ = opened
@@ -123,7 +123,7 @@ class Streaming(Lookup):
         return _Opened(view, file_of(path, found), self._open_transaction())
 
     async def _fetch(self, opened: _Opened, start: int, end: int, verifier: Verifier | None = None) -> bytes:
-        """Bytes of a file; what is pending is read where its transaction lives."""
+        """Read bytes of a file. Pending content is read on the event loop of its transaction."""
         view, file, transaction = opened
         if transaction is not None and not isinstance(file.content, RemoteFile):
             return await transaction.at_home(content_of, await self._connect(), view, file, start, end, verifier)

@@ -18,18 +18,18 @@ class Transacting(FileSystemBase):
     def transaction(self) -> Transaction[Self]:
         """The open transaction of this thread or task, or a new one for ``with`` or ``async with``.
 
-        A block of the open one, ``with fs.transaction`` inside of it, is that of a new transaction which is nested in it.
-        What is given for an open one equals it (``==``), and is another object each time.
+        ``with fs.transaction`` inside of an open transaction begins a new one, which is nested in it. For an open
+        transaction, each access returns a new object that equals it (``==``).
         """
         found = self._open_transaction()
         if found is None:
             return Transaction(self)
-        # A blocking one in an asynchronous one, or the other way round, is another kind of object.
+        # A blocking transaction inside an asynchronous one needs another kind of object, and the other way round.
         return OpenTransaction(found) if found.is_asynchronous == self.asynchronous else found.inside(self)
 
     @transaction.setter
     def transaction(self, value: None) -> None:
-        """Take no notice: fsspec's constructor sets it to ``None``."""
+        """Ignore the value: fsspec's constructor sets it to ``None``."""
 
     @public()
     def start_transaction(
@@ -48,14 +48,14 @@ class Transacting(FileSystemBase):
         parent_commit:
             Commit since which none of the paths may have changed.
         description:
-            What is below the message: of a pull request, its description.
+            The text below the message; for a pull request, its description.
         pull_request:
             Whether it opens a pull request for each branch, instead of committing.
 
         Returns
         -------
         Transaction
-            The one that is now open in this thread or task.
+            The transaction that is now open in this thread or task.
         """
         transaction = Transaction(self, message, parent_commit, description, pull_request)
         transaction.start()
