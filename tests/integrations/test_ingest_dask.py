@@ -118,8 +118,8 @@ def test_an_endpoint_that_behaves_like_the_hub(client: distributed.Client, notes
     """Workers are processes of their own, which know of the quota that they share by answers only."""
     # The commit of 61 files is answered with 504, and completed afterwards.
     behaviour = HubBehaviour(
-        api=12, resolvers=12, pages=12, window=1, commit_timeout=0.6, commit_seconds_per_file=0.012, token_life=3,
-        url_life=2, latency=0.003,
+        api=12, resolvers=12, pages=12, window=1, commit_timeout=0.6, commit_seconds_per_file=0.012, token_life=5,
+        url_life=4, latency=0.003,
     )  # fmt: skip
     with local_endpoint(like_hub=behaviour) as hub:
         fs = pyxet.XetFS(hub.url, hub.user, hub.token)
