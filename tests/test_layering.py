@@ -18,7 +18,7 @@ PACKAGE = Path(pyxet.__file__).parent
 ROOT = Path(__file__).parents[1]
 BASE = {
     "secrets", "errors", "_docstrings", "options", "config", "urls", "types", "reports", "_version", "_platform", "_platform_files", "local_rules", "_traces", "local_tree", "patterns",
-    "_workers", "private_files", "hub_login", "watching", "git_objects", "_shown", "_displays", "_progress",
+    "_workers", "private_files", "hub_login", "watching", "content_ids", "_shown", "_displays", "_progress",
 }  # fmt: skip
 ALLOWED: dict[str, set[str]] = {
     "_version": set(),
@@ -28,7 +28,7 @@ ALLOWED: dict[str, set[str]] = {
     "_workers": set(),
     "_traces": set(),
     "_shown": set(),
-    "git_objects": set(),
+    "content_ids": set(),
     "_displays": {"_shown"},
     "_progress": {"_shown", "_displays"},
     "watching": {"_platform", "_shown"},
@@ -114,7 +114,7 @@ ALLOWED: dict[str, set[str]] = {
         "local_tree",
         "patterns",
         "_traces",
-        "git_objects",
+        "content_ids",
         "_shown",
         "_displays",
     },

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from pyxet.git_objects import hash_like
+from pyxet.content_ids import hash_like
 from pyxet.patterns import MAGIC
 
 Known: TypeAlias = Literal["file", "folder"]

@@ -13,7 +13,7 @@ from pyxet._platform_files import reachable, remove
 from pyxet._workers import Workers
 from pyxet.cli.session import CommandError
 from pyxet.cli.transfer_ends import End, Entry, Known
-from pyxet.git_objects import hash_like
+from pyxet.content_ids import hash_like
 from pyxet.local_rules import with_slashes
 from pyxet.local_tree import walk
 

@@ -28,8 +28,8 @@ from pyxet._async.runtime.threads import in_thread
 from pyxet._async.upload.content import ContentWriter
 from pyxet._async.upload.local_files import LocalFiles
 from pyxet._async.upload.session import Uploader
+from pyxet.content_ids import blob_id
 from pyxet.errors import FileInTheWayError, FolderInTheWayError, TransactionError
-from pyxet.git_objects import blob_id
 from pyxet.protocol.hashing import Buffer
 from pyxet.protocol.messages import TreeEntry
 from pyxet.reports import Totals

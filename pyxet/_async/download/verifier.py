@@ -14,8 +14,8 @@ from collections.abc import Iterable
 from typing import Final
 
 from pyxet._async.download.windows import FileChunk
+from pyxet.content_ids import hash_like
 from pyxet.errors import FormatError, IntegrityError
-from pyxet.git_objects import hash_like
 from pyxet.protocol.hashing import FileHasher, Hash, hash_to_hex
 from pyxet.types import RemoteFile
 

@@ -28,7 +28,7 @@ from pyxet._async.runtime.streams import Stream, is_stream
 from pyxet._async.runtime.tasks import run_all, run_each, run_together
 from pyxet._async.runtime.threads import in_thread, surely, to_end
 from pyxet._platform_files import remove, replace
-from pyxet.git_objects import blob_id
+from pyxet.content_ids import blob_id
 from pyxet.local_rules import LocalNames, LocalRules, with_slashes
 from pyxet.options import public
 from pyxet.types import Info, RemoteFile

@@ -23,8 +23,8 @@ from pyxet._async.fs.local_targets import check_inside, possible
 from pyxet._async.fs.lookup import Lookup
 from pyxet._async.runtime.tasks import run_all
 from pyxet._async.runtime.threads import in_thread, surely
+from pyxet.content_ids import hash_like
 from pyxet.errors import XetURLError
-from pyxet.git_objects import hash_like
 from pyxet.local_rules import LocalNames, LocalRules, restricts_names, with_slashes
 from pyxet.options import public
 from pyxet.patterns import chooser
