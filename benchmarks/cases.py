@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import serving
-from datasets import MIB, make_file, make_inserted, make_parquet, make_small_files
+from datasets import MIB, file_name, make_file, make_inserted, make_parquet, make_small_files
 from pairing import Side
-from prepare import load, prepare
+from prepare import discard, load, prepare
 from serving import Server
 from warming import WARM_FILE, WARM_REPO
 
@@ -100,6 +100,23 @@ class Bench:
         names = "+".join(file.name for file in files)
         name = names if len(files) < 3 else f"{len(files)}-{hashlib.sha256(names.encode()).hexdigest()[:16]}"
         return prepare(self.stored, name, [(file.name, file) for file in files])
+
+    def stored_file(self, kind: str, size: int) -> Path:
+        """The manifest of an original file. One that is larger than those of other rows is removed as soon as it is stored."""
+        path = self.sources / file_name(kind, size)
+        target = self.stored / f"{path.name}.json"
+        if not target.exists():
+            self.manifest(self.file(kind, size))
+            if size > self.sizes.big:
+                path.unlink()
+        return target
+
+    def discard(self, kind: str, size: int) -> None:
+        """Remove an original file and what was stored of it, if no other row needs it."""
+        if size > self.sizes.big:
+            path = self.sources / file_name(kind, size)
+            path.unlink(missing_ok=True)
+            discard(self.stored / f"{path.name}.json")
 
     def setup(self, *manifests: Path, latency: float = 0, known: tuple[Path, ...] = ()) -> dict[str, Any]:
         """The lean server with some content in the repository, and a small file to warm up with."""
@@ -208,9 +225,10 @@ def upload_inserted(bench: Bench) -> Iterator[Case]:
 # -- downloads and reads -----------------------------------------------------------------------------------------------
 
 
-def download_job(path: Path, action: str = "download") -> dict[str, Any]:
-    """Download or read one file."""
-    return {"action": action, "warm": "download", "repo": REPO, "path": path.name, "size": path.stat().st_size}
+def download_job(path: Path, action: str = "download", size: int | None = None) -> dict[str, Any]:
+    """Download or read one file; ``size`` is said where the original is not there any more."""
+    size = path.stat().st_size if size is None else size
+    return {"action": action, "warm": "download", "repo": REPO, "path": path.name, "size": size}
 
 
 def xorb_files(manifest: Path) -> tuple[Path, ...]:

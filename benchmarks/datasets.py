@@ -35,9 +35,14 @@ def pieces(kind: str, seed: int) -> Iterator[bytes]:
             raise ValueError(f"no such kind of content: {kind}")
 
 
+def file_name(kind: str, size: int, seed: int = 1) -> str:
+    """What `make_file` calls its file."""
+    return f"{kind}-{size}-{seed}.bin"
+
+
 def make_file(folder: Path, kind: str, size: int, seed: int = 1) -> Path:
     """A file of exactly ``size`` bytes, made unless it is there."""
-    path = folder / f"{kind}-{size}-{seed}.bin"
+    path = folder / file_name(kind, size, seed)
     if path.exists() and path.stat().st_size == size:
         return path
     folder.mkdir(parents=True, exist_ok=True)

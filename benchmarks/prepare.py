@@ -72,6 +72,18 @@ def prepare(folder: Path, name: str, sources: Sequence[tuple[str, Path]]) -> Pat
     return target
 
 
+def discard(target: Path) -> None:
+    """Remove a manifest, and the xorbs that no other one of the folder names."""
+    if not target.exists():
+        return
+    gone = set(load(target).xorbs)
+    target.unlink()
+    for other in target.parent.glob("*.json"):
+        gone -= load(other).xorbs.keys()
+    for name in gone:
+        (target.parent / "xorbs" / name).unlink(missing_ok=True)
+
+
 class _Writer:
     """Packs files into xorbs one after the other; small ones share a xorb."""
 
