@@ -93,6 +93,15 @@ def lowest(session: nox.Session) -> None:
 
 
 @nox.session
+def uvloop(session: nox.Session) -> None:
+    """The tests that are coroutines, on the event loop of uvloop. Arguments after ``--`` go to pytest."""
+    session.install(".[local,path]", *groups("test", "uvloop"))
+    arguments = session.posargs or ["-q", "-n", "2", "--dist", "loadfile"]
+    # pytest imports the plugin before it puts the folder of the tests on the path.
+    session.run("pytest", "-p", "support.on_uvloop", *arguments, env={"PYTHONPATH": "tests"})
+
+
+@nox.session
 def integrations(session: nox.Session) -> None:
     """The tests with the tools that users work in: polars, duckdb, dask, ray, zarr, PyTorch and others."""
     session.install(".[local]", *groups("test", "integrations"))

@@ -162,6 +162,16 @@ async def test_what_is_no_http_is_an_error_of_the_connection(name: str) -> None:
         assert growth.bytes < 64 * MIB
 
 
+async def test_interim_answers_without_end_are_not_waited_for() -> None:
+    async with world(retry=TWICE, timeouts=Timeouts()) as it:
+        it.proxy.rule(WHOAMI, NO_HTTP["early hints"])
+        with pytest.raises(ConnectionFailedError, match="is not HTTP"):
+            await it.client.hub.whoami()
+        it.proxy.clear()
+        it.proxy.rule(WHOAMI, raw(head(103, Link="</x>") * 9, head(Content_Length="12"), b'{"name":"a"}'))
+        assert (await it.client.hub.whoami()).name == "a"
+
+
 async def test_a_compressed_answer_is_not_unpacked() -> None:
     async with world() as it:
         it.proxy.rule(WHOAMI, answer(200, b"\x1f\x8b" + b"\0" * 100, Content_Encoding="gzip"))

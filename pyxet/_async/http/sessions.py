@@ -15,12 +15,15 @@ import ssl
 from collections.abc import AsyncGenerator
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Final, NamedTuple
+from functools import lru_cache, partial
+from typing import Any, Final, NamedTuple
 from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined]  # typeshed leaves them out
 from weakref import WeakSet
 
 import aiohttp
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.http import RawResponseMessage
+from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
 from pyxet._async.http.limiter import Origin
@@ -31,6 +34,8 @@ from pyxet.secrets import Secret
 # Seconds that an idle connection stays open. Servers and proxies close theirs after a minute or less, which is noticed. A new
 # connection takes at least two round trips.
 _IDLE: Final = 45.0
+# Interim answers (100, 102, 103) that are taken before an answer.
+_MOST_INTERIM: Final = 64
 
 
 class Proxy(NamedTuple):
@@ -42,6 +47,41 @@ class Proxy(NamedTuple):
     def headers(self) -> dict[str, str] | None:
         """The headers for the proxy, for each request or each tunnel."""
         return {"Proxy-Authorization": self.authorization.reveal()} if self.authorization else None
+
+
+class _Connection(ResponseHandler):
+    """Takes one answer a request, and a few interim ones before it. More belongs to no request: the connection ends.
+
+    The library would keep all of it, and take an answer that came with the end of a body, or later, for the next one's.
+    """
+
+    _asked = False
+    _interim = 0
+
+    def set_response_params(self, **options: Any) -> None:
+        self._asked, self._interim = True, 0
+        super().set_response_params(**options)
+
+    def feed_data(self, data: tuple[RawResponseMessage, aiohttp.StreamReader], size: int = 0) -> None:
+        interim = 100 <= data[0].code < 200 and data[0].code != 101
+        self._interim += interim
+        if self._asked and self._interim <= _MOST_INTERIM:
+            self._asked = interim
+            super().feed_data(data, size)
+        elif self.is_connected():
+            assert self.transport is not None
+            self.transport.abort()
+            if self._asked:
+                self.set_exception(HttpProcessingError(code=400, message="interim answers without end"))
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Makes connections of ours."""
+
+    def __init__(self, context: ssl.SSLContext | bool) -> None:
+        super().__init__(limit=0, ttl_dns_cache=60, ssl=context, keepalive_timeout=_IDLE)
+        factory: partial[Any] = partial(_Connection, loop=self._loop)
+        self._factory = factory
 
 
 @dataclass(frozen=True)
@@ -119,7 +159,7 @@ class Sessions:
         found = self.by_loop.get(loop)
         if found is None or found.http.closed:
             http = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=60, ssl=context, keepalive_timeout=_IDLE),
+                connector=_Connector(context),
                 timeout=aiohttp.ClientTimeout(total=None, connect=self._connect),
                 headers={"User-Agent": f"pyxet/{__version__}", "Accept-Encoding": "identity"},
                 cookie_jar=aiohttp.DummyCookieJar(),
