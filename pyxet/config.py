@@ -340,7 +340,8 @@ def embedded_root(endpoint: str) -> Path:
 
 
 def _path_of(url: str) -> str:
-    return of_file_url(unquote(url.removeprefix("file:").removeprefix("//")))
+    path = unquote(url.removeprefix("file:"))
+    return of_file_url(path[2:]) if path.startswith("//") else path
 
 
 def resolve_credential(

@@ -204,12 +204,17 @@ def of_file_url(path: str) -> str:
 
 def file_url(path: str) -> str:
     """The URL of an absolute local path."""
-    return (PureWindowsPath(path) if PLATFORM == "win32" else PurePosixPath(path)).as_uri()
+    return (PureWindowsPath(path) if PLATFORM == "win32" and _has_drive(path) else PurePosixPath(path)).as_uri()
 
 
 def is_absolute(path: str) -> bool:
-    """Whether a local path names the same file wherever a process is."""
-    return (PureWindowsPath(path) if PLATFORM == "win32" else PurePosixPath(path)).is_absolute()
+    """Whether a local path names the same file in whatever folder a process is; on Windows its drive may count."""
+    return path.startswith("/") or (PLATFORM == "win32" and _has_drive(path))
+
+
+def _has_drive(path: str) -> bool:
+    """Whether an absolute path says where it is on Windows: on a drive, or a share."""
+    return PureWindowsPath(path).is_absolute()
 
 
 def with_slashes(path: str) -> str:
