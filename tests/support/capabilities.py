@@ -23,11 +23,8 @@ import pytest
 
 
 def _has_module(name: str) -> bool:
-    try:
-        return name in sys.modules or importlib.util.find_spec(name) is not None
-    except ValueError:
-        # It stands in `sys.modules` as what cannot be imported.
-        return False
+    # What cannot be imported may stand there with nothing behind its name.
+    return sys.modules[name] is not None if name in sys.modules else importlib.util.find_spec(name) is not None
 
 
 def _makes_links() -> bool:

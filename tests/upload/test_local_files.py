@@ -69,6 +69,7 @@ async def test_who_waits_gives_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     go_on.set()
 
 
+@pytest.mark.needs("fifos", "unix sockets")
 @pytest.mark.parametrize("kind", ["pipe", "socket", "device"])
 async def test_what_never_ends_is_refused_by_name(tmp_path: Path, kind: str) -> None:
     path = Path("/dev/zero") if kind == "device" else tmp_path / "special"
