@@ -102,6 +102,8 @@ class Rows(list[T]):
     __slots__ = ()
 
     def _repr_html_(self) -> str:
+        if not self:  # of what kind its values would be is not known
+            return "<p>The list is empty.</p>"
         columns, right, rows = _columns(self)
         return table(columns, rows, right=right)
 

@@ -65,6 +65,11 @@ def test_no_text_becomes_an_element(value: Any) -> None:
     assert len(html) < 5000
 
 
+def test_an_empty_list_has_no_columns_of_another_kind(xet: XetFS, main: str) -> None:
+    pulls: Any = xet.list_pull_requests(main.rpartition("/")[0])
+    assert pulls._repr_html_() == Rows()._repr_html_() == "<p>The list is empty.</p>"
+
+
 def test_many_rows_are_cut() -> None:
     html = Rows([COMMIT] * 100_000)._repr_html_()
     assert html.count("<tr>") == 51
