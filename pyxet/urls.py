@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Final, Literal, get_args
 from urllib.parse import quote, unquote
 
@@ -37,6 +38,9 @@ _COMMIT = re.compile(r"[0-9a-fA-F]{7,40}\Z")
 _FULL_COMMIT = re.compile(r"[0-9a-f]{40}\Z")
 _PULL_REQUEST = re.compile(r"(refs/)?pr/([1-9][0-9]{0,8})\Z")
 _POINT_IN_TIME = re.compile(r"(?P<branch>.+)@\{(?P<when>[^{}]+)\}\Z")
+
+# Names of revisions of which it is remembered what they look like: each call asks that several times, of the same few.
+_MAX_NAMES: Final = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,12 +268,14 @@ def quote_revision(revision: str) -> str:
     return revision.replace("%", "%25").replace("/", "%2F")
 
 
+@lru_cache(_MAX_NAMES)
 def point_in_time(revision: str) -> PointInTime | None:
     """The branch and moment of ``branch@{moment}``, or ``None`` for another revision."""
     match = _POINT_IN_TIME.match(revision)
     return PointInTime(match["branch"], match["when"]) if match else None
 
 
+@lru_cache(_MAX_NAMES)
 def pull_request_number(revision: str, *, short: bool = False) -> int | None:
     """The number of the pull request that a revision names, ``refs/pr/1`` or, if ``short``, also ``pr/1``; ``None`` for others.
 
@@ -279,11 +285,13 @@ def pull_request_number(revision: str, *, short: bool = False) -> int | None:
     return int(match[2]) if match and (short or match[1]) else None
 
 
+@lru_cache(_MAX_NAMES)
 def is_commit_id(revision: str) -> bool:
     """Whether it is a full commit id, which names the same content for ever."""
     return _FULL_COMMIT.match(revision) is not None
 
 
+@lru_cache(_MAX_NAMES)
 def may_be_commit(revision: str) -> bool:
     """Whether it could be a full or abbreviated commit id (a branch named like an abbreviated one wins)."""
     return _COMMIT.match(revision) is not None

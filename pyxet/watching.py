@@ -193,17 +193,19 @@ class Hook(Generic[E]):
 
 
 class Hooks(Generic[E]):
-    """All that get one kind of event."""
+    """All that get one kind of event.
+
+    Attributes
+    ----------
+    all:
+        The functions. Where there are none, nobody makes an event.
+    """
 
     def __init__(self) -> None:
         # Replaced, never changed: whoever tells of an event goes through it without the lock.
-        self._all: tuple[Hook[E], ...] = ()
+        self.all: tuple[Hook[E], ...] = ()
         self._lock = threading.Lock()
         after_fork(self._renew_lock)
-
-    def __bool__(self) -> bool:
-        """Whether anybody wants events: those who would make one look first."""
-        return bool(self._all)
 
     def add(self, function: Callable[[E], object]) -> Hook[E]:
         """Register a function."""
@@ -214,17 +216,17 @@ class Hooks(Generic[E]):
             raise TypeError(f"the hook {function!r} is a coroutine function, which nobody would await; {_INSTEAD}")
         hook = Hook(function, self)
         with self._lock:
-            self._all = (*self._all, hook)
+            self.all = (*self.all, hook)
         return hook
 
     def remove(self, hook: Hook[E]) -> None:
         """Forget it."""
         with self._lock:
-            self._all = tuple(other for other in self._all if other is not hook)
+            self.all = tuple(other for other in self.all if other is not hook)
 
     def tell(self, event: E) -> None:
         """Give an event to everybody."""
-        for hook in self._all:
+        for hook in self.all:
             hook(event)
 
     def _renew_lock(self) -> None:

@@ -360,13 +360,13 @@ async def test_a_pause_is_said_to_those_who_wait_for_it(
 
     limiter = Limiter(lambda: now, host="hub.example")
     permit = await limiter.enter("GET", 64)
-    permit.told(None)
+    permit.answering(None)
     permit.refused(30.0)
-    permit.release()
+    permit.end()
     monkeypatch.setattr(asyncio, "sleep", sleep)
     before = pyxet.metrics()
     for _ in range(2):
-        (await limiter.enter("GET", 64)).release()
+        (await limiter.enter("GET", 64)).end()
     [record] = [record for record in caplog.records if record.levelno == logging.WARNING]
     assert "hub.example asked for a pause" in record.getMessage()
     assert vars(record)["reason"] == "rate limit"

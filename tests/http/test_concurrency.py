@@ -362,12 +362,11 @@ async def test_all_requests_to_an_origin_wait_as_long_as_it_asks_for(monkeypatch
     limiter = Limiter(clock)
     first, second = await limiter.enter("GET", CAP), await limiter.enter("GET", CAP)
     first.refused(7.0)
-    first.release()
-    second.answered()
-    second.release()
+    first.end()
+    second.end(200)
     third = await limiter.enter("GET", CAP)
     assert clock.slept == [7.0]
-    third.release()
+    third.end()
     assert limiter.slots.in_use == 0
     await check_clean()
 
@@ -376,7 +375,7 @@ async def test_whoever_gives_up_while_an_origin_pauses_leaves_nothing() -> None:
     limiter = Limiter()
     permit = await limiter.enter("GET", CAP)
     permit.refused(1000.0)
-    permit.release()
+    permit.end()
     waiting = [asyncio.create_task(limiter.enter("GET", CAP)) for _ in range(5)]
     await asyncio.sleep(0)
     assert limiter.slots.in_use > 0
@@ -397,8 +396,7 @@ async def test_one_limiter_for_all_loops_and_threads(monkeypatch: pytest.MonkeyP
         one = await limiter_of(("http", "somewhere")).enter("GET", 3)
         highest = max(highest, limiter_of(("http", "somewhere")).slots.in_use)
         await asyncio.sleep(0)
-        one.answered()
-        one.release()
+        one.end(200)
 
     async def several() -> None:
         await asyncio.gather(*(permit() for _ in range(50)))

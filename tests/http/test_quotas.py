@@ -226,13 +226,13 @@ async def test_only_routes_of_the_class_wait(
     clock = Clock(monkeypatch)
     limiter, elsewhere = Limiter(clock, host="hub.example"), Limiter(clock)
     permit = await limiter.enter("GET", 64, route="api")
-    permit.told(RateLimit("api", 0, 280.0, 1000, 300.0))
-    permit.release()
+    permit.answering(RateLimit("api", 0, 280.0, 1000, 300.0))
+    permit.end()
     for other, route in ((limiter, "resolvers"), (limiter, None), (elsewhere, "api")):
-        (await other.enter("GET", 64, route=route)).release()
+        (await other.enter("GET", 64, route=route)).end()
         assert clock.now == 1000.0
     with caplog.at_level(logging.WARNING, "pyxet.requests"):
-        (await limiter.enter("GET", 64, route="api", longest=330.0)).release()
+        (await limiter.enter("GET", 64, route="api", longest=330.0)).end()
     assert clock.now == pytest.approx(1280.0)
     [record] = caplog.records
     assert record.getMessage() == (
@@ -245,9 +245,9 @@ async def test_a_wait_that_is_too_long_is_left_to_the_endpoint(monkeypatch: pyte
     clock = Clock(monkeypatch)
     limiter = Limiter(clock)
     permit = await limiter.enter("GET", 64, route="api")
-    permit.told(RateLimit("api", 0, 999_999_999_999.0))
-    permit.release()
-    (await limiter.enter("GET", 64, route="api", longest=330.0)).release()
+    permit.answering(RateLimit("api", 0, 999_999_999_999.0))
+    permit.end()
+    (await limiter.enter("GET", 64, route="api", longest=330.0)).end()
     assert clock.now == 1000.0
 
 

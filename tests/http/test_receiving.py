@@ -19,6 +19,7 @@ from support.stores import DATA
 
 from pyxet._async.http import arriving, receiving
 from pyxet._async.http.arriving import StreamAnswer
+from pyxet._async.http.messages import Request
 from pyxet._async.http.partial import PlainReader
 from pyxet._async.http.receiving import Receiver
 from pyxet._async.http.transport import Transport
@@ -389,8 +390,9 @@ async def test_a_body_of_which_much_is_there_already() -> None:
         it.proxy.rule("GET /data", serving())
         for _ in range(5):
             span = {"Range": f"bytes=0-{len(CONTENT) - 1}"}
-            found: StreamAnswer = await it.client.transport._open(
-                1, "GET", "/data", "reading", None, None, span, None, False
+            transport = it.client.transport
+            found: StreamAnswer = await transport._open(
+                Request("GET", "/data", "reading", headers=span), 1, transport._speed()
             )
             protocol = found._response.connection.protocol  # type: ignore[union-attr]
             while not protocol._reading_paused:  # type: ignore[union-attr]

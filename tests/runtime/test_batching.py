@@ -42,6 +42,22 @@ async def test_what_is_asked_for_in_one_turn_is_one_job() -> None:
     assert batches.is_idle
 
 
+async def test_what_a_turn_asks_for_is_put_together_once() -> None:
+    """However many wait for it: each of hundreds doing it for all of them stopped the event loop for a quarter of a second."""
+    batches: Batches[str, int, list[int]] = Batches()
+    made: list[list[int]] = []
+
+    def together(items: list[int]) -> list[int]:
+        made.append(sorted(items))
+        return made[-1]
+
+    found = await asyncio.gather(*(batches.join("key", item, together) for item in (3, 1, 3, 2)))
+    assert made == [[1, 2, 3]]
+    assert all(item is made[0] for item in found)
+    assert await batches.join("key", 4, together) == [4]
+    assert batches.is_idle
+
+
 async def test_what_is_asked_for_while_others_go_on_gathers() -> None:
     batches: Batches[str, int, dict[int, str]] = Batches(4, at_once=1)
     jobs = Jobs(go=False)

@@ -19,6 +19,8 @@ from pyxet.protocol.reconstruction import FetchRange
 
 # Bytes that are handed to a worker thread at once.
 _RUN: Final = 4 * MIB
+# So few chunks are decoded where they came: that takes less time than to hand them over.
+_FEW: Final = 2
 
 
 async def fetch_chunks(cas: Cas, fetch: FetchRange, room: Room, verify: bool) -> list[tuple[Buffer, Hash]]:
@@ -40,7 +42,9 @@ async def fetch_chunks(cas: Cas, fetch: FetchRange, room: Room, verify: bool) ->
                     run, size = [], 0
         if decoding is not None:
             chunks += await decoding
-        if run:
+        if run and fetch.chunk_end - fetch.chunk_start <= _FEW:
+            chunks += _decode(decoder, run, verify)
+        elif run:
             chunks += await in_thread(_decode, decoder, run, verify)
     finally:
         if decoding is not None:

@@ -18,12 +18,15 @@ DEFAULT_GAP: Final = 128 * 1024
 # Longer ranges are worth requests of their own, and merged ranges do not grow beyond it.
 _MAX_RANGE: Final = 4 * MIB
 
+# From where to before where.
+Span = tuple[int, int]
+
 
 class Ranges:
     """Ranges of files; those of one file that are near each other are read as one."""
 
     def __init__(self) -> None:
-        self._batches: Batches[RemoteFile, tuple[int, int], None] = Batches()
+        self._batches: Batches[RemoteFile, Span, dict[Span, Span]] = Batches()
         self._flights: SingleFlight[tuple[RemoteFile, int, int], bytes] = SingleFlight()
 
     async def read(
@@ -32,11 +35,10 @@ class Ranges:
         """Bytes ``start`` to before ``end`` of a file; ``alone`` reads one range."""
         if not 0 < end - start <= _MAX_RANGE:
             return await alone(file, start, end)
-        batch = await self._batches.join(file, (start, end))
-        ranges = list(batch.items)
-        merged = coalesce_ranges(ranges, max_gap=DEFAULT_GAP, max_size=_MAX_RANGE)
-        mine = ranges.index((start, end))
-        first, last = next((item.start, item.end) for item in merged if mine in item.members)
+        merged = await self._batches.join(file, (start, end), _merged)
+        first, last = merged[start, end]
+        if (first, last) == (start, end):
+            return await alone(file, start, end)
 
         async def read() -> bytes:
             return await alone(file, first, last)
@@ -44,7 +46,13 @@ class Ranges:
         try:
             content = await self._flights.run((file, first, last), read)
         except (FormatError, IntegrityError):
-            if (first, last) == (start, end):
-                raise
             return await alone(file, start, end)
-        return content if (first, last) == (start, end) else content[start - first : end - first]
+        return content[start - first : end - first]
+
+
+def _merged(ranges: list[Span]) -> dict[Span, Span]:
+    """Each of some ranges, and the one that it is read as a part of."""
+    if len(ranges) == 1:
+        return {ranges[0]: ranges[0]}
+    merged = coalesce_ranges(ranges, max_gap=DEFAULT_GAP, max_size=_MAX_RANGE)
+    return {ranges[member]: (item.start, item.end) for item in merged for member in item.members}

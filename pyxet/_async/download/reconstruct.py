@@ -97,6 +97,8 @@ class Downloader:
         return await self._read(file, start, end, verifier)
 
     async def _read(self, file: RemoteFile, start: int, end: int, verifier: Verifier | None) -> bytes:
+        if _is_at_once(file, start, end):
+            return b"".join(await self._at_once(file, start, end, verifier))
         if end - start <= _SHORT:
             async with aclosing(self.stream(file, start, end, verifier)) as pieces:
                 return b"".join([piece async for piece in pieces])
@@ -119,6 +121,8 @@ class Downloader:
         self, file: RemoteFile, start: int, end: int, verifier: Verifier | None = None
     ) -> list[Buffer]:  # fmt: skip
         """Bytes ``start`` to before ``end`` in pieces, without the copy that makes them one. See `stream`."""
+        if _is_at_once(file, start, end):
+            return await self._at_once(file, start, end, verifier)
         async with aclosing(self.stream(file, start, end, verifier)) as pieces:
             return [piece async for piece in pieces]
 
@@ -128,6 +132,42 @@ class Downloader:
             cas = self._source.cas(file.repo)
             for span in _spans(start, end):
                 await cas.reconstruction(hash_from_hex(file.xet_hash), *span)
+
+    async def _at_once(self, file: RemoteFile, start: int, end: int, verifier: Verifier | None) -> list[Buffer]:
+        """A short range of one window, as `stream` has it, without what puts windows in order."""
+        if verifier is None and (start, end) == (0, file.size):
+            verifier = Verifier(file)
+        value, cas = self._content_of(file)
+        lease: Lease | None = None
+        try:
+            lease = await self._lease(cas, file, value, start, end, verifier is not None)
+            lease.take()
+            fresh, _ = _in_order(file, lease.chunks, start, start, end, end)
+            if verifier is not None:
+                verifier.add(fresh)
+            return [chunk.cut(start, end) for chunk in fresh]
+        except (IntegrityError, FormatError):
+            cas.invalidate_plans(value)
+            raise
+        finally:
+            if lease is not None:
+                lease.release()
+
+    def _content_of(self, file: RemoteFile) -> tuple[Hash, Cas]:
+        """The hash of a file in Xet storage, and where it is stored."""
+        assert file.xet_hash is not None
+        cas = self._source.cas(file.repo)
+        cas.note_revision(file.revision)
+        return hash_from_hex(file.xet_hash), cas
+
+    async def _lease(self, cas: Cas, file: RemoteFile, value: Hash, start: int, end: int, verify: bool) -> Lease:
+        return await self._source.windows.get(
+            (file.repo, value, verify),
+            start,
+            end,
+            lambda begin, last: self._window(cas, value, begin, last, verify),
+            self._memory,
+        )
 
     async def read_ranges(
         self, file: RemoteFile, ranges: Sequence[tuple[int, int]], *, max_gap: int
@@ -215,20 +255,12 @@ class Downloader:
         IntegrityError
             The chunks that came leave a gap in the range, overlap, or end early.
         """
-        assert file.xet_hash is not None
-        value = hash_from_hex(file.xet_hash)
-        cas = self._source.cas(file.repo)
-        cas.note_revision(file.revision)
+        value, cas = self._content_of(file)
         room = self._memory // 2 if lend else self._memory
 
         async def window(span: tuple[int, int]) -> Lease:
             plans.begin()
-            return await self._source.windows.get(
-                (file.repo, value, verify),
-                *span,
-                lambda begin, last: self._window(cas, value, begin, last, verify),
-                self._memory,
-            )
+            return await self._lease(cas, file, value, *span, verify)
 
         position = start
         async with (
@@ -246,27 +278,13 @@ class Downloader:
                 _, reach = next(spans)
                 try:
                     lease.take()
-                    # The property `end` is not used: this runs for every chunk, and a call would cost too much.
-                    fresh = [
-                        chunk
-                        for chunk in lease.chunks
-                        if chunk.offset + len(chunk.data) > position and chunk.offset < end
-                    ]
-                    for number, chunk in enumerate(fresh):
-                        if chunk.offset != position and (number or position != start or chunk.offset > start):
-                            raise IntegrityError(f"{file.full_path}: the plan leaves a gap at byte {position:,}")
-                        position = chunk.offset + len(chunk.data)
-                    if position < reach:
-                        # Raised at once, not at the end: the endpoint may claim any length for the rest of the file.
-                        raise IntegrityError(f"{file.full_path}: {position:,} bytes came, {end:,} were expected")
+                    fresh, position = _in_order(file, lease.chunks, position, start, reach, end)
                     if lend:
                         lease.release()
                     if fresh:
                         yield fresh
                 finally:
                     lease.release()
-        if end == file.size and position != end:
-            raise IntegrityError(f"{file.full_path}: {position:,} bytes came, {end:,} were expected")
 
     async def _window(self, cas: Cas, value: Hash, start: int, end: int, verify: bool) -> list[FileChunk]:
         """The chunks of a window. If a plan fails, another plan is requested and tried."""
@@ -302,18 +320,22 @@ class Downloader:
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     async def _execute(self, cas: Cas, plan: Plan, start: int, length: int, verify: bool) -> list[FileChunk]:
-        fetches = list(dict.fromkeys(part.fetch for part in plan.terms))
         room = Room(most_decoded(length))
 
         async def read(fetch: FetchRange) -> list[tuple[Buffer, Hash]]:
             return await fetch_chunks(cas, fetch, room, verify)
 
-        decoded = dict(zip(fetches, await run_all(read, fetches, limit=_RANGES_AT_ONCE), strict=True))
+        if len(plan.terms) == 1:
+            runs = [await read(plan.terms[0].fetch)]
+        else:
+            fetches = list(dict.fromkeys(part.fetch for part in plan.terms))
+            decoded = dict(zip(fetches, await run_all(read, fetches, limit=_RANGES_AT_ONCE), strict=True))
+            runs = [decoded[part.fetch] for part in plan.terms]
         chunks: list[FileChunk] = []
         offset = start - plan.skip
-        for part in plan.terms:
+        for part, found in zip(plan.terms, runs, strict=True):
             first = part.term.chunk_start - part.fetch.chunk_start
-            run = decoded[part.fetch][first : first + part.term.chunk_end - part.term.chunk_start]
+            run = found[first : first + part.term.chunk_end - part.term.chunk_start]
             if sum(len(data) for data, _ in run) != part.term.raw_length:
                 raise FormatError(f"xorb {hash_to_hex(part.term.xorb_hash)}: its chunks do not have the term's length")
             for data, digest in run:
@@ -357,6 +379,40 @@ class Downloader:
                 finally:
                     READ_MEMORY.release(amount)
                 yield FileChunk(offset, data, b"").cut(start, end)
+
+
+def _is_at_once(file: RemoteFile, start: int, end: int) -> bool:
+    """Whether a range is short and in one window of a file that is in Xet."""
+    return file.xet_hash is not None and 0 < end - start <= _SHORT and start // WINDOW == (end - 1) // WINDOW
+
+
+def _in_order(
+    file: RemoteFile, chunks: Sequence[FileChunk], position: int, start: int, reach: int, end: int
+) -> tuple[list[FileChunk], int]:
+    """The chunks of a window that come next in a range, and where the last of them ends.
+
+    Parameters
+    ----------
+    position:
+        Where the chunks before ended; ``start`` at the beginning.
+    reach:
+        Where the window ends.
+
+    Raises
+    ------
+    IntegrityError
+        They leave a gap, end too early, or go on behind the end of the file.
+    """
+    # The property `end` is not used: this runs for every chunk, and a call would cost too much.
+    fresh = [chunk for chunk in chunks if chunk.offset + len(chunk.data) > position and chunk.offset < end]
+    for number, chunk in enumerate(fresh):
+        if chunk.offset != position and (number or position != start or chunk.offset > start):
+            raise IntegrityError(f"{file.full_path}: the plan leaves a gap at byte {position:,}")
+        position = chunk.offset + len(chunk.data)
+    # Raised at once, not at the end: the endpoint may claim any length for the rest of the file.
+    if position < reach or (end == file.size and position > end):
+        raise IntegrityError(f"{file.full_path}: {position:,} bytes came, {end:,} were expected")
+    return fresh, position
 
 
 def _spans(start: int, end: int) -> Iterator[tuple[int, int]]:

@@ -141,6 +141,11 @@ class Cas:
         """Remember a revision that the repository has: tokens are asked for by revision, and not all have ``main``."""
         self._revision = revision
 
+    @property
+    def lacks_token(self) -> bool:
+        """Whether `token_beside` would ask for the token to read with, or go on with one that is asked for."""
+        return "read" not in self._tokens and (self._beside is not None or not self._was_beside)
+
     @asynccontextmanager
     async def token_beside(self, revision: str) -> AsyncGenerator[Callable[[], object], None]:
         """Ask for the token to read with while the block finds out what to read: a first read takes one round trip less.
@@ -153,7 +158,7 @@ class Cas:
         revision:
             One that the repository is thought to have.
         """
-        if "read" in self._tokens or (self._was_beside and self._beside is None):
+        if not self.lacks_token:
             yield lambda: None
             return
         # Who comes meanwhile goes on in the same turn, so that what is asked for together stays together.

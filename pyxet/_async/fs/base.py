@@ -324,11 +324,12 @@ class FileSystemBase(AsyncFileSystem, metaclass=ConfiguredFromOutside):  # type:
     def _parse_file(self, path: str | os.PathLike[str]) -> tuple[XetURL, RepoId, str]:
         """Parse a path inside a branch: returns the URL, its repository and its revision. Raises like `_parse`."""
         url = self._parse(path)
-        if url.repo_id is None or url.revision is None or not url.path:
+        repo = url.repo_id
+        if repo is None or url.revision is None or not url.path:
             error = XetURLError(f"{str(path)!r} is not the path of a file; expected owner/repo/branch/path")
-            error.about = (url.repo_id, url.revision) if url.repo_id is not None else None
+            error.about = (repo, url.revision) if repo is not None else None
             raise error
-        return url, url.repo_id, url.revision
+        return url, repo, url.revision
 
     def _parse_repo(self, path: str) -> tuple[XetURL, RepoId]:
         url = self._parse(path)

@@ -32,6 +32,15 @@ def bounds(size: int, start: int | None, end: int | None) -> tuple[int, int]:
     return first, max(first, last)
 
 
+async def content_at(
+    client: Client, path: str, found: tuple[View, Entry], start: int | None, end: int | None
+) -> bytes:  # fmt: skip
+    """What of the file that was found at a path a slice would have."""
+    view, there = found
+    file = file_of(path, there)
+    return await content_of(client, view, file, *bounds(file.size, start, end))
+
+
 async def content_of(
     client: Client, view: View, file: Entry, start: int, end: int, verifier: Verifier | None = None
 ) -> bytes:  # fmt: skip

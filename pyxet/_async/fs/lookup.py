@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -51,15 +50,17 @@ class Lookup(FileSystemBase):
         transaction = self._open_transaction()
         changes = transaction.edits.pending(repo, revision) if transaction is not None else None
         if changes is None:
-            async with AsyncExitStack() as beside:
-                if to_read:
-                    name = client.trees.full_name(repo, revision)
-                    stop = await beside.enter_async_context(client.cas(repo).token_beside(name))
+            if to_read and (cas := client.cas(repo)).lacks_token:
+                async with cas.token_beside(client.trees.full_name(repo, revision)) as stop:
+                    commit, entries = await client.trees.entries_at(
+                        repo, revision, paths, self._max_age, revalidate=revalidate
+                    )
+                    if not any(entry.xet_hash for entry in entries.values()):
+                        stop()
+            else:
                 commit, entries = await client.trees.entries_at(
                     repo, revision, paths, self._max_age, revalidate=revalidate
                 )
-                if to_read and not any(entry.xet_hash for entry in entries.values()):
-                    stop()
             view = View(client.trees, repo, commit, revision=revision)
             return {path: (view, view.stored(entries[path])) for path in paths if path in entries}
         view = View(client.trees, repo, changes.base, changes, revision=revision)

@@ -17,7 +17,7 @@ from fsspec.utils import stringify_path, tokenize
 from pyxet._async.changes.view import Entry, View
 from pyxet._async.download import leftovers
 from pyxet._async.fs.calls import at_home, opened
-from pyxet._async.fs.contents import bounds, content_of, file_of, pieces_of
+from pyxet._async.fs.contents import bounds, content_at, content_of, file_of, pieces_of
 from pyxet._async.fs.expanding import Expanding
 from pyxet._async.fs.local_targets import check_inside, created, make_folder, possible, pour
 from pyxet._async.fs.lookup import Located, expect, is_folder, raise_first, stored_of
@@ -63,10 +63,8 @@ class Reading(Expanding):
         IntegrityError
             What came is not the file's content.
         """
-        view, found = await self._lookup(*self._parse_file(path), to_read=True)
-        file = file_of(path, found)
-        first, last = bounds(file.size, start, end)
-        return await content_of(await self._connect(), view, file, first, last)
+        found = await self._lookup(*self._parse_file(path), to_read=True)
+        return await content_at(self._client(), path, found, start, end)
 
     # A single path that is no pattern gives bytes; several paths, or a recursive call, give a dictionary.
     @overload
@@ -137,9 +135,7 @@ class Reading(Expanding):
         ]
 
         async def read(name: str) -> bytes:
-            view, there = expect(found[name])
-            file = file_of(name, there)
-            return await content_of(await self._connect(), view, file, *bounds(file.size, start, end))
+            return await content_at(self._client(), name, expect(found[name]), start, end)
 
         stored: dict[str, RemoteFile] = {}
         for name in names:

@@ -10,11 +10,11 @@ import aiohttp
 
 from pyxet._async.http.failures import error_of, translated
 from pyxet._async.http.limiter import Permit, metered
-from pyxet._async.http.messages import OVERLOADED, SpeedCheck, check_encoding, is_quota
+from pyxet._async.http.messages import OVERLOADED, Answer, Request, SpeedCheck, check_encoding, is_quota
 from pyxet._async.http.packed import is_packed, unpacked
 from pyxet._async.http.partial import PlainReader, RangeReader
 from pyxet._async.http.receiving import Receiver, receiver_of
-from pyxet._async.http.watched import Watched
+from pyxet._async.http.watched import request_ended
 from pyxet._async.runtime.threads import in_thread
 from pyxet.errors import Asked, ConnectionFailedError, FormatError, RemoteError, RequestTimeoutError
 from pyxet.protocol.hashing import Buffer
@@ -27,32 +27,34 @@ class StreamAnswer:
     """An answer whose body is still arriving. It is one of the process's requests until it is closed."""
 
     __slots__ = (
-        "_asked", "_bandwidth", "_failure", "_permit", "_progress", "_receiver", "_response", "_speed", "_watched",
-        "headers", "status", "what",
+        "_asked", "_attempt", "_bandwidth", "_came", "_failure", "_permit", "_progress", "_receiver", "_request",
+        "_response", "_speed", "headers", "status",
     )  # fmt: skip
 
     def __init__(
         self,
         response: aiohttp.ClientResponse,
         permit: Permit,
-        what: str,
+        request: Request,
+        attempt: int,
         *,
         progress: float,
         speed: SpeedCheck,
         bandwidth: int | None,
         asked: Asked | None,
-        watched: Watched,
     ) -> None:
         self.status = response.status
         self.headers: Mapping[str, str] = response.headers
-        self.what = what
         self._response = response
+        self._request = request
+        self._attempt = attempt
         self._permit = permit
         self._progress = progress
         self._speed = speed
         self._asked = asked
         self._bandwidth = bandwidth
-        self._watched = watched
+        # Bytes that the check of the speed has not been told of.
+        self._came = 0
         # What broke the body off.
         self._failure: BaseException | None = None
         self._receiver: Receiver | None = None
@@ -60,17 +62,20 @@ class StreamAnswer:
     async def piece(self) -> bytes:
         """The next piece of the body, as large as it arrived; empty at the end. One that breaks off or stalls raises."""
         content = self._response.content
-        loop = asyncio.get_running_loop()
         waited = 0.0
         try:
             # What is there already needs no time-out; setting one for every piece would cost more than the piece.
             piece = content.read_nowait()
             while not piece and not content.at_eof():
+                loop = asyncio.get_running_loop()
                 began = loop.time()
                 async with asyncio.timeout(self._progress):
                     piece = await content.readany()
                 waited += loop.time() - began
-            self._speed.note(len(piece), waited)
+            self._came += len(piece)
+            if waited:
+                came, self._came = self._came, 0
+                self._speed.note(came, waited)
         except (aiohttp.ClientError, TimeoutError, OSError, RuntimeError) as error:
             # The library says so of a session that was closed meanwhile.
             raise self._failed(error) from None
@@ -78,8 +83,7 @@ class StreamAnswer:
             self._failure = error
             raise
         if piece:
-            self._watched.received += len(piece)
-            self._permit.size += len(piece)
+            self._permit.received += len(piece)
             if self._bandwidth is not None:
                 await metered(len(piece), self._bandwidth, spent=True)
         return piece
@@ -90,14 +94,17 @@ class StreamAnswer:
         A body that is nothing but the range comes straight into memory of ours, where that is possible; others through the
         HTTP library, in its pieces.
         """
-        straight = isinstance(reader, PlainReader) and reader.takes_all(self._response.content_length)
-        # A limited bandwidth is paid for piece by piece, and what is not read yet holds up the endpoint.
-        if straight and self._bandwidth is None:
-            self._receiver = receiver_of(self._response)
-        if self._receiver is None:
+        if not isinstance(reader, PlainReader) or not reader.takes_all(self._response.content_length):
             while not reader.is_complete and (data := await self.piece()):
                 for piece in reader.take(data):
                     yield piece
+            return
+        # A limited bandwidth is paid for piece by piece, and what is not read yet holds up the endpoint.
+        if self._bandwidth is None:
+            self._receiver = receiver_of(self._response)
+        if self._receiver is None:
+            while data := await self.piece():
+                yield data
             return
         waited = 0.0
         came = 0
@@ -114,8 +121,7 @@ class StreamAnswer:
             if not runs:
                 return
             came = sum(map(len, runs))
-            self._watched.received += came
-            self._permit.size += came
+            self._permit.received += came
             for run in runs:
                 yield run
 
@@ -123,30 +129,38 @@ class StreamAnswer:
         """A body that breaks off or stalls, as an error of ours."""
         if isinstance(error, TimeoutError):
             self._permit.refused()
-        self._failure = failure = translated(error, self.what, self._response.url.raw_authority)
+        self._failure = failure = translated(error, self._request.what, self._response.url.raw_authority)
         return failure
 
-    async def read(self, most: int, *, packed: bool = False) -> bytes:
-        """The whole body, or what is left of it.
+    async def whole(self, most: int) -> Answer:
+        """The whole answer; it is closed then.
 
         Parameters
         ----------
         most:
             Bytes that make sense.
-        packed:
-            Whether it was asked for compressed.
 
         Raises
         ------
         FormatError
-            It has more than ``most`` bytes, or it is compressed and was not asked for like that.
+            The body has more than ``most`` bytes, is compressed and was not asked for like that, or is a web page.
         """
-        if packed and is_packed(self.headers):
+        try:
+            self._refuse_page()
+            what, headers = self._request.what, self.headers
+            packed = False
+            if "Content-Encoding" in headers:
+                asked = self._request.headers
+                packed = asked is not None and "Accept-Encoding" in asked and is_packed(headers)
+                if not packed:
+                    check_encoding(headers, what)
             data = await self._read(most)
-            few = len(data) <= _FEW_PACKED
-            return unpacked(data, most, what=self.what) if few else await in_thread(_unpack, data, most, self.what)
-        check_encoding(self.headers, self.what)
-        return await self._read(most)
+            if packed:
+                few = len(data) <= _FEW_PACKED
+                data = unpacked(data, most, what=what) if few else await in_thread(_unpack, data, most, what)
+            return Answer(self.status, headers, data)
+        finally:
+            self.close()
 
     async def _read(self, most: int) -> bytes:
         pieces = []
@@ -157,16 +171,17 @@ class StreamAnswer:
             came += len(piece)
             size = max(size, came)
         if size > most:
-            raise FormatError(f"{self.what}: the answer has more than {most // 1024:,} KiB, which makes no sense here")
+            what = self._request.what
+            raise FormatError(f"{what}: the answer has more than {most // 1024:,} KiB, which makes no sense here")
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
-    def refuse_page(self) -> None:
+    def _refuse_page(self) -> None:
         """Raise `FormatError` where a web page came instead of what was asked for; an empty one is none."""
         if self._response.content_type == "text/html" and self._response.content_length != 0:
             host = self._response.url.raw_authority
             raise FormatError(
-                f"{self.what}: {host} sent a web page instead of an answer; a proxy or a log-in page may be in between, "
-                "or it is no endpoint: check the endpoint and the network"
+                f"{self._request.what}: {host} sent a web page instead of an answer; a proxy or a log-in page may be in "
+                "between, or it is no endpoint: check the endpoint and the network"
             )
 
     async def error(self, longest_pause: float) -> RemoteError:
@@ -176,7 +191,7 @@ class StreamAnswer:
         wait that it is for.
         """
         try:
-            error = await error_of(self._response, self.what, self._progress, self._asked)
+            error = await error_of(self._response, self._request.what, self._progress, self._asked)
         except asyncio.CancelledError as cancelled:
             self._failure = cancelled
             raise
@@ -187,20 +202,23 @@ class StreamAnswer:
 
     def close(self) -> None:
         """Give the connection back, or close it if the body was not read to its end."""
+        response, permit, request = self._response, self._permit, self._request
         if self._receiver is not None:
             self._receiver.give_back()
-        if self._response.content.at_eof():
-            self._response.release()
-            if self.status not in OVERLOADED:
-                self._permit.answered(None if self.status < 300 else self.status)
-        else:
-            self._response.close()
-        self._permit.release()
         if self.status >= 300:
             # `piece` has not counted it: of errors and redirects only the beginning is read, if that.
-            self._watched.received = self._response.content.total_bytes
+            permit.received = response.content.total_bytes
+        if response.content.at_eof():
+            response.release()
+            seconds = permit.end(self.status if self.status not in OVERLOADED else None)
+        else:
+            response.close()
+            seconds = permit.end()
         failure, self._failure = self._failure, None
-        self._watched.end(self.status, failure)
+        request_ended(
+            request.method, response.url.raw_authority, request.what, self._attempt, seconds,
+            status=self.status, sent=permit.sent, received=permit.received, error=failure,
+        )  # fmt: skip
 
 
 def _unpack(data: bytes, most: int, what: str) -> bytes:

@@ -92,8 +92,8 @@ class ConcurrencyController:
 
     def answered(
         self, sent: float, first_byte: float, now: float, *, kind: str, size: int, in_flight: int, cap: int
-    ) -> None:
-        """Note that an answer has come.
+    ) -> bool:
+        """Note that an answer has come; whether the number of requests may be another one by now.
 
         Parameters
         ----------
@@ -119,8 +119,10 @@ class ConcurrencyController:
             this.samples.append(((kind, 0), first_byte - sent))
         else:
             this.samples.append(((kind, size.bit_length()), (now - sent) / size))
-        if this.answers >= max(4, self.allowed):
-            self._end_round(this, now, cap)
+        if this.answers < max(4, self.allowed):
+            return False
+        self._end_round(this, now, cap)
+        return True
 
     def refused(self, sent: float, now: float, *, in_flight: int, pause: float = 0.0) -> None:
         """Note that the endpoint refused a request, or did not answer in time.

@@ -11,7 +11,7 @@ from typing import Final
 
 from pyxet._async.http.concurrency import ConcurrencyController, Meter
 from pyxet._async.http.quotas import LOOK_AGAIN, Quota
-from pyxet._async.runtime.budget import REQUESTS, Budget
+from pyxet._async.runtime.budget import REQUESTS, Budget, claim, give_back
 from pyxet._async.runtime.turns import Turns
 from pyxet._platform import after_fork
 from pyxet.protocol.rate_limit import RateLimit
@@ -85,6 +85,9 @@ class Limiter:
     def _sends(self, quota: Quota, longest: float) -> bool:
         """Take note that a request is sent, if that is right now."""
         with self._lock:
+            if quota.limit is None:
+                quota.flying += 1
+                return True
             now = self._clock()
             if 0.0 < quota.delay(now) <= longest:
                 return False
@@ -118,6 +121,8 @@ class Limiter:
         )  # fmt: skip
 
     async def _enter_slot(self, cap: int) -> None:
+        if self.controller.paused_until <= self._clock() and claim(1, cap, self.slots, REQUESTS):
+            return
         await self.slots.acquire(1, cap)
         try:
             await self._pause()
@@ -127,8 +132,7 @@ class Limiter:
             raise
 
     def _leave_slot(self) -> None:
-        REQUESTS.release(1)
-        self.slots.release(1)
+        give_back(1, REQUESTS, self.slots)
 
     async def _pause(self) -> None:
         """Wait out what the endpoint asked for, and what it asks for meanwhile."""
@@ -160,50 +164,37 @@ class _Line:
 
 
 class Permit:
-    """One request's place among those to an origin, until `release`; its limiter learns from what is noted before.
+    """One request's place among those to an origin, until `end`; its limiter learns from what is noted before.
 
     Attributes
     ----------
-    size:
-        Bytes of content that were moved in either direction.
+    began:
+        When it might be sent.
+    sent, received:
+        Bytes of its body that have left, and of the answer's body that have come.
     """
 
-    __slots__ = ("_cap", "_first_byte", "_kind", "_limiter", "_quota", "_sent", "size")
+    __slots__ = ("_cap", "_first_byte", "_kind", "_limiter", "_quota", "began", "received", "sent")
 
     def __init__(self, limiter: Limiter, kind: str, cap: int, now: float, quota: Quota) -> None:
         self._limiter = limiter
         self._quota: Quota | None = quota
         self._kind = kind
         self._cap = cap
-        self._sent = self._first_byte = now
-        self.size = 0
+        self.began = self._first_byte = now
+        self.sent = self.received = 0
 
-    def first_byte(self) -> None:
-        """The answer begins."""
-        self._first_byte = self._limiter._clock()
-
-    def told(self, limit: RateLimit | None) -> None:
-        """What the head of the answer tells of the quota, if anything. Once at the most."""
-        quota, self._quota = self._quota, None
+    def answering(self, limit: RateLimit | None) -> None:
+        """The answer begins; its head tells of the quota, if anything. Once at the most."""
+        limiter, quota = self._limiter, self._quota
+        self._quota = None
         assert quota is not None
-        with self._limiter._lock:
-            quota.answered(self._limiter._clock(), limit)
-
-    def answered(self, error: int | None = None) -> None:
-        """The whole answer has come; an error's status makes it one of another kind."""
-        limiter = self._limiter
-        kind = self._kind if error is None else f"{self._kind} {error}"
+        self._first_byte = limiter._clock()
         with limiter._lock:
-            limiter.controller.answered(
-                self._sent,
-                self._first_byte,
-                limiter._clock(),
-                kind=kind,
-                size=self.size,
-                in_flight=limiter.slots.in_use,
-                cap=self._cap,
-            )
-            limiter.slots.limit = limiter.controller.allowed
+            if limit is None and quota.limit is None:
+                quota.flying -= 1
+            else:
+                quota.answered(self._first_byte, limit)
 
     def refused(self, pause: float = 0.0) -> None:
         """The endpoint had too many requests, or did not answer in time.
@@ -215,15 +206,38 @@ class Permit:
         """
         limiter = self._limiter
         with limiter._lock:
-            limiter.controller.refused(self._sent, limiter._clock(), in_flight=limiter.slots.in_use, pause=pause)
+            limiter.controller.refused(self.began, limiter._clock(), in_flight=limiter.slots.in_use, pause=pause)
             limiter.slots.limit = limiter.controller.allowed
 
-    def release(self) -> None:
-        """The request is over."""
+    def end(self, status: int | None = None) -> float:
+        """The request is over. Returns the seconds it took.
+
+        Parameters
+        ----------
+        status:
+            Of an answer of which all has come; the limiter learns from it.
+        """
+        limiter, now = self._limiter, self._limiter._clock()
         if self._quota is not None:
-            with self._limiter._lock:
+            with limiter._lock:
                 self._quota.lost()
-        self._limiter._leave_slot()
+        if status is not None:
+            # An error is an answer of another kind.
+            kind = self._kind if status < 300 else f"{self._kind} {status}"
+            controller = limiter.controller
+            with limiter._lock:
+                if controller.answered(
+                    self.began,
+                    self._first_byte,
+                    now,
+                    kind=kind,
+                    size=self.sent + self.received,
+                    in_flight=limiter.slots.in_use,
+                    cap=self._cap,
+                ):
+                    limiter.slots.limit = controller.allowed
+        limiter._leave_slot()
+        return now - self.began
 
 
 class _Shared:

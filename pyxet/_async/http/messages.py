@@ -53,6 +53,24 @@ class Body:
         return cls((encode(message),), "application/json")
 
 
+# A query of a URL.
+Query = Mapping[str, str] | Sequence[tuple[str, str]]
+
+
+@dataclass(slots=True)
+class Request:
+    """What is asked for, as it stays through redirects and retries; see `Transport.request`."""
+
+    method: str
+    url: str
+    what: str
+    bearer: str | None = None
+    params: Query | None = None
+    headers: Mapping[str, str] | None = None
+    body: Body | None = None
+    redirect: bool = False
+
+
 @dataclass(frozen=True)
 class Answer:
     """A whole answer; header names compare without case."""
@@ -87,12 +105,13 @@ def check_encoding(headers: Mapping[str, str], what: str) -> None:
         raise FormatError(f"{what}: the answer is encoded ({encoding[:40]}), which was not asked for")
 
 
+@dataclass(slots=True)
 class SpeedCheck:
     """Notices a body that arrives too slowly: with less than the least speed over a span of waiting.
 
     Only time in which somebody waits for the body counts: the endpoint is not blamed for a slow reader.
 
-    Parameters
+    Attributes
     ----------
     least:
         Bytes per second.
@@ -100,24 +119,21 @@ class SpeedCheck:
         Seconds of waiting over which the speed is measured.
     """
 
-    __slots__ = ("_least", "_moved", "_span", "_waited")
-
-    def __init__(self, least: float, span: float) -> None:
-        self._least = least
-        self._span = span
-        self._moved = 0
-        self._waited = 0.0
+    least: float
+    span: float
+    _moved: int = field(default=0, init=False)
+    _waited: float = field(default=0.0, init=False)
 
     def note(self, moved: int, waited: float) -> None:
         """Note bytes that arrived and the seconds of waiting for them. Raises `TimeoutError` if that is too slow by now."""
         self._moved += moved
         self._waited += waited
-        if self._waited < self._span:
+        if self._waited < self.span:
             return
         moved, self._moved = self._moved, 0
         waited, self._waited = self._waited, 0.0
-        if moved < self._least * waited:
-            raise TimeoutError(f"{moved:,} bytes came in {waited:.0f} s, fewer than {self._least:,.0f} bytes a second")
+        if moved < self.least * waited:
+            raise TimeoutError(f"{moved:,} bytes came in {waited:.0f} s, fewer than {self.least:,.0f} bytes a second")
 
 
 def detail_of(data: bytes | bytearray) -> str | None:

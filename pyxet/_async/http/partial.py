@@ -59,9 +59,11 @@ def reader_of(
     IntegrityError
         ``total`` is given, and the answer says that the resource has another number of bytes.
     """
-    check_encoding(headers, what)
+    if "Content-Encoding" in headers:
+        check_encoding(headers, what)
     if status == 206:
-        boundary = boundary_of(headers.get("Content-Type", ""), what=what)
+        kind = headers.get("Content-Type", "")
+        boundary = boundary_of(kind, what=what) if "multipart" in kind.lower() else None
         if boundary is not None:
             return PartsReader(boundary, at, end, total=total, what=what)
         part = ContentRange.parse(headers.get("Content-Range", ""), total=total, what=what)

@@ -23,6 +23,8 @@ class Place:
         self._at = credential
         # How often the token or address was looked up again.
         self.looks = 0
+        # Where it has been so far, if that may change: see `current`.
+        self.origins: set[URL] = set()
 
     async def here(self) -> Credential:
         """URL, user and token for the next request."""
@@ -65,7 +67,6 @@ class EmbeddedPlace(Place):
         super().__init__(credential)
         self._endpoint = credential.endpoint
         self._here: Credential | None = None
-        self._origins: set[URL] = set()
         self._looking: SingleFlight[tuple[Credential | None, bool], Credential | None] = SingleFlight()
 
     async def here(self) -> Credential:
@@ -82,7 +83,7 @@ class EmbeddedPlace(Place):
 
     def current(self, url: URL, here: Credential) -> URL:
         origin = url.origin()
-        if origin not in self._origins or str(origin) == here.endpoint:
+        if origin not in self.origins or str(origin) == here.endpoint:
             return url
         return URL(f"{here.endpoint}{url.raw_path_qs}", encoded=True)
 
@@ -93,7 +94,7 @@ class EmbeddedPlace(Place):
             holder = await in_thread(local.find, self._endpoint)
             found = Credential(holder.url, holder.user, holder.token) if holder is not None else None
             if found is not None and found != left:
-                self._origins.add(URL(found.endpoint))
+                self.origins.add(URL(found.endpoint))
                 self._here = found
                 return found
             if not patient or (found is not None and clock() - began > _REFUSING):

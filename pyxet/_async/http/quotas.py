@@ -32,12 +32,13 @@ class Quota:
     ----------
     limit:
         What was told last; ``None`` while nothing was.
+    flying:
+        Requests that were sent, and nothing told with an answer yet. Of a quota that nobody has told of, this is all.
     """
 
     def __init__(self) -> None:
         self.limit: RateLimit | None = None
-        # Sent, and nothing told with an answer yet.
-        self._flying = 0
+        self.flying = 0
         # In this window: the least that was told to remain, how many may still be sent, and when it ends.
         self._least = 0
         self._left = 0
@@ -71,7 +72,7 @@ class Quota:
 
     def sent(self, now: float) -> None:
         """Note that a request is being sent."""
-        self._flying += 1
+        self.flying += 1
         if self.limit is None:
             return
         if now >= self._ends:
@@ -85,7 +86,7 @@ class Quota:
 
     def answered(self, now: float, limit: RateLimit | None) -> None:
         """Note an answer, and what it told of the quota (``None`` if nothing)."""
-        self._flying -= 1
+        self.flying -= 1
         if limit is None:
             if now >= self._ends:
                 self._silent += 1
@@ -105,11 +106,11 @@ class Quota:
             # Answers overtake each other; the smallest number is the newest.
             self._least, self._ends = min(self._least, limit.remaining), min(self._ends, ends)
         # Requests in flight may not be counted by the endpoint yet, so all of them are subtracted.
-        self._left = self._least - self._flying
+        self._left = self._least - self.flying
 
     def lost(self) -> None:
         """Note that a request has ended without an answer."""
-        self._flying -= 1
+        self.flying -= 1
 
     def is_news(self) -> bool:
         """Whether this is the first call in this window, so that a caller warns once per window why it waits."""

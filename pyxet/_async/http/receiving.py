@@ -20,6 +20,8 @@ from pyxet.protocol.hashing import Buffer
 
 # Bytes that are received at once, so that other connections and tasks of the loop have their turn.
 _MOST: Final = 1024 * 1024
+# Shorter bodies mostly come with the head of the answer, or in one piece after it: to lend a connection saves nothing then.
+_LEAST: Final = 256 * 1024
 # Full stretches for which whoever waits is woken.
 _ENOUGH: Final = 2
 # Those that are known to hand a socket's bytes to one protocol after another. uvloop's, and what may come, are not.
@@ -30,7 +32,13 @@ def receiver_of(response: aiohttp.ClientResponse) -> Receiver | None:
     """What receives the body of an answer that has just begun; ``None`` where only the ordinary way is known to work."""
     size = response.content_length
     connection, content = response.connection, response.content
-    if not size or connection is None or content.exception() is not None or "Transfer-Encoding" in response.headers:
+    if (
+        not size
+        or size < _LEAST
+        or connection is None
+        or content.exception() is not None
+        or "Transfer-Encoding" in response.headers
+    ):
         return None
     handler, transport = connection.protocol, connection.transport
     if not isinstance(handler, ResponseHandler) or not isinstance(transport, asyncio.Transport):

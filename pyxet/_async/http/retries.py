@@ -1,8 +1,14 @@
 """Decides how often a request is tried, and how long it waits in between; nothing else decides that.
 
-async for attempt in Attempts(policy, is_transient):
-    with attempt:
-        return await once()
+attempts = Attempts(policy, is_transient)
+while True:
+    try:
+        return await once(attempts.number)
+    except XetError as error:
+        pause = attempts.failed(error)
+        if pause is None:
+            raise
+    await asyncio.sleep(pause)
 """
 
 from __future__ import annotations
@@ -11,7 +17,6 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable
-from types import TracebackType
 from typing import Final
 
 from pyxet.config import RetryPolicy
@@ -28,10 +33,7 @@ _log: Final = logging.getLogger("pyxet.requests")
 
 
 class Attempts:
-    """The attempts of one request, to iterate over; each is a block that may fail.
-
-    An error is raised from the block if another attempt would not help, if there were enough attempts, or if the endpoint asks
-    for a longer pause than the policy allows. Otherwise it is logged, and the next attempt begins after a pause.
+    """The attempts of one request: whether there is another one after an error, and when.
 
     Parameters
     ----------
@@ -52,7 +54,6 @@ class Attempts:
         self.number = 1
         self._failures = 0
         self._headway = 0
-        self._pause: float | None = None
         self._began = asyncio.get_running_loop().time()
 
     def note_progress(self, size: int) -> None:
@@ -62,27 +63,16 @@ class Attempts:
             self._failures = self._headway = 0
             self._began = asyncio.get_running_loop().time()
 
-    def __aiter__(self) -> Attempts:
-        return self
+    def failed(self, error: XetError) -> float | None:
+        """Note that an attempt has failed; seconds until the next one, which is logged.
 
-    async def __anext__(self) -> Attempts:
-        if self._pause is not None:
-            await asyncio.sleep(self._pause)
-        return self
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> bool:  # fmt: skip
-        if not isinstance(error, XetError):
-            return False
+        ``None`` if another attempt would not help, if there were enough of them, or if the endpoint asks for a longer pause
+        than the policy allows: then the error is that of the request.
+        """
         self._failures += 1
         if not self._is_worth(error) or self._is_final(error):
-            return False
-        self._pause = self._wait(error)
-        return True
+            return None
+        return self._wait(error)
 
     def _is_final(self, error: XetError) -> bool:
         asked = error.retry_after if isinstance(error, RemoteError) else None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing
 from copy import copy
 from typing import Final
@@ -19,11 +19,13 @@ from pyxet._async.http.addresses import web_address
 from pyxet._async.http.arriving import StreamAnswer
 from pyxet._async.http.concurrency import piece_size
 from pyxet._async.http.failures import translated
-from pyxet._async.http.limiter import Origin, limiter_of, metered
+from pyxet._async.http.limiter import Origin, Permit, limiter_of, metered
 from pyxet._async.http.messages import (
     SLICE,
     Answer,
     Body,
+    Query,
+    Request,
     SpeedCheck,
     is_busy,
     is_transient,
@@ -35,7 +37,7 @@ from pyxet._async.http.place import Place
 from pyxet._async.http.renewal import place_of
 from pyxet._async.http.retries import Attempts
 from pyxet._async.http.sessions import Sessions
-from pyxet._async.http.watched import Watched
+from pyxet._async.http.watched import request_ended
 from pyxet._async.runtime.threads import in_thread
 from pyxet.config import Credential, Limits, RetryPolicy, Timeouts
 from pyxet.errors import (
@@ -67,8 +69,6 @@ _LONGEST_WORK: Final = 1800.0
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 # Those after which a request that changes something is still the same request.
 _SAME_REQUEST: Final = frozenset({307, 308})
-
-Query = Mapping[str, str] | Sequence[tuple[str, str]]
 
 
 def is_refused(error: BaseException) -> bool:
@@ -148,31 +148,35 @@ class Transport:
         FormatError
             The answer is too long, or redirects to where nobody can go.
         """
-        packed = headers is not None and "Accept-Encoding" in headers
-
-        async def once(number: int) -> Answer:
-            speed = SpeedCheck(0, math.inf) if reports else None
+        request = Request(method, url, what, bearer, params, headers, body, redirect)
+        attempts = Attempts(self._retry, retry)
+        while True:
             try:
-                async with asyncio.timeout(_LONGEST_WORK if reports else None):
-                    answer = await self._open(
-                        number, method, url, what, bearer, params, headers, body, redirect, speed
-                    )  # fmt: skip
-                    try:
-                        answer.refuse_page()
-                        whole = Answer(answer.status, answer.headers, await answer.read(most, packed=packed))
-                    finally:
-                        answer.close()
-            except TimeoutError as error:
-                if isinstance(error, RequestTimeoutError):
+                if not reports:
+                    answer = await self._whole(request, attempts.number, most, self._speed())
+                else:
+                    answer = await self._reported(request, attempts.number, most)
+                check(answer)
+                return answer
+            except XetError as error:
+                pause = attempts.failed(error)
+                if pause is None:
                     raise
-                raise RequestTimeoutError(f"{what}: not done after {_LONGEST_WORK:,.0f} s") from None
-            check(whole)
-            return whole
+            await asyncio.sleep(pause)
 
-        async for attempt in Attempts(self._retry, retry):
-            with attempt:
-                return await once(attempt.number)
-        raise AssertionError("unreachable: an attempt returns or raises, or there is another one")
+    async def _whole(self, request: Request, attempt: int, most: int, speed: SpeedCheck) -> Answer:
+        answer = await self._open(request, attempt, speed)
+        return await answer.whole(most)
+
+    async def _reported(self, request: Request, attempt: int, most: int) -> Answer:
+        """An answer in which the endpoint reports what it is doing."""
+        try:
+            async with asyncio.timeout(_LONGEST_WORK):
+                return await self._whole(request, attempt, most, SpeedCheck(0, math.inf))
+        except TimeoutError as error:
+            if isinstance(error, RequestTimeoutError):
+                raise
+            raise RequestTimeoutError(f"{request.what}: not done after {_LONGEST_WORK:,.0f} s") from None
 
     async def ranged(
         self,
@@ -199,91 +203,70 @@ class Transport:
         """
         at = start
         speed = self._speed()
-        async for attempt in Attempts(self._retry, is_transient):
-            with attempt:
-                if at >= end:
-                    return
-                span = {"Range": f"bytes={at}-{end - 1}"}
-                answer = await self._open(
-                    attempt.number, "GET", url, what, bearer, None, span, None, redirect, speed
-                )  # fmt: skip
+        request = Request("GET", url, what, bearer, redirect=redirect)
+        attempts = Attempts(self._retry, is_transient)
+        while at < end:
+            request.headers = {"Range": f"bytes={at}-{end - 1}"}
+            try:
+                answer = await self._open(request, attempts.number, speed)
                 try:
                     reader = reader_of(answer.status, answer.headers, at, end, total=total, what=what)
                     async with aclosing(answer.pieces(reader)) as pieces:
                         async for piece in pieces:
                             at += len(piece)
-                            attempt.note_progress(len(piece))
+                            attempts.note_progress(len(piece))
                             yield piece
                 finally:
                     answer.close()
                 if at < end:
                     raise ConnectionFailedError(f"{what}: the body ended {end - at:,} bytes early")
                 return
+            except XetError as error:
+                pause = attempts.failed(error)
+                if pause is None:
+                    raise
+            await asyncio.sleep(pause)
 
-    async def _open(
-        self,
-        attempt: int,
-        method: str,
-        url: str,
-        what: str,
-        bearer: str | None,
-        params: Query | None,
-        headers: Mapping[str, str] | None,
-        body: Body | None,
-        redirect: bool,
-        speed: SpeedCheck | None = None,
-    ) -> StreamAnswer:
+    async def _open(self, request: Request, attempt: int, speed: SpeedCheck) -> StreamAnswer:
         """Send a request once, to wherever the endpoint is by now; the answer of success, to be closed."""
-        here = await self.place.here()
-        since = self.place.looks
+        place = self.place
+        here = await place.here()
+        since = place.looks
         while True:
             try:
-                return await self._open_at(
-                    here, attempt, method, url, what, bearer, params, headers, body, redirect, speed
-                )  # fmt: skip
+                return await self._open_at(request, here, attempt, speed)
             except (ConnectionFailedError, RemoteError) as error:
                 gone = isinstance(error, ConnectionFailedError) and not error.sent
                 if not gone and not _is_refused(error, here):
                     raise
                 # Nobody listens any more, or somebody else does, or the token is another one by now: the request was
                 # certainly not carried out.
-                moved = await self.place.moved(here, gone=gone, own=bearer is None, since=since)
+                moved = await place.moved(here, gone=gone, own=request.bearer is None, since=since)
                 if moved is None:
                     raise
                 here = moved
 
-    async def _open_at(
-        self,
-        here: Credential,
-        attempt: int,
-        method: str,
-        url: str,
-        what: str,
-        bearer: str | None,
-        params: Query | None,
-        headers: Mapping[str, str] | None,
-        body: Body | None,
-        redirect: bool,
-        speed: SpeedCheck | None,
-    ) -> StreamAnswer:
+    async def _open_at(self, request: Request, here: Credential, attempt: int, speed: SpeedCheck) -> StreamAnswer:
         """Send a request once, and again to where it is redirected; the answer of success, to be closed."""
+        url, what, bearer = request.url, request.what, request.bearer
         target = web_address(here.endpoint + url if url.startswith("/") else url, what=what)
-        target = self.place.current(target, here)
-        if params:
-            target = target.extend_query(params)
+        if len(self.place.origins) > 1:
+            target = self.place.current(target, here)
+        if request.params:
+            target = target.extend_query(request.params)
         renamed = True
         for _ in range(_MAX_REDIRECTS + 1):
-            answer = await self._send(here, attempt, method, target, what, bearer, headers, body, speed)
+            answer = await self._send(request, here, attempt, target, bearer, speed)
             if answer.status < 300:
                 return answer
             try:
-                known = _REDIRECTS if method in ("GET", "HEAD") else _SAME_REQUEST
-                if not (redirect and answer.status in known and "Location" in answer.headers):
+                known = _REDIRECTS if request.method in ("GET", "HEAD") else _SAME_REQUEST
+                if not (request.redirect and answer.status in known and "Location" in answer.headers):
                     raise await answer.error(self._retry.max_retry_after)
                 before, target = target, web_address(answer.headers["Location"], what=what, base=target)
                 renamed = renamed and answer.status in _SAME_REQUEST and _origin(target) == _origin(before)
                 if _origin(target) != _origin(before):
-                    if body is not None:
+                    if request.body is not None:
                         # What is sent is for the endpoint, like the token.
                         raise await answer.error(self._retry.max_retry_after)
                     bearer = ""
@@ -296,27 +279,19 @@ class Transport:
         raise FormatError(text)
 
     async def _send(
-        self,
-        here: Credential,
-        attempt: int,
-        method: str,
-        url: URL,
-        what: str,
-        bearer: str | None,
-        headers: Mapping[str, str] | None,
-        body: Body | None,
-        speed: SpeedCheck | None,
+        self, request: Request, here: Credential, attempt: int, url: URL, bearer: str | None, speed: SpeedCheck
     ) -> StreamAnswer:
         """Send a request when it may be sent, and wait for its answer to begin."""
+        method, what, body = request.method, request.what, request.body
         origin = _origin(url)
-        all_headers = dict(headers) if headers else {}
+        headers = dict(request.headers) if request.headers else {}
         is_ours = bearer is None and origin == _origin(URL(here.endpoint, encoded=True))
         own = here.token if is_ours else None
-        token = own.reveal() if own else bearer
+        token = own.reveal() if own is not None else bearer
         if token:
             if not token.isascii() or not token.isprintable():
                 raise ConfigError(f"{what}: the token has a line break or another character that no token has")
-            all_headers["Authorization"] = f"Bearer {token}"
+            headers["Authorization"] = f"Bearer {token}"
         # What is being done, by the first word: requests that do the same are expected to take the same time.
         permit = await limiter_of(origin).enter(
             f"{method} {what.partition(' ')[0]}",
@@ -324,66 +299,75 @@ class Transport:
             route=route_class(url.raw_path),
             longest=self._retry.max_retry_after,
         )
-        watched = Watched(method, origin[1], what, attempt)
-        data: AsyncIterator[bytes] | None = None
+        data: bytes | AsyncIterator[bytes] | None = None
         try:
             async with asyncio.timeout(self._timeouts.connect + self._timeouts.response) as deadline:
                 if body is not None:
                     if body.content_type is not None:
-                        all_headers["Content-Type"] = body.content_type
+                        headers["Content-Type"] = body.content_type
                     # A body of many slices may make them only when they are asked for.
                     few = len(body.slices) <= _FEW_SLICES
-                    permit.size = body.size if few else await in_thread(lambda: body.size)
-                    all_headers["Content-Length"] = str(permit.size)
-                    data = self._sending(body, deadline, watched)
+                    size = body.size if few else await in_thread(lambda: body.size)
+                    headers["Content-Length"] = str(size)
+                    if few and size <= _SMALL_BODY and self._limits.bandwidth is None:
+                        data = b"".join(body.slices)
+                    else:
+                        data = self._sending(body, deadline, permit)
                 # Only now: while this request waited, the loop's connections may have been closed.
                 session = await self.sessions.here()
-                proxy = session.proxy(origin)
-                proxy_headers = proxy.headers()
+                proxy = session.proxies.get(origin) or session.proxy(origin)
+                proxy_headers = proxy.headers() if proxy.authorization is not None else None
                 if proxy_headers is not None and url.scheme == "http":
                     # Only a tunnel has headers of its own.
-                    all_headers.update(proxy_headers)
+                    headers.update(proxy_headers)
                 response = await session.http.request(
                     method,
                     url,
-                    headers=all_headers,
+                    headers=headers,
                     skip_auto_headers=_NOT_GUESSED,
                     data=data,
                     allow_redirects=False,
                     proxy=proxy.url,
                     proxy_headers=proxy_headers,
                 )
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            if isinstance(error, TimeoutError):
-                permit.refused()
-            permit.release()
-            # The message has all that people need of it; its own traceback, of sockets, would bury that.
-            failure = translated(error, what, url.raw_authority)
-            watched.end(None, failure)
-            raise failure from None
         except BaseException as error:
-            permit.release()
-            watched.end(None, error)
-            raise
-        permit.first_byte()
-        permit.told(rate_limit(response.headers))
-        if is_ours and self.repo_limits is None:
-            self.repo_limits = RepoLimits.told(response.headers)
+            failure = error
+            if isinstance(error, (aiohttp.ClientError, TimeoutError, OSError)):
+                if isinstance(error, TimeoutError):
+                    permit.refused()
+                failure = translated(error, what, url.raw_authority)
+                if isinstance(data, bytes) and failure.sent:
+                    permit.sent = len(data)
+            seconds, sent = permit.end(), permit.sent
+            request_ended(
+                method, origin[1], what, attempt, seconds, status=None, sent=sent, received=0, error=failure
+            )  # fmt: skip
+            if failure is error:
+                raise
+            # The message has all that people need of it; its own traceback, of sockets, would bury that.
+            raise failure from None
+        if isinstance(data, bytes):
+            permit.sent = len(data)
+        told = response.headers
+        limit = rate_limit(told) if "RateLimit" in told else None
+        permit.answering(limit)
+        if is_ours and self.repo_limits is None and (limit is not None or "X-Repo-Limits" in told):
+            self.repo_limits = RepoLimits.told(told)
         return StreamAnswer(
             response,
             permit,
-            what,
+            request,
+            attempt,
             progress=self._timeouts.progress,
-            speed=speed or self._speed(),
+            speed=speed,
             bandwidth=self._limits.bandwidth,
             asked=Asked(here.endpoint, here.source if token else None, here.remedy) if is_ours else None,
-            watched=watched,
         )
 
     def _speed(self) -> SpeedCheck:
         return SpeedCheck(self._timeouts.min_speed, self._timeouts.progress)
 
-    async def _sending(self, body: Body, deadline: asyncio.Timeout, watched: Watched) -> AsyncIterator[bytes]:
+    async def _sending(self, body: Body, deadline: asyncio.Timeout, permit: Permit) -> AsyncIterator[bytes]:
         """The body in slices of about a mebibyte; each one sent moves the deadline, so only a stall runs into it.
 
         An answer may come before the body has left; then the deadline is over, and nobody wants the rest.
@@ -401,7 +385,7 @@ class Transport:
             if not _reschedule(deadline, loop.time() + self._timeouts.progress):
                 raise ConnectionResetError("the answer came before the whole request was sent")
             yield piece  # type: ignore[misc]  # aiohttp writes any buffer
-            watched.sent += len(piece)
+            permit.sent += len(piece)
         _reschedule(deadline, loop.time() + self._timeouts.response)
 
 

@@ -16,55 +16,28 @@ _log: Final = logging.getLogger("pyxet.requests")
 _transfers: Final = logging.getLogger("pyxet.transfers")
 
 
-class Watched:
-    """One request, from the moment when it may be sent until its end.
+def request_ended(
+    method: str, host: str, what: str, attempt: int, seconds: float, *, status: int | None, sent: int, received: int,
+    error: BaseException | None,
+) -> None:  # fmt: skip
+    """Tell that a request has ended: to the counts, and to those who watch. See `RequestEvent`.
 
-    Attributes
+    Parameters
     ----------
-    sent:
-        Bytes of its body that were sent.
-    received:
-        Bytes of the answer's body that have arrived.
+    error:
+        What ended it before the whole answer had come.
     """
-
-    __slots__ = ("_attempt", "_began", "_host", "_method", "_what", "received", "sent")
-
-    def __init__(self, method: str, host: str, what: str, attempt: int) -> None:
-        self._method = method
-        self._host = host
-        self._what = what
-        self._attempt = attempt
-        self._began = asyncio.get_running_loop().time()
-        self.sent = self.received = 0
-
-    def end(self, status: int | None, error: BaseException | None) -> None:
-        """The request has ended.
-
-        Parameters
-        ----------
-        status:
-            Status of the answer, if there is one.
-        error:
-            The error that ended it before the whole answer had arrived.
-        """
-        failed = error is not None or status is None or status >= 400
-        COUNTS.add(requests=1, failed_requests=failed, bytes_sent=self.sent, bytes_received=self.received)
-        debugging = _log.isEnabledFor(logging.DEBUG)
-        if not (debugging or REQUESTS):
-            return
-        seconds = asyncio.get_running_loop().time() - self._began
-        name = None if error is None else type(error).__name__
-        if debugging:
-            line = "%s to %s, %s: %s; %d bytes sent, %d received, %.3f s, attempt %d"
-            result = name if status is None else status if name is None else f"{status}, then {name}"
-            _log.debug(
-                line, self._method, self._host, self._what, result, self.sent, self.received, seconds, self._attempt
-            )
-        REQUESTS.tell(
-            RequestEvent(
-                self._method, self._host, self._what, status, self.sent, self.received, seconds, self._attempt, name
-            )
-        )
+    failed = error is not None or status is None or status >= 400
+    COUNTS.add(requests=1, failed_requests=failed, bytes_sent=sent, bytes_received=received)
+    debugging = _log.isEnabledFor(logging.DEBUG)
+    if not (debugging or REQUESTS.all):
+        return
+    name = None if error is None else type(error).__name__
+    if debugging:
+        line = "%s to %s, %s: %s; %d bytes sent, %d received, %.3f s, attempt %d"
+        result = name if status is None else status if name is None else f"{status}, then {name}"
+        _log.debug(line, method, host, what, result, sent, received, seconds, attempt)
+    REQUESTS.tell(RequestEvent(method, host, what, status, sent, received, seconds, attempt, name))
 
 
 class Part(NamedTuple):
@@ -77,7 +50,7 @@ class Part(NamedTuple):
 
 def is_watched() -> bool:
     """Whether anybody wants to know of transfers."""
-    return bool(TRANSFERS) or _transfers.isEnabledFor(logging.DEBUG)
+    return bool(TRANSFERS.all) or _transfers.isEnabledFor(logging.DEBUG)
 
 
 class Transfer:

@@ -38,6 +38,8 @@ class Batch(Generic[V, T]):
         self.task: asyncio.Task[T] | None = None
         # One for each of those who wait, as who is cancelled cancels what they wait for.
         self.waiters: list[asyncio.Future[None]] = []
+        # What was made of all items together, see `Batches.join`.
+        self.made: list[T] = []
 
 
 class _Queue(Generic[V, T]):
@@ -85,8 +87,8 @@ class Batches(Generic[K, V, T]):
         """Whether nothing is being gathered, and nothing under way."""
         return not self._open and not self._queues
 
-    async def join(self, key: K, item: V) -> Batch[V, T]:
-        """Add an item and wait for the end of this turn. All who ask in one turn get the same batch, and carry on with it."""
+    async def join(self, key: K, item: V, together: Callable[[list[V]], T]) -> T:
+        """Add an item and wait for the end of this turn: what ``together`` makes of all items that came in it, made once."""
         place = (asyncio.get_running_loop(), key)
         batch = self._open.get(place)
         if batch is None or len(batch.items) >= self._most:
@@ -97,7 +99,9 @@ class Batches(Generic[K, V, T]):
         finally:
             if self._open.get(place) is batch:
                 del self._open[place]
-        return batch
+        if not batch.made:
+            batch.made.append(together(list(batch.items)))
+        return batch.made[0]
 
     async def run(self, key: K, item: V, job: Callable[[list[V]], Coroutine[Any, Any, T]]) -> T:
         """Add an item and wait for the job of its batch: what that returns, or raises.

@@ -160,6 +160,21 @@ class Budget:
         self.release(amount)
 
 
+def claim(amount: int, cap: int, *budgets: Budget) -> bool:
+    """Have an amount of each of some budgets, if all of them grant it at once. Pair it with `give_back`."""
+    for number, budget in enumerate(budgets):
+        if not budget.try_acquire(amount, cap):
+            give_back(amount, *budgets[:number])
+            return False
+    return True
+
+
+def give_back(amount: int, *budgets: Budget) -> None:
+    """Return an amount to each of some budgets."""
+    for budget in budgets:
+        budget.release(amount)
+
+
 def _wake(future: asyncio.Future[None]) -> None:
     if not future.done():
         future.set_result(None)
