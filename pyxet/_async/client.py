@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections import OrderedDict
 from collections.abc import Hashable
-from typing import NamedTuple
-from weakref import WeakKeyDictionary
+from typing import Final, NamedTuple
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from pyxet._async.download.reader import Reader
 from pyxet._async.download.windows import Windows
@@ -110,8 +111,13 @@ class Client:
             await self.transport.aclose()
 
 
-# By the settings, and by where the token is looked for when it is refused.
-_clients: dict[tuple[Hashable, ...], Client] = {}
+# Clients that are kept although nobody has them: those of programs that make a file system for each call.
+_KEPT: Final = 32
+_Key = tuple[Hashable, ...]
+# By the settings, and by where the token is looked for when it is refused. A service has as many as it has users, or tokens
+# of theirs, and each of them knows what it has listed: so one goes with its last file system.
+_clients: WeakValueDictionary[_Key, Client] = WeakValueDictionary()
+_latest: OrderedDict[_Key, Client] = OrderedDict()
 _lock = threading.Lock()
 _inherited: list[object] = []
 
@@ -121,11 +127,12 @@ def _after_fork() -> None:
 
     They are kept, as collecting them would close the parent's sockets.
     """
-    global _clients, _lock
-    for client in list(_clients.values()):
+    global _clients, _latest, _lock
+    inherited = list(_clients.values())
+    for client in inherited:
         client.is_usable = False
-    _inherited.append(_clients)
-    _clients, _lock = {}, threading.Lock()
+    _inherited.append(inherited)
+    _clients, _latest, _lock = WeakValueDictionary(), OrderedDict(), threading.Lock()
 
 
 after_fork(_after_fork)
@@ -135,7 +142,15 @@ def shared_client(settings: Settings) -> Client:
     """The process's client for these settings."""
     credential = settings.credential
     key = settings, credential.origin, credential.account, credential.source
+    unused: Client | None = None
     with _lock:
-        if key not in _clients:
-            _clients[key] = Client(settings)
-        return _clients[key]
+        client = _clients.get(key)
+        if client is None:
+            client = _clients[key] = Client(settings)
+        _latest[key] = client
+        _latest.move_to_end(key)
+        if len(_latest) > _KEPT:
+            _, unused = _latest.popitem(last=False)
+    # Not under the lock: where nobody has it, its connections are closed now.
+    del unused
+    return client

@@ -186,8 +186,10 @@ class Copier:
                 await writer.discard()
                 raise
             finally:
-                await stopped(reading)
-                reader.submit(lambda: [item.close() for item in opened])
+                try:
+                    await stopped(reading)
+                finally:
+                    reader.submit(lambda: [item.close() for item in opened])
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import random
 from collections.abc import Iterator
 from typing import Any
 
+import anyio
 import pytest
 from fsspec.exceptions import FSTimeoutError
 from hypothesis import HealthCheck, given, settings
@@ -261,6 +262,21 @@ async def test_dropping_leaves_no_task() -> None:
     await ahead.read(10, 200 * KIB)
     assert len(asyncio.all_tasks()) == 2
     ahead.close()
+    await tasks_end()
+
+
+async def test_closing_in_a_cancelled_scope_lets_go_of_everything() -> None:
+    """A scope cancels each wait in it, also the second one of a file that has two kinds of reads on their way."""
+    ahead = Source().ahead()
+    with anyio.CancelScope() as scope:
+        for at in range(0, 3 * MIB, 200 * KIB):
+            await ahead.read(at, at + 200 * KIB)
+        assert ahead._ahead
+        ahead._columns._ahead[7, 9] = asyncio.create_task(asyncio.sleep(3600, b""))
+        await asyncio.sleep(0)
+        scope.cancel()
+        await ahead.aclose()
+    assert not ahead._ahead
     await tasks_end()
 
 

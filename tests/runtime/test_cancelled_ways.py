@@ -61,6 +61,12 @@ async def _read_stream(fs: pyxet.AsyncXetFileSystem, path: str) -> None:
             pass
 
 
+async def _write_on(fs: pyxet.AsyncXetFileSystem, path: str) -> None:
+    async with fs.open_async(path, "wb") as file:
+        while True:
+            await file.write(os.urandom(MIB))
+
+
 async def _in_transaction(fs: pyxet.AsyncXetFileSystem, path: str) -> None:
     async with fs.transaction:
         await fs._pipe_file(path, os.urandom(3 * MIB))
@@ -91,6 +97,7 @@ OPERATIONS: dict[str, tuple[str, Operation]] = {
         lambda fs, main, folder: fs._cat_ranges([f"{main}/{LARGE}"] * 9, list(range(0, 9 * MIB, MIB)), [9 * MIB] * 9),
     ),
     "read through an open file": (XORB, lambda fs, main, folder: _read_stream(fs, f"{main}/{LARGE}")),
+    "write through an open file": (UPLOAD, lambda fs, main, folder: _write_on(fs, f"{main}/up")),
     "read small files": ("GET /v1/reconstructions", lambda fs, main, folder: fs._cat(f"{main}/small", recursive=True)),
     "download": (XORB, lambda fs, main, folder: fs._get_file(f"{main}/{LARGE}", str(folder / "down"))),
     "download a folder": (

@@ -83,9 +83,7 @@ class Appending:
                 await begun.writer.write(await old.read(at, min(old.size, at + _PIECE)))
             await begun.writer.complete()
         except BaseException:
-            await begun.writer.discard()
-            if begun.edits is not None:
-                await begun.edits.discard()
+            await _discarded(begun.writer, begun.edits)
             raise
         self._begun, self._start = begun, first
         return begun
@@ -257,9 +255,7 @@ class Writing:
         await self._at_home(self._discard)
 
     async def _discard(self) -> None:
-        await self._writer.discard()
-        if self._edits is not None:
-            await self._edits.discard()
+        await _discarded(self._writer, self._edits)
 
     async def _at_home(self, function: Callable[..., Coroutine[Any, Any, object]], *arguments: Any) -> None:
         """Await a coroutine function on the loop where the file was opened."""
@@ -274,6 +270,15 @@ class Writing:
             self.transaction.release(self)
         if not self.done and not self.is_inherited:
             start_on(self._loop, self.discard)
+
+
+async def _discarded(writer: PendingWriter, edits: Edits | None) -> None:
+    """Discard a file, and the edits that are its own; a cancelled scope cancels each of the two waits."""
+    try:
+        await writer.discard()
+    finally:
+        if edits is not None:
+            await edits.discard()
 
 
 def start_on(loop: asyncio.AbstractEventLoop, function: Callable[[], Coroutine[Any, Any, None]]) -> None:

@@ -211,9 +211,14 @@ class ReadAhead:
 
     async def aclose(self) -> None:
         """Release everything."""
-        await self._columns.aclose()
-        await self._discard_ahead()
-        self._let_go()
+        # A cancelled scope cancels each of these waits.
+        try:
+            await self._columns.aclose()
+        finally:
+            try:
+                await self._discard_ahead()
+            finally:
+                self._let_go()
 
     def close(self) -> None:
         """Release everything for which nobody has to wait; from any thread."""

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any, Final, NamedTuple
 from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined]  # typeshed leaves them out
-from weakref import WeakSet
+from weakref import WeakSet, finalize
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
@@ -139,16 +139,20 @@ class Sessions:
     def __init__(self, *, connect: float, read_ahead: int) -> None:
         self._connect = connect
         self._read_ahead = read_ahead
+        self._begin()
+        _all.add(self)
+
+    def _begin(self) -> None:
         self._pid = os.getpid()
         self.by_loop: dict[asyncio.AbstractEventLoop, Session] = {}
-        _all.add(self)
+        finalize(self, _close_unused, self.by_loop, self._pid).atexit = False
 
     async def here(self) -> Session:
         """The session of the running loop; it is made if there is none."""
         if self._pid != os.getpid():
             # After a fork, the parent's sockets must be neither used nor closed, so they must not be collected either.
             _inherited.append(self.by_loop)
-            self._pid, self.by_loop = os.getpid(), {}
+            self._begin()
         loop = asyncio.get_running_loop()
         found = self.by_loop.get(loop)
         if found is not None and not found.http.closed:
@@ -198,8 +202,32 @@ async def _keep(
         await http.close()
 
 
+def _close_unused(by_loop: dict[asyncio.AbstractEventLoop, Session], pid: int) -> None:
+    """Close the sessions of a transport that nobody has any more, each on its loop; called in any thread."""
+    if pid != os.getpid():
+        _inherited.append(by_loop)
+        return
+    for loop, session in list(by_loop.items()):
+        if loop.is_running():
+            # It may end at this moment, which closes its sessions.
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(_start_closing, session)
+                continue
+        # The system closes its sockets when the process ends; nothing else can.
+        _left.append(session)
+
+
+def _start_closing(session: Session) -> None:
+    task = asyncio.ensure_future(session.keeper.aclose())
+    _closing.add(task)
+    task.add_done_callback(_closing.discard)
+
+
 _all: WeakSet[Sessions] = WeakSet()
 _inherited: list[object] = []
+# Of loops that stand still.
+_left: list[Session] = []
+_closing: set[asyncio.Future[None]] = set()
 
 
 @atexit.register

@@ -107,9 +107,12 @@ class LocalContent:
             if self._waiting is not None:
                 await stopped(self._waiting)
         finally:
-            await outlast(self._ended)
-            # Marks it as retrieved: the cancellation is what is raised.
-            self._ended.exception()
+            try:
+                await outlast(self._ended)
+            finally:
+                # Marks it as retrieved: the cancellation is what is raised.
+                if self._ended.done():
+                    self._ended.exception()
 
     # -- in a worker thread --------------------------------------------------------------------------------------------
 
