@@ -85,9 +85,11 @@ def coverage(session: nox.Session) -> None:
 
 @nox.session
 def lowest(session: nox.Session) -> None:
-    """The tests with the lowest versions of the direct dependencies that pyproject.toml allows."""
+    """The tests with the lowest versions of the direct dependencies that pyproject.toml allows, and of its extras."""
+    extras = PROJECT["project"]["optional-dependencies"]
     session.install(".[local,path]", *groups("test"))
-    session.install(*(name.replace(">=", "==") for name in PROJECT["project"]["dependencies"]))
+    lowest = [*PROJECT["project"]["dependencies"], *extras["local"], *extras["path"]]
+    session.install(*(name.replace(">=", "==") for name in lowest))
     # fsspec's own suites of that age do not run under the pytest of today.
     session.run("pytest", "-q", *(session.posargs or ["--ignore", "tests/fs/test_fsspec_suite.py"]))
 

@@ -121,15 +121,22 @@ class Workers:
             with self._lock:
                 if self._started < self.count:
                     self._start()
-        self._queue.put(work)
+        if self._started:
+            self._queue.put(work)
+        else:
+            work.run()
 
     def _start(self) -> None:
-        """Start one more thread. Where the system gives none, those that are there do its work, if there are any."""
+        """Start one more thread. Where the system gives none, those that are there do its work, if there are any.
+
+        From Python 3.12 on none is given to what runs at the end of the process, a file closed by `atexit` for example:
+        there whoever has work does it.
+        """
         name = f"{self._name}-{self._started + 1}"
         try:
             threading.Thread(target=self._work, name=name, daemon=True).start()
         except RuntimeError:
-            if not self._started:
+            if not self._started and threading.main_thread().is_alive():
                 raise
         else:
             self._started += 1

@@ -339,8 +339,9 @@ ENDED = {
         atexit.register(file.close)
     """,
     "closed by the parent of a fork": """
-        import os
+        import os, warnings
         file = fs.open(path, "w")
+        warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns of forks beside threads
         child = os.fork()
         if child:
             os.waitpid(child, 0)

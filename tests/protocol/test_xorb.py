@@ -226,12 +226,14 @@ def test_garbage_in_a_stream(data: bytes, step: int) -> None:
 
 @pytest.mark.parametrize("kernel", KERNELS)
 @given(st.lists(st.one_of(st.binary(), st.binary().map(bytearray), st.binary().map(lambda data: memoryview(data)))))
+@settings(deadline=None)
 def test_gathered_buffers_follow_each_other(kernel: Kernel, parts: list[Buffer]) -> None:
     assert load(kernel).gather(parts) == b"".join(parts)
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
 @given(st.lists(st.one_of(st.binary(), st.binary().map(bytearray), st.binary().map(lambda data: memoryview(data)))))
+@settings(deadline=None)
 def test_memory_is_filled_with_buffers_and_no_further(kernel: Kernel, parts: list[Buffer]) -> None:
     whole = b"".join(parts)
     memory = bytearray(b"x" * (len(whole) + 3))
