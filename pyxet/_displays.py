@@ -74,7 +74,7 @@ class Watching:
     Parameters
     ----------
     look:
-        Tells what is to be seen; called in the thread.
+        Tells what is to be seen; called at once, and then in the thread.
     """
 
     def __init__(self, look: Callable[[], Look], display: Display) -> None:
@@ -85,6 +85,8 @@ class Watching:
         self._ended = threading.Event()
         if not isinstance(display, Line):
             self._waits.start()
+        # Something is to be seen at once, and of work that is done soon, too.
+        self._draw()
         self._thread = threading.Thread(target=self._show, name="pyxet-progress", daemon=True)
         self._thread.start()
 
@@ -104,12 +106,15 @@ class Watching:
 
     def _show(self) -> None:
         while not self._ended.wait(_EVERY):
-            look = self._look()
-            self._samples.append((time.monotonic(), look.done))
-            waits = self._waits.seconds
-            if waits > 1:
-                look = look._replace(verb=f"waiting {waits:.0f} s")
-            self.display.show(look, self._speed())
+            self._draw()
+
+    def _draw(self) -> None:
+        look = self._look()
+        self._samples.append((time.monotonic(), look.done))
+        waits = self._waits.seconds
+        if waits > 1:
+            look = look._replace(verb=f"waiting {waits:.0f} s")
+        self.display.show(look, self._speed())
 
     def _speed(self) -> str:
         """Bytes a second in the last seconds; nothing before something has moved."""

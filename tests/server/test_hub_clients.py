@@ -21,7 +21,7 @@ from pyxet.testing import LocalEndpoint, local_endpoint
 NOISE = random.Random(1).randbytes(1_300_000)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def endpoint() -> Iterator[LocalEndpoint]:
     with local_endpoint() as running:
         yield running

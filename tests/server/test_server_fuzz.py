@@ -34,7 +34,7 @@ PIECES = [
 ]  # fmt: skip
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def endpoint() -> Iterator[LocalEndpoint]:
     with local_endpoint() as running:
         yield running
@@ -175,10 +175,9 @@ async def test_damaged_requests_are_the_clients_fault(
 ) -> None:
     def prepare() -> list[bytes]:
         client = RawClient(endpoint, endpoint.token)
-        if seed == 0:
-            client.make_repo(REPO)
-            client.write(REPO, {"README.md": "x", "deep/er/a.txt": "y"})
-            client.post(f"{API}/branch/x")
+        client.make_repo(REPO)
+        client.write(REPO, {"README.md": "x", "deep/er/a.txt": "y"})
+        client.post(f"{API}/branch/x")
         stored = client.upload(REPO, DATA)
         client.commit(REPO, stored.line("big.bin"))
         return requests(endpoint, stored)
