@@ -201,7 +201,9 @@ def test_tracebacks_are_of_the_callers_code(stage: Stage, mistake: Mistake) -> N
         notebook = error._render_traceback_()
         assert notebook[-1].endswith(str(error).splitlines()[-1])
         assert len(notebook) < 20
-    assert len(text.splitlines()) < (50 if mistake in PANDAS else 30)
+    # Python 3.13 shows each line of a call that is written over several.
+    shown = [line for line in text.splitlines() if line.startswith("  File ")]
+    assert len(shown) < (20 if mistake in PANDAS else 12)
 
 
 FIVE = [

@@ -10,7 +10,7 @@ import tempfile
 import threading
 from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -198,16 +198,25 @@ class _Running:
             remove_tree(self._scratch, ignore_errors=True)
 
     def _run(self, serve: Callable[[Path], Awaitable[web.AppRunner]]) -> None:
+        try:
+            self._run_loop(serve)
+        except BaseException as error:
+            self._loop.close()
+            if self._started.done():
+                raise
+            # As where there can be no more threads: whoever starts it would wait for ever.
+            self._started.set_exception(error)
+
+    def _run_loop(self, serve: Callable[[Path], Awaitable[web.AppRunner]]) -> None:
         # Not `asyncio.Runner`: it ends the loop's executor from another thread, and while the interpreter ends, which is
         # when an embedded endpoint is closed, no thread can be started any more.
-        with ThreadPoolExecutor(thread_name_prefix="xet-endpoint") as pool:
+        with ThreadPoolExecutor(thread_name_prefix="xet-endpoint") as pool, closing(self._loop):
             self._loop.set_default_executor(pool)
             try:
                 self._loop.run_until_complete(self._serve(serve))
             finally:
                 self._loop.run_until_complete(_cancel_others())
                 self._loop.run_until_complete(self._loop.shutdown_asyncgens())
-                self._loop.close()
 
     async def _serve(self, serve: Callable[[Path], Awaitable[web.AppRunner]]) -> None:
         try:

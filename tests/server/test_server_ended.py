@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gc
 import weakref
+from typing import NoReturn
 
+import pytest
 from support.contents import content
 
 import pyxet
@@ -22,3 +24,12 @@ def test_nothing_of_an_endpoint_stays_in_memory() -> None:
     del running
     gc.collect()
     assert app() is None
+
+
+def test_a_start_that_fails_in_its_thread_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(**_: object) -> NoReturn:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr("pyxet.server.running.ThreadPoolExecutor", refused)
+    with pytest.raises(RuntimeError, match="new thread"), local_endpoint():
+        pass

@@ -258,6 +258,9 @@ def install(*, alone: bool = True) -> None:
     filelock.FileLock = filelock.SoftFileLock
     for name in ABSENT:
         delattr(os, name)
+    if hasattr(os, "process_cpu_count"):
+        # Since Python 3.13; it looks for what was just taken away.
+        os.process_cpu_count = os.cpu_count
     for name in SIGNALS:
         delattr(signal, name)
     text = _Text()
