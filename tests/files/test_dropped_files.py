@@ -390,5 +390,7 @@ def test_transactions_that_nobody_ends(
     said = run(TRANSACTIONS[name], f"{main}/a", shared_endpoint, tmp_path)
     assert said.count("was never ended: nothing that was written in it is published") == 2, said
     assert "PyxetWarning" in said
-    assert "Exception ignored" not in said
+    # The first versions of Python 3.13 say that of threads of their own that end with the process.
+    ignored = [line for line in said.splitlines() if "Exception ignored" in line]
+    assert not [line for line in ignored if "_DeleteDummyThreadOnDel" not in line]
     assert xet.find(main) == []

@@ -17,6 +17,8 @@ import asyncio, os, sys
 sys.modules["fcntl"] = None
 for name in ("fork", "register_at_fork", "sched_getaffinity", "sysconf"):
     delattr(os, name)
+if hasattr(os, "process_cpu_count"):  # since Python 3.13; it looks for what was just taken away
+    os.process_cpu_count = os.cpu_count
 
 def missing(loop, *arguments):
     raise NotImplementedError
