@@ -12,6 +12,7 @@ import subprocess
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -129,10 +130,23 @@ class Stage:
         raise AssertionError(f"{mistake.title}: nothing was raised")
 
 
+@contextmanager
+def set_up(folder: Path) -> Iterator[Stage]:
+    with local_endpoint(user="acme") as endpoint, FaultProxy(endpoint.url) as proxy:
+        yield Stage(endpoint, proxy, folder)
+
+
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    with local_endpoint(user="acme") as endpoint, FaultProxy(endpoint.url) as proxy:
-        yield Stage(endpoint, proxy, tmp_path_factory.mktemp("stage"))
+    with set_up(tmp_path_factory.mktemp("stage")) as made:
+        yield made
+
+
+@pytest.fixture
+def fresh_stage(tmp_path: Path) -> Iterator[Stage]:
+    """One where no mistake was made before: some of them leave commits behind."""
+    with set_up(tmp_path) as made:
+        yield made
 
 
 def command(stage: Stage, cli: Cli, mistake: Mistake) -> str:
@@ -164,15 +178,15 @@ def told(stage: Stage, mistakes: Sequence[Mistake], *, classes: bool = False) ->
     return "".join(lines)
 
 
-def test_the_page_is_what_people_see(stage: Stage, cli: Cli) -> None:
+def test_the_page_is_what_people_see(fresh_stage: Stage, cli: Cli) -> None:
     page = INTRODUCTION
-    page += f"\n## Classes of errors\n\n{told(stage, CLASSES)}"
-    page += f"\n## Mistakes in Python\n\n{told(stage, PYTHON)}"
-    page += f"\n## Mistakes with pandas\n\n{told(stage, PANDAS)}"
+    page += f"\n## Classes of errors\n\n{told(fresh_stage, CLASSES)}"
+    page += f"\n## Mistakes in Python\n\n{told(fresh_stage, PYTHON)}"
+    page += f"\n## Mistakes with pandas\n\n{told(fresh_stage, PANDAS)}"
     page += "\n## Mistakes with the command\n\n"
     page += row(["what happens", "command", "message", "exit code"]) + row(["---"] * 4)
     for mistake in COMMANDS:
-        text = stage.plain(command(stage, cli, mistake)).rstrip()
+        text = fresh_stage.plain(command(fresh_stage, cli, mistake)).rstrip()
         page += row([mistake.title, code(mistake.code.removeprefix("$ ")), text, str(mistake.error)])
         assert len(text.splitlines()) <= 3
     if os.environ.get("XET_WRITE_PAGE"):
