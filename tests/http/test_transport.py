@@ -26,7 +26,7 @@ from support.faults import (
     world,
 )
 
-from pyxet._async.http.messages import Body
+from pyxet._async.http.messages import Body, never
 from pyxet._async.http.transport import Transport, is_refused
 from pyxet.config import Credential, Limits, RetryPolicy, Timeouts
 from pyxet.errors import (
@@ -276,3 +276,15 @@ async def test_a_body_is_sent_again_whole() -> None:
         slices = [os.urandom(size) for size in (10, 3 * MIB + 1, 8, 70_000, 8, 600_000, 2 * MIB)]
         await it.client.transport.request("POST", "/sink", what="sending", body=Body(slices))
     assert received == [b"".join(slices)] * 2
+
+
+@pytest.mark.parametrize("body", [None, Body(()), Body((b"{}",))], ids=["no body", "an empty one", "a body"])
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "POST"])
+async def test_a_kept_connection_that_ends_is_one_attempt(method: str, body: Body | None) -> None:
+    """The library would send some requests once more by itself: also what was done already, and may not be done twice."""
+    async with world() as it:
+        await get(it.client.transport)
+        it.proxy.rule(f"{method} /once", no_answer())
+        with pytest.raises(ConnectionFailedError):
+            await it.client.transport.request(method, "/once", what="asking", body=body, retry=never)
+        assert it.proxy.count(f"{method} /once") == 1

@@ -59,6 +59,10 @@ from pyxet.protocol.repo_limits import RepoLimits
 # What aiohttp would add to a body that has no type.
 _NOT_GUESSED: Final = ("Content-Type",)
 _SMALL_BODY: Final = 64 * 1024
+# Where a kept connection ends, the library sends PUT and DELETE once more by itself, if it still has the body. The first one
+# may have been carried out, and attempts are counted elsewhere: so it gets a body that it cannot send twice.
+_READING: Final = frozenset({"GET", "HEAD"})
+_NOTHING: Final = Body((), None)
 # A body of at most this many slices is summed up and sent without a thread.
 _FEW_SLICES: Final = 256
 _MAX_REDIRECTS: Final = 5
@@ -283,6 +287,8 @@ class Transport:
     ) -> StreamAnswer:
         """Send a request when it may be sent, and wait for its answer to begin."""
         method, what, body = request.method, request.what, request.body
+        if body is None and method not in _READING:
+            body = _NOTHING
         origin = _origin(url)
         headers = dict(request.headers) if request.headers else {}
         is_ours = bearer is None and origin == _origin(URL(here.endpoint, encoded=True))
@@ -309,7 +315,7 @@ class Transport:
                     few = len(body.slices) <= _FEW_SLICES
                     size = body.size if few else await in_thread(lambda: body.size)
                     headers["Content-Length"] = str(size)
-                    if few and size <= _SMALL_BODY and self._limits.bandwidth is None:
+                    if few and size <= _SMALL_BODY and self._limits.bandwidth is None and method == "POST":
                         data = b"".join(body.slices)
                     else:
                         data = self._sending(body, deadline, permit)
