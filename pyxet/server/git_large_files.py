@@ -6,13 +6,12 @@ Everything here blocks and belongs in worker threads.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
 import pygit2
 
-from pyxet.server.git_objects import EXECUTABLE, FILE, FOLDER, MAX_POINTER, LfsPointer
+from pyxet.server.git_objects import EXECUTABLE, FILE, FOLDER, MAX_POINTER, LfsPointer, commit_of
 from pyxet.server.git_repository import Repository
 from pyxet.server.git_trees import members
 
@@ -81,8 +80,8 @@ def _references(repo: Repository) -> Iterator[tuple[str, pygit2.Oid]]:
     """Branches, pull requests and tags with their commits; ``main`` is the first."""
     names = [name for name in repo.git.references if name.startswith(("refs/heads/", "refs/pr/", "refs/tags/"))]
     for name in sorted(names, key=lambda name: (name != "refs/heads/main", name)):
-        with suppress(pygit2.GitError):  # a pushed tag may name something that is no commit
-            yield name, repo.git.references[name].peel(pygit2.Commit).id
+        if (commit := commit_of(repo.git, name)) is not None:
+            yield name, commit.id
 
 
 def _new_blobs(tree: Any, seen: set[pygit2.Oid]) -> Iterator[tuple[str, Any]]:

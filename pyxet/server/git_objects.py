@@ -248,6 +248,14 @@ def signature(user: str) -> pygit2.Signature:
     return pygit2.Signature(user, f"{user}@users.noreply.localhost")
 
 
+def commit_of(git: pygit2.Repository, reference: str) -> pygit2.Commit | None:
+    """The commit of a reference that is there; ``None`` for a pushed tag that names something else."""
+    try:
+        return git.references[reference].peel(pygit2.Commit)
+    except (pygit2.GitError, ValueError):  # which of them depends on the version of pygit2
+        return None
+
+
 def first_parents(commit: pygit2.Commit) -> Iterator[pygit2.Commit]:
     """The commits before one, each the first parent of the next."""
     while commit.parents:

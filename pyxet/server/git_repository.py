@@ -35,6 +35,7 @@ from pyxet.server.git_objects import (
     check_message,
     check_name,
     check_path,
+    commit_of,
     commit_text,
     first_parents,
     signature,
@@ -101,9 +102,8 @@ class Repository:
         # Whatever has the form of a full id is one, as with git: clients keep for ever what they read at an id.
         named = () if is_commit_id(revision) else (f"refs/heads/{revision}", f"refs/tags/{revision}")
         for name in (revision if revision.startswith("refs/") else "", *named):
-            if name and self._exists(name):
-                with suppress(pygit2.GitError):  # a pushed tag may name something that is no commit
-                    return self._git.references[name].peel(pygit2.Commit)
+            if name and self._exists(name) and (commit := commit_of(self._git, name)) is not None:
+                return commit
         if may_be_commit(revision):
             found: object = None
             with suppress(KeyError, ValueError):
@@ -456,9 +456,8 @@ class Repository:
         """Names of references below a prefix, and their commits."""
         found = {}
         for name in sorted(self._git.references):
-            if name.startswith(prefix):
-                with suppress(pygit2.GitError):
-                    found[name.removeprefix(prefix)] = str(self._git.references[name].peel(pygit2.Commit).id)
+            if name.startswith(prefix) and (commit := commit_of(self._git, name)) is not None:
+                found[name.removeprefix(prefix)] = str(commit.id)
         return found
 
     def _create_reference(self, reference: str, target: pygit2.Oid, what: str) -> None:
