@@ -90,8 +90,11 @@ def lowest(session: nox.Session) -> None:
     session.install(".[local,path]", *groups("test"))
     lowest = [*PROJECT["project"]["dependencies"], *extras["local"], *extras["path"]]
     session.install(*(name.replace(">=", "==") for name in lowest))
-    # fsspec's own suites of that age do not run under the pytest of today.
-    session.run("pytest", "-q", *(session.posargs or ["--ignore", "tests/fs/test_fsspec_suite.py"]))
+    # fsspec's own suites of that age do not run under the pytest of today, and the page of the command has the words of a
+    # newer click.
+    words = "tests/cli/test_cli_docs.py::test_the_page_is_what_the_commands_say"
+    left_out = ["--ignore", "tests/fs/test_fsspec_suite.py", "--deselect", words]
+    session.run("pytest", "-q", *left_out, *session.posargs)
 
 
 @nox.session
