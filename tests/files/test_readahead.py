@@ -20,7 +20,7 @@ from support.settled import tasks_end
 
 import pyxet
 from pyxet import ServerError
-from pyxet._async.files.readahead import ALLOWANCE, Allowance, Content, ReadAhead
+from pyxet._async.files.readahead import ALLOWANCE, Allowance, Content, ReadAhead, _Stretch
 from pyxet._async.runtime.bridge import blocking_call
 from pyxet._async.runtime.memory import STRETCHES
 from pyxet.testing import LocalEndpoint
@@ -428,3 +428,32 @@ def test_a_read_that_times_out_leaves_the_file_usable(shared_endpoint: LocalEndp
                 file.read(MIB)
             proxy.clear()
             assert file.read(MIB) == CONTENT[10 : 10 + MIB]
+
+
+async def test_what_a_thread_lets_go_of_takes_no_place_of_the_next_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reader's thread lets go of a part of a window while the event loop, for another reader, goes on to the next one."""
+    source = Source(bytes(96 * MIB))
+
+    async def pieces(start: int, end: int) -> list[bytes]:
+        return [bytes(min(MIB, end - at)) for at in range(start, end, MIB)]
+
+    async def plan(start: int, end: int) -> None:
+        assert start < end
+
+    ahead = ReadAhead(Content(source.fetch, pieces, plan), len(source.content), CAP)
+    without = _Stretch.without
+    following: list[_Stretch] = []
+
+    def interrupted(stretch: _Stretch, before: int) -> _Stretch:
+        following.append(_Stretch(stretch.end, [bytes(MIB)]))
+        ahead._go_on_with(following[0])
+        return without(stretch, before)
+
+    monkeypatch.setattr(_Stretch, "without", interrupted)
+    at = 0
+    while not following:
+        if ahead.held(at, at + MIB) is None:
+            await ahead.read(at, at + MIB)
+        at += MIB
+    assert ahead._buffer.end == following[0].end
+    await ahead.aclose()

@@ -213,7 +213,7 @@ async def test_what_is_held_is_what_was_asked_for(monkeypatch: pytest.MonkeyPatc
 
     def meanwhile(self: ReadAhead, start: int, end: int) -> bool:
         found = wants_more(self, start, end)
-        self._buffer = other._buffer
+        self._here = other._here
         return found
 
     monkeypatch.setattr(ReadAhead, "_wants_more", meanwhile)

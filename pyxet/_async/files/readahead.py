@@ -120,6 +120,18 @@ class _Stretch:
         return _Stretch(self._ends[number - 1], self.pieces[number:]) if number else self
 
 
+class _Here:
+    """What is here of a content. A reader that lets go of a part changes it in its place.
+
+    The loop puts another one there for the next window, so a reader on another thread changes the one that it has read from.
+    """
+
+    __slots__ = ("stretch",)
+
+    def __init__(self, stretch: _Stretch) -> None:
+        self.stretch = stretch
+
+
 class ReadAhead:
     """The content of one open file, as its reader asks for it.
 
@@ -139,7 +151,7 @@ class ReadAhead:
         self._fetch = fetch
         self._size = size
         self._cap = cap
-        self._buffer = _Stretch(0)
+        self._here = _Here(_Stretch(0))
         self._position = -1
         self._window = _FIRST_WINDOW
         self._held = 0
@@ -155,18 +167,24 @@ class ReadAhead:
     def held(self, start: int, end: int) -> bytes | None:
         """Return the bytes if they are here and nothing else is to be done; without waiting."""
         end = min(end, self._size)
-        # The loop's thread may replace the buffer meanwhile, for another reader of the file.
-        buffer = self._buffer
+        # The loop's thread may put the next window there meanwhile, for another reader of the file.
+        here = self._here
+        buffer = here.stretch
         if not buffer.start <= start <= end <= buffer.end or self._wants_more(start, end):
             return None
         self._position = end
         self._hits += 1
         self._hit_bytes += end - start
         found = joined(buffer.cut(start, end))
-        if self._is_at_full_speed() and end - buffer.start >= _READ and self._buffer is buffer:
+        if self._is_at_full_speed() and end - buffer.start >= _READ:
             # Its memory is what comes next is received into.
-            self._buffer = buffer.without(end - _NEAR)
+            here.stretch = buffer.without(end - _NEAR)
         return found
+
+    @property
+    def _buffer(self) -> _Stretch:
+        """What is here now. Look once: a reader on another thread may let go of a part of it at any time."""
+        return self._here.stretch
 
     async def read(self, start: int, end: int) -> bytes:
         """Read bytes ``start`` to before ``end``, cut at the end of the content."""
@@ -178,31 +196,34 @@ class ReadAhead:
         if start >= end:
             return []
         sequential = self._goes_on(start) and not self._columns.has(start, end)
-        if not sequential and not (self._buffer.start <= start and end <= self._buffer.end):
+        buffer = self._buffer
+        if not sequential and not (buffer.start <= start and end <= buffer.end):
             await self._discard_ahead()
             if self._size > _FIRST_WINDOW:
                 self._window = _FIRST_WINDOW
                 self._let_go()
                 found = await self._columns.read(start, end)
                 if len(found) <= _NEAR:
-                    self._buffer = _Stretch(start, [found])
+                    self._here = _Here(_Stretch(start, [found]))
                 self._position = end
                 return [found]
         pieces: list[Buffer] = []
         at = start
-        if self._buffer.start <= at < self._buffer.end:
+        if buffer.start <= at < buffer.end:
             self._hits += 1
-            self._hit_bytes += min(end, self._buffer.end) - at
+            self._hit_bytes += min(end, buffer.end) - at
         while at < end:
-            if not self._buffer.start <= at < self._buffer.end:
-                try:
-                    await self._refill(at, end)
-                except IntegrityError:
-                    # The bytes that are here may be wrong as well.
-                    self._let_go()
-                    raise
-            pieces += self._buffer.cut(at, end)
-            at = min(end, self._buffer.end)
+            buffer = self._buffer
+            if buffer.start <= at < buffer.end:
+                pieces += buffer.cut(at, end)
+                at = min(end, buffer.end)
+                continue
+            try:
+                await self._refill(at, end)
+            except IntegrityError:
+                # The bytes that are here may be wrong as well.
+                self._let_go()
+                raise
         if self._wants_more(start, end):
             self._start_ahead()
         # Set only now: a read that failed or was cancelled is not part of the sequence.
@@ -275,7 +296,7 @@ class ReadAhead:
         start = max(before.start, before.end - _NEAR)
         if start < before.end == window.start:
             window = _Stretch(start, [b"".join(before.cut(start, before.end)), *window.pieces])
-        self._buffer = window
+        self._here = _Here(window)
 
     def _start_ahead(self) -> None:
         wanted = self._grown()
@@ -326,7 +347,7 @@ class ReadAhead:
 
     def _let_go(self) -> None:
         self._tell_hits()
-        self._buffer = _Stretch(0)
+        self._here = _Here(_Stretch(0))
         held, self._held = self._held, 0
         if held:
             ALLOWANCE.release(held)
