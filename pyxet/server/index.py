@@ -17,6 +17,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
+from weakref import WeakSet
 
 from pyxet.errors import ConfigError
 from pyxet.protocol.hashing import HASH_SIZE, Hash, hash_to_hex
@@ -61,6 +62,25 @@ _log: Final = logging.getLogger("pyxet.server")
 _CHUNK = struct.Struct("<32sII")
 
 
+class _Opened:
+    """The connection of one thread, which is closed when the thread ends: it holds files that a process may not have many of."""
+
+    def __init__(self, connection: sqlite3.Connection, immutable: bool) -> None:
+        self.connection = connection
+        self.immutable = immutable
+        self._pid = os.getpid()
+
+    def __del__(self) -> None:
+        if self._pid == os.getpid():
+            self.connection.close()
+        else:
+            _inherited.append(self.connection)
+
+
+# Connections of the parent of a fork: SQLite allows nobody else to close them.
+_inherited: Final[list[sqlite3.Connection]] = []
+
+
 class Index:
     """Tables of xorbs, files, contents by sha256, chunks that queries may find, and of who holds or has sent what."""
 
@@ -68,7 +88,7 @@ class Index:
         self._path = path
         self._clock = clock
         self._local = threading.local()
-        self._connections: list[sqlite3.Connection] = []
+        self._opened: WeakSet[_Opened] = WeakSet()
         self._writer = threading.Lock()
         # Nobody can write, so it is read as a file that does not change.
         self._immutable = False
@@ -104,9 +124,8 @@ class Index:
 
     def close(self) -> None:
         """Close all connections."""
-        for connection in self._connections:
-            connection.close()
-        self._connections.clear()
+        for opened in list(self._opened):
+            opened.connection.close()
 
     def add_xorb(self, info: XorbInfo, sender: str) -> None:
         """Remember a stored xorb, and who sent it: at once, as each change of the index waits for the disk."""
@@ -307,10 +326,10 @@ class Index:
             yield [xorbs[at : at + HASH_SIZE] for at in range(0, len(xorbs), HASH_SIZE)]
 
     def _connection(self) -> sqlite3.Connection:
-        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
-        if connection is None or (self._local.immutable and not self._immutable):
-            connection = self._open()
-        return connection
+        opened: _Opened | None = getattr(self._local, "opened", None)
+        if opened is None or (opened.immutable and not self._immutable):
+            return self._open()
+        return opened.connection
 
     def _open(self) -> sqlite3.Connection:
         """A connection of this thread: for reading only, if the disk has no room for what SQLite needs for more."""
@@ -338,8 +357,8 @@ class Index:
         return connection
 
     def _keep(self, connection: sqlite3.Connection, *, immutable: bool) -> sqlite3.Connection:
-        self._local.connection, self._local.immutable = connection, immutable
-        self._connections.append(connection)
+        self._local.opened = opened = _Opened(connection, immutable)
+        self._opened.add(opened)
         return connection
 
     def _writable(self) -> None:
