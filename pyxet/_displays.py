@@ -90,11 +90,6 @@ class Watching:
         self._thread = threading.Thread(target=self._show, name="pyxet-progress", daemon=True)
         self._thread.start()
 
-    @property
-    def has_ended(self) -> bool:
-        """Whether it is shown no more."""
-        return not self._thread.is_alive()
-
     def close(self, line: str = "") -> None:
         """Take the bar away and write a line, if there is one. From any thread; a second time does nothing."""
         if self._ended.is_set():

@@ -56,7 +56,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def whole(bar: Bar) -> bool:
-    return bar.fraction == pytest.approx(1.0) and bar.watching.has_ended
+    return bar.fraction == pytest.approx(1.0) and not bar.watching._thread.is_alive()
 
 
 def test_many_files(xet: XetFS, main: str, folder: Path, bars: list[Bar], capsys: pytest.CaptureFixture[str]) -> None:

@@ -276,6 +276,15 @@ async def test_what_fails_in_a_thread_is_raised_and_leaves_nothing(
         await uploader.aclose()
 
 
+def opened_as(kind: type[io.FileIO]) -> Callable[..., IO[Any]]:
+    """`Path.open` for which unbuffered files are of another kind."""
+
+    def opened(path: Path, mode: str = "r", buffering: int = -1) -> IO[Any]:
+        return kind(path) if buffering == 0 else open(path, mode, buffering)
+
+    return opened
+
+
 async def test_a_disk_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Failing(io.FileIO):
         def readinto(self, buffer: WriteableBuffer, /) -> int:
@@ -283,14 +292,11 @@ async def test_a_disk_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
                 raise OSError(errno.EIO, os.strerror(errno.EIO))
             return super().readinto(buffer)
 
-    def opened(self: Path, mode: str = "r", buffering: int = -1) -> IO[Any]:
-        return Failing(self) if buffering == 0 else open(self, mode, buffering)
-
     path, _ = made(tmp_path, 3505, 14 * MIB)
     async with world() as it:
         uploader = it.uploader()
         with monkeypatch.context() as patched:
-            patched.setattr(Path, "open", opened)
+            patched.setattr(Path, "open", opened_as(Failing))
             with pytest.raises(OSError, match="Input/output error"):
                 await uploader.add(path)
         assert str(path) not in descriptors()
@@ -313,14 +319,11 @@ async def test_a_disk_that_fails_and_fails_again_as_the_file_is_closed(
             if was_open:
                 raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
 
-    def opened(self: Path, mode: str = "r", buffering: int = -1) -> IO[Any]:
-        return Failing(self) if buffering == 0 else open(self, mode, buffering)
-
     path, data = made(tmp_path, 3510, 5 * MIB)
     async with world() as it:
         uploader = it.uploader()
         with monkeypatch.context() as patched:
-            patched.setattr(Path, "open", opened)
+            patched.setattr(Path, "open", opened_as(Failing))
             with pytest.raises(OSError, match=os.strerror(errno.EIO)):
                 await asyncio.wait_for(uploader.add(path), 60)
         # Its thread is there for others.
@@ -378,14 +381,11 @@ async def test_reads_that_bring_less_than_there_is_room_for(tmp_path: Path, monk
         def readinto(self, buffer: WriteableBuffer, /) -> int:
             return super().readinto(memoryview(buffer)[: source.randrange(1, 3 * MIB)])
 
-    def opened(self: Path, mode: str = "r", buffering: int = -1) -> IO[Any]:
-        return Slow(self) if buffering == 0 else open(self, mode, buffering)
-
     path, data = made(tmp_path, 3506, 9 * MIB + 7)
     async with world(limits=SMALL) as it:
         uploader = it.uploader()
         with monkeypatch.context() as patched:
-            patched.setattr(Path, "open", opened)
+            patched.setattr(Path, "open", opened_as(Slow))
             stored = await uploader.add(path)
         await uploader.flush()
         assert await read_back(it, stored) == data
