@@ -38,6 +38,8 @@ INITIAL_MESSAGE: Final = "initial commit"
 REPOSITORIES: Final = "repos"
 # Seconds after which nobody goes on with a push.
 _STALE: Final = 24 * 3600
+# How often a name is followed while the repository is renamed again and again.
+_TRIES: Final = 5
 
 
 class GitStore:
@@ -156,20 +158,34 @@ class GitStore:
 
     def current(self, repo: RepoId) -> RepoId:
         """The repository that a name stands for, in whatever case, or which it was renamed to; `RepositoryNotFoundError` if none."""
-        seen: set[RepoId] = set()
-        found = repo
-        while not self.has(found):
-            seen.add(found)
-            try:
-                following = XetURL.parse(_mark(self._path(found)).read_text(encoding="utf-8")).repo_id
-            except FileNotFoundError:
-                following = None
-            if following is None:
-                following = self._alike(found)
-            if following is None or following in seen:
-                raise _missing(repo)
-            found = following
-        return found
+        for _ in range(_TRIES):
+            passed: set[RepoId] = set()
+            found: RepoId | None = repo
+            while found is not None and found not in passed:
+                if self.has(found):
+                    return found
+                passed.add(found)
+                found = self._following(found)
+            # It may have got one of the names that were passed, while the later ones were looked at.
+            if not any(map(self.has, passed)):
+                break
+        raise _missing(repo)
+
+    def open_current(self, repo: RepoId) -> Repository:
+        """What `current` finds, for one request; `RepositoryNotFoundError` if there is none."""
+        for _ in range(_TRIES):
+            current = self.current(repo)
+            # Renamed between the two, it has left a mark.
+            with suppress(RepositoryNotFoundError):
+                return self.open(current)
+        raise _missing(repo)
+
+    def _following(self, repo: RepoId) -> RepoId | None:
+        """Where the mark at a name leads that nothing is called by, or else the one repository called so in another case."""
+        with suppress(FileNotFoundError):
+            if marked := XetURL.parse(_mark(self._path(repo)).read_text(encoding="utf-8")).repo_id:
+                return marked
+        return self._alike(repo)
 
     def _alike(self, repo: RepoId) -> RepoId | None:
         """The one repository whose name is the same but for upper and lower case, if there is just one."""

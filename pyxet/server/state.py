@@ -264,7 +264,7 @@ async def open_repo(
         try:
             found = request.app[REPOS].open(repo)
         except RepositoryNotFoundError:
-            found = request.app[REPOS].open(request.app[REPOS].current(repo))
+            found = request.app[REPOS].open_current(repo)
         if not may_see(request, account, found):
             raise RepositoryNotFoundError(f"repository {repo} does not exist", status=404, code="RepoNotFound")
         return found
@@ -303,7 +303,7 @@ def sees(request: web.Request, account: Account | None) -> Callable[[str], bool]
         if repo is None:
             return False
         try:
-            return may_see(request, account, repos.open(repos.current(repo)))
+            return may_see(request, account, repos.open_current(repo))
         except RepositoryNotFoundError:
             return False
 

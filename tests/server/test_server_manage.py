@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import shutil
@@ -10,12 +11,13 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import cast
+from typing import ClassVar, cast
 
 import pytest
 from support.hf_client import run_hf
 from support.raw_client import RawClient
 
+from pyxet.server.git_repository import Repository
 from pyxet.server.git_store import GitStore
 from pyxet.testing import LocalEndpoint, local_endpoint
 from pyxet.types import RepoId
@@ -363,6 +365,38 @@ def test_a_kill_at_any_step_leaves_the_old_or_the_new_state(
         "delete": ({"old"}, set()),
     }[action]  # fmt: skip
     assert outcomes == {frozenset(names) for names in expected}
+
+
+class RenamedMeanwhile(GitStore):
+    """A store whose repository gets its first name back at the moment in which its present one is looked at."""
+
+    moves: ClassVar[list[tuple[RepoId, RepoId]]] = []
+
+    def has(self, repo: RepoId) -> bool:
+        if self.moves and repo == self.moves[0][0]:
+            self.rename(*self.moves.pop())
+        return super().has(repo)
+
+
+def test_a_repository_renamed_while_its_name_is_followed_is_found(tmp_path: Path) -> None:
+    names = [RepoId("models", "acme", name) for name in ("one", "two", "three")]
+    store = RenamedMeanwhile(tmp_path / "repos")
+    store.create(names[0], user="acme", private=False)
+    for old, new in itertools.pairwise(names):
+        store.rename(old, new)
+    store.moves.append((names[2], names[0]))
+    assert store.open_current(names[0]).id == names[0]
+    assert store.moves == []
+    # Between the two: it is found, and then not opened by the name that it had.
+    opened = store.open
+
+    def late(repo: RepoId) -> Repository:
+        store.open = opened  # type: ignore[method-assign]  # once
+        store.rename(names[0], names[1])
+        return opened(repo)
+
+    store.open = late  # type: ignore[method-assign]  # as above
+    assert store.open_current(names[0]).id == names[1]
 
 
 def test_commits_and_a_duplicate_at_once(endpoint: LocalEndpoint, client: RawClient) -> None:
