@@ -22,6 +22,7 @@ from support.capabilities import need
 from support.contents import content
 from support.faults import MIB, RESOLVE, XORB, World, answer, check_clean, cut, flipped, gated, silent, world
 
+from pyxet import _platform_files
 from pyxet._async.download import leftovers
 from pyxet._async.download import to_file as partial
 from pyxet._async.download.reconstruct import WINDOW, Downloader
@@ -279,6 +280,31 @@ async def test_two_versions_to_one_place(tmp_path: Path) -> None:
         await asyncio.gather(*(get(it, file, tmp_path / "a") for file in files))
         assert (tmp_path / "a").read_bytes() in versions
         assert names(tmp_path) == ["a"]
+
+
+def test_a_part_that_another_download_removes_before_its_rename(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Windows: parts are closed, and not locked any more, before they are renamed."""
+    monkeypatch.setattr(_platform_files, "MOVES_OPEN_FILES", False)
+    monkeypatch.setattr(partial, "MOVES_OPEN_FILES", False)
+    target = tmp_path / "a"
+    first, second = (
+        partial._Part(target, RemoteFile(None, "main", "a", 3, "", None, sign * 64))  # type: ignore[arg-type]
+        for sign in "cd"
+    )
+    first.write([b"one"])
+    second.write([b"two"])
+
+    def publish_second_before(source: Path, target: Path) -> None:
+        monkeypatch.setattr(partial, "replace", _platform_files.replace)
+        second.publish()
+        _platform_files.replace(source, target)
+
+    monkeypatch.setattr(partial, "replace", publish_second_before)
+    first.publish()
+    assert target.read_bytes() == b"two"
+    assert names(tmp_path) == ["a"]
 
 
 @pytest.mark.needs("locks of files")

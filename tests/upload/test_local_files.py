@@ -80,3 +80,13 @@ async def test_what_never_ends_is_refused_by_name(tmp_path: Path, kind: str) -> 
             server.bind(str(path))
     with pytest.raises(shutil.SpecialFileError, match=f"{path}.* is a .*{kind}"):
         await LocalFiles(small=10).peek(path)
+
+
+async def test_a_folder_is_called_one_on_every_platform(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(path: str, *_: object) -> int:
+        raise PermissionError(13, "Permission denied", path)
+
+    # As Windows answers whoever opens a folder.
+    monkeypatch.setattr("pyxet._async.upload.local_files.os.open", denied)
+    with pytest.raises(IsADirectoryError, match="it is a folder"):
+        await LocalFiles(small=1 << 20).peek(tmp_path)

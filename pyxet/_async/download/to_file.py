@@ -21,7 +21,7 @@ from pyxet._async.download.verifier import HashMismatchError
 from pyxet._async.download.windows import FileChunk
 from pyxet._async.runtime.threads import surely, to_end
 from pyxet._platform import lock_descriptor, read_at, write_vector
-from pyxet._platform_files import closing, remove, replace
+from pyxet._platform_files import MOVES_OPEN_FILES, closing, remove, replace
 from pyxet.errors import FormatError, IntegrityError, NotSupportedError
 from pyxet.protocol.constants import MAX_CHUNK
 from pyxet.protocol.hashing import Buffer, FileHasher, Hash, chunk_hash
@@ -131,7 +131,13 @@ class _Part:
     def publish(self) -> None:
         """Give the content its name, and remove what is left of other downloads of that name."""
         with closing(self._data, self._records):
-            replace(self.path, self.target)
+            try:
+                replace(self.path, self.target)
+            except FileNotFoundError:
+                # Windows renames only files that are closed, so the lock is gone before the rename. In between, another
+                # download to this target was published and removed what it took for leftovers: its content replaces ours.
+                if MOVES_OPEN_FILES or not self.target.exists():
+                    raise
             remove(self.journal, missing_ok=True)
         leftovers.remove(self.target.parent, self._name)
 

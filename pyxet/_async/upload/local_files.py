@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -49,6 +51,9 @@ def _peeked(sources: Iterable[str], small: int) -> dict[str, Peeked | OSError]:
     for source in sources:
         try:
             known = os.stat(source)
+            if stat.S_ISDIR(known.st_mode):
+                # Windows would say that access to it is denied.
+                raise IsADirectoryError(errno.EISDIR, "it is a folder, and not a file to upload", source)
             what = special(known)
             if what is not None:
                 # Reading it might never end.
