@@ -41,6 +41,8 @@ _POINT_IN_TIME = re.compile(r"(?P<branch>.+)@\{(?P<when>[^{}]+)\}\Z")
 
 # Names of revisions of which it is remembered what they look like: each call asks that several times, of the same few.
 _MAX_NAMES: Final = 1024
+# URLs of which it is remembered what they say: a call with thousands of paths parses each of them two or three times.
+_MAX_URLS: Final = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,51 +97,7 @@ class XetURL:
         XetURLError
             A part is wrong; the message names it and the form that was expected.
         """
-        if not url.isascii():
-            _check_text(url)
-        scheme, separator, rest = url.partition("://")
-        if not separator:
-            rest = url
-        elif scheme not in (SCHEME, f"fsspec+{SCHEME}"):
-            meant = _meant(scheme.lower(), rest)
-            raise XetURLError(f"{url!r}: the scheme {scheme!r} is not {SCHEME!r}; expected {meant or _FORM}")
-        rest = rest.lstrip("/") if not separator else rest
-        if rest.startswith("/"):
-            raise XetURLError(f"{url!r}: the owner is empty; expected {_FORM}")
-        first, slash, tail = rest.partition("/")
-        endpoint: str | None = None
-        if ":" in first:
-            endpoint, _, first = first.rpartition(":")
-            if not _HOST.match(endpoint):
-                raise XetURLError(f"{url!r}: {endpoint!r} is not a host or host:port; expected {_FORM}")
-            if first.isdigit():
-                raise XetURLError(
-                    f"{url!r}: a colon is missing after the endpoint; expected xet://{endpoint}:{first}:owner/…"
-                )
-            rest = first + slash + tail
-        elif _IS_HOST.match(first):
-            host, form = first.lower(), tail or "owner/repo/branch/path"
-            if host == _GONE:
-                hint = f"what was there moved to the Hugging Face Hub, the default endpoint: xet://{form}"
-            else:
-                hint = f"a colon belongs behind the endpoint: xet://{host}:{form}"
-            raise XetURLError(f"{url!r}: {first!r} is a host, not an owner; {hint}")
-        parts = rest.split("/")
-        kind: RepoKind = "models"
-        if parts[0] in _KINDS:
-            kind = parts.pop(0)  # type: ignore[assignment]  # membership in _KINDS is the check
-        while parts and not parts[-1]:
-            parts.pop()
-        if "" in parts:
-            raise XetURLError(f"{url!r}: part {parts.index('') + 1} is empty; expected {_FORM}")
-        owner = parts[0] if parts else None
-        repo = parts[1] if len(parts) > 1 else None
-        _check_name(url, "owner", owner)
-        _check_name(url, "bucket" if kind == "buckets" else "repository", repo)
-        if kind == "buckets":
-            return cls(endpoint, kind, owner, repo, None, _check_path(url, parts[2:]))
-        revision = _check_revision(url, parts[2]) if len(parts) > 2 else None
-        return cls(endpoint, kind, owner, repo, revision, _check_path(url, parts[3:]))
+        return _parsed(url)
 
     @property
     def repo_id(self) -> RepoId | None:
@@ -201,6 +159,55 @@ class XetURL:
     def __str__(self) -> str:
         prefix = f"{self.endpoint}:" if self.endpoint else ""
         return f"{SCHEME}://{prefix}{self.full_path}"
+
+
+@lru_cache(_MAX_URLS)
+def _parsed(url: str) -> XetURL:
+    if not url.isascii():
+        _check_text(url)
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        rest = url
+    elif scheme not in (SCHEME, f"fsspec+{SCHEME}"):
+        meant = _meant(scheme.lower(), rest)
+        raise XetURLError(f"{url!r}: the scheme {scheme!r} is not {SCHEME!r}; expected {meant or _FORM}")
+    rest = rest.lstrip("/") if not separator else rest
+    if rest.startswith("/"):
+        raise XetURLError(f"{url!r}: the owner is empty; expected {_FORM}")
+    first, slash, tail = rest.partition("/")
+    endpoint: str | None = None
+    if ":" in first:
+        endpoint, _, first = first.rpartition(":")
+        if not _HOST.match(endpoint):
+            raise XetURLError(f"{url!r}: {endpoint!r} is not a host or host:port; expected {_FORM}")
+        if first.isdigit():
+            raise XetURLError(
+                f"{url!r}: a colon is missing after the endpoint; expected xet://{endpoint}:{first}:owner/…"
+            )
+        rest = first + slash + tail
+    elif _IS_HOST.match(first):
+        host, form = first.lower(), tail or "owner/repo/branch/path"
+        if host == _GONE:
+            hint = f"what was there moved to the Hugging Face Hub, the default endpoint: xet://{form}"
+        else:
+            hint = f"a colon belongs behind the endpoint: xet://{host}:{form}"
+        raise XetURLError(f"{url!r}: {first!r} is a host, not an owner; {hint}")
+    parts = rest.split("/")
+    kind: RepoKind = "models"
+    if parts[0] in _KINDS:
+        kind = parts.pop(0)  # type: ignore[assignment]  # membership in _KINDS is the check
+    while parts and not parts[-1]:
+        parts.pop()
+    if "" in parts:
+        raise XetURLError(f"{url!r}: part {parts.index('') + 1} is empty; expected {_FORM}")
+    owner = parts[0] if parts else None
+    repo = parts[1] if len(parts) > 1 else None
+    _check_name(url, "owner", owner)
+    _check_name(url, "bucket" if kind == "buckets" else "repository", repo)
+    if kind == "buckets":
+        return XetURL(endpoint, kind, owner, repo, None, _check_path(url, parts[2:]))
+    revision = _check_revision(url, parts[2]) if len(parts) > 2 else None
+    return XetURL(endpoint, kind, owner, repo, revision, _check_path(url, parts[3:]))
 
 
 def _meant(scheme: str, rest: str) -> str | None:
