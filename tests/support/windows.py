@@ -274,7 +274,7 @@ def install(*, alone: bool = True) -> None:
 
     os.O_BINARY = _BINARY  # type: ignore[attr-defined]  # it is there
     tempfile._bin_openflags |= _BINARY  # type: ignore[attr-defined]  # as it is there
-    tempfile.TemporaryFile = tempfile.NamedTemporaryFile  # as it is there
+    tempfile.TemporaryFile = tempfile.NamedTemporaryFile  # type: ignore[assignment]  # as it is there
     shutil._use_fd_functions = False  # type: ignore[attr-defined]  # as it is there
     shutil._USE_CP_SENDFILE = False  # type: ignore[attr-defined]  # as it is there
     changed = {"open": text.open, "close": text.close, "read": text.read, "write": text.write, "fsync": fsync}
