@@ -43,7 +43,7 @@ from pyxet.server.git_objects import (
     write_commit,
 )
 from pyxet.server.git_pack import COMMIT, TREE, LooseObjects, NewObjects, PackWriter
-from pyxet.server.git_trees import TreeEdit, found_in, members, position
+from pyxet.server.git_trees import PathFinder, TreeEdit, members, position
 from pyxet.server.object_store import is_disk_full
 from pyxet.types import RepoId
 from pyxet.urls import is_commit_id, may_be_commit
@@ -63,6 +63,7 @@ class Repository:
         self.id = repo
         self._git = git
         self._lock = lock
+        self._paths = PathFinder()
 
     @property
     def git(self) -> pygit2.Repository:
@@ -190,7 +191,7 @@ class Repository:
         """What is at a path, if anything."""
         if not path:
             return Entry("", str(commit.tree_id), True, mode=FOLDER)
-        found = found_in(commit.tree, path)
+        found = self._paths.find(commit, path)
         return None if found is None else self._entry(path, found)
 
     def entries(
@@ -364,7 +365,7 @@ class Repository:
         return self._git[oid]
 
     def _oid(self, commit: pygit2.Commit, path: str) -> str | None:
-        found = found_in(commit.tree, path)
+        found = self._paths.find(commit, path)
         return None if found is None else str(found.id)
 
     def _walk(self, tree: Any, prefix: str, recursive: bool, after: list[str] | None) -> Iterator[Entry]:

@@ -20,6 +20,8 @@ _OID: Final = 20
 _FOLDER_MODES: Final = (b"40000 ", b"040000 ")
 # Entries for which one change makes it worth to look at all names.
 _PER_CHANGE: Final = 50
+# Folders that stay parsed while paths are looked up. One of 200,000 files is an object of 8 MB.
+_KEPT: Final = 4
 
 
 def path_name(raw: bytes) -> str:
@@ -33,6 +35,30 @@ def found_in(tree: Any, path: str) -> Any:
         return tree[path]
     except (KeyError, ValueError):
         return _escaped(tree, path) if "\\x" in path else None
+
+
+class PathFinder:
+    """Looks up paths in commits. It keeps the last folders parsed: git parses a large one anew for each path in it."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[Any, str], Any] = {}
+
+    def find(self, commit: Any, path: str) -> Any:
+        """What is at a path of a commit, not read yet, or ``None``."""
+        folder, _, name = path.rpartition("/")
+        if path.startswith("/") or folder.endswith("/"):
+            return None
+        key = commit.tree_id, folder
+        kept = self._kept
+        if key in kept:
+            tree = kept[key]
+        else:
+            tree = found_in(commit.tree, folder) if folder else commit.tree
+            if folder and tree is not None and tree.filemode != FOLDER:
+                tree = None
+            # Replaced, not changed: another thread may look at it.
+            self._kept = {**dict(list(kept.items())[1 - _KEPT :]), key: tree}
+        return None if tree is None else found_in(tree, name)
 
 
 def members(tree: Any, prefix: str, start: int = 0) -> Iterator[tuple[str, Any]]:
