@@ -205,7 +205,7 @@ def test_errors_of_ours_that_are_no_news_to_anybody_else_keep_their_place() -> N
         XetURL.parse(None)  # type: ignore[arg-type]
     before = frames(caught.value)
     assert frames(readable(caught.value)) == before
-    assert before[-1] == "parse"
+    assert before[-1] == "_parsed"
 
 
 def test_what_the_caller_was_handling_stays(xet: pyxet.XetFS, main: str) -> None:
