@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 from support import capabilities
+from support.authority import Authority
 from support.cli import Cli
 from support.contents import content
 from support.faults import FaultProxy
 from support.proxied import proxied
 from support.raw_client import RawClient
+from support.rights import NOISE
 from support.settled import check_budgets
 
 import pyxet
@@ -178,3 +180,52 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def cli(shared_endpoint: LocalEndpoint, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Cli:
     """The ``xet`` command on the shared endpoint, run in an empty folder, with an empty home."""
     return Cli(shared_endpoint, tmp_path, {"HOME": str(tmp_path_factory.mktemp("home"))})
+
+
+@pytest.fixture
+def proxy(shared_endpoint: LocalEndpoint) -> Iterator[FaultProxy]:
+    """A proxy in front of the shared endpoint."""
+    with FaultProxy(shared_endpoint.url) as running:
+        yield running
+
+
+@pytest.fixture
+def authority(shared_endpoint: LocalEndpoint, proxy: FaultProxy) -> Authority:
+    """Who makes and renews tokens that the endpoint behind the proxy accepts."""
+    return Authority(shared_endpoint, proxy)
+
+
+@pytest.fixture
+def home(proxy: FaultProxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of the Hub's tool, whose endpoint is the proxy."""
+    monkeypatch.setenv("HF_ENDPOINT", proxy.url)
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    return tmp_path / "hf"
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[LocalEndpoint]:
+    """A local endpoint that ``root`` runs, who is none of those who use it: for tests of who may do what."""
+    with local_endpoint(user="root") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def owner(endpoint: LocalEndpoint) -> RawClient:
+    """The user ``acme``, whose repositories the others are asked about."""
+    return RawClient(endpoint, endpoint.add_token("acme"))
+
+
+@pytest.fixture
+def guest(endpoint: LocalEndpoint) -> RawClient:
+    """A user who owns nothing."""
+    return RawClient(endpoint, endpoint.add_token("guest"))
+
+
+@pytest.fixture
+def eve(endpoint: LocalEndpoint) -> RawClient:
+    """Another user, who has done nothing yet."""
+    name = f"eve-{NOISE.getrandbits(40):x}"
+    client = RawClient(endpoint, endpoint.add_token(name))
+    client.make_repo(f"{name}/own")
+    return client

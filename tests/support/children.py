@@ -1,8 +1,10 @@
-"""Child processes that call a function of a test."""
+"""Child processes that call a function of a test, or run a program of it."""
 
 from __future__ import annotations
 
 import multiprocessing
+import subprocess
+import sys
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -30,6 +32,15 @@ def in_child(kind: str, work: Any, *arguments: Any) -> Any:
     if isinstance(result, BaseException):
         raise result
     return result
+
+
+def elsewhere(code: str, *arguments: str) -> str:
+    """What another process prints, as in another terminal."""
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
 
 
 def _run(connection: Connection, work: Any, arguments: tuple[Any, ...]) -> None:
