@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import os
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -31,12 +31,6 @@ from pyxet.testing import LocalEndpoint
 COMMIT = "POST .*/commit/"
 REFS = "GET .*/refs"
 MIB = 1024 * 1024
-
-
-@pytest.fixture
-def proxy(shared_endpoint: LocalEndpoint) -> Iterator[FaultProxy]:
-    with FaultProxy(shared_endpoint.url) as running:
-        yield running
 
 
 @pytest.fixture

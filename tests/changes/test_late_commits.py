@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -18,12 +18,6 @@ from pyxet.errors import CommitTimeoutError, ConflictError, RequestTimeoutError
 from pyxet.testing import HubBehaviour, LocalEndpoint, local_endpoint
 
 COMMIT = r"POST /api/.*/commit/"
-
-
-@pytest.fixture
-def proxy(shared_endpoint: LocalEndpoint) -> Iterator[FaultProxy]:
-    with FaultProxy(shared_endpoint.url) as running:
-        yield running
 
 
 @pytest.fixture
@@ -185,9 +179,6 @@ def test_a_parent_that_is_refused_without_reason_is_an_error(proxy: FaultProxy, 
     proxy.rule(COMMIT, answer(412, b'{"error": "not your turn"}'))
     with pytest.raises(ConflictError, match="not your turn"):
         fs.pipe(f"{main}/a", b"ours")
-
-
-# -- an endpoint that ends requests ------------------------------------------------------------------------------------
 
 
 @pytest.mark.filterwarnings("ignore:more than .* files in one commit:pyxet.PyxetWarning")

@@ -15,6 +15,7 @@ from typing import Any
 
 import fsspec
 import pytest
+from support.blocks import Failure
 from support.history import messages
 from support.threads import on_thread
 
@@ -25,10 +26,6 @@ from pyxet.errors import RevisionNotFoundError, TransactionError
 pytestmark = pytest.mark.usefixtures("nothing_left_behind")
 
 MIB = 1024 * 1024
-
-
-class Failure(Exception):
-    """What ends a block."""
 
 
 def save_checkpoint(fs: Any, folder: str, shards: dict[str, bytes], *, fail: bool = False) -> None:

@@ -4,17 +4,14 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import pytest
+from support.blocks import Failure, current
 from support.contents import BINARY
 from support.history import messages
-from support.proxied import asynchronous
 from support.threads import on_thread
 
 import pyxet
@@ -26,21 +23,11 @@ from pyxet.errors import (
     PyxetWarning,
     TransactionError,
 )
-from pyxet.testing import LocalEndpoint
 
 pytestmark = pytest.mark.usefixtures("nothing_left_behind")
 
 MIB = 1024 * 1024
 LARGE = BINARY * 300_000
-
-
-class Failure(Exception):
-    """What ends a block."""
-
-
-def current(fs: pyxet.AsyncXetFileSystem) -> object:
-    """What a transaction that is open is to the file system."""
-    return fs.transaction
 
 
 # -- the forms of a nested block ---------------------------------------------------------------------------------------
@@ -194,151 +181,6 @@ def test_cancelled_inside_its_block(xet: pyxet.XetFS, main: str) -> None:
     assert xet.find(main) == [f"{main}/a.txt", f"{main}/b.txt"]
 
 
-# -- beside others -----------------------------------------------------------------------------------------------------
-
-
-def test_what_others_write_meanwhile_stays(xet: pyxet.XetFS, main: str) -> None:
-    with xet.transaction as tr:
-        xet.pipe({f"{main}/shared.txt": b"outer", f"{main}/covered.txt": b"outer"})
-        bound = tr.fs
-        with pytest.raises(Failure):
-            with xet.transaction:
-                xet.pipe({f"{main}/shared.txt": b"inner", f"{main}/covered.txt": b"inner", f"{main}/mine.txt": b"1"})
-                # A thread without a context, which has the outer transaction's file system.
-                on_thread(lambda: bound.pipe({f"{main}/shared.txt": b"theirs", f"{main}/theirs.txt": b"2"}))
-                assert xet.cat(f"{main}/shared.txt") == b"theirs"
-                raise Failure
-        found = xet.cat(xet.find(main))
-        assert found == {
-            f"{main}/covered.txt": b"outer", f"{main}/shared.txt": b"theirs", f"{main}/theirs.txt": b"2",
-        }  # fmt: skip
-    assert xet.cat(xet.find(main)) == found
-
-
-def test_threads_have_blocks_of_their_own(xet: pyxet.XetFS, main: str) -> None:
-    together = threading.Barrier(4)
-
-    def job(fs: pyxet.XetFS, number: int) -> None:
-        try:
-            with fs.transaction as inner:
-                fs.pipe(f"{main}/{number}", b"by context")
-                inner.fs.pipe(f"{main}/all", b"%d" % number)
-                together.wait(30)
-                if number % 2:
-                    raise Failure
-        except Failure:
-            pass
-        together.wait(30)
-
-    with xet.transaction as tr, ThreadPoolExecutor(4) as pool:
-        xet.pipe(f"{main}/all", b"outer")
-        list(pool.map(job, [tr.fs] * 4, range(4)))
-        assert xet.find(main) == [f"{main}/0", f"{main}/2", f"{main}/all"]
-        assert xet.cat(f"{main}/all") in (b"0", b"2")
-    assert len(tr.commits) == 1
-    assert xet.find(main) == [f"{main}/0", f"{main}/2", f"{main}/all"]
-
-
-async def test_tasks_have_blocks_of_their_own(shared_endpoint: LocalEndpoint, main: str) -> None:
-    async with asynchronous(shared_endpoint) as fs:
-        together = asyncio.Barrier(4)
-
-        async def job(number: int) -> None:
-            try:
-                async with fs.transaction as inner:
-                    assert current(fs) == inner
-                    await fs._pipe_file(f"{main}/{number}", b"by context")
-                    await inner.fs._pipe_file(f"{main}/all", b"%d" % number)
-                    async with fs.open_async(f"{main}/file {number}", "wb") as file:
-                        await file.write(b"file")
-                    left_open = await inner.open(f"{main}/left {number}", "wb")
-                    await left_open.write(b"left")
-                    await together.wait()
-                    if number % 2:
-                        raise Failure
-            except Failure:
-                pass
-
-        async with fs.transaction(message="tasks") as tr:
-            await asyncio.gather(*map(job, range(4)))
-            async with fs.transaction(message="unused"):
-                pass
-        assert len(tr.commits) == 1
-        assert [name.removeprefix(f"{main}/") for name in await fs._find(main)] == [
-            "0", "2", "all", "file 0", "file 2", "left 0", "left 2",
-        ]  # fmt: skip
-        assert (await fs._log(main))[0].message == "tasks"
-
-
-async def test_a_cancelled_task_is_undone(shared_endpoint: LocalEndpoint, main: str) -> None:
-    async with asynchronous(shared_endpoint) as fs:
-        begun = asyncio.Event()
-
-        async def job() -> None:
-            async with fs.transaction:
-                await fs._pipe_file(f"{main}/half", b"half")
-                begun.set()
-                await asyncio.Event().wait()
-
-        async with fs.transaction:
-            task = asyncio.create_task(job())
-            await begun.wait()
-            await fs._pipe_file(f"{main}/outer", b"outer")
-            task.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await task
-        assert await fs._find(main) == [f"{main}/outer"]
-
-
-async def test_a_blocking_one_in_an_asynchronous_one(shared_endpoint: LocalEndpoint, main: str) -> None:
-    blocking = pyxet.XetFS(shared_endpoint.url, shared_endpoint.user, shared_endpoint.token)
-
-    def library(error: type[Exception] | None) -> None:
-        with blocking.transaction as inner:
-            assert inner.fs.asynchronous is False
-            blocking.pipe(f"{main}/{error}", b"library")
-            if error is not None:
-                raise error
-
-    async with asynchronous(shared_endpoint) as fs:
-        async with fs.transaction as tr:
-            await asyncio.to_thread(library, None)
-            with pytest.raises(Failure):
-                await asyncio.to_thread(library, Failure)
-            with pytest.raises(TransactionError, match="async with"):
-                with blocking.transaction:
-                    pass
-            assert current(fs) == tr
-        assert await fs._find(main) == [f"{main}/None"]
-
-
-def test_an_asynchronous_one_in_a_blocking_one(xet: pyxet.XetFS, main: str, shared_endpoint: LocalEndpoint) -> None:
-    async def service() -> None:
-        async with asynchronous(shared_endpoint) as fs:
-            async with fs.transaction as inner:
-                await inner.fs._pipe_file(f"{main}/kept", b"kept")
-            with pytest.raises(Failure):
-                async with fs.transaction:
-                    await fs._pipe_file(f"{main}/undone", b"undone")
-                    raise Failure
-
-    with xet.transaction as tr:
-        asyncio.run(service())
-        assert xet.find(main) == [f"{main}/kept"]
-    assert len(tr.commits) == 1
-
-
-def test_two_accounts_do_not_nest(xet: pyxet.XetFS, main: str, shared_endpoint: LocalEndpoint) -> None:
-    other = pyxet.XetFS(shared_endpoint.url, "another", shared_endpoint.token)
-    with pytest.raises(Failure), xet.transaction:
-        with other.transaction as theirs:
-            other.pipe(f"{main}/theirs.txt", b"theirs")
-            xet.pipe(f"{main}/mine.txt", b"mine")
-        assert len(theirs.commits) == 1
-        raise Failure
-    assert xet.find(main) == [f"{main}/theirs.txt"]
-
-
 # -- what is undone with it --------------------------------------------------------------------------------------------
 
 
@@ -461,118 +303,3 @@ def test_its_message_is_used_if_the_outer_one_has_none(xet: pyxet.XetFS, main: s
         with xet.transaction(message="of the inner one"):
             xet.pipe(f"{main}/e.txt", b"e")
     assert messages(xet, main) == ["first\n\nsecond\n\nof a call", "of the outer one"]
-
-
-# -- ends in the wrong order -------------------------------------------------------------------------------------------
-
-
-def test_an_outer_one_that_ends_first_commits_nothing(xet: pyxet.XetFS, main: str) -> None:
-    with pytest.raises(TransactionError, match="nested in this one is still open"), xet.transaction as tr:
-        xet.pipe(f"{main}/a.txt", b"a")
-        inner = xet.start_transaction()
-        xet.pipe(f"{main}/b.txt", b"b")
-        file = xet.open(f"{main}/c.txt", "w")
-        file.write("c")
-        bound = inner.fs
-    assert not tr.active
-    assert not inner.active
-    assert file.closed
-    for call in (
-        inner.complete,
-        lambda: inner.fs,
-        lambda: bound.pipe(f"{main}/late.txt", b"late"),
-        lambda: inner.pipe(f"{main}/late.txt", b"late"),
-        lambda: inner.__enter__(),
-        lambda: tr.complete(),
-    ):
-        with pytest.raises(TransactionError, match="ended"):
-            call()
-    with pytest.raises(TransactionError, match="no transaction is open"):
-        xet.end_transaction()
-    assert xet.find(main) == []
-
-
-def test_a_block_whose_outer_one_ended_is_told(xet: pyxet.XetFS, main: str) -> None:
-    tr = xet.start_transaction()
-    with pytest.raises(TransactionError, match="nested in has ended, and this one with it"):
-        with xet.transaction(message="inner"):
-            xet.pipe(f"{main}/a.txt", b"a")
-            tr.complete(commit=False)
-    # What the block itself raises says more.
-    tr = xet.start_transaction()
-    with pytest.raises(Failure):
-        with xet.transaction(message="inner"):
-            tr.complete(commit=False)
-            raise Failure
-    assert xet.find(main) == []
-
-
-def test_ended_twice(xet: pyxet.XetFS, main: str) -> None:
-    with xet.transaction:
-        inner = xet.start_transaction()
-        xet.pipe(f"{main}/a.txt", b"a")
-        inner.complete()
-        with pytest.raises(TransactionError, match="ended"):
-            inner.complete()
-        with pytest.raises(TransactionError, match="ended"):
-            inner.complete(commit=False)
-        with pytest.raises(TransactionError, match="ended"):
-            with inner:
-                pass
-    assert xet.find(main) == [f"{main}/a.txt"]
-
-
-def test_a_made_one_that_begins_after_its_outer_one_ended(xet: pyxet.XetFS, main: str) -> None:
-    with xet.transaction:
-        made, bound = xet.transaction(message="late"), xet.transaction.fs
-        direct = pyxet.Transaction(bound)
-    for late in (made, direct):
-        with pytest.raises(TransactionError, match="ended"), late:
-            pass
-
-
-async def test_a_task_that_goes_on_after_its_block_was_undone(shared_endpoint: LocalEndpoint, main: str) -> None:
-    async with asynchronous(shared_endpoint) as fs:
-        undone = asyncio.Event()
-
-        async def late(name: str) -> None:
-            await undone.wait()
-            await fs._pipe_file(f"{main}/{name}", b"late")
-
-        async with fs.transaction:
-            async with fs.transaction:
-                kept = asyncio.create_task(late("kept"))
-                await fs._pipe_file(f"{main}/a", b"a")
-            with pytest.raises(Failure):
-                async with fs.transaction:
-                    task = asyncio.create_task(late("undone"))
-                    raise Failure
-            undone.set()
-            with pytest.raises(TransactionError, match="was undone"):
-                await task
-            # That of a block which was kept is in what the block is a part of.
-            await kept
-            await fs._pipe_file(f"{main}/b", b"b")
-        assert await fs._find(main) == [f"{main}/a", f"{main}/b", f"{main}/kept"]
-
-
-async def test_a_task_that_is_not_awaited_keeps_the_outer_one_from_ending(
-    shared_endpoint: LocalEndpoint, main: str
-) -> None:
-    async with asynchronous(shared_endpoint) as fs:
-        begun, go_on = asyncio.Event(), asyncio.Event()
-
-        async def job() -> None:
-            async with fs.transaction:
-                await fs._pipe_file(f"{main}/half", b"half")
-                begun.set()
-                await go_on.wait()
-
-        with pytest.raises(TransactionError, match="still open"):
-            async with fs.transaction:
-                task = asyncio.create_task(job())
-                await begun.wait()
-        go_on.set()
-        with pytest.raises(TransactionError, match="nested in has ended"):
-            await task
-        assert await fs._find(main) == []

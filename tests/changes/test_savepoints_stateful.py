@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from support.blocks import Failure
 from support.raw_client import RawClient
 
 import pyxet
@@ -26,10 +27,6 @@ CONTENTS = [b"", b"one line\n", b"\xff\x00binary", b"\x01large" * 200_000]
 
 paths = st.sampled_from(PATHS)
 contents = st.sampled_from(CONTENTS)
-
-
-class Failure(Exception):
-    """What ends a block."""
 
 
 @cache
