@@ -1,4 +1,4 @@
-"""Downloads: content in order and verified, requests shared and merged, faults survived, memory bounded."""
+"""Downloads: content in order and verified, requests shared and merged, memory bounded."""
 
 from __future__ import annotations
 
@@ -6,27 +6,18 @@ import asyncio
 import hashlib
 import random
 import tracemalloc
-from collections.abc import AsyncIterator
 from contextlib import aclosing
-from dataclasses import replace
 
 import pytest
 from blockbuster import BlockBuster
-from support.contents import content
+from support.contents import content, texts
 from support.faults import (
-    FAST,
     MIB,
     PLAN,
-    RESOLVE,
     XORB,
-    World,
     answer,
-    changed,
     check_clean,
-    cut,
-    flipped,
     gated,
-    no_answer,
     silent,
     world,
 )
@@ -35,27 +26,14 @@ from pyxet._async.download.in_memory import Target
 from pyxet._async.download.reconstruct import WINDOW, Downloader
 from pyxet._async.download.windows import FileChunk
 from pyxet._async.runtime.budget import READ_MEMORY
-from pyxet.config import Limits, Timeouts
+from pyxet.config import Limits
 from pyxet.errors import (
-    AccessDeniedError,
     BadRequestError,
-    ConnectionFailedError,
-    FormatError,
-    IntegrityError,
-    RemoteError,
-    RepositoryNotFoundError,
-    ServerError,
 )
 from pyxet.protocol.hashing import ZERO_HASH, hash_to_hex
 from pyxet.types import RemoteFile
 
 SMALL = Limits(memory=16 * MIB)
-
-
-def texts(seed: int, size: int) -> bytes:
-    """Content that compresses."""
-    source = random.Random(seed)
-    return b"".join(b"%d,%d,alpha\n" % (number, source.randrange(1000)) for number in range(size // 10))[:size]
 
 
 # -- ranges ------------------------------------------------------------------------------------------------------------
@@ -236,147 +214,6 @@ async def test_one_reader_that_is_cancelled_leaves_the_others() -> None:
         assert reading[0].cancelled()
 
 
-# -- faults ------------------------------------------------------------------------------------------------------------
-
-
-async def test_a_body_that_breaks_off_is_continued() -> None:
-    async with world() as it:
-        data = content(12, 4 * MIB)
-        file = await it.store(data)
-        it.proxy.clear()
-        it.proxy.rule(XORB, cut(0.4), times=1)
-        it.proxy.rule(XORB, answer(503, Retry_After="0"), times=1)
-        it.proxy.rule(XORB, cut(0.5), times=1)
-        assert await Downloader(it.client).read(file) == data
-        starts = [int(item.headers["Range"][6:].split("-")[0]) for item in it.proxy.seen if item.line.startswith(XORB)]
-        assert len(starts) == 4
-        assert starts == sorted(starts)
-        assert starts[-1] > 2 * MIB
-
-
-async def test_a_body_that_stalls_is_continued() -> None:
-    async with world(timeouts=Timeouts(progress=0.3)) as it:
-        data = content(13, MIB)
-        file = await it.store(data)
-        it.proxy.rule(XORB, cut(0.5, stall=True), times=1)
-        assert await Downloader(it.client).read(file) == data
-
-
-async def test_a_connection_that_is_reset_in_the_body() -> None:
-    async with world() as it:
-        data = content(32, 4 * MIB)
-        file = await it.store(data)
-        it.proxy.rule(XORB, cut(0.5, reset=True), times=3)
-        assert await Downloader(it.client).read(file) == data
-
-
-async def test_a_xorb_that_never_comes() -> None:
-    async with world() as it:
-        file = await it.store(content(14, MIB))
-        it.proxy.rule(XORB, no_answer())
-        with pytest.raises(ConnectionFailedError):
-            await Downloader(it.client).read(file)
-
-
-@pytest.mark.parametrize("status", [401, 403])
-async def test_an_expired_url_fetches_a_new_plan(status: int) -> None:
-    async with world() as it:
-        data = content(15, MIB)
-        file = await it.store(data)
-        reader = Downloader(it.client)
-        it.proxy.clear()
-        it.proxy.rule(XORB, answer(status), times=2)
-        assert await reader.read(file, 0, 10) == data[:10]
-        assert it.proxy.count(PLAN) == 3
-        # So does one that expires while its plan is kept.
-        it.proxy.clear()
-        it.proxy.rule(XORB, answer(status), times=1)
-        assert await reader.read(file, 0, 10) == data[:10]
-        assert it.proxy.count(PLAN) == 1
-
-
-async def test_urls_that_are_never_accepted() -> None:
-    async with world() as it:
-        file = await it.store(content(16, MIB))
-        it.proxy.clear()
-        it.proxy.rule(XORB, answer(403))
-        with pytest.raises(AccessDeniedError):
-            await Downloader(it.client).read(file)
-        assert it.proxy.count(PLAN) == 3
-
-
-@pytest.mark.parametrize("at", [0.0, 0.3, 0.999])
-async def test_damaged_content_is_never_returned(at: float) -> None:
-    async with world() as it:
-        for number, make in enumerate((content, texts)):
-            file = await it.store(make(17, MIB), f"{number}")
-            it.proxy.clear()
-            it.proxy.rule(XORB, flipped(at))
-            with pytest.raises((IntegrityError, FormatError)):
-                await Downloader(it.client).read(file)
-            it.proxy._rules.clear()
-
-
-async def test_a_plan_for_other_content() -> None:
-    async with world() as it:
-        one, other = await it.store(content(18, MIB)), await it.store(content(19, MIB))
-        assert one.size == other.size
-        mixed = replace(one, xet_hash=other.xet_hash, size=one.size)
-        assert await Downloader(it.client).read(mixed) == content(19, MIB)
-        it.proxy.rule(
-            PLAN, changed(lambda body: body.replace(b'"offset_into_first_range":0', b'"offset_into_first_range":9'))
-        )
-        with pytest.raises(IntegrityError):
-            await Downloader(it.client).read(replace(one, size=one.size - 1))
-
-
-@pytest.mark.parametrize("change", [-1, 1, 100_000])
-async def test_content_of_another_length(change: int) -> None:
-    async with world() as it:
-        file = await it.store(content(20, MIB))
-        with pytest.raises(IntegrityError):
-            await Downloader(it.client).read(replace(file, size=file.size + change))
-        with pytest.raises(IntegrityError):
-            await Downloader(it.client).read(replace(file, size=file.size + 100_000), file.size + 5, file.size + 50)
-
-
-async def test_a_xorb_with_more_chunks_than_announced() -> None:
-    async with world() as it:
-        file = await it.store(texts(21, MIB))
-        it.proxy.rule(PLAN, changed(lambda body: body.replace(b'"end":', b'"end":1')))
-        with pytest.raises((FormatError, IntegrityError, RemoteError)):
-            await Downloader(it.client).read(file)
-
-
-async def test_content_that_is_gone_is_not_a_missing_file() -> None:
-    async with world() as it:
-        file = await it.store(content(22, MIB))
-        reader = Downloader(it.client)
-        for number, rule in enumerate((XORB, "GET /v[12]/reconstructions/")):
-            it.proxy.clear()
-            it.proxy.rule(rule, answer(404))
-            with pytest.raises(IntegrityError, match="not stored") as caught:
-                await reader.read(file, number, 100)
-            assert not isinstance(caught.value, FileNotFoundError)
-        it.client.cas(it.repo)._tokens.clear()
-        it.proxy.rule("GET /api/", answer(404, X_Error_Code="RepoNotFound"))
-        with pytest.raises(RepositoryNotFoundError):
-            await reader.read(file, 3, 9)
-
-
-async def test_redirected_xorbs() -> None:
-    async with world() as it:
-        data = content(23, MIB)
-        file = await it.store(data)
-
-        async def redirect(_: object, request: object) -> object:
-            target = it.endpoint.url + request.raw_path  # type: ignore[attr-defined]
-            return await answer(302, Location=target)(_, request)  # type: ignore[arg-type]
-
-        it.proxy.rule(XORB, redirect)  # type: ignore[arg-type]
-        assert await Downloader(it.client).read(file) == data
-
-
 # -- cancellation and memory -------------------------------------------------------------------------------------------
 
 
@@ -470,68 +307,3 @@ async def test_the_loop_is_not_blocked() -> None:
             assert await Downloader(it.client).read(file) == data
         finally:
             with_blocks.deactivate()
-
-
-# -- regular files -----------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-async def plain() -> AsyncIterator[tuple[World, RemoteFile, bytes]]:
-    data = content(30, WINDOW + 100_000)
-    blob = hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
-
-    async def serve(_: object, request: object) -> object:
-        start, _, end = request.headers["Range"].removeprefix("bytes=").partition("-")  # type: ignore[attr-defined]
-        piece = data[int(start) : int(end) + 1]
-        headers = {"Content_Range": f"bytes {start}-{end}/{len(data)}"}
-        return await answer(206, piece, **headers)(_, request)  # type: ignore[arg-type]
-
-    async with world() as it:
-        it.proxy.rule("GET /served/", serve)  # type: ignore[arg-type]
-        it.proxy.rule(RESOLVE, answer(302, Location="/served/it"), skip=0)
-        yield it, RemoteFile(it.repo, "main", "folder/a b.bin", len(data), blob), data
-
-
-async def test_regular_files(plain: tuple[World, RemoteFile, bytes]) -> None:
-    it, file, data = plain
-    reader = Downloader(it.client)
-    assert await reader.read(file) == data
-    assert await reader.read(file, WINDOW - 5, WINDOW + 5) == data[WINDOW - 5 : WINDOW + 5]
-    assert await reader.read(replace(file, sha256=hashlib.sha256(data).hexdigest())) == data
-    assert it.proxy.seen[0].line.endswith("/resolve/main/folder/a b.bin")
-
-
-async def test_regular_files_are_verified(plain: tuple[World, RemoteFile, bytes]) -> None:
-    it, file, _ = plain
-    reader = Downloader(it.client)
-    for wrong in (replace(file, blob_id="0" * 40), replace(file, sha256="0" * 64), replace(file, size=file.size - 1)):
-        with pytest.raises(IntegrityError):
-            await reader.read(wrong)
-    with pytest.raises(IntegrityError):
-        await reader.read(replace(file, size=file.size + 1), 0, 5)
-
-
-async def test_a_regular_file_that_is_shorter() -> None:
-    async with world() as it:
-        it.proxy.rule(RESOLVE, answer(416))
-        with pytest.raises(IntegrityError, match="shorter"):
-            await Downloader(it.client).read(RemoteFile(it.repo, "main", "a", 10, "0" * 40))
-
-
-async def test_regular_files_with_one_request_at_a_time() -> None:
-    async with world(limits=Limits(concurrency=1, memory=16 * MIB)) as it:
-        data = content(31, 100_000)
-        it.proxy.rule(RESOLVE, answer(200, data))
-        file = RemoteFile(it.repo, "main", "a", len(data), hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest())
-        async with aclosing(Downloader(it.client).stream(file)) as pieces:
-            async for _ in pieces:
-                await it.client.hub.whoami()
-
-
-async def test_errors_of_regular_files_are_raised(plain: tuple[World, RemoteFile, bytes]) -> None:
-    it, file, _ = plain
-    it.proxy._rules.clear()
-    it.proxy.rule(RESOLVE, answer(500))
-    with pytest.raises(ServerError):
-        await Downloader(it.client).read(file)
-    assert it.proxy.count(RESOLVE) >= FAST.attempts

@@ -20,3 +20,9 @@ def content(seed: int, size: int = 3000) -> bytes:
     test, _, _ = os.environ.get("PYTEST_CURRENT_TEST", "").rpartition(" ")
     owner = test or sys._getframe(1).f_globals["__name__"]
     return random.Random(f"{owner} {seed}").randbytes(size)
+
+
+def texts(seed: int, size: int) -> bytes:
+    """Content that compresses."""
+    source = random.Random(seed)
+    return b"".join(b"%d,%d,alpha\n" % (number, source.randrange(1000)) for number in range(size // 10))[:size]
