@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from pathlib import Path
 
+import anyio
 import pytest
 from support.cancelling import WAYS, Way, Work
 from support.capabilities import has
@@ -145,6 +146,24 @@ async def test_an_operation_that_is_cancelled(
             assert sorted(path.removeprefix(f"{filled}/").partition("/")[0] for path in await fs._ls(filled, detail=False)) == [
                 LARGE, "small",
             ]  # fmt: skip
+
+
+@WAYS
+async def test_a_download_of_pending_content_that_is_cancelled_leaves_nothing(
+    shared_endpoint: LocalEndpoint, main: str, tmp_path: Path, way: Way
+) -> None:
+    data = os.urandom(3 * MIB)  # the endpoint has none of it yet
+    with FaultProxy(shared_endpoint.url) as proxy:
+        async with asynchronous(shared_endpoint, proxy) as fs, fs.transaction:
+            await fs._pipe_file(f"{main}/a.bin", data)
+            rule = proxy.rule(UPLOAD, gated())
+            await way(fs._get_file(f"{main}/a.bin", str(tmp_path / "new" / "a.bin")), proxy.arrival)
+            assert [*(tmp_path / "new").iterdir()] == []
+            proxy.open_gate()
+            assert rule.used == 1
+            await fs._get_file(f"{main}/a.bin", str(tmp_path / "new" / "a.bin"))
+            assert [path.name for path in (tmp_path / "new").iterdir()] == ["a.bin"]
+            assert await anyio.Path(tmp_path / "new" / "a.bin").read_bytes() == data
 
 
 @WAYS
