@@ -21,6 +21,7 @@ import aiohttp
 from aiohttp import web
 
 from pyxet._async.client import Client, Settings
+from pyxet._async.download.reconstruct import Downloader
 from pyxet._async.http.transport import Transport
 from pyxet._async.runtime.budget import READ_MEMORY, REQUESTS, WRITE_MEMORY
 from pyxet._async.upload.session import Uploader
@@ -28,7 +29,7 @@ from pyxet.config import Credential, Limits, RetryPolicy, Timeouts
 from pyxet.secrets import Secret
 from pyxet.server.running import stop
 from pyxet.testing import LocalEndpoint, local_endpoint
-from pyxet.types import RemoteFile, RepoId
+from pyxet.types import RemoteFile, RepoId, UploadedContent
 from support.raw_client import RawClient
 
 MIB = 1024 * 1024
@@ -383,6 +384,12 @@ async def ranged(it: World, start: int, end: int, total: int | None = None) -> b
     """Bytes of ``GET /data``."""
     pieces = it.client.transport.ranged("/data", start, end, what="reading", total=total)
     return b"".join([piece async for piece in pieces])
+
+
+async def read_back(it: World, stored: UploadedContent) -> bytes:
+    """Content that was uploaded, as a download brings it."""
+    file = RemoteFile(it.repo, "main", "a", stored.size, "", stored.sha256, stored.xet_hash)
+    return await Downloader(it.client).read(file)
 
 
 async def check_clean() -> None:

@@ -26,12 +26,12 @@ from support.faults import (
     UPLOAD,
     Act,
     FaultProxy,
-    World,
     answer,
     answer_early,
     check_clean,
     gated,
     no_answer,
+    read_back,
     shared_endpoint,
     silent,
     world,
@@ -39,7 +39,6 @@ from support.faults import (
 from support.settled import check_budgets
 
 import pyxet
-from pyxet._async.download.reconstruct import Downloader
 from pyxet._async.runtime.budget import WRITE_MEMORY
 from pyxet._async.runtime.threads import Stage, in_thread
 from pyxet._async.upload import flow
@@ -48,18 +47,12 @@ from pyxet._async.upload.content import READ
 from pyxet._async.upload.packing import Packer
 from pyxet.config import Limits
 from pyxet.protocol.xorb import Block
-from pyxet.types import RemoteFile, UploadedContent
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 QUERY = r"GET /v1/chunks/"
 SMALL = Limits(memory=16 * MIB)
-
-
-async def read_back(it: World, stored: UploadedContent) -> bytes:
-    file = RemoteFile(it.repo, "main", "a", stored.size, "", stored.sha256, stored.xet_hash)
-    return await Downloader(it.client).read(file)
 
 
 def made(folder: Path, number: int, size: int) -> tuple[Path, bytes]:

@@ -6,11 +6,9 @@ import asyncio
 
 import pytest
 from support.contents import content
-from support.faults import SHARD, World, answer, gated, world
+from support.faults import SHARD, answer, gated, read_back, world
 
-from pyxet._async.download.reconstruct import Downloader
 from pyxet.errors import AccessDeniedError
-from pyxet.types import RemoteFile, UploadedContent
 
 
 def small(seed: int) -> list[bytes]:
@@ -64,9 +62,3 @@ async def test_the_end_of_a_session_stops_it() -> None:
         assert task is not None
         assert task.cancelled()
         it.proxy.open_gate()
-
-
-async def read_back(it: World, stored: UploadedContent) -> bytes:
-    return await Downloader(it.client).read(
-        RemoteFile(it.repo, "main", "a", stored.size, "", stored.sha256, stored.xet_hash)
-    )
