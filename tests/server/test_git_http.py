@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.gits import Git, checked, git_in, processes_at
+from support.gits import Git, bare, checked, git_in, processes_at
 from support.raw_client import RawClient
 
 import pyxet
@@ -22,13 +22,6 @@ from pyxet.testing import LocalEndpoint, local_endpoint
 pytestmark = pytest.mark.needs("git endpoint")
 
 NAMES = iter(range(1, 1_000_000))
-
-
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[LocalEndpoint]:
-    """One that ``root`` runs, who is none of those who use it."""
-    with local_endpoint(user="root") as running:
-        yield running
 
 
 @pytest.fixture(scope="module")
@@ -53,11 +46,6 @@ def repo(endpoint: LocalEndpoint, fs: pyxet.XetFS) -> Iterator[str]:
     fs.make_repo(name)
     yield name
     checked(bare(endpoint, name))
-
-
-def bare(endpoint: LocalEndpoint, repo: str) -> Path:
-    path = repo if repo.startswith(("datasets/", "spaces/", "kernels/")) else f"models/{repo}"
-    return endpoint.root / "repos" / f"{path}.git"
 
 
 # -- clone and fetch ---------------------------------------------------------------------------------------------------

@@ -10,7 +10,6 @@ import random
 import socket
 import time
 import tracemalloc
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -30,13 +29,6 @@ from pyxet.testing import LocalEndpoint, local_endpoint
 NOISE = random.Random(31)
 # Seconds until something must have happened.
 PATIENCE = 30
-
-
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[LocalEndpoint]:
-    """One that ``root`` runs, who is none of those who use it."""
-    with local_endpoint(user="root") as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ from types import SimpleNamespace
 from typing import ClassVar, cast
 
 import pytest
+from support.gits import bare
 from support.hf_client import run_hf
 from support.raw_client import RawClient
 
@@ -42,10 +43,6 @@ def move(client: RawClient, old: str, new: str, kind: str = "model") -> int:
 
 def duplicate(client: RawClient, repo: str, copy: str, **more: str) -> int:
     return client.post(f"/api/models/{repo}/duplicate", {"repository": copy, **more}).status
-
-
-def bare(endpoint: LocalEndpoint, repo: str) -> Path:
-    return endpoint.root / "repos" / "models" / f"{repo}.git"
 
 
 def stored(endpoint: LocalEndpoint) -> set[Path]:

@@ -5,82 +5,21 @@ from __future__ import annotations
 import json
 import subprocess
 import threading
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
+from support.gits import bare
 from support.hf_client import run_hf
-from support.raw_client import Answer, Content, RawClient, regular
+from support.proposals import act, begun, content, details, head, lines, log, propose
+from support.raw_client import Content, RawClient, regular
 
-from pyxet.server.git_repository import Repository
 from pyxet.testing import LocalEndpoint, local_endpoint
-
-NAMES = iter(range(10_000))
-
-
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[LocalEndpoint]:
-    """One that ``root`` runs, who is none of those who use it."""
-    with local_endpoint(user="root") as running:
-        yield running
-
-
-@pytest.fixture
-def owner(endpoint: LocalEndpoint) -> RawClient:
-    return RawClient(endpoint, endpoint.add_token("acme"))
-
-
-@pytest.fixture
-def guest(endpoint: LocalEndpoint) -> RawClient:
-    return RawClient(endpoint, endpoint.add_token("guest"))
 
 
 @pytest.fixture
 def repo(owner: RawClient) -> str:
-    name = f"acme/r{next(NAMES)}"
-    owner.make_repo(name)
-    assert owner.commit(name, regular("a.txt", "1\n2\n3\n4\n5\n"), regular("d/b.txt", "b")).status == 200
-    return name
-
-
-def lines(*changes: tuple[str, dict[str, Any]], summary: str = "Propose", **header: str) -> str:
-    first = ("header", {"summary": summary, **header})
-    return "\n".join(json.dumps({"key": key, "value": value}) for key, value in (first, *changes))
-
-
-def propose(
-    client: RawClient, repo: str, *changes: tuple[str, dict[str, Any]], base: str = "main", **header: str
-) -> Answer:
-    return client.post(f"/api/models/{repo}/commit/{base}?create_pr=1", lines(*changes, **header))
-
-
-def details(client: RawClient, repo: str, number: int) -> Any:
-    answer = client.get(f"/api/models/{repo}/discussions/{number}?diff=1")
-    assert answer.status == 200, answer
-    return answer.json
-
-
-def act(client: RawClient, repo: str, number: int, what: str, **body: str) -> Answer:
-    return client.post(f"/api/models/{repo}/discussions/{number}/{what}", dict(body))
-
-
-def head(client: RawClient, repo: str, revision: str = "main") -> str:
-    found: str = client.get(f"/api/models/{repo}/revision/{revision.replace('/', '%2F')}").json["sha"]
-    return found
-
-
-def content(client: RawClient, repo: str, path: str, revision: str = "main") -> str:
-    answer = client.get(f"/{repo}/resolve/{revision.replace('/', '%2F')}/{path}")
-    return answer.body.decode() if answer.status == 200 else f"{answer.status} {answer.code}"
-
-
-def log(client: RawClient, repo: str) -> list[str]:
-    return [commit["title"] for commit in client.get(f"/api/models/{repo}/commits/main").json]
-
-
-def bare(endpoint: LocalEndpoint, repo: str) -> Path:
-    return endpoint.root / "repos" / "models" / f"{repo}.git"
+    """One with two files and no pull request."""
+    return begun(owner)
 
 
 # -- proposing ---------------------------------------------------------------------------------------------------------
@@ -197,121 +136,6 @@ def test_numbers_are_given_once(owner: RawClient, guest: RawClient, repo: str) -
     assert [one["num"] for one in found["discussions"]] == list(range(8, 0, -1))
 
 
-# -- merging -----------------------------------------------------------------------------------------------------------
-
-
-def test_a_merge_is_one_commit(owner: RawClient, guest: RawClient, repo: str) -> None:
-    propose(guest, repo, regular("a.txt", "one\n2\n3\n4\n5\n"), summary="First")
-    guest.post(
-        f"/api/models/{repo}/commit/refs%2Fpr%2F1", lines(("deletedFile", {"path": "d/b.txt"}), summary="Second")
-    )
-    # The branch goes on meanwhile, in other lines of the same file, too.
-    assert owner.commit(repo, regular("a.txt", "1\n2\n3\n4\nfive\n"), regular("c.txt", "c")).status == 200
-    assert act(guest, repo, 1, "merge").status == 403
-    answer = act(owner, repo, 1, "merge", comment="Thanks")
-    assert answer.status == 200
-    assert content(owner, repo, "a.txt") == "one\n2\n3\n4\nfive\n"
-    assert content(owner, repo, "d/b.txt").startswith("404")
-    commit, *_ = owner.get(f"/api/models/{repo}/commits/main").json
-    assert commit["id"] == answer.json["commitOid"] == head(owner, repo)
-    assert commit["title"] == "First (#1)"
-    assert [line.partition(" (")[0] for line in commit["message"].splitlines()] == [
-        "- First", "- Second", "", "Co-authored-by: guest <guest@users.noreply.localhost>",
-    ]  # fmt: skip
-    assert len(commit["parents"]) == 1
-    found = details(owner, repo, 1)
-    assert (found["status"], found["changes"]["mergeCommitId"]) == ("merged", commit["id"])
-    assert [event["type"] for event in found["events"]] == ["comment", "commit", "commit", "comment", "status-change"]
-    # What is merged stays as it is, and takes nothing more.
-    assert act(owner, repo, 1, "merge").status == 400
-    assert act(owner, repo, 1, "status", status="open").status == 400
-    for client in (owner, guest):
-        answer = client.post(f"/api/models/{repo}/commit/refs%2Fpr%2F1", lines(regular("a.txt", "x")))
-        assert answer.status == 400
-        assert "merged" in answer.json["error"]
-
-
-@pytest.mark.parametrize(
-    ("theirs", "ours", "files"),
-    [
-        (regular("a.txt", "one\n"), regular("a.txt", "eins\n"), ["a.txt"]),
-        (regular("new.txt", "one"), regular("new.txt", "two"), ["new.txt"]),
-        (("deletedFile", {"path": "a.txt"}), regular("a.txt", "more\n"), ["a.txt"]),
-        (regular("a.txt", "more\n"), ("deletedFile", {"path": "a.txt"}), ["a.txt"]),
-    ],
-)
-def test_conflicts_are_told(
-    owner: RawClient, guest: RawClient, repo: str,
-    theirs: tuple[str, dict[str, Any]], ours: tuple[str, dict[str, Any]], files: list[str],
-) -> None:  # fmt: skip
-    propose(guest, repo, theirs)
-    assert owner.commit(repo, ours).status == 200
-    before = head(owner, repo)
-    assert details(owner, repo, 1)["filesWithConflicts"] == files
-    answer = act(owner, repo, 1, "merge")
-    assert (answer.status, answer.json["filesWithConflicts"]) == (409, files)
-    assert head(owner, repo) == before
-    # On the pull request it is mended, and then merged.
-    fix = ours if ours[0] == "file" else theirs
-    if ours[0] == "file" and theirs[0] == "file":
-        assert guest.post(f"/api/models/{repo}/commit/refs%2Fpr%2F1", lines(fix)).status == 200
-        assert details(owner, repo, 1)["filesWithConflicts"] == []
-        # The branch has it already, so its commit is the one that merges it.
-        assert act(owner, repo, 1, "merge").json["commitOid"] == before
-    assert details(owner, repo, 1)["status"] == ("merged" if theirs[0] == ours[0] == "file" else "open")
-
-
-def test_large_files_conflict_as_wholes(owner: RawClient, guest: RawClient, repo: str) -> None:
-    made = [owner.upload(repo, bytes([number]) * 50_000) for number in range(3)]
-    assert owner.commit(repo, made[0].line("m.bin")).status == 200
-    propose(guest, repo, made[1].line("m.bin"))
-    assert owner.commit(repo, made[2].line("m.bin")).status == 200
-    assert act(owner, repo, 1, "merge").json["filesWithConflicts"] == ["m.bin"]
-
-
-def test_drafts_and_closed_ones(owner: RawClient, guest: RawClient, repo: str) -> None:
-    answer = guest.post(f"/api/models/{repo}/discussions", {"title": "Draft", "description": "x", "pullRequest": True})
-    assert answer.json["num"] == 1
-    assert details(guest, repo, 1)["status"] == "draft"
-    assert head(owner, repo, "refs/pr/1") == head(owner, repo)
-    assert act(owner, repo, 1, "merge").status == 400
-    assert guest.post(f"/api/models/{repo}/commit/refs%2Fpr%2F1", lines(regular("n.txt", "n"))).status == 200
-    assert act(guest, repo, 1, "status", status="closed", comment="Not now").status == 200
-    assert act(owner, repo, 1, "merge").status == 400
-    answer = guest.post(f"/api/models/{repo}/commit/refs%2Fpr%2F1", lines(regular("n.txt", "m")))
-    assert (answer.status, "closed" in answer.json["error"]) == (400, True)
-    assert act(owner, repo, 1, "status", status="open").status == 200
-    assert act(owner, repo, 1, "merge").status == 200
-    # One that changes nothing is nothing to merge, nor is a discussion.
-    assert guest.post(f"/api/models/{repo}/discussions", {"title": "Empty", "pullRequest": True}).json["num"] == 2
-    assert act(guest, repo, 2, "status", status="open").status == 200
-    assert act(owner, repo, 2, "merge").status == 400
-    assert guest.post(f"/api/models/{repo}/discussions", {"title": "Talk"}).json["num"] == 3
-    assert act(owner, repo, 3, "merge").status == 400
-    answer = guest.post(f"/api/models/{repo}/commit/refs%2Fpr%2F3", lines(regular("n.txt", "m")))
-    assert (answer.status, answer.code) == (404, "RevisionNotFound")
-    assert act(owner, repo, 4, "merge").status == 404
-
-
-def test_a_squashed_branch_takes_pull_requests(owner: RawClient, guest: RawClient, repo: str) -> None:
-    propose(guest, repo, regular("new.txt", "new"))
-    assert owner.post(f"/api/models/{repo}/super-squash/main", {"message": "All"}).status == 200
-    assert details(owner, repo, 1)["diff"].count("diff --git") == 1
-    assert act(owner, repo, 1, "merge").status == 200
-    assert log(owner, repo) == ["Propose (#1)", "All"]
-    assert content(owner, repo, "a.txt") == "1\n2\n3\n4\n5\n"
-
-
-def test_a_branch_that_is_gone(owner: RawClient, repo: str) -> None:
-    assert owner.post(f"/api/models/{repo}/branch/work", {}).status == 200
-    propose(owner, repo, regular("new.txt", "x"), base="work")
-    assert owner.call("DELETE", f"/api/models/{repo}/branch/work").status == 200
-    assert details(owner, repo, 1)["filesWithConflicts"] == []
-    answer = act(owner, repo, 1, "merge")
-    assert (answer.status, answer.code) == (404, "RevisionNotFound")
-    assert content(owner, repo, "new.txt", "refs/pr/1") == "x"
-
-
 # -- talking -----------------------------------------------------------------------------------------------------------
 
 
@@ -405,34 +229,6 @@ def test_they_outlive_restarts_and_renames_and_not_deletions(tmp_path: Path) -> 
         client.make_repo("acme/two")
         assert client.get("/api/models/acme/two/discussions").json["count"] == 0
         assert propose(client, "acme/two", regular("y", "y")).json["pullRequestUrl"].endswith("/1")
-
-
-@pytest.mark.parametrize("moved", [False, True], ids=["before the branch moves", "after it has moved"])
-def test_a_crash_in_a_merge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moved: bool) -> None:
-    """The branch decides: where it has the commit, the pull request is merged, and otherwise it is open."""
-    move = Repository.move
-
-    def crash(self: Repository, *arguments: Any) -> None:
-        if moved:
-            move(self, *arguments)
-        raise SystemError("power failure")
-
-    with local_endpoint(tmp_path, user="acme", token="t0") as endpoint:
-        client = RawClient(endpoint, "t0")
-        client.make_repo("acme/one")
-        propose(client, "acme/one", regular("new.txt", "x"))
-        with monkeypatch.context() as patched:
-            patched.setattr(Repository, "move", crash)
-            assert act(client, "acme/one", 1, "merge").status == 500
-    with local_endpoint(tmp_path, user="acme", token="t0") as endpoint:
-        client = RawClient(endpoint, "t0")
-        found = details(client, "acme/one", 1)
-        assert found["status"] == ("merged" if moved else "open")
-        if not moved:
-            assert act(client, "acme/one", 1, "merge").status == 200
-        found = details(client, "acme/one", 1)
-        assert (found["status"], found["changes"]["mergeCommitId"]) == ("merged", head(client, "acme/one"))
-        assert log(client, "acme/one") == ["Propose (#1)", "initial commit"]
 
 
 # -- huggingface_hub ---------------------------------------------------------------------------------------------------

@@ -165,6 +165,17 @@ def working_copy(git: Git, name: str, url: str) -> Git:
     return copy
 
 
+def git(*arguments: str | Path, folder: Path) -> str:
+    """Run a command that succeeds in a folder that is its home, too; its standard output."""
+    return git_in(folder)(*arguments)
+
+
+def bare(endpoint: LocalEndpoint, repo: str) -> Path:
+    """Where an endpoint keeps a repository; that of a model if its name does not begin with another kind."""
+    path = repo if repo.startswith(("datasets/", "spaces/", "kernels/")) else f"models/{repo}"
+    return endpoint.root / "repos" / f"{path}.git"
+
+
 def checked(bare: Path) -> None:
     """Have git look through all objects of a repository."""
     git = git_in(bare)
