@@ -65,13 +65,13 @@ class Advice:
             )
 
     def _is_too_many(self, folder: str, limits: RepoLimits) -> bool:
-        """Whether there is a reason to warn that was not told yet."""
+        """Whether a limit is exceeded for which no warning was given yet."""
         full = limits.folder_entries is not None and self._folders[folder] > limits.folder_entries
         large = limits.commit_files is not None and len(self._seen) > limits.commit_files
         return (full and "folder" not in self._told) or (large and "files" not in self._told)
 
     def _forget_undone(self, added: str) -> None:
-        """Count again, without files that are not pending. Those still on their way are counted again when they are."""
+        """Count again, only files that are pending. A file that is still being uploaded is counted once it is pending."""
         self._seen = {path for path in self._seen if path == added or self._is_pending(path)}
         self._folders = Counter(map(_folder_of, self._seen))
 

@@ -10,10 +10,10 @@ from pyxet._async.changes.transaction import F, Transaction
 
 
 class OpenTransaction(Transaction[F]):
-    """Another object for a transaction that is open, equal to it and with the same state; its blocks are nested in that."""
+    """Another object for an open transaction, equal to it and sharing its state. Its blocks are nested in that transaction."""
 
     def __init__(self, of: Transaction[F]) -> None:
         self.__dict__ = of.__dict__
 
     def __del__(self) -> None:
-        """It ends without the transaction: that goes on."""
+        """Do nothing: the transaction continues without this object."""

@@ -1,4 +1,4 @@
-"""What may be written: the bytes of any contiguous buffer, and nothing else."""
+"""Checks what callers write: the bytes of any contiguous buffer are accepted, nothing else."""
 
 from __future__ import annotations
 

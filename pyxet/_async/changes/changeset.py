@@ -50,7 +50,7 @@ class ChangeSet:
     client, repo, branch:
         The branch that is changed.
     base:
-        The branch's commit when the changes began, on top of which they are seen.
+        The branch's commit when the changes began. Readers see the pending changes on top of it.
     parent_commit:
         If given, the commit fails if any path that is changed here has changed since that commit.
     propose:
@@ -153,11 +153,11 @@ class ChangeSet:
         Parameters
         ----------
         progress:
-            Called with the number of bytes each time some are done.
+            Called with the number of bytes each time some were processed.
         sized:
             Called once with the size of the file in bytes, before ``progress``.
         sha256:
-            SHA-256 of the content in hex, if the caller has it: for a large file it is then not computed.
+            SHA-256 of the content in hex, if the caller knows it. For a large file it is then not computed.
         """
         async with self._reading:
             size, data = await self._local.peek(source)
@@ -199,18 +199,18 @@ class ChangeSet:
             raise
 
     def watch(self, path: str) -> Watch:
-        """Tells whether a path is written or deleted from now on."""
+        """A watch that tells whether a path is written or deleted from now on."""
         return self.pending.watch(path)
 
     def writer(self, path: str, guard: Guard | None = None, sha256: str | None = None) -> PendingWriter:
-        """Write a file from content that comes in pieces."""
+        """A writer for a file whose content comes in pieces."""
         return PendingWriter(self, path, guard, sha256)
 
     async def copy(self, path: str, source: RemoteFile | Pending, guard: Guard | None = None) -> None:
         """Write a file with the content of another one.
 
-        Only small files that are stored in git are read and written again; all other content is named by its hash. Such
-        content of another repository must be in Xet: our repository gets it when the commit is prepared, see `share`.
+        Only small files that are stored in git are read and written again; other content is referred to by its hash. If
+        that content is in another repository, it must be in Xet storage; `prepare` adds it to our repository, see `share`.
         """
         if isinstance(source, Pending):
             if isinstance(source.content, bytes):
@@ -239,7 +239,7 @@ class ChangeSet:
         self._put(path, pending, guard)
         await self._small.add(path, pending)
         if self._uploader.unregistered >= 2 * _REGISTERED_AT_ONCE:
-            # The endpoint does not keep up.
+            # Files are added faster than the endpoint registers them, so wait for it.
             await self._uploader.flush()
         elif self._uploader.unregistered >= _REGISTERED_AT_ONCE:
             self._uploader.flush_beside()
@@ -263,11 +263,11 @@ class ChangeSet:
         return self._uploader.writer(sha256, path)
 
     def note_origin(self, path: str, origin: str | None) -> None:
-        """Say that what is written here is a copy, see `PendingChanges.origins`."""
+        """Record that a file is a copy of ``origin``, see `PendingChanges.origins`."""
         self.pending.note_origin(path, origin, self.scope)
 
     def may_return(self, path: str) -> bool:
-        """Whether a file that is deleted may be back: others, whose deletion may yet be undone, have deleted it."""
+        """Whether a deleted file may come back: another scope deleted it, and may still be undone."""
         return self.pending.may_return(path, self.scope)
 
     def _put(self, path: str, pending: Pending, guard: Guard | None) -> None:
@@ -282,7 +282,7 @@ class ChangeSet:
     # -- looking through the changes -----------------------------------------------------------------------------------
 
     def stored(self, path: str, pending: Pending) -> RemoteFile | None:
-        """The stored file that has a pending file's content; ``None`` where the content is here."""
+        """The stored file that has a pending file's content; ``None`` if the content is still held in this process."""
         match pending.content:
             case RemoteFile() as file:
                 return file
@@ -375,7 +375,7 @@ class ChangeSet:
         await self._small.settle()
 
     async def carried(self, spooled: Sequence[Spooled]) -> list[bytes]:
-        """Read contents back that go into the commit."""
+        """Read back contents that are sent inside the commit."""
         self._check_discarded()
         return await in_thread(lambda: [self.spool.read(place) for place in spooled])
 
@@ -397,7 +397,7 @@ class ChangeSet:
             raise TransactionError("these changes have ended, and what was pending in them cannot be read any more")
 
     async def _share_foreign(self) -> None:
-        """Have our repository hold the content of files that were copied from other repositories."""
+        """Make our repository hold the content of files that were copied from other repositories."""
         foreign = [
             (path, pending, pending.content)
             for path, pending in self.files.items()
@@ -449,7 +449,7 @@ class PendingWriter:
         self.size = 0
 
     async def write(self, data: Buffer) -> None:
-        """Take a piece; waits while earlier ones are on their way."""
+        """Write a piece. Waits while too many earlier ones are being uploaded."""
         self.size += len(data)
         self._changes.advice.size(self._path, self.size)
         if self._content is not None:
@@ -472,7 +472,7 @@ class PendingWriter:
             self._stored = await self._content.close()
 
     async def put(self) -> None:
-        """Make the complete file pending, before any other task runs: nobody else can write to its path in between."""
+        """Make the complete file pending at once: no other task runs, and could write to its path, before that."""
         if self._stored is None:
             await self._changes.put_small(self._path, bytes(self._small), self._guard)
         else:
@@ -490,7 +490,7 @@ class PendingWriter:
         return await self._changes.client.reader.read(file, start, end)
 
     async def discard(self) -> None:
-        """Forget the file."""
+        """Discard the file and its content."""
         self._small.clear()
         if self._content is not None:
             await self._content.discard()

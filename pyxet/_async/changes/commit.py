@@ -39,7 +39,7 @@ from pyxet.errors import (
 from pyxet.protocol.messages import TreeEntry, encode
 from pyxet.types import Commit, RemoteFile, UploadedContent
 
-# How often a commit may be refused for its parent while the branch still is at that parent.
+# How often a commit may be refused because of its parent while the branch is still at that parent.
 _TRIES: Final = 20
 # How far back the log is searched for a commit whose answer was lost.
 _MAX_LOOK_BACK: Final = 1000
@@ -51,11 +51,11 @@ _LONGEST_WAIT: Final = 120.0
 # Seconds between two looks for a commit that may come late.
 _SHORTEST_LOOK: Final = 0.1
 _LONGEST_LOOK: Final = 5.0
-# Seconds: the longest pause after the first try, doubled with each further one up to the second value. A pause is random
-# between 0 and that.
+# Seconds: each pause is random between 0 and a bound, which starts at the first value and doubles with each try up to the
+# second.
 _SHORTEST_PAUSE: Final = 0.05
 _LONGEST_PAUSE: Final = 3.2
-# After a conflict, pauses do not grow beyond that of this try.
+# After a conflict, the bound grows only up to this try.
 _SOON: Final = 3
 
 
@@ -99,7 +99,7 @@ class Committer:
         try:
             commit = await self.commit()
         except BaseException:
-            # The commit may have been made all the same, so what we knew of the branch is uncertain now.
+            # The commit may still have been made, so what we know about the branch may be outdated now.
             self._client.revisions.note_change(self._changes.repo)
             raise
         if commit is not None:
@@ -120,7 +120,7 @@ class Committer:
         Returns
         -------
         Commit | None
-            ``None`` where nothing would change.
+            ``None`` if nothing would change.
 
         Raises
         ------
@@ -153,7 +153,7 @@ class Committer:
                 try:
                     return await self._send(parent, replaced)
                 except (ConnectionFailedError, RequestTimeoutError, ServerError, FormatError) as error:
-                    # A refused request was already retried by the transport, or the wait it was told is too long.
+                    # The transport has already retried a refused request, or the endpoint asked it to wait too long.
                     if is_refused(error) or not (is_transient(error) or isinstance(error, FormatError)):
                         raise
                     doubt = failed = error
@@ -186,7 +186,7 @@ class Committer:
         return self._is_guarded or len(changes.files) > _MANY or bool(changes.pending.replaced_folders())
 
     async def _send(self, parent: str, replaced: Collection[str]) -> Commit | None:
-        """Send the commit once, on top of its parent; ``None`` where it changes nothing.
+        """Send the commit once, on top of its parent; ``None`` if it changes nothing.
 
         Every request names its parent, so the endpoint refuses it once the branch has moved: if somebody wrote after we
         checked the guards, if an earlier try of ours was carried out after all, or if this request is carried out late.
@@ -318,7 +318,7 @@ class Committer:
                 )
 
     async def _replaced_folders(self, head: str) -> set[str]:
-        """The folders at ``head`` that we emptied and put files in the place of.
+        """The folders at ``head`` that are replaced by files of ours.
 
         Raises
         ------
@@ -391,7 +391,7 @@ class CommitLines(Sequence[bytes]):
         header: dict[str, str] = {"summary": summary, "description": description}
         if parent is not None:
             header["parentCommit"] = parent
-        # A folder that makes room for a file is deleted by a line of its own: deleting its files does not say that it goes.
+        # A folder that a file replaces needs a line of its own: deleting all files in it does not delete the folder.
         whole = {
             path for folder in replaced for path, pending in changes.pending.under(folder).items() if pending is None
         }

@@ -44,7 +44,7 @@ class Edits:
         self._changes: dict[_Branch, ChangeSet] = {}
         self._opening = asyncio.Lock()
         self._ended = False
-        # By branch: which of these edits and the nested ones have changes of it.
+        # For each branch, which of these edits and the edits nested in them have changes of it.
         self._holders: defaultdict[_Branch, set[Edits]] = defaultdict(set)
         self._inner: set[NestedEdits] = set()
         self.made: list[tuple[str, Commit]] = []
@@ -106,7 +106,7 @@ class Edits:
                 found = self._changes.get((repo, branch))
             holder._check_open()
             if found is None:
-                # These are imported with the first change: whoever only reads does without them.
+                # Imported with the first change, so that programs that only read do not load it.
                 from pyxet._async.changes.changeset import ChangeSet
 
                 found = ChangeSet(self._client, repo, branch, base, self._parent_commit, propose=self.propose)
@@ -121,12 +121,13 @@ class Edits:
     async def commit(self, message: str | None) -> tuple[Commit, ...]:
         """Commit one branch after the other, in the order of their first change.
 
-        Whatever can fail before the first commit is done before it: all content is stored, and all guards are checked.
+        Before the first commit, the content of all branches is stored and all guards are checked, so that these failures
+        leave no branch committed.
 
         Raises
         ------
         PartialCommitError
-            A commit failed after others were made; it says which.
+            A commit failed after others were made. The error lists them.
         XetError
             The first commit failed.
         """
@@ -149,7 +150,7 @@ class Edits:
         return tuple(commit for _, commit in self.made)
 
     def _publisher(self, changes: ChangeSet, message: str | None, user: str) -> Publisher:
-        """Who makes the changes of a branch visible; the one place that decides it."""
+        """The object that makes the changes of a branch visible. Only this method chooses it."""
         from pyxet._async.changes.commit import Committer
         from pyxet._async.changes.propose import Proposer
 
@@ -238,7 +239,7 @@ class NestedEdits(Edits):
         return ()
 
     async def discard(self) -> None:
-        """Undo all changes, unless they were kept. What others changed stays, and is seen again at the paths undone."""
+        """Undo all changes, unless they were kept. Changes by others to the same paths stay and become visible again."""
         if self not in self._outer._inner:
             return
         self._ended_with = self.totals

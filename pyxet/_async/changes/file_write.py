@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 # How often an append that lost to another writer starts again from the newer content. Of several appends at the same
 # time one succeeds in each round.
 _APPENDS: Final = 100
-# Bytes at a time when appended content is copied behind the newer content.
+# Bytes at a time when appended content is copied to the end of the newer content.
 _PIECE: Final = 4 * 1024 * 1024
 
 
@@ -70,11 +70,11 @@ class Appending:
 
     @property
     def is_nothing(self) -> bool:
-        """Whether the file is as it was found."""
+        """Whether the file existed and nothing was appended to it."""
         return self._begun.exists and self._begun.writer.size == self._start
 
     async def again(self) -> Begun:
-        """Put the appended bytes behind the content that the file has now. Called once the appended bytes are complete."""
+        """Append the bytes to the content that the file has now. Called once the appended bytes are complete."""
         old, start = self._begun.writer, self._start
         begun = await self._begin()
         try:
@@ -90,7 +90,7 @@ class Appending:
 
 
 class Holder(Protocol):
-    """The transaction that a file belongs to, as far as the file needs to know it."""
+    """The part of a transaction that a file in it uses."""
 
     def check(self) -> None:
         """Raise `TransactionError` unless it is active."""
@@ -99,10 +99,10 @@ class Holder(Protocol):
         """Keep a file and its outermost wrapper until `release` or the end of the transaction."""
 
     def release(self, writing: Writing) -> None:
-        """Stop keeping a file, as it is closed."""
+        """Stop keeping a file, because it is closed."""
 
     def note_message(self, message: str | None) -> None:
-        """Take note of the commit message that the file was opened with."""
+        """Record the commit message that the file was opened with."""
 
 
 class Writing:
@@ -111,7 +111,7 @@ class Writing:
     Parameters
     ----------
     writer:
-        Where the content goes.
+        Receives the content.
     edits:
         The edits of this file alone, or ``None`` in a transaction.
     transaction:
@@ -156,11 +156,11 @@ class Writing:
 
     @property
     def path(self) -> str:
-        """Where it is written."""
+        """Path of the file, with repository and branch."""
         return self._writer.path
 
     def note_loss(self, *, at_end: bool = False) -> bool:
-        """Whether the content would be lost now, and no warning said so yet; from then on it counts as reported.
+        """Whether the content would be lost now and this was not reported yet. It counts as reported from then on.
 
         Parameters
         ----------
@@ -224,7 +224,7 @@ class Writing:
                 await self._commit(self._edits)
 
     async def _commit(self, edits: Edits) -> None:
-        """Commit this file. If somebody else wrote it first, put what was appended behind their content and try again."""
+        """Commit this file. If somebody else wrote it first, append our bytes to their content and try again."""
         for left in reversed(range(_APPENDS)):
             try:
                 await edits.commit(self._message)
@@ -246,7 +246,7 @@ class Writing:
         return begun.edits
 
     async def discard(self) -> None:
-        """Forget the content."""
+        """Discard the content."""
         if self.done:
             return
         self.done = True
@@ -273,7 +273,7 @@ class Writing:
 
 
 async def _discarded(writer: PendingWriter, edits: Edits | None) -> None:
-    """Discard a file, and the edits that are its own; a cancelled scope cancels each of the two waits."""
+    """Discard a file and, if it has its own edits, these too: also if discarding the file fails or is cancelled."""
     try:
         await writer.discard()
     finally:

@@ -35,11 +35,11 @@ class Guard:
     since: frozenset[str] = field(default_factory=frozenset)
 
     def merged(self, later: Guard) -> Guard:
-        """A guard that requires what this one and a later one of the same path do: both of their writes are pending."""
+        """A guard that requires what this one and a later one of the same path require: the writes of both are pending."""
         return Guard(self.blob_id or later.blob_id, self.absent or later.absent, self.since | later.since)
 
     def check_pending(self, path: str) -> None:
-        """Raise if the guard forbids to overwrite what is pending at the path, which was written after the guard was made.
+        """Raise if the guard forbids overwriting the path's pending content, which was written after the guard was made.
 
         Raises
         ------
@@ -84,7 +84,7 @@ class Conditions:
 
     @classmethod
     def asked(cls, mode: str = "overwrite", if_match: IfMatch | None = None) -> Self:
-        """From the arguments of a public method.
+        """The conditions that the arguments of a public method ask for.
 
         Raises
         ------
@@ -109,7 +109,7 @@ class Conditions:
 
     @property
     def need_look(self) -> bool:
-        """Whether what is at the paths has to be looked at before they are written."""
+        """Whether the current entries at the paths must be looked up before the paths are written."""
         return self.create or self.if_match is not None
 
     def versions(self, names: Iterable[str], normal: Callable[[str], str]) -> dict[str, str]:
@@ -135,7 +135,7 @@ class Conditions:
 
 
 def check_written(named: Collection[str]) -> None:
-    """Raise `ConfigError` for paths that ``if_match`` names and a call does not write: misspelt, they would guard nothing."""
+    """Raise `ConfigError` if ``if_match`` names paths that the call does not write: a misspelt path would guard nothing."""
     if named:
         raise ConfigError(f"if_match names {min(named)!r}, which this call does not write")
 
@@ -144,12 +144,12 @@ NO_CONDITIONS: Final = Conditions()
 
 
 def check_parent_commit(parent_commit: str | None) -> None:
-    """Raise unless this is a full commit id or ``None``: a branch's name would always equal itself, and guard nothing.
+    """Raise unless this is a full commit id or ``None``: the name of a branch would always match, and guard nothing.
 
     Raises
     ------
     TypeError, ConfigError
-        It is no string; it is not a full commit id.
+        It is neither a string nor ``None``; it is a string but not a full commit id.
     """
     if parent_commit is None:
         return

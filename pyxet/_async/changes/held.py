@@ -23,7 +23,7 @@ class HeldFiles:
         self._files[writing] = (outermost, file)
 
     def release(self, writing: Writing) -> None:
-        """A file is closed."""
+        """Stop keeping a file, because it is closed."""
         self._files.pop(writing, None)
 
     def clear(self) -> None:
@@ -51,8 +51,8 @@ class HeldFiles:
                 report(f"{writing.path!r} was closed and never committed: the transaction's commit is without it")
 
     def mark_closed(self) -> None:
-        """Close all files and throw their content away; `discard` then releases what was already sent of it."""
-        # Threads of a library may be closing some at this moment.
+        """Close all files and discard their content; `discard` then releases what was already sent of it."""
+        # Threads of a library may be closing some of the files at this moment.
         files = [file for _, file in list(self._files.values())]
         for file in files:
             file.mark_closed()

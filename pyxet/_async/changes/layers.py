@@ -25,7 +25,7 @@ class Held(Closable, Protocol):
     """A file that is open for writing, as its transaction sees it."""
 
     def mark_closed(self) -> None:
-        """Close the file and throw its content away."""
+        """Close the file and discard its content."""
 
     def settle(self) -> None:
         """Called after `mark_closed`, once the wrappers around the file are closed as well."""
@@ -35,7 +35,7 @@ class Held(Closable, Protocol):
 
 
 class Wrappers:
-    """Finds which object wraps which of some files, through any number of layers."""
+    """Finds the objects that wrap these files, through any number of layers."""
 
     def __init__(self, files: list[Closable]) -> None:
         self._outer: dict[int, Any] = {}
@@ -60,7 +60,7 @@ class Wrappers:
 
 
 def close_layers(files: Sequence[Closable]) -> None:
-    """Close the wrappers around files whose content is thrown away, and ignore their errors.
+    """Close the wrappers around files whose content is discarded, and ignore their errors.
 
     If they were left open, they would raise or warn when they are collected. A wrapper that looks closed, because the file
     beneath it is, is closed too: there may be open wrappers around it.
@@ -85,7 +85,7 @@ def close_layers(files: Sequence[Closable]) -> None:
 
 
 def _is_another(part: Any, wrapper: Any) -> bool:
-    """Whether a part of a wrapper is another open file: no buffer in memory, and no layer that leads back to the wrapper."""
+    """Whether a part of a wrapper is another open file: neither a buffer in memory nor a layer that refers to the wrapper."""
     if not isinstance(part, (io.IOBase, ZipFile)) or isinstance(part, (io.BytesIO, io.StringIO)):
         return False
     back = [*_parts(part), *_parts(_stream_beneath(part))]

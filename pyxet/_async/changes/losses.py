@@ -36,7 +36,7 @@ class Unended(Protocol):
 
 
 def report(message: str, source: object = None, *, level: int = logging.ERROR) -> None:
-    """Warn and log that something is not published; ``source`` is what it is about."""
+    """Warn and log that something is not published; ``source`` is the object that the message is about."""
     _log.log(level, message)
     if not tracemalloc.is_tracing():
         # Without a trace, Python would only add a hint to turn tracemalloc on.
@@ -51,7 +51,7 @@ def is_unseen(kind: type[BaseException] | None) -> bool:
 
 @dataclass(frozen=True)
 class Caller:
-    """Who called, for warnings about a call that runs on another thread: the thread and the place in its code."""
+    """Where a call came from, for warnings about a call that runs on another thread: the thread and the place in its code."""
 
     thread: threading.Thread
     filename: str
@@ -75,7 +75,7 @@ class Caller:
 
 
 def watch(unended: Unended) -> None:
-    """Have something report itself at the exit of the interpreter, if it still lives and has not ended by then."""
+    """Make an object report its loss at interpreter exit, if it still exists then and has not ended."""
     _watched.add(unended)
     if _at_exit_in.get("pid") != os.getpid():
         _at_exit_in["pid"] = os.getpid()
@@ -110,7 +110,7 @@ def _report_all() -> None:
 
 
 def _report_at_exit_of_worker() -> None:
-    """Processes of `multiprocessing` do not run what `atexit` knows."""
+    """Register the report in a worker process of `multiprocessing`, which does not run the functions of `atexit`."""
     processes = sys.modules.get("multiprocessing.process")
     if processes is not None and processes.parent_process() is not None:
         from multiprocessing.util import Finalize

@@ -28,7 +28,7 @@ _caller: ContextVar[Caller | None] = ContextVar("pyxet_caller", default=None)
 
 
 class Joinable(Protocol):
-    """A transaction, as far as is needed here."""
+    """The part of a transaction that is used here."""
 
     membership: Membership
 
@@ -48,7 +48,7 @@ class Joinable(Protocol):
 
 
 class Writer(Protocol):
-    """A file system that somebody writes with."""
+    """The part of a file system that is used here."""
 
     credential: Credential
 
@@ -57,7 +57,7 @@ T = TypeVar("T", bound=Joinable)
 
 
 class _Block:
-    """A ``with`` block that was opened on an active transaction, and so is the block of a new one nested in it."""
+    """A ``with`` block that was opened on an active transaction, and so began a new transaction nested in it."""
 
     def __init__(self, of: Joinable, inner: Joinable) -> None:
         # Both are set to None when the block ends, as contexts that hold this object may live longer.
@@ -69,7 +69,7 @@ _blocks: ContextVar[tuple[_Block, ...]] = ContextVar("pyxet_blocks", default=())
 
 
 class _Begun(threading.local):
-    """Keeps the transactions that a thread began alive, as long as the thread lives: nothing else may refer to them."""
+    """Keeps the transactions that a thread has begun alive while the thread lives: perhaps nothing else refers to them."""
 
     def __init__(self) -> None:
         self.transactions: list[Joinable] = []
@@ -85,21 +85,21 @@ class Members(Generic[T]):
     # -- beginnings and ends -------------------------------------------------------------------------------------------
 
     def enter(self, transaction: T) -> None:
-        """The running thread or task has begun a transaction."""
+        """Note that the running thread or task has begun a transaction."""
         self._by_id[transaction.membership.id] = transaction
         transaction.membership.note_beginner(_who())
         _open_here.set((*self._lasting(), transaction.membership))
         self._begun.transactions = [*(found for found in self._begun.transactions if found.active), transaction]
 
     def leave(self, transaction: T) -> None:
-        """A transaction or its block has ended: the running thread or task no longer takes part in it."""
+        """Note that a transaction or its block has ended: the running thread or task no longer takes part in it."""
         _open_here.set(tuple(found for found in self._lasting() if found is not transaction.membership))
         self._begun.transactions = [found for found in self._begun.transactions if found.active]
 
     # -- blocks --------------------------------------------------------------------------------------------------------
 
     def begin_block(self, of: T, inner: T) -> None:
-        """A ``with`` block on the active transaction ``of`` begins here; it is the block of ``inner``, nested in it."""
+        """Note that a ``with`` block on the active transaction ``of`` begins here: the block of ``inner``, nested in it."""
         _blocks.set((*(block for block in _blocks.get() if block.inner is not None), _Block(of, inner)))
 
     def end_block(self, of: T) -> T:
@@ -145,7 +145,7 @@ class Members(Generic[T]):
         Raises
         ------
         TransactionError
-            It has ended, or is in another process.
+            The transaction has ended, or is in another process.
         """
         transaction = self._by_id.get(identity)
         if transaction is None:
@@ -163,7 +163,7 @@ class Members(Generic[T]):
             outer = outer.outer
         return None
 
-    # -- who may not write, or should know better ----------------------------------------------------------------------
+    # -- who may not write, and who is warned --------------------------------------------------------------------------
 
     def check_writer(self, credential: Credential) -> None:
         """Check that the running thread or task may write, in a transaction or not.
@@ -171,7 +171,7 @@ class Members(Generic[T]):
         Raises
         ------
         TransactionError
-            It was started in a nested transaction that has been undone since, which it cannot know.
+            The thread or task was started in a nested transaction that was undone since, which it cannot know.
         """
         for membership in reversed(_open_here.get()):
             if not membership.covers(credential):
@@ -186,7 +186,7 @@ class Members(Generic[T]):
                 )
 
     def check_outside(self, credential: Credential) -> None:
-        """Raise `TransactionError` in a fork made inside a transaction: what it writes would be commits of their own."""
+        """Raise `TransactionError` in a process forked inside a transaction: each write would be a commit of its own."""
         if _too_late.get():
             raise TransactionError(
                 "this file system was made in a transaction that has ended, and a thread of a library would write with "
@@ -215,7 +215,7 @@ class Members(Generic[T]):
 
     @contextmanager
     def calling(self) -> Iterator[None]:
-        """Keep in mind which thread makes a blocking call, for `warn_outsider` on the loop that carries it out."""
+        """Record which thread makes a blocking call, for `warn_outsider` on the loop that runs the call."""
         if not self._by_id and not _open_here.get():
             yield
             return
@@ -229,7 +229,7 @@ class Members(Generic[T]):
     def taking_part(self, made_in: Membership) -> Iterator[None]:
         """Inside this block, calls of a native thread take part in the transaction that their file system was made in.
 
-        If that one was nested and has been kept, they take part in the one around it. After the end, writing raises.
+        If that transaction was nested and has been kept, they take part in the one around it. After its end, writing raises.
         """
         transaction = self._by_id.get(made_in.id)
         if transaction is None or not transaction.active:
@@ -254,7 +254,7 @@ def is_native_thread() -> bool:
 
 
 def _who() -> object:
-    """The thread or task that acts."""
+    """The thread or task that makes the current call."""
     caller = _caller.get()
     if caller is not None:
         return caller.thread

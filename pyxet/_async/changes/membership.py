@@ -72,11 +72,11 @@ class Membership:
         return self._beginner is not None and self._beginner() is who
 
     def covers(self, credential: Credential) -> bool:
-        """Whether a file system with this credential takes part, where the transaction is open."""
+        """Whether a file system with this credential takes part in the transaction."""
         return same_account(self._credential, credential)
 
     def concerns(self, credential: Credential) -> bool:
-        """Whether the transaction is one of this process, for a user at an endpoint."""
+        """Whether the transaction belongs to this process and covers the credential."""
         return self._pid == os.getpid() and self.covers(credential)
 
     def warn_beside(self, caller: Caller, fs: object) -> None:

@@ -1,4 +1,4 @@
-"""What a transaction knows of the file system that it was begun on."""
+"""The part of a file system that a transaction uses."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pyxet.config import Credential
 
 
 class Owner(Protocol):
-    """The file system that a transaction was begun on, as far as the transaction needs to know it.
+    """The file system that a transaction was begun on; only what the transaction uses of it.
 
     Attributes
     ----------
@@ -28,10 +28,10 @@ class Owner(Protocol):
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
-        """Where blocking calls run."""
+        """The event loop on which blocking calls run."""
 
     async def _new_edits(self, parent_commit: str | None = None, pull_request: bool = False) -> Edits:
         """New, empty edits."""
 
     def _bound_to(self, identity: str) -> Any:
-        """A file system like it that takes part in a transaction on any thread."""
+        """A file system like this one that takes part in a transaction on any thread."""

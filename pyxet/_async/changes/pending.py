@@ -1,8 +1,8 @@
-"""What is pending below one branch, as a value: what is written, deleted and guarded, by path. No I/O.
+"""The pending changes of one branch as a value: written, deleted and guarded paths. No I/O.
 
 The last operation on a path wins. Nested transactions are parts of the changes that may be undone on their own. Each has
-a `Scope`, and a path that was changed in a scope keeps one layer per scope that has not ended. Undoing a scope removes its
-layers; the layers that are left then say what is at the path.
+a `Scope`, and a path that was changed in a scope keeps one layer per scope that has not ended. Undoing a scope removes
+its layers; the remaining layers then determine what is at the path.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ class Pending:
     size:
         Bytes of its content.
     content:
-        Undecided bytes; a place in the spool (goes into the commit); stored content; or a file of a commit whose content
-        it shares.
+        Bytes, if it is not decided yet how to store them; a place in the spool (sent inside the commit); stored content;
+        or a committed file that has the same content.
     """
 
     size: int
@@ -42,7 +42,7 @@ class Scope:
     Parameters
     ----------
     outer:
-        What it is a part of; ``None`` for all changes.
+        The scope that this one is a part of; ``None`` for the scope of all changes.
     parent_commit:
         If given, none of the paths that are changed in it may have changed since that commit.
 
@@ -76,7 +76,7 @@ class Scope:
     def is_within(self, other: Scope) -> bool:
         """Whether this is ``other`` or a part of it, and so is undone with it."""
         scope: Scope | None = self
-        # No higher than ``other`` is: of many scopes inside each other, most are compared with one that is inside them.
+        # Stop at the depth of ``other``: in deep nesting, a scope is mostly compared with one that is nested in it.
         while scope is not None and scope._depth > other._depth:
             scope = scope.outer
         return scope is other
@@ -91,7 +91,7 @@ class _Says(Enum):
 
 @dataclass(frozen=True, slots=True)
 class _Layer:
-    """What one scope did to a path. ``restarts``: guards of the layers beneath no longer count, as their file is gone."""
+    """What one scope did to a path. ``restarts``: guards of the layers beneath do not count, because their file is gone."""
 
     scope: Scope
     change: Pending | _Says | None
@@ -133,7 +133,7 @@ class PendingChanges:
         self._below: defaultdict[str, dict[str, None]] = defaultdict(dict)
         self._alive: defaultdict[str, int] = defaultdict(int)
         self._returning: defaultdict[str, dict[str, None]] = defaultdict(dict)
-        # Who builds on what is at a path now.
+        # Watches of those who depend on what is at a path now.
         self._watches: defaultdict[str, list[Watch]] = defaultdict(list)
 
     @property
@@ -195,7 +195,7 @@ class PendingChanges:
         return self._change(path, _Layer(scope, _Says.GONE, restarts=True))
 
     def note_origin(self, path: str, origin: str | None, scope: Scope | None = None) -> None:
-        """Say that what a scope wrote is a copy; nothing if somebody else wrote there since."""
+        """Record that what a scope wrote is a copy. Does nothing if another scope has written to the path since."""
         layers = self._layers.get(path)
         if layers is None:
             if path in self.files:
@@ -213,12 +213,12 @@ class PendingChanges:
             ]
 
     def exclude(self, paths: Collection[str]) -> None:
-        """Drop the changes of some paths, but keep their guards. Only for when no scope is open any more."""
+        """Drop the changes of some paths, but keep their guards. Must only be called when no scope is open any more."""
         for path in paths:
             self._show(path, _Says.NOTHING, self.guards.get(path))
 
     def watch(self, path: str) -> Watch:
-        """Tells whether a path is written or deleted from now on."""
+        """A watch that tells whether a path is written or deleted from now on."""
         watch = Watch()
         self._watches[path].append(watch)
         return watch
@@ -267,7 +267,7 @@ class PendingChanges:
         self._tell_watches(path)
         layers = self._layers.get(path)
         if layers is None and layer.scope is self.all:
-            # Without scopes there is one layer a path, and it is not worth an object.
+            # Without nested scopes, a path has only one layer, which needs no object.
             before = self.files.get(path)
             guard = None if layer.restarts else _merged(self.guards.get(path), layer.guard)
             self._show(path, layer.change, guard)
@@ -290,7 +290,7 @@ class PendingChanges:
     def _store(
         self, path: str, layers: Sequence[_Layer], before: Sequence[_Layer] | None = None
     ) -> list[Pending]:  # fmt: skip
-        """Set the layers of a path. Returns the pending files that are in none of them any more."""
+        """Set the layers of a path. Returns the pending files that are no longer in any of them."""
         if before is None:
             before = self._layers.get(path, ())
         layers = _needed(layers)
@@ -363,11 +363,11 @@ class PendingChanges:
         return self.files.get(path, "beneath") is None
 
     def holds(self, path: str, pending: Pending) -> bool:
-        """Whether a path holds this very pending file, or would again if a scope were undone."""
+        """Whether a path holds exactly this pending file, or would again if a scope were undone."""
         return self.files.get(path) is pending or any(x.change is pending for x in self._layers.get(path, ()))
 
     def may_return(self, path: str, scope: Scope) -> bool:
-        """Whether a deleted file would come back if some scope were undone that the given one is not part of."""
+        """Whether a deleted file would come back if another scope were undone that does not contain ``scope``."""
         gone_beneath = False
         for layer in reversed(self._layers.get(path, ())):
             if isinstance(layer.change, Pending):
@@ -415,7 +415,7 @@ def _check(scope: Scope) -> None:
 
 
 def _needed(layers: Iterable[_Layer]) -> list[_Layer]:
-    """The same layers without those that no undoing of a scope could make visible again."""
+    """The layers without those that can never be visible again, whichever scopes are undone."""
     kept: list[_Layer] = []
     for layer in reversed(list(layers)):
         above = [upper for upper in kept if layer.scope.is_within(upper.scope)]
@@ -432,7 +432,7 @@ def _needed(layers: Iterable[_Layer]) -> list[_Layer]:
         else:
             kept.append(layer)
     while kept and kept[-1].restarts and isinstance(kept[-1].change, _Says):
-        # There is nothing beneath that it would hide.
+        # Nothing is beneath it that it could hide.
         kept.pop()
     return kept[::-1]
 

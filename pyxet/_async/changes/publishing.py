@@ -1,4 +1,4 @@
-"""What edits ask of whoever makes the changes of one branch visible."""
+"""The interface through which edits publish the changes of one branch."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from pyxet.types import Commit
 
 
 class Publisher(Protocol):
-    """Publishes one change set, which must be prepared: all or nothing of it is visible afterwards.
+    """Publishes one change set, which must be prepared. Afterwards either all of it is visible or nothing.
 
-    A commit (`Committer`) or a pull request (`Proposer`); one is made for each change set.
+    `Committer` makes a commit, `Proposer` a pull request. Each change set has a publisher of its own.
     """
 
     async def check(self) -> None:
-        """Raise like `publish` if a guard would fail now. It is asked before anything of several branches is published."""
+        """Raise like `publish` if a guard would fail now. Called for all branches before the first one is published."""
 
     async def publish(self) -> Commit | None:
-        """Make the changes visible, and have what is remembered of the branch be newer than them, also if this fails.
+        """Make the changes visible. Update or drop what is cached about the branch, also if this fails.
 
         Returns
         -------
         Commit | None
-            What was made, whose ``id`` a place without commits fills with the name of its only state; ``None`` where nothing
-            would change.
+            The commit; where there are no commits, its ``id`` is the name of the only state. ``None`` if nothing would
+            change.
 
         Raises
         ------
         ConflictError
             A guarded path changed (`EditConflictError`), or exists (`AlreadyExistsError`).
         XetError
-            The endpoint refused, or cannot be asked.
+            The endpoint refused the changes, or cannot be reached.
         """

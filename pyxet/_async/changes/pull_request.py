@@ -1,4 +1,4 @@
-"""What the endpoint tells of a pull request, as a value."""
+"""Converts the endpoint's description of a pull request to a `PullRequest`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def pull_request(repo: RepoId, discussion: Discussion, endpoint: str) -> PullRequest:
-    """A pull request as the endpoint's lists tell it. ``endpoint`` is where its pages are.
+    """A pull request from an item of the endpoint's lists. ``endpoint`` is the address of its web pages.
 
     Raises
     ------

@@ -1,8 +1,8 @@
-"""Makes a repository hold content of other repositories that its commit names, without moving the content if possible.
+"""Makes a repository hold content of other repositories that its commit refers to, if possible without moving it.
 
 The endpoint is asked to hold the content for this repository too. Content that it does not share (it has no such route,
 or the other repository is in another region) is downloaded and uploaded. The uploader's chunk queries then find most
-chunks stored already, so that little is sent.
+chunks stored already, so that little is uploaded.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ async def share(
     Parameters
     ----------
     files:
-        Each with the path that its copy gets, as those who watch uploads are told it.
+        Pairs of the path of the copy and the file. The path is what those who watch uploads are told.
 
     Returns
     -------

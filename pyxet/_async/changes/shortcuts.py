@@ -1,8 +1,8 @@
-"""Methods of a transaction's file system that the transaction has as well, ``tr.put`` is ``tr.fs.put``; and how notebooks show it.
+"""Methods that a transaction has from its file system (``tr.put`` is ``tr.fs.put``), and its display in notebooks.
 
-Descriptors give the methods, so they have the signature, the docstring and the types of the file system's own. Type checkers
-find the type by two protocols for each method, one for blocking file systems and one for asynchronous ones: no signature stands
-here a second time.
+Each is a descriptor that returns the file system's own method, with its signature, docstring and types. Type checkers
+infer the type through two protocols for each method, one for blocking file systems and one for asynchronous ones, so that
+no signature is repeated here.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class _Of(Protocol[F_co]):
 
 
 class _Blocking(Protocol):
-    """What only blocking file systems have. The asynchronous one inherits names like ``put`` from fsspec."""
+    """A name that only blocking file systems have; names like ``put`` the asynchronous one inherits from fsspec, too."""
 
     @property
     def stage_many(self) -> Any: ...
@@ -189,7 +189,7 @@ class Shortcuts(ABC):
     @property
     @abstractmethod
     def is_asynchronous(self) -> bool:
-        """Whether the file system is."""
+        """Whether the file system is asynchronous."""
 
     @property
     @abstractmethod
@@ -204,7 +204,7 @@ class Shortcuts(ABC):
     @property
     @abstractmethod
     def totals(self) -> Totals:
-        """How much it holds."""
+        """How much the transaction holds."""
 
     def _repr_html_(self) -> str:
         made = Rows(self.commits)._repr_html_() if self.commits else "<p>No commit was made yet.</p>"

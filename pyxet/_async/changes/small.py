@@ -1,4 +1,4 @@
-"""Small contents of pending files, until the endpoint has said how it wants each of them stored."""
+"""Holds small contents of pending files until the endpoint has decided how to store each of them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class SmallContents:
     pending:
         The changes that the contents belong to.
     uploader, spool:
-        Where a content goes once that is decided: to the CAS, or to the spool until it goes into the commit.
+        Take a content once that is decided: the uploader stores it in the CAS, the spool holds it for the commit.
     propose:
         Whether the changes are for a new pull request.
     """
@@ -62,14 +62,14 @@ class SmallContents:
         self._pending = pending
         self._uploader = uploader
         self._spool = spool
-        # Keyed by id(), as equal contents may come from different writes.
+        # Keyed by id(), because equal contents may come from different writes.
         self._waiting: dict[int, tuple[str, Pending]] = {}
         self._bytes = 0
         self._room = asyncio.Semaphore(_BATCHES_AT_ONCE)
         self._settling = asyncio.Lock()
 
     async def add(self, path: str, pending: Pending) -> None:
-        """Keep the content of a pending file; once there are many, the endpoint is asked."""
+        """Keep the content of a pending file. Asks the endpoint once many contents are waiting."""
         self._wait(path, pending)
         if self._is_full:
             async with self._room:
@@ -85,14 +85,14 @@ class SmallContents:
     async def settle(self) -> None:
         """Ask how to store all waiting contents, and store them."""
         async with self._settling, AsyncExitStack() as rooms:
-            # Batches under way come to their end first: what one of them cannot store waits again.
+            # Wait for the running batches first: contents that one of them fails to store are waiting again.
             for _ in range(_BATCHES_AT_ONCE):
                 await rooms.enter_async_context(self._room)
             while self._waiting:
                 await self._settle()
 
     def clear(self) -> None:
-        """Forget all."""
+        """Drop all waiting contents."""
         self._waiting.clear()
         self._bytes = 0
 
@@ -122,7 +122,7 @@ class SmallContents:
                 )
             await self._store(modes, batch)
         except BaseException:
-            # The caller who happened to fill the batch fails, or is cancelled; what others wrote must not be lost.
+            # Only the caller that filled the batch fails or is cancelled; what other callers wrote must not be lost.
             for path, pending in batch.items():
                 if self._pending.holds(path, pending):
                     self._wait(path, pending)

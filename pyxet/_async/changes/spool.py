@@ -1,4 +1,4 @@
-"""Holds the small contents of a commit that is being prepared: in memory while they are few, then in a temporary file."""
+"""Holds the small contents of a commit that is being prepared: up to 8 MiB in memory, more in a temporary file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Spooled:
     Attributes
     ----------
     offset, size:
-        Where it is, in bytes.
+        Position and length in the spool, in bytes.
     """
 
     __slots__ = ("_freed", "offset", "size")
@@ -47,11 +47,11 @@ class Spool:
 
     @property
     def size(self) -> int:
-        """Bytes that it takes."""
+        """Bytes that the spool occupies."""
         return self._room.end
 
     def append(self, data: bytes) -> Spooled:
-        """Keep a content."""
+        """Write a content to the spool."""
         with self._lock:
             self._take_back()
             kept = Spooled(self._room.take(len(data)), len(data), self._freed)
@@ -60,7 +60,7 @@ class Spool:
             return kept
 
     def read(self, kept: Spooled) -> bytes:
-        """The content again."""
+        """Read a content back."""
         with self._lock:
             self._file.seek(kept.offset)
             return self._file.read(kept.size)
@@ -86,7 +86,7 @@ class Spool:
 
 
 class _Room:
-    """What is free of a file that grows at its end, in bytes."""
+    """Manages the free space of a file that grows at its end. All numbers are bytes."""
 
     def __init__(self) -> None:
         self.end = 0

@@ -1,9 +1,9 @@
-"""Transactions: the writes of a block as one commit for each branch, or none.
+"""Transactions: the writes of a block become one commit for each branch, or nothing.
 
-A transaction belongs to the thread or task that opened it, as a context variable says. There, every file system with the
-same endpoint and user takes part. The state of a transaction lives on one event loop, its home; calls from other threads
-and loops are carried to it. `Transaction.fs` takes part on every thread. A file system that is made inside the block, as
-libraries make them from URLs, also takes part on the library's own threads.
+A transaction belongs to the thread or task that opened it; a context variable refers to it. In that thread or task, every
+file system with the same endpoint and user takes part. The state of a transaction lives on one event loop, its home;
+calls from other threads and loops run there. `Transaction.fs` takes part on every thread. A file system that is created
+inside the block, as libraries do from URLs, also takes part on the library's own threads.
 
 A transaction that begins inside another is nested in it: at its end nothing is committed, and an exception undoes what
 was written in it.
@@ -50,28 +50,28 @@ G = TypeVar("G", bound="Owner")
 class Transaction(Shortcuts, Generic[F]):
     """One atomic commit for each branch that is written to in a block.
 
-    It is made by ``fs.transaction`` or ``fs.transaction(message=…, parent_commit=…)``, and used with ``with`` on a
+    It is created by ``fs.transaction`` or ``fs.transaction(message=…, parent_commit=…)``, and used with ``with`` on a
     blocking file system or ``async with`` on an asynchronous one.
 
     Parameters
     ----------
     fs:
-        The file system it belongs to.
+        The file system that the transaction belongs to.
     message:
-        Commit message; one that tells the paths if ``None``.
+        Commit message. If ``None``, it is made from the changed paths.
     parent_commit:
-        A full commit id: if one of the written or deleted paths changed since, the commit is a `ConflictError`.
+        A full commit id. If a written or deleted path has changed since that commit, the end raises `ConflictError`.
     description:
-        What is below the message: of a pull request, its description.
+        Text below the message; the description of a pull request.
     pull_request:
-        Whether it becomes a pull request for each branch, instead of a commit.
+        Whether to open a pull request for each branch instead of making a commit.
 
     Notes
     -----
-    Inside an open transaction of the same endpoint and user, it is nested in that: it makes no commit of its own. At the end
-    of its block, what was written in it is a part of the outer transaction; if the block raises, that is undone, and what
-    others wrote meanwhile stays. Its message is used where the outer one has none, and ``parent_commit`` is about the paths
-    that are written in it. The outer one must not end before it.
+    A transaction that begins inside an open one of the same endpoint and user is nested in it and makes no commit of its
+    own. At the end of its block, its changes become part of the outer transaction. If the block raises, its changes are
+    undone, and what others wrote meanwhile stays. Its message is used if the outer transaction has none. Its
+    ``parent_commit`` applies to the paths that are written in it. The outer transaction must not end first.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class Transaction(Shortcuts, Generic[F]):
         self._insiders: dict[tuple[type, str], Any] = {}
         self._files = HeldFiles()
         self._reported = False
-        # The transaction it was made to be nested in, if any; the one it is nested in; and those that are open inside it.
+        # The transaction that it was created from, if any; the one that it is nested in; and those that are open inside it.
         self._within: Transaction[Any] | None = None
         self._outer: Transaction[Any] | None = None
         self._inner: dict[Transaction[Any], None] = {}
@@ -118,14 +118,14 @@ class Transaction(Shortcuts, Generic[F]):
         Parameters
         ----------
         message:
-            Message of the commit; one that tells the paths if ``None``.
+            Message of the commit. If ``None``, it is made from the changed paths.
         parent_commit:
-            A full commit id: a change since to one of its paths is a conflict.
+            A full commit id. A change to one of the transaction's paths since that commit is a conflict.
         description:
-            What is below the message: of a pull request, its description.
+            Text below the message; the description of a pull request.
         pull_request:
-            Whether to open a pull request for each branch at the end, instead of a commit: users without write access
-            propose changes in this way. `pull_requests` lists them.
+            Whether to open a pull request for each branch at the end instead of making a commit: users without write
+            access propose changes in this way. `pull_requests` lists them.
         """
         return self.inside(self._owner, message, parent_commit, description, pull_request)
 
@@ -161,7 +161,7 @@ class Transaction(Shortcuts, Generic[F]):
                     start_on(self._loop, self._edits.discard)
 
     def report_lost(self) -> None:
-        """Report the loss of what was written in it, if it was never ended."""
+        """Report that what was written in the transaction is lost, if the transaction was never ended."""
         if self.active and not self._reported and self._outer is None:
             self._reported = True
             report(f"{self!r} was never ended: nothing that was written in it is published", self)
@@ -194,7 +194,7 @@ class Transaction(Shortcuts, Generic[F]):
         return tuple(commit.pull_request for commit in self.commits if commit.pull_request is not None)
 
     def check_proposing(self, pull_request: bool) -> None:
-        """Raise `TransactionError` if a call asks for a pull request, and the transaction it is in does not open any."""
+        """Raise `TransactionError` if a call asks for a pull request and this transaction does not open any."""
         if pull_request and not self._proposes:
             raise TransactionError(
                 "a transaction is one pull request or none: begin it with fs.transaction(pull_request=True)"
@@ -202,7 +202,7 @@ class Transaction(Shortcuts, Generic[F]):
 
     @property
     def totals(self) -> Totals:
-        """How much it holds so far, or held when it ended: files, and bytes of content, deduplicated and sent.
+        """How much the transaction holds, or held at its end: files, and bytes of content, deduplicated and sent.
 
         For a nested transaction, only the numbers of files.
         """
@@ -210,7 +210,7 @@ class Transaction(Shortcuts, Generic[F]):
 
     @property
     def credential(self) -> Credential:
-        """Endpoint and user that it belongs to."""
+        """Endpoint and user that the transaction belongs to."""
         return self._owner.credential
 
     @property
@@ -240,7 +240,7 @@ class Transaction(Shortcuts, Generic[F]):
         return self._bound
 
     def insider(self, fs: Any) -> Any:
-        """A file system like one that is made in the block, see `FileSystemBase`. The same one each time."""
+        """The equal of a file system that is created in the block, as `_insider` makes it; the same one each time."""
         if self._owner.asynchronous:
             return fs
         return self._insiders.setdefault((type(fs), fs._fs_token), fs._insider(self.membership))
@@ -270,7 +270,7 @@ class Transaction(Shortcuts, Generic[F]):
         self._message = message
 
     def note_message(self, message: str | None) -> None:
-        """Take note of a message given to a call. If the transaction has no message, its commit's is made from these."""
+        """Record a message given to a call. If the transaction has no message, its commit message is made from these."""
         if message is not None and (text := message.strip()):
             self._noted[text] = None
 
@@ -321,13 +321,13 @@ class Transaction(Shortcuts, Generic[F]):
         return True
 
     def _note_unseen(self, kind: type[BaseException] | None) -> None:
-        """Report it if the block ends by an exception that no caller sees, see `is_unseen`."""
+        """Report the rollback if the block ends with an exception that no caller sees, see `is_unseen`."""
         if is_unseen(kind) and not self._reported:
             self._reported = True
             report(f"{self!r} is rolled back: {UNSEEN}", level=logging.WARNING)
 
     def start(self) -> None:
-        """Begin, on a blocking file system."""
+        """Begin the transaction, on a blocking file system."""
         outer = self._to_be_nested_in()
         if outer is None and self._owner.asynchronous:
             raise TransactionError("an asynchronous file system has asynchronous transactions: use `async with`")
@@ -357,9 +357,9 @@ class Transaction(Shortcuts, Generic[F]):
         return self._outer.edits.nested(self._parent_commit)
 
     def complete(self, commit: bool = True) -> None:
-        """End on a blocking file system: close the files that are left open, and commit, or throw everything away.
+        """End the transaction, on a blocking file system: close the files that are still open and commit, or discard all.
 
-        A nested one commits nothing: what was written in it is a part of the outer one, or undone.
+        A nested transaction commits nothing: its changes become part of the outer transaction, or are undone.
         """
         edits = self.edits
         if self.loop is _running_loop():
@@ -381,7 +381,7 @@ class Transaction(Shortcuts, Generic[F]):
                 self._end()
 
     async def acomplete(self, commit: bool = True) -> None:
-        """End on an asynchronous file system, see `complete`."""
+        """End the transaction, on an asynchronous file system. See `complete`."""
         edits = self.edits
         try:
             if commit:
@@ -480,7 +480,7 @@ class Transaction(Shortcuts, Generic[F]):
         self._files.hold(writing, outermost, file)
 
     def release(self, writing: Writing) -> None:
-        """A file is closed."""
+        """Stop keeping a file, because it is closed."""
         self._files.release(writing)
 
     async def at_home(self, function: Callable[..., Coroutine[Any, Any, T]], *args: Any, **kwargs: Any) -> T:

@@ -63,9 +63,9 @@ class View:
     Parameters
     ----------
     trees:
-        Whom to ask what is there.
+        Reads the entries of commits.
     commit:
-        The commit that is looked at.
+        The commit to look at.
     changes:
         What a transaction has changed on top of it, if the caller is in one.
     revision:
@@ -113,7 +113,7 @@ class View:
         return found
 
     async def check_place(self, path: str, *, may_exist: bool = True) -> None:
-        """Raise where a file could not be written, because of what is at its path or above it.
+        """Raise if a file could not be written, because of what is at its path or above it.
 
         Parameters
         ----------
@@ -123,7 +123,7 @@ class View:
         Raises
         ------
         FolderInTheWayError, FileInTheWayError
-            There is a folder; there is a file that would have to be a folder.
+            A folder is at the path; a file is where the path needs a folder.
         """
         folders = folders_of(path)
         found = await self.lookup_all([*folders, path])
@@ -166,7 +166,7 @@ class View:
         try:
             dated = await self._trees.dated(self.repo, self.commit, path)
         except EntryNotFoundError:
-            # All of the folder is pending.
+            # Everything in the folder is pending.
             return children
         return [
             replace(child, modified=self.stored(dated[child.path]).modified)
@@ -181,7 +181,7 @@ class View:
         Parameters
         ----------
         expand:
-            Whether to tell when each last changed, which is slow at the endpoint; pending entries have no date.
+            Whether to include when each last changed, which is slow at the endpoint. Pending entries have no date.
         """
         changed = self.changes.pending.under(path) if self.changes else {}
         if not changed:
@@ -256,12 +256,12 @@ class View:
         return missing_entry(self.repo, self._revision, path)
 
     async def _is_submodule(self, path: str) -> bool:
-        """Whether a path is a submodule, which is an empty folder to us but no folder to the endpoint."""
+        """Whether a path is a submodule. We show it as an empty folder, but the endpoint does not list it as a folder."""
         entry = (await self._trees.entries(self.repo, self.commit, [path])).get(path) if path else None
         return entry is not None and entry.type not in ("file", "directory")
 
     async def _survives(self, folder: str) -> bool:
-        """Whether a folder of the commit still has files: deletions may have taken them all."""
+        """Whether a folder of the commit still has files: all of them may have been deleted."""
         changed = self.changes.pending.under(folder) if self.changes else {}
         if any(changed.values()) or not changed:
             return True

@@ -1,1 +1,1 @@
-"""Content from the CAS: plans, windows, batches, files on disk."""
+"""Reads content from the CAS: plans, windows, batches, files on disk."""

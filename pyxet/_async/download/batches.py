@@ -52,8 +52,8 @@ Alone = Callable[[RemoteFile], Awaitable[bytes]]
 class BatchResult(dict[Hash, bytes | Exception]):
     """Verified contents of a batch by hash, and errors of the endpoint or the network.
 
-    A file that is missing here must be read on its own. ``unanswered`` is true if the endpoint gave no plan at all, so that
-    it perhaps plans no batches.
+    A file that is missing here must be read on its own. ``unanswered`` is true if the endpoint returned no plan at all,
+    perhaps because it does not support batches.
     """
 
     unanswered = False
@@ -76,7 +76,7 @@ class Placed:
     Attributes
     ----------
     source:
-        What the caller calls the file.
+        The caller's name for the file.
     """
 
     file: RemoteFile
@@ -198,7 +198,7 @@ class SmallFiles:
         return batches
 
     def _judge(self, repo: RepoId, brought: BatchResult, alone: Sequence[object]) -> None:
-        """Note that the CAS plans no batches, if it had no plan for this batch but every file of it could be read alone."""
+        """Note that the CAS does not plan batches, if it had no plan for this one but each of its files was read alone."""
         if brought.unanswered and not any(isinstance(result, Exception) for result in alone):
             self._cas(repo).note_missing_batch()
 
@@ -254,7 +254,7 @@ def _value(file: RemoteFile) -> Hash:
 
 
 def _sensible(plans: Mapping[Hash, Plan | FormatError], sizes: Mapping[Hash, int]) -> dict[Hash, Plan]:
-    """The plans that fetch their file and not much more. Other plans would take too much memory."""
+    """The plans that fetch little more than their file. Other plans would take too much memory."""
     good = {
         value: plan
         for value, size in sizes.items()
@@ -306,7 +306,7 @@ def _assembled(plans: Mapping[Hash, Plan], bodies: dict[FetchRange, list[Buffer]
 
 
 def _decoded(body: bytes, fetch: FetchRange, most: int) -> list[tuple[Buffer, Hash]]:
-    """The chunks of a fetch with their hashes. Their raw lengths are checked from the headers before any is decoded."""
+    """The chunks of a fetch with their hashes. The raw lengths in the headers are checked before any chunk is decoded."""
     at = 0
     while at + CHUNK_HEADER_SIZE <= len(body):
         header = ChunkHeader.unpack(body, at)

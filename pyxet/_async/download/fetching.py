@@ -1,4 +1,4 @@
-"""One range of a xorb: decoded and hashed by worker threads while the next bytes arrive."""
+"""Fetches one range of a xorb. Worker threads decode and hash it while the next bytes arrive."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from pyxet.protocol.reconstruction import FetchRange
 
 # Bytes that are handed to a worker thread at once.
 _RUN: Final = 4 * MIB
-# So few chunks are decoded where they came: that takes less time than to hand them over.
+# Up to this many chunks are decoded on the event loop, because handing them to a thread takes longer.
 _FEW: Final = 2
 
 
 async def fetch_chunks(cas: Cas, fetch: FetchRange, room: Room, verify: bool) -> list[tuple[Buffer, Hash]]:
-    """The chunks of a fetch, with their hashes if somebody verifies."""
+    """The chunks of a fetch, with their hashes if ``verify`` is true."""
     decoder = ChunkDecoder(fetch.chunk_end - fetch.chunk_start, room, _memory)
     chunks: list[tuple[Buffer, Hash]] = []
     run: list[Buffer] = []
@@ -57,15 +57,15 @@ async def fetch_chunks(cas: Cas, fetch: FetchRange, room: Room, verify: bool) ->
 
 
 def _memory(size: int) -> memoryview:
-    """Memory to decode into: a whole stretch where much is to come, as the rest serves for the next piece."""
+    """Memory to decode into: a whole stretch if at least half of it is needed, as the next piece can use the rest."""
     return STRETCHES.take(STRETCH if 2 * size >= STRETCH else size)
 
 
 def _decode(decoder: ChunkDecoder, pieces: Sequence[Buffer], verify: bool) -> list[tuple[Buffer, Hash]]:
     """The chunks that a run of pieces completes, with their hashes.
 
-    The pieces are not joined: chunks that are stored as they are refer to them, and only one that crosses from one piece to
-    the next is copied.
+    The pieces are not joined: chunks that are stored uncompressed are views of them, and only a chunk that crosses from one
+    piece to the next is copied.
     """
     return [
         (chunk.data, chunk_hash(chunk.data) if verify else b"")

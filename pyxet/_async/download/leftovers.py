@@ -1,7 +1,7 @@
-"""What unfinished downloads left in a folder: ``.<name>.<hash>.part`` and its journal.
+"""Finds and removes what unfinished downloads left in a folder: ``.<name>.<hash>.part`` files and their journals.
 
-A folder is listed once in a process, when a first download into it has finished, and what this process leaves is noted:
-listing it after each of ten thousand files would read it ten thousand times.
+A process lists a folder once, when its first download into that folder has finished, and then records the files that it
+leaves there itself. Listing the folder after each of ten thousand files would read it ten thousand times.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _lock = threading.Lock()
 
 
 def _after_fork() -> None:
-    # Another thread may have held the old one at the moment of the fork.
+    # Another thread may have held the old lock at the moment of the fork.
     global _lock
     _lock = threading.Lock()
 
@@ -41,12 +41,12 @@ after_fork(_after_fork)
 
 
 def check_names(target: Path) -> None:
-    """Refuse a path that cannot be made, before anything is made for it.
+    """Raise if a path cannot be created, before any folder is created for it.
 
     Raises
     ------
     OSError
-        One of its names is too long for the folder that it would be in, or it is too long as a whole.
+        A name in the path is too long for its folder, or the whole path is too long.
     """
     there = next((folder for folder in target.parents if folder.is_dir()), target.parent)
     longest, whole = longest_names(there)
@@ -56,22 +56,22 @@ def check_names(target: Path) -> None:
 
 
 def private_name(start: str, value: str) -> str:
-    """A name for an unfinished download that no other one has, and nobody can foresee."""
+    """A unique name for an unfinished download, which nobody can predict."""
     return f"{start}{value[:16]}.{os.getpid()}-{os.urandom(8).hex()}.part"
 
 
 def open_part(path: Path, *, append: bool = False, new: bool = False) -> int | None:
-    """Open an unfinished download or its journal, or make it; a descriptor, or ``None`` where it is not ours to write to.
+    """Open or create an unfinished download or its journal; a descriptor, or ``None`` if we must not write to the file.
 
-    What has the name may be a link that somebody made in a folder which others may write to: it would lead the content
-    of the download, or worse its emptying, to another file.
+    In a folder that other users may write to, the name may be a link that one of them made. Following it would write the
+    download to another file, or truncate that file.
 
     Parameters
     ----------
     append:
-        Whether each write goes to the end.
+        Whether each write goes to the end of the file.
     new:
-        Whether it must not be there yet.
+        Whether the file must not exist yet.
     """
     flags = os.O_RDWR | os.O_CREAT | (os.O_APPEND if append else 0) | (os.O_EXCL if new else 0)
     try:
@@ -88,7 +88,7 @@ def open_part(path: Path, *, append: bool = False, new: bool = False) -> int | N
 
 
 def prefix(name: str) -> str:
-    """How the names of a file's unfinished downloads begin: ``.<name>.``, shortened where it would get too long."""
+    """How the names of a file's unfinished downloads begin: ``.<name>.``, shortened if it would be too long."""
     raw = os.fsencode(name)
     if len(raw) > _MAX_NAME:
         kept = raw[: _MAX_NAME - 17].decode(errors="ignore")
@@ -97,7 +97,7 @@ def prefix(name: str) -> str:
 
 
 def note(folder: Path, start: str, part: Path) -> None:
-    """Remember an unfinished download that stays."""
+    """Record an unfinished download that stays in its folder."""
     with _lock:
         known = _folders.get(folder)
         if known is not None:
@@ -105,7 +105,7 @@ def note(folder: Path, start: str, part: Path) -> None:
 
 
 def remove(folder: Path, start: str) -> None:
-    """Remove what is left of unfinished downloads of a file, but not what another one is working on."""
+    """Remove the unfinished downloads of a file, except those that another download is using."""
     with _lock:
         known = _folders.get(folder)
         if known is None:

@@ -1,7 +1,7 @@
-"""Plans of the windows that come next: asked for early, so that a window which begins has only its bytes to wait for.
+"""Requests the plans of the next windows early, so that a window only has to wait for its bytes.
 
-A plan takes a round trip, and so does a fetch. Far from the endpoint that was half of the time in which the windows of a
-file were on their way; plans take next to no memory, so more of them can be under way than windows.
+A plan takes a round trip, and so does a fetch. With a distant endpoint, waiting for plans took half of the time in which
+a file's windows were read. Plans take almost no memory, so more plans than windows can be requested at the same time.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pyxet._async.runtime.tasks import stopped
 from pyxet.protocol.hashing import Hash
 from pyxet.protocol.reconstruction import Plan
 
-# Windows behind those that have begun whose plans are asked for.
+# Plans are requested for this many windows after the last one that has begun.
 _AHEAD: Final = 3
 
 
@@ -32,7 +32,10 @@ class PlansAhead:
         self._under_way: set[asyncio.Task[Plan]] = set()
 
     def begin(self) -> None:
-        """Say that the next window begins. It asks for its own plan, unless that was asked for by then."""
+        """Note that the next window begins, and request plans for those after it.
+
+        The window itself requests its plan, unless that was requested here before.
+        """
         self._begun += 1
         if self._asked < self._begun:
             next(self._spans, None)
@@ -46,26 +49,26 @@ class PlansAhead:
     def _done(self, task: asyncio.Task[Plan]) -> None:
         self._under_way.discard(task)
         if not task.cancelled():
-            # Marks an error as seen: the window asks again, and says what is wrong.
+            # Marks the exception as retrieved: the window requests the plan again and raises the error.
             task.exception()
 
     async def aclose(self) -> None:
-        """Cancel what is under way."""
+        """Cancel the requests that are still running."""
         await stopped(*self._under_way)
 
 
 @asynccontextmanager
 async def plans_ahead(cas: Cas, value: Hash, spans: Iterator[tuple[int, int]]) -> AsyncGenerator[PlansAhead, None]:
-    """Plans for the windows of a file, as long as the block goes on.
+    """Request plans for the windows of a file early, while the block runs.
 
     Parameters
     ----------
     cas:
-        Asks for plans and keeps them.
+        Requests plans and caches them.
     value:
-        The file.
+        The Xet hash of the file.
     spans:
-        Its windows, in the order in which they begin.
+        The file's windows (start, end), in the order in which they begin.
     """
     ahead = PlansAhead(cas, value, spans)
     try:

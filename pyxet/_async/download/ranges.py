@@ -1,4 +1,4 @@
-"""Ranges of files that are asked for at the same time; those of one file that are near each other are read as one."""
+"""Merges ranges of one file that are requested at the same time and lie near each other into one read."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from pyxet.types import RemoteFile
 # Ranges of one file that lie nearer to each other than this many bytes are fetched as one. Each end of a range costs half
 # a chunk on average, so reading through a gap of two chunks costs no more bytes than a second plan would.
 DEFAULT_GAP: Final = 128 * 1024
-# Longer ranges are worth requests of their own, and merged ranges do not grow beyond it.
+# Bytes of the longest merged range. A longer range is worth a request of its own.
 _MAX_RANGE: Final = 4 * MIB
 
-# From where to before where.
+# First offset, and offset after the last byte.
 Span = tuple[int, int]
 
 
 class Ranges:
-    """Ranges of files; those of one file that are near each other are read as one."""
+    """Reads ranges of files. Ranges of one file that are near each other are read as one."""
 
     def __init__(self) -> None:
         self._batches: Batches[RemoteFile, Span, dict[Span, Span]] = Batches()
@@ -51,7 +51,7 @@ class Ranges:
 
 
 def _merged(ranges: list[Span]) -> dict[Span, Span]:
-    """Each of some ranges, and the one that it is read as a part of."""
+    """For each range, the merged range that contains it."""
     if len(ranges) == 1:
         return {ranges[0]: ranges[0]}
     merged = coalesce_ranges(ranges, max_gap=DEFAULT_GAP, max_size=_MAX_RANGE)

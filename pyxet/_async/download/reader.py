@@ -1,10 +1,10 @@
-"""How stored content is read: the one place that decides between batches, coalesced ranges and windows.
+"""Reads stored content. This is the one place that decides between batches, coalesced ranges and windows.
 
-| what is asked for | how it is read |
+| what is requested | how it is read |
 |---|---|
-| a whole small file | in a batch with others that are asked for at the same time: `batches` |
-| a part of a file | as one with parts nearby that are asked for at the same time, if nobody has to verify it: `ranges` |
-| several parts of a file | those near each other as one; verified if together they are the file |
+| a whole small file | in a batch with others that are requested at the same time: `batches` |
+| a part of a file | together with nearby parts that are requested at the same time, unless it must be verified: `ranges` |
+| several parts of a file | parts near each other as one; verified if together they are the whole file |
 | everything else | in windows: `reconstruct` |
 """
 
@@ -25,7 +25,7 @@ from pyxet._async.runtime.tasks import run_all, run_each, run_together
 from pyxet.protocol.hashing import Buffer
 from pyxet.types import RemoteFile
 
-# A file, and from where to before where in it.
+# A file, the first offset, and the offset after the last byte.
 Span = tuple[RemoteFile, int, int]
 
 
@@ -46,7 +46,7 @@ class Reader:
         Parameters
         ----------
         verifier:
-            Takes note of what is not the whole file, for a file that is read in pieces.
+            Verifies a file that is read in several parts. Not used if this read is the whole file.
         """
         end = file.size if end is None else min(end, file.size)
         if not is_watched():
@@ -66,7 +66,7 @@ class Reader:
         return await self._downloader.read(file, start, end, verifier)
 
     async def read_all(self, spans: Sequence[Span]) -> list[bytes | Exception]:
-        """Parts of files, in order; an error is the result of the part that it is about."""
+        """Parts of files, in order. If a part cannot be read, its result is the error."""
         small = [index for index, span in enumerate(spans) if is_small(*span)]
         others = [index for index, span in enumerate(spans) if not is_small(*span)]
         results: list[bytes | Exception] = [b""] * len(spans)
@@ -100,7 +100,7 @@ class Reader:
         Parameters
         ----------
         max_gap:
-            Ranges that are at most this many bytes apart are read as one; a gap that costs no more than a request if ``None``.
+            Ranges at most this many bytes apart are read as one. ``None`` means a gap that costs no more than a request.
         """
         if len(ranges) == 1 and is_small(file, *ranges[0]):
             return [await self.read(file)]
@@ -115,7 +115,7 @@ class Reader:
     async def pieces(
         self, file: RemoteFile, start: int, end: int, verifier: Verifier | None = None
     ) -> Sequence[Buffer]:  # fmt: skip
-        """Like `read`, in the pieces in which it came, without the copy that makes them one."""
+        """Like `read`, but in the pieces in which the content came, without copying them into one."""
         if is_small(file, start, end):
             return [await self.read(file)]
         transfer = _transfer([(file, start, end)])
@@ -126,7 +126,7 @@ class Reader:
             return found
 
     async def plan(self, file: RemoteFile, start: int, end: int) -> None:
-        """Ask beforehand for the plan of a part that will be read, see `Downloader.plan`."""
+        """Request the plan of a part that will be read later; see `Downloader.plan`."""
         if not is_small(file, start, end):
             await self._downloader.plan(file, start, end)
 
@@ -135,7 +135,7 @@ class Reader:
     ) -> AsyncGenerator[Buffer, None]:  # fmt: skip
         """Bytes ``start`` to before ``end`` in order, in pieces.
 
-        A whole file that does not have its hash is an error before the last of them.
+        If a whole file is read and its hash is wrong, the error is raised before the last piece.
         """
         end = file.size if end is None else min(end, file.size)
         if is_small(file, start, end):
@@ -205,14 +205,14 @@ class Reader:
 
 
 def _transfer(spans: Sequence[Span]) -> Transfer | None:
-    """The download of some parts together, where somebody wants to know of it."""
+    """The download of these parts as one transfer, if somebody watches transfers; otherwise ``None``."""
     if not is_watched():
         return None
     return Transfer("download", *(Part(file.full_path, start, end) for file, start, end in spans))
 
 
 def _tell(transfer: Transfer, contents: Sequence[bytes | Exception]) -> None:
-    """What came of each part."""
+    """Report the result of each part."""
     for index, found in enumerate(contents):
         if isinstance(found, bytes):
             transfer.came(len(found), index)
@@ -220,7 +220,7 @@ def _tell(transfer: Transfer, contents: Sequence[bytes | Exception]) -> None:
 
 
 async def _watched(pieces: AsyncGenerator[Buffer, None], transfer: Transfer) -> AsyncGenerator[Buffer, None]:
-    """The same pieces, told of at their end."""
+    """The same pieces, reported to those who watch transfers."""
     try:
         while True:
             with transfer.counting():

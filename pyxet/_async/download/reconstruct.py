@@ -48,19 +48,19 @@ from pyxet.types import RemoteFile
 # Windows of one file that are being read or waiting to be used. More would take more memory and not be faster.
 # `Limits.memory` bounds the windows of all files together.
 _WINDOWS_AT_ONCE: Final = 3
-# The same where a round trip takes more seconds than that. Connections take their time there until they are at full speed,
-# and windows that have come wait for the slowest.
+# The same if a round trip takes more than `_FAR` seconds: connections then need longer to reach full speed, and windows
+# that have arrived wait for the slowest.
 _WINDOWS_AFAR: Final = 6
 _FAR: Final = 0.03
-# Ranges of up to so many bytes are put together on the event loop.
+# Ranges of up to this many bytes are joined on the event loop.
 _SHORT: Final = 2 * MIB
 # How many plans are tried for one window if their URLs are refused.
 _MAX_PLANS: Final = 3
-# After these failures another plan is only tried if it names other places.
+# After these failures, another plan is only tried if it names other hosts or paths.
 _UNREACHABLE: Final = (ConnectionFailedError, RequestTimeoutError)
 # Requests in flight for the ranges of one file; the process-wide limit lies above it.
 _RANGES_AT_ONCE: Final = 16
-# Bytes of the pieces in which a file that is not in Xet is verified. They begin at multiples of it.
+# Bytes of the pieces in which a file that is not in Xet is verified. They begin at multiples of this size.
 _PLAIN_PIECE: Final = 64 * 1024
 
 
@@ -92,7 +92,7 @@ class Downloader:
             try:
                 return await self._read(file, start, end, Verifier(file))
             except HashMismatchError:
-                # Its plans were invalidated. Content that was damaged on the way may come intact the next time.
+                # Its plans were invalidated. Content that was damaged in transit may arrive intact the next time.
                 verifier = Verifier(file)
         return await self._read(file, start, end, verifier)
 
@@ -120,21 +120,21 @@ class Downloader:
     async def pieces(
         self, file: RemoteFile, start: int, end: int, verifier: Verifier | None = None
     ) -> list[Buffer]:  # fmt: skip
-        """Bytes ``start`` to before ``end`` in pieces, without the copy that makes them one. See `stream`."""
+        """Bytes ``start`` to before ``end`` in pieces, without copying them into one. See `stream`."""
         if _is_at_once(file, start, end):
             return await self._at_once(file, start, end, verifier)
         async with aclosing(self.stream(file, start, end, verifier)) as pieces:
             return [piece async for piece in pieces]
 
     async def plan(self, file: RemoteFile, start: int, end: int) -> None:
-        """Have the plans at hand that bytes ``start`` to before ``end`` take; whoever reads them tells of errors."""
+        """Request and cache the plans for bytes ``start`` to before ``end``, so that a later read does not wait for them."""
         if file.xet_hash is not None:
             cas = self._source.cas(file.repo)
             for span in _spans(start, end):
                 await cas.reconstruction(hash_from_hex(file.xet_hash), *span)
 
     async def _at_once(self, file: RemoteFile, start: int, end: int, verifier: Verifier | None) -> list[Buffer]:
-        """A short range of one window, as `stream` has it, without what puts windows in order."""
+        """Read a short range that lies in one window: like `stream`, but without the cost of ordering windows."""
         if verifier is None and (start, end) == (0, file.size):
             verifier = Verifier(file)
         value, cas = self._content_of(file)
@@ -154,7 +154,7 @@ class Downloader:
                 lease.release()
 
     def _content_of(self, file: RemoteFile) -> tuple[Hash, Cas]:
-        """The hash of a file in Xet storage, and where it is stored."""
+        """The hash of a file in Xet storage, and the CAS that stores it."""
         assert file.xet_hash is not None
         cas = self._source.cas(file.repo)
         cas.note_revision(file.revision)
@@ -206,7 +206,7 @@ class Downloader:
         Parameters
         ----------
         verifier:
-            Takes note of what is read, for a file that is read in several ranges.
+            Verifies a file that is read in several ranges.
         """
         end = file.size if end is None else min(end, file.size)
         if start >= end:
@@ -346,7 +346,7 @@ class Downloader:
     async def _plain(
         self, file: RemoteFile, start: int, end: int, verifier: Verifier | None
     ) -> AsyncGenerator[Buffer, None]:  # fmt: skip
-        """A file that is not in Xet, over plain HTTP, in windows: no request is open while the consumer has its turn."""
+        """Read a file that is not in Xet over plain HTTP, in windows, so that no request is open during a ``yield``."""
 
         async def window(span: tuple[int, int]) -> tuple[int, bytes, int]:
             amount = span[1] - span[0]
@@ -382,7 +382,7 @@ class Downloader:
 
 
 def _is_at_once(file: RemoteFile, start: int, end: int) -> bool:
-    """Whether a range is short and in one window of a file that is in Xet."""
+    """Whether a range is short and lies in one window of a file that is in Xet."""
     return file.xet_hash is not None and 0 < end - start <= _SHORT and start // WINDOW == (end - 1) // WINDOW
 
 
@@ -394,14 +394,14 @@ def _in_order(
     Parameters
     ----------
     position:
-        Where the chunks before ended; ``start`` at the beginning.
+        Where the previous chunks ended; ``start`` at the beginning.
     reach:
         Where the window ends.
 
     Raises
     ------
     IntegrityError
-        They leave a gap, end too early, or go on behind the end of the file.
+        The chunks leave a gap, end too early, or extend past the end of the file.
     """
     # The property `end` is not used: this runs for every chunk, and a call would cost too much.
     fresh = [chunk for chunk in chunks if chunk.offset + len(chunk.data) > position and chunk.offset < end]
@@ -416,31 +416,31 @@ def _in_order(
 
 
 def _spans(start: int, end: int) -> Iterator[tuple[int, int]]:
-    """A range in windows; they begin at multiples of their size, so that readers of one file share them."""
-    # Made as they are needed: an endpoint may say of a file that it has any number of bytes.
+    """Split a range into windows. They begin at multiples of their size, so that readers of one file can share them."""
+    # An iterator, not a list: an endpoint may claim that a file has any number of bytes.
     return itertools.pairwise(itertools.chain([start], range((start // WINDOW + 1) * WINDOW, end, WINDOW), [end]))
 
 
 def _places(plan: Plan) -> set[tuple[str, str]]:
-    """Hosts and paths that a plan names; what a URL says beyond that is its signature."""
+    """The hosts and paths of a plan's URLs. The rest of each URL is its signature."""
     return {(url.netloc, url.path) for url in (urlsplit(part.fetch.url.reveal()) for part in plan.terms)}
 
 
 def _unreadable(value: Hash, error: XetError) -> XetError:
-    """What it means for a reader that the content with a hash cannot be got, or is not what was announced."""
+    """The error to raise if content cannot be fetched or is not what was announced."""
     name = hash_to_hex(value)
     if isinstance(error, UrlExpiredError):
         return AccessDeniedError(f"reading content {name}: {error}", status=403)
     if isinstance(error, RangeNotSatisfiableError):
         return IntegrityError(f"content {name} is shorter than its repository says")
-    # The repository names the content, so the path is there, whatever became of the content.
+    # The repository names this content, so the path exists: missing content is damage, not a missing file.
     if type(error) in (NotFoundError, EntryNotFoundError):
         return IntegrityError(f"content {name} is not stored: {error}")
     return DamagedContentError(f"content {name} is damaged: {error}") if isinstance(error, FormatError) else error
 
 
 def _covers(merged: Sequence[CoalescedRange], size: int) -> bool:
-    """Whether ranges in order, none of which lies in another, are a whole file."""
+    """Whether sorted ranges together cover a whole file."""
     at = 0
     for item in merged:
         if item.start > at:

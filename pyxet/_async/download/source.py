@@ -1,4 +1,4 @@
-"""What files are read from, as far as downloads need to know it."""
+"""The part of a client that downloads use."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pyxet.types import RepoId
 
 
 class Source(Protocol):
-    """One endpoint with one credential, put together by the client.
+    """One endpoint with one credential. The client implements this.
 
     Attributes
     ----------
@@ -21,7 +21,7 @@ class Source(Protocol):
     hub:
         Serves files that are not in Xet storage.
     windows:
-        Windows of files that are on their way.
+        Windows of files that are being read.
     """
 
     limits: Limits
@@ -29,4 +29,4 @@ class Source(Protocol):
     windows: Windows
 
     def cas(self, repo: RepoId) -> Cas:
-        """The CAS as a repository's tokens open it."""
+        """The CAS, accessed with the tokens of a repository."""

@@ -29,10 +29,10 @@ from pyxet.types import RemoteFile
 
 _RECORD = struct.Struct("<32sI")
 # Bytes and pieces that one call writes. Writing single chunks costs twice as much; from 1 MiB on, the page cache needs
-# stretches of memory that are hard to find. Systems take at least 1,024 pieces.
+# contiguous memory that is hard to find. Every system accepts at least 1,024 pieces.
 _WRITE: Final = 512 * 1024
 _VECTOR: Final = 1024
-# Records that are checked in one go of a worker thread.
+# Records that a worker thread checks in one job.
 _BATCH: Final = 256
 
 
@@ -85,7 +85,7 @@ class _Part:
         os.close(self._records)
 
     def keep(self) -> None:
-        """Close; what is there stays for the next download of this content."""
+        """Close the files, and keep them for the next download of this content."""
         leftovers.note(self.target.parent, self._name, self.path)
         self.close()
 
@@ -107,10 +107,10 @@ class _Part:
         return good
 
     def cut(self) -> None:
-        """Cut off what was not checked.
+        """Truncate both files after the last record that was checked.
 
-        What is not longer is left alone: of a file that was cut to nothing, Linux (ext4) takes it that it is being replaced,
-        and waits in `close` until all of it is on its way to the disk.
+        A file that is not longer is not truncated: Linux (ext4) assumes that a file truncated to zero is being replaced,
+        and `close` then waits until all of its data is on its way to the disk.
         """
         for descriptor, size in ((self._data, self._at), (self._records, self._good * _RECORD.size)):
             if os.fstat(descriptor).st_size > size:
@@ -123,13 +123,13 @@ class _Part:
         _write_all(self._records, [records])
 
     def write(self, pieces: Sequence[Buffer]) -> None:
-        """Write content after that which is there."""
+        """Append content."""
         os.lseek(self._data, self._at, os.SEEK_SET)
         _write_all(self._data, pieces)
         self._at += sum(map(len, pieces))
 
     def publish(self) -> None:
-        """Give the content its name, and remove what is left of other downloads of that name."""
+        """Rename the finished file to the target, and remove what unfinished downloads of that name left."""
         with closing(self._data, self._records):
             try:
                 replace(self.path, self.target)
@@ -155,7 +155,7 @@ def _same_file(descriptor: int, path: Path) -> bool:
 
 
 def _write_all(descriptor: int, pieces: Sequence[Buffer]) -> None:
-    """Write pieces, several with one call: the page cache takes up a larger write in larger units than pages."""
+    """Write pieces, several per call: the page cache stores a large write in units larger than a page."""
     waiting: list[Buffer] = []
     size = 0
     for piece in pieces:
@@ -183,9 +183,9 @@ def check_target(target: Path) -> None:
     Raises
     ------
     IsADirectoryError
-        It is a folder.
+        The target is a folder.
     NotSupportedError
-        It is a device, a pipe or a socket, or a link to one, as ``/dev/stdout`` is.
+        The target is a device, a pipe or a socket, or a link to one, such as ``/dev/stdout``.
     OSError
         A name is too long.
     """
@@ -197,7 +197,7 @@ def check_target(target: Path) -> None:
         return
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(target))
-    # With standard output redirected the link in /dev leads to a regular file; it must stay all the same.
+    # If standard output is redirected, the link in /dev leads to a regular file, but must still not be replaced.
     if not stat.S_ISREG(mode) or (target.is_symlink() and target.parent.resolve() == Path("/dev")):
         raise NotSupportedError(
             f"{target} is no regular file, and a download would replace it; read the content instead"
@@ -219,9 +219,9 @@ async def download_to(
     Raises
     ------
     IntegrityError
-        The content does not have the file's hash or length, or is malformed; nothing of it stays.
+        The content does not have the file's hash or length, or is malformed. Nothing of it is kept.
     OSError
-        It cannot be written (no space, no permission); what was verified stays for the next try.
+        The file cannot be written (no space, no permission). Verified content is kept for the next try.
     """
     done = 0
 
@@ -263,7 +263,7 @@ async def _download(
 
 
 def _name(error: BaseException, target: Path) -> None:
-    """Add the target's name to an error of the system that names no file."""
+    """Add the target's path to an `OSError` that names no file."""
     if isinstance(error, OSError) and error.filename is None and error.errno is not None:
         error.filename = str(target)
 

@@ -1,8 +1,8 @@
 """Verifies the content of a file that is read in pieces.
 
-The hash of a file covers all of its content, so one piece alone cannot be verified. A verifier takes note of every piece
-that is read of one file, in any order, and compares the hash once all pieces have come. A piece that is read twice must
-be the same both times.
+The hash of a file covers all of its content, so one piece alone cannot be verified. A verifier records every piece that
+is read of one file, in any order, and compares the hash once all pieces have come. A piece that is read twice must be the
+same both times.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pyxet.types import RemoteFile
 _MAX_KEPT: Final = 256 * 1024
 # Chunks that are kept because chunks before them are not read yet: 1 GiB of content, in about 4 MiB of memory.
 _MAX_AHEAD: Final = 16 * 1024
-# Bytes of a hash that are kept to compare a chunk with itself.
+# Bytes of each hash that are kept to compare a chunk that is read again.
 _KEPT_HASH: Final = 16
 
 
@@ -66,13 +66,13 @@ class Verifier:
         self._failure: str | None = None
 
     def add(self, chunks: Iterable[FileChunk]) -> None:
-        """Take note of chunks with their hashes.
+        """Record chunks with their hashes.
 
         Raises
         ------
         IntegrityError
-            All of the file has been read and its hash is not the file's; or a chunk differs from when it was read before.
-            From then on, every call raises it.
+            The whole file has been read and its hash is wrong, or a chunk differs from when it was read before. From then
+            on, every call raises this error.
         """
         with self._lock:
             if self._failure is not None:

@@ -1,4 +1,4 @@
-"""Shares windows of files between readers: a reader that needs bytes which are already on their way waits for them.
+"""Shares windows of files between readers: a reader that needs bytes which are already being fetched waits for them.
 
 However many readers need a window, or a part of it, it is read once. Its memory counts as in flight until the last of its
 readers has released it.
@@ -26,7 +26,7 @@ _Key = tuple[RepoId, Hash, bool]
 
 
 class FileChunk(NamedTuple):
-    """A decoded chunk: its offset in the file, its content, and its hash (empty where nobody verifies)."""
+    """A decoded chunk: its offset in the file, its content, and its hash (empty if it is not verified)."""
 
     offset: int
     data: Buffer
@@ -53,7 +53,7 @@ class Lease:
         self._taken = False
 
     def take(self) -> None:
-        """Move this window's memory from idle to in flight: its reader has come to it."""
+        """Move this window's memory from idle to in flight: its reader begins to use it."""
         if self._flight is not None and not self._taken:
             self._taken = True
             self._flight.take()
@@ -69,7 +69,7 @@ class Lease:
 class _Flight:
     """One window that is being read, and the readers that wait for it or hold its chunks.
 
-    Its memory counts as idle while the chunks are there and no reader has come to them yet: windows that are read ahead
+    Its memory counts as idle once the chunks are there and until a reader begins to use them: windows that are read ahead
     must not keep other readers from what they need now.
     """
 
@@ -115,7 +115,7 @@ class _Flight:
             raise
 
     def take(self) -> None:
-        """One more reader has come to it."""
+        """Note that one more reader begins to use the chunks."""
         self._taken += 1
         self._mark_idle(False)
 
@@ -141,7 +141,7 @@ class _Flight:
 
 
 class Windows:
-    """The windows of one client that are on their way, on each event loop."""
+    """The windows of one client that are being read, for each event loop."""
 
     def __init__(self) -> None:
         self._flights: dict[tuple[asyncio.AbstractEventLoop, _Key], list[_Flight]] = {}
@@ -159,9 +159,9 @@ class Windows:
         Parameters
         ----------
         key:
-            The repository through which it is read, the content's hash, and whether its chunks are hashed.
+            The repository through which the content is read, its hash, and whether its chunks are hashed.
         read:
-            Reads a range that is not on its way yet.
+            Reads a range that is not being read yet.
         memory:
             The cap on `READ_MEMORY`.
         """
@@ -174,7 +174,7 @@ class Windows:
                 COUNTS.add(cache_hits=1, cache_hit_bytes=end - start)
                 return lease
             except XetError:
-                # Its failure may lie in the part that is not ours.
+                # The failure may lie in bytes that this reader does not need.
                 if (start, end) == (flight.start, flight.end):
                     raise
             return await self.get(key, start, end, read, memory)
@@ -199,7 +199,7 @@ class Windows:
         try:
             found = _overlapping(await flight.join(), start, end)
         except XetError:
-            # Its failure may lie in the part that is not ours.
+            # The failure may lie in bytes that this reader does not need.
             return await self.get(key, start, end, read, memory)
         # Release before waiting for more: readers that hold memory while they wait for memory could block each other.
         flight.release()

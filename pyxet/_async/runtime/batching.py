@@ -1,8 +1,8 @@
-"""Calls that come together share one request: those of one turn of the event loop, and those that come while others go on.
+"""Combines calls into one request: those of one turn of the event loop, and those that arrive while a request is running.
 
-Tools that read many objects at once ask for each of them on its own: zarr for ten chunks at a time, whether they are there
-or not, and for as many ranges of a shard; DuckDB asks of its files one by one, from several threads. A call that is alone
-waits for one turn and no longer, and going together only ever saves requests.
+Tools that read many objects ask for each of them separately: zarr for ten chunks at a time, whether they exist or not, and
+for as many ranges of a shard; DuckDB asks about its files one by one, from several threads. A single call waits for one
+turn of the event loop and no longer, and combining calls can only save requests.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V", bound=Hashable)
 T = TypeVar("T")
 
-# As many as the endpoint takes in one request.
+# Items that the endpoint accepts in one request.
 _MAX_ITEMS: Final = 500
 
 Place = tuple[asyncio.AbstractEventLoop, K]
 
 
 class Batch(Generic[V, T]):
-    """What was asked for together, in order: each item once, and by how many."""
+    """Items requested together, in order: each once, with the number of callers that wait for it."""
 
     def __init__(self, job: Callable[[list[V]], Coroutine[Any, Any, T]] | None = None) -> None:
         self.items: dict[V, int] = {}
@@ -36,34 +36,34 @@ class Batch(Generic[V, T]):
         self.job = job
         self.context: Context | None = copy_context() if job is not None else None
         self.task: asyncio.Task[T] | None = None
-        # One for each of those who wait, as who is cancelled cancels what they wait for.
+        # One for each waiting caller, because a caller that is cancelled cancels the future that it awaits.
         self.waiters: list[asyncio.Future[None]] = []
-        # What was made of all items together, see `Batches.join`.
+        # The result for all items together, see `Batches.join`; empty until it is made.
         self.made: list[T] = []
 
 
 class _Queue(Generic[V, T]):
-    """Batches under one key that wait, and how many of them are under way."""
+    """The waiting batches of one key, and the number of its running batches."""
 
     def __init__(self) -> None:
         self.waiting: deque[Batch[V, T]] = deque()
-        # In which of those an item is.
+        # The waiting batch of each item.
         self.places: dict[V, Batch[V, T]] = {}
         self.running = 0
         self.scheduled = False
 
 
 class Batches(Generic[K, V, T]):
-    """Gathers what is asked for under one key, and has one job carried out for all of a batch.
+    """Gathers items that are requested under one key, and runs one job for each batch of them.
 
     Parameters
     ----------
     most:
-        Items of a batch; what comes after them begins another one.
+        Most items of a batch. Further items begin another batch.
     at_once:
-        Batches of one key and event loop that are under way; what is asked for meanwhile gathers.
+        Most batches of one key and event loop that run at once. Items requested meanwhile are gathered.
     weigh, most_weight:
-        What an item weighs, and the weight of a batch; one item may be heavier.
+        Returns the weight of an item; most weight of a batch. A single item may be heavier.
     """
 
     def __init__(
@@ -78,17 +78,20 @@ class Batches(Generic[K, V, T]):
         self._at_once = at_once
         self._weigh = weigh
         self._most_weight = most_weight
-        # Queues and batches refer to their loop, so they must not outlive those who wait.
+        # Queues and batches refer to their loop, so they must not outlive the callers that wait for them.
         self._open: dict[Place[K], Batch[V, T]] = {}
         self._queues: dict[Place[K], _Queue[V, T]] = {}
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing is being gathered, and nothing under way."""
+        """Whether no items are being gathered and no batch is running."""
         return not self._open and not self._queues
 
     async def join(self, key: K, item: V, together: Callable[[list[V]], T]) -> T:
-        """Add an item and wait for the end of this turn: what ``together`` makes of all items that came in it, made once."""
+        """Add an item, and wait for the other items of this turn of the loop.
+
+        Returns what ``together`` makes of all these items. It is called once for all callers.
+        """
         place = (asyncio.get_running_loop(), key)
         batch = self._open.get(place)
         if batch is None or len(batch.items) >= self._most:
@@ -104,10 +107,10 @@ class Batches(Generic[K, V, T]):
         return batch.made[0]
 
     async def run(self, key: K, item: V, job: Callable[[list[V]], Coroutine[Any, Any, T]]) -> T:
-        """Add an item and wait for the job of its batch: what that returns, or raises.
+        """Add an item and wait for the job of its batch. Returns or raises what the job does.
 
-        The job is that of whoever began the batch. It is cancelled, and waited for, when everybody who waited for it was
-        cancelled.
+        A batch runs the job of the caller that began it. When all callers that wait for the job are cancelled, it is
+        cancelled too, and the last caller waits for its end.
         """
         place = (asyncio.get_running_loop(), key)
         queue = self._queues.get(place)
@@ -143,7 +146,7 @@ class Batches(Generic[K, V, T]):
         return batch
 
     async def _left(self, place: Place[K], queue: _Queue[V, T], batch: Batch[V, T], item: V) -> None:
-        """One of those who wait was cancelled."""
+        """Handle the cancellation of one waiting caller."""
         batch.items[item] -= 1
         if batch.task is not None:
             if not any(batch.items.values()):
@@ -175,7 +178,7 @@ class Batches(Generic[K, V, T]):
     def _finished(self, place: Place[K], queue: _Queue[V, T], batch: Batch[V, T], task: asyncio.Task[T]) -> None:
         queue.running -= 1
         if not task.cancelled():
-            # All who wait may just have been cancelled, and then nobody else is to hear of it.
+            # Marks the exception as retrieved: perhaps all waiting callers have just been cancelled.
             task.exception()
         for waiter in batch.waiters:
             if not waiter.done():

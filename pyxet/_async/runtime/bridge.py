@@ -1,8 +1,8 @@
 """The bridge from blocking callers to coroutines, over `fsspec.asyn.sync`.
 
-`sync` alone loses two things: a coroutine that ends in `CancelledError` makes it return ``None``, and a Ctrl-C or a
-time-out in the waiting thread leaves the coroutine running. Here every ending of the coroutine reaches the caller, and
-every ending of the wait reaches the coroutine.
+`sync` alone loses two things: if the coroutine ends in `CancelledError`, it returns ``None``, and a Ctrl-C or a time-out
+in the waiting thread leaves the coroutine running. Here the caller gets every outcome of the coroutine, and the coroutine
+is cancelled whenever the wait ends early.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ _left_behind: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
 
 
 def is_alive(loop: asyncio.AbstractEventLoop) -> bool:
-    """Whether a loop that once ran may still carry something out: it is not closed, and not from before a fork."""
+    """Whether a loop that once ran may still run coroutines: it is not closed, and not from before a fork."""
     return loop not in _left_behind and not loop.is_closed()
 
 
 def is_shutting_down() -> bool:
-    """Whether the interpreter collects what is left: no other thread runs any more, and so no loop of one."""
+    """Whether the interpreter is finalizing: other threads no longer run, and neither do their event loops."""
     return sys.is_finalizing()
 
 
 def _after_fork() -> None:
-    # Such a loop says that it runs, and nobody runs it.
+    # Such a loop reports that it is running, but the thread that ran it does not exist in this process.
     for loop in list(_used):
         _left_behind.add(loop)
     _used.clear()
@@ -72,7 +72,7 @@ class _Call(Generic[T]):
             async with asyncio.timeout(self._timeout) as deadline:
                 self.result = await self._function(*args, **kwargs)
         except TimeoutError as error:
-            # Ours is the one whose deadline has passed; a time-out of the endpoint has a type of its own.
+            # If the deadline has passed, it is the time-out of this call; a time-out of the endpoint has its own type.
             self.error = FSTimeoutError(f"not done after {self._timeout} s") if deadline.expired() else error
         except BaseException as error:  # noqa: BLE001  # raised in the calling thread
             self.error = unwrap(error)
@@ -80,7 +80,7 @@ class _Call(Generic[T]):
             self._ended.set()
 
     def cancel(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Stop the coroutine, and wait until it has let go of what it holds."""
+        """Cancel the coroutine, and wait for at most `_GRACE` seconds until it has ended."""
         self._cancelled = True
 
         def stop() -> None:
@@ -103,19 +103,19 @@ def blocking_call(
     Parameters
     ----------
     loop:
-        The loop. After a fork the child takes fsspec's own instead of one that its parent runs.
+        The loop. If it is one that runs in the parent of a fork, the child uses fsspec's own loop instead.
     timeout:
         Seconds to wait; then the coroutine is cancelled and `FSTimeoutError` raised.
 
     Raises
     ------
     RuntimeError
-        The calling thread runs that very loop; or the interpreter is shutting down, and no loop of a thread runs any more.
+        The calling thread runs this loop itself; or the interpreter is shutting down, and no other thread runs any more.
     BaseException
         Whatever the coroutine raised, `asyncio.CancelledError` included; of an exception group its first error.
     """
     if is_shutting_down():
-        # The loop's thread is frozen: whoever waited for it would never end.
+        # The loop's thread is frozen, so a wait for it would never end.
         raise RuntimeError(
             "the interpreter is shutting down: nothing can be sent or asked for any more; do it, or close the file, "
             "before the program ends"
@@ -144,12 +144,12 @@ def blocking_call(
 
 
 async def on_loop(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, T]) -> T:
-    """Await a coroutine that belongs to another running loop; a cancellation here cancels it there, and waits for its end.
+    """Await a coroutine on another running loop. If the caller is cancelled, the coroutine is cancelled and waited for.
 
     Raises
     ------
     RuntimeError
-        That loop is closed, or stayed behind in the parent of a fork.
+        The loop is closed, or runs in the parent of a fork.
     """
     if not is_alive(loop):
         coroutine.close()

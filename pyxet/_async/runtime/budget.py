@@ -1,7 +1,7 @@
 """Budgets of memory and requests that the whole process shares.
 
-They count across event loops and threads, which loop-bound limiters cannot: a notebook's loop, fsspec's I/O thread
-and a service's loop share one process, and its memory.
+They count across event loops and threads, which limiters bound to one loop cannot: a notebook's loop, fsspec's I/O thread
+and a service's loop share one process and its memory.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ class _Waiter:
 
 
 class Budget:
-    """An amount of something that the whole process shares, handed out in order of asking.
+    """A resource that the whole process shares, granted in the order of the requests.
 
-    Whoever asks brings a cap: an amount is granted when what is in use would stay within it. What is in use is *idle*
-    where its holder may keep it for ever (an open file of a user who does something else), and *in flight* where it will
-    be released by itself. When nothing is in flight, an amount is granted all the same, so that nobody waits for ever and
-    a request larger than its cap proceeds alone; holders of idle amounts are then asked, through `on_pressure`, to
-    release them.
+    Each request has a cap: its amount is granted when the total in use would stay within the cap. An amount in use is
+    *idle* if its holder may keep it for ever (such as a file that a user leaves open), and *in flight* if it will be
+    released without anybody's help. When nothing is in flight, the next request is granted even beyond its cap, so that
+    nobody waits for ever and a request larger than its cap proceeds alone; the holders of idle amounts are then asked,
+    through `on_pressure`, to release them.
     """
 
     def __init__(self) -> None:
-        # Reentrant, as a coroutine that the garbage collector ends may release while this thread is in here.
+        # Reentrant: the garbage collector may end a coroutine, which then calls `release` while this thread has the lock.
         self._lock = threading.RLock()
         self._waiting: deque[_Waiter] = deque()
         self._pressed: set[WeakMethod[Callable[[], None]]] = set()
@@ -49,7 +49,7 @@ class Budget:
 
     @property
     def limit(self) -> int:
-        """A bound beside those of the askers, which may change at any time."""
+        """A bound in addition to the caps of the requests. It may change at any time."""
         return self._limit
 
     @limit.setter
@@ -60,7 +60,7 @@ class Budget:
             self._grant()
 
     def on_pressure(self, method: Callable[[], None]) -> None:
-        """Call a bound method, from any thread, when others need what is idle. It is held weakly."""
+        """Register a bound method, to be called from any thread when others need idle amounts. It is held weakly."""
         reference = WeakMethod(method, self._pressed.discard)
         self._pressed.add(reference)
 
@@ -83,12 +83,12 @@ class Budget:
             if waiting:
                 self._grant()
             else:
-                # It was granted while the cancellation was on its way.
+                # The amount was granted at the same time as the caller was cancelled.
                 self._take_back(waiter)
             raise
 
     def try_acquire(self, amount: int, cap: int) -> bool:
-        """Have an amount if it can be granted at once; from any thread. Pair it with `release`."""
+        """Take an amount if it can be granted at once. Callable from any thread. Pair it with `release`."""
         with self._lock:
             granted = self.has_room(amount, cap)
             if granted:
@@ -96,7 +96,7 @@ class Budget:
             return granted
 
     def release(self, amount: int) -> None:
-        """Return an amount; from any thread."""
+        """Return an amount. Callable from any thread."""
         with self._lock:
             self.in_use -= amount
             quiet, alone = self.in_use <= self.idle, not self._waiting
@@ -106,7 +106,7 @@ class Budget:
             self._grant()
 
     def mark_idle(self, amount: int) -> None:
-        """Move an amount in use from in flight to idle; a negative one moves back, as before it is released."""
+        """Move an amount from in flight to idle. A negative amount moves back, which is necessary before `release`."""
         with self._lock:
             self.idle += amount
             quiet = self.in_use <= self.idle
@@ -121,7 +121,7 @@ class Budget:
 
     @asynccontextmanager
     async def hold(self, amount: int, cap: int) -> AsyncIterator[None]:
-        """Have an amount for the length of a block."""
+        """Hold an amount until the block ends."""
         await self.acquire(amount, cap)
         try:
             yield
@@ -154,14 +154,14 @@ class Budget:
                     method()
 
     def _take_back(self, waiter: _Waiter) -> None:
-        """Release what was granted to a waiter that has no use for it; once, as its coroutine may end later on."""
+        """Release what was granted to a waiter that does not need it. Only the first call does: its coroutine may call again."""
         with self._lock:
             amount, waiter.amount = waiter.amount, 0
         self.release(amount)
 
 
 def claim(amount: int, cap: int, *budgets: Budget) -> bool:
-    """Have an amount of each of some budgets, if all of them grant it at once. Pair it with `give_back`."""
+    """Take an amount from each of these budgets, if all of them grant it at once. Pair it with `give_back`."""
     for number, budget in enumerate(budgets):
         if not budget.try_acquire(amount, cap):
             give_back(amount, *budgets[:number])
@@ -170,7 +170,7 @@ def claim(amount: int, cap: int, *budgets: Budget) -> bool:
 
 
 def give_back(amount: int, *budgets: Budget) -> None:
-    """Return an amount to each of some budgets."""
+    """Return an amount to each of these budgets."""
     for budget in budgets:
         budget.release(amount)
 
@@ -186,7 +186,7 @@ READ_MEMORY = Budget()
 WRITE_MEMORY = Budget()
 # Requests in flight.
 REQUESTS = Budget()
-# Threads in which code of others runs.
+# Threads that run code of callers, which may block.
 GUESTS = Budget()
 
 

@@ -1,11 +1,11 @@
-"""Memory for content, used again once nobody refers to it.
+"""Memory for content, which is reused once nobody refers to it.
 
-Memory that is new costs the time in which the system finds and empties each of its pages: a gibibyte in pieces that are
-each used once takes as long as its BLAKE3. So stretches of memory are kept, and given out again.
+New memory costs the time that the system needs to find and clear its pages: for a gibibyte of pieces that are each used
+once, as much time as computing its BLAKE3. So stretches of memory are kept and handed out again.
 
-Nobody gives one back, so nobody can do so too early. Views of a stretch may be lent to anybody, for any length of time; the
-interpreter counts them, and refuses to change the length of a `bytearray` while there is one. That is what is asked before
-a stretch is given out again.
+Nobody returns a stretch explicitly, so nobody can do it too early. Any code may hold a view of a stretch for any time. The
+interpreter counts the views of a `bytearray` and refuses to change its length while there is one. A stretch is handed out
+again only if its length can be changed.
 """
 
 from __future__ import annotations
@@ -20,28 +20,28 @@ from pyxet.protocol.kernels import unwritten
 
 # Bytes of a stretch.
 STRETCH: Final = 2 * 1024 * 1024
-# What is smaller comes from what the process has at hand already.
+# Requests for less are left to the allocator, which reuses small memory by itself.
 _LEAST: Final = 512 * 1024
-# Stretches kept that nobody has, if not more are in use: a window of a file.
+# Free stretches that are kept even if fewer are in use: the memory of one window of a file.
 _MOST_FREE: Final = 8
 
 
 class Stretches:
-    """Stretches of memory of the process."""
+    """The stretches of memory of the process."""
 
     def __init__(self) -> None:
         self.renew_lock()
         self._known: list[bytearray] = []
-        # Whether somebody is about to read more, though nothing is on its way.
+        # Whether a reader is about to read more, although nothing is in flight.
         self.is_wanted: Callable[[], bool] = lambda: False
 
     def renew_lock(self) -> None:
-        """Forget who holds the lock: after a fork, a thread that is not here."""
+        """Make a new lock: after a fork, a thread that exists only in the parent may hold the old one."""
         # Reentrant, like that of a budget.
         self._lock = threading.RLock()
 
     def take(self, size: int = STRETCH) -> memoryview:
-        """Up to a stretch of memory, with anything in it; it is the caller's for as long as there is a view of it."""
+        """Up to a stretch of memory with undefined content. It belongs to the caller as long as there is a view of it."""
         if size < _LEAST:
             return memoryview(unwritten(size))
         with self._lock:
@@ -50,25 +50,25 @@ class Stretches:
                 self._known.append(unwritten(STRETCH))
                 return memoryview(self._known[-1])[:size]
             view = memoryview(self._known[free[0]])[:size]
-            # As many as there are in use: a window that was written leaves more at once than the next ones take at first.
+            # Keep as many free ones as are in use: a window that was written frees more than the next ones take at first.
             self._forget(free[max(_MOST_FREE, len(self._known) - len(free)) :])
             return view
 
     def trim(self) -> None:
-        """Keep a few of those that nobody has: others that have one may do nothing for a long time."""
+        """Keep only a few free stretches: those who hold the others may do nothing for a long time."""
         with self._lock:
             self._forget(self._free()[_MOST_FREE:])
 
     def let_go(self) -> None:
-        """Keep nothing: nobody reads any more."""
+        """Keep no stretches, because nobody reads any more."""
         with self._lock:
-            # Those which somebody has go when their last view goes.
+            # A stretch that is in use is freed with its last view.
             self._known.clear()
 
     def rest(self) -> None:
-        """Keep little while nothing is on its way, and nothing if nobody will read on."""
+        """Keep few stretches while nothing is in flight, and none if nobody will read on."""
         if READ_MEMORY.in_use or self.is_wanted():
-            # What is in use waits for those who read it ahead.
+            # What is in use was read ahead, and its readers will come back for it.
             self.trim()
         else:
             self.let_go()
@@ -82,12 +82,12 @@ class Stretches:
 
 
 def _is_free(stretch: bytearray) -> bool:
-    """Whether there is no view of it, asked in the one way that the interpreter answers."""
+    """Whether there is no view of a stretch. Changing its length is the only way to find out."""
     try:
         stretch.pop()
     except BufferError:
         return False
-    # There is room for it, so this does not move anything.
+    # The capacity did not shrink, so this does not reallocate.
     stretch.append(0)
     return True
 

@@ -1,7 +1,7 @@
-"""What callers give besides local paths: open files, blocking or asynchronous, and asynchronous iterators.
+"""Reads and writes what callers pass instead of local paths: blocking or asynchronous files, and asynchronous iterators.
 
-Blocking files are used in worker threads. Asynchronous ones belong to the event loop of the coroutine that they were given
-to, and are read and written there, whichever loop the work itself runs on.
+Blocking files are used in threads. Asynchronous ones belong to the event loop of the coroutine that they were passed to,
+and are read and written on that loop, whichever loop the rest of the work runs on.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from pyxet._async.runtime.bridge import on_loop
 from pyxet._async.runtime.threads import in_own_thread
 from pyxet.protocol.hashing import Buffer
 
-# Bytes that a file is asked for at once.
+# Bytes that one call reads from a file.
 PIECE: Final = 2 * 1024 * 1024
 _END: Final = object()
 
 
 def is_stream(given: Any) -> bool:
-    """Whether what a caller gives is to be read from or written to itself, and names no file."""
+    """Whether a caller passed an object to read from or write to, instead of the name of a file."""
     if isinstance(given, (str, os.PathLike)):
         return False
     return any(hasattr(given, name) for name in ("read", "write", "__aiter__"))
 
 
 def is_asynchronous(stream: Any) -> bool:
-    """Whether a stream is asynchronous: its methods are coroutines, or it is an iterator to be awaited."""
+    """Whether a stream is asynchronous: its methods are coroutine functions, or it is an asynchronous iterator."""
     return (
         hasattr(stream, "__aiter__")
         or hasattr(stream, "__aenter__")
@@ -39,19 +39,19 @@ def is_asynchronous(stream: Any) -> bool:
 
 
 class Stream:
-    """A file or an iterator that a caller gave. It is used from where it stands, and not closed.
+    """A file or an iterator that a caller passed. It is used from its current position, and not closed.
 
     Parameters
     ----------
     given:
-        See `is_stream`.
+        The file or iterator, see `is_stream`.
     loop:
         The event loop that it belongs to, if it is asynchronous.
 
     Raises
     ------
     TypeError
-        It cannot be read in pieces.
+        Its ``read`` takes no size, so it cannot be read in pieces.
     """
 
     def __init__(self, given: Any, loop: asyncio.AbstractEventLoop | None) -> None:
@@ -65,19 +65,19 @@ class Stream:
             )
 
     async def feed(self, take: Callable[[Any], Awaitable[object]]) -> None:
-        """Read to the end, and have each piece taken before the next one is read.
+        """Read to the end. Each piece is passed to ``take`` before the next one is read.
 
         Raises
         ------
         TypeError
-            It is open for writing only.
+            The file is open for writing only.
         BlockingIOError
-            It has nothing to read at the moment, and does not wait for it.
+            The file is in non-blocking mode and has nothing to read at the moment.
         """
         if self._loop is None or self._loop is asyncio.get_running_loop():
             await self._feed(take)
             return
-        # As one task there: what belongs to a task, like an anyio scope in a generator, outlasts the pieces.
+        # One task there reads all pieces: what belongs to a task, like an anyio scope in a generator, must stay in one.
         home = asyncio.get_running_loop()
 
         async def carry(piece: Any) -> None:
@@ -109,24 +109,24 @@ class Stream:
         try:
             while (piece := await anext(pieces, _END)) is not _END:
                 if isinstance(piece, (bytes, bytearray)) and not piece:
-                    # An iterator that gives nothing for ever does not keep others from their turn.
+                    # An iterator that yields empty pieces for ever must not keep other tasks from running.
                     await asyncio.sleep(0)
                     continue
                 await take(piece)
         finally:
-            # Nobody else may have it. A generator that has come to its end, or was cancelled, has nothing to do here.
+            # Perhaps nobody else can close the generator. If it has ended or was cancelled, this does nothing.
             if isinstance(pieces, AsyncGenerator):
                 await pieces.aclose()
 
     async def write(self, data: Buffer) -> None:
-        """Write bytes, all of them.
+        """Write all of these bytes.
 
         Raises
         ------
         TypeError
-            It is open for reading only.
+            The file is open for reading only.
         BlockingIOError
-            It takes no more at the moment, and does not wait.
+            The file is in non-blocking mode and accepts no more at the moment.
         """
         if self._loop is None or self._loop is asyncio.get_running_loop():
             await self._write(data)
@@ -150,7 +150,7 @@ class Stream:
             data = memoryview(data)[written:]
         drain = getattr(self._given, "drain", None)
         if not inspect.iscoroutinefunction(self._given.write) and inspect.iscoroutinefunction(drain):
-            # As asyncio's own streams: they keep what is written until somebody waits for them.
+            # Streams of asyncio buffer everything that is written, unless the writer awaits `drain`.
             await drain()
 
     async def _called(self, method: Callable[[Any], Any], argument: Any) -> Any:
@@ -164,6 +164,6 @@ def _takes_size(read: Callable[..., Any]) -> bool:
     except TypeError:
         return False
     except ValueError:
-        # It has none that could be looked at.
+        # The function has no signature that can be inspected.
         return True
     return True

@@ -1,4 +1,4 @@
-"""Tasks: bounded gathers, single flights, results in order, and ends that are waited for."""
+"""Helpers for tasks: bounded gathers, single flights, results in order, and cancellation that waits for the end."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ K = TypeVar("K", bound=Hashable)
 
 
 class SingleFlight(Generic[K, T]):
-    """At most one run of a job for each key and event loop; whoever asks meanwhile gets its result.
+    """At most one run of a job for each key and event loop. Callers that ask meanwhile get its result.
 
-    The run is cancelled, and waited for, when everybody who waited for it was cancelled.
+    When all callers that wait for the run are cancelled, it is cancelled too, and the last caller waits for its end.
     """
 
     def __init__(self) -> None:
@@ -46,7 +46,7 @@ class SingleFlight(Generic[K, T]):
 
 
 class _Flight(Generic[T]):
-    """A task that several wait for."""
+    """A task that several callers wait for."""
 
     def __init__(self, task: asyncio.Task[T]) -> None:
         self.task = task
@@ -66,8 +66,8 @@ class _Flight(Generic[T]):
 async def outlast(*futures: asyncio.Future[Any]) -> None:
     """Wait until futures are done, even if the caller is cancelled meanwhile; the cancellation is raised at the end.
 
-    A cancelled anyio scope cancels a task again in each round of the loop until it has ended, so waiting longer than that
-    takes a shielded scope: without it the wait would keep a core busy.
+    A cancelled anyio scope cancels its task again in each turn of the loop until the task has left the scope. So waiting
+    on needs a shielded scope: without it, the repeated cancellation would keep a core busy.
     """
     if all(future.done() for future in futures):
         return
@@ -85,12 +85,12 @@ async def outlast(*futures: asyncio.Future[Any]) -> None:
                     cancelled = error
         raise cancelled
     finally:
-        # Its traceback holds this frame.
+        # Breaks the reference cycle: the traceback of the exception refers to this frame.
         del cancelled
 
 
 async def finish(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Carry out a coroutine to its end, even if the caller is cancelled meanwhile; the cancellation is raised at the end.
+    """Run a coroutine to its end, even if the caller is cancelled meanwhile; the cancellation is raised at the end.
 
     For closing and discarding, which a cancellation of the caller must not leave half done.
     """
@@ -114,7 +114,7 @@ async def stopped(*tasks: asyncio.Task[Any]) -> None:
 async def run_all(worker: Callable[[X], Awaitable[T]], items: Iterable[X], *, limit: int) -> list[T]:
     """Await ``worker`` for each item, at most ``limit`` at once, and return the results in the order of the items.
 
-    Items are taken from the iterable as there is room for them. The first error cancels the others and is raised as it is.
+    An item is taken from the iterable only when it can begin. The first error cancels the others and is raised unchanged.
     """
     results: dict[int, T] = {}
     waiting = enumerate(items)
@@ -128,7 +128,7 @@ async def run_all(worker: Callable[[X], Awaitable[T]], items: Iterable[X], *, li
 
     try:
         if len(begun) == 1:
-            # One after the other, which takes no task: most reads are of one range, from one xorb.
+            # Only one item at a time, which needs no task: most reads are of one range, from one xorb.
             await work(*begun[0])
         else:
             async with asyncio.TaskGroup() as group:
@@ -137,7 +137,7 @@ async def run_all(worker: Callable[[X], Awaitable[T]], items: Iterable[X], *, li
     except BaseExceptionGroup as error:
         first = unwrap(error)
     if first is not None:
-        # Outside of the handler, so that it keeps its own cause and context.
+        # Raised outside of the handler, so that it keeps its own cause and context.
         try:
             raise first
         finally:
@@ -146,7 +146,7 @@ async def run_all(worker: Callable[[X], Awaitable[T]], items: Iterable[X], *, li
 
 
 async def run_each(worker: Callable[[X], Awaitable[T]], items: Iterable[X], *, limit: int) -> list[T | Exception]:
-    """Like `run_all`, but an error is the result of its item and stops no other."""
+    """Like `run_all`, but an error becomes the result of its item and does not stop the others."""
 
     async def guarded(item: X) -> T | Exception:
         try:
@@ -158,7 +158,7 @@ async def run_each(worker: Callable[[X], Awaitable[T]], items: Iterable[X], *, l
 
 
 async def run_together(*jobs: Callable[[], Awaitable[object]]) -> None:
-    """Like `run_all`, for a few jobs that have nothing in common."""
+    """Like `run_all`, for a few different functions; their results are dropped."""
 
     async def call(job: Callable[[], Awaitable[object]]) -> None:
         await job()
@@ -180,11 +180,11 @@ async def ordered_window(
     Parameters
     ----------
     limit:
-        How many, or what says so each time that one more could begin.
+        The number, or a function that returns it and is called again whenever a result is taken.
     on_discard:
-        Gets the results that nobody takes because the block is left early.
+        Called with each result that nobody takes because the block is left early.
     ahead:
-        Whether there is room to begin an item before it is its turn.
+        Tells whether an item may begin before its result is the next one to be taken.
     """
     tasks: deque[asyncio.Task[T]] = deque()
     source = iter(items)

@@ -1,4 +1,4 @@
-"""Worker threads, for what blocks or computes over file bytes."""
+"""Worker threads, for work that blocks or that computes over file content."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pyxet._workers import Job, Workers
 from pyxet.config import usable_cores
 
 T = TypeVar("T")
-# Threads at once for code of others.
+# Most threads that run code of callers at the same time.
 _MOST_GUESTS: Final = 64
 
 _workers: Workers | None = None
@@ -28,7 +28,7 @@ def _pool() -> Workers:
     if _workers is None:
         with _lock:
             if _workers is None:
-                # One more than there are cores: some of the work waits for a disk.
+                # One more than there are cores, because some of the work waits for a disk.
                 _workers = Workers(usable_cores() + 1, "pyxet")
     return _workers
 
@@ -42,7 +42,7 @@ async def in_thread(function: Callable[..., T], *arguments: Any) -> T:
 
 
 async def in_own_thread(function: Callable[..., T], *arguments: Any) -> T:
-    """Like `in_thread`, for code of others, which may wait for anything: also for work that needs the worker threads."""
+    """Like `in_thread`, but in a new thread: for callers' code, which may block on anything, even on worker threads."""
     async with GUESTS.hold(1, _MOST_GUESTS):
         job = Job(function, arguments)
         threading.Thread(target=job.run, name="pyxet-guest", daemon=True).start()
@@ -52,10 +52,10 @@ async def in_own_thread(function: Callable[..., T], *arguments: Any) -> T:
 async def to_end(
     function: Callable[..., T], *arguments: Any, undo: Callable[[T], object] = lambda result: None
 ) -> T:  # fmt: skip
-    """Like `in_thread`, but work that has begun is waited for even by a caller that is cancelled.
+    """Like `in_thread`, but even a caller that is cancelled waits for work that has begun.
 
-    For work on descriptors that the caller closes, and on memory that it accounts for. What it returned to a cancelled
-    caller goes to ``undo``.
+    For work on descriptors that the caller closes, and on memory that it accounts for. If the caller was cancelled, the
+    result of the work is passed to ``undo``.
     """
     job = _pool().submit(function, *arguments)
     try:
@@ -72,9 +72,9 @@ async def to_end(
 
 
 async def surely(function: Callable[..., T], *arguments: Any) -> T:
-    """Like `to_end`, but the work is also begun for a caller that is being cancelled.
+    """Like `to_end`, but the work is always done, even if the caller is cancelled before the work has begun.
 
-    For what closes and removes: a cancelled anyio scope cancels each wait in it, the one for this work, too.
+    For closing and removing: a cancelled anyio scope cancels each wait in it, also the wait for this work.
     """
     job = _pool().submit(function, *arguments)
     await outlast(job.future)
@@ -82,9 +82,9 @@ async def surely(function: Callable[..., T], *arguments: Any) -> T:
 
 
 class Stage(Generic[T]):
-    """Work on items one after the other, in whichever worker threads are free; no thread waits for the next item.
+    """Processes items one after the other, in any free worker thread; no thread waits for the next item.
 
-    A part of a pipeline: one stage puts into another from its worker thread. The work must not raise.
+    Stages form a pipeline: the work of one stage puts items into the next one. The work must not raise.
     """
 
     def __init__(self) -> None:
@@ -93,9 +93,10 @@ class Stage(Generic[T]):
         self._running = False
 
     def put(self, item: T, work: Callable[[T], object], *, first: bool = False) -> None:
-        """Have an item worked on, after those that wait, or before them (``first``); from any thread.
+        """Queue an item behind the waiting ones, or in front of them (``first``). Callable from any thread.
 
-        ``work`` is the same for all items. It is not kept: whose method it is may have this stage.
+        ``work`` is the function that processes an item, the same for all items. The stage does not store it: it is often a
+        method of the object that owns the stage, and would form a reference cycle.
         """
         with self._lock:
             if first:
@@ -118,28 +119,28 @@ class Stage(Generic[T]):
             work(item)
             del item
             if pool.is_wanted:
-                # Behind the others: no upload keeps a thread to itself while somebody waits for one.
+                # Queue behind the other jobs: no upload keeps a thread to itself while another job waits for one.
                 pool.post(self._run, work)
                 return
 
 
 def post(function: Callable[..., object], *arguments: Any) -> None:
-    """Have work done by a worker thread that nobody waits for, and that does not raise; from any thread."""
+    """Queue work for a worker thread. Callable from any thread. Nobody waits for the work, and it must not raise."""
     _pool().post(function, *arguments)
 
 
 def processors() -> int:
-    """How many processors there are for the worker threads."""
+    """The number of processors that the worker threads can use."""
     return _pool().count - 1
 
 
 def is_wanted() -> bool:
-    """Whether work waits for a worker thread, see `Stage`."""
+    """Whether another job waits for a worker thread, see `Stage`."""
     return _pool().is_wanted
 
 
 def _after_fork() -> None:
-    # The threads stayed with the parent.
+    # The threads exist only in the parent.
     global _workers, _lock
     _workers, _lock = None, threading.Lock()
 

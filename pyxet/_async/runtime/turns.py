@@ -1,4 +1,4 @@
-"""One after another: those of a loop who would only be in each other's way."""
+"""Lets tasks of one event loop act one after the other where they would only hinder each other."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from weakref import WeakKeyDictionary
 class Turns:
     """A lock for each event loop.
 
-    One that loops share could be held by a loop whose thread waits for another: a blocking call inside a running loop
-    does that. So what several loops do at once has to come out right without this.
+    A lock that loops share could cause a deadlock: a blocking call inside a running loop stops that loop, which may hold
+    the lock, until another loop is done. So the work must also be correct if several loops do it at the same time.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Memory that is used again and again while content goes up: touching fresh memory costs as much as hashing it."""
+"""Reuses buffers during uploads, because writing to freshly allocated memory costs as much as hashing the content."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pyxet.protocol.kernels import unwritten
 
 
 class Buffers:
-    """Buffers of one size, kept from use to use as long as somebody needs some.
+    """A pool of buffers of one size. Free buffers are kept while at least one `used` block is active.
 
-    All but `used` may be called from any thread.
+    All methods except `used` may be called from any thread.
 
     Parameters
     ----------
@@ -22,14 +22,14 @@ class Buffers:
 
     def __init__(self, size: int) -> None:
         self._size = size
-        # Reentrant, as the garbage collector may give a buffer back while this thread is in here.
+        # Reentrant: the garbage collector may return a buffer in a thread that already holds the lock.
         self._lock = threading.RLock()
         self._users = 0
         self._free: list[bytearray] = []
 
     @contextmanager
     def used(self) -> Iterator[None]:
-        """For the length of a block buffers are kept; no more of them than were needed at once."""
+        """Keep returned buffers for reuse until the block ends; never more than were in use at the same time."""
         with self._lock:
             self._users += 1
         try:
@@ -41,22 +41,22 @@ class Buffers:
                     self._free.clear()
 
     def take(self) -> bytearray:
-        """A buffer, whatever is in it."""
+        """Take a free or a new buffer. Its content is undefined."""
         with self._lock:
             if self._free:
                 return self._free.pop()
         return unwritten(self._size)
 
     def give_back(self, buffer: bytearray) -> None:
-        """Have a buffer used again, which nobody reads any more."""
+        """Return a buffer that nobody reads any more."""
         with self._lock:
             if self._users:
                 self._free.append(buffer)
 
     def give_back_unless_viewed(self, buffer: bytearray) -> None:
-        """Have a buffer used again, unless somebody still has a view of it: a connection that may yet send it.
+        """Return a buffer, unless a view of it still exists: a connection may not have sent all of it yet.
 
-        That an answer has come does not mean that its request has left: it may have been an early one.
+        A response does not prove that the request was sent completely, because a server may respond early.
         """
         try:
             # A bytearray does not change its size while there are views of it.

@@ -1,4 +1,4 @@
-"""A content that comes in pieces, as it is written."""
+"""Uploads content piece by piece while the caller writes it."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from pyxet.protocol.constants import MIB
 from pyxet.protocol.hashing import Buffer
 from pyxet.types import UploadedContent
 
-# Bytes that are put on their way at once, at the least.
+# Fewest bytes of a run, the unit passed to worker threads: each hand-over costs as much as hashing 100 KiB.
 RUN: Final = 2 * MIB
-# And at the most: handing a run to worker threads costs as much as hashing a hundred kibibytes.
+# Most bytes of a run.
 READ: Final = 4 * MIB
-# Runs of one content that are on their way while it is being written.
+# Runs of one content that worker threads process at the same time while it is being written.
 _AT_ONCE: Final = 4
 
 
 class Session(Protocol):
-    """The upload session that a content belongs to, as far as the content needs it."""
+    """The part of an upload session that a `ContentWriter` uses."""
 
     reservation: Reservation
     packer: Packer
@@ -37,11 +37,11 @@ class Session(Protocol):
 
 
 class ContentWriter:
-    """Stores content that comes in pieces, while it comes; see `Flow`."""
+    """Uploads content that arrives in pieces, without waiting for all of it; see `Flow`."""
 
     def __init__(self, session: Session, sha256: str | None, name: str | None = None) -> None:
         self._session = session
-        # For those who watch.
+        # Set only if somebody watches transfers.
         self._transfer = Transfer("upload", Part(name, 0, 0)) if name is not None and is_watched() else None
         self._lock = asyncio.Lock()
         with self._transfer.counting() if self._transfer is not None else nullcontext():
@@ -50,7 +50,10 @@ class ContentWriter:
         self.size = 0
 
     async def write(self, data: Buffer) -> None:
-        """Write a piece; waits while earlier ones are on their way. Only `bytes` are not copied."""
+        """Write a piece. Waits while too many earlier runs are being processed.
+
+        Runs of at least `RUN` bytes are used without a copy if ``data`` is `bytes`; everything else is copied.
+        """
         view = memoryview(data).cast("B")
         for at in range(0, len(view), READ):
             self._session.check()
@@ -75,14 +78,14 @@ class ContentWriter:
                 self._lock.release()
 
     async def push(self) -> None:
-        """Send what was written so far without waiting for a whole run."""
+        """Process everything written so far, even if it is less than a run, and wait until that is done."""
         async with self._lock:
             if self._waiting:
                 await self._feed_waiting()
             await self._flow.settle()
 
     async def close(self) -> UploadedContent:
-        """End the content. It is safe to commit after the uploader's ``flush``."""
+        """End the content. A commit may refer to it only after the uploader's ``flush``."""
         self._session.check()
         async with self._lock:
             await self._feed_waiting(is_last=True)
@@ -93,10 +96,10 @@ class ContentWriter:
         return self._session.finish(self._flow)
 
     async def discard(self) -> None:
-        """Discard the content. Chunks that were already sent belong to no file."""
+        """Discard the content. Chunks that were already sent are not registered as part of a file."""
         if self._transfer is not None:
             self._transfer.came(self.size)
-            # Whoever discards handles what kept the content from being complete, or does not want it any more.
+            # The caller discards either while it handles an error, or because it no longer wants the content.
             self._transfer.end(sys.exception() or asyncio.CancelledError())
         waiting, self._waiting = len(self._waiting), bytearray()
         self._session.reservation.mark_idle(-waiting)
@@ -109,7 +112,7 @@ class ContentWriter:
         await self._feed(memoryview(data), is_last=is_last)
 
     async def _feed(self, data: memoryview, *, is_last: bool = False) -> None:
-        """Put a run on its way. Its memory was reserved by the caller."""
+        """Pass a run to the flow. The caller has reserved its memory."""
         try:
             await self._flow.settle(_AT_ONCE - 1)
         except BaseException:

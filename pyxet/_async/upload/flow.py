@@ -1,10 +1,10 @@
-"""The way of one content through the worker threads: SHA-256, chunks, questions to the endpoint, compression, places.
+"""Takes one content through the worker threads: SHA-256, chunking, dedup queries, compression, placement in xorbs.
 
-A content comes in pieces of a few mebibytes. SHA-256 and cutting carry a state from piece to piece, so each is a `Stage`
-that takes them one after the other; compression needs neither, so several pieces are compressed side by side; and places
-are given in the order of the content, by whichever thread finished the piece whose turn it is. No thread waits for
-another one: a piece that cannot go on lies in a queue until whoever it waits for puts it on. The event loop is told when
-the endpoint is to be asked for a chunk, when a xorb is full, and when somebody waits who can go on.
+Content arrives in pieces of a few mebibytes. SHA-256 and chunking carry state from piece to piece, so each is a `Stage`
+that processes one piece at a time. Compression has no such state, so several pieces are compressed in parallel. Chunks
+are placed in the order of the content: a thread that finishes a piece places all pieces whose turn has come. No thread
+blocks on another one: a piece that cannot continue stays in a queue until the thread or the answer that it depends on
+moves it on. Threads call the event loop to ask the endpoint for a chunk, to send a full xorb and to wake waiting tasks.
 """
 
 from __future__ import annotations
@@ -30,23 +30,23 @@ from pyxet.protocol.hashing import Hash, chunk_hash, is_eligible
 
 
 class Session(Protocol):
-    """The upload session that a content belongs to, as far as its way needs it."""
+    """The part of an upload session that a `Flow` uses."""
 
     reservation: Reservation
     packer: Packer
 
 
 class Piece:
-    """Some of a content on its way.
+    """A piece of the content that is being processed.
 
     Attributes
     ----------
     data:
-        Its bytes. They stay as they are until everybody who reads them has let go.
+        Its bytes. They must not change until all readers have released the piece.
     chunks:
-        The chunks that it completes.
+        The chunks that end in this piece.
     encoded:
-        Those of them that are new, compressed, as soon as they are.
+        The new chunks among them, compressed; ``None`` until the compression has finished.
     """
 
     __slots__ = ("chunks", "data", "done", "encoded", "is_last", "is_looked_at", "readers")
@@ -58,41 +58,41 @@ class Piece:
         self.done = done
         self.chunks: list[Chunk] = []
         self.encoded: Encoded | None = None
-        # Whether an eligible chunk of it was looked for.
+        # Whether the piece was already searched for an eligible chunk.
         self.is_looked_at = False
 
 
 class Flow:
-    """One content on its way into xorbs. Made on the event loop of its session.
+    """Processes one content into xorbs. Create it on the event loop of its session.
 
     Parameters
     ----------
     session:
-        The session of the content.
+        The upload session that the content belongs to.
     sha256:
-        SHA-256 of the content in hex, if it is known.
+        SHA-256 of the content in hex, if the caller knows it; computed otherwise.
     """
 
     def __init__(self, session: Session, sha256: str | None = None) -> None:
         self._packer = session.packer
         self._reservation = session.reservation
         self._loop = asyncio.get_running_loop()
-        # What is sent for the content is sent in the context that it came in: its retries are counted there.
+        # Requests for this content run in the context in which the flow was created: their retries are counted there.
         self._context = copy_context()
         self._known_sha256 = sha256
         self._sha256 = None if sha256 is not None else hashlib.sha256()
         self.assembler = FileAssembler()
         self._cutter = _Cutter()
         self._hashing: Stage[Piece] = Stage()
-        # An empty item has the stage look again at what waits in it.
+        # The item `None` makes the stage try the pieces in `_cut` again.
         self._cutting: Stage[Piece | None] = Stage()
-        # What only the cutting stage touches: pieces that may have to wait for an answer of the endpoint.
+        # Used only by the cutting stage: pieces that may have to wait for an answer of the endpoint.
         self._cut: deque[Piece] = deque()
         self._begun = False
-        # On the loop: the request that the pieces wait for.
+        # The query that the pieces wait for; used only on the event loop.
         self._question: asyncio.Task[None] | None = None
         self._is_asking = False
-        # All below is guarded by the lock.
+        # The lock guards everything below.
         self._lock = threading.Lock()
         self._order: deque[Piece] = deque()
         self._is_placing = False
@@ -103,12 +103,12 @@ class Flow:
 
     @property
     def is_over(self) -> bool:
-        """Whether it failed or was stopped, so that nothing more is done for it."""
+        """Whether the flow failed or was stopped, so that it processes nothing more."""
         return self._stopped or self._failure is not None
 
     @property
     def sha256(self) -> str:
-        """SHA-256 in hex of what has come through."""
+        """SHA-256 in hex: the given one, or that of all pieces processed so far."""
         return self._known_sha256 if self._sha256 is None else self._sha256.hexdigest()  # type: ignore[return-value]  # one of them is there
 
     # -- from any thread -----------------------------------------------------------------------------------------------
@@ -121,16 +121,18 @@ class Flow:
         is_last: bool = False,
         hash_here: bool = False,
     ) -> None:  # fmt: skip
-        """Put a piece on its way. Its memory was taken from the reservation, which gets it back.
+        """Start to process a piece. The caller took its memory from the reservation; the flow releases it.
 
         Parameters
         ----------
+        data:
+            The bytes of the piece.
         done:
             Called, from any thread, once nobody reads ``data`` any more.
         is_last:
-            Whether the content ends with it.
+            Whether this is the last piece of the content.
         hash_here:
-            Have SHA-256 computed by the calling thread, in which all pieces of the content must come then.
+            Compute SHA-256 in the calling thread. Then two threads must never call this method at the same time.
         """
         hashed = self._sha256 is not None
         piece = Piece(data, 2 if hashed else 1, is_last=is_last, done=done)
@@ -143,11 +145,11 @@ class Flow:
             self._hashing.put(piece, self._hash)
 
     def fail(self, error: BaseException) -> None:
-        """Give up, as something of the content failed."""
+        """Record an error, stop processing and wake the waiting tasks."""
         with self._lock:
             self._failure = self._failure or error
             if self._stopped:
-                # Whoever stopped it waits for the threads all the same.
+                # `stop` must still wait until the threads are done, so it is not woken here.
                 return
             waiting, self._waiting = self._waiting, []
         self._wake(future for _, future in waiting)
@@ -155,7 +157,7 @@ class Flow:
     # -- on the loop ---------------------------------------------------------------------------------------------------
 
     async def settle(self, at_most: int = 0) -> None:
-        """Wait until at most ``at_most`` pieces are on their way. Raises what the content failed of."""
+        """Wait until at most ``at_most`` pieces are being processed. If the content failed, raises its error."""
         future: asyncio.Future[None] | None = None
         with self._lock:
             if not self.is_over and self._on_way > at_most:
@@ -169,7 +171,7 @@ class Flow:
             raise TransactionError("this upload has ended")
 
     async def stop(self) -> None:
-        """Do nothing more for it, and wait until no thread is at it; its memory is given back then."""
+        """Stop processing and wait until no thread works on the content. Its memory is released by then."""
         idle = self._loop.create_future()
         with self._lock:
             self._stopped = True
@@ -193,7 +195,7 @@ class Flow:
         try:
             if not self.is_over and self._sha256 is not None:
                 self._sha256.update(piece.data)
-        except BaseException as error:  # noqa: BLE001  # raised by whoever waits for the content
+        except BaseException as error:  # noqa: BLE001  # raised by `settle`
             self.fail(error)
         self._let_go(piece)
 
@@ -209,7 +211,7 @@ class Flow:
             self._drop_cut()
 
     def _go_on(self) -> None:
-        """Send cut pieces on, unless the endpoint is to be asked first: what it has is not compressed and sent again."""
+        """Pass cut pieces on to compression, unless the endpoint must be asked first: its chunks are not sent again."""
         while self._cut and not self.is_over:
             if self._is_asking:
                 return
@@ -234,9 +236,9 @@ class Flow:
             self._let_go(self._cut.popleft())
 
     def _wanted(self, piece: Piece) -> Hash | None:
-        """A chunk to ask the endpoint for, if there is one: the first of the content, and an eligible one of each piece.
+        """The chunk to ask the endpoint for, if any: the first of the content, and one eligible chunk of each piece.
 
-        Asking for more rarely finds another shard. Only what is still unknown after the last answer is asked for.
+        Asking for more chunks rarely finds another shard. Chunks that an earlier answer contained are not asked for.
         """
         if not self._begun and piece.chunks:
             self._begun = True
@@ -278,7 +280,11 @@ class Flow:
         self._place()
 
     def _place(self) -> None:
-        """Give places to the pieces whose turn it is. A thread that comes while another is at it leaves its piece to that."""
+        """Place the chunks of all pieces whose turn has come.
+
+        Only one thread places at a time. If another thread calls this meanwhile, it returns at once, and the first thread
+        places its piece too.
+        """
         mine = False
         while True:
             with self._lock:
@@ -296,7 +302,7 @@ class Flow:
             self._let_go(piece)
 
     def _let_go(self, piece: Piece) -> None:
-        """Note that somebody does not read a piece any more."""
+        """Note that one reader of a piece is done; the last one releases the memory of the piece."""
         with self._lock:
             piece.readers -= 1
             if piece.readers:
@@ -317,7 +323,7 @@ class Flow:
             self._tell(_set, future)
 
     def _tell(self, function: Callable[..., object], *arguments: Any) -> None:
-        # A loop that is closed has nobody who waits.
+        # If the loop is closed, nobody waits any more.
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(function, *arguments, context=self._context)
 
@@ -328,16 +334,16 @@ def _set(future: asyncio.Future[None]) -> None:
 
 
 class _Cutter:
-    """Cuts a content that comes in pieces into chunks."""
+    """Cuts content that arrives in pieces into chunks."""
 
     def __init__(self) -> None:
         self._chunker = Chunker()
-        # The bytes of the chunk that is not complete yet, and where it begins in the content.
+        # The bytes of the chunk that is not complete yet, and its offset in the content.
         self._tail = b""
         self._tail_offset = 0
 
     def cut(self, data: memoryview, is_last: bool) -> list[Chunk]:
-        """The chunks that a piece completes. They refer to it, but for the first one, which may have begun before."""
+        """The chunks that end in a piece. They are views of it, except a first one that began in an earlier piece."""
         ends = self._chunker.feed(data)
         end = self._chunker.finish() if is_last else None
         if end is not None:

@@ -1,4 +1,4 @@
-"""Reads a local file onto its way into xorbs, in worker threads and into a few buffers that are used again and again."""
+"""Reads a local file for upload, in worker threads and into a few buffers that are reused."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ from pyxet._async.upload.flow import Flow
 from pyxet._async.upload.reservation import Reservation
 from pyxet.errors import ConflictError
 
-# Pieces of a file that are on their way at once.
+# Pieces of a file that are in the flow at the same time.
 _BUFFERS: Final = 6
 
 
 class LocalContent:
-    """A local file that is being read. One thread at a time is at it, and computes the SHA-256 as well.
+    """Reads a local file and feeds it to a `Flow`. One thread at a time reads, and also computes the SHA-256.
 
-    Whoever is to go on next is one of these: a thread that reads, a job in the queue, the buffer that it waits for, or the
-    task that waits for memory. So it ends once, whatever happens.
+    At any time exactly one of these continues the reading: a thread that reads, a job in the queue of the threads, the
+    return of a buffer that the reading waits for, or the task that waits for memory. So the reading ends exactly once.
 
     Parameters
     ----------
     source:
         The file.
     flow:
-        Where its content goes.
+        Processes the content.
     reservation, buffers:
-        Where the memory of each piece is taken from.
+        Each piece reserves its memory in ``reservation`` and takes a buffer from ``buffers``.
     progress:
         Called on the event loop with the number of bytes that were read since the last call.
 
     Attributes
     ----------
     size:
-        Bytes that were read so far.
+        Bytes read so far.
     """
 
     def __init__(
@@ -64,12 +64,12 @@ class LocalContent:
         self._ended: asyncio.Future[None] = self._loop.create_future()
         self._waiting: asyncio.Task[None] | None = None
         self._failure: BaseException | None = None
-        # What only the thread that reads touches, or the task that it waits for.
+        # Used only by the thread or task that currently continues the reading.
         self._file: IO[bytes] | None = None
         self._before: os.stat_result | None = None
-        # Bytes of memory for the next piece.
+        # Bytes already reserved for the next piece.
         self._granted = 0
-        # Guarded by the lock: buffers in use, whether one is waited for, and what was read and not told yet.
+        # Guarded by the lock: buffers in use, whether the reading waits for one, and bytes read but not reported yet.
         self._lock = threading.Lock()
         self._buffers = 0
         self._wants_buffer = False
@@ -77,14 +77,14 @@ class LocalContent:
         self._stopped = False
 
     async def read(self) -> None:
-        """Read the whole file; some of it may still be on its way then.
+        """Read the whole file. When this returns, the flow may still be processing some of it.
 
         Raises
         ------
         ConflictError
-            It changed while it was read.
+            The file changed while it was read.
         OSError
-            It cannot be read.
+            The file cannot be read.
         """
         post(self._go_on)
         try:
@@ -97,7 +97,7 @@ class LocalContent:
             raise self._failure
 
     async def _stop(self) -> None:
-        """Have nobody go on, and wait until no thread is at the file."""
+        """End the reading, and wait until no thread uses the file."""
         with self._lock:
             self._stopped = True
             resume, self._wants_buffer = self._wants_buffer, False
@@ -110,14 +110,14 @@ class LocalContent:
             try:
                 await outlast(self._ended)
             finally:
-                # Marks it as retrieved: the cancellation is what is raised.
+                # Marks the exception as retrieved: the caller raises the cancellation instead.
                 if self._ended.done():
                     self._ended.exception()
 
     # -- in a worker thread --------------------------------------------------------------------------------------------
 
     def _go_on(self) -> None:
-        """Read until there is no buffer or no memory, somebody else needs the thread, or the file ends."""
+        """Read until no buffer or no memory is free, another job needs the thread, or the file ends."""
         try:
             while self._read_piece():
                 if is_wanted():
@@ -127,7 +127,7 @@ class LocalContent:
             self._end(error)
 
     def _read_piece(self) -> bool:
-        """Read a piece and put it on its way. Returns whether to go on at once."""
+        """Read a piece and feed it to the flow. Returns whether to read the next one at once."""
         if self._failure is not None:
             raise self._failure
         if self._stopped or self._flow.is_over:
@@ -161,7 +161,7 @@ class LocalContent:
         return True
 
     def _finish(self, file: IO[bytes], before: os.stat_result) -> None:
-        """The end of the file has come, or what was its end before."""
+        """At the former end of the file, check that the file has not changed, and end the content."""
         more, after = file.read(1), os.fstat(file.fileno())
         if (
             more
@@ -186,7 +186,7 @@ class LocalContent:
         self._tell(self._set_ended, error)
 
     def _may_use_buffer(self) -> bool:
-        """Count a buffer in use; if there are too many, whoever gives one back has the reading go on."""
+        """Count one more buffer in use; false if all are in use, so that `_give_back` resumes the reading."""
         with self._lock:
             self._wants_buffer = self._buffers == _BUFFERS
             self._buffers += not self._wants_buffer
@@ -211,7 +211,7 @@ class LocalContent:
             self._tell(self._tell_progress)
 
     def _tell(self, function: Callable[..., object], *arguments: Any) -> None:
-        # A loop that is closed has nobody who waits.
+        # If the loop is closed, nobody waits any more.
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(function, *arguments)
 

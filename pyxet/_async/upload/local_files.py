@@ -1,4 +1,4 @@
-"""Reading small local files in groups: handing one to a worker thread costs more than reading it."""
+"""Reads small local files in groups, because handing one to a worker thread costs more than reading it."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from pyxet._async.runtime.threads import in_thread
 from pyxet._platform import READ_FLAGS
 from pyxet.local_tree import not_readable, special
 
-# Files that a worker thread reads in one go; few, as a slow disk answers several threads better than one.
+# Files that a worker thread reads in one job. Few, because a slow disk serves several threads better than one.
 _GROUP: Final = 8
 
 Peeked: TypeAlias = tuple[int, bytes | None]
 
 
 class LocalFiles:
-    """Reads small files; those that are asked for within one turn of the event loop are read together.
+    """Reads small files. Files requested within one turn of the event loop are read together.
 
     Parameters
     ----------
     small:
-        Bytes up to which a file is small.
+        Size in bytes of the largest small file.
     """
 
     def __init__(self, small: int) -> None:
@@ -34,7 +34,7 @@ class LocalFiles:
         self._batches: Batches[None, str, dict[str, Peeked | OSError]] = Batches(_GROUP)
 
     async def peek(self, source: Path) -> Peeked:
-        """The size of a file in bytes, and its content if it is small. Raises `OSError` where it cannot be read."""
+        """The size of a file in bytes, and its content if it is small. Raises `OSError` if it cannot be read."""
         name = str(source)
         found = await self._batches.run(None, name, self._read)
         result = found[name]
@@ -56,7 +56,7 @@ def _peeked(sources: Iterable[str], small: int) -> dict[str, Peeked | OSError]:
                 raise IsADirectoryError(errno.EISDIR, "it is a folder, and not a file to upload", source)
             what = special(known)
             if what is not None:
-                # Reading it might never end.
+                # Reading a device or a pipe might never end.
                 raise not_readable(source, what)
             size = known.st_size
             found[source] = size, _content(source, size) if size <= small else None
@@ -66,15 +66,15 @@ def _peeked(sources: Iterable[str], small: int) -> dict[str, Peeked | OSError]:
 
 
 def _content(source: str, size: int) -> bytes:
-    """The content of a file, of ``size`` bytes when it was looked at.
+    """The content of a file that had ``size`` bytes when its status was read.
 
-    `pathlib.Path.read_bytes` makes twice the system calls, at each of which other threads take the interpreter's lock: for
-    thousands of files that was the longest step of all.
+    `pathlib.Path.read_bytes` makes twice as many system calls, and during each one other threads can take the lock of the
+    interpreter. With thousands of files, that took longer than any other step.
     """
     descriptor = os.open(source, READ_FLAGS)
     try:
         pieces = [os.read(descriptor, size + 1)]
-        # It has grown since, or the system gives less than it was asked for.
+        # Continue if the file has grown since, or if the system returned less than requested.
         while len(pieces[-1]) and (len(pieces) > 1 or len(pieces[0]) != size):
             pieces.append(os.read(descriptor, 1 << 20))
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)

@@ -23,14 +23,17 @@ from pyxet.protocol.shard import Shard, ShardChunk, XorbEntry
 from pyxet.protocol.xorb import Block, EncodedChunk, XorbBuilder, encode_chunk, encode_chunks
 
 _QUERIES_AT_ONCE: Final = 8
-# Bytes of a block: a run of `READ`, the chunk that began before it, and their headers.
+# Bytes of a block: a run of `READ` bytes, the chunk that began before it, and the headers of the chunks.
 _BLOCK: Final = 4 * MIB + MAX_CHUNK + 8192
 Encoded = dict[Hash, EncodedChunk]
 
 
 @dataclass(slots=True)
 class UploadStats:
-    """Totals of a session, in bytes and counts. ``sent`` is the bytes of serialized xorbs that were new to the endpoint."""
+    """Totals of a session: counts of files and xorbs, otherwise bytes.
+
+    ``sent`` is the size of the serialized xorbs that were new to the endpoint.
+    """
 
     files: int = 0
     content: int = 0
@@ -48,7 +51,7 @@ class Chunk(NamedTuple):
 
 @dataclass(slots=True)
 class Run:
-    """Consecutive chunks of one file; ``placed`` of them have a place already."""
+    """Consecutive chunks of one file. The first ``placed`` of them have a place already."""
 
     chunks: Sequence[Chunk]
     assembler: FileAssembler
@@ -56,13 +59,13 @@ class Run:
 
 
 class Packer:
-    """Gives chunks their places, and sends the xorbs that are full.
+    """Gives chunks their places in xorbs, and sends the xorbs that are full.
 
-    Chunks are looked up and placed in worker threads, by one of them at a time: the one that holds the lock.
+    Worker threads look up and place chunks, one thread at a time: the one that holds the lock.
     """
 
     def __init__(self, cas: Cas, reservation: Reservation, xorb_size: int, stats: UploadStats) -> None:
-        # What is sent lies in these.
+        # Memory for compressed chunks until they are sent.
         self.buffers = Buffers(_BLOCK)
         self._cas = cas
         self._reservation = reservation
@@ -71,7 +74,7 @@ class Packer:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._builder = XorbBuilder()
-        # Bytes of the open xorb that are accounted for.
+        # Bytes of the open xorb that the reservation already counts.
         self._noted = 0
         self._sending: set[asyncio.Task[None]] = set()
         self._stored: list[XorbEntry] = []
@@ -88,13 +91,13 @@ class Packer:
             raise TransactionError("this upload has ended")
 
     def work_on(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Say on which event loop xorbs are sent."""
+        """Set the event loop on which xorbs are sent."""
         self._loop = loop
 
     # -- on the loop ---------------------------------------------------------------------------------------------------
 
     async def ask(self, values: Sequence[Hash]) -> bool:
-        """Ask the endpoint for chunks that have no place. Returns whether it knew any."""
+        """Ask the endpoint for chunks that have no place. Returns whether it knows any of them."""
         answers = await run_all(self._cas.query_chunk, values, limit=_QUERIES_AT_ONCE)
         shards = [shard for shard in answers if shard is not None]
         if shards:
@@ -102,12 +105,12 @@ class Packer:
         return bool(shards)
 
     async def seal(self) -> None:
-        """Send the open xorb as it is."""
+        """Send the open xorb even if it is not full."""
         self.check()
         await to_end(self._seal_open, copy_context())
 
     async def sent(self) -> list[XorbEntry]:
-        """Wait until all xorbs that are sealed now are stored. Returns stored xorbs, each only once."""
+        """Wait until all xorbs sealed so far are stored. Returns the xorbs stored since the last call."""
         waiting = set(self._sending)
         if waiting:
             await asyncio.wait(waiting)
@@ -116,11 +119,11 @@ class Packer:
         return stored
 
     def put_back(self, stored: list[XorbEntry]) -> None:
-        """Have `sent` return xorbs again, as they could not be registered."""
+        """Make `sent` return these xorbs again, because they could not be registered."""
         self._stored = stored + self._stored
 
     async def aclose(self) -> None:
-        """End the session: what is still being sent is cancelled."""
+        """End the session. Xorbs that are still being sent are cancelled."""
         self._closed = True
         try:
             await stopped(*self._sending)
@@ -133,7 +136,7 @@ class Packer:
     # -- in worker threads ---------------------------------------------------------------------------------------------
 
     def unknown(self, chunks: Sequence[Chunk]) -> list[Chunk]:
-        """Those of some chunks that have no place yet, each only once."""
+        """The chunks among these that have no place yet, each only once."""
         with self._lock:
             find = self.places.find
             new = {chunk.hash: chunk for chunk in chunks if find(chunk.hash) is None}
@@ -145,9 +148,9 @@ class Packer:
         Parameters
         ----------
         encoded:
-            The chunks that had no place; most of them still have none.
+            Compressed chunks: those that had no place when they were compressed. Some may have got one since.
         context:
-            In which a xorb is sent that gets full.
+            Context in which a xorb that gets full is sent.
         """
         with self._lock:
             for run in runs:
@@ -168,7 +171,7 @@ class Packer:
                 self.places.add_shard(shard)
 
     def _fill_from(self, run: Run, encoded: Encoded) -> bool:
-        """Place chunks of a run. Returns whether all of them have a place now; otherwise the open xorb is full."""
+        """Place chunks of a run. Returns whether all of them have a place now; if not, the open xorb is full."""
         places, builder, assembler = self.places, self._builder, run.assembler
         values = [chunk.hash for chunk in run.chunks]
         while run.placed < len(run.chunks):
@@ -206,7 +209,7 @@ class Packer:
         self._builder, self._number, self._noted = XorbBuilder(), self.places.open_xorb(), 0
         self._reservation.mark_idle(-amount)
         assert self._loop is not None
-        # A loop that is closed sends nothing, and has nobody who waits for it.
+        # If the loop is closed, nothing can be sent and nobody waits for it.
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._start, builder, number, amount, context=context)
 
@@ -233,16 +236,16 @@ class Packer:
             self._stats.xorbs += 1
             chunks = tuple(ShardChunk(chunk.hash, chunk.raw_length) for chunk in xorb.info.chunks)
             self._stored.append(XorbEntry(xorb.info.hash, chunks))
-            # Its blocks are free for others once the views of them are gone.
+            # The views must go before the blocks: a block returns its buffer to the pool only if no view of it is left.
             blocks = xorb.blocks
             del xorb
             del blocks
-        except Exception as error:  # noqa: BLE001  # raised by whoever depends on the xorb
+        except Exception as error:  # noqa: BLE001  # raised by `check`
             self._failure = self._failure or error
 
 
 def encode(chunks: Sequence[Chunk], buffers: Buffers | None = None) -> Encoded:
-    """Compress chunks that follow each other, into one of the buffers that are given if they fill most of it."""
+    """Compress consecutive chunks; into a buffer of the pool if their raw size is more than half of it."""
     room = None
     if buffers is not None and 2 * sum(len(chunk.data) for chunk in chunks) > _BLOCK:
         room = Block(buffers.take(), buffers.give_back_unless_viewed)

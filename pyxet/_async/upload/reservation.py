@@ -1,4 +1,4 @@
-"""What an upload session holds of the memory that all writes of the process share."""
+"""The share of an upload session in the memory budget for all writes of the process."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from pyxet.errors import TransactionError
 class Reservation:
     """A session's share of `WRITE_MEMORY`: the bytes it holds, and how many of them are idle in open files and xorbs.
 
-    All of it but `take` may be called from any thread.
+    All methods except `take` may be called from any thread.
     """
 
     def __init__(self, cap: int) -> None:
         self._cap = cap
-        # Reentrant, as the garbage collector may close it while this thread is in here.
+        # Reentrant: the garbage collector may call `close` in a thread that already holds the lock.
         self._lock = threading.RLock()
         self._held = 0
         self._idle = 0
@@ -26,18 +26,18 @@ class Reservation:
 
     @property
     def _is_open(self) -> bool:
-        """Whether there is anything to release: in a fork the budget holds nothing of its parent's."""
+        """Whether there is memory to release. A forked process's budget does not count what its parent reserved."""
         return not self._closed and self._pid == os.getpid()
 
     async def take(self, amount: int) -> None:
-        """Wait for room for more content."""
+        """Reserve bytes for more content, when there is room. Raises `TransactionError` if the session has ended."""
         await WRITE_MEMORY.acquire(amount, self._cap)
         if not self._hold(amount):
             WRITE_MEMORY.release(amount)
             raise TransactionError("this upload has ended")
 
     def try_take(self, amount: int) -> bool:
-        """Take room for more content if there is any."""
+        """Reserve bytes for more content if there is room now. Returns whether they were reserved."""
         if not WRITE_MEMORY.try_acquire(amount, self._cap):
             return False
         if not self._hold(amount):
@@ -52,7 +52,7 @@ class Reservation:
             return not self._closed
 
     def release(self, amount: int) -> None:
-        """Return room."""
+        """Return bytes to the budget."""
         with self._lock:
             if not self._is_open:
                 return
@@ -60,11 +60,11 @@ class Reservation:
         WRITE_MEMORY.release(amount)
 
     def add(self, amount: int) -> None:
-        """Take memory without waiting, for content that replaces other content whose memory is released right after."""
+        """Reserve bytes without waiting, for content that replaces other content whose memory is released right after."""
         self.release(-amount)
 
     def mark_idle(self, more: int) -> None:
-        """Move bytes of what is held from in flight to idle; a negative number moves them back."""
+        """Move held bytes from in flight to idle; a negative number moves them back."""
         with self._lock:
             if not more or not self._is_open:
                 return
@@ -72,7 +72,7 @@ class Reservation:
         WRITE_MEMORY.mark_idle(more)
 
     def close(self) -> None:
-        """Release everything, for good."""
+        """Release everything. Nothing can be reserved afterwards."""
         with self._lock:
             if not self._is_open:
                 return

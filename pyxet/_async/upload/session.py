@@ -1,10 +1,10 @@
-"""Writing content: read once → chunk and hash → deduplicate → xorbs → shards.
+"""Uploading content: read once → chunk and hash → deduplicate → xorbs → shards.
 
 An `Uploader` is one session. All its files share the places of stored chunks and the xorb that is being filled, so
-that thousands of small files travel in few xorbs. After `Uploader.flush`, a commit may name the content.
+that thousands of small files need few xorbs. After `Uploader.flush`, a commit may refer to the content.
 
 Content counts as memory in flight from `ContentWriter.write` until its xorb is stored. Content in open files and in the
-open xorb may wait without limit, so it is sent early when other uploads need the memory.
+open xorb may stay there for any time, so it is sent early when other uploads need the memory.
 """
 
 from __future__ import annotations
@@ -48,52 +48,52 @@ from pyxet.types import UploadedContent
 from pyxet.watching import COUNTS
 
 _SHARDS_AT_ONCE: Final = 4
-# The first chunks of how many small files of a run the endpoint is asked for at a time, and for how many runs in a row it is
-# not asked at all after it has known none for long.
+# Small files of a group whose first chunks the endpoint is asked for at the same time.
 _SMALL_QUERIES: Final = 8
+# Groups in a row for which the endpoint is not asked, after it has repeatedly known none of the chunks.
 _MOST_UNASKED: Final = 3
 Source = bytes | bytearray | memoryview | Path
 
 
 @dataclass(slots=True)
 class _Finished:
-    """A file whose chunks all have a place, waiting to be registered."""
+    """A file whose chunks all have a place, and which is not registered yet."""
 
     assembler: FileAssembler
     sha256: str
 
 
 class Uploader:
-    """One session of storing content through a repository's CAS. It belongs to the event loop that uses it.
+    """One session of uploading content to a repository's CAS. It belongs to the event loop that uses it.
 
     Parameters
     ----------
     cas:
-        Where the content goes.
+        The CAS that receives the content.
     limits:
-        Content on its way takes at most half of ``memory``.
+        Content in flight takes at most half of ``memory``.
     """
 
     def __init__(self, cas: Cas, limits: Limits) -> None:
         self._cas = cas
         self.reservation = Reservation(limits.memory // 2)
         self.stats = UploadStats()
-        # Bytes of `stats.deduplicated` that the counts of the process have.
+        # Bytes of `stats.deduplicated` that were already added to the counts of the process.
         self._counted = 0
         # Small enough that one xorb can be filled while others are being sent.
         xorb_size = min(MAX_XORB_BYTES, max(4 * MIB, limits.memory // 8))
         self.packer = Packer(cas, self.reservation, xorb_size, self.stats)
         self._finished: list[_Finished] = []
         self._asking = _SMALL_QUERIES
-        # Runs for which it is not asked after one that it did not know, and how many of them are still to come.
+        # Groups of small files for which the endpoint is not asked after an unknown one, and how many of them are left.
         self._pause = self._unasked = 0
         self._flushing = asyncio.Lock()
         self._writers: WeakSet[ContentWriter] = WeakSet()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._giving_way: asyncio.Task[None] | None = None
         self._flushing_beside: asyncio.Task[None] | None = None
-        # Files are read one after the other as far as there are processors for: more at once need more memory and are no
-        # faster. What was read goes its way all the same, which may be long where the endpoint is far away.
+        # One file per processor is read at a time: more would need more memory and not be faster. This limits only the
+        # reading; content that was read may still be on its way to a distant endpoint.
         self._reading = asyncio.Semaphore(processors())
         self._buffers = Buffers(READ)
         finalize(self, self.reservation.close).atexit = False
@@ -107,16 +107,18 @@ class Uploader:
         sha256: str | None = None,
         name: str | None = None,
     ) -> UploadedContent:
-        """Store the content of bytes, of a local file, or of a file object from where it stands.
+        """Upload the content of bytes, of a local file, or of a file object from its current position.
 
         Parameters
         ----------
+        source:
+            The bytes, the path of the local file, or the file object.
         progress:
-            Called with the number of bytes each time some are read.
+            Called with the number of bytes after each read.
         sha256:
-            SHA-256 of the content in hex, if the caller has it; computed otherwise.
+            SHA-256 of the content in hex, if the caller knows it; computed otherwise.
         name:
-            What those who watch transfers are told that it is, if they are.
+            Name under which the upload is reported to those who watch transfers. ``None`` reports nothing.
 
         Raises
         ------
@@ -163,11 +165,11 @@ class Uploader:
                     transfer.came(local.size)
 
     async def add_small(self, contents: Sequence[bytes]) -> list[UploadedContent]:
-        """Store many small contents, in groups of a few megabytes.
+        """Upload many small contents, in groups of a few mebibytes.
 
-        Asking the endpoint whether it has each content would cost more than sending most of them. So it is asked for a few
-        of each group, and for more as long as it knows some; where it knows none, for one of every fourth group. An answer
-        for one file also names the chunks of files that were uploaded together with it.
+        Asking the endpoint for each content would cost more than sending most of them. So it is asked for a few of each
+        group, and for more as long as it knows some. While it knows none, it is asked for one content of every fourth
+        group. An answer for one file also names the chunks of files that were uploaded together with it.
         """
         results: list[UploadedContent] = []
         for group in _runs_of(contents):
@@ -214,13 +216,13 @@ class Uploader:
             firsts = [chunk for chunk in firsts if chunk.hash not in values]
 
     def writer(self, sha256: str | None = None, name: str | None = None) -> ContentWriter:
-        """A writer for content that comes in pieces. See `add`."""
+        """A writer for content that arrives in pieces. The parameters are those of `add`."""
         writer = ContentWriter(self, sha256, name)
         self._writers.add(writer)
         return writer
 
     async def flush(self) -> None:
-        """Store and register all content that was added so far. Raises the first error that prevented it."""
+        """Store and register all content added so far. If that fails, raises the first error."""
         async with self._flushing:
             finished, self._finished = self._finished, []
             xorbs: list[XorbEntry] = []
@@ -237,12 +239,12 @@ class Uploader:
                 raise
 
     def flush_beside(self) -> None:
-        """Begin to `flush` while more content is added, unless that is going on.
+        """Start a `flush` in the background, unless one that was started here is still running.
 
         Raises
         ------
         XetError
-            The last one that was begun so has failed. What it did not register, `flush` will.
+            The previous background flush failed. The next `flush` registers what that one did not.
         """
         self.check()
         last = self._flushing_beside
@@ -252,11 +254,11 @@ class Uploader:
             self._flushing_beside = None
             last.result()
         self._flushing_beside = asyncio.create_task(self.flush())
-        # Marks the exception as retrieved; `flush` meets the same failure.
+        # Marks the exception as retrieved; the next `flush` raises the same failure.
         self._flushing_beside.add_done_callback(lambda task: task.cancelled() or task.exception())
 
     async def aclose(self) -> None:
-        """End the session: what is still being sent is cancelled."""
+        """End the session. Everything that is still being sent is cancelled."""
         try:
             await stopped(*(task for task in (self._giving_way, self._flushing_beside) if task is not None))
         finally:
@@ -265,7 +267,7 @@ class Uploader:
 
     @property
     def unregistered(self) -> int:
-        """Files that `flush` would register."""
+        """Number of files that the next `flush` registers."""
         return len(self._finished)
 
     def check(self) -> None:
@@ -287,7 +289,7 @@ class Uploader:
         return UploadedContent(assembler.size, sha256, hash_to_hex(assembler.file_hash()), assembler.stored)
 
     def _count(self, size: int = 0) -> None:
-        """Add to the counts of the process: content that is complete, and what of all content was there since the last time."""
+        """Add complete content and the bytes deduplicated since the last call to the counts of the process."""
         known, self._counted = self.stats.deduplicated - self._counted, self.stats.deduplicated
         COUNTS.add(uploaded_bytes=size, deduplicated_bytes=known)
 
@@ -324,7 +326,7 @@ class Uploader:
 async def _copy(
     read: Callable[[], Coroutine[Any, Any, bytes]], writer: ContentWriter, progress: Callable[[int], object]
 ) -> None:
-    """Read to the end and write what was read; the next run is read while the last one is hashed."""
+    """Read to the end and write what was read. The next run is read while the last one is hashed."""
     reading = asyncio.create_task(read())
     try:
         while data := await reading:
@@ -362,7 +364,7 @@ def _prepare(contents: Sequence[bytes]) -> list[tuple[list[Chunk], str]]:
 
 
 def _shards(files: Sequence[FileEntry], xorbs: Sequence[XorbEntry]) -> list[bytes]:
-    """Upload shards of at most 64 MiB; each file is whole in one of them."""
+    """Upload shards of at most 64 MiB. No file is split between two shards."""
     shards: list[bytes] = []
     some_files: list[FileEntry] = []
     some_xorbs: list[XorbEntry] = []
