@@ -109,8 +109,8 @@ def _crc_table() -> Any:
 def crc64(data: Buffer, register: int) -> int:
     """The register of CRC-64/NVME after some more bytes.
 
-    Leading zeros leave an empty register as it is, so the content is filled up in front to lanes of one length; the
-    register goes in as if it were part of the first eight bytes.
+    The content is split into lanes of equal length. Zeros in front of it do not change an empty register, so they fill up
+    the first lane. The register's present value is combined with the first eight bytes.
     """
     content = np.frombuffer(data, dtype=np.uint8)
     if len(content) < 8:

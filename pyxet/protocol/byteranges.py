@@ -10,7 +10,7 @@ from pyxet.errors import FormatError, IntegrityError
 
 # Bytes between the contents of two parts, which are a boundary and header fields, and those before the first one.
 _MAX_HEAD: Final = 8 * 1024
-# One range was asked for. Whoever sends it in parts has them in blocks, and not of a few bytes.
+# The most parts of an answer. One range was asked for: a server may answer in blocks, but not in parts of a few bytes.
 _MAX_PARTS: Final = 1000
 # No file has more bytes than 19 digits tell.
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19}|\*)\Z", re.ASCII | re.IGNORECASE)

@@ -56,7 +56,8 @@ _SAMPLE: Final = 4096
 # A sample that shrinks by less than this predicts that the chunk is not worth the time. Random bytes never shrink; the
 # exponents of floating-point weights, one lane of four, shrink by a tenth in a kilobyte and by a fifth in a chunk.
 _WORTHWHILE: Final = 0.99
-# Chunks after a sampled one that are compressed as it was, and by how much of their size they may come out differently.
+# How many chunks after a sampled one are compressed with its scheme, and by which share of their size their compression may
+# differ from that of the sampled chunk before the next chunk is sampled.
 _UNSAMPLED: Final = 3
 _ALIKE: Final = 0.1
 
@@ -69,8 +70,8 @@ def compress(data: Buffer) -> Compressed:
 class StreamCompressor:
     """Compresses chunks that follow each other in one content.
 
-    They mostly are of one kind, and a sample costs as much as hashing the chunk, so only one chunk in four is sampled, and
-    one that follows a chunk which did not come out like the sampled one.
+    Chunks of one content are mostly alike, and a sample costs as much as hashing the chunk. So one chunk in four is sampled,
+    and also the chunk after one that compressed differently from the last sampled one.
     """
 
     def __init__(self) -> None:

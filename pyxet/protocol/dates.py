@@ -23,9 +23,9 @@ def parse_date(text: str) -> datetime:
 
 
 def from_seconds(seconds: float) -> datetime:
-    """The moment so many seconds after the beginning of 1970; the first or last one there is for what is beyond it.
+    """The moment at a Unix time in seconds; beyond what `datetime` can express, the first or last moment that it can.
 
-    Commits of git have any number there, and `datetime.fromtimestamp` refuses those before 1970 on Windows.
+    Git commits may have any number as their time, and on Windows `datetime.fromtimestamp` refuses times before 1970.
     """
     try:
         return _EPOCH + timedelta(seconds=seconds)

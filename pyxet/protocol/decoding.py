@@ -1,4 +1,4 @@
-"""Decoding of serialized chunks as they arrive, a run of them at a time where the C kernel is there for it."""
+"""Decoding of serialized chunks as they arrive; the C kernel, where it was built, decodes a run of them in one call."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ class ChunkDecoder:
     Parameters
     ----------
     max_chunks:
-        How many chunks the stream may hold. A few hundred bytes decode to 128 KiB, so who knows how many chunks were
-        asked for should say it, rather than decode whatever comes.
+        The most chunks that the stream may hold. A few hundred bytes can decode to 128 KiB, so callers who know how many
+        chunks they asked for should set it.
     room:
-        How much it may decode, with others that have the same room.
+        Bounds what this decoder and others that share the room may decode together.
     memory:
-        Gives that many bytes of memory, or more, to decode into. With it whole runs of chunks are decoded at once, without
-        the interpreter's lock, where there is a kernel for it; a chunk keeps alive all of the memory that it lies in.
+        Called with a number of bytes; returns memory of at least that size to decode into. With it, the C kernel (if it was
+        built) decodes whole runs of chunks without the interpreter's lock. A chunk keeps the whole of its memory alive.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class ChunkDecoder:
         self._room = room
         self._memory = memory
         self._kernel = kernels.decode_kernel() if memory is not None else None
-        # What is decoded into now, how others see it, and how much of it is taken.
+        # The memory that is being decoded into, a read-only view of it for chunks, and how many bytes of it are used.
         self._target = self._readable = memoryview(bytearray())
         self._used = 0
         self._pending = bytearray()

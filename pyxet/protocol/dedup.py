@@ -73,7 +73,7 @@ class Places:
                 known.setdefault(chunk.hash, Place(number, index))
 
     def forget(self) -> None:
-        """Forget where chunks are, and keep which xorb has which number: for content that is too long to remember it all."""
+        """Forget the places of all chunks, but keep the numbers of xorbs: bounds the memory of very long content."""
         self._own.clear()
         self._keyed.clear()
         self._missed.clear()
@@ -159,9 +159,9 @@ class FileAssembler:
     def takes(self, run: Sequence[Place]) -> bool:
         """Whether a run of known chunks should be referred to, rather than stored again to keep the file in one piece.
 
-        (``deduplication.md``, fragmentation prevention.) Long runs always are, and so is what continues the last term.
-        Short ones are while the file has few terms, or where the last ones are long enough on average: those, and not
-        the whole file, as a long file would pay for a thousand fragments at its end with its even beginning.
+        (``deduplication.md``, fragmentation prevention.) A long run always is, and so is a run that continues the last term. A
+        short run is referred to while the file has few terms, or while its most recent terms are long enough on average.
+        The average of the whole file would not do: a long unfragmented beginning would allow thousands of fragments later.
         """
         if len(run) >= MIN_AVERAGE_RUN or len(self._runs) < _RECENT_TERMS:
             return True

@@ -15,13 +15,14 @@ Kernel = Literal["c", "numpy"]
 # that is large enough.
 Encoded: TypeAlias = tuple[bytes | bytearray, list[int]]
 Encode: TypeAlias = Callable[[Sequence[Buffer], bytearray | None], Encoded]
-# Bytes that take longer to copy than a thread takes to get the interpreter's lock again.
+# From this many bytes on, copying takes longer than getting the interpreter's lock back, so it is done without the lock.
 _MANY: Final = 256 * 1024
-# Chunks as (where, bytes, bytes as stored), offsets in the piece and in the memory up to which it came, and the bytes of
-# memory that are missing; of a piece, an offset in it, memory, an offset in that, and the most chunks and bytes.
+# What decoding a piece returns: its chunks as (offset in the memory, decoded size, stored size), the offsets in the piece and
+# in the memory where it stopped, and how many more bytes of memory the next chunk needs (0 if it did not stop for memory).
 Decoded: TypeAlias = tuple[list[tuple[int, int, int]], int, int, int]
+# Takes a piece, the offset to begin at, memory and the offset in it, the most chunks, and the most bytes to decode.
 Decode: TypeAlias = Callable[[Buffer, int, Buffer, int, int, int], Decoded]
-# Of liblz4, in the order in which the kernel wants them.
+# Functions of liblz4, in the order of the kernel's parameters.
 _FUNCTIONS: Final = ("LZ4_createStream", "LZ4_resetStream", "LZ4_compress_fast_continue", "LZ4_freeStream")
 
 
@@ -46,7 +47,7 @@ name: Final[Kernel] = _choose()
 def encode_kernel() -> Encode | None:
     """The C kernel that compresses and frames a whole run without the interpreter's lock.
 
-    ``None`` where it was not built, or where the `lz4` package keeps the functions of its library to itself, as on Windows.
+    ``None`` if it was not built, or if the `lz4` package does not export the functions of its library, as on Windows.
     """
     functions = _addresses(_FUNCTIONS)
     encode = getattr(load(name), "encode", None)
@@ -86,7 +87,7 @@ def _bound(encode: Callable[..., Encoded], functions: tuple[int | None, ...]) ->
 
 
 def joined(parts: Sequence[Buffer]) -> bytes:
-    """Buffers in one piece; many bytes are copied without the interpreter's lock, so that the event loop goes on meanwhile."""
+    """Join buffers. Large ones are copied without the interpreter's lock, so that the event loop runs meanwhile."""
     if len(parts) < 2 or sum(map(len, parts)) < _MANY:
         return b"".join(parts)
     found: bytes = load(name).gather(parts)

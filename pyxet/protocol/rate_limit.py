@@ -41,9 +41,9 @@ class RateLimit:
 
     @classmethod
     def parse(cls, limit: str | None, policy: str | None = None) -> RateLimit | None:
-        """The quota that the headers tell of, the one of which the least is left if they tell of several.
+        """The quota in the headers; of several quotas, the one with the fewest requests left. ``None`` if there is none.
 
-        Whatever is no number, is negative or has no sensible form counts as not told.
+        Values that are negative, no numbers or malformed are ignored.
         """
         found: RateLimit | None = None
         policies = {name: numbers for names, numbers in _items(policy) for name in names}

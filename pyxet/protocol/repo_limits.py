@@ -1,4 +1,4 @@
-"""What endpoints advise, and accept, of files, folders and commits: the Hub in its documentation, others in a header."""
+"""Limits of files, folders and commits that an endpoint advises: the Hub in its documentation, others in a header."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ _HUB_HOST: Final = "huggingface.co"
 
 @dataclass(frozen=True, slots=True)
 class RepoLimits:
-    """The limits; ``None`` for none that is known. The defaults are the Hub's published figures.
+    """The limits; ``None`` where no limit is known. The defaults are the Hub's published figures.
 
     Attributes
     ----------
     folder_entries:
-        Entries of a folder.
+        The most entries of a folder.
     file_size:
-        Bytes of a file.
+        The most bytes of a file.
     commit_files:
-        Files of a commit that are advised.
+        The most files that one commit should change.
     """
 
     folder_entries: int | None = 10_000
@@ -34,7 +34,7 @@ class RepoLimits:
 
     @classmethod
     def of_host(cls, endpoint: str) -> RepoLimits | None:
-        """Those of an endpoint that is known by its URL."""
+        """The limits of an endpoint whose URL is known (the Hub); ``None`` for other endpoints."""
         host = endpoint.partition("://")[2].partition("/")[0]
         return cls() if host == _HUB_HOST or host.endswith(f".{_HUB_HOST}") else None
 

@@ -103,14 +103,14 @@ class XorbInfo:
 
 
 class Block:
-    """Memory that chunks lie in, one behind the other. Whoever refers to them holds it.
+    """Memory that holds consecutive chunks. It stays in use as long as anything refers to this block.
 
     Parameters
     ----------
     memory:
         The bytes.
     give_back:
-        Called with ``memory``, from any thread, when nobody holds the block any more.
+        Called with ``memory``, from any thread, once nothing refers to the block any more.
     """
 
     __slots__ = ("_give_back", "memory")

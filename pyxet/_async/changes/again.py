@@ -1,7 +1,7 @@
 """An open transaction as ``fs.transaction`` gives it.
 
-Each ``with fs.transaction`` has an object of its own, so that its end is the end of its own block: a generator that was left
-in the middle keeps a block open, which is not the one that ends next.
+Each ``with fs.transaction`` gets its own object, so that its ``__exit__`` ends exactly its own block. Blocks need not end in the
+reverse order of their beginnings: a generator that is suspended inside a block keeps that block open while others end.
 """
 
 from __future__ import annotations

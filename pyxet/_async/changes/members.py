@@ -198,7 +198,7 @@ class Members(Generic[T]):
             )
 
     def warn_outsider(self, fs: Writer, made_in: Membership | None) -> None:
-        """Warn who writes outside of a transaction, if one of their file system is open or the one they began in has ended.
+        """Warn a caller that writes outside of any transaction although one of its file system is open, or its own has ended.
 
         Parameters
         ----------
