@@ -239,6 +239,16 @@ def test_one_of_many_that_fails_fails_all(xet: XetFS, main: str, tmp_path: Path)
         xet.stage_many({f"{main}/a": b"a", f"{main}/b": b"b"}, sha256={f"{main}/b": "0" * 64})
 
 
+def test_a_sha256_of_many_is_compared_however_its_path_is_written_and_never_ignored(xet: XetFS, main: str) -> None:
+    for written in (f"xet://{main}/a", f"models/{main}/a", f"/{main}/a"):
+        with pytest.raises(IntegrityError):
+            xet.stage_many({f"{main}/a": b"a"}, sha256={written: "0" * 64})
+    for files in ({f"{main}/a": b"a"}, {}):
+        for other in (f"{main}/A", f"{main}2/a"):
+            with pytest.raises(XetURLError, match="not among the files"):
+                xet.stage_many(files, sha256={other: "0" * 64})
+
+
 # -- commits -----------------------------------------------------------------------------------------------------------
 
 

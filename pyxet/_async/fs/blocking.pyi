@@ -1671,7 +1671,7 @@ class BlockingMethods(AsyncXetFileSystem):
         Raises
         ------
         XetURLError
-            They are not all of one branch.
+            They are not all of one branch, or ``sha256`` names a path that is not among them.
         XetError
             The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
         """

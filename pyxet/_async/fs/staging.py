@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -32,6 +32,7 @@ from pyxet._platform_files import reachable
 from pyxet.errors import BadRequestError, ConfigError, IntegrityError, XetURLError
 from pyxet.options import public
 from pyxet.types import AsyncSource, Commit, FilePointer, IfMatch, RepoId, UploadedContent, WriteMode
+from pyxet.urls import XetURL
 
 if TYPE_CHECKING:
     from pyxet._async.changes.changeset import ChangeSet, PendingWriter
@@ -224,11 +225,12 @@ class Staging(Guarding):
         Raises
         ------
         XetURLError
-            They are not all of one branch.
+            They are not all of one branch, or ``sha256`` names a path that is not among them.
         """
+        targets = {path: self._parse_file(path) for path in files}
+        known = self._known_of(sha256 or {}, targets.values())
         if not files:
             return []
-        targets = {path: self._parse_file(path) for path in files}
         first, repo, branch = next(iter(targets.values()))
         for path, (_, *other) in targets.items():
             if other != [repo, branch]:
@@ -237,14 +239,14 @@ class Staging(Guarding):
             raise XetURLError("two of the paths to stage are the same file, written in two ways")
         check_separate(files.values())
         sources = {path: opened(source) if is_stream(source) else source for path, source in files.items()}
-        known, callback = sha256 or {}, Callback.as_callback(callback)
+        callback = Callback.as_callback(callback)
         callback.set_size(len(files))
         stage = await self._new_stage(repo, branch, propose=pull_request)
 
         async def add(item: tuple[str, StageSource | Stream]) -> None:
             path, source = item
             with callback.branched(str(path), targets[path][0].path) as child:
-                await stage.add(targets[path][0].path, source, sha256=known.get(path), callback=child)
+                await stage.add(targets[path][0].path, source, sha256=known.get(targets[path][0].path), callback=child)
             callback.relative_update(1)
 
         try:
@@ -253,6 +255,17 @@ class Staging(Guarding):
         finally:
             await stage.discard()
         return [pointers[url.path] for url, _, _ in targets.values()]
+
+    def _known_of(self, sha256: Mapping[str, str], targets: Collection[tuple[XetURL, RepoId, str]]) -> dict[str, str]:
+        """The SHA-256 of each file that it is given for, by its path in the branch, however that was written."""
+        known = {}
+        places = {(repo, branch, url.path) for url, repo, branch in targets}
+        for path, value in sha256.items():
+            url, repo, branch = self._parse_file(path)
+            if (repo, branch, url.path) not in places:
+                raise XetURLError(f"{path!r} has a SHA-256, and is not among the files to stage")
+            known[url.path] = value
+        return known
 
     @public()
     @at_home
