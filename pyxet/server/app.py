@@ -95,18 +95,18 @@ def create_app(
     user, token:
         The account that runs the endpoint and may write everywhere.
     anonymous:
-        Whether those without a token read the public repositories; otherwise they get nothing but what a signed URL gives.
+        Whether callers without a token may read the public repositories; otherwise they get only what signed URLs give.
     hosts:
-        The names that it answers to; loopback names if ``None``.
+        The host names that the endpoint answers to; loopback names if ``None``.
     like_hub:
-        Quotas, limits and delays such as the Hub has; none of them if ``None``.
+        Quotas, limits and delays like those of the Hub; none of them if ``None``.
     upload_grants:
-        Whether xorbs are taken by upload grants, as on the Hub; otherwise clients send them directly.
+        Whether clients upload xorbs by upload grants, as on the Hub; otherwise they send them directly.
 
     Raises
     ------
     ConfigError
-        The directory is in use by another process, cannot be used, or has another format; the user's name cannot own
+        The directory is in use by another process, cannot be used, or has another format; or the user's name cannot own
         repositories.
     """
     check_owner(user)
@@ -158,7 +158,7 @@ def create_app(
         closing = opened.pop_all()
 
     async def identify_answer(_: web.Request, answer: web.StreamResponse) -> None:
-        # What errors name, so that people can tell which request it was.
+        # Error messages name this id, so that people can tell which request failed.
         answer.headers.setdefault("X-Request-Id", secrets.token_hex(8))
 
     app.on_response_prepare.append(identify_answer)
@@ -170,7 +170,7 @@ def create_app(
         try:
             await asyncio.to_thread(closing.close)
         except RuntimeError:
-            # The interpreter is ending and starts no more threads; nobody else needs the loop then.
+            # The interpreter is ending and starts no more threads; nothing else needs the event loop then.
             closing.close()
 
     app.cleanup_ctx.append(lifetime)
@@ -186,7 +186,7 @@ def _behave(app: web.Application, like_hub: HubBehaviour) -> None:
 
 @web.middleware
 async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Typed errors as the answers that clients understand."""
+    """Turn typed errors into the answers that clients understand."""
     try:
         with request.app[CONNECTIONS].answering(request):
             request.app[HOSTS].check(request)
@@ -203,15 +203,15 @@ async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
             raise
         name = hub_repos.name_without_owner(request) if error.status in (404, 405) else None
         if name is not None:
-            # Clients tell by the code whether a repository exists.
+            # Clients tell by the error code whether a repository exists.
             message = f"repository {name!r} does not exist: a name has an owner, owner/name"
             return error_response(404, message, "RepoNotFound")
         allowed = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else None
         return error_response(error.status, error.reason, headers=allowed)
     except ConnectionError:
-        # The client has gone; nobody is left to tell, and it is no fault of ours that a log should show.
+        # The client has gone: there is nobody to answer, and this is not an error of the endpoint that belongs in its log.
         return web.Response(status=499)
-    except Exception as error:  # noqa: BLE001  # whatever it is, clients get JSON and the log a traceback
+    except Exception as error:  # noqa: BLE001  # whatever the error, clients get JSON and the log a traceback
         if is_disk_full(error):
             return error_response(507, "the endpoint's disk is full; nothing was stored")
         if _is_ending(error):
@@ -224,7 +224,7 @@ async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 @web.middleware
 async def _known_only(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Nothing for those without a token, where the endpoint is not open to them: signed URLs are proof enough."""
+    """Refuse callers without a token if the endpoint is not open to them; a signed URL needs no token."""
     await identify(request)
     signed = any(part.takes_signed_url(request) for part in (cas, grants, lfs))
     if not request.app[OPEN] and not (signed and bearer(request) is None):
@@ -237,9 +237,9 @@ async def _known_only(request: web.Request, handler: Handler) -> web.StreamRespo
 
 
 def _challenge(request: web.Request) -> str:
-    """How to say who one is (RFC 9110, 11.6.1): git and git-lfs ask their credential helpers when they are told ``Basic``.
+    """The authentication challenge (RFC 9110, 11.6.1): on ``Basic``, git and git-lfs ask their credential helpers.
 
-    Browsers would ask for a password as well, which is nothing that any other route takes.
+    Everyone else gets ``Bearer``: on ``Basic``, browsers would ask for a password, which only the git routes accept.
     """
     agent = request.headers.get("User-Agent", "").lower()
     basic = is_git(request.path) or agent.startswith(("git/", "git-lfs/", "jgit/", "go-git/"))
@@ -247,12 +247,12 @@ def _challenge(request: web.Request) -> str:
 
 
 def _is_ending(error: Exception) -> bool:
-    """Whether work was refused as the program ends, which may be while requests come in."""
+    """Whether a worker pool refused work because the program is ending, which can happen while requests still come in."""
     return isinstance(error, RuntimeError) and "cannot schedule new futures" in str(error)
 
 
 async def _is_gone(request: web.Request) -> bool:
-    """Whether the repository that the route names is not there: what was looked for in it while it went proves nothing."""
+    """Whether the repository of the route is gone now; an error while it was being removed or renamed proves nothing."""
     if "name" not in request.match_info:
         return False
     repo = requested_repo(request)

@@ -1,4 +1,4 @@
-"""What the Hub does and this endpoint otherwise does not: quotas, limits, slow commits, lifetimes. A value, no behaviour."""
+"""Settings for what only the Hub does by default: quotas, limits, slow commits, lifetimes. Other modules act on them."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _GB: Final = 10**9
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HubBehaviour:
-    """How an endpoint behaves that is like the Hub. The defaults are the Hub's published figures, for a free account.
+    """How an endpoint behaves like the Hub. The defaults are the Hub's published figures for a free account.
 
-    Quotas count requests in fixed windows, for each user, or for each address of those without a token. Every answer that
-    counts has ``RateLimit`` and ``RateLimit-Policy``; a request too many gets 429, and no ``Retry-After``. Requests for
-    content (the CAS) are not counted. ``None`` for a quota or limit means that there is none.
+    Quotas count requests in fixed windows, for each user, or for each address if there is no token. Every answer to a
+    counted request has ``RateLimit`` and ``RateLimit-Policy``; requests over the quota get 429 without ``Retry-After``.
+    Requests for content (the CAS) are not counted. ``None`` for a quota or limit means that there is none.
 
     Attributes
     ----------
@@ -30,25 +30,25 @@ class HubBehaviour:
     window:
         Length of a window in seconds.
     commits, commits_window:
-        Commits of a user, and the seconds in which so many are accepted. Those beyond get 429, which does not say for
-        how long. The Hub does not publish its figure; people are told 128 an hour.
+        How many commits of a user are accepted, and in how many seconds. Further ones get 429, which does not say how
+        long to wait. The Hub does not publish its figure; its error message to users says 128 an hour.
     commit_timeout:
         Seconds after which a commit request is ended with 504.
     commit_seconds_per_file:
-        Seconds that a commit takes for each of its files, beside those it takes anyway. The Hub publishes no figure; 0.5
-        makes commits of more than 120 files too slow.
+        Seconds added to a commit for each of its files. The Hub publishes no figure; with 0.5, commits of more than 120
+        files exceed the default ``commit_timeout``.
     late_commits:
-        Whether a commit whose request was ended is completed later, as soon as its time has passed. Otherwise it never is.
+        Whether a commit whose request ended with 504 is still made once its time has passed. Otherwise it never is.
     folder_entries:
         Entries of a folder. A commit that would add more is refused with 400.
     file_size:
         Bytes of a file. Larger ones are refused with 413, before their upload and in a commit.
     commit_files:
-        Files of a commit that are advised, which clients are told. More are accepted.
+        The recommended number of files in a commit, which clients are told. More are accepted.
     token_life, url_life:
-        Seconds for which Xet tokens and signed URLs are good.
+        Seconds for which Xet tokens and signed URLs are valid.
     latency:
-        Seconds that pass before a request is looked at.
+        Seconds to wait before each request is handled.
 
     Raises
     ------
@@ -91,7 +91,7 @@ class HubBehaviour:
         Raises
         ------
         ConfigError
-            A setting has no such form, an unknown name, or a value that makes no sense.
+            A setting is not of the form ``name=value``, or its name is unknown, or its value makes no sense.
         """
         names = {field.name: str(field.type) for field in fields(cls)}
         values: dict[str, int | float | bool | None] = {}
@@ -102,7 +102,7 @@ class HubBehaviour:
                 near = get_close_matches(name, names, n=1) or sorted(names)
                 raise ConfigError(f"{setting!r}: expected NAME=VALUE with one of the names {', '.join(near)}")
             values[name] = _value(setting, text.lower(), names[name])
-        return cls(**values)  # type: ignore[arg-type]  # each was made after the type of its field
+        return cls(**values)  # type: ignore[arg-type]  # `_value` converts each to the type of its field
 
 
 def _value(setting: str, text: str, kind: str) -> int | float | bool | None:

@@ -1,4 +1,4 @@
-"""The bodies of requests: read after the right to send them was checked, piece by piece, within limits of size and time."""
+"""Reads bodies of requests piece by piece, once the caller's right to send them is checked, with size and time limits."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from pyxet.protocol.messages import decode
 from pyxet.server.state import account_of, in_checker, in_worker
 
 T = TypeVar("T")
-# A message of JSON or a form, in bytes: some ten thousand paths.
+# The most bytes of a JSON message or a form: enough for about ten thousand paths.
 MAX_MESSAGE: Final = 16 * 1024 * 1024
-# Of an anonymous caller.
+# The same for an anonymous caller.
 MAX_ANONYMOUS: Final = 1024 * 1024
-# Bytes of bodies that are collected in memory at the same time, whoever sends them.
+# The most bytes of bodies that all requests together collect in memory at the same time.
 _MAX_HELD: Final = 512 * 1024 * 1024
-# Seconds that a body may take altogether beside those that its bytes take at the lowest speed (bytes a second). Only what
-# is spent waiting for the client counts.
+# A body may take this many seconds, plus its size divided by the lowest speed (bytes a second). Only the time spent
+# waiting for the client counts.
 _PATIENCE: Final = 60.0
 _LOWEST_SPEED: Final = 1024
-# Larger bodies go to the disk, written in pieces of this many bytes.
+# `spooled` writes bodies larger than `_IN_MEMORY` bytes to the disk, in pieces of `_BATCH` bytes.
 _IN_MEMORY: Final = 1024 * 1024
 _BATCH: Final = 4 * 1024 * 1024
-# Bytes of a body that are worked on at a time while it arrives: what is left to do when all is there.
+# Bytes of a body that are processed at a time while it arrives; at most about this much is left when all has arrived.
 _PIECE: Final = 4 * 1024 * 1024
 _MAX_FIELDS: Final = 100_000
 _NAME = re.compile(rb'^content-disposition:[^\r\n]*?;[ \t]*name="?(?P<name>[^"\r\n;]*)"?', re.I | re.M)
@@ -38,7 +38,7 @@ _BOUNDARY = re.compile(r';\s*boundary=(?:"(?P<quoted>[^"\r\n]{1,70})"|(?P<plain>
 
 
 class Held:
-    """Bytes of bodies that are being collected in memory, of all requests."""
+    """How many bytes of bodies all requests together hold in memory at the moment."""
 
     bytes = 0
 
@@ -47,12 +47,12 @@ HELD: Final = web.AppKey("held", Held)
 
 
 async def continue_later(request: web.Request) -> None:
-    """What aiohttp calls for ``Expect: 100-continue``: nothing yet, as it is not known whether the body may be sent.
+    """aiohttp calls this for ``Expect: 100-continue``. It sends nothing yet: the right to send the body is not checked.
 
     Raises
     ------
     HTTPExpectationFailed
-        Something else is expected.
+        The header expects something else.
     """
     if request.headers.get("Expect", "").lower() != "100-continue":
         raise web.HTTPExpectationFailed
@@ -86,7 +86,7 @@ async def pieces(request: web.Request, limit: int) -> AsyncIterator[bytes]:
             async with asyncio.timeout(_PATIENCE + size / _LOWEST_SPEED - waited):
                 piece = await request.content.readany()
         except TimeoutError:
-            # What else arrives on this connection is the rest of the body, for which nobody waits.
+            # Anything else that arrives on this connection is the rest of this body, which nobody reads.
             request.content.feed_eof()
             request.protocol.close()
             raise BadRequestError(
@@ -104,7 +104,7 @@ async def pieces(request: web.Request, limit: int) -> AsyncIterator[bytes]:
 
 
 async def receive(request: web.Request, write: Callable[[list[bytes]], object], limit: int) -> None:
-    """A body into what takes it: one piece is worked on while the next one arrives.
+    """Pass a body to ``write``, which works on one piece while the next one arrives.
 
     Parameters
     ----------
@@ -132,7 +132,7 @@ async def receive(request: web.Request, write: Callable[[list[bytes]], object], 
         await writing
         await in_checker(request, write, waiting)
     finally:
-        # What it is written to is closed behind this, so nothing may go on using it.
+        # The caller closes the target of ``write`` after this, so no call may still be running.
         await asyncio.gather(writing, return_exceptions=True)
 
 
@@ -148,7 +148,7 @@ async def read_body(request: web.Request, limit: int = MAX_MESSAGE) -> bytes:
     Raises
     ------
     ServerError
-        503: the bodies of other requests need the memory; trying again helps.
+        503: the bodies of other requests use all the memory; the client can try again.
     BadRequestError, ConnectionError
         As in `pieces`.
     """
@@ -168,7 +168,7 @@ async def read_body(request: web.Request, limit: int = MAX_MESSAGE) -> bytes:
 
 
 async def read_message(request: web.Request, kind: type[T], *, what: str, optional: bool = False) -> T:
-    """The message that a body is. Without a body, a message of defaults if ``optional``."""
+    """The body decoded as a message of type ``kind``; with ``optional``, an empty body gives a message of defaults."""
     data = await read_body(request, _most(request))
     return decode(data or b"{}" if optional else data, kind, what=what)
 
@@ -177,7 +177,7 @@ async def read_message(request: web.Request, kind: type[T], *, what: str, option
 async def spooled(
     request: web.Request, limit: int, scratch: Callable[[], BinaryIO]
 ) -> AsyncIterator[bytes | mmap.mmap]:
-    """A whole body, of which little is held in memory: it waits in a file that ``scratch`` makes if it is large."""
+    """A whole body, of which little is held in memory: a large one is kept in a file that ``scratch`` makes."""
     waiting: list[bytes] = []
     length = 0
     file: BinaryIO | None = None
@@ -206,7 +206,7 @@ def _mapped(file: BinaryIO, rest: list[bytes]) -> mmap.mmap:
 
 
 async def _finished(work: Awaitable[object]) -> None:
-    """Wait for work that must be done, also while this task is being cancelled."""
+    """Wait until work has ended, also if this task is cancelled meanwhile."""
     await asyncio.wait([asyncio.ensure_future(work)])
 
 
@@ -216,7 +216,7 @@ async def read_form(request: web.Request) -> list[tuple[str, str]]:
     Raises
     ------
     BadRequestError
-        It is no form, or a damaged one; errors of `pieces`.
+        The body is not a form or is damaged; also the errors of `pieces`.
     """
     data = await read_body(request, _most(request))
     try:
@@ -228,7 +228,7 @@ async def read_form(request: web.Request) -> list[tuple[str, str]]:
 
 
 def _multipart(data: bytes, content_type: str) -> list[tuple[str, str]]:
-    """The fields of a form in parts (RFC 7578); `ValueError` for what is none. Names of files and types do not matter here."""
+    """The fields of a multipart form (RFC 7578), without file names and types; `ValueError` if the data is not one."""
     found = _BOUNDARY.search(content_type)
     if found is None:
         raise ValueError("its boundary is missing")
@@ -255,7 +255,7 @@ def _too_large(limit: int) -> BadRequestError:
 
 
 def with_late_continue(add_route: Any) -> Any:
-    """A router's ``add_route`` whose routes leave ``100 Continue`` to `pieces`."""
+    """A router's ``add_route``, changed so that its routes leave ``100 Continue`` to `pieces`."""
 
     def add(method: str, path: str, handler: Any, *, name: str | None = None) -> Any:
         return add_route(method, path, handler, name=name, expect_handler=continue_later)
