@@ -47,7 +47,7 @@ HELD: Final = web.AppKey("held", Held)
 
 
 async def continue_later(request: web.Request) -> None:
-    """aiohttp calls this for ``Expect: 100-continue``. It sends nothing yet: the right to send the body is not checked.
+    """For aiohttp to call on ``Expect: 100-continue``. Sends nothing yet: the right to send the body is not checked.
 
     Raises
     ------

@@ -1,7 +1,7 @@
 """The CAS routes (Xet specification, ``api.md``): xorbs, shards, chunk queries, reconstructions.
 
-A file is readable with a token of a repository that holds it, or of a user who sees one that does; to others it is not
-there. How xorbs come by upload grants stands in `grants`.
+A file is readable with a token of a repository that holds it, or of a user who may see such a repository; others get
+"not found". The module `grants` describes how xorbs are uploaded by upload grants.
 """
 
 from __future__ import annotations
@@ -64,17 +64,17 @@ from pyxet.server.state import CONTENT, TOKENS, in_checker, in_worker, json_resp
 
 _HASH: Final = "{hash:[0-9a-f]{64}}"
 _FOOTER_SIZE: Final = 200
-# Files of one batch, and raw bytes up to which what they need of a xorb is offered as one piece.
+# The most files of one batch. The most raw bytes of a run of chunks that a batch answer offers as one range.
 _MAX_BATCH: Final = 1000
 _MAX_RUN: Final = 16 * MIB
-# Bytes of the list of files of a batch, and raw bytes up to which a plan tells the sizes of its chunks.
+# The most bytes of a batch's list of files. The most raw bytes of a reconstruction that still lists its chunk sizes.
 _MAX_KEYS: Final = MIB
 _MAX_SIZED: Final = 1024 * MIB
-# Terms of one plan, some dozen megabytes of JSON: short shards make long plans, and these wait in memory for their readers.
+# The most terms of one reconstruction: some dozen MB of JSON, kept in memory until sent. A short shard can cause many.
 _MAX_TERMS: Final = 100_000
-# Answers of chunk queries are good for a day: what they name stays, only their key should not.
+# Answers to chunk queries expire after a day. The xorbs that they name remain; only the key should be short-lived.
 _SHARD_LIFE: Final = 24 * 3600
-# Seconds between lines of progress.
+# Seconds between progress lines.
 _PROGRESS: Final = 5.0
 Runs = dict[Hash, list[tuple[WireRange, tuple[int, int]]]]
 Sign = Callable[[str, list[tuple[int, int]]], str]
@@ -87,7 +87,7 @@ def add_routes(app: web.Application) -> None:
     app.router.add_post("/v1/shards", post_shard_v1)
     app.router.add_post("/v2/shards", post_shard_v2)
     app.router.add_get(f"/v1/chunks/default/{_HASH}", get_chunk)
-    # As the specification calls it.
+    # The path in the specification.
     app.router.add_get(f"/v1/chunks/default-merkledb/{_HASH}", get_chunk)
     app.router.add_get(f"/v1/reconstructions/{_HASH}", get_reconstruction_v1)
     app.router.add_get(f"/v2/reconstructions/{_HASH}", get_reconstruction_v2)
@@ -98,12 +98,12 @@ def add_routes(app: web.Application) -> None:
 
 
 def takes_signed_url(request: web.Request) -> bool:
-    """Whether the request is for bytes of a xorb, whose URL is checked instead of a token."""
+    """Whether the request is for bytes of a xorb: its signed URL is checked instead of a token."""
     return request.method == "GET" and request.match_info.handler is get_xorb
 
 
 async def post_xorb(request: web.Request) -> web.Response:
-    """``POST /v1/xorbs/default/{hash}``: to a temporary file while it arrives, then checked and kept."""
+    """``POST /v1/xorbs/default/{hash}``: write the xorb to a temporary file as it arrives, then check and keep it."""
     rights = Rights(request, "write")
     upload = await receive_xorb(request)
     try:
@@ -114,7 +114,7 @@ async def post_xorb(request: web.Request) -> web.Response:
 
 
 async def get_xorb(request: web.Request) -> web.StreamResponse:
-    """``GET /v1/xorbs/default/{hash}``: bytes that the URL is signed for. HEAD needs a token instead."""
+    """``GET /v1/xorbs/default/{hash}``: the bytes that the URL is signed for. HEAD needs a token instead."""
     name = request.match_info["hash"]
     content = request.app[CONTENT]
     if request.method == "HEAD":
@@ -147,7 +147,7 @@ async def _head_xorb(request: web.Request, name: str) -> web.Response:
 
 
 def _signed_ranges(request: web.Request) -> list[tuple[int, int]]:
-    """Starts and ends of the ranges that are asked for, and that the URL is signed for; `AccessDeniedError` for others."""
+    """Starts and ends of the requested ranges; `AccessDeniedError` if the URL is not signed for one of them."""
     ranges = exact_ranges(request)
     if not ranges:
         raise AccessDeniedError(
@@ -158,14 +158,14 @@ def _signed_ranges(request: web.Request) -> list[tuple[int, int]]:
 
 
 async def post_shard_v1(request: web.Request) -> web.Response:
-    """``POST /v1/shards``: 1 for something new, 0 for nothing."""
+    """``POST /v1/shards``: the result is 1 if the shard brought something new, else 0."""
     rights = Rights(request, "write")
     new = await in_checker(request, _add_shard, request.app[CONTENT], rights, await read_body(request, MAX_SHARD_BYTES))
     return json_response(encode(ShardResultV1(result=int(new))))
 
 
 async def post_shard_v2(request: web.Request) -> web.StreamResponse:
-    """``POST /v2/shards``: NDJSON that ends with ``result`` or ``error``; lines on the way keep the connection alive."""
+    """``POST /v2/shards``: NDJSON that ends with ``result`` or ``error``; progress lines before it keep the connection alive."""
     rights = Rights(request, "write")
     data = await read_body(request, MAX_SHARD_BYTES)
     response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
@@ -206,7 +206,7 @@ async def get_chunk(request: web.Request) -> web.Response:
 
 
 def _dedup_shard(content: ContentStore, rights: Rights, chunk: Hash) -> bytes | None:
-    """What the newest shard names that has the chunk in a xorb for this user, or ``None``."""
+    """The xorbs of the newest shard that has the chunk in a xorb this user may use, as a shard; ``None`` if none has."""
     xorbs = content.xorbs_with(chunk, rights.may_use)
     return _keyed_shard(content, xorbs) if xorbs else None
 
@@ -230,7 +230,7 @@ async def get_reconstruction_v1(request: web.Request) -> web.Response:
 
 
 async def get_reconstruction_v2(request: web.Request) -> web.Response:
-    """``GET /v2/reconstructions/{hash}``: one URL for each xorb, good for any one of its ranges."""
+    """``GET /v2/reconstructions/{hash}``: one URL for each xorb, valid for any one of its ranges."""
     return await _reconstruction(request, _plan_v2)
 
 
@@ -322,7 +322,7 @@ async def post_telemetry(request: web.Request) -> web.Response:
 async def _reconstruction(
     request: web.Request, form: Callable[[int, list[WireTerm], Runs, Sign], bytes]
 ) -> web.Response:  # fmt: skip
-    """The plan for the request's range, trimmed to the chunks that overlap it."""
+    """The reconstruction of the requested range, trimmed to the chunks that overlap it."""
     wanted: tuple[int, int | None] = (0, None)
     if "Range" in request.headers:
         first, last = one_range(request) or (None, None)
@@ -342,7 +342,7 @@ async def _reconstruction(
         _check_terms(len(terms), "ask for a smaller range")
         return form(skip, _wire(terms, sizes), _placed(content, fetch_runs(terms)), sign)
 
-    # One job for all of it: to hand over to a thread costs more than to make a plan.
+    # One worker call for all of it: handing work to a thread costs more than making the reconstruction.
     return json_response(await in_worker(request, plan))
 
 
@@ -357,7 +357,7 @@ def _signer(request: web.Request) -> Sign:
 
 
 def _placed(content: ContentStore, runs: Mapping[Hash, list[tuple[int, int]]]) -> Runs:
-    """Runs of chunks with where they lie in their xorbs."""
+    """Runs of chunks, each with its byte range in its xorb."""
     return {
         value: [
             (WireRange(start=first, end=last), byte_range(content.stored(value), first, last)) for first, last in found
@@ -367,7 +367,7 @@ def _placed(content: ContentStore, runs: Mapping[Hash, list[tuple[int, int]]]) -
 
 
 def _finder(request: web.Request) -> Callable[[], FileEntry]:
-    """A function that finds the file which a request names, if it may be read, and blocks."""
+    """A function that finds the file the request names, if the caller may read it. The function blocks."""
     value, rights, content = hash_from_hex(request.match_info["hash"]), Rights(request, "read"), request.app[CONTENT]
 
     def find() -> FileEntry:
@@ -380,12 +380,12 @@ def _finder(request: web.Request) -> Callable[[], FileEntry]:
 
 
 def _chunk_sizes(request: web.Request) -> ContentStore | None:
-    """Where the sizes of chunks are looked up, if the request asks for them."""
+    """The store that knows the chunk sizes, if the request asks for them; else ``None``."""
     return request.app[CONTENT] if request.query.get("chunk_byte_sizes") == "true" else None
 
 
 def _wire(terms: Sequence[Term], sizes: ContentStore | None) -> list[WireTerm]:
-    """Terms as they are told; with the raw sizes of their chunks, if those are wanted and the plan is not for too much."""
+    """Terms as the answer lists them; with ``sizes``, the raw sizes of their chunks, up to `_MAX_SIZED` raw bytes in all."""
     if sizes is not None and sum(term.raw_length for term in terms) > _MAX_SIZED:
         sizes = None
     return [

@@ -1,7 +1,7 @@
-"""How many connections a client may have, and how long it may take to say what it wants.
+"""How many connections a client may have, and how long the head of a request may take.
 
-aiohttp closes connections on which nothing is asked for (``keepalive_timeout``); this adds what it lacks: the head of a
-request has to be complete in time, and no client can take all the connections that the process has room for.
+aiohttp closes idle connections (``keepalive_timeout``). This module adds what it lacks: a time limit for the head of a
+request, and a limit for each client, so that none can take all the connections that the process has room for.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from typing import Any, Final
 from aiohttp import web
 from aiohttp.http import HttpProcessingError
 
-# Seconds from the first byte of a request's head to its last, and without any request.
+# The most seconds from the first byte of a request's head to its last, and the most seconds without a request.
 HEAD_SECONDS: Final = 30.0
 IDLE_SECONDS: Final = 120.0
-# Connections of one address, and of all.
+# The most connections of one address, and in all.
 PER_CLIENT: Final = 512
 TOTAL: Final = 1024
 _SLOW: Final = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
@@ -36,7 +36,7 @@ class Connections:
     Parameters
     ----------
     per_client, total:
-        How many there may be at once, from one address and in all. Those beyond get 503 and are closed.
+        How many connections there may be at once, from one address and in all. Further ones get 503 and are closed.
     head_seconds:
         How long the head of a request may take to arrive.
     """
@@ -49,12 +49,12 @@ class Connections:
         self._guards: dict[asyncio.BaseProtocol, _Guard] = {}
 
     def guarded(self, server: web.Server) -> Callable[[], asyncio.Protocol]:
-        """What makes a protocol for each connection that is accepted, instead of the server itself."""
+        """A protocol factory for accepted connections that puts a guard before ``server``."""
         return lambda: _Guard(self, server())
 
     @contextmanager
     def answering(self, request: web.Request) -> Iterator[None]:
-        """While a request is answered its connection waits for nothing."""
+        """While a request is answered, no time limit for a head runs on its connection."""
         guard = self._guards.get(request.protocol)
         if guard is not None:
             guard.begin()
@@ -65,7 +65,7 @@ class Connections:
                 guard.end()
 
     def admit(self, protocol: asyncio.BaseProtocol, guard: _Guard, address: str) -> bool:
-        """Count a connection, unless it is one too many."""
+        """Count a connection and return ``True``; ``False`` if it would be over a limit."""
         if self._open[address] >= self.per_client or len(self._guards) >= self.total:
             return False
         self._open[address] += 1
@@ -73,7 +73,7 @@ class Connections:
         return True
 
     def release(self, protocol: asyncio.BaseProtocol, address: str) -> None:
-        """One that was admitted has ended."""
+        """Stop counting an admitted connection, which has ended."""
         del self._guards[protocol]
         self._open[address] -= 1
         if not self._open[address]:
@@ -84,12 +84,12 @@ CONNECTIONS: Final = web.AppKey("connections", Connections)
 
 
 class _Log(logging.LoggerAdapter[logging.Logger]):
-    """The log of aiohttp's protocol. An error about what cannot be read quotes it, and that may be a token: it stays out."""
+    """The log of aiohttp's protocol. Errors about unreadable input quote it, and it may contain a token: they are cut."""
 
     def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:
         error = kwargs.get("exc_info")
         if isinstance(error, HttpProcessingError | web.RequestPayloadError):
-            # Clients send such things, and are told: it is no fault of the endpoint.
+            # This is an error of the client, which gets an answer about it, not of the endpoint.
             super().log(min(level, logging.INFO), "a client sent what cannot be read: %s", type(error).__name__)
         else:
             super().log(level, msg, *args, **kwargs)
@@ -196,6 +196,6 @@ class GuardedSite(web.BaseSite):
             *self._place,
             backlog=self._backlog,
             ssl=self._ssl_context,
-            # Those who are not done with it are not counted yet.
+            # `Connections` does not count a connection before its handshake is done.
             ssl_handshake_timeout=None if self._ssl_context is None else self._handshake_seconds,
         )

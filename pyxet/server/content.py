@@ -1,4 +1,4 @@
-"""The content-addressed store: xorbs and shards that were checked, and files read back from them.
+"""The content-addressed store: keeps checked xorbs and shards, and reads files back from them.
 
 Everything here blocks and belongs in worker threads.
 """
@@ -43,13 +43,13 @@ from pyxet.server.index import Index, held_as
 from pyxet.server.layouts import Layouts
 from pyxet.server.object_store import ObjectReader, ObjectStore
 
-# What is sent at a time: below a mebibyte the calls cost more than the copying.
+# Bytes sent at a time. With pieces below a mebibyte, the calls cost more than the copying.
 PIECE: Final = 1024 * 1024
-# What the files of one shard may hold. All of it is looked through before the shard counts: the chunks for the files' hashes,
-# the bytes where a shard tells a sha256 that is new.
+# The most bytes and chunks of the files of one shard. The store reads all of them before it accepts the shard: the chunks
+# to check the file hashes, the bytes to check each new sha256.
 MAX_SHARD_CONTENT: Final = 1024**4
 MAX_SHARD_CONTENT_CHUNKS: Final = 32 * 1024 * 1024
-# Empty content needs no xorb and no shard: everybody has it.
+# Empty content needs no xorb and no shard: every user counts as having it.
 EMPTY_SHA256: Final = hashlib.sha256().hexdigest()
 
 
@@ -64,7 +64,7 @@ class FinishedXorb(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class StoredContent:
-    """A file of the store: hashes as strings, size in bytes."""
+    """A file in the store: its hashes as hex strings, its size in bytes."""
 
     xet_hash: str
     sha256: str
@@ -79,7 +79,7 @@ class ContentStore:
         self.shards = ObjectStore(root / "shards")
         self.index = Index(root / "index.sqlite")
         self._layouts = Layouts(self.stored)
-        # One key for all answers of this process: a client hashes each chunk it looks for once for each key it was given.
+        # One key for all answers of this process: a client has to hash each chunk that it looks for once for each key.
         self.query_key = secrets.token_bytes(32)
         self._keeping = threading.Lock()
 
@@ -106,14 +106,14 @@ class ContentStore:
         return found
 
     def hold(self, stored: StoredContent, repo: str) -> None:
-        """Remember that a repository holds content as if it had just been uploaded for it."""
+        """Record that a repository holds stored content, as if the content had just been uploaded to the repository."""
         file = self.index.file(hash_from_hex(stored.xet_hash))
         if file is not None:
             xorbs = list(dict.fromkeys(term.xorb_hash for term in file.terms))
             self.index.add_files([], xorbs, [], held=[file], repo=repo)
 
     def xorbs_with(self, chunk: Hash, may_use: Callable[[Hash], bool]) -> list[XorbInfo]:
-        """The xorbs that the newest shard names which has a chunk in a xorb that somebody may use; those they may use."""
+        """The usable xorbs of the newest shard that has the chunk in a usable xorb; ``may_use`` says which are usable."""
         for named in self.index.xorbs_near(chunk):
             xorbs = [self.stored(value) for value in named if may_use(value)]
             if any(item.hash == chunk for info in xorbs for item in info.chunks):
@@ -126,12 +126,12 @@ class ContentStore:
         Parameters
         ----------
         info:
-            What it holds, as it was found when it was checked. One that is stored is checked all the same: whoever knows
-            just its hash has not sent it.
+            What the check of the upload found in the xorb. The caller checks an upload also if the xorb is already stored:
+            to know its hash does not prove that the user has its content.
         """
         if self.index.xorb_size(info.hash) is None:
             upload.sync()
-            # Two clients may compress the same chunks differently: what the index says must be about the bytes that stay.
+            # Two clients may compress the same chunks differently: the index must describe the bytes that are kept.
             with self._keeping:
                 if self.index.xorb_size(info.hash) is None:
                     self.xorbs.keep(upload.temporary, hash_to_hex(info.hash))
@@ -145,20 +145,20 @@ class ContentStore:
         Parameters
         ----------
         repo:
-            Path of the repository that the token is for: it holds the files' content from now on.
+            Path of the repository that the token is for; from now on it holds the files' content.
         may_use:
             Whether the shard may name a xorb.
 
         Returns
         -------
         bool
-            Whether there was something new for the repository.
+            Whether the shard brought something new for the repository.
 
         Raises
         ------
         BadRequestError, FormatError
-            It is damaged, names xorbs or chunks that are not stored or not for whoever sent it, or its hashes are not those
-            of the content.
+            The shard is damaged, names xorbs or chunks that are not stored or that the sender may not use, or its hashes
+            are not those of the content.
         """
         shard = parse_shard(data)
         named = list(
@@ -180,14 +180,14 @@ class ContentStore:
         return new or bool(shard.xorbs)
 
     def add_file(self, file: FileEntry, xorbs: Iterable[Hash], repo: str) -> None:
-        """Remember a file that was hashed when its xorbs were made.
+        """Record a file that the endpoint itself hashed when it made its xorbs.
 
         Parameters
         ----------
         xorbs:
-            Those that came with it, which are stored.
+            The xorbs that were made for the file; they are already stored.
         repo:
-            Path of the repository that holds it from now on.
+            Path of the repository that holds the file from now on.
         """
         waiting: list[XorbEntry] = []
         size = 0
@@ -206,7 +206,7 @@ class ContentStore:
         self._register(Shard(files, tuple(xorbs)), data, list(dict.fromkeys(named)), repo)
 
     def _register(self, shard: Shard, data: bytes, named: list[Hash], repo: str) -> None:
-        """Keep a shard that was found right, and remember its files."""
+        """Keep a shard that passed its checks, and record its files."""
         stored = self.index.files([file.file_hash for file in shard.files])
         fresh = []
         for file in shard.files:
@@ -228,15 +228,15 @@ class ContentStore:
         try:
             yield from self.read_terms(*self.trim(entry, start, end), end - start)
         except (FormatError, FileNotFoundError) as error:
-            # It was right when it was stored, so this is no fault of the request.
+            # The content was correct when it was stored, so this is not an error of the client.
             raise ServerError(f"the stored content of {name} is damaged: {error}", status=500) from error
 
     def file(self, value: Hash) -> FileEntry | None:
-        """How a file is put together; the empty one is always there."""
+        """The entry of a file with its terms, or ``None``; the empty file is always there."""
         return FileEntry(ZERO_HASH, ()) if value == ZERO_HASH else self.index.file(value)
 
     def size_of(self, entry: FileEntry) -> int:
-        """Bytes of a file, which its entry would add up each time."""
+        """The size of a file in bytes, from a cache: ``entry.size`` would add up the terms each time."""
         return self._layouts.of_file(entry)[-1] if entry.terms else 0
 
     def trim(self, entry: FileEntry, start: int, end: int) -> tuple[int, list[Term]]:
@@ -244,7 +244,7 @@ class ContentStore:
         return trim_terms(entry.terms, self._layouts.of_file(entry), self._layouts.of_xorb, start, end)
 
     def read_terms(self, skip: int, terms: list[Term], length: int) -> Iterator[bytes]:
-        """The content of some terms, without its first ``skip`` bytes, cut to ``length``."""
+        """The content of the terms without its first ``skip`` bytes, at most ``length`` bytes."""
         with closing(self.xorbs.reader()) as reader:
             for term in terms:
                 for piece in self._decode(term, reader):
@@ -291,14 +291,14 @@ class ContentStore:
 
     def _check_files(self, files: Sequence[FileEntry]) -> None:
         known = self.index.files_of_contents(file.sha256 for file in files if file.sha256 is not None)
-        # Small files lie side by side in a few xorbs, which stay open from one to the next.
+        # Small files lie side by side in a few xorbs; the reader keeps a xorb open from one file to the next.
         with closing(self.xorbs.reader(PIECE)) as reader:
             for file in files:
                 is_known = file.sha256 is None or known.get(file.sha256) == (file.file_hash, file.size)
                 self._check_file(file, None if is_known else reader)
 
     def _check_file(self, file: FileEntry, reader: ObjectReader | None) -> None:
-        """Check a file against its xorbs, and with ``reader`` its sha256 against its content."""
+        """Check a file against its xorbs; if a ``reader`` is given, also check its sha256 against its content."""
         name = hash_to_hex(file.file_hash)
         if len(file.verification) != len(file.terms):
             raise BadRequestError(f"file {name}: the shard has no verification hashes", status=400)
@@ -316,7 +316,7 @@ class ContentStore:
         if hasher.digest() != file.file_hash:
             raise BadRequestError(f"file {name}: its terms make another file hash", status=400)
         if reader is not None:
-            # The one claim that the chunk hashes do not prove, and commits name content by it.
+            # The chunk hashes do not prove the sha256, and commits name content by it.
             digest = hashlib.sha256()
             for term in file.terms:
                 for piece in self._decode(term, reader):
@@ -332,7 +332,7 @@ class ContentStore:
 
 
 def _check_size(files: Iterable[FileEntry]) -> None:
-    """Refuse a shard whose files are larger than anybody would look through: some bytes can name a xorb many times."""
+    """Refuse a shard whose files take too long to check: a few bytes of it can name the same xorb many times."""
     terms = [term for file in files for term in file.terms]
     size = sum(term.raw_length for term in terms)
     chunks = sum(term.chunk_end - term.chunk_start for term in terms)

@@ -1,7 +1,6 @@
-"""Discussions and pull requests of a repository, as files in its directory: a record each, replaced as a whole.
+"""Discussions and pull requests of a repository: one file for each in its directory, always replaced as a whole.
 
-They go where the repository goes when it is renamed, and with it when it is deleted. A repository that was made before
-there were any has none. Everything here blocks and belongs in worker threads; writers hold the repository's turn.
+Renaming or deleting the repository renames or deletes them too. A repository without the directory has none. Everything here blocks and belongs in worker threads; writers hold the repository's lock (`Repository.turn`).
 """
 
 from __future__ import annotations
@@ -20,14 +19,14 @@ from pyxet._platform_files import replace
 from pyxet.errors import BadRequestError, NotFoundError
 
 FOLDER: Final = "xet-discussions"
-# Bytes of one record: what a reader of it has to take into memory.
+# The most bytes of one record: a reader takes all of it into memory.
 _MAX_RECORD: Final = 16 * 1024 * 1024
 _MAX_COMMENT: Final = 65_536
 _MAX_TITLE: Final = 200
 
 
 class Event(msgspec.Struct):
-    """What somebody did. ``created`` in Unix seconds."""
+    """Something that a user did. ``created`` is in Unix seconds."""
 
     type: str
     author: str
@@ -37,23 +36,23 @@ class Event(msgspec.Struct):
 
 
 class Head(msgspec.Struct, omit_defaults=True):
-    """One discussion without its events: what lists are made of."""
+    """One discussion without its events, as lists show it."""
 
     num: int
     title: str
     author: str
     created: float
     status: str = "open"
-    # Of pull requests: the branch, and its commit when the pull request was opened.
+    # Pull requests only: the base branch, and the commit it had when the pull request was opened.
     base: str | None = None
     start: str | None = None
-    # The commit that is to merge it, written before the branch moves; and that which has merged it.
+    # The merge commit: as ``merging`` it is written before the branch moves, as ``merged`` afterwards.
     merging: str | None = None
     merged: str | None = None
 
     @property
     def is_pull_request(self) -> bool:
-        """Whether it proposes changes."""
+        """Whether this is a pull request, not only a discussion."""
         return self.base is not None
 
 
@@ -63,24 +62,24 @@ class Record(Head, omit_defaults=True):
     events: list[Event] = []
 
     def add(self, kind: str, author: str, **data: Any) -> Event:
-        """Note that somebody did something."""
+        """Append an event."""
         event = Event(kind, author, data)
         self.events.append(event)
         return event
 
     def comment(self, author: str, text: str) -> Event:
-        """Note a comment."""
+        """Append a comment."""
         check_comment(text)
         return self.add("comment", author, raw=text, updated=time.time(), by=author, history=[], hidden=False)
 
     def change_status(self, author: str, status: str) -> Event:
-        """Note that it is open, closed or merged from now on."""
+        """Set the status, such as open, closed or merged, and append an event for it."""
         self.status = status
         return self.add("status-change", author, status=status)
 
 
 class Discussions:
-    """Those of the repository in one directory."""
+    """The discussions and pull requests of the repository in one directory."""
 
     def __init__(self, repository: Path) -> None:
         self._folder = repository / FOLDER
@@ -100,14 +99,14 @@ class Discussions:
             yield msgspec.json.decode(self._path(number).read_bytes(), type=Head)
 
     def read(self, number: int) -> Record:
-        """One of them; `NotFoundError` if there is none of this number."""
+        """The record with this number; `NotFoundError` if there is none."""
         try:
             return msgspec.json.decode(self._path(number).read_bytes(), type=Record)
         except FileNotFoundError:
             raise NotFoundError(f"there is no discussion or pull request {number} here", status=404) from None
 
     def write(self, record: Record) -> None:
-        """Store one of them; a crash at any moment leaves the old record or the new one."""
+        """Store a record; a crash at any moment leaves the old record or the new one."""
         data = msgspec.json.encode(record)
         if len(data) > _MAX_RECORD:
             raise BadRequestError(f"discussion {record.num} is full; go on in another one", status=413)
@@ -128,7 +127,7 @@ class Discussions:
 
 
 def check_title(text: str, *, shortest: int = 3) -> str:
-    """A title without what surrounds it; `BadRequestError` if it is too short or too long."""
+    """A title, with each run of white space as one space; `BadRequestError` if it is too short or too long."""
     title = " ".join(text.split())
     if not shortest <= len(title) <= _MAX_TITLE:
         raise BadRequestError(
@@ -138,13 +137,13 @@ def check_title(text: str, *, shortest: int = 3) -> str:
 
 
 def title_of(summary: str) -> str:
-    """The title of a pull request that a commit of this summary opens."""
+    """The title of a pull request that is opened by a commit with this summary."""
     title = " ".join(summary.split())
     return title if len(title) <= _MAX_TITLE else f"{title[: _MAX_TITLE - 1]}…"
 
 
 def check_comment(text: str) -> None:
-    """`BadRequestError` for a comment that is too long."""
+    """Raise `BadRequestError` for a comment that is too long."""
     if len(text) > _MAX_COMMENT:
         raise BadRequestError(
             f"a comment has at most {_MAX_COMMENT:,} characters; this one has {len(text):,}", status=400

@@ -1,4 +1,4 @@
-"""How large a file, and how full a folder, may be in a repository."""
+"""How large a file may be in a repository, and how many entries a folder may have."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from pyxet.errors import BadRequestError
 
 @dataclass(frozen=True, slots=True)
 class FileLimits:
-    """The limits; ``None`` for none.
+    """The limits; ``None`` means no limit.
 
     Attributes
     ----------
     size:
-        Bytes of a file.
+        The most bytes of a file.
     folder_entries:
-        Entries of a folder.
+        The most entries of a folder.
     """
 
     size: int | None = None

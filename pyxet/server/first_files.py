@@ -1,4 +1,4 @@
-"""What a new repository holds, as on the Hub: a ``.gitattributes`` that has the usual binary formats stored as LFS files."""
+"""The first files of a new repository, as on the Hub: a ``.gitattributes`` that makes common binary formats LFS files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MEDIA: Final = (
 
 
 def first_files(kind: RepoKind) -> dict[str, bytes]:
-    """Names and content of the files in a new repository of a kind; datasets have sound, images and films as LFS files, too."""
+    """Names and content of the files in a new repository of a kind; in datasets, audio, images and video are LFS files, too."""
     patterns = _MODELS
     if kind == "datasets":
         patterns += f" {_DATA} {_MEDIA}"
