@@ -1,8 +1,8 @@
-"""How a push asks the endpoint: git's hooks pass their questions on through pipes, and what is decided is decided here.
+"""The hooks of a push: git's hooks pass their questions to the endpoint through pipes, and the endpoint decides.
 
-Git collects the new objects in a folder apart and calls ``pre-receive``: the endpoint looks through them. Then git makes them
-part of the repository and calls ``proc-receive``: the endpoint moves the references, in the turn of commits through the API.
-The pipes end with the endpoint, however it ends; then hooks fail and git drops the push.
+Git collects the new objects in a separate folder and calls ``pre-receive``: the endpoint checks them. Then git makes them
+part of the repository and calls ``proc-receive``: the endpoint moves the references under the lock that API commits take.
+If the endpoint ends, even by a crash, the pipes close; then the hooks fail and git drops the push.
 """
 
 from __future__ import annotations
@@ -39,21 +39,21 @@ exec cat "$XET_ANSWER"
 """
 _SCRIPTS: Final = {"pre-receive": _CHECK, "proc-receive": _MOVE}
 _QUARANTINE = re.compile(r"(?:tmp_objdir-)?incoming-[A-Za-z0-9]+\Z")
-# References that one push may move.
+# The most references that one push may move.
 _MAX_UPDATES: Final = 20_000
 _END: Final = b"0000"
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether a push is taken, and lines for whoever pushes."""
+    """Whether a push is accepted, and lines to show to the user who pushes."""
 
     taken: bool
     lines: Sequence[str] = ()
 
 
 def install_hooks(folder: Path) -> Path:
-    """Write the hooks into a folder, which is made if need be; its absolute path. Blocks."""
+    """Write the hooks into a folder, made if needed, and return its absolute path. Blocks."""
     folder = folder.absolute()
     folder.mkdir(mode=0o700, exist_ok=True)
     for name, text in _SCRIPTS.items():
@@ -72,14 +72,14 @@ async def answer_hooks(
     check: Callable[[Sequence[ReferenceUpdate], str | None], Awaitable[Verdict]],
     move: Callable[[Sequence[ReferenceUpdate], bool], Awaitable[Sequence[str | None]]],
 ) -> None:
-    """Answer what the hooks of one push ask.
+    """Answer the questions of the hooks of one push.
 
     Parameters
     ----------
     check:
-        Says whether a push is taken, from its updates and the name of the folder with its objects (``None`` if it has none).
+        Given the updates of a push and the name of the folder with its objects (``None`` if none), returns the verdict.
     move:
-        Moves references, all or none if the second argument says so; for each the reason if it did not move.
+        Moves references; all or none if the second argument is true. Returns for each the reason if it did not move.
     """
     questions = process.questions
     assert questions is not None
@@ -129,7 +129,7 @@ async def _answer_move(
 
 
 async def _packets(process: GitProcess) -> list[bytes]:
-    """Packets up to the one that ends them; none where the hook has ended."""
+    """Packets up to the flush packet; an empty list if the hook has ended."""
     questions = process.questions
     assert questions is not None
     found: list[bytes] = []

@@ -1,4 +1,4 @@
-"""Clone, fetch, pull and push over HTTP: git's own server program behind these routes, for those who may.
+"""Clone, fetch, pull and push over HTTP: these routes check the caller's rights and run git's own server program.
 
 The protocol is git's "smart" one (gitprotocol-http(5)).
 """
@@ -44,17 +44,17 @@ from pyxet.server.state import (
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-# git processes at once, and seconds that a request waits for its turn.
+# The most git processes at once, and the most seconds that a request waits for one to be free.
 _PROCESSES: Final = 16
 _WAIT: Final = 120.0
-# Seconds without a byte from git, which tells every few seconds that it is at work; or without one taken by the client.
+# The most seconds without a byte from git, which reports progress every few seconds, or without one taken by the client.
 _SILENCE: Final = 600.0
 _PIECE: Final = 128 * 1024
 _MAX_HEAD: Final = 16 * 1024
 _PROTOCOL = re.compile(r"[A-Za-z0-9=:.,_-]{1,100}\Z")
 _SERVICES: Final = ("git-upload-pack", "git-receive-pack")
 SLOTS: Final = web.AppKey("git_slots", asyncio.Semaphore)
-# Looks through what is pushed: a large history takes a while, and nobody else is to wait for it.
+# Threads that check pushed objects: a large history takes long, and other requests must not wait for it.
 PUSHES: Final = web.AppKey("git_pushes", ThreadPoolExecutor)
 _PUSHES: Final = 2
 
@@ -72,7 +72,7 @@ def add_routes(app: web.Application) -> None:
 
 
 async def _stop(app: web.Application) -> None:
-    """Nobody waits for the answer about a push any more: its processes have ended, and git has dropped it."""
+    """Drop the checks of pushes that are not done: their git processes have ended, and git has dropped the pushes."""
     app[PUSHES].shutdown(wait=False, cancel_futures=True)
 
 
@@ -90,7 +90,7 @@ async def errors_for_git(request: web.Request, handler: Handler) -> web.StreamRe
 
 
 async def advertise(request: web.Request) -> web.StreamResponse:
-    """``GET …/info/refs?service=git-upload-pack|git-receive-pack``: what there is, for a fetch or a push."""
+    """``GET …/info/refs?service=git-upload-pack|git-receive-pack``: the references there are, for a fetch or a push."""
     service = request.query.get("service", "")
     if service not in _SERVICES:
         repo = await open_repo(request, challenge=True)
@@ -117,7 +117,7 @@ async def push(request: web.Request) -> web.StreamResponse:
 
 
 async def _open_for_push(request: web.Request) -> tuple[Repository, str | None]:
-    """The repository; and, where the caller may not write to it, who has pull requests there, which they may push to."""
+    """The repository; and the caller's name if they may push only to their own pull requests there, else ``None``."""
     try:
         return await open_repo(request, write=True, challenge=True), None
     except AccessDeniedError as error:
@@ -130,13 +130,13 @@ async def _open_for_push(request: web.Request) -> tuple[Repository, str | None]:
 
 
 def _check_type(request: web.Request, service: str) -> None:
-    """A type that no web page can send without being asked: browsers keep passwords."""
+    """Require git's content type: browsers keep passwords, but let no other site's page send this type without permission."""
     if request.content_type != f"application/x-{service}-request":
         raise BadRequestError(f"the body must be application/x-{service}-request", status=415)
 
 
 def _hooks_of(request: web.Request, repo: Repository, only_of: str | None) -> Callable[[GitProcess], Awaitable[None]]:
-    """What answers the hooks of a push; ``only_of`` as in `move_references`."""
+    """A function that answers the hooks of a push; ``only_of`` as in `move_references`."""
     account = writer_of(request)
     content = request.app[CONTENT]
     usable = UsableContents(request, account, repo.id.path)
@@ -153,7 +153,7 @@ def _hooks_of(request: web.Request, repo: Repository, only_of: str | None) -> Ca
         if problems:
             return Verdict(False, problems)
         folders.extend(objects.sync())
-        # Before a branch moves: content that a commit names has its repository among its holders, come what may.
+        # Before a branch moves: even after a crash, the index must list the repository as a holder of all content it names.
         content.index.add_holders(contents, repo.id.path)
         return Verdict(True)
 
@@ -237,7 +237,7 @@ class _Slot:
 
 
 async def _feed(request: web.Request, process: GitProcess, limit: int) -> None:
-    """Give a process the body. Where it stops reading, the rest is taken all the same: it has an answer for the client."""
+    """Pass the body to a process. If it stops reading, read the rest anyway: its answer still has to reach the client."""
     reads = True
     if limit:
         async for piece in pieces(request, limit):
@@ -258,7 +258,7 @@ async def _answer(request: web.Request, process: GitProcess) -> web.StreamRespon
     response = web.StreamResponse(status=status, headers=headers)
     piece = await _read(process)
     if not piece and not await process.succeeds(partial(in_worker, request)):
-        # It says what the body is, and then that it cannot make sense of what it was sent.
+        # Git sends the content type first, and only then finds that it cannot read the request.
         raise BadRequestError(f"git cannot read this request ({await _short(process)})", status=400)
     await response.prepare(request)
     while piece:
@@ -306,7 +306,7 @@ async def _short(process: GitProcess) -> str:
 
 
 async def _finished(work: Awaitable[None]) -> None:
-    """Wait for what must be done, also while this task is being cancelled."""
+    """Wait until work has ended, also if this task is cancelled meanwhile."""
     ending = asyncio.ensure_future(work)
     try:
         await asyncio.shield(ending)
@@ -316,7 +316,7 @@ async def _finished(work: Awaitable[None]) -> None:
 
 
 async def _stopped(answering: asyncio.Future[None], request: web.Request) -> None:
-    """See that nobody waits for the hooks of a process that has ended."""
+    """Stop answering the hooks of a process that has ended, and log an error if answering them failed."""
     answering.cancel()
     await asyncio.wait([answering])
     with suppress(asyncio.CancelledError, ConnectionError, asyncio.IncompleteReadError):

@@ -1,4 +1,4 @@
-"""The large files of a git repository, in all of its history: which there are, and a history without some of them.
+"""The large files in the whole history of a git repository: lists them, and rewrites the history without some of them.
 
 Everything here blocks and belongs in worker threads.
 """
@@ -20,7 +20,7 @@ _OLDEST_FIRST: Final = pygit2.enums.SortMode.TOPOLOGICAL | pygit2.enums.SortMode
 
 @dataclass(frozen=True, slots=True)
 class LargeFile:
-    """Content by its sha256: the first path, commit time (Unix seconds) and reference that had it, and its pointer's blob."""
+    """Content by sha256, with the first path, commit time (Unix seconds) and reference that had it, and its pointer's blob."""
 
     sha256: str
     path: str
@@ -31,7 +31,7 @@ class LargeFile:
 
 
 def large_files(repo: Repository) -> list[LargeFile]:
-    """All that the branches, pull requests and tags of a repository name or have named, the newest first."""
+    """All large files in the history of the branches, pull requests and tags of a repository, the newest first."""
     found: dict[str, LargeFile] = {}
     seen: set[pygit2.Oid] = set()
     walked: list[pygit2.Oid] = []
@@ -51,10 +51,10 @@ def large_files(repo: Repository) -> list[LargeFile]:
 
 
 def remove_large_files(repo: Repository, contents: set[str]) -> None:
-    """Rewrite all history so that no commit names some contents, given by sha256.
+    """Rewrite all history so that no commit names the contents with these sha256.
 
-    Commits that do not change keep their ids. References move one after the other: after a crash some have moved, and doing it
-    again moves the others.
+    Commits that do not change keep their ids. References move one after the other: after a crash, only some have moved, and
+    a second call moves the others.
     """
     git = repo.git
     trees: dict[pygit2.Oid, pygit2.Oid | None] = {}
@@ -85,7 +85,7 @@ def _references(repo: Repository) -> Iterator[tuple[str, pygit2.Oid]]:
 
 
 def _new_blobs(tree: Any, seen: set[pygit2.Oid]) -> Iterator[tuple[str, Any]]:
-    """Files below a tree that are in nothing that was seen before."""
+    """Files below a tree whose ids are not in ``seen``."""
     waiting = [(tree, "")]
     while waiting:
         folder, prefix = waiting.pop()
@@ -101,7 +101,7 @@ def _new_blobs(tree: Any, seen: set[pygit2.Oid]) -> Iterator[tuple[str, Any]]:
 
 
 def _pointer(git: pygit2.Repository, blob: Any) -> LfsPointer | None:
-    # The header alone first: blobs that came with a push may be large.
+    # Read only the header first: blobs that came with a push may be large.
     if blob.filemode not in (FILE, EXECUTABLE) or git.odb.read_header(blob.id)[1] > MAX_POINTER:
         return None
     return LfsPointer.parse(blob.data)
@@ -125,7 +125,7 @@ def _rewritten(
 def _without(
     git: pygit2.Repository, tree: Any, contents: set[str], trees: dict[pygit2.Oid, pygit2.Oid | None]
 ) -> pygit2.Oid | None:
-    """A tree without the files that have some contents; ``None`` if nothing is left. Not by recursion: trees may be deep."""
+    """A tree without the files that have these contents; ``None`` if nothing is left. Not recursive: trees may be deep."""
     waiting = [(tree, False)]
     while waiting:
         folder, ready = waiting.pop()
@@ -157,6 +157,6 @@ def _one_without(
         return folder.id  # type: ignore[no-any-return]  # pygit2 types all objects alike
     if not left:
         return None
-    # Not by a builder, which takes no names that are not UTF-8. What is left is in git's order already.
+    # pygit2's tree builder only accepts UTF-8 names. The remaining entries are already in git's order.
     data = b"".join(b"%o %b\0%b" % (member.filemode, member.raw_name, new.raw) for member, new in left)
     return git.write(pygit2.enums.ObjectType.TREE, data)

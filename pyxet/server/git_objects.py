@@ -1,4 +1,4 @@
-"""The vocabulary of the git side: pointers, entries, valid paths, and the edits of one commit as a tree."""
+"""Basic types and checks for git: LFS pointers, entries, valid paths and names, and the edits of one commit as a tree."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ MAX_POINTER: Final = 200
 _BRANCH = re.compile(
     r"(?!.*(\.\.|//|/\.|@\{|\\))(?!.*(\.lock(/.*)?|/|\.)\Z)[^\x00-\x20\x7f~^:?*\[/.\-][^\x00-\x20\x7f~^:?*\[]*\Z"
 )
-# File systems end here, and a repository that cannot be checked out is of no use to anybody.
+# The limit of file systems: a repository with longer names could not be checked out.
 _MAX_NAME: Final = 255
 MAX_PATH: Final = 4095
 MAX_DEPTH: Final = 255
-# Folders that one commit may touch. A short line can name 255 of them, so their number, not that of the bytes, bounds the
+# The most folders that one commit may touch. A short line can name 255 folders, so a limit on bytes would not bound the
 # memory and the time that a commit takes.
 MAX_FOLDERS: Final = 500_000
-# Paths without anything that could be wrong, as most are: no part begins with a dot, and ``git~1`` has another character.
+# Most paths match this and need no further check: no part begins with a dot, and ``~`` of ``git~1`` is not allowed.
 _PLAIN = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*(?:/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*\Z", re.ASCII)
-# Characters that HFS+ ignores in names: with them ``.git`` hides from a plain comparison (git's fsck knows them too).
+# Characters that HFS+ ignores in names: ``.git`` with one of them passes a plain comparison (git's fsck checks this too).
 _IGNORED = re.compile("[\u200c-\u200f\u202a-\u202e\u206a-\u206f\ufeff]")
 
 
@@ -52,7 +52,7 @@ class LfsPointer:
 
     @classmethod
     def parse(cls, data: bytes) -> LfsPointer | None:
-        """The pointer that a blob is, if it is one."""
+        """The pointer in the content of a blob; ``None`` if the blob is not a pointer."""
         match = _POINTER.match(data)
         return cls(match[1].decode(), int(match[2])) if match else None
 
@@ -64,15 +64,15 @@ class Entry:
     Attributes
     ----------
     path, oid:
-        Where it is, and its git object id in hex.
+        The path, and the git object id in hex.
     size:
-        Bytes of the content, 0 for what is no file.
+        Bytes of the content; 0 if the entry is not a file.
     lfs:
-        The pointer, where the blob is one.
+        The pointer, if the blob is one.
     blob_size:
-        Bytes of the blob: those of the pointer for LFS content.
+        Bytes of the blob; for LFS content, the size of the pointer.
     mode:
-        What it is to git.
+        The git file mode.
     """
 
     path: str
@@ -85,17 +85,17 @@ class Entry:
 
     @property
     def is_file(self) -> bool:
-        """Whether it has content: a symbolic link has, its text."""
+        """Whether the entry has content. A symbolic link has: its target path."""
         return self.mode not in (FOLDER, SUBMODULE)
 
 
 def check_path(path: str) -> str:
-    """A path that a commit may contain: no empty parts, ``.``, ``..`` or ``.git`` in any disguise.
+    """Return a path if a commit may contain it: no empty parts, ``.``, ``..`` or name that means ``.git`` somewhere.
 
     Raises
     ------
     BadRequestError
-        It is another kind of path.
+        A commit may not contain the path.
     """
     if len(path) <= _MAX_NAME and _PLAIN.match(path):
         return path
@@ -113,14 +113,14 @@ def check_path(path: str) -> str:
 
 
 def check_part(name: str, size: int, path: str) -> None:
-    """Accept one part of a path; ``size`` is how many bytes it has, and ``path`` the whole for messages.
+    """Check one part of a path; ``size`` is its length in bytes, and ``path`` the whole path for messages.
 
     Raises
     ------
     BadRequestError
-        No file or folder may be called so.
+        No file or folder may have this name.
     """
-    # A backslash is a character like any other, but on Windows it will separate folders.
+    # To git a backslash is an ordinary character, but on Windows it separates folders.
     if name in ("", ".") or "\0" in name or any(map(_is_trap, name.split("\\"))):
         raise BadRequestError(f"{path!r} is not a valid path in a repository", status=400)
     if size > _MAX_NAME:
@@ -128,8 +128,8 @@ def check_part(name: str, size: int, path: str) -> None:
 
 
 def _is_trap(name: str) -> bool:
-    """Whether a name leads out of the folder, or into git's own, in a checkout."""
-    # On Windows, what follows a colon is a stream of the same file.
+    """Whether a name, in a checkout, leads out of its folder or into git's own folder ``.git``."""
+    # On Windows, the text after a colon names a stream of the same file.
     return name == ".." or _IGNORED.sub("", name).partition(":")[0].rstrip(". ").lower() in (".git", "git~1")
 
 
@@ -139,9 +139,9 @@ def check_name(name: str, what: str) -> None:
     Raises
     ------
     BadRequestError
-        It is such a name.
+        The name is refused.
     """
-    # ``HEAD`` and ``@`` are what git calls the commit that is checked out.
+    # ``HEAD`` and ``@`` are git's names of the commit that is checked out.
     if not _BRANCH.match(name) or name.startswith("refs/") or name in ("HEAD", "@"):
         raise BadRequestError(f"Invalid reference for a {what}: {name!r} is not a valid {what} name", status=400)
     if is_commit_id(name.lower()):
@@ -149,7 +149,7 @@ def check_name(name: str, what: str) -> None:
 
 
 def why_no_reference(git: pygit2.Repository, reference: str, error: Exception) -> str:
-    """Why a reference could not be made or moved, for those who may not know where the endpoint keeps repositories.
+    """Why a reference could not be made or moved, for clients: without the path where the endpoint keeps repositories.
 
     Parameters
     ----------
@@ -182,13 +182,13 @@ class FolderEdits:
     Attributes
     ----------
     files:
-        Name and id of the new blob in 20 bytes; ``None`` deletes the file.
+        File name → id of the new blob in 20 bytes; ``None`` deletes the file.
     folders:
-        Edits below.
+        Sub-folder name → edits of the sub-folder.
     delete_all:
-        What the folder holds goes before the edits apply.
+        Whether to delete the folder's content before the edits apply.
     total:
-        Number of folders in the whole tree of edits, which all of them share.
+        Number of folders in the whole tree of edits; all its folders share this counter.
     """
 
     files: dict[str, bytes | None] = field(default_factory=dict)
@@ -226,12 +226,12 @@ class FolderEdits:
 
 
 def message_of(commit: pygit2.Commit) -> str:
-    """The message of a commit, which may have come with a push in any encoding, or with the name of none."""
+    """The message of a commit. A pushed one may be in any encoding, or name an encoding that does not exist."""
     return _text(bytes(commit.raw_message), commit.message_encoding)
 
 
 def author_of(commit: pygit2.Commit) -> tuple[str, str]:
-    """Name and address of a commit's author, as `message_of`."""
+    """Name and email address of a commit's author, decoded as in `message_of`."""
     author, encoding = commit.author, commit.message_encoding
     return _text(bytes(author.raw_name), encoding), _text(bytes(author.raw_email), encoding)
 
@@ -244,12 +244,12 @@ def _text(data: bytes, encoding: str | None) -> str:
 
 
 def signature(user: str) -> pygit2.Signature:
-    """Author and committer of what a user does, now."""
+    """The author and committer for a commit or tag that a user makes now."""
     return pygit2.Signature(user, f"{user}@users.noreply.localhost")
 
 
 def commit_of(git: pygit2.Repository, reference: str) -> pygit2.Commit | None:
-    """The commit of a reference that is there; ``None`` for a pushed tag that names something else."""
+    """The commit of an existing reference; ``None`` for a pushed tag that points to another kind of object."""
     try:
         return git.references[reference].peel(pygit2.Commit)
     except (pygit2.GitError, ValueError):  # which of them depends on the version of pygit2
@@ -257,14 +257,14 @@ def commit_of(git: pygit2.Repository, reference: str) -> pygit2.Commit | None:
 
 
 def first_parents(commit: pygit2.Commit) -> Iterator[pygit2.Commit]:
-    """The commits before one, each the first parent of the next."""
+    """The ancestors of a commit along first parents, the nearest first."""
     while commit.parents:
         commit = commit.parents[0]
         yield commit
 
 
 def commit_text(author: pygit2.Signature, message: str, tree: str, parents: Iterable[str]) -> bytes:
-    """A commit as git stores it. libgit2 makes one only of a tree that is there, which may yet have to be written."""
+    """A commit as git stores it. libgit2 needs the tree to exist, but it may not be written yet."""
     ahead, minutes = "+" if author.offset >= 0 else "-", abs(author.offset)
     who = f"{author.name} <{author.email}> {author.time} {ahead}{minutes // 60:02}{minutes % 60:02}"
     lines = [f"tree {tree}", *(f"parent {parent}" for parent in parents), f"author {who}", f"committer {who}"]
@@ -274,10 +274,10 @@ def commit_text(author: pygit2.Signature, message: str, tree: str, parents: Iter
 def write_commit(
     git: pygit2.Repository, author: pygit2.Signature, message: str, tree: pygit2.Oid, parents: list[pygit2.Oid]
 ) -> pygit2.Oid:
-    """Write a commit, to which no branch leads yet.
+    """Write a commit without moving a branch to it.
 
-    `pygit2.Repository.create_commit` does not do: libgit2 reports success there, and an id, also where the commit could not be
-    written, as on a full disk.
+    This does not use `pygit2.Repository.create_commit`: there libgit2 reports success and an id even if the commit could not
+    be written, as on a full disk.
 
     Raises
     ------

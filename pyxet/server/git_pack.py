@@ -1,9 +1,9 @@
 """Where a commit's objects are written: each to a file of its own, or all of them to one pack (git's ``gitformat-pack``).
 
-A loose object is a file, which is made, synced and renamed, and so is its folder: ten thousand pointers keep a disk busy
-for many seconds. In a pack they, the trees and the commit are one file and its index, with three syncs for all of it.
-Objects are whole there, none is a difference to another; ``git gc`` finds those when it likes. A commit of a few files
-has loose objects, as each look-up searches every pack.
+Each loose object is a file that is made, synced and renamed, and its folder is synced too: ten thousand pointers keep a
+disk busy for many seconds. A pack holds the pointers, trees and commit in one file with an index, with three syncs in all.
+It stores objects whole, not as deltas; ``git gc`` can make deltas later. A commit of a few files gets loose objects,
+because each look-up searches every pack.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from pyxet.server.object_store import write_all
 
 COMMIT, TREE, BLOB = pygit2.enums.ObjectType.COMMIT, pygit2.enums.ObjectType.TREE, pygit2.enums.ObjectType.BLOB
 _NAMES: Final[Mapping[int, bytes]] = {COMMIT: b"commit", TREE: b"tree", BLOB: b"blob"}
-# Bytes of an object up to which it is stored as it is: compressing a pointer saves some bytes, and costs as much as all else
-# that is done for it.
+# Objects up to this many bytes are stored uncompressed: compressing a pointer saves few bytes, and costs as much as all
+# other work on it.
 _STORED: Final = 200
 _STORED_BLOCK = struct.Struct("<2sBHH")
 _HEADER = struct.Struct(">4sII")
-# Beyond it offsets have another form; what is inside a commit's request is far below.
+# Larger offsets have another form in the index; the content of a commit request is far smaller.
 _MAX_OFFSET: Final = 2**31
 _FLUSH: Final = 1024 * 1024
 
@@ -40,11 +40,11 @@ class NewObjects(Protocol):
     """Takes the objects of one commit."""
 
     def add(self, kind: int, data: bytes) -> str:
-        """Add an object, unless it is there; its id in hex."""
+        """Add an object unless it exists; return its id in hex."""
         ...
 
     def publish(self) -> None:
-        """Make all that was added durable, and part of the repository."""
+        """Make all added objects durable and part of the repository."""
         ...
 
 
@@ -55,11 +55,11 @@ class LooseObjects:
         self._git = git
 
     def add(self, kind: int, data: bytes) -> str:
-        """Write an object, unless it is there; its id in hex."""
+        """Write an object unless it exists; return its id in hex."""
         return str(self._git.write(kind, data))
 
     def publish(self) -> None:
-        """All is there already."""
+        """Do nothing: `add` has already written each object."""
 
 
 class PackWriter:
@@ -74,7 +74,7 @@ class PackWriter:
     def __init__(self, objects: Path) -> None:
         self._folder = objects / "pack"
         self._folder.mkdir(exist_ok=True)
-        # Git removes what a crash leaves under such a name.
+        # After a crash, git removes left-over files with this prefix.
         self._descriptor, name = tempfile.mkstemp(prefix="tmp_pack_", dir=self._folder)
         self._is_open = True
         self._temporary = Path(name)
@@ -82,14 +82,14 @@ class PackWriter:
         self._entries: dict[bytes, tuple[int, int]] = {}
         self._buffer = bytearray()
         self._size = 0
-        # The count comes at the end.
+        # A placeholder: the header, which has the number of objects, is written at the end.
         self._write(bytes(_HEADER.size))
 
     def __len__(self) -> int:
         return len(self._entries)
 
     def add(self, kind: int, data: bytes) -> str:
-        """Add an object, unless it is in the pack; its id in hex."""
+        """Add an object unless the pack has it; return its id in hex."""
         oid = hashlib.sha1(b"%s %d\0%s" % (_NAMES[kind], len(data), data)).digest()
         if oid not in self._entries:
             if self._size >= _MAX_OFFSET:
@@ -100,16 +100,16 @@ class PackWriter:
         return oid.hex()
 
     def close(self) -> None:
-        """Leave nothing of a pack that was not published."""
+        """Remove the temporary file of a pack that was not published."""
         if self._is_open:
             self._is_open = False
             os.close(self._descriptor)
         remove(self._temporary, missing_ok=True)
 
     def publish(self) -> None:
-        """Make the pack durable and part of the repository. The index comes last: without one a pack is not looked at.
+        """Make the pack durable and part of the repository. The index comes last: git ignores a pack without one.
 
-        It is called once, and nothing can be added afterwards.
+        Call this only once; nothing can be added afterwards.
         """
         self._flush()
         write_at(self._descriptor, _HEADER.pack(b"PACK", 2, len(self._entries)), 0)
@@ -173,7 +173,7 @@ class PackWriter:
 
 
 def _compressed(data: bytes) -> bytes:
-    """A zlib stream of some bytes (RFC 1950). One of a single stored block takes less time than the set-up of a compressor."""
+    """A zlib stream of some bytes (RFC 1950). A single stored block takes less time than setting up a compressor."""
     size = len(data)
     if size > _STORED:
         return zlib.compress(data, 1)

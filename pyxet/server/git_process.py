@@ -1,4 +1,4 @@
-"""A git process between two ends of pipes on the event loop: streamed, ended with all its children, nothing left behind."""
+"""Runs a git process with pipes on the event loop: streams its data, and ends it with all its child processes."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from typing import Any, Final
 from pyxet._platform import stop_group
 from pyxet.server.inherited import close_in_children, has_stopped
 
-# Bytes of a pipe that wait in memory.
+# The most bytes of a pipe that are buffered in memory.
 _WAITING: Final = 256 * 1024
-# Seconds that a process has to clean up after itself.
+# Seconds that a process gets to clean up and end.
 _GRACE: Final = 10.0
 # Bytes of error messages that are kept for the log.
 _TOLD: Final = 4096
 
 
 class GitProcess:
-    """A running program with pipes. Made by `start`, ended by `end`, whatever happened.
+    """A running program with pipes. Call `start`, and then `end` in every case.
 
     Attributes
     ----------
     output:
-        What it writes.
+        The process's output.
     questions:
-        What its hooks write; ``None`` without hooks.
+        The output of its hooks; ``None`` without hooks.
     """
 
     def __init__(self) -> None:
@@ -81,7 +81,7 @@ class GitProcess:
             self._answers = await self._write_to(answering)
 
     async def write(self, data: bytes) -> None:
-        """Write to its input; `ConnectionError` if it reads no more."""
+        """Write to the process's input; `ConnectionError` if it has stopped reading."""
         assert self._input is not None
         if self._input.is_closing():
             raise BrokenPipeError("the process reads no more")
@@ -89,23 +89,23 @@ class GitProcess:
         await self._input.drain()
 
     def end_input(self) -> None:
-        """All is written."""
+        """Close the process's input."""
         assert self._input is not None
         self._input.close()
 
     async def answer(self, data: bytes) -> None:
-        """Write to its hooks; `ConnectionError` if none reads any more."""
+        """Write to the hooks; `ConnectionError` if no hook reads any more."""
         assert self._answers is not None
         self._answers.write(data)
         await self._answers.drain()
 
     def end_answers(self) -> None:
-        """Nothing more will be answered."""
+        """Close the pipe to the hooks."""
         assert self._answers is not None
         self._answers.close()
 
     async def succeeds(self, run: Callable[..., Any]) -> bool:
-        """Whether the process, which writes no more, ends as it should. ``run`` as in `start`."""
+        """Wait for a process that has closed its output; whether it ends without an error. ``run`` as in `start`."""
         assert self._process is not None
         try:
             return bool(await run(self._process.wait, _GRACE) == 0)
@@ -113,7 +113,7 @@ class GitProcess:
             return False
 
     async def told(self) -> str:
-        """The last of its error messages, when it has ended."""
+        """The end of the process's error messages, once it has ended."""
         if self._listening is None:
             return ""
         with suppress(TimeoutError):
@@ -122,8 +122,8 @@ class GitProcess:
         return ""
 
     async def end(self, run: Callable[..., Any]) -> None:
-        """See that the process and its children are gone, and close the pipes. ``run`` as in `start`."""
-        # Who has said all ends by itself.
+        """End the process and its child processes, and close the pipes. ``run`` as in `start`."""
+        # A process that has closed its output is about to end by itself.
         patience = _GRACE if self.output.at_eof() else 0.0
         for transport in self._transports:
             transport.close()
@@ -178,7 +178,7 @@ def _popen(
     arguments: Sequence[str], environment: Mapping[str, str], standard: Sequence[int], passed: Sequence[int]
 ) -> subprocess.Popen[bytes]:
     stdin, stdout, stderr = standard
-    # A session of its own: what ends it ends all of it, and Ctrl-C in the terminal of the endpoint is for the endpoint.
+    # In its own session, a signal reaches git and all its child processes, and Ctrl-C in the terminal only the endpoint.
     return subprocess.Popen(
         arguments, env=environment, stdin=stdin, stdout=stdout, stderr=stderr, pass_fds=passed, cwd=os.sep,
         start_new_session=True,
@@ -186,7 +186,7 @@ def _popen(
 
 
 def _ended(process: subprocess.Popen[bytes], patience: float) -> None:
-    """Wait for a process to end, for some seconds by itself; then it is told to, and then made to."""
+    """Wait ``patience`` seconds for a process to end by itself; then ask it to terminate, and at last kill it."""
     for step in range(3):
         if step:
             stop_group(process.pid, force=step > 1)

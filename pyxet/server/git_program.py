@@ -1,7 +1,7 @@
-"""The git that is installed on this machine: where it is, and what it may see of its surroundings.
+"""Finds the git that is installed on this machine, and sets the environment in which it runs.
 
 It serves clones and pushes (`git_http`). It gets a clean environment: no configuration, hooks or credentials of the user or
-the machine, and bounds for what one process takes.
+the machine, and limits for what one process uses.
 """
 
 from __future__ import annotations
@@ -18,27 +18,27 @@ from typing import Final
 from pyxet._platform import PASSES_FILES
 from pyxet.errors import RemoteError
 
-# `GIT_CONFIG_COUNT` is younger than earlier ones, and so is the hook `proc-receive`.
+# Earlier versions lack `GIT_CONFIG_COUNT` or the hook `proc-receive`.
 _OLDEST: Final = (2, 31)
 _VERSION = re.compile(r"git version (\d+)\.(\d+)")
-# What a program needs to be started at all.
+# The variables that a program needs to start at all.
 _KEPT: Final = (
     "PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "DYLD_FALLBACK_LIBRARY_PATH", "SYSTEMROOT", "WINDIR", "TMPDIR", "TEMP", "TMP",
 )  # fmt: skip
-# Files in a push up to which git stores each as a file of its own; more are kept as the pack they came in.
+# Git stores the objects of a push as loose objects if there are fewer than this; otherwise it keeps the pack they came in.
 _LOOSE: Final = 32
 # The most bytes of a push.
 MAX_PUSH: Final = 16 * 1024**3
-# The most bytes of what a client says in a fetch: a hundred thousand objects that a partial clone lacks are 5 MiB.
+# The most bytes of a fetch request: a partial clone that asks for a hundred thousand missing objects sends 5 MiB.
 MAX_FETCH: Final = 16 * 1024**2
-# The most bytes that git allocates at once. A small pack may describe huge objects by differences to others.
+# The most bytes that git allocates at once. A small pack may contain huge objects as deltas to others.
 _MAX_ALLOCATION: Final = 256 * 1024**2
 _SETTINGS: Final = {
     "http.uploadpack": "true",
     "http.receivepack": "true",
     "http.getanyfile": "false",
     "http.maxrequestbuffer": str(MAX_FETCH),
-    # The endpoint says which directory; who owns it is no question then.
+    # The endpoint chooses the directory, so git need not check who owns it.
     "safe.directory": "*",
     "core.sharedrepository": "0600",
     "core.attributesfile": os.devnull,
@@ -49,43 +49,43 @@ _SETTINGS: Final = {
     "pack.threads": "1",
     "pack.windowmemory": "64m",
     "pack.deltacachesize": "32m",
-    # Whoever reads a repository reads all of it: by a commit's id through the API as well.
+    # Anyone who may read a repository may read all of it: the API also gives every commit by its id.
     "uploadpack.allowfilter": "true",
     "uploadpack.allowanysha1inwant": "true",
     "receive.unpacklimit": str(_LOOSE),
     "receive.maxinputsize": str(MAX_PUSH),
     "receive.fsckobjects": "true",
-    # Old histories have these, and nobody is harmed by them.
+    # Old histories contain these errors, and they do no harm.
     "receive.fsck.badtimezone": "ignore",
     "receive.fsck.missingspacebeforedate": "ignore",
     "receive.fsck.zeropaddedfilemode": "ignore",
-    # Nothing runs on behind the endpoint's back.
+    # Git must not start background jobs that the endpoint does not know of.
     "receive.autogc": "false",
     "gc.auto": "0",
     "maintenance.auto": "false",
-    # All references are moved by the endpoint: see `git_push`.
+    # The endpoint moves all references: see `git_push`.
     "receive.procreceiverefs": "refs",
 }
 
 
 class NoGitError(RemoteError):
-    """The endpoint cannot serve git: it has no git itself, or one that will not do."""
+    """The endpoint cannot serve git: git is not installed here, or is not suitable."""
 
 
 @dataclass(frozen=True, slots=True)
 class Git:
-    """A git that can serve.
+    """A git program that can serve clones and pushes.
 
     Attributes
     ----------
     path:
-        Where the program is.
+        Path of the program.
     """
 
     path: str
 
     def environment(self, **more: str) -> dict[str, str]:
-        """All the variables that a process of it gets; ``more`` comes on top."""
+        """All environment variables for a git process, with those of ``more`` added."""
         found = {name: os.environ[name] for name in _KEPT if name in os.environ}
         found |= {
             "HOME": os.devnull,
@@ -114,7 +114,7 @@ def installed_git() -> Git:
     Raises
     ------
     NoGitError
-        There is none, it is too old, or it comes without its HTTP program.
+        Git is not installed, is too old, or has no HTTP program.
     """
     if not PASSES_FILES:
         raise _unserved("pushes need what Windows does not have")

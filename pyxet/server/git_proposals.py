@@ -1,7 +1,7 @@
 """Pull requests in a git repository: references ``refs/pr/N`` beside the branches, what they change, and their merge.
 
-The record of a pull request (`discussions`) makes it one: it is written when its reference is there. A merge notes its
-commit in the record before the branch moves, so whoever reads the record after a crash can tell whether it did.
+A pull request exists once its record (`discussions`) is written, which is after its reference is made. A merge writes its
+commit to the record before the branch moves, so after a crash the record tells whether the merge was completed.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from pyxet.server.git_repository import Repository
 
 _REFERENCE = re.compile(r"refs/pr/([1-9][0-9]{0,8})\Z")
 _ATTEMPTS: Final = 5
-# Commits of a pull request that are told, and bytes of its diff.
+# The most commits of a pull request that are listed, and the most bytes of its diff.
 _MAX_COMMITS: Final = 500
 _MAX_DIFF: Final = 1024 * 1024
 
 
 class UnmergeableError(ConflictError):
-    """Base and pull request changed the same lines, or files that have no lines."""
+    """The base branch and the pull request changed the same lines, or the same binary files."""
 
     def __init__(self, message: str, files: list[str]) -> None:
         super().__init__(message, status=409)
@@ -65,22 +65,22 @@ class Proposals:
         Parameters
         ----------
         title, description:
-            Its title; its first comment.
+            The title; the text of the first comment.
         user:
-            Who begins it.
+            The user who opens it.
         base:
-            The branch that it proposes to change; ``None`` for a discussion.
+            The branch that the pull request is to change; ``None`` for a discussion.
         status:
             ``open`` or ``draft``.
         start:
-            The commit that it begins with; that of the branch if ``None``.
+            The commit that the pull request starts from; the commit of the branch if ``None``.
         commit:
-            Called with the new reference before anybody sees the pull request, to commit to it.
+            Called with the new reference to commit to it, before the pull request becomes visible.
 
         Returns
         -------
         int
-            Its number.
+            The number of the discussion or pull request.
 
         Raises
         ------
@@ -97,13 +97,13 @@ class Proposals:
                 begun = self._repo.resolve(start)
             record.base, record.start = base, str(begun.id)
         with self._repo.turn():
-            # A crash may have left a reference without a record; its number is passed over.
+            # A crash may have left a reference without a record; its number is skipped.
             taken = [*self.records.numbers()[:1], *(int(name) for name in self._references() if name.isdigit())]
             record.num = max(taken, default=0) + 1
             if base is None:
                 self.records.write(record)
                 return record.num
-            # Whoever begins another one meanwhile passes it over.
+            # A concurrent `open` skips this number.
             reference = f"refs/pr/{record.num}"
             self._git.create_reference(reference, begun.id)
         try:
@@ -150,7 +150,7 @@ class Proposals:
         return record
 
     def check_writable(self, number: int) -> None:
-        """`BadRequestError` unless commits to a pull request are taken; `RevisionNotFoundError` if there is none."""
+        """Raise `BadRequestError` if a pull request accepts no commits, `RevisionNotFoundError` if there is none."""
         record = self.pull_request(number)
         if record.status not in ("open", "draft"):
             raise BadRequestError(
@@ -159,7 +159,7 @@ class Proposals:
             )
 
     def has_open(self, user: str) -> bool:
-        """Whether a user has a pull request here to which commits are taken."""
+        """Whether a user has a pull request in this repository that accepts commits."""
         return any(
             head.is_pull_request and head.author == user and head.status in ("open", "draft")
             for head in self.records.heads()
@@ -177,13 +177,13 @@ class Proposals:
         yield from islice(walk, _MAX_COMMITS)
 
     def conflicts(self, record: Record) -> list[str]:
-        """Files that have to be looked at before it can be merged; none where its branch is gone."""
+        """Files with conflicts that prevent a merge; an empty list if the base branch is gone."""
         with suppress(RevisionNotFoundError):
             return self._merged(record, self._repo.head(record.base or ""))[1]
         return []
 
     def diff(self, record: Record) -> str:
-        """What it changes, as git says it, up to a mebibyte."""
+        """The changes of a pull request as a git diff of at most a mebibyte."""
         text = []
         size = 0
         for patch in self._git.diff(self._ancestor(record), self._head(record)):
@@ -198,21 +198,21 @@ class Proposals:
         return "".join(text)
 
     def merge(self, number: int, user: str, comment: str | None) -> str:
-        """Put what a pull request changes on its branch, as one commit.
+        """Apply the changes of a pull request to its base branch, as one commit.
 
         Returns
         -------
         str
-            That commit.
+            The id of this commit.
 
         Raises
         ------
         UnmergeableError
             The branch has other changes of the same lines or files.
         BadRequestError
-            It is no open pull request, or changes nothing.
+            It is not an open pull request, or it changes nothing.
         RevisionNotFoundError
-            Its branch is gone.
+            The base branch is gone.
         """
         with self._repo.turn():
             record = self._settled(number)
@@ -251,7 +251,7 @@ class Proposals:
     # -- below ---------------------------------------------------------------------------------------------------------
 
     def _settled(self, number: int) -> Record:
-        """A record; where its merge was under way when the process died, it is found out whether it came about."""
+        """A record. If the process died during its merge, first check whether the branch moved, and update the record."""
         record = self.records.read(number)
         if record.merging is not None:
             with suppress(RevisionNotFoundError, KeyError, ValueError):
@@ -269,8 +269,8 @@ class Proposals:
         self.records.write(record)
 
     def _merged(self, record: Record, base: pygit2.Commit) -> tuple[pygit2.Oid | None, list[str]]:
-        """The tree that a merge makes; or ``None``, and the files in conflict."""
-        # Without a search for renames: it would compare contents, and what it takes for a rename is a guess.
+        """The tree of the merge and an empty list; or ``None`` and the files in conflict."""
+        # No rename detection: it would have to compare contents, and its results are guesses.
         merged = self._git.merge_trees(
             self._ancestor(record).tree, base.tree, self._head(record).tree, flags=pygit2.enums.MergeFlag(0)
         )
@@ -280,7 +280,7 @@ class Proposals:
         return merged.write_tree(self._git), []
 
     def _ancestor(self, record: Record) -> pygit2.Commit:
-        """Where base and pull request part. With a history that was squashed, it is where the pull request began."""
+        """The merge base of branch and pull request; if a squash left none, the commit where the pull request started."""
         found = None
         with suppress(RevisionNotFoundError, KeyError):
             found = self._git.merge_base(self._repo.head(record.base or "").id, self._head(record).id)
@@ -293,7 +293,7 @@ class Proposals:
         return self._repo.references("refs/pr/")
 
     def _message(self, record: Record, user: str) -> str:
-        """Title and number, the commits it is made of, and who wrote them."""
+        """The merge commit's message: title and number, the commits of the pull request, and their authors."""
         commits = list(self.commits(record))
         lines = [f"- {message_of(commit).partition(chr(10))[0]} ({commit.id})" for commit in reversed(commits)]
         authors: Mapping[str, str] = dict(map(author_of, reversed(commits)))

@@ -1,4 +1,4 @@
-"""What a push may bring, and the references that it moves: the rules of commits through the API, for what came with git.
+"""Checks the objects of a push and moves its references, by the same rules as commits through the API.
 
 Everything here blocks and belongs in worker threads.
 """
@@ -33,9 +33,9 @@ from pyxet.server.git_repository import Repository
 from pyxet.server.object_store import is_disk_full, sync_tree
 
 NOTHING: Final = "0" * 40
-# Objects that one push may bring: as many as are looked through in some minutes.
+# The most objects of one push: checking this many takes some minutes.
 _MAX_OBJECTS: Final = 4_000_000
-# Problems that are told in full.
+# The most problems that are listed one by one.
 _TOLD: Final = 10
 _BLOB, _TREE = pygit2.enums.ObjectType.BLOB, pygit2.enums.ObjectType.TREE
 
@@ -58,7 +58,7 @@ class ReferenceUpdate:
 
     @classmethod
     def parse(cls, line: bytes) -> ReferenceUpdate:
-        """One as git tells its hooks; `BadRequestError` for what is none."""
+        """Parse a line that git gives its hooks; `BadRequestError` if it is not an update."""
         parts = line.rstrip(b"\n").split(b" ", 2)
         if len(parts) != 3 or not all(len(part) == len(NOTHING) and part.isalnum() for part in parts[:2]):
             raise BadRequestError("the push has a command that is none", status=400)
@@ -66,7 +66,7 @@ class ReferenceUpdate:
 
 
 class PushedObjects:
-    """The objects of a push, which git keeps apart until they are accepted.
+    """The objects of a push, which git keeps in a separate folder until they are accepted.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ class PushedObjects:
     max_file:
         The most bytes of a file that is not in LFS.
     limits:
-        Those of all files and folders.
+        The limits for all files and folders.
     """
 
     def __init__(self, repository: Path, quarantine: Path, max_file: int, limits: FileLimits) -> None:
@@ -89,17 +89,17 @@ class PushedObjects:
         self._git.odb.add_disk_alternate(str(quarantine))
 
     def check(self, missing: Callable[[LfsPointer], bool]) -> tuple[list[str], set[str]]:
-        """Look through all that is new.
+        """Check all new objects.
 
         Parameters
         ----------
         missing:
-            Whether the content of a pointer is not stored, or not for whoever pushes.
+            Says whether the content of a pointer is not stored, or the pushing user may not use it.
 
         Returns
         -------
         list of str
-            What is wrong, in lines for people; empty if the push may be accepted.
+            The problems, as lines to show to the user; empty if the push may be accepted.
         set of str
             sha256 of the contents that the new pointers name.
         """
@@ -138,7 +138,7 @@ class PushedObjects:
         return told, contents
 
     def sync(self) -> list[Path]:
-        """Make the new objects durable where they are; the folders of the repository that will get them."""
+        """Make the new objects durable where they are; return the repository's folders to which git will move them."""
         sync_tree(self._folder)
         objects = Path(self._there.path) / "objects"
         return [objects / found.name for found in self._folder.iterdir() if found.is_dir()] + [objects]
@@ -162,7 +162,7 @@ class PushedObjects:
         return None
 
     def _too_deep(self) -> list[str]:
-        """Paths that are too long or have too many parts. Folders that are not new are not looked into."""
+        """Paths that are too long or have too many parts. Does not look into folders that the repository already has."""
         measured: dict[Any, tuple[int, int]] = {}
         for top in self._trees:
             waiting = [top]
@@ -197,7 +197,7 @@ class PushedObjects:
 
     @cached_property
     def _places(self) -> dict[Any, tuple[Any, str]]:
-        """Object → the folder that it is in, and its name there: one of them for each object."""
+        """Object → the folder that it is in, and its name there: one place for each object."""
         found: dict[Any, tuple[Any, str]] = {}
         for tree in self._trees:
             for entry in self._object(tree):
@@ -206,7 +206,7 @@ class PushedObjects:
         return found
 
     def _path(self, oid: Any) -> str:
-        """A path of an object in the push, for people; empty for what is at the top."""
+        """A path of an object in the push, for messages; empty for a root tree."""
         parts: list[str] = []
         while oid in self._places and len(parts) <= MAX_DEPTH:
             oid, name = self._places[oid]
@@ -217,28 +217,28 @@ class PushedObjects:
         return self._git[oid]
 
     def _is_new(self, oid: Any) -> bool:
-        """Whether the repository does not have it: a pack brings along what its differences are to."""
+        """Whether the repository lacks the object: a pushed pack can also contain known objects, as bases of deltas."""
         return oid not in self._there
 
 
 def move_references(
     repo: Repository, updates: Sequence[ReferenceUpdate], folders: Iterable[Path], *, atomic: bool, only_of: str | None
 ) -> list[str | None]:
-    """Move references to objects that the repository has by now, in the turn of commits through the API.
+    """Move references to objects that the repository now has, under the lock that commits through the API take.
 
     Parameters
     ----------
     folders:
-        Those that got new objects: they are made durable before anything leads there.
+        The folders that got new objects; they are synced before any reference moves.
     atomic:
         Whether all move or none.
     only_of:
-        The user whose pull requests are all that may be pushed to; ``None`` for who may write to the repository.
+        The user, if they may push only to their own pull requests; ``None`` if they may write to the repository.
 
     Returns
     -------
     list of str or None
-        For each update why it was refused; ``None`` where the reference has moved.
+        For each update the reason for its refusal; ``None`` if the reference has moved.
 
     Raises
     ------
@@ -267,7 +267,7 @@ def move_references(
 
 
 def _refusal(repo: Repository, git: pygit2.Repository, update: ReferenceUpdate, only_of: str | None) -> str | None:
-    """Why a reference may not be moved, if so."""
+    """Why a reference may not be moved; ``None`` if it may."""
     try:
         name = update.name.decode()
     except UnicodeDecodeError:
@@ -280,7 +280,7 @@ def _refusal(repo: Repository, git: pygit2.Repository, update: ReferenceUpdate, 
     if kind is None:
         return "only branches, tags and pull requests can be pushed (refs/heads, refs/tags, refs/pr)"
     if update.new == NOTHING:
-        # What is there may have a name that nothing new could have.
+        # No check of the name: an existing reference may have one that is not allowed for new references.
         return "the main branch cannot be deleted" if name == "refs/heads/main" else None
     try:
         check_name(name.removeprefix(f"refs/{kind}/"), "branch" if kind == "heads" else "tag")
@@ -315,7 +315,7 @@ def _wrong_target(git: pygit2.Repository, update: ReferenceUpdate, kind: str) ->
 
 
 def _moved(git: pygit2.Repository, update: ReferenceUpdate) -> str | None:
-    """Move a reference that is where whoever pushes saw it; why not, if it could not be."""
+    """Move a reference if it is still at ``update.old``; return why it could not be moved, or ``None``."""
     name = update.name.decode()
     try:
         there = git.references.get(name)
@@ -336,7 +336,7 @@ def _moved(git: pygit2.Repository, update: ReferenceUpdate) -> str | None:
 
 
 def _lost(lost: dict[str, str]) -> Iterator[str]:
-    """What git-lfs's users know from elsewhere, so that a search leads to what helps."""
+    """The same error text as from other git-lfs servers, so that a web search for it finds help."""
     some = "at least 1 unknown Git LFS object" if len(lost) == 1 else f"at least {len(lost):,} unknown Git LFS objects"
     yield f"Your push referenced {some}:"
     for sha256, path in list(lost.items())[:_TOLD]:

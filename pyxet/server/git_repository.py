@@ -50,14 +50,14 @@ from pyxet.urls import is_commit_id, may_be_commit
 
 PRIVATE: Final = "xet.private"
 CREATED: Final = "xet.created"
-# Somebody may push into the directory with git while we commit; then the commit is made again on the new head.
+# If a git push into the directory moves the branch during a commit, the commit is made again on the new head.
 _ATTEMPTS: Final = 5
-# Looking for the last commit of a path goes back this far; beyond it the oldest commit seen is named.
+# The search for the last commit of a path goes back this many commits; if it finds none, it names the oldest one seen.
 _MAX_HISTORY: Final = 1000
 
 
 class Repository:
-    """One repository, opened for one request; not for two threads at once."""
+    """One repository, opened for one request; two threads must not use it at once."""
 
     def __init__(self, repo: RepoId, git: pygit2.Repository, lock: threading.Lock) -> None:
         self.id = repo
@@ -77,16 +77,16 @@ class Repository:
 
     @property
     def private(self) -> bool:
-        """Whether only its owner sees it."""
+        """Whether only the owner sees the repository."""
         return bool(self._git.config.get_bool(PRIVATE)) if PRIVATE in self._git.config else False
 
     @property
     def created(self) -> int:
-        """When it was made, in Unix seconds."""
+        """When the repository was made, in Unix seconds."""
         return self._git.config.get_int(CREATED) if CREATED in self._git.config else 0
 
     def set_private(self, private: bool) -> None:
-        """Show it to its owner only, or to all."""
+        """Show the repository only to its owner, or to all."""
         with self.turn():
             self._git.config[PRIVATE] = private
 
@@ -100,7 +100,7 @@ class Repository:
         RevisionNotFoundError
             There is no such revision.
         """
-        # Whatever has the form of a full id is one, as with git: clients keep for ever what they read at an id.
+        # As in git, a name in the form of a full id is always an id: clients cache without limit what they read at an id.
         named = () if is_commit_id(revision) else (f"refs/heads/{revision}", f"refs/tags/{revision}")
         for name in (revision if revision.startswith("refs/") else "", *named):
             if name and self._exists(name) and (commit := commit_of(self._git, name)) is not None:
@@ -129,7 +129,7 @@ class Repository:
         Raises
         ------
         AlreadyExistsError, RevisionNotFoundError, BadRequestError
-            It is there, its start is not, or the name is not valid (beside the branches that are there).
+            The branch exists, its start does not exist, or the name is not valid (or clashes with that of another branch).
         """
         check_name(name, "branch")
         with self.turn():
@@ -137,7 +137,7 @@ class Repository:
             self._create_reference(f"refs/heads/{name}", commit.id, f"branch {name!r}")
 
     def delete_branch(self, name: str) -> None:
-        """Remove a branch; main stays."""
+        """Remove a branch; main cannot be removed."""
         if name == "main":
             raise BadRequestError("Cannot delete refs/heads/main: the main branch cannot be deleted", status=400)
         self._delete_reference(f"refs/heads/{name}", f"branch {name!r}")
@@ -163,8 +163,8 @@ class Repository:
 
     def history(self, commit: pygit2.Commit) -> Iterator[pygit2.Commit]:
         """Commits from one back to the first, newest first."""
-        # Git's own order. The sorted ones read all of the history before they give the first commit, and the one by time
-        # mixes up commits of the same second.
+        # Git's own order. Sorted walks read the whole history before they give the first commit, and sorting by time mixes
+        # up commits of the same second.
         yield from self._git.walk(commit.id, pygit2.enums.SortMode.NONE)
 
     def last_commits(self, commit: pygit2.Commit, entries: Iterable[Entry]) -> dict[str, pygit2.Commit]:
@@ -188,7 +188,7 @@ class Repository:
         return found | {path: newer for paths in waiting.values() for path in paths}
 
     def entry(self, commit: pygit2.Commit, path: str) -> Entry | None:
-        """What is at a path, if anything."""
+        """The entry at a path, or ``None``."""
         if not path:
             return Entry("", str(commit.tree_id), True, mode=FOLDER)
         found = self._paths.find(commit, path)
@@ -197,14 +197,14 @@ class Repository:
     def entries(
         self, commit: pygit2.Commit, path: str, *, recursive: bool, after: str | None = None
     ) -> Iterator[Entry]:
-        """What is under a folder, in the order of git trees, folders before what they hold.
+        """The entries under a folder, in the order of git trees; a folder comes before its entries.
 
-        Submodules are listed, and not gone into: what they hold is in another repository.
+        Submodules are listed, but not their content: it is in another repository.
 
         Parameters
         ----------
         after:
-            Full path of an entry: go on behind it, without reading what comes before.
+            Full path of an entry: continue after it, without reading earlier entries.
 
         Raises
         ------
@@ -227,7 +227,7 @@ class Repository:
         yield from self._walk(self._object(top.oid), prefix, recursive, parts)
 
     def names(self, commit: pygit2.Commit) -> Iterator[str]:
-        """Paths of all files, without a look at what they hold; submodules are none."""
+        """Paths of all files, without reading their content; submodules are not included."""
         yield from self._names(commit.tree)
 
     def blob(self, oid: str) -> bytes:
@@ -238,12 +238,12 @@ class Repository:
 
     @contextmanager
     def objects(self, *, many: bool) -> Iterator[NewObjects]:
-        """Where the objects of a commit are to be written. What is not published when the block ends may be lost.
+        """The writer for the objects of a commit. Objects not published when the block ends may be lost.
 
         Parameters
         ----------
         many:
-            Whether a pack of their own is worth it, see `git_pack`.
+            Whether there are enough objects for a pack, see `git_pack`.
         """
         if many:
             with closing(PackWriter(Path(self._git.path) / "objects")) as pack:
@@ -269,22 +269,22 @@ class Repository:
         Parameters
         ----------
         changes:
-            Path and the blob's id; ``None`` deletes the file.
+            Path → id of the blob; ``None`` deletes the file.
         folders:
             Folders to delete, before the changes apply.
         objects:
-            Where the blobs are: trees and the commit go there as well, and it is published if there is a commit.
+            The writer that has the blobs: it also gets the trees and the commit, and is published if a commit is made.
         parent:
-            The commit that the branch must be at, if the caller cares.
+            The parent commit that the branch must be at; ``None`` for any.
         most_entries:
-            Entries that a folder may have, if there is a limit. One that has more already may keep them.
+            The most entries of a folder, if there is a limit. A folder that already has more may keep them.
         check:
             Called while nobody else changes the repository, before the commit is made.
 
         Returns
         -------
         str
-            The new commit, or the branch's commit where nothing changed.
+            The id of the new commit, or of the branch's commit if nothing changed.
 
         Raises
         ------
@@ -318,7 +318,7 @@ class Repository:
                 text = commit_text(signature(user), message, tree, [str(head.id)])
                 made = pygit2.Oid(hex=objects.add(COMMIT, text))
                 objects.publish()
-                # What has to be written again is written by itself.
+                # The pack is published: objects of another attempt are loose objects.
                 objects = LooseObjects(self._git)
                 try:
                     self.move(branch, head.id, made)
@@ -340,7 +340,7 @@ class Repository:
 
     @contextmanager
     def turn(self) -> Iterator[None]:
-        """The lock of the repository, which is still where it was when the request began."""
+        """Hold the lock of the repository; an error if the repository was renamed or deleted since the request began."""
         with self._lock:
             if not Path(self._git.path).is_dir():
                 raise moved_meanwhile(str(self.id))
@@ -354,7 +354,7 @@ class Repository:
         return self._git.references[reference].peel(pygit2.Commit)
 
     def move(self, branch: str, head: pygit2.Oid, made: pygit2.Oid) -> None:
-        """Have a branch lead to another commit; `pygit2.GitError` or `KeyError` if it is not at ``head`` any more."""
+        """Move a branch to another commit; `pygit2.GitError` or `KeyError` if it is not at ``head`` any more."""
         reference = self._git.references[_reference(branch)].resolve()
         if reference.target != head:
             raise pygit2.GitError(f"{branch} was moved")
@@ -369,7 +369,7 @@ class Repository:
         return None if found is None else str(found.id)
 
     def _walk(self, tree: Any, prefix: str, recursive: bool, after: list[str] | None) -> Iterator[Entry]:
-        # Not by recursion: a tree that was pushed may be deeper than the interpreter's stack.
+        # Not recursive: a pushed tree may be deeper than the interpreter's stack.
         waiting = [members(tree, prefix)]
         for name in after or []:
             at = position(tree, name)
@@ -402,7 +402,7 @@ class Repository:
     def _entry(self, path: str, found: Any) -> Entry:
         if found.filemode in (FOLDER, SUBMODULE):
             return Entry(path, str(found.id), found.filemode == FOLDER, mode=found.filemode)
-        # The header alone: blobs that came with a push may be large.
+        # Read only the header: blobs that came with a push may be large.
         _, size = self._git.odb.read_header(found.id)
         lfs = LfsPointer.parse(found.data) if size <= MAX_POINTER and found.filemode in (FILE, EXECUTABLE) else None
         return Entry(path, str(found.id), False, lfs.size if lfs else size, lfs, size, found.filemode)
@@ -410,7 +410,7 @@ class Repository:
     def _apply(
         self, tree: pygit2.Oid | bytes | None, edits: FolderEdits, prefix: str, most: int | None, objects: NewObjects
     ) -> str | None:  # fmt: skip
-        """Write the trees that the edits touch; the id of this one, or ``None`` for a folder that ends up empty."""
+        """Write the trees that the edits touch; return the id of this tree, or ``None`` if it ends up empty."""
         stored = b"" if tree is None else self._git.read(tree if isinstance(tree, pygit2.Oid) else pygit2.Oid(tree))[1]
         edit = TreeEdit(stored, len(edits.files) + len(edits.folders))
         before = len(edit)
@@ -488,7 +488,7 @@ class Repository:
 
 
 def _reference(branch: str) -> str:
-    """The full name of a branch; those of pull requests are full names."""
+    """The full reference name of a branch; names of pull requests are already full names."""
     return branch if branch.startswith("refs/pr/") else f"refs/heads/{branch}"
 
 

@@ -1,6 +1,6 @@
 """Repositories as bare git repositories: content of small text files in blobs, of others as Git-LFS pointers.
 
-A repository that was renamed leaves a mark at its old name, which counts as long as no other one has that name.
+Renaming a repository leaves a mark at its old name. The mark is valid as long as no other repository has that name.
 
 Everything here blocks and belongs in worker threads.
 """
@@ -28,22 +28,22 @@ from pyxet.types import RepoId
 from pyxet.urls import XetURL
 
 pygit2.option(pygit2.enums.Option.ENABLE_FSYNC_GITDIR, True)
-# git keeps small trees parsed, and reads larger ones anew for each path that is looked up in them: with a thousand files
-# in a folder that was nearly all of what a look-up of many paths cost. Within this many bytes they are kept as well.
+# By default libgit2 caches only small trees, and reads larger ones again for each path that is looked up in them. With a
+# thousand files in a folder, that took nearly all the time of many look-ups. This caches trees up to 4 MiB too.
 pygit2.option(pygit2.enums.Option.SET_CACHE_OBJECT_LIMIT, pygit2.enums.ObjectType.TREE, 4 * 1024 * 1024)
 pygit2.option(pygit2.enums.Option.SET_CACHE_MAX_SIZE, 64 * 1024 * 1024)
 
 INITIAL_MESSAGE: Final = "initial commit"
 # The store's folder in the directory of an endpoint.
 REPOSITORIES: Final = "repos"
-# Seconds after which nobody goes on with a push.
+# Seconds after which an unfinished push is considered abandoned.
 _STALE: Final = 24 * 3600
-# How often a name is followed while the repository is renamed again and again.
+# How often a look-up is repeated if the repository is renamed meanwhile.
 _TRIES: Final = 5
 
 
 class GitStore:
-    """All repositories of an endpoint, whose directory it alone writes to."""
+    """All repositories of an endpoint. No other process writes to its directory."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -52,13 +52,13 @@ class GitStore:
         self._locks: dict[RepoId, threading.Lock] = {}
         self._guard = threading.Lock()
         self._usable: set[RepoId] = set()
-        # What an earlier process had begun to make or to delete.
+        # Repositories that an earlier process had not finished making or deleting.
         for pattern in ("*/*/.*.git.new", "*/*/.*.git.gone"):
             for left in root.glob(pattern):
                 remove_tree(left)
         for left in root.glob("*/*/.*.git.moved.new"):
             remove(left)
-        # The mark comes before the rename, and goes after another repository has got the name.
+        # A crash can leave a mark at a name in use: it is made before a rename, and removed after the name is reused.
         for mark in root.glob("*/*/.*.git.moved"):
             if _marked(mark).is_dir():
                 remove(mark)
@@ -72,14 +72,14 @@ class GitStore:
         files: Mapping[str, bytes] | None = None,
         prepare: Callable[[], object] = lambda: None,
     ) -> None:
-        """A repository with one commit on main; `AlreadyExistsError` if it is there.
+        """Make a repository with one commit on main; `AlreadyExistsError` if it exists.
 
         Parameters
         ----------
         files:
-            What the commit holds, by names without folders.
+            The files of the commit, by name without folders.
         prepare:
-            Called when nothing stands in the way, before the repository is there.
+            Called after all checks, before the repository exists.
         """
         with self._held(repo), self._made(repo, prepare) as fresh:
             made = _init(fresh, private=private)
@@ -93,19 +93,19 @@ class GitStore:
     def duplicate(
         self, repo: RepoId, copy: RepoId, *, private: bool | None, prepare: Callable[[], object] = lambda: None
     ) -> None:
-        """A second repository with the branches, tags and history of a first one.
+        """Make a second repository with the branches, tags and history of a first one.
 
         Parameters
         ----------
         private:
-            Whether only its owner sees it; as with the first one if ``None``.
+            Whether only the owner sees the copy; as for the first repository if ``None``.
         prepare:
             As in `create`.
 
         Raises
         ------
         RepositoryNotFoundError, AlreadyExistsError
-            The first one is not there; the second one is.
+            ``repo`` does not exist; ``copy`` exists already.
         """
         with self._held(repo, copy):
             origin = self._there(repo)
@@ -120,12 +120,12 @@ class GitStore:
         Parameters
         ----------
         prepare:
-            Called when nothing stands in the way, before the repository moves.
+            Called after all checks, before the repository moves.
 
         Raises
         ------
         RepositoryNotFoundError, AlreadyExistsError
-            It is not there; there is one of the new name.
+            ``repo`` does not exist; ``new`` exists already.
         """
         with self._held(repo, new):
             path, target = self._there(repo), self._free(new)
@@ -149,15 +149,15 @@ class GitStore:
 
     @property
     def hooks(self) -> Path:
-        """Where hooks may be kept that serve all repositories."""
+        """The folder for hooks that all repositories share."""
         return self._root / ".hooks"
 
     def has(self, repo: RepoId) -> bool:
-        """Whether there is a repository of this very name."""
+        """Whether there is a repository with exactly this name."""
         return self._path(repo).is_dir()
 
     def current(self, repo: RepoId) -> RepoId:
-        """The repository that a name stands for, in whatever case, or which it was renamed to; `RepositoryNotFoundError` if none."""
+        """The repository of a name, found also by an old name or in another case; `RepositoryNotFoundError` if none."""
         for _ in range(_TRIES):
             passed: set[RepoId] = set()
             found: RepoId | None = repo
@@ -166,29 +166,29 @@ class GitStore:
                     return found
                 passed.add(found)
                 found = self._following(found)
-            # It may have got one of the names that were passed, while the later ones were looked at.
+            # Meanwhile the repository may have been renamed to a name that was already checked.
             if not any(map(self.has, passed)):
                 break
         raise _missing(repo)
 
     def open_current(self, repo: RepoId) -> Repository:
-        """What `current` finds, for one request; `RepositoryNotFoundError` if there is none."""
+        """Open the repository that `current` finds, for one request; `RepositoryNotFoundError` if there is none."""
         for _ in range(_TRIES):
             current = self.current(repo)
-            # Renamed between the two, it has left a mark.
+            # If it was renamed since `current`, the next try follows its mark.
             with suppress(RepositoryNotFoundError):
                 return self.open(current)
         raise _missing(repo)
 
     def _following(self, repo: RepoId) -> RepoId | None:
-        """Where the mark at a name leads that nothing is called by, or else the one repository called so in another case."""
+        """For a name not in use: the name in its mark; without one, the only repository with this name in another case."""
         with suppress(FileNotFoundError):
             if marked := XetURL.parse(_mark(self._path(repo)).read_text(encoding="utf-8")).repo_id:
                 return marked
         return self._alike(repo)
 
     def _alike(self, repo: RepoId) -> RepoId | None:
-        """The one repository whose name is the same but for upper and lower case, if there is just one."""
+        """The repository whose name differs only in upper and lower case; ``None`` unless there is exactly one."""
         top, wanted = self._root / repo.kind, (repo.owner.lower(), f"{repo.name}.git".lower())
         found: list[RepoId] = []
         with suppress(FileNotFoundError):
@@ -208,13 +208,13 @@ class GitStore:
             sync_folder(path.parent)
             remove_tree(gone)
             remove(_mark(path), missing_ok=True)
-            # Its old names are not to lead to whatever is called so one day.
+            # Its old names must not lead to a later repository with the same name.
             for mark in self._root.glob(f"{repo.kind}/*/.*.git.moved"):
                 if mark.read_text(encoding="utf-8") == repo.path:
                     remove(mark, missing_ok=True)
 
     def repos(self, kind: str, owner: str | None = None) -> Iterator[RepoId]:
-        """All repositories of a kind, or those of an owner, by owner and name."""
+        """All repositories of a kind, or those of one owner, sorted by owner and name."""
         return stored_repos(self._root, kind, owner)
 
     def owners(self) -> list[str]:
@@ -222,7 +222,7 @@ class GitStore:
         return sorted({path.parent.name for path in self._root.glob("*/*/*.git")})
 
     def open(self, repo: RepoId) -> Repository:
-        """A repository for one request; `RepositoryNotFoundError` if there is none."""
+        """Open a repository for one request; `RepositoryNotFoundError` if there is none."""
         path = self._path(repo)
         if not path.is_dir():
             raise _missing(repo)
@@ -241,7 +241,7 @@ class GitStore:
 
     @contextmanager
     def _made(self, repo: RepoId, prepare: Callable[[], object]) -> Iterator[Path]:
-        """A place for a new repository, which is there once the block has ended, with all that was put into it."""
+        """A temporary folder for a new repository. When the block ends, it gets its name, with all its content."""
         path = self._free(repo)
         fresh = path.with_name(f".{path.name}.new")
         remove_tree(fresh, ignore_errors=True)
@@ -257,7 +257,7 @@ class GitStore:
         self._sync_above(path)
 
     def _sync_above(self, path: Path) -> None:
-        """Make a repository's name durable: the owner's folder, and that of the kind, may be new as well."""
+        """Make a repository's name durable; the folders of its owner and kind may be new as well."""
         for folder in (path.parent, path.parent.parent, self._root):
             sync_folder(folder)
 
@@ -282,7 +282,7 @@ class GitStore:
 
     @contextmanager
     def _held(self, *repos: RepoId) -> Iterator[None]:
-        """The locks of some repositories, taken in one order by all."""
+        """Hold the locks of several repositories, always taken in the same order, to avoid deadlocks."""
         with ExitStack() as held:
             for repo in sorted(set(repos)):
                 held.enter_context(self._lock(repo))
@@ -290,7 +290,7 @@ class GitStore:
 
 
 def stored_repos(root: Path, kind: str, owner: str | None = None) -> Iterator[RepoId]:
-    """What `GitStore.repos` tells, of a store that another process may hold."""
+    """Like `GitStore.repos`, for a store that another process may have locked."""
     top = root / kind
     if owner is not None:
         owners = [owner] if (top / owner).is_dir() else []
@@ -299,7 +299,7 @@ def stored_repos(root: Path, kind: str, owner: str | None = None) -> Iterator[Re
     for name in owners:
         found = (path for path in os.listdir(top / name) if path.endswith(".git") and not path.startswith("."))
         for repo in sorted(path.removesuffix(".git") for path in found):
-            yield RepoId(kind, name, repo)  # type: ignore[arg-type]  # kinds name the folders
+            yield RepoId(kind, name, repo)  # type: ignore[arg-type]  # the folders have the names of the kinds
 
 
 def _init(fresh: Path, *, private: bool) -> pygit2.Repository:
@@ -310,7 +310,7 @@ def _init(fresh: Path, *, private: bool) -> pygit2.Repository:
 
 
 def _mark(path: Path) -> Path:
-    """Where a repository that is gone from a path has left its new name."""
+    """The file that holds the new name of a repository that was renamed from a path."""
     return path.with_name(f".{path.name}.moved")
 
 
@@ -323,7 +323,7 @@ def _missing(repo: RepoId) -> RepositoryNotFoundError:
 
 
 def _unlock(path: Path) -> None:
-    """Remove what a killed process left: locks, which would refuse later changes, and unfinished objects."""
+    """Remove left-over files of a killed process: locks, which would block later changes, and unfinished objects."""
     for left in [*path.glob("*.lock"), *(path / "refs").rglob("*.lock")]:
         remove(left, missing_ok=True)
     objects = path / "objects"
@@ -331,5 +331,5 @@ def _unlock(path: Path) -> None:
         if not left.is_dir():
             remove(left, missing_ok=True)
         elif left.stat().st_mtime < time.time() - _STALE:
-            # A push collects its objects in a folder, and may be going on.
+            # The folder of a push's objects. A more recent push may still be running.
             remove_tree(left, ignore_errors=True)

@@ -1,6 +1,6 @@
 r"""The entries of a git tree, and their paths.
 
-A name that is not UTF-8 is listed with an escape for each byte that is none (``caf\xe9.txt``), and is found by it.
+A name that is not UTF-8 is listed with an escape for each invalid byte (``caf\xe9.txt``), and can be looked up that way.
 """
 
 from __future__ import annotations
@@ -13,24 +13,24 @@ from typing import Any, Final, NamedTuple
 from pyxet.errors import ServerError
 from pyxet.server.git_objects import FOLDER
 
-# An entry as git stores it, and bytes of an object's id.
+# An entry as git stores it, and the number of bytes of an object id.
 _RECORD = re.compile(rb"[0-7]{5,6} [^\0]+\0.{20}", re.DOTALL)
 _OID: Final = 20
-# Git writes the mode of a folder without a zero before it; some programs have written one.
+# Git writes the mode of a folder without a leading zero; some programs have written one.
 _FOLDER_MODES: Final = (b"40000 ", b"040000 ")
-# Entries for which one change makes it worth to look at all names.
+# All names are parsed at once if there is at least one change for this many entries.
 _PER_CHANGE: Final = 50
-# Folders that stay parsed while paths are looked up. One of 200,000 files is an object of 8 MB.
+# The number of folders that stay parsed for look-ups. A folder of 200,000 files is an object of 8 MB.
 _KEPT: Final = 4
 
 
 def path_name(raw: bytes) -> str:
-    """A name of a tree as a part of a path."""
+    """The name of a tree entry as a part of a path."""
     return raw.decode(errors="backslashreplace")
 
 
 def found_in(tree: Any, path: str) -> Any:
-    """What is at a path below a tree, not read yet, or ``None``."""
+    """The object at a path below a tree, not read yet, or ``None``."""
     try:
         return tree[path]
     except (KeyError, ValueError):
@@ -38,13 +38,13 @@ def found_in(tree: Any, path: str) -> Any:
 
 
 class PathFinder:
-    """Looks up paths in commits. It keeps the last folders parsed: git parses a large one anew for each path in it."""
+    """Looks up paths in commits. It keeps the last folders parsed: libgit2 parses a large one again for each path in it."""
 
     def __init__(self) -> None:
         self._kept: dict[tuple[Any, str], Any] = {}
 
     def find(self, commit: Any, path: str) -> Any:
-        """What is at a path of a commit, not read yet, or ``None``."""
+        """The object at a path of a commit, not read yet, or ``None``."""
         folder, _, name = path.rpartition("/")
         if path.startswith("/") or folder.endswith("/"):
             return None
@@ -56,13 +56,13 @@ class PathFinder:
             tree = found_in(commit.tree, folder) if folder else commit.tree
             if folder and tree is not None and tree.filemode != FOLDER:
                 tree = None
-            # Replaced, not changed: another thread may look at it.
+            # Replaced, not changed in place: another thread may be reading it.
             self._kept = {**dict(list(kept.items())[1 - _KEPT :]), key: tree}
         return None if tree is None else found_in(tree, name)
 
 
 def members(tree: Any, prefix: str, start: int = 0) -> Iterator[tuple[str, Any]]:
-    """Paths and objects of a tree's entries, from one on."""
+    """Paths and objects of a tree's entries, from index ``start`` on."""
     for found in (tree[index] for index in range(start, len(tree))):
         yield prefix + path_name(found.raw_name), found
 
@@ -75,16 +75,16 @@ class Member(NamedTuple):
 
 
 class TreeEdit:
-    """One git tree being changed, whose entries are named as in paths. Nothing is written, see `data`.
+    """One git tree being changed, whose entries are named as in paths. It writes nothing: `data` gives the result.
 
-    Entries stay the bytes that they are, in their order: most of a large tree is copied as it is.
+    Unchanged entries keep their bytes and order: most of a large tree is copied as it is.
 
     Parameters
     ----------
     data:
-        The tree that it begins with, as git stores it; empty for a new one.
+        The original tree as git stores it; empty for a new one.
     changes:
-        How many changes will come, about: for many, all names are looked at once instead of a few for each of them.
+        About how many changes will follow: if many, all names are parsed once, instead of a few names for each change.
 
     Raises
     ------
@@ -99,7 +99,7 @@ class TreeEdit:
         self._positions: dict[bytes, int] | None = None
         if len(self._records) <= changes * _PER_CHANGE:
             self._positions = {_name(record): position for position, record in enumerate(self._records)}
-        # By name: what is put there, or ``None`` for what is taken away.
+        # Name → the new entry, or ``None`` if the entry is removed.
         self._changes: dict[bytes, Member | None] = {}
         self._length = len(self._records)
 
@@ -107,15 +107,15 @@ class TreeEdit:
         return self._length
 
     def get(self, name: str) -> Member | None:
-        """What is there of a name, if anything."""
+        """The entry of a name, or ``None``."""
         return self._get(self._stored_as(name))
 
     def insert(self, name: str, oid: bytes, mode: int) -> None:
-        """Put something there. Whether the name is one that git takes is the caller's concern."""
+        """Add or replace an entry. The caller must make sure that git accepts the name."""
         self._change(self._stored_as(name), Member(mode, oid))
 
     def remove(self, name: str) -> None:
-        """Take away what is there."""
+        """Remove an entry."""
         self._change(self._stored_as(name), None)
 
     def data(self) -> bytes:
@@ -159,10 +159,10 @@ class TreeEdit:
         return Member(int(record[: record.index(b" ")], 8), record[-_OID:])
 
     def _position(self, name: bytes) -> int | None:
-        """Where a name is among the entries that were there at first."""
+        """The index of a name among the original entries, or ``None``."""
         if self._positions is not None:
             return self._positions.get(name)
-        # As a file, and as a folder, which git sorts elsewhere.
+        # Search for it as a file and as a folder: git sorts the two differently.
         for order in (name, name + b"/"):
             found = bisect_left(self._records, order, key=_order)
             if found < len(self._records) and _name(self._records[found]) == name:
@@ -183,12 +183,12 @@ def _name(record: bytes) -> bytes:
 
 
 def _order(record: bytes) -> bytes:
-    """What git sorts an entry by: a folder as if its name ended in a slash."""
+    """The sort key of an entry in git: a folder sorts as if its name ended in a slash."""
     return _name(record) + b"/" if record.startswith(_FOLDER_MODES) else _name(record)
 
 
 def position(tree: Any, name: str) -> int:
-    """The index of an entry that is there. Git sorts folders as if their names ended in a slash."""
+    """The index of an existing entry. Git sorts folders as if their names ended in a slash."""
     wanted = _sorted_as(found_in(tree, name))
     low, high = 0, len(tree)
     while low < high:
@@ -206,7 +206,7 @@ def _sorted_as(found: Any) -> bytes:
 
 
 def _escaped(tree: Any, path: str) -> Any:
-    """As `found_in`, for a path with parts that may stand for names that are not UTF-8; a name that is just so comes first."""
+    """Like `found_in`, for a path with escapes for bytes that are not UTF-8; a name that equals a part literally wins."""
     found = tree
     for part in path.split("/"):
         if found is not tree and found.filemode != FOLDER:
