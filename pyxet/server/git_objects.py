@@ -90,7 +90,7 @@ class Entry:
 
 
 def check_path(path: str) -> str:
-    """Return a path if a commit may contain it: no empty parts, ``.``, ``..`` or name that means ``.git`` somewhere.
+    """Return a path if a commit may contain it: no empty parts, ``.``, ``..`` or name that a file system takes for ``.git``.
 
     Raises
     ------
