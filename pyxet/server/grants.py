@@ -1,7 +1,7 @@
 """Upload grants: a client announces a xorb, sends it to a URL that is signed for just these bytes, and commits it.
 
-A grant is nothing but its signature, so any number of them cost nothing. What came by one waits for its commit for a while,
-and a restart loses it; then the commit says 404, and the client asks for another grant.
+A grant is only a signature, so the server stores nothing for it. A xorb that was sent with a grant waits some minutes for its
+commit, and a restart loses it; then the commit answers 404, and the client asks for another grant.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from pyxet.server.state import CONTENT, TOKENS, WORKERS, in_worker, json_respons
 _HASH: Final = "{hash:[0-9a-f]{64}}"
 _GRANT: Final = "{grant:[0-9a-f-]{1,100}}"
 _ALGORITHM: Final = "crc64nvme"
-# Of an announcement, in bytes.
+# Maximum size of an announcement, in bytes.
 _MAX_REQUEST: Final = 64 * 1024
-# Xorbs of one user, and of all, that wait for their commit; each is an open file of up to 64 MiB. Clients commit at once, so
-# there are about as many as there are requests under way.
+# Maximum xorbs of one user, and of all users, that wait for their commit; each is an open file of up to 64 MiB. Clients commit
+# at once, so about as many wait as there are requests under way.
 _PER_USER: Final = 128
 _TOTAL: Final = 256
-# Seconds that they wait.
+# Seconds that a xorb waits for its commit.
 _PATIENCE: Final = 900.0
-# What the client has to send along, as storage wants of its signed URLs.
+# Header that the client has to send with the xorb, as storage services require for their signed URLs.
 _HEADER: Final = "X-Checksum-Crc64nvme"
 
 
@@ -50,7 +50,7 @@ def add_routes(app: web.Application) -> None:
 
 
 def takes_signed_url(request: web.Request) -> bool:
-    """Whether the request brings a xorb to a signed URL, which is checked instead of a token."""
+    """Whether the request sends a xorb to a signed URL, where the signature is checked instead of a token."""
     return request.method == "PUT" and request.match_info.handler is put_xorb
 
 
@@ -67,9 +67,9 @@ class Waiting:
     Parameters
     ----------
     per_user, total:
-        How many there may be. One more takes the place of the oldest, of that user or of all.
+        Maximum number of xorbs of one user, and of all users. A further xorb replaces the oldest one.
     patience:
-        Seconds after which nobody is expected to commit one any more.
+        Seconds after which a xorb that was not committed is dropped.
     """
 
     def __init__(self, per_user: int = _PER_USER, total: int = _TOTAL, patience: float = _PATIENCE) -> None:
@@ -86,7 +86,7 @@ class Waiting:
         return len(self._arrived)
 
     def add(self, request: web.Request, grant: str, owner: str, upload: XorbUpload) -> None:
-        """Keep an upload until it is taken, if there is none of this grant."""
+        """Keep an upload until it is taken, unless there is already one for this grant."""
         while self._owned[owner] >= self.per_user:
             self._drop(request.app, next(key for key, other in self._arrived.items() if other.owner == owner))
         while len(self._arrived) >= self.total:
@@ -96,7 +96,7 @@ class Waiting:
         self._owned[owner] += 1
 
     def take(self, grant: str) -> XorbUpload | None:
-        """What came by a grant, which is the caller's from now on."""
+        """Remove and return the upload of a grant; from then on the caller has to close it."""
         found = self._arrived.pop(grant, None)
         if found is None:
             return None
@@ -119,7 +119,7 @@ async def _closing(app: web.Application) -> AsyncIterator[None]:
     yield
     waiting = app[WAITING]
     for grant in list(waiting._arrived):
-        # The workers have ended by now; these are some files at the most.
+        # The workers have ended by now, and there are only a few files to close.
         if (upload := waiting.take(grant)) is not None:
             upload.close()
 
@@ -158,7 +158,7 @@ def _number(checksum: Checksum) -> int:
 
 
 async def put_xorb(request: web.Request) -> web.Response:
-    """The URL of a grant: the announced bytes, and no others. 412 where they have come already."""
+    """The URL of a grant: accepts only the announced bytes. 412 if they have arrived already."""
     name, grant = request.match_info["hash"], request.match_info["grant"]
     length, checksum = request.app[TOKENS].check_upload(name, grant, request.query)
     if request.headers.get(_HEADER) != str(checksum):
@@ -171,7 +171,7 @@ async def put_xorb(request: web.Request) -> web.Response:
     try:
         if (upload.size, upload.crc64) != (length, checksum):
             raise BadRequestError("these are not the bytes that were announced: their checksum is another", status=400)
-        # The same may have come on another connection meanwhile.
+        # The same xorb may have arrived on another connection meanwhile.
         _check_first(waiting, grant)
     except BaseException:
         await in_worker(request, upload.close)
@@ -186,7 +186,7 @@ def _check_first(waiting: Waiting, grant: str) -> None:
 
 
 async def post_commit(request: web.Request) -> web.Response:
-    """``POST /v1/xorb-commits/default/{hash}/grant/{grant}``: what came by the grant is checked and kept; 404 if nothing came."""
+    """``POST /v1/xorb-commits/default/{hash}/grant/{grant}``: the uploaded xorb is checked and stored; 404 if there is none."""
     rights = Rights(request, "write")
     name, grant = request.match_info["hash"], request.match_info["grant"]
     repo = await in_worker(request, lambda: rights.repo)
@@ -198,7 +198,7 @@ async def post_commit(request: web.Request) -> web.Response:
         finally:
             await in_worker(request, upload.close)
         return json_response(encode(XorbInserted(was_inserted=inserted)))
-    # The answer to an earlier commit may have been lost. Who may know of the xorb need not send it again.
+    # The answer to an earlier commit may have been lost. A client that may know of the xorb need not send it again.
     if ours and await in_worker(request, is_known, request.app[CONTENT], rights, name):
         return json_response(encode(XorbInserted(was_inserted=False)))
     raise EntryNotFoundError("nothing was uploaded for this grant", status=404)

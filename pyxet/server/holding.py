@@ -1,7 +1,7 @@
-"""A directory is served by one process at a time: its lock, and where the others find that process.
+"""The lock that lets only one process serve a directory, and the file that tells other processes how to reach it.
 
-The lock is the system's, which lets go of it however the process ends. Beside it the holder leaves its URL and token, for
-processes of the same user: a file of mode 0600 that is there while the holder serves, or was killed.
+The operating system releases the lock however the process ends. Beside the lock the holder writes its URL and token for
+processes of the same user: a file of mode 0600 that exists while the holder serves, and remains if it is killed.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from pyxet.server.privacy import make_root
 
 _LOCK: Final = "lock"
 _HOLDER: Final = "holder"
-# Tries to get the lock, and seconds between two: another process may have it for a moment, to see whether anybody has.
+# Tries to get the lock, and seconds between two: another process may take it for a moment to check whether it is free.
 _TRIES: Final = 5
 _PAUSE: Final = 0.05
-# Characters that a holder leaves at the most.
+# Maximum number of characters in the file of a holder.
 _MAX_HOLDER: Final = 16 * 1024
 _log: Final = logging.getLogger("pyxet.server")
 
@@ -48,11 +48,11 @@ class Holder:
     root:
         The directory.
     url, user, token:
-        Where it listens, and the account that may do everything.
+        The URL where it listens, and the account that may do everything.
     pid:
-        Its number.
+        Its process id.
     loopback:
-        Which processes reach it there, see `loopback_id`.
+        Which processes can reach its URL, see `loopback_id`.
     """
 
     root: Path
@@ -64,12 +64,12 @@ class Holder:
 
 
 def hold(root: Path) -> int:
-    """Make the directory if need be, and hold it for this process; what to `release`.
+    """Create the directory if needed, and lock it for this process; returns the descriptor to `release`.
 
     Raises
     ------
     ConfigError
-        It is no directory; `InUseError`: another process serves it.
+        The path is not a directory; `InUseError`: another process serves it.
     """
     if root.exists() and not root.is_dir():
         raise ConfigError(f"{root} is not a directory")
@@ -79,7 +79,7 @@ def hold(root: Path) -> int:
             time.sleep(_PAUSE)
         descriptor = _locked(root, os.O_CREAT)
         if descriptor is not None:
-            # Of an earlier one, that was killed.
+            # The file of an earlier holder that was killed.
             with suppress(FileNotFoundError):
                 remove(root / _HOLDER)
             return descriptor
@@ -89,18 +89,18 @@ def hold(root: Path) -> int:
 
 
 def release(descriptor: int) -> None:
-    """Let go of a directory. Once is enough, and after a fork the child has done it already."""
+    """Release a directory. Further calls do nothing, nor do calls in a forked child, which has released it already."""
     if descriptor in _open:
         _open.remove(descriptor)
         os.close(descriptor)
 
 
 def is_held(root: Path) -> bool:
-    """Whether a process serves the directory now, as far as can be seen."""
+    """Whether a process serves the directory now; ``False`` also if this process cannot open the lock."""
     try:
         descriptor = _locked(root)
     except OSError:
-        # There is no lock, or none that this process may open; whoever tries to `hold` the directory is told.
+        # There is no lock, or this process may not open it; then `hold` reports the error.
         return False
     if descriptor is None:
         return True
@@ -109,7 +109,7 @@ def is_held(root: Path) -> bool:
 
 
 def publish(holder: Holder) -> None:
-    """Leave word of who serves a directory that this process holds. Without it the others just do not find us."""
+    """Write the file that describes this process as the holder of its directory. Without it others cannot find this process."""
     path = holder.root / _HOLDER
     unfinished = path.with_name(f"{_HOLDER}.new")
     told = asdict(holder) | {"token": holder.token.reveal()}
@@ -126,25 +126,25 @@ def publish(holder: Holder) -> None:
 
 
 def withdraw(root: Path) -> None:
-    """Take back what `publish` left."""
+    """Remove the file that `publish` wrote."""
     with suppress(OSError):
         remove(root / _HOLDER, missing_ok=True)
 
 
 def published(root: Path) -> Holder | None:
-    """Who serves a directory, or did until it was killed: see `is_held`.
+    """The process that serves a directory, or that served it until it was killed: see `is_held`.
 
     Raises
     ------
     ConfigError
-        It is a process of another user.
+        The file belongs to another user.
     """
     try:
         with open(open_guarded(root / _HOLDER, os.O_RDONLY), encoding="utf-8") as file:
             owner = os.fstat(file.fileno()).st_uid
             told = json.loads(file.read(_MAX_HOLDER)) if owner in (user_number(), root.stat().st_uid) else None
         if told is None:
-            # In a folder that all may write to (/tmp) anybody could leave word, and would get what is sent there.
+            # In a folder where all users may write (/tmp) anybody could create this file and would receive what clients send.
             raise PermissionError(errno.EPERM, f"{_HOLDER} was left there by another user, with uid {owner}")
         return Holder(
             root,
@@ -161,7 +161,7 @@ def published(root: Path) -> Holder | None:
 
 
 def _locked(root: Path, flags: int = 0) -> int | None:
-    """A descriptor that holds the lock, or ``None`` if another one does."""
+    """A descriptor that holds the lock, or ``None`` if another process holds it."""
     descriptor = os.open(root / _LOCK, os.O_RDWR | flags, 0o600)
     _open.add(descriptor)
     try:

@@ -1,7 +1,7 @@
 """The names under which the endpoint answers, and the absolute URLs in its answers.
 
 A page on the web may have its own name resolve to 127.0.0.1 and then read an endpoint there as if it were its own server
-(DNS rebinding). The ``Host`` header gives that away, so only known names are answered.
+(DNS rebinding). The ``Host`` header reveals this, so the endpoint answers only requests to known names.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ class Hosts:
     Parameters
     ----------
     public_url:
-        Where clients reach the endpoint, for instance through a proxy that ends TLS: all absolute URLs begin with it, and its
-        host is answered to. ``None``: absolute URLs name the host that the request was sent to.
+        Where clients reach the endpoint, for instance through a proxy that ends TLS: all absolute URLs begin with it, and the
+        endpoint answers to its host. ``None``: absolute URLs name the host that the request was sent to.
     allowed:
-        More names or addresses, each with or without a port; without one, any port will do.
+        More names or addresses, each with or without a port; without a port, all ports are allowed.
     listening:
-        The address that the endpoint listens on: answered to unless it stands for all addresses.
+        The address that the endpoint listens on; it is allowed too, unless it stands for all addresses.
 
     Raises
     ------
@@ -60,7 +60,7 @@ class Hosts:
         Raises
         ------
         BadRequestError
-            With status 421 for a host that is not known, 400 where the host is missing, twice there or not valid.
+            With status 421 for a host that is not known, 400 if the host is missing, repeated or not valid.
         """
         authority = _authority(request)
         if authority is None:
@@ -78,8 +78,8 @@ class Hosts:
     def is_for_foreign_page(self, request: web.Request) -> bool:
         """Whether a browser sends a request because a page of another origin wants it.
 
-        Browsers add the password that they keep for this endpoint to such requests, whoever's page it is. Links that people
-        follow are no such requests.
+        Browsers add the password that they keep for this endpoint to such requests, whatever page makes them. A link that
+        somebody follows does not count as such a request.
         """
         origin = request.headers.get("Origin")
         if origin is not None and origin.lower() != str(URL(self.base(request)).origin()).lower():
@@ -88,10 +88,10 @@ class Hosts:
         return request.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin") and not follows
 
     def base(self, request: web.Request) -> str:
-        """What absolute URLs begin with in the answer to a request that was checked, without a slash at the end."""
+        """The base of absolute URLs in the answer to a request that passed `check`, without a slash at the end."""
         if self._public is not None:
             return self._public
-        # Without a header the address at which the connection came in.
+        # Without a header: the address at which the connection arrived.
         return f"{request.scheme}://{_authority(request) or request.host}"
 
 
@@ -111,7 +111,7 @@ def next_page(request: web.Request, **query: str | int) -> str:
 def _authority(request: web.Request) -> str | None:
     """The host and port that a request was sent to; ``None`` for HTTP/1.0 without a header.
 
-    A request for an absolute URL, as proxies get them, says it there, and its header does not count (RFC 9112, 3.2.2).
+    If the request line has an absolute URL, as in requests to proxies, that URL counts and not the header (RFC 9112, 3.2.2).
     """
     headers = request.headers.getall("Host", [])
     if len(headers) > 1 or (not headers and request.version >= (1, 1)):

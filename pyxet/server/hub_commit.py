@@ -1,4 +1,4 @@
-"""Hub routes of writing: how a file is to be uploaded, and the commit."""
+"""Hub routes that write: preupload, which says how to upload each file, and commit."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ Body: TypeAlias = bytes | mmap.mmap
 Usable: TypeAlias = Callable[[str], StoredContent | None]
 _Line: TypeAlias = tuple[str, object]
 MAX_REGULAR: Final = 1024 * 1024
-# Lines of a commit whose blobs are worth a pack.
+# From this number of lines on, the blobs of a commit are written as a pack.
 _MANY: Final = 32
-# Lines whose contents are looked up together, and bytes of such lines: they may carry files, and are held meanwhile.
+# Maximum lines, and bytes of lines, whose contents are looked up together: lines may carry files and stay in memory meanwhile.
 _LOOKED_UP: Final = 250
 _HELD: Final = 4 * 1024 * 1024
-# Bytes of a commit, which carries regular files in base64, and of one line of it.
+# Maximum bytes of a commit, which carries regular files in base64, and of one line of it.
 _MAX_COMMIT: Final = 512 * 1024 * 1024
 MAX_LINE: Final = 64 * 1024 * 1024
 
@@ -78,7 +78,7 @@ def _modes(repo: Repository, revision: str, asked: Preupload) -> list[PreuploadM
     head = repo.resolve(revision)
 
     def rules_in(path: str, sent: str | None) -> bytes:
-        # What is about to be uploaded counts before what is there.
+        # A .gitattributes that is about to be uploaded takes precedence over the committed one.
         if sent is not None:
             return sent.encode(errors="replace")
         entry = repo.entry(head, path)
@@ -129,7 +129,7 @@ def _is_text(sample: bytes) -> bool:
 async def commit(request: web.Request) -> web.Response:
     """``POST …/commit/{rev}``: NDJSON of a header and operations. A commit that changes nothing answers with the head.
 
-    With ``create_pr`` the commit is that of a new pull request, which begins at the header's parent, or at the branch.
+    With ``create_pr`` the commit opens a new pull request. Its parent commit is the one in the header, or the branch's head.
     """
     repo = await open_writable(request)
     account = writer_of(request)
@@ -148,7 +148,7 @@ async def commit(request: web.Request) -> web.Response:
                 # A few objects are cheapest as files of their own, many in a pack.
                 with repo.objects(many=_many_lines(body)) as objects:
                     wanted = _read_commit(objects, usable, body, limits)
-                    # Before the branch moves: content that a commit names has its repository among its holders, come what may.
+                    # Before the branch moves, so that a repository always holds the content that its commits name.
                     content.index.add_holders(wanted.contents, repo.id.path)
                     attempt.begin()
                     return publish(repo, branch, wanted, objects, account.user, limits)
@@ -165,7 +165,7 @@ async def commit(request: web.Request) -> web.Response:
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
-    """A commit as a request describes it: paths and their new blobs, folders to delete, contents that are named."""
+    """A commit as a request describes it: paths and their new blobs, folders to delete, contents that the commit names."""
 
     header: CommitHeader
     changes: dict[str, str | None]
@@ -200,7 +200,7 @@ def _commit(
 def _propose(
     repo: Repository, branch: str, wanted: _Wanted, objects: NewObjects, user: str, limits: FileLimits
 ) -> tuple[str, int]:
-    """Open a pull request with a commit; that commit, and the number of the pull request."""
+    """Open a pull request with a commit; returns that commit and the number of the pull request."""
     made = ""
 
     def commit(reference: str) -> None:
@@ -244,7 +244,7 @@ def _read_commit(objects: NewObjects, usable: UsableContents, body: Body, limits
                 data = _regular(value)
                 written = LfsPointer.parse(data)
                 if written is not None:
-                    # Readers take it for what it says, so it has to be as true as any LFS file.
+                    # Readers treat this file as an LFS pointer, so it is checked like any LFS file.
                     data = pointer(value.path, written.sha256, written.size)
                 changes[check_path(value.path)] = objects.add(BLOB, data)
             case CommitLfsFile():
@@ -292,7 +292,7 @@ def _many_lines(body: Body) -> bool:
 
 
 def _operations(body: Body) -> int:
-    """Lines of a commit beside its header."""
+    """Number of lines of a commit without its header."""
     at, found = -1, 0
     while (at := body.find(b"\n", at + 1)) >= 0:
         found += 1
@@ -300,7 +300,7 @@ def _operations(body: Body) -> int:
 
 
 def _lines(body: Body) -> Iterator[memoryview]:
-    """The lines of NDJSON without a copy of them all."""
+    """The lines of NDJSON, without a copy of the whole body."""
     view = memoryview(body)
     at = 0
     while at < len(body):

@@ -1,7 +1,7 @@
 """Hub routes of discussions and pull requests, and who may commit where.
 
-Whoever sees a repository may discuss it and propose changes, with a token that writes. Title and status are for those who
-began a discussion, and for the repository's owner; comments for whoever wrote them; merging for the owner alone.
+Whoever can see a repository may discuss it and propose changes, with a token for writing. The author of a discussion and
+the repository's owner may change its title and status; only its author may edit a comment; only the owner may merge.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _HIDDEN: Final = "This comment has been hidden"
 
 
 class _Nothing(msgspec.Struct):
-    """The message of a request that says all by its URL."""
+    """The body of a request whose URL says everything."""
 
 
 def add_routes(app: web.Application) -> None:
@@ -69,7 +69,7 @@ def add_routes(app: web.Application) -> None:
 
 
 def wants_pull_request(request: web.Request) -> bool:
-    """Whether what is committed, or prepared, is for a new pull request."""
+    """Whether a commit or preupload request is for a new pull request."""
     return request.query.get("create_pr", "0") not in ("", "0", "false")
 
 
@@ -79,7 +79,7 @@ async def open_writable(request: web.Request) -> Repository:
     Raises
     ------
     RepositoryNotFoundError, AuthenticationError, AccessDeniedError
-        As in `open_repo`; it is the pull request of somebody else.
+        As in `open_repo`; also if the pull request belongs to somebody else.
     RevisionNotFoundError
         There is no such pull request.
     """
@@ -98,7 +98,7 @@ async def open_writable(request: web.Request) -> Repository:
 
 
 async def list_discussions(request: web.Request) -> web.Response:
-    """``GET …/discussions``: the newest first, in numbered pages; of a ``type``, ``status`` or ``author``."""
+    """``GET …/discussions``: the newest first, in numbered pages; filtered by ``type``, ``status`` or ``author``."""
     repo = await open_repo(request)
     start = query_number(request, "p", 0, most=1 << 32) * _PAGE
     kind, status, author = (request.query.get(name) for name in ("type", "status", "author"))
@@ -136,7 +136,7 @@ async def create_discussion(request: web.Request) -> web.Response:
 
 
 async def discussion(request: web.Request) -> web.Response:
-    """``GET …/discussions/{num}``: all that happened in one; with ``diff`` also what it changes."""
+    """``GET …/discussions/{num}``: all events of a discussion; with ``diff`` also the changes that it proposes."""
     repo = await open_repo(request)
     diff = request.query.get("diff", "0") not in ("", "0", "false")
     return json_response(await in_worker(request, lambda: encode(_details(repo, _number(request), diff=diff))))
@@ -154,7 +154,7 @@ async def add_comment(request: web.Request) -> web.Response:
 
 
 async def edit_comment(request: web.Request) -> web.Response:
-    """``POST …/discussions/{num}/comment/{id}/edit``: for whoever wrote it."""
+    """``POST …/discussions/{num}/comment/{id}/edit``: only for its author."""
 
     def edit(wanted: EditedComment, record: Record, account: Account) -> Event:
         check_comment(wanted.content)
@@ -171,7 +171,7 @@ async def edit_comment(request: web.Request) -> web.Response:
 
 
 async def hide_comment(request: web.Request) -> web.Response:
-    """``POST …/discussions/{num}/comment/{id}/hide``: for ever, by whoever wrote it or owns the repository."""
+    """``POST …/discussions/{num}/comment/{id}/hide``: for ever; only for its author and the repository's owner."""
 
     def hide(_: _Nothing, record: Record, account: Account) -> Event:
         event = _comment(record, request.match_info["comment"])
@@ -194,7 +194,7 @@ async def change_title(request: web.Request) -> web.Response:
 
 
 async def change_status(request: web.Request) -> web.Response:
-    """``POST …/discussions/{num}/status``: close it, or open it again; a draft is published so."""
+    """``POST …/discussions/{num}/status``: close or reopen a discussion; opening a draft publishes it."""
 
     def change(wanted: NewStatus, record: Record, account: Account) -> Event:
         if record.status == "merged":
@@ -207,7 +207,7 @@ async def change_status(request: web.Request) -> web.Response:
 
 
 async def merge(request: web.Request) -> web.Response:
-    """``POST …/discussions/{num}/merge``: one commit on the base; 409 with the files where there are conflicts."""
+    """``POST …/discussions/{num}/merge``: one commit on the base branch; 409 with the files if there are conflicts."""
     repo = await open_repo(request, write=True)
     user = writer_of(request).user
     wanted = await read_message(request, Merge, what="merge", optional=True)
@@ -233,13 +233,13 @@ async def _changed(
     Parameters
     ----------
     kind:
-        What the request says.
+        Type of the request's message.
     change:
-        Changes the record for an account as the message says. Blocks.
+        Function that changes the record for an account as the message says. It blocks.
     name:
-        What the event is called in the answer.
+        Key of the event in the answer.
     anybody:
-        Whether it is for all who see the repository, or for whoever began the discussion and the owner.
+        Whether all who can see the repository may do this, or only the discussion's author and the repository's owner.
     """
     repo = await open_repo(request, propose=True)
     account = writer_of(request)
@@ -286,7 +286,7 @@ def _details(repo: Repository, number: int, *, diff: bool) -> DiscussionDetails:
     if record.is_pull_request:
         for commit in reversed(list(proposals.commits(record))):
             data = {"subject": message_of(commit).partition("\n")[0], "oid": str(commit.id)}
-            # Git counts whole seconds: a commit is not older than what opened its pull request.
+            # Git stores whole seconds, so the commit may seem older than the pull request that it opened.
             at = max(float(commit.commit_time), record.created)
             events.append((at, DiscussionEvent(
                 id=str(commit.id)[:24], type="commit", created_at=format_date(at),

@@ -1,4 +1,4 @@
-"""Hub routes of large files: which a repository has in all of its history, and a history without some of them."""
+"""Hub routes of large files: list those in all of a repository's history, and remove some of them from that history."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pyxet.server.hosts import next_page
 from pyxet.server.hub_repos import KIND, REPO
 from pyxet.server.state import CONTENT, SUSPENDED, in_worker, json_response, open_repo, query_number
 
-# The history is looked through for each page, so they are large.
+# Each page needs a search of the whole history, so pages are large.
 _PAGE: Final = 5000
 
 
@@ -32,7 +32,7 @@ async def list_lfs_files(request: web.Request) -> web.Response:
     start = query_number(request, "cursor", 0)
 
     def collect() -> tuple[list[LargeFile], bool]:
-        # All of the history is looked through, and told the same as long as no reference moves.
+        # The result of searching the whole history stays the same as long as no reference moves.
         listing = ("lfs-files", str(repo.path), tuple(repo.references("refs/").items()))
         return request.app[SUSPENDED].page(
             lambda: iter(large_files(repo)[start:]), _PAGE, (*listing, start), lambda _: (*listing, start + _PAGE)
@@ -51,7 +51,7 @@ async def list_lfs_files(request: web.Request) -> web.Response:
 
 
 async def delete_lfs_files(request: web.Request) -> web.Response:
-    """``POST …/lfs-files/batch``: no commit names these contents any more, and the repository holds them no longer.
+    """``POST …/lfs-files/batch``: rewrite the history so that no commit names these contents, and stop holding them.
 
     Other repositories that hold the same content keep it.
     """

@@ -1,4 +1,4 @@
-"""Hub routes that change repositories as a whole: move, duplicate, settings, and content that others shall hold as well."""
+"""Hub routes that change repositories as a whole: move, duplicate, settings, and sharing content with another repository."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def add_routes(app: web.Application) -> None:
 
 
 async def move_repo(request: web.Request) -> web.Response:
-    """``POST /api/repos/move``: the old name redirects from then on; 409 if there is a repository of the new name."""
+    """``POST /api/repos/move``: the old name redirects from then on; 409 if a repository with the new name exists."""
     writer_of(request)
     wanted = await read_message(request, MoveRepo, what="move repository")
     repo, new = _named(wanted.type, wanted.from_repo), _named(wanted.type, wanted.to_repo)
@@ -45,11 +45,11 @@ async def move_repo(request: web.Request) -> web.Response:
         def prepare() -> None:
             index.forget_holder(new.path)
             index.copy_holder(repo.path, new.path)
-            # Windows moves no folder with files that a listing has open.
+            # Windows does not move a folder while a listing has files in it open.
             request.app[SUSPENDED].forget()
 
         repos.rename(repo, new, prepare=prepare)
-        # What was uploaded meanwhile, too.
+        # Include what was uploaded during the move.
         index.copy_holder(repo.path, new.path)
         index.forget_holder(repo.path)
 
@@ -58,7 +58,7 @@ async def move_repo(request: web.Request) -> web.Response:
 
 
 async def change_settings(request: web.Request) -> web.Response:
-    """``PUT …/settings``: who sees the repository. Nothing is gated or protected here, so asking for that is an error."""
+    """``PUT …/settings``: who sees the repository. Settings for gated or protected repositories are errors here."""
     repo = await open_repo(request, admin=True)
     wanted = await read_message(request, RepoSettings, what="settings")
     if wanted.gated not in (None, False):
@@ -70,7 +70,7 @@ async def change_settings(request: web.Request) -> web.Response:
 
 
 async def duplicate_repo(request: web.Request) -> web.Response:
-    """``POST …/duplicate``: all of a repository under another name, its content shared; 409 with the URL if that is there."""
+    """``POST …/duplicate``: copy a repository to another name, sharing its content; 409 with the URL if that name exists."""
     repo = await open_repo(request)
     writer_of(request)
     wanted = await read_message(request, DuplicateRepo, what="duplicate repository")
@@ -105,7 +105,7 @@ async def duplicate_files(request: web.Request) -> web.Response:
         target = await in_worker(request, repos.current, asked)
         writer_of(request, target)
     except (RepositoryNotFoundError, AccessDeniedError):
-        # Who may not write there learns neither whether it is there nor what it is called now.
+        # Without the right to write there, a caller learns neither whether that repository exists nor its current name.
         writer_of(request, asked)
         raise
     everything = account.user == request.app[MAIN_USER] and not account.repos

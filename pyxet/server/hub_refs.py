@@ -102,7 +102,7 @@ async def commits(request: web.Request) -> web.Response:
     """``GET …/commits/{rev}``: newest first, in pages."""
     repo = await open_repo(request)
     start = query_number(request, "p", 0)
-    # Later pages go on from the commit of the first one, whatever happens to the branch meanwhile.
+    # Later pages continue from the commit of the first page, even if the branch has moved meanwhile.
     revision = request.query.get("at") or request.match_info["rev"]
     formatted = "formatted" in request.query.getall("expand[]", request.query.getall("expand", []))
     suspended = request.app[SUSPENDED]

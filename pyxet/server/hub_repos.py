@@ -55,10 +55,10 @@ from pyxet.types import KINDS, PREFIXED_KINDS, RepoId, RepoKind
 KIND = f"{{kind:{'|'.join(KINDS)}}}"
 PREFIX = f"{{kind:{'|'.join(PREFIXED_KINDS)}}}"
 REPO = "{owner}/{name}"
-# One segment however strange: "/" comes escaped, and what a revision may look like is for the repository to say.
+# Any single segment: "/" arrives escaped, and the repository decides which revisions are valid.
 REV, BRANCH = "{rev:[^/]+}", "{branch:[^/]+}"
 PATH = "{path:(?s:.+)}"
-# A repository without an owner, and what may come behind its name.
+# The path of a repository without an owner, and what may follow its name.
 _NO_OWNER = re.compile(
     rf"/api/(?:{'|'.join(KINDS)})/(?P<api>[^/]+)(?:/(?:auth-check|branch|commit|commits|discussions|duplicate|lfs-files|paths-info|"
     r"preupload|refs|revision|settings|super-squash|tag|tree|xet-read-token|xet-write-token)(?:/.*)?)?\Z"
@@ -90,7 +90,7 @@ def add_routes(app: web.Application) -> None:
 
 
 def name_without_owner(request: web.Request) -> str | None:
-    """The name by which a request that no route takes asks for a repository, if it does: none here has a name without an owner."""
+    """The repository name without an owner in a request that no route matches, if any: here every repository has an owner."""
     match = _NO_OWNER.match(request.path)
     return match and (match["api"] or match["web"])
 
@@ -103,7 +103,7 @@ async def whoami(request: web.Request) -> web.Response:
     known = people(request)
     roles: dict[str, str] = dict(known.orgs_of(account.user))
     if account.user == request.app[MAIN_USER]:
-        # Theirs is everything that is nobody else's.
+        # All owners that belong to nobody else belong to this user.
         owners = await in_worker(request, request.app[REPOS].owners)
         everything = {*owners, *known.orgs} - {account.user, *known.users}
         roles = dict.fromkeys(sorted(everything), "admin")
@@ -137,7 +137,7 @@ async def create_repo(request: web.Request) -> web.Response:
     index = request.app[CONTENT].index
 
     def create() -> None:
-        # What an earlier one of the name held is not this one's.
+        # The new repository must not hold the content of an earlier one with the same name.
         request.app[REPOS].create(
             repo,
             user=account.user,
@@ -161,7 +161,7 @@ async def delete_repo(request: web.Request) -> web.Response:
     writer_of(request, repo, right=Right.ADMIN)
 
     def delete() -> None:
-        # Its files would stay on the disk as long as a listing has them open, and Windows would not remove them.
+        # A listing may have files of the repository open: they would keep their disk space, and Windows would not remove them.
         request.app[SUSPENDED].forget()
         request.app[REPOS].delete(repo)
         request.app[CONTENT].index.forget_holder(repo.path)
@@ -171,7 +171,7 @@ async def delete_repo(request: web.Request) -> web.Response:
 
 
 async def auth_check(request: web.Request) -> web.Response:
-    """``GET …/auth-check[/write]``: 200 for who may read, or write, the repository; else what any request would get."""
+    """``GET …/auth-check[/write]``: 200 if the caller may read, or write, the repository; else the usual error."""
     await open_repo(request, write=request.path.endswith("/write"))
     return json_response(b"{}")
 
@@ -198,7 +198,7 @@ async def list_repos(request: web.Request) -> web.Response:
                 continue
             if query.get("search", "").lower() not in repo.full_name.lower():
                 continue
-            # One that is deleted meanwhile is no reason to fail.
+            # Skip a repository that was deleted meanwhile.
             with suppress(RepositoryNotFoundError):
                 opened = request.app[REPOS].open(repo)
                 if may_see(request, account, opened):
@@ -218,7 +218,7 @@ async def list_repos(request: web.Request) -> web.Response:
 
 
 async def repo_info(request: web.Request) -> web.Response:
-    """``GET /api/{kind}/{repo}[/revision/{rev}]``: with the files unless certain fields are asked for."""
+    """``GET /api/{kind}/{repo}[/revision/{rev}]``: with the files, unless the request selects fields."""
     repo = await open_repo(request)
     revision = request.match_info.get("rev", "main")
     expand = request.query.getall("expand", [])
@@ -233,12 +233,12 @@ async def repo_info(request: web.Request) -> web.Response:
 
 
 def web_url(request: web.Request, repo: RepoId) -> str:
-    """The repository's page, as clients parse it."""
+    """The URL of the repository's page, in the form that clients parse."""
     return absolute(request, f"/{repo.path}")
 
 
 def named_repo(kind: str, owner: str, name: str) -> RepoId:
-    """A repository that a message names; `BadRequestError` if none can be called so."""
+    """The repository that a message names; `BadRequestError` if the name is not valid."""
     if kind not in _KINDS:
         raise BadRequestError(f"{kind!r} is not a kind of repository: {', '.join(_KINDS)}", status=400)
     repo = valid_repo(_KINDS[kind], owner, name)
@@ -248,7 +248,7 @@ def named_repo(kind: str, owner: str, name: str) -> RepoId:
 
 
 def _summary(repo: Repository, siblings: bool) -> RepoInfo:
-    """What lists tell; a repository without a main branch (somebody may push to it) has no commit there."""
+    """A repository's entry in a list, without a commit if it has no main branch (as may happen after a push)."""
     try:
         commit = repo.resolve("main")
     except RevisionNotFoundError:

@@ -1,4 +1,4 @@
-"""Hub routes of content: resolve a file, and the tokens for reading and writing content directly."""
+"""Hub routes of content: resolve, which answers with a file, and Xet tokens for reading and writing content directly."""
 
 from __future__ import annotations
 

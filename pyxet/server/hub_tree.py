@@ -1,4 +1,4 @@
-"""Hub routes of trees: listings in pages, and what is known of given paths."""
+"""Hub routes of trees: listings in pages, and information about given paths."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ def add_routes(app: web.Application) -> None:
 
 
 async def tree(request: web.Request) -> web.Response:
-    """``GET …/tree/{rev}[/{path}]``: a page of a folder, or of all below it; pages go on after the last path."""
+    """``GET …/tree/{rev}[/{path}]``: a page of a folder, or of all below it; the next page begins after its last path."""
     repo = await open_repo(request)
     content = request.app[CONTENT]
     path = request.match_info.get("path", "").strip("/")
     recursive, expand = request.query.get("recursive") == "true", request.query.get("expand") == "true"
     after = request.query.get("cursor")
     page = _PAGE_EXPANDED if expand else _PAGE
-    # Later pages stay on the commit of the first one, whatever happens to the branch meanwhile.
+    # Later pages stay on the commit of the first page, even if the branch has moved meanwhile.
     revision = request.query.get("at") or request.match_info["rev"]
 
     def collect() -> tuple[str, bytes, str | None]:
-        # First of all, as what waits below is found by its commit: the repository may have become another one.
+        # Resolve first: suspended listings are found by their commit, and another repository may have this name by now.
         commit = repo.resolve(revision)
         listing = ("tree", str(repo.path), str(commit.id), path, recursive)
         found, more = request.app[SUSPENDED].page(

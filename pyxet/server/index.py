@@ -1,7 +1,7 @@
 """The index of the content-addressed store: one SQLite database in WAL mode.
 
-Rows are written after the objects they name are durable, so the index never promises what is not there. Readers use a
-connection of their thread, writers take turns.
+Rows are written after the objects they name are durable, so the index never names a missing object. Each thread reads
+with its own connection; writers take turns.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from pyxet.protocol.xorb import XorbChunk, XorbInfo
 from pyxet.server.kept import Kept
 
 _VERSION: Final = 2
-# Where a database's file has the number (https://sqlite.org/fileformat.html, 1.3).
+# Offset of the format number in a database file (https://sqlite.org/fileformat.html, 1.3).
 _VERSION_AT: Final = 60
 _SCHEMA: Final = """
 CREATE TABLE xorbs (hash BLOB PRIMARY KEY, size INTEGER NOT NULL, chunks BLOB NOT NULL) WITHOUT ROWID;
@@ -38,7 +38,7 @@ CREATE TABLE senders (xorb BLOB, user TEXT, PRIMARY KEY (xorb, user)) WITHOUT RO
 CREATE TABLE shards (id INTEGER PRIMARY KEY, xorbs BLOB NOT NULL);
 CREATE TABLE chunks (hash BLOB, shard INTEGER, PRIMARY KEY (hash, shard)) WITHOUT ROWID;
 """
-# From the first format, in which a chunk was known of one shard only, and nobody noted who holds or sent a xorb.
+# Upgrade from the first format, which kept one shard for each chunk and did not record who holds or sent a xorb.
 _FROM_1: Final = """
 ALTER TABLE holders ADD COLUMN until INTEGER;
 CREATE TABLE xorb_holders (xorb BLOB, repo TEXT, PRIMARY KEY (xorb, repo)) WITHOUT ROWID;
@@ -48,14 +48,14 @@ CREATE TABLE chunks (hash BLOB, shard INTEGER, PRIMARY KEY (hash, shard)) WITHOU
 INSERT INTO chunks SELECT hash, shard FROM chunks_1;
 DROP TABLE chunks_1;
 """
-# Seconds for which a repository holds what was uploaded for it and is not committed.
+# Seconds for which a repository holds content that was uploaded for it but not committed.
 GRACE: Final = 7 * 24 * 3600
-# Shards with a chunk that are looked at for one whose xorbs somebody may use, the newest first.
+# A chunk query examines this many shards with the chunk, newest first, to find one whose xorbs the user may use.
 _MAX_SHARDS: Final = 32
-# Values of one query.
+# Maximum number of values in one query.
 _MANY: Final = 500
 _HOLD: Final = "INSERT INTO holders VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET until = max(until, excluded.until)"
-# Of what is cached of xorbs and of files: about 200 bytes a chunk, and 400 a term.
+# Limits of the caches of xorbs and of files: a chunk takes about 200 bytes, a term 400.
 _MAX_CACHED_CHUNKS: Final = 256 * 1024
 _MAX_CACHED_TERMS: Final = 64 * 1024
 _log: Final = logging.getLogger("pyxet.server")
@@ -77,7 +77,7 @@ class _Opened:
             _inherited.append(self.connection)
 
 
-# Connections of the parent of a fork: SQLite allows nobody else to close them.
+# Connections of the parent process after a fork: SQLite allows only the parent to close them.
 _inherited: Final[list[sqlite3.Connection]] = []
 
 
@@ -96,12 +96,12 @@ class Index:
         self._files: Kept[Hash, FileEntry] = Kept(_MAX_CACHED_TERMS)
         # SQLite gives the files beside it the same mode.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-        # Before SQLite opens it, which may write to it.
+        # Check the version before SQLite opens the file, as SQLite may write to it.
         _check_version(path, _version_in(path))
         try:
             (version,) = self._connection().execute("PRAGMA user_version").fetchone()
             _check_version(path, version)
-            # What is as it should be is not written again: a full disk keeps nobody from reading.
+            # Write only if something has to change, so that a full disk does not prevent reading.
             if version != _VERSION:
                 self._create(version)
         except sqlite3.DatabaseError as error:
@@ -128,14 +128,14 @@ class Index:
             opened.connection.close()
 
     def add_xorb(self, info: XorbInfo, sender: str) -> None:
-        """Remember a stored xorb, and who sent it: at once, as each change of the index waits for the disk."""
+        """Remember a stored xorb and who sent it, in one change, as each change of the index waits for the disk."""
         packed = b"".join(_CHUNK.pack(chunk.hash, chunk.raw_length, chunk.end) for chunk in info.chunks)
         with self._write() as writer:
             writer.execute("INSERT OR IGNORE INTO xorbs VALUES (?, ?, ?)", (info.hash, info.size, packed))
             writer.execute("INSERT OR IGNORE INTO senders VALUES (?, ?)", (info.hash, sender))
 
     def xorb(self, value: Hash) -> XorbInfo | None:
-        """What a stored xorb holds, or ``None``. Only what is there is cached: absence may end at any moment."""
+        """What a stored xorb holds, or ``None``. Absence is not cached, as a xorb may be added at any moment."""
         known = self._xorbs.get(value)
         if known is not None:
             return known
@@ -152,7 +152,7 @@ class Index:
         return row[0] if row else None
 
     def add_sender(self, xorb: Hash, user: str) -> None:
-        """Remember who sent a xorb, with all its bytes."""
+        """Remember that a user sent all bytes of a xorb."""
         if not self.is_sender(xorb, user):
             with self._write() as writer:
                 writer.execute("INSERT OR IGNORE INTO senders VALUES (?, ?)", (xorb, user))
@@ -184,7 +184,7 @@ class Index:
         # In the order of their keys, so that neighbours go to the same pages.
         with self._write() as writer:
             shard = _add_shard(writer, xorbs) if new else None
-            # One that tells the sha256 takes the place of one that does not.
+            # An entry with a sha256 replaces one without.
             for verb, told in (("IGNORE", False), ("REPLACE", True)):
                 writer.executemany(
                     f"INSERT OR {verb} INTO files VALUES (?, ?, ?)",
@@ -229,7 +229,7 @@ class Index:
         return [repo for (repo,) in self._connection().execute(query, (sha256, int(self._clock())))]
 
     def holders_of_file(self, file: FileEntry) -> set[str]:
-        """Paths of the repositories that hold a file, whatever they know it by."""
+        """Paths of the repositories that hold a file, by its sha256 or by its file hash."""
         names = {hash_to_hex(file.file_hash), held_as(file)}
         return {repo for name in names for repo in self.holders(name)}
 
@@ -250,7 +250,7 @@ class Index:
             )
 
     def forget_holder(self, repo: str) -> None:
-        """Forget what a repository held that is not there any more, or not by this name. As slow as `copy_holder`."""
+        """Forget all that a deleted or renamed repository held under this path. As slow as `copy_holder`."""
         with self._write() as writer:
             writer.execute("DELETE FROM holders WHERE repo = ?", (repo,))
             writer.execute("DELETE FROM xorb_holders WHERE repo = ?", (repo,))
@@ -261,7 +261,7 @@ class Index:
             writer.executemany("DELETE FROM holders WHERE sha256 = ? AND repo = ?", ((name, repo) for name in contents))
 
     def file(self, value: Hash) -> FileEntry | None:
-        """How a file is put together."""
+        """The reconstruction of a file, or ``None``."""
         known = self._files.get(value)
         if known is not None:
             return known
@@ -274,7 +274,7 @@ class Index:
         return entry
 
     def files(self, values: Iterable[Hash]) -> dict[Hash, FileEntry]:
-        """How files are put together, those of them that are stored."""
+        """The reconstructions of those files that are stored."""
         moment = self._files.now
         known = {value: entry for value in values if (entry := self._files.get(value)) is not None}
         rows = self._all(
@@ -362,7 +362,7 @@ class Index:
         return connection
 
     def _writable(self) -> None:
-        """See whether there is room again, where there was none."""
+        """After the disk was full, check whether there is room again."""
         try:
             connection = self._open_for_writing()
         except sqlite3.OperationalError as error:
@@ -416,5 +416,5 @@ def _may_be_full(error: sqlite3.OperationalError) -> bool:
 
 
 def held_as(file: FileEntry) -> str:
-    """What holders of a file are remembered by: its sha256, or its own hash in hex where nobody told that."""
+    """The key under which holders of a file are stored: its sha256, or its file hash in hex if the sha256 is not known."""
     return file.sha256 or hash_to_hex(file.file_hash)

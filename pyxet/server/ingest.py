@@ -42,7 +42,7 @@ class XorbUpload:
         self._decoder = ChunkDecoder(MAX_XORB_CHUNKS)
         self._chunks: list[XorbChunk] = []
         self._end = 0
-        # What is no chunk is a footer, or damage: that is looked at when all is there.
+        # Data that is not a chunk is a footer or damage; `check` decides that when everything has arrived.
         self._only_chunks = True
 
     def write(self, pieces: list[bytes]) -> None:
@@ -64,7 +64,7 @@ class XorbUpload:
             self._only_chunks = False
 
     def check(self, name: str) -> XorbInfo:
-        """What has arrived.
+        """Check the xorb that has arrived, and describe it.
 
         Raises
         ------

@@ -1,6 +1,6 @@
-"""What a forked child must not keep of an endpoint: its sockets, and pipes to git. While any process has one open, others wait.
+"""Closes an endpoint's sockets and pipes to git in forked children.
 
-The child has no thread that would answer, and may outlive its parent.
+A peer waits while any process has its socket or pipe open. The child has no thread to answer, and may outlive its parent.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def close_in_children(owner: web.AppRunner | io.FileIO) -> None:
 
 
 def has_stopped(owner: web.AppRunner | io.FileIO) -> None:
-    """There is nothing to close any more."""
+    """Note that forked children have nothing to close for this owner any more."""
     if isinstance(owner, io.FileIO):
         _pipes.discard(owner)
     else:

@@ -35,7 +35,7 @@ class Attempt:
             await asyncio.sleep(self._seconds_per_file * files)
 
     def give_up(self) -> bool:
-        """Have it change nothing any more; whether that was possible."""
+        """Prevent the commit from changing anything; returns whether that was still possible."""
         with self._lock:
             self._given_up = not self._begun
             return self._given_up
@@ -93,7 +93,7 @@ class LateCommits:
     def _ended(self, making: asyncio.Task[str]) -> None:
         self._late.discard(making)
         if not making.cancelled():
-            # Nobody is left to be told, for instance that the branch has moved meanwhile.
+            # The request has ended, so nobody can receive the error, for instance that the branch has moved.
             making.exception()
 
     async def aclose(self) -> None:

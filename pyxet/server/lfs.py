@@ -51,14 +51,13 @@ from pyxet.server.tokens import ObjectAction, ObjectClaims
 Handler = TypeVar("Handler", bound=Callable[..., object])
 
 BASIC: Final = "basic"
-# Names of custom transfers. Agents that call themselves by the first may be such as know uploads only, which is why
-# downloads have a name of their own.
+# Names of custom transfers. Some agents that announce the first name support uploads only, so downloads have another name.
 UPLOAD: Final = "xet"
 DOWNLOAD: Final = "xet-download"
 _REPO: Final = r"{owner}/{name:[^/]+?}{git:(?:\.git)?}/info/lfs"
 _OBJECT: Final = "/v1/lfs/{oid:[0-9a-f]{64}}"
 _OID = re.compile(r"[0-9a-f]{64}\Z")
-# Of one request; git-lfs asks for 100 at a time, huggingface_hub for 256.
+# Maximum objects of one request; git-lfs asks for 100 at a time, huggingface_hub for 256.
 _MAX_OBJECTS: Final = 1000
 
 
@@ -155,7 +154,7 @@ class _Answers:
         if stored is not None and stored.size != item.size:
             answer.error = LfsFailure(code=422, message=f"this object has {stored.size:,} bytes, not {item.size:,}")
         elif self._uploads and stored is not None:
-            # Without actions: there is nothing to do. What is pushed next names it.
+            # No actions: the client has nothing to upload. The next push will name this content, so the repository holds it now.
             self._content.hold(stored, self._repo.path)
         elif self._uploads and item.size > MAX_SHARD_CONTENT:
             answer.error = LfsFailure(code=413, message=f"an object has at most {MAX_SHARD_CONTENT:,} bytes")
@@ -180,7 +179,7 @@ class _Answers:
 
 
 async def locks(request: web.Request) -> web.Response:
-    """``…/info/lfs/locks…``: there are none. At 501 git-lfs asks no more; at 404 it would complain."""
+    """``…/info/lfs/locks…``: there are none. After a 501 git-lfs stops asking; after a 404 it would complain."""
     await open_repo(request, challenge=True)
     return error_response(501, "this endpoint has no file locks")
 

@@ -1,4 +1,4 @@
-"""Looking at something again for each request, and once for all that come while the last look is under way."""
+"""Runs a check for each request; requests that arrive while one check runs share the next one."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Looks:
         """Wait for a call that begins after this one; what it raises is raised to all who wait for it."""
         if self._next is None:
             self._next = asyncio.create_task(self._after(self._last, function))
-            # Everybody who waited may have gone.
+            # If nobody waits any more, asyncio must not report the error as never retrieved.
             self._next.add_done_callback(lambda task: task.cancelled() or task.exception())
         await asyncio.shield(self._next)
 

@@ -22,7 +22,7 @@ def valid_repo(kind: str, owner: str, name: str) -> RepoId | None:
 
 
 def check_owner(name: str) -> None:
-    """Refuse, with `ConfigError`, what no user or organization can be called: their models have the shortest paths."""
+    """Raise `ConfigError` for a name that no user or organization can have, because paths of models begin with it."""
     if name.lower() in _RESERVED:
         raise ConfigError(f"{name!r} cannot own repositories: paths of the endpoint's own begin with it")
     if valid_repo("models", name, "x") is None:

@@ -50,7 +50,7 @@ class ObjectStore:
         Parameters
         ----------
         ahead:
-            Bytes that it reads at least, for who will go on in the same object.
+            Minimum bytes of each read, for callers that continue in the same object.
         """
         return ObjectReader(self, ahead)
 
@@ -74,7 +74,7 @@ class ObjectStore:
             remove(path, missing_ok=True)
 
     def _make_folder(self, folder: Path) -> None:
-        """Make a folder durable before anything in it counts as stored, whoever made it."""
+        """Create a folder and make it durable, even if it exists, before anything in it counts as stored."""
         with self._guard:
             if folder not in self._folders:
                 folder.mkdir(mode=0o700, exist_ok=True)
