@@ -11,7 +11,7 @@ from aiohttp import web
 
 from pyxet.server.state import in_worker
 
-# Bytes from which it is worth it, and how hard it is tried: more than the first level hardly makes JSON smaller.
+# Minimum bytes to compress, and the gzip level: levels above the first hardly make JSON smaller.
 _LEAST: Final = 1024
 _LEVEL: Final = 1
 _REFUSED = re.compile(r"0(\.0{0,3})?\Z")

@@ -9,7 +9,7 @@ from typing import Final, TypeAlias
 from pyxet.errors import BadRequestError
 from pyxet.server.wildmatch import MAX_PATTERN, Pattern
 
-# Larger files of rules are ignored, as git ignores those beyond its own bound.
+# Larger files of rules are ignored; git has such a limit, too.
 MAX_RULES: Final = 1024 * 1024
 # Steps of matching that one request may cost, some seconds of a worker. Usual rules and files take a thousandth of it.
 _MAX_STEPS: Final = 300_000_000
@@ -17,11 +17,11 @@ _BLANK: Final = b" \t\r\n"
 _ATTRIBUTE = re.compile(rb"(?P<sign>[-!]?)(?P<name>[A-Za-z0-9_.][-A-Za-z0-9_.]*)(?:=(?P<value>.*))?\Z", re.S)
 _ESCAPE = re.compile(rb"\\(?:(?P<octal>[0-3][0-7]{2})|(?P<letter>[abfnrtv\\\"]))")
 _LETTERS: Final = {b"a": b"\a", b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
-# With an escape that is not known, a quotation mark is a character like any other.
+# A quoted pattern. If it contains an unknown escape, its quotation marks are ordinary characters.
 _QUOTED = re.compile(rb'"(?P<inside>(?:[^"\\]|\\(?:[0-3][0-7]{2}|[abfnrtv\\"]))*+)"', re.S)
 _MACRO: Final = b"[attr]"
 
-# What an attribute is set to: a value, or true, false, or taken back (``None``).
+# What an attribute is set to: a value, or true, false, or unspecified (``None``).
 Value: TypeAlias = bytes | bool | None
 Settings: TypeAlias = list[tuple[bytes, Value]]
 
@@ -97,7 +97,7 @@ class LfsRules:
             self._by_extension.setdefault(pattern.extension, []).append(number)
 
     def lfs(self, path: str) -> bool | None:
-        """Whether a file is LFS, or ``None`` where nothing is said."""
+        """Whether a file is LFS, or ``None`` if no rule says so."""
         whole = _encoded(path)
         known: dict[bytes, Value] = {}
         name = whole[whole.rfind(b"/") + 1 :]

@@ -1,8 +1,8 @@
 """Users, organizations with members and roles, and tokens: one file in an endpoint's directory.
 
 The file is replaced as a whole, under a lock that all processes respect, so that it can be changed while an endpoint serves
-the directory; a running endpoint reads it again as soon as it is another file. Secrets are in it as hashes only: tokens are
-random enough for a fast one, passwords get scrypt.
+the directory; a running endpoint reads the new file at once. It has only hashes of secrets: a fast hash for tokens, which are
+random enough, and scrypt for passwords.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _PAUSE: Final = 0.02
 # Cost of scrypt: 16 MiB and some 40 ms for one try.
 _SCRYPT: Final = {"n": 1 << 14, "r": 8, "p": 1}
 _KEY: Final = 32
-# Passwords that were found right, so that not each request of a git operation costs as much as the first one.
+# Passwords that were verified lately and are remembered, so that only the first request of a git operation costs a scrypt.
 _MOST_VERIFIED: Final = 256
 
 
@@ -59,7 +59,7 @@ class UserToken:
     Attributes
     ----------
     id:
-        What it is called when it is listed and revoked.
+        The id by which it is listed and revoked.
     user:
         Whose it is.
     name:
@@ -208,7 +208,7 @@ class People:
     def _check_free(self, name: str) -> None:
         check_owner(name)
         for kind, names in (("a user", self.users), ("an organization", self.orgs)):
-            # Names differ by more than case, as folders do not everywhere.
+            # Names must not differ only in case, as some file systems would give them the same folder.
             if same := next((other for other in names if name.lower() == other.lower()), None):
                 raise AlreadyExistsError(f"there is {kind} {same!r} already")
 
@@ -266,7 +266,7 @@ class PeopleFile:
         """Look at the file again. Blocks, for a moment. Raises `ConfigError` as the constructor does."""
         seen = version_of(self._path)
         if self._read[0] != seen:
-            # One that is replaced meanwhile is read once more the next time.
+            # If the file is replaced meanwhile, the next call reads it again.
             self._read = (seen, _parsed(self._path))
 
     def change(self, change: Callable[[People], People]) -> People:
@@ -307,7 +307,7 @@ class PeopleFile:
 
 
 def login_of(stored: str) -> str:
-    """What stands for a password in the claims of Xet tokens: it changes with the password."""
+    """The value that represents a password in the claims of Xet tokens; it changes with the password."""
     return f"password:{_digest(stored)[:16]}"
 
 
@@ -321,7 +321,7 @@ def _hashed(password: str) -> str:
     return f"scrypt:{salt.hex()}:{key.hex()}"
 
 
-# What passwords of those who are nobody here are compared to.
+# The hash that a password is compared to if there is no such user.
 _NOBODY: Final = f"scrypt:{'00' * 16}:{'00' * _KEY}"
 
 

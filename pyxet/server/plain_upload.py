@@ -1,7 +1,7 @@
 """Content that arrives as plain bytes: cut into chunks, deduplicated and packed into xorbs while it comes.
 
-Nothing of it is stored before all of it has arrived and was found to be what its sender said. Until then its xorbs are
-temporary files, and little of the content is in memory, however large it is.
+Content is stored only when all of it has arrived and has the announced size and sha256. Until then its xorbs are temporary
+files, and only a small part of the content is in memory.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class PlainUpload:
         Raises
         ------
         BadRequestError
-            422: it is something else. Nothing is stored.
+            422: the content has another size or sha256. Nothing is stored.
         """
         if self.size != size:
             raise BadRequestError(f"{self.size:,} bytes came of the {size:,} of {sha256}", status=422)
@@ -89,7 +89,7 @@ class PlainUpload:
         end = self._chunker.finish()
         self._add(list(self._cut(b"", [] if end is None else [end])))
         if not size:
-            # Everybody has it.
+            # Empty content needs no storage.
             return
         self._seal()
         for sealed in self._sealed:
@@ -142,7 +142,7 @@ class PlainUpload:
             self._placed = 0
 
     def _look_for(self, value: Hash) -> None:
-        """Learn the chunks that are stored along with one."""
+        """Look for a stored chunk, and remember the chunks of its xorbs for the lookups that follow."""
         if self._places.find(value) is not None:
             return
         found = self._content.xorbs_with(value, self._may_use)
@@ -198,12 +198,12 @@ class _OpenXorb:
         return len(self._chunks) - 1
 
     def flush(self) -> None:
-        """Write what was added, whose memory is free then."""
+        """Write the added chunks to the file, which frees their memory."""
         write_all(self._descriptor, b"".join(self._waiting))
         self._waiting.clear()
 
     def seal(self) -> _SealedXorb:
-        """Bring it to the disk. It has no name yet."""
+        """Sync the xorb to the disk. It has no name yet."""
         self.flush()
         os.fsync(self._descriptor)
         os.close(self._descriptor)
@@ -218,7 +218,7 @@ class _OpenXorb:
 
 @dataclass(slots=True)
 class _SealedXorb:
-    """A whole xorb that waits for the rest of its content: for hundreds of gigabytes of it there are thousands.
+    """A whole xorb that waits for the rest of its content: content of hundreds of gigabytes has thousands of them.
 
     Its file is closed.
     """

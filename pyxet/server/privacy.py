@@ -20,9 +20,9 @@ _OTHERS: Final = 0o077
 
 
 def make_root(root: Path) -> None:
-    """Make the directory of an endpoint, and close one that is there already to others.
+    """Create the directory of an endpoint; if it exists already, deny others access to it.
 
-    A directory that holds other things as well keeps its own mode; then what the endpoint has made in it is closed.
+    A directory that also holds other files keeps its mode; then only what the endpoint created in it becomes private.
     """
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
     found = sorted(os.listdir(root))
@@ -30,7 +30,7 @@ def make_root(root: Path) -> None:
         _close(root)
     for name in found:
         path = root / name
-        # A folder that is closed already has been gone through before.
+        # The content of a folder that is private already was made private before.
         if name in _OURS and _is_open(path):
             _close(path)
             for place, folders, files in os.walk(path):
@@ -48,7 +48,7 @@ def own_umask() -> bool:
     Returns
     -------
     bool
-        Whether it has one now.
+        Whether the thread has such a umask now.
     """
     if sys.platform == "linux":
         with suppress(OSError, AttributeError):
@@ -59,7 +59,7 @@ def own_umask() -> bool:
 
 
 def _is_open(path: Path) -> bool:
-    """Whether others may do something with a file or folder. One that has gone is none: other processes start and end here."""
+    """Whether others have any access to a file or folder; ``False`` if another process has removed it meanwhile."""
     try:
         return bool(path.stat().st_mode & _OTHERS)
     except FileNotFoundError:

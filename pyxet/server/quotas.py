@@ -1,4 +1,4 @@
-"""Quotas as the Hub has them: who has sent how many requests of a class in this window, and what answers say of it."""
+"""Quotas as the Hub has them: counts the requests of each user by class and window, and adds the headers that report this."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pyxet.server.hub_commit import commit
 from pyxet.server.state import account_of, is_git
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-# Users and addresses that are remembered; beyond, those whose window is over are forgotten.
+# Beyond this number of users and addresses, those whose window has ended are forgotten.
 _MANY: Final = 10_000
 _HEADERS: Final = web.RequestKey("quota_headers", dict[str, str])
 
@@ -39,11 +39,11 @@ class Quotas:
     Attributes
     ----------
     refused:
-        Requests that were one too many, by class.
+        Requests that exceeded the quota, by class.
     counted:
-        Requests that were counted, those that were refused included, by class.
+        All counted requests, including refused ones, by class.
     used_up:
-        Windows of which nothing was left, by class.
+        Windows whose quota was used up, by class.
     """
 
     def __init__(self, behaviour: HubBehaviour, clock: Callable[[], float] = time.monotonic) -> None:
@@ -60,7 +60,7 @@ class Quotas:
         Returns
         -------
         tuple
-            How many more there may be in this window, which is -1 if this one is too many, and the seconds until its end.
+            How many more requests this window allows (-1 if this request exceeds it), and the seconds until it ends.
         """
         now = self._clock()
         window = self._windows.get((who, kind))
@@ -92,7 +92,7 @@ def add_quotas(app: web.Application, behaviour: HubBehaviour) -> None:
 
 @web.middleware
 async def within_quotas(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Answer what is within the quotas, after the latency; raise `RateLimitedError` for the rest.
+    """Answer requests within the quotas, after the latency; raise `RateLimitedError` for others.
 
     Requests for content are for the CAS, which has no quotas.
     """
@@ -139,7 +139,7 @@ def _user(request: web.Request) -> str | None:
 
 
 def _advised(behaviour: HubBehaviour) -> dict[str, str]:
-    """What clients are told of the limits of repositories. The Hub has them in its documentation only."""
+    """Headers that state the limits of repositories. The Hub states these limits only in its documentation."""
     limits = RepoLimits(behaviour.folder_entries, behaviour.file_size, behaviour.commit_files)
     return {"X-Repo-Limits": limits.header()}
 

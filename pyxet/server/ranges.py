@@ -16,9 +16,9 @@ from pyxet._platform import read_at
 from pyxet.errors import ServerError
 from pyxet.server.state import WORKERS, error_response, in_worker, log, send
 
-# What is written at a time where the loop has no sendfile.
+# Bytes of one write if the loop has no sendfile.
 _PIECE: Final = 1024 * 1024
-# Bytes that are read where the file is opened: to send them from there would need two more visits to a thread.
+# Ranges up to this size are read when the file is opened; sending from the open file would need two more calls in a thread.
 _LITTLE: Final = 256 * 1024
 _EXACT = re.compile(r"bytes=\d{1,18}-\d{1,18}(?:, ?\d{1,18}-\d{1,18})*\Z", re.ASCII)
 _SPAN = re.compile(r"(\d+)-(\d+)", re.ASCII)
@@ -31,7 +31,7 @@ def one_range(request: web.Request) -> tuple[int | None, int | None] | None:
     Returns
     -------
     tuple
-        Either may be ``None``, not both: without the first byte, the second number is the length of the file's end. ``None``
+        Either number may be ``None``, not both: without the first, the second is a number of bytes at the end of the file. ``None``
         for the tuple where there is no range, several, or something else.
     """
     match = _RANGE.match(request.headers.get("Range", ""))
@@ -66,9 +66,9 @@ async def send_part(
     Parameters
     ----------
     headers:
-        Of the answer, whatever it is; ``Content-Type`` is left out of 416.
+        Headers of the answer, whatever its status; ``Content-Type`` is left out of 416.
     read:
-        Bytes from a start to before an end, in pieces. It blocks.
+        Returns the bytes from a start to an end (exclusive), in pieces. It blocks.
     """
     start, end, status = 0, size, 200
     found = dict(headers)
@@ -87,7 +87,7 @@ async def send_part(
 
 
 def _requested(request: web.Request, size: int) -> tuple[int, int] | None:
-    """Start and end of the requested range, empty where it has no bytes; ``None`` for what is to be ignored."""
+    """Start and end of the requested range, empty if it has no bytes; ``None`` for a header to ignore."""
     found = one_range(request)
     if found is None:
         return None
@@ -104,13 +104,13 @@ async def send_file_ranges(
 ) -> web.StreamResponse:
     """Bytes of a file as 206; several ranges (start, end) as ``multipart/byteranges``.
 
-    Nothing but these numbers decides what is sent. `aiohttp.web.FileResponse` reads the request's headers again
-    (``If-Range``, ``Accept-Encoding``…), and a caller who has checked a range would have checked something else.
+    Only these numbers decide what is sent. `aiohttp.web.FileResponse` reads the request's headers again
+    (``If-Range``, ``Accept-Encoding``…), so it could send another range than the one that the caller has checked.
 
     Parameters
     ----------
     find:
-        Path and size of the file. It blocks.
+        Returns path and size of the file. It blocks.
     """
     found = await in_worker(request, _opened, find, ranges)
     headers = {"Accept-Ranges": "bytes", "Content-Type": "application/octet-stream"}
@@ -144,12 +144,12 @@ async def send_file_ranges(
         await response.write_eof(tail)
         return response
     finally:
-        # Not waited for: the connection goes on with the next request.
+        # Do not wait for this: the connection can take the next request.
         asyncio.get_running_loop().run_in_executor(request.app[WORKERS], file.close)
 
 
 class _Found(NamedTuple):
-    """A file that is sent from: open, or the content of a range that is worth no more than one visit to a thread."""
+    """A file to send from: an open one, or the content of a small range, which was read in the same call in a thread."""
 
     path: Path
     size: int
@@ -190,12 +190,12 @@ def _part_head(boundary: str, start: int, end: int, size: int) -> bytes:
 
 
 async def _sent(request: web.Request, response: web.StreamResponse, file: BinaryIO, start: int, end: int) -> bool:
-    """Send bytes of a file; whether it had all of them."""
+    """Send bytes of a file; returns whether the file had all of them."""
     if request.transport is None:
         raise ConnectionResetError("the client has gone")
     loop = asyncio.get_running_loop()
     try:
-        # What is encrypted passes through this process.
+        # TLS encrypts in this process, so sendfile cannot be used.
         if request.secure:
             raise asyncio.SendfileNotAvailableError
         sent = await loop.sendfile(request.transport, file, start, end - start, fallback=False)

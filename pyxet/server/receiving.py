@@ -42,15 +42,15 @@ async def receive_xorb(request: web.Request, *, checksum: bool = False) -> XorbU
 
 
 async def keep(request: web.Request, rights: Rights, upload: XorbUpload, name: str) -> bool:
-    """Check what has arrived and keep it; whether it is new, as far as the user may know.
+    """Check and store the xorb that has arrived; returns whether it is new, as far as the user may know.
 
     Raises
     ------
     BadRequestError, FormatError
-        It is damaged, or it is another xorb than ``name``.
+        The xorb is damaged, or its hash is not ``name``.
     """
     info = await in_checker(request, upload.check, name)
-    # The rest waits for the disk, and is not to keep others from being checked meanwhile.
+    # The rest waits for the disk, so it runs outside the checkers, which can check other xorbs meanwhile.
     return await in_worker(request, _keep, request.app[CONTENT], rights, upload, info)
 
 

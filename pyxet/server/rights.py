@@ -1,8 +1,8 @@
 """What the bearer of a Xet token may read and name.
 
 A token reads the content of its repository: what was committed there, and what was uploaded for it a short while ago.
-Chunk queries tell of, and shards may name, xorbs that a repository holds which the user may read, or that the user has sent.
-Of anything else they learn no more than of what is not stored.
+Chunk queries report, and shards may name, only xorbs that the user has sent, or that a repository holds which the user may
+read. All other xorbs are answered as if they were not stored.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from pyxet.urls import XetURL
 class UsableContents:
     """Which content an account, or nobody (``None``), may have in a repository, given by its sha256.
 
-    The sha256 alone must not open what others keep private. All but the making of it blocks.
+    The sha256 alone must not open what others keep private. All methods except the constructor block.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ class UsableContents:
         self._held = set() if self._everything else self._content.index.held(contents, self._repo)
 
     def __call__(self, sha256: str) -> StoredContent | None:
-        """The content; ``None`` where it is not stored, or not theirs to name."""
+        """The content; ``None`` if it is not stored or the account may not name it."""
         known = sha256 in self._found
         stored = self._found[sha256] if known else self._content.find_by_sha256(sha256)
         if stored is None or self._everything or sha256 == EMPTY_SHA256 or sha256 in self._held:
@@ -61,12 +61,12 @@ class UsableContents:
 
 
 class Rights:
-    """Those of the Xet token of one request, which covers ``scope``. All but the making of it blocks.
+    """The rights of the Xet token of one request, which covers ``scope``. All methods except the constructor block.
 
     Parameters
     ----------
     claims:
-        What is claimed instead of a token, and was checked.
+        Claims that were checked already, instead of those of a token.
 
     Raises
     ------
@@ -95,7 +95,7 @@ class Rights:
         Raises
         ------
         RepositoryNotFoundError
-            It is not there any more, or not for this user.
+            The repository does not exist any more, or this user may not see it.
         """
         if self._repo is None:
             raise RepositoryNotFoundError("the token's repository does not exist", status=404, code="RepoNotFound")
@@ -108,7 +108,7 @@ class Rights:
             current = self._repos.current(claimed).path if claimed is not None else None
         except RepositoryNotFoundError:
             return None
-        # It may have become private, or another one of its name, since the token was given.
+        # Since the token was issued, the repository may have become private, or another one may have taken its name.
         return current if current is not None and self._may_see(current) else None
 
     def may_read(self, file: FileEntry) -> bool:
@@ -119,7 +119,7 @@ class Rights:
         return self._repo is not None and bool(self._index.held(names, self._repo))
 
     def may_use(self, xorb: Hash) -> bool:
-        """Whether the user may know of a xorb, and name it: if it is stored, that is."""
+        """Whether the user may know of a stored xorb, and name it."""
         return (
             self._runs_it
             or self._index.is_sender(xorb, self.user)
