@@ -142,7 +142,7 @@ class PlainUpload:
             self._placed = 0
 
     def _look_for(self, value: Hash) -> None:
-        """Look for a stored chunk, and remember the chunks of its xorbs for the lookups that follow."""
+        """Look for a stored chunk, and remember the chunks of the xorbs stored with it for later lookups."""
         if self._places.find(value) is not None:
             return
         found = self._content.xorbs_with(value, self._may_use)

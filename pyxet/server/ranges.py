@@ -31,8 +31,8 @@ def one_range(request: web.Request) -> tuple[int | None, int | None] | None:
     Returns
     -------
     tuple
-        Either number may be ``None``, not both: without the first, the second is a number of bytes at the end of the file. ``None``
-        for the tuple where there is no range, several, or something else.
+        Either number may be ``None``, not both: without the first, the second is a number of bytes at the end of the file.
+        ``None`` instead of the tuple if there is no range, several ranges or anything else.
     """
     match = _RANGE.match(request.headers.get("Range", ""))
     if match is None or not (match[1] or match[2]):

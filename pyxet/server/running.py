@@ -38,7 +38,7 @@ from pyxet.types import KINDS
 class LocalEndpoint:
     """A local endpoint, running between entry and exit of ``with`` or ``async with``.
 
-    It starts when it is entered, or where nobody enters it, when its URL is asked for; then `close` ends it.
+    It also starts when its URL is read outside a ``with`` block; then call `close` to end it.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ class LocalEndpoint:
     user, token:
         The account that may do everything; a random token if ``None``.
     anonymous:
-        Whether those without a token read the public repositories; otherwise they get nothing but what a signed URL gives.
+        Whether clients without a token can read the public repositories; otherwise only signed URLs work for them.
     host, port:
         Where to listen; port 0 takes a free one.
     public_url, allowed_hosts:
@@ -204,7 +204,7 @@ class _Running:
             self._loop.close()
             if self._started.done():
                 raise
-            # As where there can be no more threads: whoever starts it would wait for ever.
+            # For instance if no more threads can be started. Without this the thread that starts the endpoint would wait for ever.
             self._started.set_exception(error)
 
     def _run_loop(self, serve: Callable[[Path], Awaitable[web.AppRunner]]) -> None:
@@ -253,7 +253,7 @@ def _tls(certificate: str, key: str) -> ssl.SSLContext:
     """How connections are encrypted. Raises `ConfigError`."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     try:
-        # Nobody is there to be asked for the password of a key.
+        # No user can be asked for the password of a key.
         context.load_cert_chain(certificate, key, password=lambda: "")
     except ssl.SSLError as error:
         reason = f"{certificate} and {key} are no certificate and its key, without a password, in PEM"
@@ -294,7 +294,7 @@ async def start(
         like_hub=like_hub,
         upload_grants=upload_grants,
     )
-    # A thread of its own, as it is not to share the umask of others.
+    # A thread of its own, so that its umask does not affect other threads.
     starting = ThreadPoolExecutor(1, thread_name_prefix="xet-endpoint", initializer=own_umask)
     try:
         app = await asyncio.get_running_loop().run_in_executor(starting, create)
@@ -334,7 +334,7 @@ def people_of(root: Path) -> PeopleFile:
 
 
 def brought_by_name(root: Path, name: str) -> list[str]:
-    """What a user or an organization gets with a name in an endpoint's directory, in lines for people."""
+    """What a new user or organization gets because of its name in an endpoint's directory, as lines for people to read."""
     lines = []
     repos = [repo.path for kind in KINDS for repo in stored_repos(root / REPOSITORIES, kind, name)]
     if repos:
@@ -350,7 +350,7 @@ async def stop(runner: web.AppRunner) -> None:
     """End what `start` began: requests that run have a moment to finish, idle connections are closed."""
     loop = asyncio.get_running_loop()
     # A connection that is accepted in the round in which asyncio's server closes is refused by it and left open. So first
-    # none is accepted any more, and what was just now becomes known to the server, which takes some rounds.
+    # stop accepting, and wait some rounds until the server knows the connections that were just accepted.
     for listening in sockets(runner):
         # Loops without readers, as of Windows, accept in another way.
         with suppress(NotImplementedError):

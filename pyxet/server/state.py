@@ -47,22 +47,22 @@ REPOS: Final = web.AppKey("repos", GitStore)
 WORKERS: Final = web.AppKey("workers", ThreadPoolExecutor)
 # Checking a xorb or a shard takes a while; a few at a time, so that small requests never queue behind them.
 CHECKERS: Final = web.AppKey("checkers", ThreadPoolExecutor)
-# Looks at the file of people before each request with a token: a thread of its own, that nothing keeps waiting.
+# Looks at the file of people before each request with a token: a thread of its own, so that it never waits for other work.
 LOOKING: Final = web.AppKey("looking", ThreadPoolExecutor)
 SUSPENDED: Final = web.AppKey("suspended", Suspended)
 LOOKS: Final = web.AppKey("looks", Looks)
 # Checks passwords, which costs time on purpose: one at a time, whoever tries them.
 PASSWORDS: Final = web.AppKey("passwords", ThreadPoolExecutor)
-# Requests that wait for that. More are sent away, as each takes some tenths of a second.
+# Limits the requests that wait for a password check, which takes some tenths of a second; further ones are refused.
 PASSWORD_QUEUE: Final = web.AppKey("password_queue", asyncio.Semaphore)
 MAX_PASSWORD_QUEUE: Final = 16
 # The user who runs the endpoint, who may do everything.
 MAIN_USER: Final = web.AppKey("main_user", str)
 # Whether those without a token see the public repositories.
 OPEN: Final = web.AppKey("open", bool)
-# In Xet tokens of those who have no account; nobody can be called so.
+# The user name in Xet tokens of clients without an account; no user can have this name.
 ANONYMOUS: Final = ""
-# Who sent a name and a secret, or why they are nobody: see `identify`.
+# The account of a client that sent a name and a secret, or the error if they are not valid: see `identify`.
 _BASIC: Final = web.RequestKey("basic", object)
 # Paths that git's clients ask for, of every repository.
 _GIT = re.compile(r"/(?:info/refs|git-upload-pack|git-receive-pack)\Z")
@@ -70,7 +70,7 @@ log: Final = logging.getLogger("pyxet.server")
 
 
 def is_git(path: str) -> bool:
-    """Whether it is git that asks for a path."""
+    """Whether a path is one that git clients request."""
     return _GIT.search(path) is not None
 
 
@@ -89,14 +89,14 @@ async def identify(request: web.Request) -> None:
     Raises
     ------
     AccessDeniedError
-        A browser sends them for a page of another origin.
+        A browser sends the name and the secret for a page of another origin.
     RemoteError
         The file of people cannot be read.
     """
     kind, _, given = request.headers.get("Authorization", "").partition(" ")
     tokens = request.app[TOKENS]
     if kind and tokens.people is not None:
-        # Who was added or revoked a moment ago counts.
+        # Read changes of users and tokens that were made a moment ago.
         try:
             await request.app[LOOKS].look(tokens.people.refresh)
         except ConfigError as error:
@@ -122,7 +122,7 @@ async def identify(request: web.Request) -> None:
 
 
 async def _by_password(request: web.Request, user: str, password: str) -> Account:
-    """The account of a user with a password. Those who try wrong ones keep nobody waiting who has used theirs lately."""
+    """The account of a user with a password. Users whose password was verified lately never wait for checks of wrong ones."""
     tokens = request.app[TOKENS]
     if tokens.is_verified(user, password):
         return tokens.password_account(user, password)
@@ -172,7 +172,7 @@ def right_over(request: web.Request, account: Account | None, repo: RepoId | str
 
 def _reaches(account: Account, repo: RepoId | str) -> bool:
     """Whether a token is for a repository, or for all of an owner: most are for whatever their user may do."""
-    # Of a repository its owner's name will do: one path, or all of that owner.
+    # A token for a repository lists its path, or its owner's name for all repositories of that owner.
     named = {repo} if isinstance(repo, str) else {repo.owner, repo.path, f"models/{repo.path}"}
     return not account.repos or not named.isdisjoint(account.repos)
 
@@ -188,7 +188,7 @@ def writer_of(request: web.Request, repo: RepoId | str | None = None, *, right: 
     Raises
     ------
     AuthenticationError, AccessDeniedError
-        There is no token; it only reads, or does not have this right there.
+        There is no token, the token only reads, or the account does not have this right there.
     """
     account = account_of(request)
     if account is None:
@@ -285,7 +285,7 @@ async def open_repo(
 
 
 def _renamed(request: web.Request, repo: RepoId) -> URL:
-    """What was requested, of the repository as it is called now: relative, as the Hub says it."""
+    """The requested URL with the repository's current name: relative, as the Hub sends it."""
     parts = request.rel_url.raw_path.split("/")
     # /api/models/owner/name/…, /datasets/owner/name/resolve/…, /owner/name/resolve/…
     at = 1 if "kind" not in request.match_info else 2 + (parts[1] == "api")
@@ -311,11 +311,11 @@ def sees(request: web.Request, account: Account | None) -> Callable[[str], bool]
 
 
 def note_shown(request: web.Request, repo: Repository, contents: Iterable[str]) -> None:
-    """What a repository shows to somebody, by sha256, it holds: pointers may have come with a git push. Blocks."""
+    """Record that a repository holds the contents (sha256) it shows: their pointers may come from a git push. Blocks."""
     try:
         request.app[CONTENT].index.add_holders(contents, repo.id.path)
     except (OSError, sqlite3.OperationalError) as error:
-        # It is about reading: with a full disk there is still what the index knows.
+        # The request only reads, so a full disk must not make it fail.
         if not is_disk_full(error):
             raise
 
@@ -323,7 +323,7 @@ def note_shown(request: web.Request, repo: Repository, contents: Iterable[str]) 
 def claims_of(request: web.Request, account: Account | None, repo: RepoId, scope: Scope) -> Claims:
     """What a Xet token, or a signed URL, says that somebody (or nobody, ``None``) gets for a repository."""
     user = account.user if account else ANONYMOUS
-    # A token for some repositories knows of no others.
+    # A token that is restricted to some repositories must not give access to others.
     runs_it = account is not None and user == request.app[MAIN_USER] and not account.repos
     return Claims(repo.path, scope, user, runs_it, account.login if account else None)
 
@@ -365,7 +365,7 @@ def error_response(
     """An error as the Hub's clients read it: headers for programs, JSON for people."""
     all_headers = {
         **(headers or {}),
-        # A message may quote any name, and a header holds neither control characters nor lines.
+        # A message may quote any name, but a header must not hold control characters or line breaks.
         "X-Error-Message": re.sub(r"[\x00-\x20\x7f]+", " ", message)[:500].encode("ascii", "replace").decode(),
     }
     if code:
@@ -379,7 +379,7 @@ async def send(request: web.Request, response: web.StreamResponse, pieces: Itera
 
     A failure in mid-body breaks the connection: with the status already sent, it is the only way to say so.
     """
-    # The first one before the status: what fails at once is an error like any other.
+    # Read the first piece before sending the status, so that an early failure gets a normal error response.
     piece = await in_worker(request, next, pieces, None)
     await response.prepare(request)
     while piece is not None:
@@ -387,7 +387,7 @@ async def send(request: web.Request, response: web.StreamResponse, pieces: Itera
         try:
             await response.write(piece)
         finally:
-            # Also where the client has gone: nothing may be left running when the request ends.
+            # Wait even if the client has disconnected: no read may still run when the request ends.
             await asyncio.wait([following])
         error = following.exception()
         if error is not None:

@@ -1,7 +1,7 @@
 """Listings that stopped at the end of a page, to go on with the next one.
 
 Git has no way to begin in the middle: a later page of a log would walk all commits before it again, and one of a folder with
-very many entries would unpack all of it again. So the iterator that made a page waits a while for whoever asks for the next.
+very many entries would unpack all of it again. So the iterator that made a page is kept for a while for the request of the next page.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
 
-# How many wait, and for how many seconds: each may hold a large folder, and the files of its repository open.
+# How many iterators are kept, and for how many seconds: each may hold a large folder, and the files of its repository open.
 _MOST: Final = 8
 _PATIENCE: Final = 60.0
 
 
 class Suspended:
-    """Iterators by what they go on with. Each is in the hands of one request at a time."""
+    """Iterators by the place where they continue. One request at a time uses each of them."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -36,9 +36,9 @@ class Suspended:
         Parameters
         ----------
         begin:
-            Makes the iterator, where none waits.
+            Makes the iterator, if none is kept for this place.
         size:
-            Items of a page.
+            Number of items in a page.
         place:
             What the listing is of, which never changes, and where this page begins in it.
         after:
@@ -59,7 +59,7 @@ class Suspended:
         return found, bool(rest)
 
     def forget(self) -> None:
-        """Let go of all repositories, before one of them goes: their next pages begin anew."""
+        """Drop all iterators before a repository is moved or deleted: their next pages start a new iterator."""
         with self._guard:
             self._waiting.clear()
 

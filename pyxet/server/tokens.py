@@ -28,9 +28,9 @@ from pyxet.server.people import PeopleFile, Scope, UserToken, login_of
 ObjectAction = Literal["download", "upload", "verify"]
 XET_TOKEN_LIFE: Final = 3600
 URL_LIFE: Final = 3600
-# In front of what is signed, which nothing else that is signed with the same key begins with.
+# Prefix of the signed text; no other text that is signed with the same key begins with it.
 _OBJECT: Final = "object\n"
-# Hex digits of the parts of a grant's id: who got it, and that it is ours.
+# Hex digits of the parts of a grant's id: its owner, and the signature.
 _OWNER: Final = 16
 _GRANT_SIGNATURE: Final = 32
 
@@ -44,9 +44,9 @@ class Account:
     user:
         The user's name.
     scope:
-        What may be done at the most.
+        Upper limit of what the account may do.
     expires:
-        When that ends, in Unix seconds; ``None`` for never.
+        When the account's access ends, in Unix seconds; ``None`` for never.
     repos:
         Paths of repositories, or names of owners, that it is restricted to; empty if it is not.
     login:
@@ -67,8 +67,8 @@ class Account:
 class Claims:
     """What a Xet token says: the path of the repository it was made for, its scope and user.
 
-    Also whether that user ran the endpoint: a shared directory may have been served by a process with another user name
-    since. ``login`` is that of the account it was made for: it ends with that.
+    Also whether that user ran the endpoint: since then another process may have served a shared directory with another user
+    name. ``login`` is the login of the account; when that becomes invalid, the Xet token does, too.
     """
 
     repo: str
@@ -158,7 +158,7 @@ class Tokens:
         return Account(user, "write", login=login_of(stored))
 
     def claimant(self, claims: Claims) -> Account:
-        """Who a Xet token was made for, with what they may do by now.
+        """The account that a Xet token was made for, with its current rights.
 
         Raises
         ------
@@ -208,7 +208,7 @@ class Tokens:
         Raises
         ------
         AuthenticationError, AccessDeniedError
-            It is not one of ours or has ended; it only reads.
+            The token was not issued here or has ended; or it only reads.
         """
         body, _, signature = token.removeprefix("xet_").partition(".")
         if not _same(self._sign(body), signature):
@@ -227,7 +227,7 @@ class Tokens:
         return urlencode({"ranges": spans, "expires": expires, "signature": self._sign(f"{xorb}\n{spans}\n{expires}")})
 
     def check_query(self, xorb: str, query: Mapping[str, str], wanted: Sequence[tuple[int, int]]) -> None:
-        """Accept a read of ranges (start, end), each of which lies in a signed one: a broken read may go on in its middle.
+        """Accept a read of ranges (start, end), each of which must lie in a signed one, as a broken read may resume in the middle.
 
         Raises
         ------
@@ -256,7 +256,7 @@ class Tokens:
         Raises
         ------
         AccessDeniedError
-            It was changed or has ended, or is for another object or action.
+            The URL was changed or has expired, or is for another object or action.
         """
         body, _, signature = ticket.partition(".")
         if not _same(self._sign(_OBJECT + body), signature):
@@ -280,7 +280,7 @@ class Tokens:
         return _same(self._sign(_grant_text(xorb, user, repo, nonce))[:_GRANT_SIGNATURE], signature)
 
     def grant_owner(self, grant: str) -> str:
-        """What stands for the user in the id of a grant that `check_upload` accepted."""
+        """The part of a grant's id that represents its user; `check_upload` has accepted the grant."""
         return grant[:_OWNER]
 
     def signed_upload(self, xorb: str, grant: str, length: int, checksum: int) -> str:

@@ -1,8 +1,8 @@
 """git's patterns for paths as regular expressions that take linear time, whatever the pattern.
 
-A pattern is cut where its stars are. Of what stands between two stars the first place that fits is as good as any later
-one, because everything else in a pattern has a fixed length; so each part is matched in an atomic group, which is never
-tried again once it has matched. Matching takes at most the length of the path times that of the pattern. Bytes are
+A pattern is split at its stars. The first place where the part between two stars matches is as good as any later one,
+because everything else in a pattern has a fixed length; so each part is matched in an atomic group, which is never tried
+again once it has matched. Matching takes at most the length of the path times that of the pattern. Bytes are
 matched, as git does.
 """
 
@@ -59,7 +59,7 @@ class Pattern:
 
     @property
     def extension(self) -> bytes | None:
-        """For ``*.bin`` ``.bin``: what a name has from its last dot on if it matches. ``None`` for other patterns."""
+        """``.bin`` for ``*.bin``: the extension that a matching name has from its last dot on. ``None`` for other patterns."""
         end = self._end
         return end if end and self._core != end and end.startswith(b".") and end.count(b".") == 1 else None
 
