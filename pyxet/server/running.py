@@ -204,7 +204,7 @@ class _Running:
             self._loop.close()
             if self._started.done():
                 raise
-            # For instance if no more threads can be started. Without this the thread that starts the endpoint would wait for ever.
+            # For instance if no thread can be started. Without this the caller would wait for ever.
             self._started.set_exception(error)
 
     def _run_loop(self, serve: Callable[[Path], Awaitable[web.AppRunner]]) -> None:

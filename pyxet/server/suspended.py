@@ -1,7 +1,7 @@
 """Listings that stopped at the end of a page, to go on with the next one.
 
 Git has no way to begin in the middle: a later page of a log would walk all commits before it again, and one of a folder with
-very many entries would unpack all of it again. So the iterator that made a page is kept for a while for the request of the next page.
+very many entries would unpack all of it again. So the iterator that made a page is kept for a while for the next page.
 """
 
 from __future__ import annotations

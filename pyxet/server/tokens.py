@@ -227,7 +227,7 @@ class Tokens:
         return urlencode({"ranges": spans, "expires": expires, "signature": self._sign(f"{xorb}\n{spans}\n{expires}")})
 
     def check_query(self, xorb: str, query: Mapping[str, str], wanted: Sequence[tuple[int, int]]) -> None:
-        """Accept a read of ranges (start, end), each of which must lie in a signed one, as a broken read may resume in the middle.
+        """Accept a read of ranges (start, end), each inside a signed one, as a broken read may resume in the middle.
 
         Raises
         ------

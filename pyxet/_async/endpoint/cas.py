@@ -50,7 +50,7 @@ _MARGIN: Final = 30
 _LAST_PART: Final = 0.25
 # Plans that are kept for whoever reads the same range again.
 _MAX_PLANS: Final = 256
-# The CAS does not have the route of batches, or does not take such long ones.
+# Statuses of a CAS that lacks the route of batches, or does not accept such long requests.
 _NO_BATCHES: Final = frozenset({405, 414, 431, 501})
 # It may be a file that is missing as well as the route, and an endpoint that fails at a batch may still plan one file.
 _NO_ANSWER: Final = frozenset({400, 404, 422, 500})
@@ -203,7 +203,7 @@ class Cas:
         """Drop a plan whose URLs are not accepted any more."""
         key = (value, start, end)
         if self._plans.get(key) is plan:
-            # Another loop's thread may be at it too; here and below.
+            # The thread of another loop may remove the plan at the same time; here and below.
             self._plans.pop(key, None)
 
     def invalidate_plans(self, value: Hash) -> None:
@@ -215,7 +215,7 @@ class Cas:
         try:
             plan = await self._ask_for_plan(value, start, end)
         except (NotFoundError, FormatError) as error:
-            # Another server may answer like this where the CAS was.
+            # The CAS may have moved, and another server may answer at its old URL.
             if type(error) not in (NotFoundError, FormatError) or not await self._has_moved("read"):
                 raise
             plan = await self._ask_for_plan(value, start, end)
@@ -412,7 +412,7 @@ class Cas:
             return known[0]
 
         async def renew() -> XetToken:
-            # Kept here, once, and not by each who waits: one of them may have found it refused by then.
+            # Store the token here, once, and not in each waiting caller: one of them may have dropped it as refused by then.
             return self._keep(scope, await self._ask_for_token(scope))
 
         return await self._refreshing.run(scope, renew)

@@ -22,7 +22,7 @@ from pyxet.protocol.messages import PreuploadFile, PreuploadMode, TreeEntry
 from pyxet.types import RepoId
 from pyxet.urls import may_be_commit
 
-# For how many files it is asked at once when they last changed, once that many were asked for one by one.
+# Maximum files of one request for last changes, which grows as a caller asks for one file after another.
 _MAX_DATED: Final = 50
 
 Key = tuple[RepoId, str, str]
@@ -38,11 +38,11 @@ class Catalog:
         self._lock = threading.Lock()
         # ``None`` where there is nothing.
         self._entries: OrderedDict[Key, TreeEntry | None] = OrderedDict()
-        # Those of a commit that were asked for when they last changed.
+        # Entries of a commit for which the last change is known.
         self._dated: OrderedDict[tuple[RepoId, str], dict[str, TreeEntry]] = OrderedDict()
         self._folders: OrderedDict[Key, dict[str, TreeEntry]] = OrderedDict()
         self._in_folders = 0
-        # One request at a time, so that what is asked for meanwhile, from several threads, goes together.
+        # One request at a time: paths that several threads ask for meanwhile go into the next request together.
         self._dating: Batches[tuple[RepoId, str], str, dict[str, TreeEntry]] = Batches(_MAX_DATED, at_once=1)
         # Whether the endpoint says which commit it looked at, as far as is known.
         self._tells_commit = True
@@ -194,7 +194,7 @@ class Catalog:
             yield page.entries
         if path and not count:
             raise missing_entry(repo, commit, path)
-        # The whole listing is here, so that of each folder is too.
+        # The listing is complete, so the listing of each folder in it is complete, too.
         for name, entries in (folders or {}).items():
             self._remember_folder((repo, commit, name), entries)
 
