@@ -146,8 +146,12 @@ def long_push(git: Git, number: int, length: float) -> tuple[str, subprocess.Pop
 def settled(root: Path, *, clean: bool) -> None:
     """Wait until no process works in a repository any more, and, if that is to be, none has left anything behind."""
     deadline = time.monotonic() + 60
-    while processes_at(bare(root)) or (clean and any((bare(root) / "objects").glob("*incoming*"))):
-        assert time.monotonic() < deadline
+    while True:
+        working = processes_at(bare(root))
+        left = [path.name for path in (bare(root) / "objects").glob("*incoming*")] if clean else []
+        if not working and not left:
+            return
+        assert time.monotonic() < deadline, f"still working: {working}; left behind: {left}"
         time.sleep(0.02)
 
 
