@@ -38,7 +38,10 @@ def found_in(tree: Any, path: str) -> Any:
 
 
 class PathFinder:
-    """Looks up paths in commits. It keeps the last folders parsed: libgit2 parses a large one again for each path in it."""
+    """Looks up paths in commits. It keeps the last folders parsed: libgit2 parses a large one again for each path in it.
+
+    Like the repository that has it, it must not be used by two threads at once.
+    """
 
     def __init__(self) -> None:
         self._kept: dict[tuple[Any, str], Any] = {}
@@ -49,16 +52,12 @@ class PathFinder:
         if path.startswith("/") or folder.endswith("/"):
             return None
         key = commit.tree_id, folder
-        kept = self._kept
-        if key in kept:
-            tree = kept[key]
-        else:
-            tree = found_in(commit.tree, folder) if folder else commit.tree
-            if folder and tree is not None and tree.filemode != FOLDER:
-                tree = None
-            # Replaced, not changed in place: another thread may be reading it.
-            self._kept = {**dict(list(kept.items())[1 - _KEPT :]), key: tree}
-        return None if tree is None else found_in(tree, name)
+        if key not in self._kept:
+            if len(self._kept) == _KEPT:
+                del self._kept[next(iter(self._kept))]
+            self._kept[key] = found_in(commit.tree, folder) if folder else commit.tree
+        tree = self._kept[key]
+        return found_in(tree, name) if tree is not None and (not folder or tree.filemode == FOLDER) else None
 
 
 def members(tree: Any, prefix: str, start: int = 0) -> Iterator[tuple[str, Any]]:
