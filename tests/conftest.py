@@ -183,6 +183,12 @@ def cli(shared_endpoint: LocalEndpoint, tmp_path: Path, tmp_path_factory: pytest
 
 
 @pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A folder, not made yet, for an endpoint of the test's own."""
+    return tmp_path / "root"
+
+
+@pytest.fixture
 def proxy(shared_endpoint: LocalEndpoint) -> Iterator[FaultProxy]:
     """A proxy in front of the shared endpoint."""
     with FaultProxy(shared_endpoint.url) as running:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from aiohttp import web
 from support.contents import content, texts
 from support.faults import (
     MIB,
     PLAN,
     XORB,
+    FaultProxy,
     answer,
     changed,
     cut,
@@ -160,9 +162,8 @@ async def test_redirected_xorbs() -> None:
         data = content(23, MIB)
         file = await it.store(data)
 
-        async def redirect(_: object, request: object) -> object:
-            target = it.endpoint.url + request.raw_path  # type: ignore[attr-defined]
-            return await answer(302, Location=target)(_, request)  # type: ignore[arg-type]
+        async def redirect(proxy: FaultProxy, request: web.Request) -> web.StreamResponse:
+            return await answer(302, Location=it.endpoint.url + request.raw_path)(proxy, request)
 
-        it.proxy.rule(XORB, redirect)  # type: ignore[arg-type]
+        it.proxy.rule(XORB, redirect)
         assert await Downloader(it.client).read(file) == data

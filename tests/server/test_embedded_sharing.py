@@ -76,11 +76,6 @@ def peer(root: Path, **environment: str) -> Iterator[Peer]:
             pipe.close()
 
 
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    return tmp_path / "root"
-
-
 # -- who serves it -----------------------------------------------------------------------------------------------------
 
 

@@ -22,11 +22,6 @@ from pyxet.testing import LocalEndpoint, local_endpoint
 
 
 @pytest.fixture
-def root(tmp_path: Path) -> Path:
-    return tmp_path / "root"
-
-
-@pytest.fixture
 def endpoint(root: Path) -> Iterator[LocalEndpoint]:
     with kept(root) as running:
         yield running
