@@ -1,6 +1,7 @@
 """Discussions and pull requests of a repository: one file for each in its directory, always replaced as a whole.
 
-Renaming or deleting the repository renames or deletes them too. A repository without the directory has none. Everything here blocks and belongs in worker threads; writers hold the repository's lock (`Repository.turn`).
+Renaming or deleting the repository renames or deletes them too. A repository without the directory has none. Everything here
+blocks and belongs in worker threads; writers hold the repository's lock (`Repository.turn`).
 """
 
 from __future__ import annotations
