@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -75,6 +76,29 @@ def test_threads_that_seek_and_read_in_one_go(
             file.read()
         with ThreadPoolExecutor(6) as pool:
             list(pool.map(work, range(6)))
+
+
+def test_a_seek_calls_nothing_once_its_place_is_set() -> None:
+    """At a call the interpreter may switch to another thread, whose own seek would take the place of the read that follows."""
+    cursor = Cursor(MIB)
+    before = cursor.place
+    before.make_ready(b"lines\nof a block\n")
+    calls: list[tuple[str, bool]] = []
+
+    def note(frame: FrameType, event: str, _: object) -> None:
+        within = frame.f_code if event == "c_call" else frame.f_back and frame.f_back.f_code
+        if event in ("call", "c_call") and within is Cursor.seek.__code__:
+            calls.append((frame.f_code.co_name, cursor.place is before))
+
+    sys.setprofile(note)
+    try:
+        cursor.seek(100)
+    finally:
+        sys.setprofile(None)
+    assert ("settle", True) in calls
+    assert all(before_it_is_set for _, before_it_is_set in calls)
+    assert not before.ready.getvalue()
+    assert cursor.at == 100
 
 
 @pytest.mark.parametrize("about_to_read", [True, False])

@@ -153,11 +153,12 @@ class Cursor:
             old = self.place
             if is_about_to_read is not None and old.seeker not in (0, new.seeker) and is_about_to_read(old.seeker):
                 self._overtaken[old.seeker] = old
-            # The interpreter does not switch threads between these two statements.
-            if self.place is old:
+            # Who takes the lines there goes on from the new place. They are for nobody's next operation.
+            old.settle()
+            # From here to the end the interpreter does not switch threads, as nothing is called. A thread that were stopped
+            # after its place is set, and before it calls `read`, would lose that place to another one's `seek`.
+            if self.place is old and old._state[1] is _NO_LINES:
                 self.place = new
-                # Who takes the lines there goes on from here. They stood ready for nobody's next operation.
-                old.settle()
                 return at
 
     def here(self, size: SupportsIndex | None) -> bytes | None:
