@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import signal
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
-from support import capabilities
+from support import capabilities, watchdog
 from support.authority import Authority
 from support.cli import Cli
 from support.contents import content
@@ -27,9 +27,36 @@ from pyxet.testing import LocalEndpoint, local_endpoint
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def pytest_runtest_setup(item: pytest.Item) -> None:
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep where hanging tests are told."""
+    watchdog.watch(config)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Nothing is watched any more."""
+    watchdog.leave(config)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None, None, None]:
     """Tests that need what is not here are skipped, with the reason."""
-    capabilities.check(item)
+    with watchdog.watched(item):
+        capabilities.check(item)
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
+    """No test hangs for good."""
+    with watchdog.watched(item):
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, None, None]:
+    """Nor does what its fixtures do at its end."""
+    with watchdog.watched(item):
+        return (yield)
 
 
 @pytest.fixture(autouse=True)
