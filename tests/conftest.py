@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import signal
 import uuid
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support import capabilities, watchdog
+from support import capabilities
 from support.authority import Authority
 from support.cli import Cli
 from support.contents import content
@@ -17,6 +17,7 @@ from support.proxied import proxied
 from support.raw_client import RawClient
 from support.rights import NOISE
 from support.settled import check_budgets
+from support.watchdog import Watchdog
 
 import pyxet
 from pyxet._async.changes.transaction import members
@@ -28,35 +29,13 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Keep where hanging tests are told."""
-    watchdog.watch(config)
-
-
-def pytest_unconfigure(config: pytest.Config) -> None:
-    """Nothing is watched any more."""
-    watchdog.leave(config)
-
-
-@pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_runtest_setup(item: pytest.Item) -> Generator[None, None, None]:
-    """Tests that need what is not here are skipped, with the reason."""
-    with watchdog.watched(item):
-        capabilities.check(item)
-        return (yield)
-
-
-@pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
     """No test hangs for good."""
-    with watchdog.watched(item):
-        return (yield)
+    config.pluginmanager.register(Watchdog(config))
 
 
-@pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, None, None]:
-    """Nor does what its fixtures do at its end."""
-    with watchdog.watched(item):
-        return (yield)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Tests that need what is not here are skipped, with the reason."""
+    capabilities.check(item)
 
 
 @pytest.fixture(autouse=True)

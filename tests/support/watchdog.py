@@ -10,39 +10,49 @@ from __future__ import annotations
 import faulthandler
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 
 import pytest
 
 # Seconds for which a phase of a test may take longer than pytest-timeout allows it.
 GRACE = 60
-_STDERR = pytest.StashKey[int]()
 
 
-def watch(config: pytest.Config) -> None:
-    """Keep the error output as it is now: while tests run, theirs is in its place."""
-    assert sys.__stderr__ is not None
-    config.stash[_STDERR] = os.dup(sys.__stderr__.fileno())
+class Watchdog:
+    """A plugin that ends the process if the set-up, the call or the end of a test takes far too long; xdist tells which test."""
 
+    def __init__(self, config: pytest.Config) -> None:
+        self._allowed = float(config.getoption("timeout", None) or config.getini("timeout") or 0)
+        # While tests run, their own error output is in the place of this one.
+        assert sys.__stderr__ is not None
+        self._output = os.dup(sys.__stderr__.fileno())
 
-def leave(config: pytest.Config) -> None:
-    """Give the kept output back."""
-    os.close(config.stash[_STDERR])
+    def pytest_unconfigure(self) -> None:
+        os.close(self._output)
 
+    @contextmanager
+    def _watched(self, item: pytest.Item) -> Iterator[None]:
+        own = item.get_closest_marker("timeout")
+        allowed = float(own.args[0]) if own is not None else self._allowed
+        if allowed:
+            faulthandler.dump_traceback_later(allowed + GRACE, exit=True, file=self._output)
+        try:
+            yield
+        finally:
+            faulthandler.cancel_dump_traceback_later()
 
-@contextmanager
-def watched(item: pytest.Item) -> Iterator[None]:
-    """End the process if the set-up, the call or the end of a test takes far too long; xdist tells which test it was."""
-    own = item.get_closest_marker("timeout")
-    allowed = float(
-        own.args[0] if own else item.config.getoption("timeout", None) or item.config.getini("timeout") or 0
-    )
-    if not allowed:
-        yield
-        return
-    faulthandler.dump_traceback_later(allowed + GRACE, exit=True, file=item.config.stash[_STDERR])
-    try:
-        yield
-    finally:
-        faulthandler.cancel_dump_traceback_later()
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, None, None]:
+        with self._watched(item):
+            return (yield)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, None, None]:
+        with self._watched(item):
+            return (yield)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None, None, None]:
+        with self._watched(item):
+            return (yield)
