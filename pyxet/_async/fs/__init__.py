@@ -1,1 +1,1 @@
-"""`AsyncXetFileSystem`: the adapter between fsspec and the rooms beneath."""
+"""`AsyncXetFileSystem`: the adapter between fsspec and the packages below it."""

@@ -49,7 +49,7 @@ class FileSystemBase(AsyncFileSystem, metaclass=ConfiguredFromOutside):  # type:
 
     protocol = SCHEME
     root_marker = ""
-    # fsspec would add blocking methods of its own kind; `XetFS` has its own.
+    # Keeps fsspec from adding blocking methods; `XetFS` defines its own.
     mirror_sync_methods = False
     _extra_tokenize_attributes = ("surroundings",)
 
@@ -81,10 +81,10 @@ class FileSystemBase(AsyncFileSystem, metaclass=ConfiguredFromOutside):  # type:
             self._max_age = 0.0
         self._reading: Final = ReadingDefaults(block_size, cache_type, cache_options)
         self._given_loop = loop
-        # URLs of folders that were made here and have no files: git stores no empty folders.
+        # Paths of empty folders that were made by URL, see `Editing._mkdir`: git stores no empty folders.
         self._made_folders: dict[str, None] = {}
         self._made_in: Membership | None = None
-        # For an embedded endpoint, each request looks up which process serves the directory, as that may change.
+        # For an embedded endpoint, the credential names the directory: the process that serves it, and its URL, may change.
         self.credential: Credential = (
             Credential(config.embedded_root(self.endpoint).resolve().as_uri())
             if config.is_embedded(self.endpoint)
@@ -111,7 +111,7 @@ class FileSystemBase(AsyncFileSystem, metaclass=ConfiguredFromOutside):  # type:
 
     @public()
     def to_dict(self, *, include_password: bool = True) -> dict[str, Any]:
-        """Class and options, for `from_dict` and as JSON; without the token unless ``include_password``.
+        """Return the class and options, for `from_dict` and JSON; the token only with ``include_password``.
 
         Returns
         -------
@@ -137,14 +137,14 @@ class FileSystemBase(AsyncFileSystem, metaclass=ConfiguredFromOutside):  # type:
         return f"{SCHEME}:{self.endpoint}"
 
     async def _connect(self) -> Client:
-        """The client for the endpoint. Raises `ConfigError` inside of a ``token=`` function that is asked for its token."""
+        """Return the client. Raises `ConfigError` if called by the ``token=`` function whose token the client waits for."""
         client = self._client()
         client.transport.place.check_caller()
         return client
 
     def _client(self) -> Client:
         credential, client = self._known_client
-        # Kept, as looking it up computes a hash of all settings.
+        # The client is cached here because `shared_client` hashes all settings.
         if client is None or not client.is_usable or credential is not self.credential:
             from pyxet._async.client import Settings, shared_client
 
@@ -154,17 +154,17 @@ class FileSystemBase(AsyncFileSystem, metaclass=ConfiguredFromOutside):  # type:
 
     @property
     def limits(self) -> Limits:
-        """The bounds that this file system works within."""
+        """The bounds of memory and concurrency that this file system keeps to."""
         return self._limits
 
     @public()
     def metrics(self) -> Metrics:
-        """The counts of this process: requests, bytes, retries, waits, hits; of all file systems together.
+        """Return the counts of requests, bytes, retries, waits and cache hits, of all file systems of this process together.
 
         Returns
         -------
         Metrics
-            The present counts, as a value that does not change. The difference of two is what happened in between.
+            The present counts, immutable. The difference of two counts what happened in between.
         """
         return COUNTS.metrics()
 
@@ -172,7 +172,7 @@ class FileSystemBase(AsyncFileSystem, metaclass=ConfiguredFromOutside):  # type:
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
-        """The loop that blocking calls run on: fsspec's own, in a thread, also after a fork.
+        """The event loop that runs blocking calls: the given one, or fsspec's, which has a thread; in a fork, always fsspec's.
 
         Raises
         ------
@@ -207,17 +207,17 @@ class FileSystemBase(AsyncFileSystem, metaclass=ConfiguredFromOutside):  # type:
         return result
 
     async def set_session(self) -> Client:
-        """Connect now, and not with the first request. Other asynchronous file systems have a method of this name.
+        """Return the client for the endpoint; no request is sent. Other asynchronous file systems have a method of this name.
 
         Returns
         -------
         Client
-            The connected client; instances with the same endpoint and credential share it.
+            The client; instances with the same endpoint, credential and settings share it.
 
         Raises
         ------
         XetError
-            The endpoint cannot be connected to.
+            The ``token=`` function calls this method while the client waits for its token.
         """
         return await self._connect()
 
@@ -234,19 +234,19 @@ class FileSystemBase(AsyncFileSystem, metaclass=ConfiguredFromOutside):  # type:
 
     @classmethod
     def _strip_protocol(cls, path: Any) -> Any:
-        """The one way to write a path: without scheme, endpoint, ``models/``, and slashes at its ends."""
+        """Return the normal form of a path: without scheme, endpoint, ``models/``, and slashes at its ends."""
         if isinstance(path, list):
             return [cls._strip_protocol(item) for item in path]
         return without_protocol(path)
 
     @public()
     def unstrip_protocol(self, name: str) -> str:
-        """The URL of a path, with the endpoint unless it is the default one.
+        """Return the URL of a path, with the endpoint unless that is the default or an embedded one.
 
         Returns
         -------
         str
-            It begins with ``xet://``.
+            A URL that begins with ``xet://``.
         """
         path = self._strip_protocol(name)
         if self.endpoint == config.DEFAULT_ENDPOINT or config.is_embedded(self.endpoint):
@@ -255,12 +255,12 @@ class FileSystemBase(AsyncFileSystem, metaclass=ConfiguredFromOutside):  # type:
 
     @classmethod
     def from_url(cls, url: str, **options: Any) -> Self:
-        """The file system for the endpoint that a URL names, or for the default one.
+        """Make a file system for the endpoint that a URL names, or for the default one.
 
         Parameters
         ----------
         url:
-            ``xet://[endpoint:]owner/repo/branch/path``, of which only the endpoint counts.
+            ``xet://[endpoint:]owner/repo/branch/path``; only its endpoint is used.
         options:
             Further arguments of the constructor.
 
@@ -272,7 +272,7 @@ class FileSystemBase(AsyncFileSystem, metaclass=ConfiguredFromOutside):  # type:
         Raises
         ------
         XetURLError
-            It is no such URL.
+            The URL does not follow this grammar.
         """
         XetURL.parse(url)
         found: Self = cls(**cls._get_kwargs_from_urls(url) | options)
@@ -283,7 +283,7 @@ class FileSystemBase(AsyncFileSystem, metaclass=ConfiguredFromOutside):  # type:
         """The endpoint that a URL names, as an argument of the constructor."""
         first = path.partition("://")[2].partition("/")[0]
         if first.rpartition(":")[2].isdigit():
-            # The colon after the endpoint is missing: its port would be taken for an owner.
+            # The colon after the endpoint is missing: its port would be parsed as an owner.
             try:
                 XetURL.parse(path)
             except XetURLError as error:
@@ -292,14 +292,14 @@ class FileSystemBase(AsyncFileSystem, metaclass=ConfiguredFromOutside):  # type:
         return {"endpoint": EndpointInURL(first.rpartition(":")[0])} if ":" in first else {}
 
     def _parse(self, path: str | os.PathLike[str]) -> XetURL:
-        """A path or URL of this file system.
+        """Parse a path or URL of this file system.
 
         Raises
         ------
         XetURLError
-            It does not follow the grammar, or names another endpoint.
+            The path does not follow the grammar, or names another endpoint.
         NotSupportedError
-            It is in a bucket.
+            The path is in a bucket.
         """
         text = as_text(path)
         url = XetURL.parse(text)
@@ -312,9 +312,9 @@ class FileSystemBase(AsyncFileSystem, metaclass=ConfiguredFromOutside):  # type:
         return url
 
     def _normalized(self, path: Any) -> Any:
-        """Paths without scheme and endpoint, after a check that they are of this file system. Raises like `_parse`.
+        """Check that paths are of this file system, and return their normal form. Raises like `_parse`.
 
-        Of a pattern, only the part before the first wildcard is checked.
+        For a pattern, only the part before the first wildcard is checked.
         """
         if isinstance(path, (list, tuple)):
             return [self._normalized(item) for item in path]
@@ -346,7 +346,7 @@ class FileSystemBase(AsyncFileSystem, metaclass=ConfiguredFromOutside):  # type:
         return members.current(self.credential)
 
     def _transaction_to_write_in(self) -> Transaction | None:
-        """Like `_open_transaction`, for a caller that is about to write. Raises `TransactionError` if it is too late for that."""
+        """Like `_open_transaction`, for writing. Raises `TransactionError` if the caller may not write, see `Members`."""
         members.check_writer(self.credential)
         transaction = self._open_transaction()
         if transaction is None:
@@ -354,12 +354,12 @@ class FileSystemBase(AsyncFileSystem, metaclass=ConfiguredFromOutside):  # type:
         return transaction
 
     def _check_outside(self) -> None:
-        """Check a write outside of transactions: `TransactionError` if it must be a mistake, a warning if it may be one."""
+        """Check a write outside of transactions: raise `TransactionError` if it must be a mistake, warn if it may be one."""
         members.check_outside(self.credential)
         members.warn_outsider(self, self._made_in)
 
     async def _view(self, repo: RepoId, revision: str) -> View:
-        """The view of a revision that this caller has."""
+        """Return a revision as this caller sees it: its commit, with the pending changes of the caller's transaction."""
         client = await self._connect()
         transaction = self._open_transaction()
         changes = transaction.edits.pending(repo, revision) if transaction else None
@@ -373,16 +373,16 @@ class FileSystemBase(AsyncFileSystem, metaclass=ConfiguredFromOutside):  # type:
         return changes.base if changes else None
 
     async def _newer_view(self, view: View, revision: str) -> View | None:
-        """A view of the same revision at its present commit, if the given view is of an older one.
+        """Return a view of the same revision at its present commit, or ``None`` if the given view is of that commit.
 
-        It is used before a caller is told that something is not there. The endpoint is asked for the present commit,
-        unless it was asked since the call began.
+        Used before an error reports that a path does not exist. The present commit is requested from the endpoint, unless
+        the current call has already requested it.
         """
         commit = await (await self._connect()).trees.newest(view.repo, revision, view.commit)
         return view.at(commit) if commit != view.commit else None
 
     async def _new_edits(self, parent_commit: str | None = None, pull_request: bool = False) -> Edits:
-        """New edits, which have no changes."""
+        """Return new edits without changes."""
         return Edits(await self._connect(), parent_commit, propose=pull_request)
 
     @asynccontextmanager
@@ -433,7 +433,7 @@ class FileSystemBase(AsyncFileSystem, metaclass=ConfiguredFromOutside):  # type:
 
     @public()
     def invalidate_cache(self, path: str | None = None) -> None:
-        """Forget which commits branches are at, in one repository or in all. The content of commits does not change."""
+        """Drop the cached commits of branches, in one repository or in all; without ``path``, drop cached listings as well."""
         client = self._client()
         client.trees.invalidate_revisions(self._parse(path).repo_id if path else None)
         if path is None:
@@ -463,7 +463,7 @@ def _loop_of_this_thread() -> asyncio.AbstractEventLoop | None:
 
 
 def _prepare() -> None:
-    """Import what requests need, unless it is imported: on the caller's thread, and not on an event loop."""
+    """Import the modules that requests need on the caller's thread, so that no event loop is blocked by the import."""
     # An interpreter that is shutting down cannot import. Calls fail then, with a message that says so.
     if not sys.is_finalizing():
         import pyxet._async.fs.remote  # noqa: F401  # for its effect

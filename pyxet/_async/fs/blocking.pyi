@@ -359,7 +359,7 @@ class BlockingMethods(AsyncXetFileSystem):
         *,
         timeout: float | None=None,
     ) -> list[str]:
-        """The paths that a path, a pattern or a list of them means, those below them too if ``recursive``.
+        """Return the paths that a path, a pattern or a list of them stands for; if ``recursive``, also those below them.
 
         A name that exists is not a pattern. A name that does not exist and has no wildcards is returned as it is, unless
         ``recursive``.
@@ -383,7 +383,7 @@ class BlockingMethods(AsyncXetFileSystem):
         Raises
         ------
         NotFoundError
-            There are none, or an element of the list matches nothing.
+            The list is empty, a pattern matches nothing, or, if ``recursive``, a path does not exist.
         XetError
             The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
         """
@@ -626,7 +626,7 @@ class BlockingMethods(AsyncXetFileSystem):
         """
 
     def created(self, path: str, *, timeout: float | None=None) -> datetime:
-        """When what is at a path came to be: of a repository its making, else the oldest commit that touched it.
+        """Return when a repository was created; for other paths, the time of the oldest commit that changed it.
 
         Parameters
         ----------
@@ -636,7 +636,7 @@ class BlockingMethods(AsyncXetFileSystem):
         Returns
         -------
         datetime
-            In UTC.
+            In UTC. The present time if the path is only pending.
 
         Raises
         ------
@@ -645,7 +645,7 @@ class BlockingMethods(AsyncXetFileSystem):
         """
 
     def modified(self, path: str, *, timeout: float | None=None) -> datetime:
-        """When a path last changed (now, if it is pending); of a branch or repository, when its newest commit was made.
+        """Return when a path last changed (now, if pending); for a branch or repository, the time of its newest commit.
 
         Parameters
         ----------
@@ -1051,22 +1051,22 @@ class BlockingMethods(AsyncXetFileSystem):
         mode:
             ``create`` raises if the file exists.
         message:
-            Commit message; one that tells the path if ``None``. In a transaction it is used if that has none of its own.
+            Commit message; if ``None``, one that names the path. A transaction uses it only if it has no message itself.
         parent_commit:
-            A full commit id: a change to the path since is a conflict.
+            A full commit id. A change to the path since that commit is a conflict.
         if_match:
-            ``info(path)["blob_id"]`` of the version to replace: another version is a conflict.
+            The version to replace, ``info(path)["blob_id"]``. Any other version at the path is a conflict.
         pull_request:
             Open a pull request for the branch instead of committing to it.
 
         Raises
         ------
         AlreadyExistsError, EditConflictError
-            The file exists, or is not the version expected.
+            The file exists, is not the version expected, or changed since ``parent_commit``.
         RevisionNotFoundError
             There is no such branch.
         TypeError
-            The value is no buffer: a string, a list, ``None``.
+            The value is not a buffer but, for example, a string, a list or ``None``.
         XetError
             The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
         """
@@ -1086,7 +1086,7 @@ class BlockingMethods(AsyncXetFileSystem):
         *,
         timeout: float | None=None,
     ) -> None:
-        """Write files from bytes: one path and a value, or a dictionary of them. See `pipe_file`.
+        """Write files from bytes: a path and a value, or a mapping of paths to values. See `pipe_file`.
 
         Parameters
         ----------
@@ -1095,7 +1095,7 @@ class BlockingMethods(AsyncXetFileSystem):
         value:
             Bytes, or any other contiguous buffer, such as a numpy array.
         batch_size:
-            For fsspec's sake; it changes nothing, as `Limits` bound what is in flight.
+            Part of fsspec's interface, without effect: `Limits` bound memory and concurrency.
         mode:
             ``create`` raises if one of the files exists.
         message:
@@ -1103,7 +1103,7 @@ class BlockingMethods(AsyncXetFileSystem):
         parent_commit:
             A full commit id: a change to one of the paths since is a conflict.
         if_match:
-            The version to replace, or a mapping of paths to those.
+            The version to replace, or a mapping of paths to versions.
         pull_request:
             Open a pull request for the branch instead of committing to it.
 
@@ -1143,14 +1143,14 @@ class BlockingMethods(AsyncXetFileSystem):
         *,
         timeout: float | None=None,
     ) -> None:
-        """Upload a local file or an open one. See `pipe_file`; a folder raises `IsADirectoryError`.
+        """Upload a local file, or the content of an open one. See `pipe_file`; a folder raises `IsADirectoryError`.
 
         Parameters
         ----------
         lpath:
-            A local path, or what content is read from to its end: a binary file from where it stands, blocking or
-            asynchronous (anything whose ``read`` takes a size), or an asynchronous iterator of pieces of bytes. An
-            asynchronous one needs the coroutine. Files are not closed.
+            A local path; an open binary file, blocking or asynchronous (any object whose ``read`` takes a size), which is
+            read from its current position to its end; or an asynchronous iterator of bytes. Asynchronous objects need the
+            coroutine, not the blocking method. Files are not closed.
         rpath:
             ``owner/repo/branch/path``, or a URL that ends so.
         callback:
@@ -1173,7 +1173,7 @@ class BlockingMethods(AsyncXetFileSystem):
         ConflictError
             A local file changed while it was read.
         TypeError
-            What was read is no bytes; or a blocking call was given an asynchronous file.
+            The file does not return bytes, or is asynchronous in a blocking call.
         XetError
             The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
         """
@@ -1206,16 +1206,16 @@ class BlockingMethods(AsyncXetFileSystem):
         Parameters
         ----------
         lpath:
-            Local names, or patterns where there is nothing of the name. A folder without ``recursive`` is left out, with
-            a warning. Also open files and asynchronous iterators, as in `put_file`.
+            Local paths, open files and asynchronous iterators, as in `put_file`. A path with wildcards is a pattern if it
+            does not exist. Folders are skipped without ``recursive``, with a warning if nothing is left of a single path.
         rpath:
-            A file or folder; or a list of names, one for each of the list ``lpath``.
+            A file or folder; or a list with one path for each item of the list ``lpath``.
         recursive:
             Also what is inside of folders.
         callback:
-            Counts files; what it branches off for each file counts bytes.
+            Counts files; the callbacks that it branches for each file count bytes.
         batch_size:
-            For fsspec's sake; it changes nothing, as `Limits` bound what is in flight.
+            Part of fsspec's interface, without effect: `Limits` bound memory and concurrency.
         maxdepth:
             How many folders deep to go; ``None`` for all.
         mode:
@@ -1223,23 +1223,23 @@ class BlockingMethods(AsyncXetFileSystem):
         message, parent_commit, pull_request:
             As in `pipe_file`.
         if_match:
-            The version to replace, or a mapping of paths in the branch to those.
+            The version to replace, or a mapping of paths in the branch to versions.
         include, exclude:
-            Patterns of the files of folders that are uploaded, and of those that are not: ``*.csv`` is about names of
-            files and folders, ``data/*.csv`` about paths in the folder.
+            Patterns of the files to upload, and of those to leave out: ``*.csv`` matches names of files and folders,
+            ``data/*.csv`` matches paths relative to an uploaded folder.
         follow_links:
-            Whether folders that links lead to are uploaded as well. Links to files always are the files.
+            Whether folders that links point to are uploaded as well. Files that links point to are always uploaded.
         progress:
             Show a bar, on a terminal or in a notebook, and a line at the end.
 
         Raises
         ------
         FileNotFoundError
-            There is nothing of a local name.
+            A local path does not exist, or a local pattern matches nothing.
         XetURLError
-            A name is not UTF-8, or two files would get one name.
+            A name is not UTF-8, or two files would get the same name.
         shutil.SpecialFileError
-            One is a pipe, a socket or a device.
+            A local file is a pipe, a socket or a device.
         AlreadyExistsError, EditConflictError
             A file exists, is not the version expected, or changed since ``parent_commit``.
         XetError
@@ -1259,7 +1259,7 @@ class BlockingMethods(AsyncXetFileSystem):
         *,
         timeout: float | None=None,
     ) -> None:
-        """Copy a file; its content stays where it is, if the endpoint can share it.
+        """Copy a file; its content is not transferred if the endpoint can share it.
 
         Parameters
         ----------
@@ -1268,14 +1268,14 @@ class BlockingMethods(AsyncXetFileSystem):
         path2:
             Where to. What ends with a slash, or is a folder, is what it goes into.
         mode, message, parent_commit, if_match, pull_request:
-            As in `pipe_file`, of the path that is written.
+            As in `pipe_file`, for ``path2``.
 
         Raises
         ------
         NotFoundError
             There is nothing at ``path1``.
         IsADirectoryError
-            It is a folder, which `copy` copies with ``recursive``.
+            ``path1`` is a folder; `copy` copies folders with ``recursive``.
         XetError
             The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
         """
@@ -1303,31 +1303,31 @@ class BlockingMethods(AsyncXetFileSystem):
         Parameters
         ----------
         path1:
-            Names, or patterns where there is nothing of the name. A folder without ``recursive`` is left out, with a
-            warning.
+            Paths. A path with wildcards is a pattern if it does not exist. Folders are skipped without ``recursive``, with
+            a warning if nothing is left of a single path.
         path2:
-            A file or folder; or a list of names, one for each of the list ``path1``.
+            A file or folder; or a list with one path for each item of the list ``path1``.
         recursive:
             Also what is inside of folders.
         on_error:
-            ``ignore`` leaves out what is not there.
+            ``ignore`` skips paths that do not exist.
         maxdepth:
             How many folders deep to go; ``None`` for all.
         batch_size:
-            For fsspec's sake; it changes nothing, as `Limits` bound what is in flight.
+            Part of fsspec's interface, without effect: `Limits` bound memory and concurrency.
         mode, message, parent_commit, if_match, pull_request:
-            As in `put`, of the paths that are written.
+            As in `put`, for the paths that are written.
         assume_literal:
-            No path is a pattern, also if there is nothing of the name.
+            Paths are never patterns, even if they do not exist.
 
         Raises
         ------
         NotFoundError
-            There is nothing at a path.
+            A path does not exist.
         IsADirectoryError
             A path in a list is a folder, and ``recursive`` is not set.
         XetURLError
-            Two files would get one name.
+            Two files would get the same name.
         AlreadyExistsError, EditConflictError
             A file exists, is not the version expected, or changed since ``parent_commit``.
         XetError
@@ -1351,31 +1351,31 @@ class BlockingMethods(AsyncXetFileSystem):
         *,
         timeout: float | None=None,
     ) -> None:
-        """Move files and folders in one commit for each branch; content stays where it is, as in a copy.
+        """Move files and folders in one commit for each branch; content is shared as in `copy`.
 
         Parameters
         ----------
         path1, path2, assume_literal:
-            As in `copy`. Into a folder that is there, others are moved with their own names.
+            As in `copy`. If ``path2`` is an existing folder, what is moved into it keeps its name.
         recursive:
-            Folders are moved with all that is in them, whether or not it is set.
+            Part of fsspec's interface, without effect: folders are moved with everything below them.
         maxdepth:
             How many folders deep to go; ``None`` for all.
         batch_size:
-            For fsspec's sake; it changes nothing, as `Limits` bound what is in flight.
+            Part of fsspec's interface, without effect: `Limits` bound memory and concurrency.
         mode, message, if_match, pull_request:
-            As in `put`, of the paths that are written.
+            As in `put`, for the paths that are written.
         parent_commit:
-            A full commit id: a change since to one of the paths, new or old, is a conflict.
+            A full commit id. Changes to sources or targets since that commit are conflicts.
 
         Raises
         ------
         NotFoundError
-            There is nothing at a path.
+            A path does not exist.
         AlreadyExistsError, NotADirectoryError
-            There is a folder, or a file, where a folder should be moved.
+            A folder would be moved onto an existing folder or file.
         XetURLError
-            A folder should be moved into itself, or two files would get one name.
+            A folder would be moved into itself, or two files would get the same name.
         EditConflictError
             A file is not the version expected, or changed since ``parent_commit``.
         XetError
@@ -1395,7 +1395,7 @@ class BlockingMethods(AsyncXetFileSystem):
         *,
         timeout: float | None=None,
     ) -> None:
-        """Move one file or folder, see `mv`; its name is no pattern.
+        """Move one file or folder, see `mv`; the path is never a pattern.
 
         Parameters
         ----------
@@ -1440,24 +1440,24 @@ class BlockingMethods(AsyncXetFileSystem):
         Parameters
         ----------
         path:
-            Names, or patterns where there is nothing of the name.
+            Paths. A path with wildcards is a pattern if it does not exist.
         recursive:
             Also what is inside of folders.
         batch_size:
-            For fsspec's sake; it changes nothing, as deletions are one request.
+            Part of fsspec's interface, without effect: the commit deletes all files at once.
         maxdepth:
             How many folders deep to go; ``None`` for all.
         assume_literal:
-            No path is a pattern, also if there is nothing of the name.
+            Paths are never patterns, even if they do not exist.
         message, parent_commit, pull_request:
             As in `pipe_file`.
         if_match:
-            The version to delete, or a mapping of paths to those.
+            The version to delete, or a mapping of paths to versions.
 
         Raises
         ------
         NotFoundError
-            A path is not there.
+            A path does not exist.
         IsADirectoryError
             A path is a folder, and ``recursive`` is not set.
         NotSupportedError
@@ -1477,7 +1477,7 @@ class BlockingMethods(AsyncXetFileSystem):
         *,
         timeout: float | None=None,
     ) -> None:
-        """Delete one file, see `rm`; its name is no pattern.
+        """Delete one file, see `rm`; the path is never a pattern.
 
         Parameters
         ----------
@@ -1499,11 +1499,11 @@ class BlockingMethods(AsyncXetFileSystem):
         """
 
     def mkdir(self, /, path: str, create_parents: bool=True, *, timeout: float | None=None) -> None:
-        """Nothing to make: git has no empty folders. The repository and the branch must be there.
+        """Check that a folder could be made, but store nothing: git has no empty folders. The branch must exist.
 
-        If the folder was given as a URL, `ls` of this file system lists it as an empty folder from now on: DuckDB, which gives
-        URLs, makes folders and then checks that they are empty. If it was given as a path, it does not exist, by fsspec's rules
-        for file systems without empty folders.
+        If the folder is given as a URL, `ls` of this instance lists it as an empty folder from now on: DuckDB, which passes
+        URLs, makes folders and then checks that they are empty. If it is given as a path, it still does not exist, by fsspec's
+        rules for file systems without empty folders.
 
         Parameters
         ----------
@@ -1517,9 +1517,9 @@ class BlockingMethods(AsyncXetFileSystem):
         RepositoryNotFoundError, RevisionNotFoundError
             There is no such repository or branch; `make_repo` and `make_branch` make them.
         NotSupportedError
-            It is in a tag, a commit or a point in time, which are not written to.
+            The path is in a tag, a commit or a point in time, which cannot be written to.
         FileExistsError, NotADirectoryError
-            There is a file at the path, or above it.
+            A file is at the path, or above it.
         XetError
             The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
         """
@@ -1537,13 +1537,13 @@ class BlockingMethods(AsyncXetFileSystem):
         Raises
         ------
         FileExistsError
-            There is a file of this name; or a folder, and ``exist_ok`` is off.
+            A file is at the path; or a folder, and ``exist_ok`` is false.
         XetError
             The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
         """
 
     def rmdir(self, path: str, *, timeout: float | None=None) -> None:
-        """Nothing to remove: a folder without files is not there. One with files is an error.
+        """Remove an empty folder that `mkdir` made by URL; raise `OSError` for any other path, as git has no empty folders.
 
         Parameters
         ----------
@@ -1569,16 +1569,16 @@ class BlockingMethods(AsyncXetFileSystem):
         *,
         timeout: float | None=None,
     ) -> None:
-        """Make an empty file, or empty an existing one unless ``truncate`` is off.
+        """Make an empty file, or empty an existing one unless ``truncate`` is false.
 
         Parameters
         ----------
         path:
             ``owner/repo/branch/path``, or a URL that ends so.
         truncate:
-            Whether a file that is there loses its content.
+            Whether an existing file is emptied.
         mode, message, parent_commit, if_match, pull_request:
-            As in `pipe_file`. ``mode`` and ``if_match`` count also where an existing file stays as it is.
+            As in `pipe_file`. ``mode`` and ``if_match`` are checked even if an existing file is not changed.
 
         Raises
         ------
@@ -2374,14 +2374,14 @@ class BlockingMethods(AsyncXetFileSystem):
         """
 
     def log(self, path: str, limit: int | None=None, *, timeout: float | None=None) -> list[Commit]:
-        """Commits like those of `iter_log`, in a list.
+        """Return the commits of `iter_log` as a list.
 
         Parameters
         ----------
         path:
             ``owner/repo/branch/path``, or a URL that ends so.
         limit:
-            How many commits to give at most.
+            Maximum number of commits; ``None`` for all.
 
         Returns
         -------
@@ -2397,7 +2397,7 @@ class BlockingMethods(AsyncXetFileSystem):
         """
 
     def iter_log(self, path: str, *, timeout: float | None=None) -> Generator[Commit, None, None]:
-        """Commits as they are found, newest first: of a branch (of ``main`` for a repository), or those that changed a path.
+        """Iterate over commits, newest first: all of a branch (of ``main`` for a repository), or those that changed a path.
 
         Parameters
         ----------
@@ -2407,7 +2407,7 @@ class BlockingMethods(AsyncXetFileSystem):
         Returns
         -------
         AsyncGenerator of Commit
-            It asks for one page of commits after the other, as they are needed.
+            Pages of commits are requested as they are needed.
 
         Raises
         ------
@@ -2416,14 +2416,14 @@ class BlockingMethods(AsyncXetFileSystem):
         """
 
     def diff(self, repo: str, old: str, new: str, *, timeout: float | None=None) -> Generator[PathChange, None, None]:
-        """Files that differ between two revisions, by path, as they are found. A renamed file is removed and added.
+        """Iterate over the files that differ between two revisions, folder by folder. A renamed file is removed and added.
 
         Parameters
         ----------
         repo:
             Path of the repository: ``acme/titanic``, ``datasets/acme/titanic``.
         old, new:
-            Branches, tags, commits or points in time. What a transaction has not committed yet is in none of them.
+            Branches, tags, commits or points in time. Pending changes of a transaction are not included.
 
         Returns
         -------
@@ -2437,34 +2437,34 @@ class BlockingMethods(AsyncXetFileSystem):
         """
 
     def squash(self, branch: str, message: str | None=None, *, timeout: float | None=None) -> Commit:
-        """Replace the history of a branch by one commit of all that it holds. What only earlier commits had is lost.
+        """Replace the history of a branch by one commit with its present content. What only earlier commits contain is lost.
 
         Parameters
         ----------
         branch:
             Path of the branch: ``acme/titanic/main``.
         message:
-            Message of that commit; one that tells the branch if ``None``.
+            Message of that commit; if ``None``, one that names the branch.
 
         Returns
         -------
         Commit
-            The one that is left.
+            The new commit.
 
         Raises
         ------
         RepositoryNotFoundError, RevisionNotFoundError
             There is no such repository or branch.
         AccessDeniedError
-            The user may not write to it.
+            The user may not write to the repository.
         NotSupportedError
-            It is a tag, a commit or a point in time.
+            The path names a tag, a commit or a point in time.
         XetError
             The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
         """
 
     def list_lfs_files(self, repo: str, *, timeout: float | None=None) -> list[LfsFile]:
-        """Large files in all of a repository's history, each content once, as far as the endpoint lists them.
+        """List the large files in the whole history of a repository, each content once, as far as the endpoint lists them.
 
         Parameters
         ----------
@@ -2474,7 +2474,7 @@ class BlockingMethods(AsyncXetFileSystem):
         Returns
         -------
         list[LfsFile]
-            In the endpoint's order; their sizes add up to what they occupy before content is shared.
+            In the endpoint's order. The sum of their sizes is what they occupy before deduplication.
 
         Raises
         ------

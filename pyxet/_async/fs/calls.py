@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Caller(Protocol):
-    """The attributes of a file system that calls of its methods need."""
+    """The methods of a file system that calls of its other methods need."""
 
     def _client(self) -> Client:
         """The client for its endpoint."""
@@ -39,7 +39,7 @@ def at_home(
 ) -> Callable[Concatenate[B, P], Coroutine[Any, Any, T]]:
     """Run a call that takes part in a transaction on the event loop of that transaction.
 
-    If the call reports that something is not there, the endpoint was asked for it after the call began.
+    Also marks when the call began: it may report that a path does not exist only by answers requested since, see `moments`.
     """
 
     @wraps(method)
@@ -59,14 +59,14 @@ def at_home(
     return call
 
 
-# Whether the call is part of another one, which may handle its error: hints are added only to errors that the caller gets.
+# Whether this call runs inside another one, which may handle its error: hints are added only to errors that the caller gets.
 _inside: ContextVar[bool] = ContextVar("pyxet_inside", default=False)
-# The event loop on which that call is awaited; ``None`` for a blocking call.
+# The event loop on which the outermost call is awaited; ``None`` for a blocking call.
 _caller: ContextVar[asyncio.AbstractEventLoop | None] = ContextVar("pyxet_caller", default=None)
 
 
 async def explaining(fs: Caller, function: Callable[..., Coroutine[Any, Any, T]], *args: Any, **kwargs: Any) -> T:
-    """Carry out a whole blocking call. Hints are added to the error that its caller gets, and not to errors inside of it."""
+    """Run a whole blocking call. Hints are added to the error that its caller gets, not to errors of calls inside it."""
     return await _explaining(fs, None, function, args, kwargs)
 
 
@@ -89,12 +89,12 @@ async def _explaining(
 
 
 def opened(given: Any) -> Stream:
-    """The open file or iterator that the caller gave to be read from or written to, see `is_stream`.
+    """Wrap an open file or iterator that the caller passed to read from or write to, see `is_stream`.
 
     Raises
     ------
     TypeError
-        It is asynchronous, and the call is a blocking one; or it cannot be read in pieces.
+        The object is asynchronous and the call is blocking, or the object cannot be read in pieces.
     """
     if not is_asynchronous(given):
         return Stream(given, None)

@@ -1,4 +1,4 @@
-"""The content of files that were found: what is stored, and what is pending in a transaction."""
+"""Reads the content of files, stored or pending in a transaction."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from pyxet.types import RemoteFile
 if TYPE_CHECKING:
     from pyxet._async.client import Client
 
-# Pieces in which pending content is read.
+# Bytes of pending content that are read at once.
 PIECE: Final = 4 * 1024 * 1024
 
 
 def file_of(path: str, found: Entry) -> Entry:
-    """The content of what was found at a path. Raises `IsADirectoryError` if it is a folder."""
+    """Return the entry that was found at a path if it is a file. Raises `IsADirectoryError` if it is a folder."""
     if found.is_folder:
         raise IsADirectoryError(errno.EISDIR, "it is a folder", path)
     return found
 
 
 def bounds(size: int, start: int | None, end: int | None) -> tuple[int, int]:
-    """A range by the rules of slices: negative numbers count from the end."""
+    """Return the first position of a range and its end, by the rules of slices: negative numbers count from the end."""
     first, last, _ = slice(start, end).indices(size)
     return first, max(first, last)
 
@@ -35,7 +35,7 @@ def bounds(size: int, start: int | None, end: int | None) -> tuple[int, int]:
 async def content_at(
     client: Client, path: str, found: tuple[View, Entry], start: int | None, end: int | None
 ) -> bytes:  # fmt: skip
-    """What of the file that was found at a path a slice would have."""
+    """Read a range of the file that was found at a path, see `bounds`."""
     view, there = found
     file = file_of(path, there)
     return await content_of(client, view, file, *bounds(file.size, start, end))
@@ -44,7 +44,7 @@ async def content_at(
 async def content_of(
     client: Client, view: View, file: Entry, start: int, end: int, verifier: Verifier | None = None
 ) -> bytes:  # fmt: skip
-    """Read bytes ``start`` to before ``end`` of a file. The verifier checks content that is read in parts."""
+    """Read bytes ``start`` to ``end`` (exclusive) of a file. The verifier checks content that is read in parts."""
     if isinstance(file.content, RemoteFile):
         return await client.reader.read(file.content, start, end, verifier)
     assert view.changes is not None
@@ -53,7 +53,7 @@ async def content_of(
 
 
 async def pieces_of(client: Client, view: View, file: Entry) -> AsyncGenerator[Buffer, None]:
-    """The whole content of a file, in order."""
+    """Iterate over the whole content of a file, in order."""
     if isinstance(file.content, RemoteFile):
         async with aclosing(client.reader.stream(file.content)) as pieces:
             async for piece in pieces:

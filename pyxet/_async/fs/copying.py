@@ -1,4 +1,4 @@
-"""The part of the file system that copies and moves: content stays where it is, if the endpoint can share it."""
+"""The part of the file system that copies and moves: content is not transferred if the endpoint can share it."""
 
 from __future__ import annotations
 
@@ -44,19 +44,19 @@ class Copying(Expanding, Guarding):
         if_match: IfMatch | None = None,
         pull_request: bool = False,
     ) -> None:
-        """Copy a file; its content stays where it is, if the endpoint can share it.
+        """Copy a file; its content is not transferred if the endpoint can share it.
 
         Parameters
         ----------
         mode, message, parent_commit, if_match, pull_request:
-            As in `_pipe_file`, of the path that is written.
+            As in `_pipe_file`, for ``path2``.
 
         Raises
         ------
         NotFoundError
             There is nothing at ``path1``.
         IsADirectoryError
-            It is a folder, which `_copy` copies with ``recursive``.
+            ``path1`` is a folder; `_copy` copies folders with ``recursive``.
         """
         conditions = Conditions.asked(mode, if_match)
         view, found = await self._lookup(*self._parse_file(path1))
@@ -89,27 +89,27 @@ class Copying(Expanding, Guarding):
         Parameters
         ----------
         path1:
-            Names, or patterns where there is nothing of the name. A folder without ``recursive`` is left out, with a
-            warning.
+            Paths. A path with wildcards is a pattern if it does not exist. Folders are skipped without ``recursive``, with
+            a warning if nothing is left of a single path.
         path2:
-            A file or folder; or a list of names, one for each of the list ``path1``.
+            A file or folder; or a list with one path for each item of the list ``path1``.
         on_error:
-            ``ignore`` leaves out what is not there.
+            ``ignore`` skips paths that do not exist.
         batch_size:
-            For fsspec's sake; it changes nothing, as `Limits` bound what is in flight.
+            Part of fsspec's interface, without effect: `Limits` bound memory and concurrency.
         mode, message, parent_commit, if_match, pull_request:
-            As in `_put`, of the paths that are written.
+            As in `_put`, for the paths that are written.
         assume_literal:
-            No path is a pattern, also if there is nothing of the name.
+            Paths are never patterns, even if they do not exist.
 
         Raises
         ------
         NotFoundError
-            There is nothing at a path.
+            A path does not exist.
         IsADirectoryError
             A path in a list is a folder, and ``recursive`` is not set.
         XetURLError
-            Two files would get one name.
+            Two files would get the same name.
         AlreadyExistsError, EditConflictError
             A file exists, is not the version expected, or changed since ``parent_commit``.
         """
@@ -121,7 +121,7 @@ class Copying(Expanding, Guarding):
             )
             if not pairs and isinstance(path1, (str, os.PathLike)) and on_error != "ignore":
                 warn_nothing_done("copied", stringify_path(path1))
-            # What somebody else deletes after the listing is not there to be copied.
+            # A recursive copy skips files that others delete after they were listed.
             ignore = on_error == "ignore" or (on_error is None and recursive)
             await self._copy_within(edits, pairs, conditions, parent_commit, ignore=ignore)
 
@@ -142,29 +142,29 @@ class Copying(Expanding, Guarding):
         assume_literal: bool = False,
         pull_request: bool = False,
     ) -> None:
-        """Move files and folders in one commit for each branch; content stays where it is, as in a copy.
+        """Move files and folders in one commit for each branch; content is shared as in `_copy`.
 
         Parameters
         ----------
         path1, path2, assume_literal:
-            As in `_copy`. Into a folder that is there, others are moved with their own names.
+            As in `_copy`. If ``path2`` is an existing folder, what is moved into it keeps its name.
         recursive:
-            Folders are moved with all that is in them, whether or not it is set.
+            Part of fsspec's interface, without effect: folders are moved with everything below them.
         batch_size:
-            For fsspec's sake; it changes nothing, as `Limits` bound what is in flight.
+            Part of fsspec's interface, without effect: `Limits` bound memory and concurrency.
         mode, message, if_match, pull_request:
-            As in `_put`, of the paths that are written.
+            As in `_put`, for the paths that are written.
         parent_commit:
-            A full commit id: a change since to one of the paths, new or old, is a conflict.
+            A full commit id. Changes to sources or targets since that commit are conflicts.
 
         Raises
         ------
         NotFoundError
-            There is nothing at a path.
+            A path does not exist.
         AlreadyExistsError, NotADirectoryError
-            There is a folder, or a file, where a folder should be moved.
+            A folder would be moved onto an existing folder or file.
         XetURLError
-            A folder should be moved into itself, or two files would get one name.
+            A folder would be moved into itself, or two files would get the same name.
         EditConflictError
             A file is not the version expected, or changed since ``parent_commit``.
         """
@@ -175,7 +175,7 @@ class Copying(Expanding, Guarding):
             return
         async with self._edits(message, parent_commit, pull_request) as edits:
             for path in path1 if isinstance(path1, list) else [path1]:
-                # What is deleted has to be what was copied: the branch as it is now, not as it was a moment ago.
+                # Requests the branch's present commit first: the version that is copied must be the one that is deleted.
                 if self._parse(path).revision is not None:
                     await self._target(edits, path)
                 elif not has_magic(self._strip_protocol(path)):
@@ -196,7 +196,7 @@ class Copying(Expanding, Guarding):
         if_match: IfMatch | None = None,
         pull_request: bool = False,
     ) -> None:
-        """Move one file or folder, see `_mv`; its name is no pattern."""
+        """Move one file or folder, see `_mv`; the path is never a pattern."""
         await self._mv(
             path1, path2, mode=mode, message=message, parent_commit=parent_commit, if_match=if_match, pull_request=pull_request,
             assume_literal=True,
@@ -212,7 +212,7 @@ class Copying(Expanding, Guarding):
         ignore: bool,
         move: bool = False,
     ) -> None:
-        """Copy files, and delete them then if they ``move``."""
+        """Copy files and, with ``move``, delete the sources. With ``ignore``, sources that do not exist are skipped."""
         found = await self._lookup_all([source for source, _ in pairs if self._parse(source).path])
         copied: dict[str, str] = {}
         contents: list[tuple[View, Entry]] = []
@@ -227,7 +227,7 @@ class Copying(Expanding, Guarding):
                 copied[source] = self._strip_protocol(target)
                 written.append(target)
         check_distinct(copied.items())
-        # A source may be the target of another one, as when two files swap their names.
+        # A source that is also a target is not deleted, as when two files swap their names.
         gone = copied.keys() - copied.values() if move else set()
         folders = {folder for target in copied.values() for folder in folders_of(target)}
         targets = set(copied.values())
@@ -248,16 +248,17 @@ class Copying(Expanding, Guarding):
         ignore: bool = False,
         move: bool = False,
     ) -> list[tuple[str, str]]:
-        """What is copied, and the names of the copies.
+        """Return pairs of the paths to copy and the paths of their copies.
 
-        Folders are among them, too, and are nothing to copy. There are none where fsspec's rules leave out all.
+        The pairs also contain folders, which `_copy_within` skips. The list is empty if fsspec's rules leave out everything.
         """
-        # Both, before any request.
+        # Invalid sources and targets raise here, before any request.
         sources, targets = self._normalized(path1), self._normalized(path2)
         single = isinstance(path1, (str, os.PathLike))
         if not single and not isinstance(targets, str):
             return await self._with_folders(list(zip(sources, targets, strict=True)), recursive=recursive)
-        # What is moved keeps what is in it together, also where it is one of several names or what a pattern matches.
+        # Folders are moved with everything below them, also those in a list or matched by a pattern. A single path with
+        # ``maxdepth`` is the exception.
         whole = move and not (single and maxdepth is not None)
         expansion = await self._expand(path1, recursive and not whole, maxdepth, literal=literal)
         if not ignore:
@@ -285,20 +286,20 @@ class Copying(Expanding, Guarding):
         pairs = list(zip(paths, names, strict=True))
         if move:
             for path in paths:
-                # A pattern may match branches and repositories, which are not moved.
+                # Raises for branches and repositories, which a pattern may match and which cannot be moved.
                 self._parse_file(path)
-            # What d/** matches is d as well, and only what is in it goes into the target.
+            # The pattern d/** also matches d, and pairs it with the target itself. Only the contents of d are moved there.
             top = targets if expansion.is_pattern else None
             await self._check_moves([pair for pair in pairs if pair[1] != top], merge=trailing_sep(text))
         if whole:
             return await self._with_folders(pairs, recursive=True)
         if not single and not recursive:
-            # Folders that patterns match are left out, as they are of one pattern.
+            # Raises for folders that are given by name. Those that patterns match are skipped, as with a single pattern.
             await self._with_folders([pair for pair in pairs if pair[0] in expansion.literals], recursive=False)
         return pairs
 
     async def _check_moves(self, pairs: Sequence[tuple[str, str]], *, merge: bool) -> None:
-        """Refuse to move folders into themselves, or to where there is a file or, unless they ``merge``, a folder."""
+        """Raise if a folder would be moved into itself, onto a file or, unless ``merge``, onto an existing folder."""
         found = await self._lookup_all([source for source, _ in pairs if self._parse(source).path])
         folders = {
             source: target

@@ -43,7 +43,7 @@ from pyxet.protocol.hashing import Buffer
 from pyxet.types import AsyncSource, IfMatch, WriteMode
 from pyxet.urls import XetURL
 
-# How many folders without files a file system remembers to have made.
+# Maximum number of empty folders that an instance remembers, see `_mkdir`.
 _MAX_MADE = 10_000
 
 
@@ -75,20 +75,20 @@ class Editing(Expanding, Guarding):
         mode:
             ``create`` raises if the file exists.
         message:
-            Commit message; one that tells the path if ``None``. In a transaction it is used if that has none of its own.
+            Commit message; if ``None``, one that names the path. A transaction uses it only if it has no message itself.
         parent_commit:
-            A full commit id: a change to the path since is a conflict.
+            A full commit id. A change to the path since that commit is a conflict.
         if_match:
-            ``info(path)["blob_id"]`` of the version to replace: another version is a conflict.
+            The version to replace, ``info(path)["blob_id"]``. Any other version at the path is a conflict.
 
         Raises
         ------
         AlreadyExistsError, EditConflictError
-            The file exists, or is not the version expected.
+            The file exists, is not the version expected, or changed since ``parent_commit``.
         RevisionNotFoundError
             There is no such branch.
         TypeError
-            The value is no buffer: a string, a list, ``None``.
+            The value is not a buffer but, for example, a string, a list or ``None``.
         """
         content, conditions = content_given(value), Conditions.asked(mode, if_match)
         async with self._edits(message, parent_commit, pull_request) as edits:
@@ -120,16 +120,16 @@ class Editing(Expanding, Guarding):
         if_match: IfMatch | None = None,
         pull_request: bool = False,
     ) -> None:
-        """Write files from bytes: one path and a value, or a dictionary of them. See `_pipe_file`.
+        """Write files from bytes: a path and a value, or a mapping of paths to values. See `_pipe_file`.
 
         Parameters
         ----------
         batch_size:
-            For fsspec's sake; it changes nothing, as `Limits` bound what is in flight.
+            Part of fsspec's interface, without effect: `Limits` bound memory and concurrency.
         mode:
             ``create`` raises if one of the files exists.
         if_match:
-            The version to replace, or a mapping of paths to those.
+            The version to replace, or a mapping of paths to versions.
         """
         if not isinstance(path, Mapping):
             options = (mode, message, parent_commit, if_match, pull_request)
@@ -165,14 +165,14 @@ class Editing(Expanding, Guarding):
         pull_request: bool = False,
         progress: bool = False,
     ) -> None:
-        """Upload a local file or an open one. See `_pipe_file`; a folder raises `IsADirectoryError`.
+        """Upload a local file, or the content of an open one. See `_pipe_file`; a folder raises `IsADirectoryError`.
 
         Parameters
         ----------
         lpath:
-            A local path, or what content is read from to its end: a binary file from where it stands, blocking or
-            asynchronous (anything whose ``read`` takes a size), or an asynchronous iterator of pieces of bytes. An
-            asynchronous one needs the coroutine. Files are not closed.
+            A local path; an open binary file, blocking or asynchronous (any object whose ``read`` takes a size), which is
+            read from its current position to its end; or an asynchronous iterator of bytes. Asynchronous objects need the
+            coroutine, not the blocking method. Files are not closed.
         callback:
             Counts bytes.
 
@@ -181,7 +181,7 @@ class Editing(Expanding, Guarding):
         ConflictError
             A local file changed while it was read.
         TypeError
-            What was read is no bytes; or a blocking call was given an asynchronous file.
+            The file does not return bytes, or is asynchronous in a blocking call.
         """
         conditions = Conditions.asked(mode, if_match)
         source = source_given(lpath)
@@ -220,34 +220,34 @@ class Editing(Expanding, Guarding):
         Parameters
         ----------
         lpath:
-            Local names, or patterns where there is nothing of the name. A folder without ``recursive`` is left out, with
-            a warning. Also open files and asynchronous iterators, as in `_put_file`.
+            Local paths, open files and asynchronous iterators, as in `_put_file`. A path with wildcards is a pattern if it
+            does not exist. Folders are skipped without ``recursive``, with a warning if nothing is left of a single path.
         rpath:
-            A file or folder; or a list of names, one for each of the list ``lpath``.
+            A file or folder; or a list with one path for each item of the list ``lpath``.
         include, exclude:
-            Patterns of the files of folders that are uploaded, and of those that are not: ``*.csv`` is about names of
-            files and folders, ``data/*.csv`` about paths in the folder.
+            Patterns of the files to upload, and of those to leave out: ``*.csv`` matches names of files and folders,
+            ``data/*.csv`` matches paths relative to an uploaded folder.
         follow_links:
-            Whether folders that links lead to are uploaded as well. Links to files always are the files.
+            Whether folders that links point to are uploaded as well. Files that links point to are always uploaded.
         callback:
-            Counts files; what it branches off for each file counts bytes.
+            Counts files; the callbacks that it branches for each file count bytes.
         batch_size:
-            For fsspec's sake; it changes nothing, as `Limits` bound what is in flight.
+            Part of fsspec's interface, without effect: `Limits` bound memory and concurrency.
         mode:
             ``create`` raises if one of the files exists.
         message, parent_commit, pull_request:
             As in `_pipe_file`.
         if_match:
-            The version to replace, or a mapping of paths in the branch to those.
+            The version to replace, or a mapping of paths in the branch to versions.
 
         Raises
         ------
         FileNotFoundError
-            There is nothing of a local name.
+            A local path does not exist, or a local pattern matches nothing.
         XetURLError
-            A name is not UTF-8, or two files would get one name.
+            A name is not UTF-8, or two files would get the same name.
         shutil.SpecialFileError
-            One is a pipe, a socket or a device.
+            A local file is a pipe, a socket or a device.
         AlreadyExistsError, EditConflictError
             A file exists, is not the version expected, or changed since ``parent_commit``.
         """
@@ -303,7 +303,7 @@ class Editing(Expanding, Guarding):
         found = [pair for pair in zip(lpaths, rpaths, strict=True) if expansion.is_wanted(pair[0])]
         expansion.check_readable(path for path, _ in found)
         if not found:
-            # Nothing is made for an empty folder, after a check that there could be one.
+            # An empty folder writes nothing, but the branch must exist.
             await self._check_branch(self._parse(rpath))
         for _, target in found:
             self._parse(target)
@@ -332,20 +332,20 @@ class Editing(Expanding, Guarding):
         Parameters
         ----------
         path:
-            Names, or patterns where there is nothing of the name.
+            Paths. A path with wildcards is a pattern if it does not exist.
         batch_size:
-            For fsspec's sake; it changes nothing, as deletions are one request.
+            Part of fsspec's interface, without effect: the commit deletes all files at once.
         assume_literal:
-            No path is a pattern, also if there is nothing of the name.
+            Paths are never patterns, even if they do not exist.
         message, parent_commit, pull_request:
             As in `_pipe_file`.
         if_match:
-            The version to delete, or a mapping of paths to those.
+            The version to delete, or a mapping of paths to versions.
 
         Raises
         ------
         NotFoundError
-            A path is not there.
+            A path does not exist.
         IsADirectoryError
             A path is a folder, and ``recursive`` is not set.
         NotSupportedError
@@ -375,7 +375,7 @@ class Editing(Expanding, Guarding):
         if_match: IfMatch | None = None,
         pull_request: bool = False,
     ) -> None:
-        """Delete one file, see `_rm`; its name is no pattern."""
+        """Delete one file, see `_rm`; the path is never a pattern."""
         conditions = Conditions.asked(if_match=if_match)
         self._refuse_above_files(path)
         _, found = await self._lookup(*self._parse_file(path))
@@ -387,26 +387,26 @@ class Editing(Expanding, Guarding):
     @public()
     @at_home
     async def _mkdir(self, /, path: str, create_parents: bool = True) -> None:
-        """Nothing to make: git has no empty folders. The repository and the branch must be there.
+        """Check that a folder could be made, but store nothing: git has no empty folders. The branch must exist.
 
-        If the folder was given as a URL, `_ls` of this file system lists it as an empty folder from now on: DuckDB, which gives
-        URLs, makes folders and then checks that they are empty. If it was given as a path, it does not exist, by fsspec's rules
-        for file systems without empty folders.
+        If the folder is given as a URL, `_ls` of this instance lists it as an empty folder from now on: DuckDB, which passes
+        URLs, makes folders and then checks that they are empty. If it is given as a path, it still does not exist, by fsspec's
+        rules for file systems without empty folders.
 
         Raises
         ------
         RepositoryNotFoundError, RevisionNotFoundError
             There is no such repository or branch; `_make_repo` and `_make_branch` make them.
         NotSupportedError
-            It is in a tag, a commit or a point in time, which are not written to.
+            The path is in a tag, a commit or a point in time, which cannot be written to.
         FileExistsError, NotADirectoryError
-            There is a file at the path, or above it.
+            A file is at the path, or above it.
         """
         url = self._parse(path)
         if not url.path:
             await self._check_branch(url)
             return
-        # Looked up with the folders above it: for the many folders of a partitioned table, one request is enough.
+        # Looked up with the folders above it: once a table's folder is known to be new, its partitions need no request.
         parts = url.full_path.split("/")
         above = ["/".join(parts[:count]) for count in range(len(parts) - url.path.count("/"), len(parts))]
         there = await self._lookup_all([*above, url.full_path], revalidate=False)
@@ -427,7 +427,7 @@ class Editing(Expanding, Guarding):
                 del self._made_folders[next(iter(self._made_folders))]
 
     async def _check_branch(self, url: XetURL) -> None:
-        """Raise an error if the branch does not exist (it says how to make it), or if the path is above branches."""
+        """Raise an error if the branch does not exist (it says how to make it) or, above branches, if nothing is there."""
         if url.repo_id is not None and url.revision is not None:
             await (await self._connect()).trees.check_branch(url.repo_id, url.revision)
         else:
@@ -440,7 +440,7 @@ class Editing(Expanding, Guarding):
         Raises
         ------
         FileExistsError
-            There is a file of this name; or a folder, and ``exist_ok`` is off.
+            A file is at the path; or a folder, and ``exist_ok`` is false.
         """
         if not exist_ok and await self._exists(path):
             raise FileExistsError(errno.EEXIST, "it exists already", path)
@@ -448,9 +448,8 @@ class Editing(Expanding, Guarding):
 
     @public()
     async def _rmdir(self, path: str) -> None:
-        """Nothing to remove: a folder without files is not there. One with files is an error."""
+        """Remove an empty folder that `_mkdir` made by URL; raise `OSError` for any other path, as git has no empty folders."""
         if is_url(path) and self._made_folders.pop(self._parse(path).full_path, "") is None:
-            # See `_mkdir`.
             return
         if await self._isdir(path):
             raise OSError(errno.ENOTEMPTY, "the folder is not empty; delete it with rm(…, recursive=True)", path)
@@ -470,14 +469,14 @@ class Editing(Expanding, Guarding):
         if_match: IfMatch | None = None,
         pull_request: bool = False,
     ) -> None:
-        """Make an empty file, or empty an existing one unless ``truncate`` is off.
+        """Make an empty file, or empty an existing one unless ``truncate`` is false.
 
         Parameters
         ----------
         truncate:
-            Whether a file that is there loses its content.
+            Whether an existing file is emptied.
         mode, message, parent_commit, if_match, pull_request:
-            As in `_pipe_file`. ``mode`` and ``if_match`` count also where an existing file stays as it is.
+            As in `_pipe_file`. ``mode`` and ``if_match`` are checked even if an existing file is not changed.
         """
         conditions = Conditions.asked(mode, if_match)
         if truncate or mode == "create" or not await self._exists(path):

@@ -1,4 +1,4 @@
-"""Expands the names that users give to several methods: paths, patterns, folders with everything below them."""
+"""Expands the paths that methods are called with: single paths, patterns, and folders with everything below them."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from pyxet.patterns import has_magic, unescaped
 
 
 class Expanding(Lookup):
-    """The base of those parts whose methods take such names."""
+    """Base of the parts of the file system whose methods take patterns or folders."""
 
     @public()
     async def _expand_path(
         self, path: Any, recursive: bool = False, maxdepth: int | None = None, assume_literal: bool = False
     ) -> list[str]:
-        """The paths that a path, a pattern or a list of them means, those below them too if ``recursive``.
+        """Return the paths that a path, a pattern or a list of them stands for; if ``recursive``, also those below them.
 
         A name that exists is not a pattern. A name that does not exist and has no wildcards is returned as it is, unless
         ``recursive``.
@@ -34,7 +34,7 @@ class Expanding(Lookup):
         Raises
         ------
         NotFoundError
-            There are none, or an element of the list matches nothing.
+            The list is empty, a pattern matches nothing, or, if ``recursive``, a path does not exist.
         """
         expansion = await self._expand(path, recursive, maxdepth, literal=assume_literal)
         expansion.raise_missing()
@@ -51,10 +51,10 @@ class Expanding(Lookup):
         Parameters
         ----------
         recursive, maxdepth:
-            Include what is below folders, down to this many levels. Given names are looked up then, and otherwise only those
-            that could be patterns.
+            Include paths below folders, down to this many levels. If ``recursive``, all given names are looked up, else only
+            those that could be patterns.
         literal:
-            Whether to take none of them for a pattern.
+            Whether names are never patterns.
         """
         if maxdepth is not None and maxdepth < 1:
             raise ValueError("maxdepth must be at least 1")
@@ -96,7 +96,7 @@ class Expanding(Lookup):
             else:
                 below = await self._find(name, maxdepth=maxdepth, withdirs=True)
                 if not below:
-                    # Above branches, the name itself was not looked up, and there may be nothing.
+                    # A name above branches was not looked up before: this raises if it does not exist.
                     await self._info(name)
                 found.update((name, *below))
         result.names = sorted(found)
@@ -129,12 +129,12 @@ class Expanding(Lookup):
         return found | {name: real_ones[real] for name, real in escaped.items()}
 
     async def _with_folders(self, pairs: Sequence[tuple[str, str]], *, recursive: bool) -> list[tuple[str, str]]:
-        """Pairs of names and names of their copies. If ``recursive``, a folder stands for the files below it.
+        """Return the given pairs of source and target; if ``recursive``, also pairs for the files below source folders.
 
         Raises
         ------
         IsADirectoryError
-            One is a folder, the call is not ``recursive``, and no other name is below that folder.
+            A source is a folder, the call is not ``recursive``, and no other source is below that folder.
         """
         found = await self._find_named(source for source, _ in pairs)
         names = dict(pairs)

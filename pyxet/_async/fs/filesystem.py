@@ -42,41 +42,41 @@ class AsyncXetFileSystem(
 ):
     """fsspec's asynchronous file system over the Xet repositories of one endpoint.
 
-    Every method with an underscore is a coroutine; `XetFS` has each of them in a blocking form, too. An instance serves
-    any number of event loops and threads, and its limits hold for the whole process.
+    Every method with an underscore is a coroutine; `XetFS` has a blocking form of each. An instance can be used from any
+    number of event loops and threads, and its limits hold for the whole process.
 
     Parameters
     ----------
     endpoint:
-        ``host``, ``host:port`` or URL; ``local`` or ``file:///dir`` for a local endpoint embedded in this process. If not
-        given: the one of `pyxet.login`, ``XET_ENDPOINT``, ``HF_ENDPOINT``, the Hub.
+        ``host``, ``host:port`` or URL; ``local`` or ``file:///dir`` for a local endpoint embedded in this process. If
+        not given, the first of: `pyxet.login`, ``XET_ENDPOINT``, ``HF_ENDPOINT``, the Hub.
     user, token:
-        Who connects. The token may be a function, also one to be awaited, that returns it: it is asked when there is need
-        of a token, and again when that is refused. If not given: what `pyxet.login`, ``XET_USER_NAME`` and
-        ``XET_USER_TOKEN``, ``HF_OIDC_RESOURCE``, ``HF_TOKEN``, the file of ``xet login`` or the Hub's own token file has
-        for this endpoint, now or when it is refused.
+        The account. The token may be a function or coroutine function that returns it, which is called when a token is
+        needed and again when that token is refused. If not given, the first that applies to this endpoint of: `pyxet.login`,
+        ``XET_USER_NAME`` and ``XET_USER_TOKEN``, ``HF_OIDC_RESOURCE``, ``HF_TOKEN``, the file of ``xet login``, the Hub's
+        token file; looked up again when the token is refused.
     listings_expiry_time:
-        Seconds for which the commit of a branch is taken to be its newest; 0 looks each time.
+        Seconds for which the commit that a branch is at is cached; with 0, each call requests it.
     use_listings_cache:
         If off, the same as ``listings_expiry_time=0``.
     block_size, cache_type, cache_options:
-        For files that are opened for reading without them, see `XetFS.open`.
+        Defaults for opening files for reading, see `XetFS.open`.
     limits, retry, timeouts:
-        Bounds of memory and concurrency, how failed requests are tried again, and how long to wait; mappings, as JSON and
-        YAML have them, will do.
+        Bounds of memory and concurrency, how failed requests are retried, and how long to wait. Mappings, as JSON and YAML
+        have them, are accepted as well.
     asynchronous:
         Set it to use the coroutines on your own event loop, best with ``async with``.
     loop:
         A running loop for blocking calls, instead of fsspec's.
     storage_options:
-        What fsspec knows for all file systems, such as ``skip_instance_cache``.
+        Options that fsspec has for all file systems, such as ``skip_instance_cache``.
 
     Raises
     ------
     TypeError
-        An option is unknown: it is named together with the nearest right one.
+        An option is unknown; the message names it and the most similar known one.
     XetURLError, ConfigError
-        The endpoint or the stored credential makes no sense.
+        The endpoint or the stored credential is invalid.
     """
 
 
@@ -88,7 +88,7 @@ def _only_awaited(name: str, coroutine: str) -> Callable[..., NoReturn]:
 
 
 def _refuse_inherited() -> None:
-    """Blocking methods that fsspec makes from other blocking methods find none here: their ``exists`` would be false."""
+    """Let blocking methods inherited from fsspec raise: they call others that do not work here; ``exists`` would be false."""
     for name in dir(AbstractFileSystem):
         coroutine = "open_async" if name == "open" else f"_{name}"
         method = inspect.unwrap(getattr(AsyncXetFileSystem, coroutine, lambda: None))
@@ -98,16 +98,16 @@ def _refuse_inherited() -> None:
 
 
 def _check_inherited() -> None:
-    """What fsspec makes of other methods and passes no options on refuses unknown ones as ours do."""
+    """Let methods inherited from fsspec refuse unknown options, as the methods of this package do."""
     for name, method in inspect.getmembers(AbstractFileSystem, inspect.isfunction):
-        # Static ones make file systems, whose constructor looks at the options.
+        # Static methods make file systems; the constructor checks their options.
         is_static = isinstance(inspect.getattr_static(AbstractFileSystem, name), staticmethod)
         if not name.startswith("_") and not is_static and getattr(AsyncXetFileSystem, name) is method:
             _set(name, public()(method))
 
 
 def _set(name: str, method: Callable[..., Any]) -> None:
-    """Make a function a method, under the name by which pickles find it."""
+    """Set a function as a method, with the names by which pickle finds it."""
     method.__module__, method.__qualname__ = __name__, f"{AsyncXetFileSystem.__qualname__}.{name}"
     method.__name__ = name
     setattr(AsyncXetFileSystem, name, method)

@@ -31,7 +31,7 @@ class Place:
     path:
         Path in the repository.
     guard:
-        What must be true of it at the commit.
+        The condition on the path that the commit checks, if any.
     """
 
     changes: ChangeSet
@@ -40,7 +40,7 @@ class Place:
 
 
 class Guarding(Lookup):
-    """The base of those parts that write."""
+    """Base of the parts of the file system that write."""
 
     async def _target(self, edits: Edits, path: str) -> tuple[ChangeSet, str]:
         url, repo, revision = self._parse_file(path)
@@ -58,23 +58,23 @@ class Guarding(Lookup):
         *,
         some: bool = False,
     ) -> list[Place]:
-        """Find the places where paths are written. Conditions are already checked here, so that conflicts show early.
+        """Return the places where paths are written. Conditions are already checked here, so that conflicts are raised early.
 
         Parameters
         ----------
         paths:
-            As users write them.
+            Paths as the caller gave them.
         parent_commit:
-            The commit that the call was given. If it is also that of the edits, it adds nothing.
+            The ``parent_commit`` of the call. Ignored if the edits have the same one, as they check it themselves.
         some:
-            These are not all paths of the call, so ``if_match`` may also name paths that are not among them.
+            Whether these are only some paths of the call: then ``if_match`` may name other paths as well.
 
         Raises
         ------
         AlreadyExistsError, EditConflictError
-            There is a file at a path that must be new, or another version than expected.
+            A path that must be new exists, or a path is not at the expected version.
         ConfigError
-            A version is expected of a path that is not among these.
+            ``if_match`` names a path that is not among these.
         """
         conditions = replace(conditions, since=edits.since(parent_commit))
         begun: dict[tuple[RepoId, str], ChangeSet] = {}
@@ -144,11 +144,11 @@ class Guarding(Lookup):
 def _guard(
     conditions: Conditions, path: str, version: str | None, there: Entry | None, *, deleted: bool
 ) -> Guard | None:  # fmt: skip
-    """The guard of one path. ``there`` is the entry at it now, and ``deleted`` tells whether these edits have deleted it."""
+    """Return the guard of one path. ``there`` is its current entry; ``deleted`` means that these edits have deleted it."""
     if conditions.create:
         if there is not None:
             raise AlreadyExistsError(f"{path} exists already", status=409)
-        # A file that this transaction deletes is still there when the commit is checked, which is right.
+        # A file that these edits delete still exists when the guard is checked, so it need not be absent.
         return Guard(absent=not deleted, since=conditions.since)
     if version is not None:
         blob_id = getattr(there.content, "blob_id", None) if there is not None else None

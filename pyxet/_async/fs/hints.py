@@ -1,4 +1,4 @@
-"""Adds hints to errors that a caller gets. Finding them out takes a request, so it is done only after a call has failed."""
+"""Adds hints to errors that a caller gets. A hint takes a request, so hints are looked up only after a call has failed."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
 
 # Seconds to wait for a hint; after that, the error is raised without one.
 _PATIENCE: Final = 3.0
-# How many branches a message names.
+# Maximum number of branches that a message names.
 _SHOWN: Final = 5
 
 
 async def explain(error: XetError, client: Callable[[], Client]) -> None:
-    """Add to an error's message what may help, if it is about a repository or a revision that is not there.
+    """Add a hint to the message of an error about a repository or a revision that does not exist.
 
     Parameters
     ----------
     error:
         The error that the caller will get.
     client:
-        Makes the client that asks the endpoint.
+        Returns the client for the requests.
     """
     about, error.about = error.about, None
     if about is None:
@@ -60,7 +60,7 @@ def _extend(error: XetError, hint: str) -> None:
 
 
 async def _other_kind(client: Client, repo: RepoId) -> str | None:
-    """Tell whether there is a repository of that name but of another kind, for instance if ``datasets/`` was left out."""
+    """Return a hint if a repository of another kind has that name, for instance because ``datasets/`` was left out."""
     for kind in sorted(KINDS):
         if kind == repo.kind:
             continue
@@ -74,7 +74,7 @@ async def _other_kind(client: Client, repo: RepoId) -> str | None:
 
 
 async def _branches(client: Client, repo: RepoId, revision: str | None) -> str:
-    """Tell the branches that exist and the form of a path: most often, the branch was left out of the path."""
+    """Return a hint with the branches that exist and the form of a path: most often, the path lacks the branch."""
     names = [quote_revision(ref.name) for ref in (await client.hub.refs(repo)).branches]
     shown = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
     first = "main" if "main" in names else next(iter(names), "branch")

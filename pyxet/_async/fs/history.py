@@ -1,4 +1,4 @@
-"""The part of the file system that deals with history: commits, when things changed, what differs between two commits."""
+"""The part of the file system that deals with history: commits, times of changes, differences between two commits."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pyxet.options import public
 from pyxet.types import Commit, LfsFile, PathChange
 from pyxet.urls import XetURL
 
-# Commits in which a path is looked up at once, first and later: the newest change is often near.
+# Number of commits in which a path is looked up at once, growing from batch to batch: the newest change is often recent.
 _LOOKUPS: Final = (1, 1, 2, 4, 8, 16)
 
 
@@ -26,12 +26,12 @@ class History(Lookup):
 
     @public()
     async def _iter_log(self, path: str) -> AsyncGenerator[Commit, None]:
-        """Commits as they are found, newest first: of a branch (of ``main`` for a repository), or those that changed a path.
+        """Iterate over commits, newest first: all of a branch (of ``main`` for a repository), or those that changed a path.
 
         Returns
         -------
         AsyncGenerator of Commit
-            It asks for one page of commits after the other, as they are needed.
+            Pages of commits are requested as they are needed.
 
         Raises
         ------
@@ -45,12 +45,12 @@ class History(Lookup):
 
     @public()
     async def _log(self, path: str, limit: int | None = None) -> list[Commit]:
-        """Commits like those of `_iter_log`, in a list.
+        """Return the commits of `_iter_log` as a list.
 
         Parameters
         ----------
         limit:
-            How many commits to give at most.
+            Maximum number of commits; ``None`` for all.
 
         Returns
         -------
@@ -63,17 +63,17 @@ class History(Lookup):
             There is no such repository or revision.
         """
         async with aclosing(self._iter_log(path)) as commits:
-            # Not one more than is asked for: to find it, all of a long history may have to be looked at.
+            # Stops at the limit: to find one more commit, all of a long history may have to be searched.
             return Rows(await _next(commits, sys.maxsize if limit is None else limit))
 
     @public()
     async def _diff(self, repo: str, old: str, new: str) -> AsyncIterator[PathChange]:
-        """Files that differ between two revisions, by path, as they are found. A renamed file is removed and added.
+        """Iterate over the files that differ between two revisions, folder by folder. A renamed file is removed and added.
 
         Parameters
         ----------
         old, new:
-            Branches, tags, commits or points in time. What a transaction has not committed yet is in none of them.
+            Branches, tags, commits or points in time. Pending changes of a transaction are not included.
 
         Returns
         -------
@@ -97,28 +97,28 @@ class History(Lookup):
 
     @public()
     async def _squash(self, branch: str, message: str | None = None) -> Commit:
-        """Replace the history of a branch by one commit of all that it holds. What only earlier commits had is lost.
+        """Replace the history of a branch by one commit with its present content. What only earlier commits contain is lost.
 
         Parameters
         ----------
         branch:
             Path of the branch: ``acme/titanic/main``.
         message:
-            Message of that commit; one that tells the branch if ``None``.
+            Message of that commit; if ``None``, one that names the branch.
 
         Returns
         -------
         Commit
-            The one that is left.
+            The new commit.
 
         Raises
         ------
         RepositoryNotFoundError, RevisionNotFoundError
             There is no such repository or branch.
         AccessDeniedError
-            The user may not write to it.
+            The user may not write to the repository.
         NotSupportedError
-            It is a tag, a commit or a point in time.
+            The path names a tag, a commit or a point in time.
         """
         url = self._parse(branch)
         if url.level != "branch" or url.repo_id is None or url.revision is None:
@@ -132,7 +132,7 @@ class History(Lookup):
 
     @public()
     async def _list_lfs_files(self, repo: str) -> list[LfsFile]:
-        """Large files in all of a repository's history, each content once, as far as the endpoint lists them.
+        """List the large files in the whole history of a repository, each content once, as far as the endpoint lists them.
 
         Parameters
         ----------
@@ -142,7 +142,7 @@ class History(Lookup):
         Returns
         -------
         list[LfsFile]
-            In the endpoint's order; their sizes add up to what they occupy before content is shared.
+            In the endpoint's order. The sum of their sizes is what they occupy before deduplication.
 
         Raises
         ------
@@ -155,7 +155,7 @@ class History(Lookup):
 
     @public()
     async def _modified(self, path: str) -> datetime:
-        """When a path last changed (now, if it is pending); of a branch or repository, when its newest commit was made.
+        """Return when a path last changed (now, if pending); for a branch or repository, the time of its newest commit.
 
         Returns
         -------
@@ -173,12 +173,12 @@ class History(Lookup):
 
     @public()
     async def _created(self, path: str) -> datetime:
-        """When what is at a path came to be: of a repository its making, else the oldest commit that touched it.
+        """Return when a repository was created; for other paths, the time of the oldest commit that changed it.
 
         Returns
         -------
         datetime
-            In UTC.
+            In UTC. The present time if the path is only pending.
         """
         url = self._parse(path)
         if url.level == "repo":
@@ -203,7 +203,7 @@ class History(Lookup):
             yield found
 
     async def _touching(self, url: XetURL) -> AsyncGenerator[Commit, None]:
-        """Commits in which a path is another than in the commit before: one look-up for each commit, several at once."""
+        """Commits in which the entry at a path differs from the commit before: one look-up for each commit, several at once."""
         newer: Commit | None = None
         newer_oid: str | None = None
 
@@ -228,7 +228,7 @@ class History(Lookup):
 
 
 async def _next(commits: AsyncGenerator[Commit, None], count: int) -> list[Commit]:
-    """The next ones, or those that are left."""
+    """Return the next ``count`` commits, or fewer at the end of the history."""
     found: list[Commit] = []
     while len(found) < count:
         try:
