@@ -22,7 +22,7 @@ def _host(context: click.Context, _: click.Parameter, value: str | None) -> str 
 
 
 def login_options(function: Callable[..., None]) -> Callable[..., None]:
-    """The options of a command that logs in, for `log_in`."""
+    """Add the options that `log_in` takes to a command."""
 
     @click.option(
         "-u", "--user", metavar="USER", help="Name of the user; the one that the token belongs to if not given."
@@ -81,7 +81,10 @@ def log_in(
     force: bool,
     no_overwrite: bool,
 ) -> str:
-    """Log in as the options say; the endpoint."""
+    """Save a login for an endpoint, and return the endpoint.
+
+    Unless ``force`` is set, the endpoint is first asked for the token's user.
+    """
     endpoint = _endpoint(session, host)
     if force and not user:
         raise click.UsageError("--force needs the user: -u NAME")
@@ -97,7 +100,7 @@ def log_in(
 
 
 def _endpoint(session: Session, host: str | None) -> str:
-    """The endpoint that a login is for. Those that run in our own process have tokens of their own."""
+    """The endpoint that a login is for. Embedded endpoints are refused, since they need no login."""
     if host is not None and session.endpoint is not None and host != session.endpoint:
         raise click.UsageError(f"--host is {host} and --endpoint is {session.endpoint}; give one of them")
     endpoint: str = pyxet.XetFS(host or session.endpoint, token="").endpoint
@@ -118,7 +121,7 @@ def _asked(user: str | None, endpoint: str) -> str:
 
 
 def _checked(endpoint: str, user: str | None, token: str) -> str:
-    """The user of a token, which must be the one named."""
+    """The user of a token; `AuthenticationError` if ``user`` is given and is another one."""
     try:
         name: str = pyxet.XetFS(endpoint, token=token).get_username()
     except pyxet.ConnectionFailedError as error:
@@ -145,7 +148,7 @@ def logout(session: Session, host: str | None, every: bool) -> None:
 
 @command("whoami", json=True, examples=["xet whoami", "xet whoami --json"])
 def whoami(session: Session) -> None:
-    """With --json also the endpoint and the organizations. Without a token that is good it fails with exit code 4."""
+    """With --json also the endpoint and the organizations. Without a valid token it fails with exit code 4."""
     fs = session.fs()
     user, *organizations = fs.ls("", detail=False)
     if session.json:

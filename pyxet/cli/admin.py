@@ -1,4 +1,4 @@
-"""``xet serve admin``: users, organizations and tokens of a directory that an endpoint serves, or will."""
+"""``xet serve admin``: users, organizations and tokens of an endpoint's directory, also while it is not served."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ user = group("user", admin, connects=False, help="Users, beside the one who runs
 org = group("org", admin, connects=False, help="Organizations, which own repositories and have members with roles.")
 token = group("token", admin, connects=False, help="Tokens of users.")
 
-# Characters that a password has at the least.
+# The minimum length of a password, in characters.
 _SHORTEST: Final = 8
 _SPAN: Final = re.compile(r"([1-9]\d{0,4})([mhdw])\Z", re.ASCII)
 _UNITS: Final = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -35,7 +35,7 @@ _MEMBER: Final = re.compile(r"([^=]+)=(read|write|admin)\Z")
 
 
 def _people(function: Callable[..., None]) -> Callable[..., None]:
-    """The option ``--root``, before ``admin`` or behind the command; the function gets the file of people instead."""
+    """Add the option ``--root``, which may also be given before ``admin``. The function gets the directory's `PeopleFile`."""
 
     @click.option(
         "--root",
@@ -156,9 +156,9 @@ def revoke_user(session: Session, people: Any, name: str) -> None:
 )
 @_people
 def add_org(session: Session, people: Any, name: str, members: tuple[str, ...]) -> None:
-    """Add an organization, or members to one that there is. Who is a member already gets the other role. Members with
-    the role read see its private repositories, those with write change them and make new ones, those with admin also
-    remove them, move them and make them private or public.
+    """Add an organization, or add members to an existing one, where a member gets the new role. Members with the role
+    read see its private repositories, those with write change them and make new ones, those with admin also remove
+    them, move them and make them private or public.
     """
     matches = [_MEMBER.match(member) for member in members]
     if None in matches:
@@ -311,7 +311,7 @@ def revoke_token(session: Session, people: Any, name: str) -> None:
 
 
 def _told(found: Any) -> dict[str, Any]:
-    """A token for programs, without its text."""
+    """The JSON form of a token, without its secret text."""
     return {
         "id": found.id,
         "user": found.user,
@@ -323,7 +323,7 @@ def _told(found: Any) -> dict[str, Any]:
 
 
 def _end(text: str) -> datetime:
-    """When a token ends; a date is the beginning of that day, in this machine's time zone."""
+    """The time in ``--expires``: a span counts from now, and a date is the beginning of that day in the local time zone."""
     try:
         if span := _SPAN.match(text):
             return datetime.now(UTC) + timedelta(**{_UNITS[span[2]]: int(span[1])})
@@ -337,13 +337,13 @@ def _end(text: str) -> datetime:
 
 
 def _tell_what_is_there(session: Session, people: Any, name: str) -> None:
-    """Say what a new name brings along: what an earlier one of that name has left is easily forgotten."""
+    """Warn of what a new user or organization gets by its name: for example, repositories that an earlier owner has left."""
     for line in server().brought_by_name(people.root, name):
         session.warn(line)
 
 
 def _asked(name: str) -> str:
-    """A password."""
+    """A password, from the terminal or from the first line of standard input."""
     if sys.stdin.isatty():
         secret: str = click.prompt(f"Password of {name}", hide_input=True, confirmation_prompt=True, err=True)
     else:

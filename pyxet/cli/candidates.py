@@ -1,7 +1,7 @@
-"""What completion offers for arguments: local names, then repositories, branches and paths in them.
+"""Candidates for the completion of arguments: local names, then repositories, branches and paths in them.
 
-Each function is the ``shell_complete`` of a `click` argument. Nothing here raises: where an endpoint does not answer in
-time, or not at all, it offers nothing.
+The functions that take a context are ``shell_complete`` callbacks of `click` arguments. No function raises an error: if the
+endpoint fails, or does not answer in time, there are no candidates from it.
 """
 
 from __future__ import annotations
@@ -20,40 +20,40 @@ if TYPE_CHECKING:
 Level: TypeAlias = Literal["owner", "repo", "path"]
 Complete: TypeAlias = "Callable[[click.Context, click.Parameter, str], list[CompletionItem]]"
 
-# How a candidate is treated: a final name that may need quotes; one that goes on, so that no blank follows it; the names of
-# files of this machine, which the shell finds itself if it can.
+# How shells treat a candidate. FINAL: a complete name, which may need quotes. OPEN: a folder, after which the user goes on
+# typing, so no blank is added. LOCAL: a placeholder for local files, which the shell lists itself if it can.
 FINAL: Final = "path"
 OPEN: Final = "open"
 LOCAL: Final = "local"
 
-# Seconds that somebody who pressed the key waits for an endpoint.
+# The time-out of each request for candidates, in seconds, as a user waits for the answer.
 _PATIENCE: Final = 5.0
 _DEPTHS: Final = {"root": 0, "owner": 1, "repo": 2, "branch": 3, "path": 4}
 _KINDS: Final = ("datasets", "kernels", "models", "spaces")
 
 
 def remote_path(context: click.Context, _: click.Parameter, text: str) -> list[CompletionItem]:
-    """Paths in repositories."""
+    """Complete a path in a repository."""
     return list(_remote(context, text, "path"))
 
 
 def repository(context: click.Context, _: click.Parameter, text: str) -> list[CompletionItem]:
-    """Repositories."""
+    """Complete the path of a repository."""
     return list(_remote(context, text, "repo"))
 
 
 def owner(context: click.Context, _: click.Parameter, text: str) -> list[CompletionItem]:
-    """Owners of repositories."""
+    """Complete the owner of repositories."""
     return list(_remote(context, text, "owner"))
 
 
 def local_path(_: click.Context, __: click.Parameter, text: str) -> list[CompletionItem]:
-    """Names of this machine."""
+    """Complete a local path."""
     return [_item(text, LOCAL)]
 
 
 def any_path(context: click.Context, parameter: click.Parameter, text: str) -> list[CompletionItem]:
-    """Names of this machine, then paths in repositories, unless the path could only be one of this machine."""
+    """Complete a path that may be local or in a repository: only one of these if the text shows which one."""
     if text.startswith(("xet://", "fsspec+xet://")):
         return remote_path(context, parameter, text)
     first, slash, _ = text.partition("/")
@@ -63,7 +63,7 @@ def any_path(context: click.Context, parameter: click.Parameter, text: str) -> l
 
 
 def revision(context: click.Context, _: click.Parameter, text: str) -> list[CompletionItem]:
-    """Branches and tags of the repository that an argument before names."""
+    """Complete a branch or tag of the repository that an earlier argument names."""
     repo = next((context.params[name] for name in ("repo", "name") if context.params.get(name)), None)
     if not isinstance(repo, str):
         return []
@@ -75,7 +75,7 @@ def revision(context: click.Context, _: click.Parameter, text: str) -> list[Comp
 
 
 def local_names(text: str) -> Iterator[CompletionItem]:
-    """Files and folders of this machine whose path begins like a text; ``~`` stays what it is."""
+    """Local files and folders whose path begins with a text; the candidates keep ``~`` as it was typed."""
     folder, slash, begin = text.rpartition("/")
     try:
         with os.scandir(os.path.expanduser(folder + slash) or ".") as entries:
@@ -88,7 +88,7 @@ def local_names(text: str) -> Iterator[CompletionItem]:
 
 
 def _remote(context: click.Context, text: str, deepest: Level) -> Iterator[CompletionItem]:
-    """What is directly below the part of a path that is complete."""
+    """Candidates for the last part of a path: what the endpoint lists below the other parts, down to level ``deepest``."""
     import pyxet
     from pyxet.cli.paths import beginning
 
@@ -98,7 +98,7 @@ def _remote(context: click.Context, text: str, deepest: Level) -> Iterator[Compl
         level = pyxet.XetURL.parse(start + folder).level
     except pyxet.XetError:
         return
-    # How deep what is found is; folders have folders.
+    # The level of the listed entries. It stays at most "branch", so that folders in branches are never at the last level.
     depth = min(_DEPTHS[level] + 1, _DEPTHS["branch"])
     last = _DEPTHS[deepest]
     if depth > last:
@@ -122,13 +122,13 @@ def _remote(context: click.Context, text: str, deepest: Level) -> Iterator[Compl
 
 
 def _asked(context: click.Context, path: str, question: Callable[[XetFS], list[Any]]) -> list[Any]:
-    """What an endpoint answers, if it does."""
+    """The result of a question to the endpoint of a path; an empty list if it fails."""
     import pyxet
     from pyxet.cli.session import Session
 
     try:
         options = context.ensure_object(Session).options(path)
-        # A key that is pressed again is another try.
+        # No retries: the user can press the key again.
         return question(pyxet.XetFS(**options, retry=pyxet.RetryPolicy(attempts=1)))
     except Exception:  # noqa: BLE001  # nobody who pressed the key wants to read why
         return []

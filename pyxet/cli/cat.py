@@ -25,7 +25,7 @@ _RANGE = re.compile(r"(\d*)-(\d*)\Z")
 
 
 def _range(_: click.Context, __: click.Parameter, text: str | None) -> tuple[int | None, int | None] | None:
-    """The numbers of ``A-B``, either of which may be missing."""
+    """The numbers A and B of ``A-B``; ``None`` for the one that is left out."""
     if text is None:
         return None
     match = _RANGE.match(text)
@@ -59,8 +59,8 @@ def _limit(_: click.Context, __: click.Parameter, text: str | None) -> int | Non
 def cat(
     session: Session, paths: tuple[str, ...], limit: int | None, span: tuple[int | None, int | None] | None
 ) -> None:
-    """The files one after another, as they are; patterns, in quotes, stand for the files that they match. All of them are looked up
-    first, so that nothing is written where one is missing. Whole files are verified by their hash as they come.
+    """The files one after another, as they are; patterns, in quotes, stand for the files that they match. All of them are
+    looked up first, so that nothing is written where one is missing. Whole files are verified by their hash as they come.
     """
     fs = session.fs(*map(anchor, paths))
     out = _output()
@@ -74,7 +74,7 @@ def cat(
         else:
             for piece in _pieces(fs, path, start, end):
                 out.write(piece)
-        # Whoever reads has what there is while the next file is on its way.
+        # So that a reader of the pipe gets this file before the next one is fetched.
         out.flush()
 
 
@@ -87,12 +87,12 @@ def cat(
     "-n", "--lines", "lines", metavar="N", default=10, show_default=True, type=click.IntRange(0), help="How many lines."
 )
 def head(session: Session, path: str, lines: int) -> None:
-    """No more of the file is fetched than that takes."""
+    """Only the beginning of the file is fetched, as far as these lines need it."""
     fs = session.fs(path)
     size = _size(fs, path)
     out = _output()
     left = lines
-    # Not megabytes for ten lines.
+    # The first piece is small, since ten lines seldom need more.
     for piece in _pieces(fs, path, 0, size if left else 0, first=64 * 1024):
         for line in piece.splitlines(keepends=True) if piece.count(b"\n") >= left else [piece]:
             if left > 0:
@@ -104,10 +104,10 @@ def head(session: Session, path: str, lines: int) -> None:
 
 
 def _output() -> IO[bytes]:
-    """Standard output with a buffer of its own.
+    """A second file object on standard output, with its own buffer.
 
-    What is written to by a worker thread, which may wait for a reader for ever, must not be what the interpreter flushes at
-    its end.
+    `XetFS.get_file` writes to it in worker threads, which may wait for ever for a reader of the pipe. The interpreter flushes
+    `sys.stdout` when it exits, so that these threads must not hold its lock.
     """
     return open(sys.stdout.fileno(), "wb", closefd=False)
 
@@ -122,7 +122,7 @@ def _size(fs: XetFS, path: str) -> int:
 
 
 def _bounds(path: str, size: int, first: int | None, last: int | None) -> tuple[int, int]:
-    """A range of a file of a size, as start and end."""
+    """Start and end of the bytes ``first`` to ``last`` of a file, or of its ``last`` bytes if ``first`` is ``None``."""
     if first is None:
         return max(0, size - (last or 0)), size
     if first >= size and not first == size == 0:
@@ -131,7 +131,7 @@ def _bounds(path: str, size: int, first: int | None, last: int | None) -> tuple[
 
 
 def _pieces(fs: XetFS, path: str, start: int, end: int, first: int = _PIECE) -> Iterator[bytes]:
-    """Part of a file in pieces that grow from ``first`` bytes."""
+    """The bytes of a file from ``start`` to ``end``, in pieces that grow from ``first`` bytes up to `_PIECE`."""
     if start >= end:
         return
     size = first

@@ -100,7 +100,7 @@ async def _copy(
 async def _items(
     found: Sequence[Source], pages: AsyncIterator[Page], target: End
 ) -> AsyncGenerator[Item, None]:  # fmt: skip
-    # What each target is a copy of, where sources go into the same folders: two of one name would be a matter of luck.
+    # The source of each target path, if two sources could give the same path: which of them would be kept is a race.
     taken: dict[str, str] | None = {} if _overlap(found) else None
     async for page in pages:
         for number, entry, path in page:
@@ -113,7 +113,7 @@ async def _items(
 
 
 async def _pages(found: Sequence[Source], chosen: Callable[[str], bool]) -> AsyncGenerator[Page, None]:
-    """The files of all sources that are chosen, and the paths that they get."""
+    """The chosen files of all sources with their target paths, page by page."""
     for number, source in enumerate(found):
         if source.kind == "file":
             entry = await source.end.entry(source.path)
@@ -124,7 +124,7 @@ async def _pages(found: Sequence[Source], chosen: Callable[[str], bool]) -> Asyn
 
 
 def _overlap(found: Sequence[Source]) -> bool:
-    """Whether files of two sources could get one path."""
+    """Whether files of two sources could get the same target path."""
     targets = {source.target for source in found}
     folders = {source.target for source in found if source.kind == "folder"}
     return len(targets) < len(found) or any(
@@ -137,7 +137,7 @@ def _twice(first: str, second: str, target: str) -> CommandError:
 
 
 async def _standard(transfer: Transfer, source: str, target: str) -> None:
-    """Standard input into a file, or a file to standard output."""
+    """Copy standard input into a file, or a file to standard output."""
     end = (await transfer.ends(target if source == "-" else source))[0]
     assert isinstance(end, XetEnd)
     if source == "-":
@@ -148,7 +148,7 @@ async def _standard(transfer: Transfer, source: str, target: str) -> None:
             if transfer.dry_run:
                 transfer.plan("copy", "-", end.label(end.path), None)
                 return
-            # Not `sys.stdin`: a thread that waits for it holds a lock that the interpreter wants at its end.
+            # Not `sys.stdin`: a thread that waits for input would hold its lock, which the interpreter needs to exit.
             piped = open(0, "rb", buffering=0, closefd=False)  # noqa: ASYNC230, SIM115  # it is open already
             await end.fs._put_file(piped, end.path, callback=transfer.progress.callback)
             transfer.progress.done(transfer.progress.moved_bytes)

@@ -46,7 +46,7 @@ def du(session: Session, path: str, human: bool, depth: int | None) -> None:
 
 
 class _Sums(NamedTuple):
-    """What is in a folder, with all below it."""
+    """Number and total size of the files below a folder, at any depth."""
 
     name: str
     typed: str
@@ -55,7 +55,7 @@ class _Sums(NamedTuple):
 
 
 def _sums(fs: XetFS, path: str, depth: int | None) -> list[_Sums]:
-    """What is in each folder below a path, and at the path itself, which comes last."""
+    """The sums of each folder below a path, and of the path itself, which comes last."""
     url = remote(path)
     top = url.full_path
     sizes: defaultdict[str, int] = defaultdict(int, {top: 0})
@@ -67,13 +67,13 @@ def _sums(fs: XetFS, path: str, depth: int | None) -> list[_Sums]:
                 counts[folder] += 1
     levels = top.count("/") + 1 if top else 0
     kept = [name for name in sizes if depth is None or name == top or name.count("/") + 1 - levels <= depth]
-    # What is in a folder before the folder.
+    # A folder comes after the folders in it.
     kept.sort(key=lambda name: [*name.split("/"), "\U0010ffff"])
     return [_Sums(name, as_typed({"name": name}, url, path), sizes[name], counts[name]) for name in kept]
 
 
 def _above(name: str, top: str) -> list[str]:
-    """The folders that a file is in, from its own up to the top, which may be the file itself."""
+    """The folders that contain a file, from its own up to ``top``; only ``top`` if that is the file itself."""
     if name == top:
         return [top]
     folders = []

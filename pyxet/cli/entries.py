@@ -1,4 +1,4 @@
-"""What listings are made of: entries as the file system describes them, named as the user would."""
+"""Entries for listings: what a typed path or pattern stands for, and how the entries are named in output."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Info: TypeAlias = Mapping[str, Any]
 
 
 def anchor(typed: str) -> str:
-    """The folder of a pattern that is no pattern itself; a path without one as it is."""
+    """The deepest folder of a pattern that has no wildcards in its path; a path that is no pattern is returned unchanged."""
     if not has_magic(typed):
         return typed
     start = beginning(typed)
@@ -26,17 +26,19 @@ def anchor(typed: str) -> str:
 
 
 def meant(fs: XetFS, typed: str, *, folders: bool = True) -> list[str]:
-    """The path itself, or what it matches where it is a pattern and not the name of something, beginning as it was typed.
+    """The paths that a typed path stands for: what it matches if it is a pattern and nothing has this name, else itself.
+
+    The paths begin with the scheme and endpoint that were typed.
 
     Parameters
     ----------
     folders:
-        Whether a pattern matches those, too.
+        Whether a pattern also matches folders.
 
     Raises
     ------
     EntryNotFoundError
-        Nothing matches. That the path itself is not there is found out by whoever uses it.
+        Nothing matches the pattern. Whether a path without wildcards exists is not checked.
     """
     if not has_magic(typed):
         return [typed]
@@ -44,7 +46,7 @@ def meant(fs: XetFS, typed: str, *, folders: bool = True) -> list[str]:
         if fs.exists(typed):
             return [typed]
     except pyxet.XetURLError:
-        # No name of an owner or a repository, so it can only be a pattern.
+        # No owner or repository can have this name, so it can only be a pattern.
         pass
     found: list[str] = fs.glob(typed, withdirs=folders)
     if not found:
@@ -58,9 +60,9 @@ def everything(fs: XetFS, path: str, *, folders: bool = False, dates: bool = Fal
     Parameters
     ----------
     folders:
-        Include the path and the folders below it, each before what is in it.
+        Include the path and the folders below it, each before its content.
     dates:
-        Tell when files last changed.
+        Include the dates of the last changes.
 
     Raises
     ------
@@ -85,7 +87,7 @@ def everything(fs: XetFS, path: str, *, folders: bool = False, dates: bool = Fal
 
 
 def _new_folders(info: Info, seen: set[str]) -> list[Info]:
-    """The folders of a file that no file before was in, from the top down."""
+    """The folders above a file that are not in ``seen`` yet, from the top down; they are added to it."""
     new: list[Info] = []
     folder: str = info["name"].rpartition("/")[0]
     while folder not in seen:
@@ -96,7 +98,7 @@ def _new_folders(info: Info, seen: set[str]) -> list[Info]:
 
 
 def below(info: Info, top: XetURL) -> str:
-    """The name of an entry below a path: ``data/a.csv``; its last part if it is the path itself."""
+    """The name of an entry relative to a path: ``data/a.csv``; its last part if the entry is the path itself."""
     name: str = info["name"]
     start = top.full_path
     if name == start:
@@ -105,17 +107,17 @@ def below(info: Info, top: XetURL) -> str:
 
 
 def as_typed(info: Info, top: XetURL, typed: str) -> str:
-    """The path of an entry, beginning as the user wrote it, so that other commands take it."""
+    """The path of an entry with the beginning that the user typed, so that it can be given to other commands."""
     name: str = info["name"]
     rest = name[len(top.full_path) :]
     return f"{typed.rstrip('/')}{rest}" if top.full_path else name
 
 
 def is_folder(info: Info) -> bool:
-    """Whether it is a folder inside of a branch."""
+    """Whether an entry is a folder inside a branch."""
     return info["type"] == "directory" and info.get("kind") == "directory"
 
 
 def for_json(info: Info) -> dict[str, Any]:
-    """An entry for JSON: without the size of what has none."""
+    """An entry for JSON output, where only files have a size."""
     return {name: value for name, value in info.items() if name != "size" or info["type"] == "file"}

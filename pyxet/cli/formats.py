@@ -1,4 +1,4 @@
-"""How values are written for people and for programs, and how people write sizes."""
+"""Formats of output for people and for programs, conversions of dates, and the parsing of sizes."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ import click
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _UNITS: Final = "KMGTP"
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGTP]?)(?:i?B)?\Z", re.IGNORECASE)
-# Control characters, which a terminal would obey; styles of ours (ESC [ … m) stay.
+# Control characters, which change what a terminal shows. Colours and styles (ESC [ … m) are matched apart and kept.
 _CONTROL = re.compile(r"(\x1b\[[0-9;]*m)|[\x00-\x08\x0a-\x1f\x7f-\x9f]")
 
 
 def printable(text: str) -> str:
-    """Text in which no name can move the cursor, ring or break the line: control characters are escaped."""
+    """Text with escaped control characters, so that no name in it can move the cursor, ring the bell or break the line."""
     return _CONTROL.sub(lambda match: match[1] or repr(match[0])[1:-1], text)
 
 
 def parse_size(text: str) -> int:
-    """Bytes of ``1000``, ``10K``, ``1.5M``, ``2GiB``; units are of 1024.
+    """Parse a size such as ``1000``, ``10K``, ``1.5M`` or ``2GiB`` into bytes; units are powers of 1024.
 
     Raises
     ------
     click.BadParameter
-        It is not a size.
+        The text is not a size.
     """
     match = _SIZE.match(text.strip())
     if match is None:
@@ -41,10 +41,10 @@ def parse_size(text: str) -> int:
 
 
 def local_time(when: datetime) -> datetime:
-    """A moment in this machine's time zone; without one it is there already.
+    """A date in the local time zone; a date without a time zone is taken as local.
 
-    Windows knows no time zone before 1970 and after 3000, and no platform one beyond the years 1 and 9999: there it is that of
-    this year's winter, or stays as it is.
+    Windows knows no time zones before 1970 and after 3000, and no platform knows them beyond the years 1 and 9999. For such
+    dates, the current standard time of the local zone is used; a date that this would move out of range is returned unchanged.
     """
     try:
         return when.astimezone()
@@ -58,17 +58,17 @@ def local_time(when: datetime) -> datetime:
 
 
 def moment_at(seconds: float) -> datetime:
-    """The moment so many seconds after the beginning of 1970, which `datetime.fromtimestamp` refuses after 3000 on Windows."""
+    """The date of a Unix time, also before 1970 and after 3000, where `datetime.fromtimestamp` fails on Windows."""
     return _EPOCH + timedelta(seconds=seconds)
 
 
 def seconds_of(when: datetime) -> float:
-    """Seconds from the beginning of 1970 to a moment; without a time zone it is one of this machine's."""
+    """The Unix time of a date; a date without a time zone is taken as local."""
     return (local_time(when) - _EPOCH).total_seconds()
 
 
 def moment(when: datetime) -> str:
-    """A date and time of day in this machine's time zone: ``2026-11-24 23:08``."""
+    """A date and time of day in the local time zone: ``2026-11-24 23:08``."""
     return local_time(when).replace(tzinfo=None).isoformat(sep=" ", timespec="minutes")
 
 
@@ -89,8 +89,8 @@ def columns(rows: Iterable[Sequence[str]], right: Iterable[int] = ()) -> Iterato
 def as_json(value: Any) -> str:
     """A value as JSON on one line, with dates in ISO 8601 and sets as lists.
 
-    Characters are written as they are where standard output can show all there are, and escaped as JSON does it elsewhere:
-    what a stream makes of those that it lacks is no JSON.
+    Characters beyond ASCII are escaped unless standard output has a Unicode encoding: what a stream writes in place of
+    characters that its encoding lacks would not be valid JSON.
     """
     encoding = getattr(sys.stdout, "encoding", None) or "ascii"
     return json.dumps(value, default=_jsonable, ensure_ascii=not encoding.lower().startswith("utf"))

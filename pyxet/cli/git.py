@@ -1,4 +1,4 @@
-"""``xet clone`` and ``xet git``, which ``git xet`` is as well."""
+"""``xet clone`` and ``xet git``; ``git xet`` runs the same commands as ``xet git``."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def _git_url(session: Session, text: str) -> tuple[str, str | None]:
 )
 def install(session: Session, local: bool, concurrency: int | None) -> None:
     """Make git-lfs move large files with Xet, by their chunks, wherever an endpoint offers it; and let git use what
-    xet login has saved, for the endpoint and for those that there are saved logins for.
+    xet login has saved, for the endpoint and for all others with a saved login.
     """
     from pyxet.git import credentials
     from pyxet.git.install import install, other_programs, register_helper
@@ -152,6 +152,6 @@ def credential(session: Session, operation: str) -> None:
     from pyxet.git.credentials import answer
 
     request = sys.stdin.read()
-    # What git would store or erase is for login and logout to say.
+    # The operations ``store`` and ``erase`` do nothing: only login and logout change what is saved.
     if operation == "get" and (found := answer(request)):
         click.echo(found, nl=False)

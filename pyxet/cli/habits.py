@@ -1,4 +1,4 @@
-"""What people type who know another command: the first pyxet's, git's, a shell's. Names that are understood, and hints."""
+"""Names of commands and options that users know from the first pyxet, git or a shell: which are accepted, and hints."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from typing import Final
 
 import click
 
-# Other names of commands that groups have. The help does not list them.
+# Other names of commands in groups. The help does not list them.
 _IN_GROUPS: Final = {
     "create": "make", "new": "make", "add": "make", "list": "ls", "show": "info", "stat": "info",
     "delete": "del", "rm": "del", "remove": "del", "move": "rename", "mv": "rename", "copy": "duplicate", "cp": "duplicate",
 }  # fmt: skip
 
-# What those are called where nothing of a repository is made.
+# The names of these commands in the groups of ``xet serve admin``, which have ``add`` and ``revoke`` instead.
 _AT_HOME: Final = {"make": "add", "del": "revoke"}
 
-# Commands that were at the top before, and where they are now.
+# Commands that were at the top level before, and the groups and names that they have now.
 MOVED: Final = {"duplicate": ("repo", "duplicate"), "fork": ("repo", "fork")}
 
 # Options of the first pyxet, and what they are called now.
 _OPTIONS: Final = {"dryrun": "dry-run", "raw": "json", "password": "token"}
 
-# What to say of commands that others have and ``xet`` has not.
+# Hints for commands that other programs have and ``xet`` does not.
 _HINTS: Final = {
     "add": "files are uploaded and committed at once: xet cp FILE owner/repo/branch/",
     "auth": "did you mean xet login?",
@@ -49,13 +49,13 @@ _HINTS: Final = {
 
 
 def option(name: str) -> str:
-    """An option's name as it is now: with hyphens, and without what the first pyxet called it."""
+    """The current name of an option: with hyphens for underscores, and the new name of an option of the first pyxet."""
     name = name.replace("_", "-")
     return _OPTIONS.get(name, name)
 
 
 def in_group(name: str, commands: Mapping[str, object]) -> str:
-    """The name of a group's command that was called by this or another name."""
+    """The name of a command in a group, from this name or another one that is accepted for it."""
     if name in commands:
         return name
     found = _IN_GROUPS.get(name, name)
@@ -63,8 +63,8 @@ def in_group(name: str, commands: Mapping[str, object]) -> str:
 
 
 def no_such_command(context: click.Context, name: str, commands: Iterable[str]) -> click.UsageError:
-    """The error for a command that there is not, with what may have been meant."""
-    # Only where it is needed: it costs a start several milliseconds.
+    """The error for an unknown command, with a hint or similar names if there are any."""
+    # Imported only here, since it takes several milliseconds.
     from difflib import get_close_matches
 
     hint = _HINTS.get(name.lower()) if context.parent is None else None

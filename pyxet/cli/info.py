@@ -21,7 +21,7 @@ _EXAMPLES = [
 
 
 def _named(name: str) -> click.Command:
-    """The command, by one of its two names."""
+    """Make the command under one of its two names."""
 
     @command(name, json=True, examples=[line.format(f"xet {name}") for line in _EXAMPLES])
     @click.argument("path", shell_complete=candidates.remote_path)

@@ -20,7 +20,7 @@ from pyxet.cli.transfer_options import message as message_option
 if TYPE_CHECKING:
     from pyxet import IngestReport
 
-# Files that could not be read and are told one by one; the rest is a number.
+# How many unreadable files are listed one by one; their total number is shown in any case.
 _TOLD: Final = 20
 
 

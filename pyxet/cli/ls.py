@@ -54,7 +54,7 @@ def ls(session: Session, path: str, detailed: bool, recursive: bool) -> None:
 
 
 def _pages(fs: XetFS, path: str, *, dates: bool, recursive: bool) -> Iterator[Sequence[Mapping[str, Any]]]:
-    """What is to be listed, as it is found."""
+    """The entries to list, page by page as they are found."""
     if recursive:
         for name in meant(fs, path):
             yield from everything(fs, name, dates=dates)
@@ -62,7 +62,7 @@ def _pages(fs: XetFS, path: str, *, dates: bool, recursive: bool) -> Iterator[Se
     names = meant(fs, path)
     if names != [path]:
         wanted = {remote(name).full_path for name in names}
-        # Their folders are listed: that is one request for many, and tells dates as well.
+        # List the folders that contain them, which takes one request for many entries and returns dates as well.
         for folder in dict.fromkeys(name.rpartition("/")[0] for name in names):
             yield [info for info in fs.ls(folder or beginning(path), expand=dates) if info["name"] in wanted]
     elif remote(path).level != "root":

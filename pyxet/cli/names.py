@@ -1,4 +1,4 @@
-"""What is typed for repositories, branches and tags."""
+"""Arguments that name repositories, branches and tags."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 
 def repository(path: str) -> XetURL:
-    """The path of a repository.
+    """Parse the path of a repository.
 
     Raises
     ------
     XetURLError
-        It is something else.
+        It is not the path of a repository.
     """
     url = remote(path)
     if url.level != "repo":
@@ -33,8 +33,10 @@ def branch_of(path: str, name: str | None) -> tuple[str, str]:
 
     Raises
     ------
-    XetURLError, click.UsageError
-        The path is neither; it is a repository's, and there is no name.
+    XetURLError
+        The path is not that of a repository, nor that of a branch with ``name`` left out.
+    click.UsageError
+        The path is that of a repository, and ``name`` is left out.
     """
     url = remote(path)
     if name is None and url.level == "branch" and url.revision is not None:
@@ -46,7 +48,7 @@ def branch_of(path: str, name: str | None) -> tuple[str, str]:
 
 
 def named_like(name: str, other: str) -> str:
-    """A repository whose path may be left out but for its name: owner, kind and endpoint are those of another one."""
+    """The path of a repository; if only its name is given, it gets owner, kind and endpoint of another repository."""
     if "/" in name or ":" in name:
         return str(repository(name))
     return str(repository(str(replace(repository(other), repo=name))))

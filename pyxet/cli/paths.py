@@ -1,4 +1,4 @@
-"""What paths on the command line mean: ``xet://`` may be left out where the meaning is plain."""
+"""The meaning of paths on the command line, where ``xet://`` may be left out."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pyxet.local_rules import is_local, of_file_url, with_slashes
 
 Kind = Literal["xet", "local", "other", "standard"]
 
-# One letter is a drive.
+# At least two letters, since a single one is a drive.
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)(?:://|::)")
 
 
@@ -46,27 +46,28 @@ _BEGINNING = re.compile(r"(?:(?:fsspec\+)?xet://)?(?:[^/]*:)?")
 
 
 def beginning(path: str) -> str:
-    """The scheme and the endpoint that a path was typed with, up to where the owner is."""
+    """The scheme and the endpoint at the beginning of a typed path, in front of the owner; empty if there are none."""
     match = _BEGINNING.match(path)
     assert match is not None
     return match[0]
 
 
 def remote(path: str) -> XetURL:
-    """A path that can only be in a repository. Raises `XetURLError`."""
+    """Parse a path that can only be in a repository. Raises `XetURLError`."""
     return XetURL.parse(path)
 
 
 def place(path: str) -> Place:
-    """What a path names that may be anywhere.
+    """Decide what a path names, which may be local, in a repository or at another file system.
 
-    With a scheme it is said. Without one a path is local if it begins with ``/``, ``./``, ``../``, ``~`` or a drive
-    (``C:/x``, which has no scheme), if it or its first folder is there, or if it has too few parts for ``owner/repo/branch``; else it is in a repository.
+    A scheme decides this. A path without a scheme is local if it begins with ``/``, ``./``, ``../``, ``~`` or a drive
+    (``C:/x``), if it or its first folder exists locally, or if it is not of the form ``owner/repo/branch`` with or without a
+    path below; otherwise it is in a repository.
 
     Raises
     ------
     XetURLError
-        It says ``xet://`` and does not follow the grammar.
+        It begins with ``xet://`` and does not follow the grammar.
     """
     if path == "-":
         return Place("standard", path)
@@ -89,12 +90,12 @@ def place(path: str) -> Place:
 
 
 def writable(url: XetURL) -> XetURL:
-    """The same URL, if its revision can be a branch.
+    """Return the URL if its revision may be a branch.
 
     Raises
     ------
     CommandError
-        It is a point in time. Tags and commits are refused by the file system, which has to ask the endpoint.
+        It is a point in time. Tags and commits are refused later, as only the endpoint can tell them from branches.
     """
     if url.moment is not None:
         branch = str(url.revision).removesuffix(f"@{{{url.moment}}}")

@@ -34,8 +34,8 @@ _comment = click.option("-m", "--message", "comment", metavar="MSG", help="What 
 @click.option("-m", "--message", "title", metavar="MSG", required=True, help="What it is about, in a line.")
 @click.option("--description", default="", metavar="TEXT", help="What else there is to say.")
 def make(session: Session, repo: str, title: str, description: str) -> None:
-    """Begin the draft of a pull request for main, with nothing in it yet: what is copied to REPO/pr%2FNUMBER is in it. Its
-    path is written to standard output. With --pull-request, cp, sync, mv and rm open one with their changes in it.
+    """Begin a draft pull request for main, without changes yet; copy files to REPO/pr%2FNUMBER to add them to it. Its path
+    is written to standard output. With --pull-request, cp, sync, mv and rm open one with their changes in it.
     """
     repository(repo)
     made = session.fs(repo).make_pull_request(repo, title, description)
@@ -104,8 +104,8 @@ def info(session: Session, repo: str, number: int | None) -> None:
 @_repo
 @_number
 def diff(session: Session, repo: str, number: int | None) -> None:
-    """Show what a pull request changes, line by line, as git does; of large files what stands for them changes. Which paths
-    differ, with their sizes, xet diff REPO main pr/NUMBER tells. REPO/pr%2FNUMBER will do, too.
+    """Show what a pull request changes, line by line, as git does; large files are shown by their pointers. For the paths
+    that differ, with their sizes, use xet diff REPO main pr/NUMBER. REPO/pr%2FNUMBER will do, too.
     """
     repo, number = _named(repo, number)
     found = session.fs(repo).pull_request_info(repo, number, diff=True)

@@ -1,4 +1,4 @@
-"""How far a transfer is: shown on a terminal while it goes on, and counted everywhere for the line at its end."""
+"""The progress of a transfer: shown on a terminal while it runs, and counted in any case for the summary at its end."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ class Progress:
     Attributes
     ----------
     files, bytes:
-        That were transferred.
+        Complete files that were transferred, and their bytes.
     skipped:
         Files that needed no transfer.
     found_files, found_bytes:
-        That are to be transferred, as far as is known.
+        Files to transfer in total, and their bytes, as far as is known.
     moved_bytes:
-        That are on their way or there, of files that are not complete too.
+        Bytes that were transferred, including those of incomplete files.
     """
 
     def __init__(self, verb: str, *, wanted: bool) -> None:
@@ -38,7 +38,7 @@ class Progress:
 
     @property
     def seconds(self) -> float:
-        """Since it began."""
+        """Seconds since the transfer began."""
         return time.monotonic() - self._began
 
     def __enter__(self) -> Self:
@@ -53,36 +53,36 @@ class Progress:
     # -- what happens --------------------------------------------------------------------------------------------------
 
     def found(self, size: int | None) -> None:
-        """One more file is to be transferred."""
+        """Count a file that is to be transferred."""
         self.found_files += 1
         self.found_bytes += size or 0
 
     def all_found(self) -> None:
-        """There are no more: how long it will take can be told from now on."""
+        """Note that no more files will be found, so that the remaining time can be estimated."""
         self._complete = True
 
     def moved(self, count: int) -> None:
-        """So many bytes of a file are on their way."""
+        """Count transferred bytes of a file that may be incomplete."""
         self.moved_bytes += count
 
     def skip(self, size: int | None) -> None:
-        """A file that was found needs no transfer."""
+        """Count a found file as one that needs no transfer."""
         self.skipped += 1
         self.found_files -= 1
         self.found_bytes -= size or 0
 
     def done(self, size: int | None) -> None:
-        """A file is transferred."""
+        """Count a file as transferred."""
         self.files += 1
         self.bytes += size or 0
 
     def committing(self) -> None:
-        """All is transferred; the commit is made."""
+        """Show that the commit is being made, as all content is transferred."""
         self._verb = "committing"
 
     @property
     def callback(self) -> Any:
-        """A callback of fsspec's that counts bytes."""
+        """A callback for methods of fsspec that counts bytes."""
         return _Callback(self)
 
     def _look(self) -> Look:
@@ -96,7 +96,7 @@ class Progress:
 
 
 class _Callback:
-    """What fsspec's methods call; its own class would have to be imported for it, before anything is transferred."""
+    """A callback for methods of fsspec. It is not derived from fsspec's class, which would have to be imported first."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
@@ -108,42 +108,42 @@ class _Callback:
         return None
 
     def set_size(self, size: int) -> None:
-        """Sizes are known from the listing."""
+        """Do nothing: sizes are known from the listing."""
 
     def relative_update(self, count: int = 1) -> None:
-        """So many bytes more."""
+        """Count transferred bytes."""
         self._progress.moved(count)
 
     def branched(self, path_1: object, path_2: object, **_: object) -> _Callback:
-        """For one file of several."""
+        """Return the callback for one file of several."""
         return self
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: there is nothing to release."""
 
 
 class _Files(_Callback):
-    """For methods that count files, and branch off a callback for the bytes of each."""
+    """A callback for methods that report files to it, and the bytes of each file to a branched callback."""
 
     def relative_update(self, count: int = 1) -> None:
-        """So many files more; they are counted when their batch is there."""
+        """Do nothing: files are counted when their batch is complete."""
 
     def branched(self, path_1: object, path_2: object, **_: object) -> _Callback:
         return _Callback(self._progress)
 
 
 class _Found(_Callback):
-    """For a method that finds the files itself, and branches off a callback for each that it transfers."""
+    """A callback for methods that find the files themselves, and branch a callback for each file that they transfer."""
 
     def relative_update(self, count: int = 1) -> None:
-        """So many files more; those that are transferred are counted by what is branched off for them."""
+        """Do nothing: the branched callbacks count the files that are transferred."""
 
     def branched(self, path_1: object, path_2: object, **_: object) -> _Callback:
         return _FoundFile(self._progress)
 
 
 class _FoundFile(_Callback):
-    """For one file, which nobody has told of before."""
+    """The callback for one file, which was not counted as found before."""
 
     _size = 0
 
@@ -152,30 +152,30 @@ class _FoundFile(_Callback):
             self._progress.done(self._size)
 
     def set_size(self, size: int) -> None:
-        """So many bytes are to be transferred."""
+        """Count the file as found, with its size."""
         self._size = size
         self._progress.found(size)
 
 
 class _Listed(_Callback):
-    """For a method that lists what there is itself, and tells how much that is so far."""
+    """A callback for methods that list the files themselves, and report their total size so far."""
 
     def set_size(self, size: int) -> None:
-        """So many bytes are to be transferred, as far as is known."""
+        """Set the bytes to transfer, as far as they are known."""
         self._progress.found_bytes = size
         self._progress.all_found()
 
 
 def listed_callback(progress: Progress) -> Any:
-    """A callback of fsspec's for methods that tell sizes as they find them."""
+    """A callback for methods that report the total size of the files they have found so far."""
     return _Listed(progress)
 
 
 def found_callback(progress: Progress) -> Any:
-    """A callback of fsspec's for methods that find the files themselves, and branch off one for each."""
+    """A callback for methods that find the files themselves, and branch a callback for each."""
     return _Found(progress)
 
 
 def files_callback(progress: Progress) -> Any:
-    """A callback of fsspec's for methods that count files."""
+    """A callback for methods that count files."""
     return _Files(progress)

@@ -32,7 +32,7 @@ _kind = click.option(
 
 
 def _visibility(function: Callable[..., None]) -> Callable[..., None]:
-    """The options ``--private`` and ``--public``, of which one may be given: ``private`` is true, false or ``None``."""
+    """Add the options ``--private`` and ``--public``, which the function gets as ``private``: true, false, or ``None``."""
 
     @click.option("-p", "--private", "hide", is_flag=True, help="Seen by its owner only.")
     @click.option("--public", "show", is_flag=True, help="Seen by all.")
@@ -121,7 +121,7 @@ def info(session: Session, name: str) -> None:
 @click.argument("name", metavar="REPO", shell_complete=candidates.repository)
 @click.argument("new")
 def rename(session: Session, name: str, new: str) -> None:
-    """Give a repository another name, or another owner. The old name leads to it until another one gets that."""
+    """Give a repository another name, or another owner. The old name leads to it until another repository gets it."""
     target = named_like(new, name)
     fs = session.fs(name, target)
     fs.rename_repo(name, target)
@@ -138,8 +138,8 @@ def rename(session: Session, name: str, new: str) -> None:
 @click.argument("destination", metavar="[DST]", required=False)
 @_visibility
 def fork(session: Session, source: str, destination: str | None, private: bool | None) -> None:
-    """Copy a repository, to work on the copy: to your account and under its own name, unless DST says another. It has
-    the whole history and is seen by whom SRC is seen by, unless told otherwise. Nothing connects the two afterwards.
+    """Copy a repository, to work on the copy: to your account and under the same name, unless DST is given. It has the
+    whole history, and is private or public like SRC, unless an option is given. Nothing connects the two afterwards.
     """
     _duplicate(session, source, destination, private)
 
@@ -155,7 +155,7 @@ def fork(session: Session, source: str, destination: str | None, private: bool |
 @_visibility
 def duplicate(session: Session, source: str, destination: str | None, private: bool | None) -> None:
     """Copy a repository with its branches, tags and history, to your account unless DST says otherwise. Content is not
-    stored twice. The copy is seen by whom SRC is seen by, unless told otherwise.
+    stored twice. The copy is private or public like SRC, unless an option is given.
     """
     _duplicate(session, source, destination, private)
 
@@ -241,7 +241,7 @@ def _duplicate(session: Session, source: str, destination: str | None, private: 
         target = XetURL.parse(own(fs, url if destination is None else replace(url, repo=destination)))
     else:
         target = repository(destination)
-        # Both at one endpoint, or a usage error.
+        # Raises a usage error if they are at different endpoints.
         session.options(source, destination)
     found = fs.duplicate_repo(source, str(target), private=private)
     _made(session, fs, target)
@@ -250,7 +250,7 @@ def _duplicate(session: Session, source: str, destination: str | None, private: 
 
 
 def _typed(fs: XetFS, name: str, kind: str | None) -> XetURL:
-    """The repository to make: without an owner in front it is the user's."""
+    """The repository to make; if only its name was typed, the user owns it."""
     url = remote(name)
     if url.level == "owner":
         url = replace(url, owner=fs.get_username(), repo=url.owner)

@@ -51,7 +51,7 @@ async def _remove(
         wanted = []
         for end in ends:
             await end.check_writable()
-            # Of the branch as it is now, whatever the paths before take away.
+            # Look up every path in the present commit, whatever is removed for the paths before it.
             await end.pin()
             wanted += [(end, path, kind) for path, kind in await _meant(end, recursive=recursive)]
         seen: set[str] = set()
@@ -73,7 +73,7 @@ async def _remove(
 
 
 async def _meant(end: XetEnd, *, recursive: bool) -> list[tuple[str, Known]]:
-    """The files and folders that a path means."""
+    """The files and folders that a path or pattern stands for."""
     kind = await end.kind_of(end.path)
     found = [(end.path, kind)] if kind is not None else []
     if kind is None and has_magic(end.path):

@@ -1,4 +1,4 @@
-"""Where every command runs: what becomes of its errors.
+"""Runs commands, and turns their errors into messages and exit codes.
 
 Exit codes: 0 done; 1 failed; 2 usage; 3 not found; 4 not allowed; 5 conflict; 130 interrupted.
 """
@@ -23,7 +23,7 @@ from pyxet.cli.session import CommandError, Session
 
 FAILED, USAGE, NOT_FOUND, NOT_ALLOWED, CONFLICT, INTERRUPTED = 1, 2, 3, 4, 5, 130
 
-# The first that fits counts.
+# The exit codes of errors; the first type that matches decides.
 _CODES: tuple[tuple[type[BaseException], int], ...] = (
     (pyxet.XetURLError, USAGE),
     (pyxet.ConflictError, CONFLICT),
@@ -69,10 +69,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
     Parameters
     ----------
     arguments:
-        Without the name of the program; those of this process if ``None``.
+        The arguments without the name of the program; those of this process if ``None``.
     """
     session = Session()
-    # What Python's users read in the log is said by `waiting`, where there is a terminal.
+    # Without a handler, `logging` would write warnings of retries to standard error. On a terminal, `waiting` shows them.
     logging.getLogger("pyxet.requests").addHandler(logging.NullHandler())
     if (request := os.environ.get("_XET_COMPLETE")) is not None:
         from pyxet.cli.shells import answer
@@ -80,17 +80,18 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return answer(app, session, request)
     for number, name in ((1, "stdout"), (2, "stderr")):
         if getattr(sys, name) is None:
-            # Started without it, as with >&-. Nothing that is opened later, such as a connection, may become it.
+            # The process was started without this stream (``>&-``). Use up its number, or something that is opened later, such
+            # as a connection, would get it.
             os.dup2(nothing := os.open(os.devnull, os.O_WRONLY), number)
             if nothing != number:
                 os.close(nothing)
             setattr(sys, name, open(number, "w", encoding="utf-8", closefd=False))  # noqa: SIM115  # as long as the process is
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            # A name that the terminal's encoding lacks is no reason to fail.
+            # Escape characters that the terminal's encoding lacks, instead of failing.
             stream.reconfigure(errors="backslashreplace")
     if threading.current_thread() is threading.main_thread():
-        # As Ctrl-C does, for what waits without an event loop of its own; see `Session.run`.
+        # Raise KeyboardInterrupt, as Ctrl-C does, in commands without an event loop of their own; for others see `Session.run`.
         for ending in ENDING_SIGNALS:
             signal.signal(ending, signal.default_int_handler)
     try:
@@ -102,14 +103,14 @@ def run(arguments: Sequence[str] | None = None) -> int:
     finally:
         session.close()
     if is_broken_pipe(error):
-        # Whoever read our output has enough. What is buffered must not be written at exit, which would fail again.
+        # The reader of our output has closed the pipe. The interpreter would fail to flush the buffer at exit: redirect it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     return _told(error, session)
 
 
 def _told(error: BaseException, session: Session) -> int:
-    """Say what went wrong, in one or two lines, and what the exit code is."""
+    """Write to standard error what went wrong, in one or two lines, and return the exit code."""
     if session.debug and not isinstance(error, click.ClickException):
         import traceback
 
@@ -121,14 +122,14 @@ def _told(error: BaseException, session: Session) -> int:
 
 
 def explained(error: BaseException, session: Session) -> tuple[int, list[str]]:
-    """The exit code of an error, and what is said about it: what failed, why, and where there is something, what to do."""
+    """The exit code of an error, and the lines of its message: what failed and why, then what to do, if that is known."""
     if isinstance(error, click.UsageError):
         command = error.ctx.command_path if error.ctx else session.command
         return USAGE, [f"{command}: {error.format_message()}", f"see {command} --help"]
     if isinstance(error, click.ClickException):
         return FAILED, [f"{session.command}: {error.format_message()}"]
     if isinstance(error, click.Abort):
-        # A question that nobody answered: Ctrl-C, or the end of the input.
+        # A question was not answered: Ctrl-C, or the end of the input.
         if not isinstance(error.__context__, EOFError):
             return INTERRUPTED, [f"{session.command}: interrupted"]
         return FAILED, [f"{session.command}: the input ended before the answer"]
@@ -139,7 +140,7 @@ def explained(error: BaseException, session: Session) -> tuple[int, list[str]]:
     if hint is None:
         hint = next((hint for kind, hint in _HINTS if isinstance(error, kind)), None)
     if isinstance(error, pyxet.ConnectionFailedError):
-        # What Python's users are told to do is said here in the command's words.
+        # Without the error's own hint, which is for users of Python; `_HINTS` has the one for users of the command.
         text = error.message
     elif isinstance(error, (pyxet.XetError, CommandError)):
         text = str(error)

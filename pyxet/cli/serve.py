@@ -21,7 +21,7 @@ from pyxet.cli.command import command
 from pyxet.cli.session import Session
 from pyxet.local import server
 
-# The application runner of the server, which is imported by this command only.
+# Starts the server and returns its application runner. The type has no name here, as only this command imports the server.
 Start = Callable[[], Awaitable[Any]]
 
 
@@ -137,7 +137,7 @@ def serve(
         like_hub=server().HubBehaviour.parse(behaviour) if like_hub or behaviour else None,
         upload_grants=grants,
     )
-    # This process makes nothing but the store, which is for its user only.
+    # All files that this process makes belong to the store, which only its user may read.
     before = os.umask(0o077)
     try:
         asyncio.run(_serve(session, start, started, public_url))
@@ -157,7 +157,7 @@ async def _serve(session: Session, start: Start, started: dict[str, str], public
 
 
 def _tell(session: Session, started: dict[str, str]) -> None:
-    """The first lines of output."""
+    """Write the first lines of output: where the endpoint listens, and how to try it."""
     if session.json:
         session.data({name: started[name] for name in ("root", "url", "user", "token")})
     else:
@@ -168,7 +168,7 @@ def _tell(session: Session, started: dict[str, str]) -> None:
 
 
 def _administration() -> None:
-    """``xet serve admin``, which is below this command."""
+    """Add the group ``admin`` to this command."""
     from pyxet.cli import admin
 
     assert isinstance(serve, click.Group)

@@ -1,4 +1,4 @@
-"""What a command works with: the common options, file systems made from them, and the two outputs."""
+"""What every command gets: the common options, file systems made from them, and the two outputs."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Session:
     command:
         The command that runs, for messages: ``xet branch make``.
     interrupted:
-        What to say beside "interrupted": what was done, and how to go on.
+        The line to print after "interrupted": what was done, and how to go on.
     """
 
     def __init__(self) -> None:
@@ -73,11 +73,11 @@ class Session:
         return pyxet.XetFS(**self.options(*paths))
 
     def afs(self, *paths: str) -> AsyncXetFileSystem:
-        """Like `fs`, for coroutines: best with ``async with``."""
+        """The asynchronous file system for paths, to be used with ``async with``. Raises as `fs` does."""
         return pyxet.AsyncXetFileSystem(**self.options(*paths), asynchronous=True)
 
     def options(self, *paths: str) -> dict[str, Any]:
-        """Arguments of the file system's constructor."""
+        """The arguments of the file system's constructor for paths. Raises as `fs` does."""
         if not (self._tells or self.quiet or self.verbose) and sys.stderr.isatty():
             from pyxet.cli.waiting import tell
 
@@ -90,7 +90,7 @@ class Session:
                 raise click.UsageError(f"the paths are at different endpoints: {', '.join(sorted(named))}")
             endpoint = named.pop() if named else None
         if self.endpoint is None and endpoint is not None:
-            # URLs do not say whether it is http or https; where they name the default endpoint, that does.
+            # The URL does not contain http or https. If it names the default endpoint, use the default, which does contain it.
             default: str = pyxet.XetFS(token="").endpoint
             endpoint = None if default.partition("://")[2] == endpoint.lower() else endpoint
         return {"endpoint": endpoint, "token": self.token}
@@ -101,7 +101,7 @@ class Session:
         Raises
         ------
         KeyboardInterrupt
-            It was interrupted, or told to end.
+            One of these signals came.
         """
         import asyncio
         import warnings
@@ -123,7 +123,7 @@ class Session:
                 with signals_to(asyncio.get_running_loop(), stop, *ENDING_SIGNALS):
                     return await work()
             except BaseException as error:
-                # A connection that is broken off while it sends is open until the other side has read what is on its way.
+                # A connection that is closed while it sends stays open until its buffer is sent, so asyncio may warn of it.
                 warnings.simplefilter("ignore", ResourceWarning)
                 if not (told and isinstance(error, asyncio.CancelledError)):
                     raise
@@ -137,20 +137,20 @@ class Session:
     # -- results, on standard output -----------------------------------------------------------------------------------
 
     def line(self, text: str = "") -> None:
-        """One line of a result."""
+        """Write one line of a result."""
         click.echo(printable(text) if sys.stdout.isatty() else text)
 
     def lines(self, texts: Iterable[str]) -> None:
-        """Lines of a result that are there together: they are written at once."""
+        """Write several lines of a result at once."""
         if found := "\n".join(printable(text) if sys.stdout.isatty() else text for text in texts):
             click.echo(found)
 
     def table(self, rows: Iterable[Sequence[str]], right: Iterable[int] = ()) -> None:
-        """Lines of aligned columns; those with the numbers ``right`` are aligned to the right."""
+        """Write rows in aligned columns; the columns with the numbers ``right`` are aligned to the right."""
         self.lines(columns(rows, right))
 
     def data(self, value: Any) -> None:
-        """A result as JSON, one line; dates are in ISO 8601."""
+        """Write a result as one line of JSON, with dates in ISO 8601."""
         click.echo(as_json(value))
 
     def styled(self, text: str, **style: Any) -> str:
@@ -161,16 +161,16 @@ class Session:
     # -- the rest, on standard error -----------------------------------------------------------------------------------
 
     def note(self, text: str) -> None:
-        """Something to know; not with ``--quiet``."""
+        """Write a message, but not with ``--quiet``."""
         if not self.quiet:
             click.echo(printable(text), err=True)
 
     def warn(self, text: str) -> None:
-        """Something to know in any case."""
+        """Write a message, also with ``--quiet``."""
         click.echo(printable(f"{self.command}: {text}"), err=True)
 
     def show_log(self, more: int) -> None:
-        """Show the log of pyxet there, as much as ``-v`` given ``more`` times, and those before, stands for."""
+        """Show the log of pyxet on standard error, in more detail by ``more`` levels: one for each ``-v``."""
         from pyxet.cli.verbose import Verbose
 
         self.verbose += more
@@ -179,18 +179,18 @@ class Session:
         self._log.show(self.verbose)
 
     def close(self) -> None:
-        """The command has ended."""
+        """End what `show_log` began."""
         log, self._log = self._log, None
         if log is not None:
             log.close()
 
     def confirm(self, question: str) -> None:
-        """Go on only if the answer is yes.
+        """Ask a question, and return only if the answer is yes.
 
         Raises
         ------
         CommandError
-            It is no, or there is nobody to ask.
+            The answer is no, or standard input is no terminal.
         """
         if not sys.stdin.isatty():
             raise CommandError(f"{question} There is no terminal to ask at", hint="to go on without being asked: --yes")

@@ -1,7 +1,7 @@
-"""How shells ask for completions, and how they are answered.
+"""Completion scripts for shells, and the answers to the requests that these scripts make.
 
-`click` finds out which option or argument is being typed. The scripts are ours: bash takes words apart at colons, which
-URLs have, and each shell has its own way to treat folders, blanks and quotes.
+`click` finds out which option or argument is being completed. The scripts are our own, because bash splits words at colons,
+which URLs contain, and because each shell treats folders, blanks and quotes in its own way.
 """
 
 from __future__ import annotations
@@ -84,11 +84,11 @@ class Typed(NamedTuple):
     Attributes
     ----------
     words:
-        Without the program, and without the last one.
+        The words after the program, without the last one.
     last:
         The word that is being typed, without quotes.
     kept:
-        How many of its characters the shell does not replace.
+        How many characters at the beginning of ``last`` stay when the shell inserts a candidate.
     """
 
     words: list[str]
@@ -97,7 +97,7 @@ class Typed(NamedTuple):
 
 
 def answer(app: click.Command, session: Session, request: str) -> int:
-    """Write what the shell is to offer to standard output, one candidate on a line, and return the exit code."""
+    """Write the candidates for a shell's request to standard output, one on a line, and return the exit code."""
     shell = request.partition("_")[0]
     if shell not in SCRIPTS:
         return 1
@@ -106,7 +106,7 @@ def answer(app: click.Command, session: Session, request: str) -> int:
 
 
 class _Shell(ShellComplete):
-    """One request of a shell."""
+    """One completion request of a shell."""
 
     def __init__(self, shell: str, app: click.Command, session: Session) -> None:
         super().__init__(app, {"obj": session}, "xet", VARIABLE)
@@ -121,7 +121,7 @@ class _Shell(ShellComplete):
         return self._typed.words, self._typed.last
 
     def get_completions(self, args: list[str], incomplete: str) -> list[CompletionItem]:
-        # Of --option=value, values are offered without the option.
+        # For --option=value, some candidates are values without the option, which is added here.
         option, equals, _ = incomplete.partition("=") if incomplete.startswith("--") else ("", "", "")
         found = []
         for item in super().get_completions(args, incomplete):
@@ -147,14 +147,15 @@ class _Shell(ShellComplete):
 
 
 def split(line: str, breaks: str = "") -> Typed:
-    """Take a command line apart as a shell does.
+    """Split a command line into words as a shell does.
 
     Parameters
     ----------
     line:
-        Up to the cursor; a quote may be open.
+        The command line up to the cursor; a quote may be open.
     breaks:
-        Characters after which the shell begins anew when it replaces the last word: ``COMP_WORDBREAKS`` of bash.
+        Characters that end what the shell keeps of the last word: it replaces only what follows them (``COMP_WORDBREAKS``
+        of bash).
     """
     words: list[str] = []
     word, kept, begun, quote = "", 0, False, ""
@@ -169,7 +170,7 @@ def split(line: str, breaks: str = "") -> Typed:
             else:
                 word += letter
         elif letter in "'\"":
-            # An open quote stays, and what is before it.
+            # The shell keeps an open quote, and what is before it in the word.
             quote, begun, kept = letter, True, len(word)
         elif letter.isspace():
             if begun:
@@ -185,7 +186,7 @@ def split(line: str, breaks: str = "") -> Typed:
 
 
 def _without_assignments(words: list[str]) -> list[str]:
-    """The command: ``XET_ENDPOINT=local xet ls`` begins with ``xet``."""
+    """The words without assignments in front of the program: ``XET_ENDPOINT=local xet ls`` becomes ``xet ls``."""
     while words and "=" in words[0] and words[0].partition("=")[0].isidentifier():
         words = words[1:]
     return words

@@ -1,4 +1,4 @@
-"""JSON that is written while it is being found."""
+"""JSON output whose items are written as they are found."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from pyxet.cli.formats import as_json
 
 
 def write_array(items: Iterable[Any]) -> None:
-    """Dataclasses or dictionaries as one JSON array, an item on a line, each as soon as it is there.
+    """Write dataclasses or dictionaries as one JSON array, one item on a line, each as soon as it is found.
 
-    Where finding them fails the array stays without its end, so that nobody takes it for all of them.
+    If the iterable raises an error, the closing bracket is missing, so that the output is not taken for a complete array.
     """
     count = 0
     for item in items:

@@ -20,13 +20,13 @@ from pyxet.cli.transfer_xet import XetEnd
 from pyxet.local_rules import LocalNames
 from pyxet.patterns import chooser
 
-# Files that are deleted at once.
+# Files that are deleted by one call.
 _PAGE = 500
 
 
 @dataclass(frozen=True, slots=True)
 class _There:
-    """What is known of a file at the target: a few values, as there is one of these for each file."""
+    """What is known of a file at the target. It is kept small, as there is one for each file."""
 
     size: int | None
     digest: bytes | None
@@ -103,7 +103,7 @@ class _Sync:
         self._there: dict[str, _There] = {}
 
     async def run(self, source: str, target: str) -> None:
-        """Copy what differs, then delete what is too much."""
+        """Copy the files that differ, then delete those that the source does not have, if that was asked for."""
         origin, goal = await self._transfer.ends(source, target)
 
         async def work() -> None:
@@ -124,7 +124,7 @@ class _Sync:
         await self._transfer.into(goal, work)
 
     async def _look(self, goal: End) -> None:
-        """Find out what is at the target."""
+        """List the files at the target."""
         kind = await goal.kind_of(goal.path)
         if kind == "file":
             raise CommandError(f"{goal.typed} is a file", hint="xet cp copies files; xet sync compares folders")
@@ -140,12 +140,12 @@ class _Sync:
                     )  # fmt: skip
 
     async def _pages(self, origin: End, goal: End) -> AsyncGenerator[Page, None]:
-        """What there is to be synced, and the paths that it has at the target."""
+        """The chosen files of the source with their paths at the target, page by page."""
         async for page in origin.scan(origin.path, dates=self._dates):
             yield [(0, entry, joined(goal.path, entry.name)) for entry in page if self._chosen(entry.name)]
 
     async def _items(self, origin: End, goal: End, pages: AsyncIterator[Page]) -> AsyncGenerator[Item, None]:
-        """What is to be copied, or looked at more closely."""
+        """The files to copy, and those whose content has to be compared first."""
         async for page in pages:
             for _, entry, path in page:
                 there = self._there.pop(path[len(joined(goal.path, "")) :], None)
@@ -161,16 +161,17 @@ class _Sync:
                     yield Item(origin, entry, path, self._comparison(origin, goal, entry, there, path))
 
     def _verdict(self, entry: Entry, there: _There) -> Literal["same", "differs", "look"]:
-        """Of files of the same size; ``look``: only their content tells."""
+        """Compare two files of the same size; ``look`` if their content has to be compared."""
         mine, theirs = _digest(entry), there.digest
         if mine is not None and theirs is not None:
-            # Between repositories: content that is stored in two ways has hashes of two kinds, and is copied for nothing.
+            # Between repositories. If the same content is a large file in one and is stored inside the commit of the other, the
+            # hashes are of different kinds, and the file is copied without need.
             same = mine == theirs and (entry.sha256 is not None) == there.is_sha256
             return "same" if same else "differs"
         if self._dates:
             if entry.modified is None or there.modified is None:
                 return "look"
-            # Commits have whole seconds, so of one second nobody knows what came first.
+            # Dates of commits are whole seconds, so the order of changes within a second is not known.
             mine_at, theirs_at = int(entry.modified), int(there.modified)
             return "differs" if mine_at > theirs_at else "look" if mine_at == theirs_at else "same"
         return "look" if self._checksum else "same"
@@ -193,7 +194,7 @@ class _Sync:
     async def _delete_rest(self, goal: End) -> None:
         rest: list[Entry] = []
         for name, there in self._there.items():
-            # What is found through a link is not below the target.
+            # Files that were found through a link to a folder are not below the target.
             if not there.linked:
                 rest.append(Entry(joined(goal.path, name), name, there.size))
             if len(rest) >= _PAGE:

@@ -1,7 +1,7 @@
-"""How files get from one end to the other: listed, chosen and moved at the same time, in bounded memory.
+"""Transfers files from one end to the other: lists, chooses and moves them at the same time, in bounded memory.
 
-A listing goes into a queue while workers take from it. Small files are moved in batches, as far as the file system takes
-them so. All that goes into a branch is one transaction: one commit, or none.
+The listing goes into a bounded queue while workers take files from it, in batches where the file system transfers many small
+files together. Everything that is written to a branch is one transaction: one commit, or none.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from pyxet.local_rules import LocalNames, LocalRules
 if TYPE_CHECKING:
     from pyxet import AsyncXetFileSystem, Transaction
 
-# Files that wait to be moved, and files that are moved at once unless the user says otherwise.
+# The most files in the queue, and the number of workers unless the user gives another one.
 _WINDOW: Final = 4000
 _AT_ONCE: Final = 16
-# Files that go to the file system together.
+# The most files in one call of the file system.
 _BATCH: Final = 256
-# What is said of an interrupted transfer out of a repository, and of one into a branch.
+# The messages for an interrupted transfer: out of a repository, and into a branch.
 _GOES_ON: Final = "the same command goes on from there: what the endpoint has by now is not stored again"
 _ON_INTERRUPT: Final = (
     "what was copied stays; the same command goes on from there with the file it was at, xet sync leaves out the others",
@@ -52,7 +52,7 @@ class Item:
     Attributes
     ----------
     needed:
-        Tells, at its turn, whether it is to be transferred at all.
+        Called just before the file would be transferred: whether it has to be. ``None`` if it has to be in any case.
     """
 
     source: End
@@ -62,25 +62,25 @@ class Item:
 
 
 class Transfer:
-    """One command's transfer into one end.
+    """The transfer of one command, into one end.
 
     Parameters
     ----------
     message:
-        Of the commit.
+        The message of the commit.
     pull_request:
-        Whether it becomes a pull request.
+        Whether to open a pull request with the changes instead of committing them.
     parallel:
-        Files, and requests, at once.
+        The most files, and requests, at the same time.
     verb:
-        What it does, for the progress: ``copying``.
+        What the transfer does, for the progress: ``copying``.
     names:
-        What becomes of files that cannot have their names on this machine.
+        What to do with files that cannot have their names on this machine.
 
     Attributes
     ----------
     planned:
-        What would be done, in a dry run with ``--json``.
+        The actions that a dry run with ``--json`` would take.
     deleted:
         Files that were deleted at the target.
     """
@@ -131,8 +131,8 @@ class Transfer:
     def _system(self, options: dict[str, Any]) -> AsyncXetFileSystem:
         if self._parallel is not None:
             options = options | {"limits": {"concurrency": self._parallel}}
-        # The same options give the same file system: not left to fsspec's cache, which forgets the first one after a fork
-        # in its versions before 2026.7.
+        # Equal options must give the same file system. fsspec's cache does not ensure that: before version 2026.7 it forgets
+        # the first one after a fork.
         for known, fs in self._systems:
             if known == options:
                 return fs
@@ -143,7 +143,7 @@ class Transfer:
     # -- the whole -----------------------------------------------------------------------------------------------------
 
     async def into(self, target: End, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Do the work, and if it does not fail, commit what it wrote into a branch."""
+        """Run ``work``; if it raises no error, commit what it wrote to a branch."""
         async with AsyncExitStack() as stack:
             for _, fs in self._systems:
                 await stack.enter_async_context(fs)
@@ -159,25 +159,25 @@ class Transfer:
             await work()
             self.progress.committing()
             if self._transaction is not None:
-                # The rest of the content, then the commit, which the endpoint may make though nobody waits for its answer.
+                # Next, the rest of the content is sent, then the commit, which the endpoint may make even after an interruption.
                 told = f"xet log {target.typed} shows whether the commit was made; if not, {_GOES_ON}"
                 self.session.interrupted = told
 
     async def reading(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Do work that writes into no branch, and shows no progress."""
+        """Run ``work`` that only reads from repositories, without a display of progress."""
         async with AsyncExitStack() as stack:
             for _, fs in self._systems:
                 await stack.enter_async_context(fs)
             await work()
 
     def looked_through(self, pages: AsyncGenerator[Page, None], target: End) -> AsyncGenerator[Page, None]:
-        """Files with the paths that they get; those of this machine are looked at before anything is written."""
+        """The pages with the target paths that files get: for a local target, after the checks of `transfer_listing`."""
         if isinstance(target, LocalEnd):
             return looked_through(pages, self._rules, target.path, self.threads)
         return pages
 
     async def move(self, items: AsyncIterator[Item], target: End) -> None:
-        """Transfer files while they are being listed. The first failure ends it."""
+        """Transfer files while they are listed. The first error ends the transfer and is raised."""
         if self.dry_run:
             async for item in items:
                 if item.needed is None or await item.needed():
@@ -224,7 +224,7 @@ class Transfer:
             error = unwrap(group_of_errors)
         else:
             return
-        # Outside of the handler, so that it keeps its own cause.
+        # Raised outside of the handler, so that the error keeps its own context.
         raise error
 
     async def _needed(self, batch: Sequence[Item]) -> list[Item]:
@@ -258,7 +258,7 @@ class Transfer:
                     await target.write(item.target, item.entry, self._counted(source.pieces(item.entry)))
         except (pyxet.XetError, CommandError) as error:
             if isinstance(error, pyxet.XetURLError):
-                # A name that a file of a repository cannot have.
+                # No file of a repository can have this name.
                 raise CommandError(str(error), hint=f"rename it, or --exclude it; {self._nothing(target)}") from error
             raise
         except Exception as error:
@@ -281,7 +281,7 @@ class Transfer:
             await target.delete(entries)
 
     def plan(self, action: str, source: str | None, target: str, size: int | None) -> None:
-        """Say what would be done."""
+        """Report an action that a dry run would take."""
         if self.session.json:
             self.planned.append({"action": action, "source": source, "target": target, "size": size})
         else:
@@ -293,9 +293,9 @@ class Transfer:
     # -- the end -------------------------------------------------------------------------------------------------------
 
     def report(self, verb: str, chosen: Callable[[str], bool]) -> None:
-        """Tell what was done: JSON on standard output, or a line on standard error.
+        """Report what was done: as JSON on standard output, or as a line on standard error.
 
-        Also what was left out of local folders though it was ``chosen``.
+        Also warn of what was left out of local folders although it was ``chosen``.
         """
         for end in self._local_sources:
             for path, why in end.left_out.items():
@@ -334,7 +334,7 @@ class Transfer:
 
 
 def _none_in_a_repository(typed: Sequence[str]) -> Exception:
-    """What to say of paths that are all elsewhere; one of them may have been meant otherwise."""
+    """The error for paths of which none is in a repository; for a path that may have been meant so, why it is not valid."""
     for path in typed:
         if path.count("/") > 1 and not path.startswith(("/", "~", ".")) and ":" not in path:
             try:
@@ -353,7 +353,7 @@ def counted(files: int) -> str:
 
 
 def commits_made(commits: Sequence[pyxet.Commit]) -> str:
-    """Which commits there are now."""
+    """The commits, or pull requests, that were made, as text."""
     if not commits:
         return "nothing changed, so there is no commit"
     if proposed := [commit.pull_request for commit in commits if commit.pull_request is not None]:
@@ -362,7 +362,7 @@ def commits_made(commits: Sequence[pyxet.Commit]) -> str:
 
 
 def made_for_json(commits: Sequence[pyxet.Commit]) -> dict[str, Any]:
-    """Which commits, and pull requests, there are now."""
+    """The commits and pull requests that were made, for JSON output."""
     proposed = [commit.pull_request for commit in commits if commit.pull_request is not None]
     value: dict[str, Any] = {"commits": [{"id": commit.id, "message": commit.message} for commit in commits]}
     if proposed:
@@ -371,7 +371,7 @@ def made_for_json(commits: Sequence[pyxet.Commit]) -> dict[str, Any]:
 
 
 def _batch_size(source: End, target: End) -> int:
-    """How many files the file system takes together with profit."""
+    """How many files one call of the file system gets; only where it transfers them together is it more than one."""
     return _BATCH if isinstance(source, XetEnd) and (isinstance(target, LocalEnd) or _same(source, target)) else 1
 
 
@@ -389,7 +389,7 @@ def _check(item: Item, target: End) -> None:
 
 
 def _reason(error: Exception, batch: Sequence[Item]) -> str:
-    """What failed, and why. Errors of the system know their file; others are those of a file that was moved alone."""
+    """What failed, and why. An error that names no file is about the only file of the batch, if there is only one."""
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error) or type(error).__name__
     path = getattr(error, "filename", None)
     if not path and len(batch) == 1:

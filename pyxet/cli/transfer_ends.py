@@ -1,4 +1,4 @@
-"""The ends of a transfer: a repository, this machine, another file system of fsspec's. What they have in common."""
+"""The common interface of the ends of a transfer: a repository, this machine, or another file system of fsspec."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ class Entry:
     Attributes
     ----------
     path:
-        As its end names it.
+        The path in the form that its end uses.
     name:
-        Below the folder that is transferred; its last part if it is alone.
+        The path relative to the folder that is transferred; the last part of the path if a single file is transferred.
     size:
-        Bytes; ``None`` where that is not told.
+        Size in bytes; ``None`` if the end does not report it.
     sha256, blob_id:
-        Of its content, in hex, where its end tells them: of a repository at least the second.
+        SHA-256 and git blob id of the content, in hex, if the end reports them. Repositories report at least the second.
     modified:
-        When it last changed, in seconds since 1970, where that is known.
+        Unix time of the last change, if it is known.
     linked:
-        Whether a link to a folder leads to it.
+        Whether the path leads through a link to a folder.
     special:
-        Whether it is no file that could be read: a pipe, a device, a link to nothing.
+        Whether it cannot be read as a file: it is a pipe, a device or a link to nothing.
     """
 
     path: str
@@ -46,16 +46,16 @@ class Entry:
 
 
 class End(ABC):
-    """Where files come from, or go to.
+    """One end of a transfer: where files come from, or go to.
 
     Attributes
     ----------
     kind:
         ``xet``, ``local`` or ``other``.
     typed:
-        As the user wrote it.
+        The path as the user typed it.
     path:
-        As the methods want it, without a slash at its end.
+        The path as the methods take it, without a slash at its end.
     """
 
     kind: Literal["xet", "local", "other"]
@@ -66,25 +66,25 @@ class End(ABC):
 
     @property
     def name(self) -> str:
-        """The last part."""
+        """The last part of the path."""
         return self.path.rpartition("/")[2]
 
     @property
     def has_slash(self) -> bool:
-        """Whether it is written with a slash at its end."""
+        """Whether the path was typed with a slash at its end."""
         return self.typed.endswith("/")
 
     def label(self, path: str) -> str:
-        """A path for messages."""
+        """A path as it is shown in messages."""
         return path
 
     @abstractmethod
     async def kind_of(self, path: str) -> Known | None:
-        """What is at a path, if anything."""
+        """What is at a path; ``None`` if there is nothing."""
 
     @abstractmethod
     def missing(self, path: str) -> Exception:
-        """The error for a path with nothing there."""
+        """The error for a path at which there is nothing."""
 
     @abstractmethod
     async def entry(self, path: str) -> Entry:
@@ -92,11 +92,11 @@ class End(ABC):
 
     @abstractmethod
     def scan(self, path: str, *, dates: bool = False) -> AsyncIterator[list[Entry]]:
-        """All files below a folder, page by page; ``dates``: also when they last changed, where that is dear."""
+        """All files below a folder, page by page; ``dates`` requests their dates of change even where that costs extra."""
 
     @abstractmethod
     async def glob(self, pattern: str) -> list[tuple[str, Known]]:
-        """What matches a pattern."""
+        """The files and folders that match a pattern."""
 
     @abstractmethod
     async def delete(self, entries: Sequence[Entry]) -> None:
@@ -104,11 +104,11 @@ class End(ABC):
 
     @abstractmethod
     async def digest(self, entry: Entry, like: Entry) -> str:
-        """The digest of a file's content that another one has, in hex; for that it is read."""
+        """Read a file and compute its SHA-256 or git blob id in hex: the one that the entry ``like`` has."""
 
 
 class StreamEnd(End):
-    """One whose files are read and written piece by piece."""
+    """An end whose files are read and written piece by piece."""
 
     @abstractmethod
     def pieces(self, entry: Entry) -> AsyncIterator[bytes]:
@@ -126,7 +126,7 @@ class StreamEnd(End):
 
 
 def fixed_part(pattern: str) -> str:
-    """The folder of a pattern that is no pattern itself."""
+    """The deepest folder of a pattern that has no wildcards in its path."""
     found = MAGIC.search(pattern)
     return pattern[: found.start() if found else None].rpartition("/")[0]
 

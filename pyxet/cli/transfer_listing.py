@@ -1,7 +1,7 @@
-"""Files on their way to this machine: their names are looked at before the first of them is written.
+"""Checks the local paths of files before they are written.
 
-Where every name that a repository has can be a local one, which is so on most file systems but those of Windows and macOS,
-they are written while they are being listed.
+If local files can have all names that repositories allow, as on most file systems except those of Windows and macOS, files
+are written while they are listed. Otherwise all paths are checked before the first file is written.
 """
 
 from __future__ import annotations
@@ -16,29 +16,31 @@ from pyxet._workers import Workers
 from pyxet.cli.transfer_ends import Entry
 from pyxet.local_rules import LocalRules, restricts_names
 
-# Files: the number of the source that each is from, and the path that it gets.
+# Files: for each the number of its source, its entry there, and its target path.
 Page: TypeAlias = list[tuple[int, Entry, str]]
 
-# Bytes of a listing that wait in memory; the rest does in a temporary file.
+# The most bytes of a listing that are kept in memory; a longer one is written to a temporary file.
 _IN_MEMORY: Final = 4 * 1024 * 1024
 
 
 async def looked_through(
     pages: AsyncGenerator[Page, None], rules: LocalRules, folder: str, threads: Workers
 ) -> AsyncGenerator[Page, None]:  # fmt: skip
-    """The same pages with paths that this machine can have; once all of them are there, where some paths it cannot have.
+    """The same pages, with paths that local files can have.
+
+    If names are restricted, the first page comes after all paths were checked.
 
     Parameters
     ----------
     pages:
-        What is to be written.
+        The files to write, with their target paths.
     folder:
-        Where to, as far as it is there.
+        The local target, which need not exist.
 
     Raises
     ------
     LocalNameError
-        A file cannot have its path, or two would be one file.
+        A file cannot have its path, or two files would be the same local file.
     """
     if not await threads.run(restricts_names, folder):
         async with aclosing(pages):
@@ -46,7 +48,7 @@ async def looked_through(
                 paths = await threads.run(rules.targets, [(entry.path, path) for _, entry, path in page])
                 yield [(number, entry, path) for (number, entry, _), path in zip(page, paths, strict=True)]
         return
-    # As two of them may be one file, the paths of all are looked at together.
+    # Check all paths together, since two of them may be the same local file.
     together: list[tuple[str, str]] = []
     changed: dict[str, str] = {}
 

@@ -17,20 +17,20 @@ from pyxet.content_ids import hash_like
 from pyxet.local_rules import with_slashes
 from pyxet.local_tree import walk
 
-# Files that are listed at once, and bytes that are read at once.
+# Files in one page of a listing, and bytes in one read.
 _PAGE: Final = 500
 _PIECE: Final = 4 * 1024 * 1024
 
 
 class LocalEnd(End):
-    """A path of this machine."""
+    """A local path."""
 
     kind = "local"
 
     def __init__(self, typed: str, threads: Workers) -> None:
         super().__init__(typed, typed.rstrip("/") or ("/" if typed.startswith("/") else "."))
         self._threads = threads
-        # Paths that were left out of a listing, and why.
+        # Paths that were left out of listings, and the reasons.
         self.left_out: dict[str, str] = {}
 
     async def kind_of(self, path: str) -> Known | None:
@@ -58,7 +58,7 @@ class LocalEnd(End):
 
 
 def check_name(entry: Entry) -> None:
-    """Refuse names that no other place could have."""
+    """Refuse names that are not UTF-8, which only local files can have."""
     try:
         entry.name.encode()
     except UnicodeEncodeError:

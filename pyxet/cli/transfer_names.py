@@ -1,4 +1,4 @@
-"""What is transferred, and under which names: fsspec's rules for trailing slashes, patterns, what is left out."""
+"""Which files are transferred, and to which paths, by fsspec's rules for trailing slashes and patterns."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class Source:
     Attributes
     ----------
     path:
-        As its end names it.
+        The path in the form that its end uses.
     target:
-        The path that a file gets; that of the folder which the content of a folder goes into.
+        The target path of a file; of a folder, the target folder for its content.
     """
 
     end: End
@@ -29,19 +29,19 @@ class Source:
 
 
 async def sources(given: Sequence[End], target: End, *, recursive: bool) -> list[Source]:
-    """What a command line asks for, by fsspec's rules.
+    """The files and folders to transfer for the paths on a command line, by fsspec's rules.
 
-    A file goes into the target if that is a folder, is written with a slash at its end, or there are several sources;
-    else it gets the target's name. So does a folder, but if *it* is written with a slash, or the target is not there,
-    its content goes into the target. What a pattern matches goes into the target, with the folders that the pattern's
-    own ``*`` stand for.
+    A file goes into the target if the target is a folder or ends with a slash, or if there are several sources; otherwise it
+    gets the target's name. Under the same conditions a folder goes into the target, unless it was typed with a slash;
+    otherwise its content does. What a pattern matches goes into the target, under its path below the part of the pattern
+    without wildcards.
 
     Raises
     ------
     NotFoundError, FileNotFoundError
-        There is nothing at one of them.
+        There is nothing at one of the sources.
     CommandError
-        One is a folder, and ``recursive`` is not set.
+        A source is a folder, and ``recursive`` is not set.
     """
     several = len(given) > 1
     into_folder = several or target.has_slash or await target.kind_of(target.path) == "folder"
@@ -76,12 +76,12 @@ async def _matching(end: End, target: str, *, recursive: bool) -> list[Source]:
             found.append(Source(end, path, kind, joined(target, name)))
     if not found:
         raise end.missing(end.path)
-    # What is in a folder that matches as well comes with the folder.
+    # Leave out what is below a matching folder: it is transferred with the folder.
     folders = {f"{source.path}/" for source in found if source.kind == "folder"}
     return [source for source in found if not any(source.path.startswith(folder) for folder in folders)]
 
 
 def check_parts(name: str, path: str) -> None:
-    """Refuse names that would lead out of the target, or that it cannot have."""
+    """Refuse names that would lead out of the target, or that no target can have."""
     if not {"", ".", ".."}.isdisjoint(name.split("/")) or "\0" in name:
         raise CommandError(f"{path}: {name!r} cannot be the name of a copy", hint="rename it, or --exclude it")

@@ -1,4 +1,4 @@
-"""Options that several commands of transfers have."""
+"""Options that several transfer commands share."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _NO_PROGRESS = click.option("--no-progress", is_flag=True, help="Show no progres
 
 
 def transfer_options(function: F) -> F:
-    """The options of ``cp`` and ``sync``."""
+    """Add the options that ``cp`` and ``sync`` share."""
     for option in (names_option, _NO_PROGRESS, _DRY_RUN, _EXCLUDE, _INCLUDE, _PARALLEL, pull_request, message):
         function = option(function)
     return function

@@ -1,6 +1,6 @@
-"""Other file systems of fsspec's (``s3://``, ``gs://``, ``memory://`` …) as one end of a transfer.
+"""Other file systems of fsspec (``s3://``, ``gs://``, ``memory://`` …) as one end of a transfer.
 
-They are used through their blocking methods, which all of them have, on threads.
+Worker threads call their blocking methods, since not all of them have asynchronous ones.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from pyxet.patterns import has_magic
 
 T = TypeVar("T")
 
-# Files up to so many bytes are read and written with one call; larger ones in pieces of that size.
+# Files up to this size in bytes are read and written by one call; larger ones are read in pieces of this size.
 _WHOLE: Final = 4 * 1024 * 1024
-# Files that are handed on, or deleted, at once.
+# Files in one page of a listing, and files that are deleted by one call.
 _PAGE: Final = 500
-# What file systems call the moment of the last change.
+# The names under which file systems report the time of the last change; the first one that is present is used.
 _MODIFIED: Final = ("LastModified", "last_modified", "mtime", "modified", "updated", "created")
 
 
@@ -36,7 +36,7 @@ class OtherEnd(StreamEnd):
     kind = "other"
 
     def __init__(self, typed: str, path: str, fs: Any, threads: Workers) -> None:
-        # The path of zip://folder/::archive.zip ends in the middle of what was typed.
+        # In chained URLs such as zip://folder/::archive.zip, the slash at the end of the path is not the last character.
         super().__init__(path if path.endswith("/") else typed, path.rstrip("/") or path)
         self._fs = fs
         self._threads = threads
@@ -73,7 +73,7 @@ class OtherEnd(StreamEnd):
             _check_size(self.label(path), size, len(content))
             yield content
             return
-        # Without a cache of its own: some read fifty megabytes ahead, for each open file.
+        # Without fsspec's read cache: some file systems read fifty megabytes ahead for each open file.
         file = await self._run(path, lambda: self._fs.open(path, "rb", cache_type="none"))
         count = 0
         try:
@@ -96,7 +96,7 @@ class OtherEnd(StreamEnd):
             async for piece in pieces:
                 await self._run(path, file.write, piece)
         except BaseException:
-            # Not `close`, which would publish what is there so far where there is nothing to be committed.
+            # Do not close the file: where files have no `commit`, that would publish the incomplete content.
             if hasattr(file, "discard"):
                 with suppress(Exception):
                     await self._run(path, file.discard)
@@ -115,7 +115,7 @@ class OtherEnd(StreamEnd):
                 await self._run(path, self._fs.rm_file, path)
 
     async def _run(self, path: str, function: Callable[..., T], *arguments: Any) -> T:
-        """Call a method on a thread; what it raises that is no `OSError` becomes an error that a person can read."""
+        """Call a method in a worker thread. An `OSError` gets the path if it names none; other errors become `CommandError`."""
         try:
             return await self._threads.run(function, *arguments)
         except OSError as error:
@@ -126,7 +126,7 @@ class OtherEnd(StreamEnd):
             raise CommandError(f"{self.label(path)}: {error}") from error
 
     async def _in_folder(self, path: str, write: Callable[[], T]) -> T:
-        """Write where folders may have to be made first, as on real disks."""
+        """Call ``write``; if the folder of the file is missing, make it and call ``write`` again."""
         try:
             return await self._run(path, write)
         except FileNotFoundError:
@@ -139,7 +139,7 @@ class OtherEnd(StreamEnd):
         for folder, _, files in self._fs.walk(top, detail=True, on_error="raise"):
             for name, info in sorted(files.items()):
                 if not name:
-                    # What stands for the folder itself in some object stores.
+                    # Some object stores list the folder itself as a file without a name.
                     continue
                 below = f"{folder}/{name}"[len(top) :].lstrip("/") if folder != top else name
                 page.append(_entry(info, below))
@@ -155,9 +155,9 @@ async def other_end(typed: str, threads: Workers) -> OtherEnd:
     Raises
     ------
     click.UsageError
-        Nobody knows such URLs.
+        fsspec knows no file system for such URLs, or the URL is not valid.
     CommandError
-        The package for them is not installed, or refuses the URL.
+        The package for such URLs is not installed.
     """
     try:
         fs, path = await threads.run(_url_to_fs, typed)
@@ -174,7 +174,7 @@ def _url_to_fs(url: str) -> tuple[Any, str]:
 
     fs, path = url_to_fs(url)
     if isinstance(getattr(fs, "dircache", None), DirCache):
-        # Nothing is listed twice here, and what is kept of thousands of files only costs memory.
+        # Nothing is listed twice here, so cached listings of thousands of files would only cost memory.
         fs.dircache.use_listings_cache = False
     return fs, str(path)
 

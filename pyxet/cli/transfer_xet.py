@@ -18,13 +18,13 @@ from pyxet.cli.transfer_ends import Entry, Known, StreamEnd
 if TYPE_CHECKING:
     from pyxet import AsyncXetFileSystem
 
-# Files up to so many bytes are read and written whole, in batches with others; larger ones in pieces of that size.
+# Files up to this size in bytes are read and written whole, in batches with others; larger ones are read in pieces.
 WHOLE: Final = 1024 * 1024
 _PIECE: Final = 4 * 1024 * 1024
 
 
 class XetEnd(StreamEnd):
-    """A path in a branch, or of a commit, tag or point in time that is read."""
+    """A path in a branch; for reading also in a commit, a tag or a point in time."""
 
     kind = "xet"
 
@@ -38,7 +38,7 @@ class XetEnd(StreamEnd):
         self._pinned = url.branch_path
 
     async def pin(self) -> None:
-        """Stay on the commit that the branch is at now, however long the transfer takes."""
+        """Read from the commit that the revision is at now, even if a branch moves during the transfer."""
         branch = self._url.branch_path
         commit = (await self.fs._info(branch))["commit"]
         pinned = replace(self._url, revision=commit, endpoint=None)
@@ -46,7 +46,7 @@ class XetEnd(StreamEnd):
         self.path = pinned.full_path
 
     async def check_writable(self) -> None:
-        """Raise unless it is in a branch, before anything is done."""
+        """Raise an error, before anything is done, unless the path is in a branch or a pull request."""
         writable(self._url)
         assert self._url.repo_id is not None
         repo, branch = self._url.repo_id.path, str(self._url.revision)

@@ -14,8 +14,8 @@ from pyxet.cli.command import command
 from pyxet.cli.paths import remote
 from pyxet.cli.session import Session
 
-# What stands before a name, before the last one, and before what is below each of the two; in ASCII where an output has
-# nothing else.
+# The prefixes of a name, of the last name in a folder, and of everything below these two. The plain ones are for outputs
+# whose encoding lacks the others.
 _LINES: Final = ("├── ", "└── ", "│   ", "    ")
 _PLAIN_LINES: Final = ("|-- ", "`-- ", "|   ", "    ")
 

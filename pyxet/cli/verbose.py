@@ -19,7 +19,7 @@ class Verbose(logging.Handler):
     Parameters
     ----------
     say:
-        Gets each line; it may be called in any thread.
+        Called with each line, in any thread.
     """
 
     def __init__(self, say: Callable[[str], None]) -> None:
@@ -32,7 +32,7 @@ class Verbose(logging.Handler):
         self._log.addHandler(self)
 
     def show(self, count: int) -> None:
-        """Show as much as ``-v``, given so many times, stands for: from twice on, each request and transfer."""
+        """Set how often ``-v`` was given: from twice on, each request and transfer is shown."""
         self._log.setLevel(_LEVELS[min(count, max(_LEVELS))])
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -42,7 +42,7 @@ class Verbose(logging.Handler):
             self._say(logging.Formatter().formatException(record.exc_info))
 
     def close(self) -> None:
-        """Show the counts, if anything was asked for, and leave the log as it was."""
+        """Show the counts if there were requests, and restore the level of the log."""
         found = pyxet.metrics() - self._before
         self._log.removeHandler(self)
         self._log.setLevel(self._level)

@@ -1,4 +1,4 @@
-"""What is said while requests wait: a command that says nothing seems to hang."""
+"""Messages while requests wait, so that the command does not seem to hang."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-# Seconds from one line to the next, however many requests wait.
+# The minimum time between two lines in seconds, however many requests wait.
 _EVERY: Final = 5.0
 
 
@@ -24,12 +24,12 @@ class _Teller(logging.Handler):
 
 
 def tell(say: Callable[[str], None]) -> None:
-    """From now on, say it when a request failed and will be tried again.
+    """From now on, report that requests wait: for a retry, a quota, or a pause that the endpoint asked for.
 
     Parameters
     ----------
     say:
-        Gets the line; it may be called in any thread.
+        Called with each line, in any thread.
     """
     log = logging.getLogger("pyxet.requests")
     log.addHandler(_Teller(say))
