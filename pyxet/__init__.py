@@ -3,14 +3,14 @@
 >>> import pandas as pd
 >>> df = pd.read_csv("xet://acme/titanic/main/titanic.csv")
 
-Importing it is quick: what a name stands for is imported when the name is first used.
+``import pyxet`` is quick: the module behind each public name is imported when the name is first used.
 """
 
 from __future__ import annotations
 
 import sys
 
-if sys.version_info < (3, 11):  # noqa: UP036  # pip looks at that, but not everything is put in place by pip
+if sys.version_info < (3, 11):  # noqa: UP036  # pip checks the version; other ways to install may not
     raise ImportError(
         "pyxet needs Python 3.11 or later; this is Python {}.{}.{} ({}). Install it with a newer Python.".format(
             *sys.version_info[:3], sys.executable
@@ -78,8 +78,8 @@ __all__ = [
 ]
 __all__ += _errors
 
-# Public names and the modules they are in. To add one: here, in the block for type checkers, and in `__all__`; a test
-# compares the three.
+# Public names and the modules that define them. Add a name here, in the block for type checkers, and in `__all__`; a
+# test compares the three.
 _HOMES: Final = {
     "AsyncXetFileSystem": "pyxet._async.fs.filesystem",
     "Comment": "pyxet.types",
@@ -116,12 +116,12 @@ _HOMES: Final = {
 _OPTIONAL: Final = {
     "XetPath": "pyxet.path",
 }
-# Modules that are public as they are.
+# Public submodules.
 _MODULES: Final = frozenset({"safetensors", "testing"})
 
 
 if not TYPE_CHECKING:
-    # Type checkers would take it for a promise that any name is there.
+    # Hidden from type checkers, which would conclude from it that every attribute exists.
     def __getattr__(name: str) -> Any:
         if name in _MODULES:
             return importlib.import_module(f"{__name__}.{name}")

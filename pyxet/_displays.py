@@ -1,7 +1,7 @@
-"""How far something is, shown while it goes on: on a terminal, in a notebook, or by one line at its end.
+"""Progress displays: a bar on a terminal or in a notebook, or one line at the end.
 
-A thread looks at the counts of whoever transfers and draws them. So a count is an addition, on whatever thread it is made, and a
-display that is slow delays no transfer.
+A thread reads the counts of a transfer and draws them. So the transfer itself only adds numbers, on whatever thread, and a
+slow display does not delay it.
 """
 
 from __future__ import annotations
@@ -17,28 +17,28 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from pyxet._shown import cell, human_size
 
-# Seconds between two looks at the counts.
+# Seconds between two readings of the counts.
 _EVERY: Final = 0.1
-# The speed is that of so many looks.
+# Number of readings over which the speed is measured.
 _LOOKS: Final = 50
-# Columns of the terminal from which on a part of the line is shown.
+# Width of the terminal, in columns, from which each part of the line is shown.
 _WIDTHS: Final = {"verb": 32, "time": 40, "speed": 56, "bar": 76, "files": 104, "saved": 128}
 _UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
 class Look(NamedTuple):
-    """What is to be seen at one moment.
+    """The progress at one moment.
 
     Attributes
     ----------
     verb:
-        What is done: ``downloading``.
+        What is being done: ``downloading``.
     done, total:
-        Bytes that have moved, and all of them, if that is known.
+        Bytes moved so far, and in all, if that is known.
     fraction:
-        How much is done, from 0 to 1; ``None`` if that is not known.
+        The share that is done, from 0 to 1; ``None`` if it is not known.
     files, saved:
-        The numbers of files, and how much is not sent because it is stored already, as text.
+        Texts: the number of files, and how much is not sent because it is stored already.
     """
 
     verb: str
@@ -59,22 +59,22 @@ class Look(NamedTuple):
 
 
 class Display(Protocol):
-    """Where it is shown."""
+    """A place where progress is shown."""
 
     def show(self, look: Look, speed: str) -> None:
-        """Show how far it is, and the speed as text."""
+        """Show the progress, and the speed as text."""
 
     def close(self, line: str) -> None:
-        """End the display; the line, if it is not empty, tells how it ended."""
+        """End the display and write a line about the result, unless the line is empty."""
 
 
 class Watching:
-    """The thread that shows how far something is, until `close`.
+    """A thread that shows progress until `close`.
 
     Parameters
     ----------
     look:
-        Tells what is to be seen; called at once, and then in the thread.
+        Returns the progress to show; called once by the constructor, and then in the thread.
     """
 
     def __init__(self, look: Callable[[], Look], display: Display) -> None:
@@ -85,13 +85,13 @@ class Watching:
         self._ended = threading.Event()
         if not isinstance(display, Line):
             self._waits.start()
-        # Something is to be seen at once, and of work that is done soon, too.
+        # Draw at once, so that work which ends before the thread draws is shown, too.
         self._draw()
         self._thread = threading.Thread(target=self._show, name="pyxet-progress", daemon=True)
         self._thread.start()
 
     def close(self, line: str = "") -> None:
-        """Take the bar away and write a line, if there is one. From any thread; a second time does nothing."""
+        """Remove the bar and write a line, unless it is empty. Any thread may call this; a second call does nothing."""
         if self._ended.is_set():
             return
         self._ended.set()
@@ -112,14 +112,14 @@ class Watching:
         self.display.show(look, self._speed())
 
     def _speed(self) -> str:
-        """Bytes a second in the last seconds; nothing before something has moved."""
+        """Bytes per second over the last readings, as text; empty if nothing has moved."""
         (began, before), (now, done) = self._samples[0], self._samples[-1]
         speed = int((done - before) / (now - began)) if now > began else 0
         return f"{human_size(speed)}/s" if speed > 0 else ""
 
 
 class _Waits(logging.Handler):
-    """Knows how long requests wait: until a quota is renewed, or until they are tried again. The log tells it."""
+    """Learns from the log how long requests wait for a quota to be renewed, or before they are tried again."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
@@ -127,7 +127,7 @@ class _Waits(logging.Handler):
 
     @property
     def seconds(self) -> float:
-        """How long some of them still wait."""
+        """Seconds until the last of these waits ends."""
         return max(0.0, self._until - time.monotonic())
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -136,16 +136,16 @@ class _Waits(logging.Handler):
             self._until = max(self._until, time.monotonic() + wait)
 
     def start(self) -> None:
-        """Listen from now on."""
+        """Start to read the log."""
         logging.getLogger("pyxet.requests").addHandler(self)
 
     def stop(self) -> None:
-        """Listen no longer."""
+        """Stop reading the log."""
         logging.getLogger("pyxet.requests").removeHandler(self)
 
 
 def display() -> Display:
-    """A display where this program is looked at."""
+    """The display for the place where this program runs: a notebook, a terminal, or output that is not a terminal."""
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     if shell is not None and getattr(shell, "kernel", None) is not None:
         return _Notebook()
@@ -153,10 +153,10 @@ def display() -> Display:
 
 
 class Line:
-    """For output where nothing can be drawn, as in a log: only the line at the end."""
+    """A display that only writes the line at the end, for output in which nothing can be drawn, such as a log."""
 
     def show(self, look: Look, speed: str) -> None:
-        """Show nothing yet."""
+        """Do nothing."""
 
     def close(self, line: str) -> None:
         _write(line)
@@ -170,7 +170,7 @@ class Terminal:
         from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
 
         console = Console(stderr=True)
-        # Only what there is room for: a line that is broken cannot be drawn over. The narrowest says how much is done.
+        # Only the columns that fit: a line that wraps cannot be overwritten. The narrowest terminals show only the amount.
         columns: list[ProgressColumn] = [TextColumn("{task.fields[amount]}")]
         if console.width >= _WIDTHS["verb"]:
             columns.insert(0, TextColumn("{task.description}"))
@@ -184,7 +184,7 @@ class Terminal:
             columns.append(TextColumn("{task.fields[files]}"))
         if console.width >= _WIDTHS["saved"]:
             columns.append(TextColumn("{task.fields[saved]}"))
-        # Drawn by the thread that looks at the counts.
+        # The thread of `Watching` refreshes it, so rich needs no thread of its own.
         self._shown = Progress(*columns, console=console, transient=True, auto_refresh=False)
         self._task = self._shown.add_task("", total=None, amount="", speed="", files="", saved="")
         self._shown.start()
@@ -203,7 +203,7 @@ class Terminal:
 
 
 class _Notebook:
-    """A bar in the output of a cell, by the element that browsers have for it."""
+    """A bar in the output of a cell, as an HTML ``progress`` element."""
 
     def __init__(self) -> None:
         shown: Any = importlib.import_module("IPython.display")  # it has no types

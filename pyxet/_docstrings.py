@@ -1,7 +1,7 @@
-"""What parameters mean that many public calls share, said once; docstrings are completed with it when functions are made.
+"""Descriptions of the parameters that many public calls share. They are added to docstrings when functions are defined.
 
-A docstring in the source tells what is special about its function. What a reader of ``help`` or of the documentation
-gets also has the parameters that mean the same everywhere, in the order of the signature.
+A docstring in the source describes only what is special about its function. In ``help`` and in the documentation it
+also has the parameters that mean the same everywhere, in the order of the signature.
 """
 
 from __future__ import annotations
@@ -12,59 +12,60 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 _SHARED: Final = {
-    "path": "``owner/repo/branch/path``, or a URL that ends so.",
-    "path1": "What to copy or move: names, or patterns where there is nothing of the name.",
-    "path2": "Where to. What ends with a slash, or is a folder, is what it goes into.",
-    "rpath": "``owner/repo/branch/path``, or a URL that ends so.",
-    "lpath": "Path of a local file or folder, or a binary file object where it is one file.",
+    "path": "``owner/repo/branch/path``, or the ``xet://`` URL of that path.",
+    "path1": "The paths to copy or move. A pattern is expanded unless a file or folder has exactly that name.",
+    "path2": "The target. If it ends with a slash or is a folder, files are copied or moved into it.",
+    "rpath": "``owner/repo/branch/path``, or the ``xet://`` URL of that path.",
+    "lpath": "Path of a local file or folder, or a binary file object for a single file.",
     "paths": "A list of ``owner/repo/branch/path``.",
-    "recursive": "Also what is inside of folders.",
-    "maxdepth": "How many folders deep to go; ``None`` for all.",
-    "batch_size": "For fsspec's sake; it changes nothing, as `Limits` bound what is in flight.",
-    "callback": "An `fsspec.callbacks.Callback` that is told how far it is.",
+    "recursive": "Include the content of folders.",
+    "maxdepth": "How many levels of folders to descend; ``None`` for all.",
+    "batch_size": "Accepted for compatibility with fsspec; it has no effect, as `Limits` bound what is in flight.",
+    "callback": "An `fsspec.callbacks.Callback` that receives the progress.",
     "progress": "Show a bar, on a terminal or in a notebook, and a line at the end.",
-    "mode": "``overwrite``, or ``create`` to raise where a file exists.",
-    "message": "Commit message; one that tells the paths if ``None``. In a transaction it is used if that has none of its own.",
+    "mode": "``overwrite``, or ``create`` to raise an error if a file exists.",
+    "message": "Commit message; ``None`` for one that lists the paths. A transaction's own message takes precedence.",
     "pull_request": "Open a pull request for the branch instead of committing to it.",
-    "parent_commit": "A full commit id: a change to one of the paths since is a conflict.",
-    "if_match": '``info(path)["blob_id"]`` of the version to replace, or a mapping of paths to those: another version is a conflict.',
-    "assume_literal": "No path is a pattern, also if there is nothing of the name.",
+    "parent_commit": "A full commit id. If one of the paths has changed since that commit, `EditConflictError` is raised.",
+    "if_match": '``info(path)["blob_id"]`` of the version to replace, or a mapping of paths to such ids. If a file has another '
+    "version, `EditConflictError` is raised.",
+    "assume_literal": "Treat no path as a pattern, even if nothing has that name.",
     "start": "Position of the first byte; a negative one counts from the end of the file.",
-    "end": "Position behind the last byte; a negative one counts from the end of the file.",
-    "refresh": "Look at the branch again, however recently it was looked at.",
-    "detail": "Give dictionaries of what is known, rather than names.",
-    "expand": "Also tell ``last_modified`` of each entry, for which the endpoint has to look through the history.",
+    "end": "Position after the last byte; a negative one counts from the end of the file.",
+    "refresh": "Ask the endpoint for the head of the branch, even if it was requested recently.",
+    "detail": "Return dictionaries with what is known of each entry, instead of names.",
+    "expand": "Include ``last_modified`` of each entry, for which the endpoint has to search the history.",
     "withdirs": "Include folders.",
     "repo": "Path of the repository: ``acme/titanic``, ``datasets/acme/titanic``.",
     "name": "Name of the branch or tag.",
-    "exist_ok": "Whether it may be there already.",
-    "private": "Whether only those see it who have rights in it; ``None`` for what the endpoint does by itself.",
-    "destination": "Path of the other repository.",
+    "exist_ok": "Whether it may exist already.",
+    "private": "Whether it is visible only to users with rights in it; ``None`` for the endpoint's default.",
+    "destination": "Path of the new repository.",
     "compression": "Name of a codec, or ``infer`` from the path.",
-    "exclude": "Patterns of local names that are left out.",
-    "include": "Patterns of local names; others are left out.",
-    "follow_links": "Whether what local links lead to is uploaded.",
-    "on_error": "``raise``, ``omit`` the path, or ``return`` the error in its place.",
-    "create_parents": "For fsspec's sake; folders are made by the files in them.",
+    "exclude": "Patterns of the local names to leave out.",
+    "include": "Patterns of the local names to upload; all others are left out.",
+    "follow_links": "Whether to upload the content of folders that local links lead to.",
+    "on_error": "``raise`` the error, ``omit`` the path, or ``return`` the error in its place.",
+    "create_parents": "Accepted for compatibility with fsspec; a folder exists as soon as a file is in it.",
     "value": "Bytes, or any other contiguous buffer, such as a numpy array.",
-    "include_password": "Whether the token is in it.",
+    "include_password": "Whether to include the token.",
 }
 _FAILS: Final = (
     "XetError",
-    "The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.",
+    "The endpoint refuses the request, or fails after retries; see the subclasses in `pyxet.errors`.",
 )
 _SECTION: Final = re.compile(r"^(?P<title>[A-Z][A-Za-z ]+)\n-{3,}$", re.MULTILINE)
 
 
 def completed(function: Callable[..., Any], told: str | None = None) -> str | None:
-    """A function's docstring with all of its parameters, and for coroutines with what any request can raise.
+    """A function's docstring with all of its parameters, and for coroutines with the error that any request can raise.
 
     Parameters
     ----------
     function:
         A public function or method.
     told:
-        Its docstring, if not its own.
+        A docstring to use instead of the function's own.
 
     Returns
     -------
@@ -92,7 +93,7 @@ def completed(function: Callable[..., Any], told: str | None = None) -> str | No
 
 
 def _parameters(function: Callable[..., Any]) -> list[str]:
-    """Names as in the signature, which takes five times as long to make: this is done for each public name at import."""
+    """Parameter names in the order of the signature, for each public name at import; `inspect.signature` is 5 times slower."""
     code = inspect.unwrap(function).__code__
     positional, names = code.co_argcount, list(code.co_varnames)
     keywords = positional + code.co_kwonlyargcount
@@ -102,7 +103,7 @@ def _parameters(function: Callable[..., Any]) -> list[str]:
 
 
 def _sections(text: str) -> dict[str, str]:
-    """The parts of a docstring by title; what comes before the first title has none."""
+    """The sections of a docstring by title; the text before the first title has the title ``""``."""
     parts = _SECTION.split(text)
     return {"": parts[0].strip("\n")} | {
         title: body.strip("\n") for title, body in zip(parts[1::2], parts[2::2], strict=True)
@@ -110,7 +111,7 @@ def _sections(text: str) -> dict[str, str]:
 
 
 def _entries(section: str) -> dict[tuple[str, ...], str]:
-    """What a section says of names: those of each entry, and its words as they stand there."""
+    """The entries of a section: the names that each one describes, and its text, unchanged."""
     found: dict[tuple[str, ...], list[str]] = {}
     words: list[str] = []
     for line in section.splitlines():
@@ -122,7 +123,7 @@ def _entries(section: str) -> dict[tuple[str, ...], str]:
 
 
 def _with(sections: dict[str, str], title: str, body: str, before: Iterable[str]) -> dict[str, str]:
-    """The sections with one more, or another one of its title, which stands before some others."""
+    """The sections with one replaced, or with a new one inserted in front of those titled ``before``."""
     if title in sections:
         return sections | {title: body}
     rest = {name: text for name, text in sections.items() if name in before}

@@ -11,14 +11,14 @@ from typing import Final
 from pyxet._version import __version__
 from pyxet.protocol import kernels
 
-# Not in the requirements of pyxet, but often part of what happens.
+# Not required by pyxet, but often involved in what bug reports describe.
 _BESIDE: Final = ("huggingface_hub", "hf-xet", "pandas", "pyarrow", "uvloop")
 
 
 def versions() -> dict[str, str]:
-    """What runs here: for bug reports, and in logs of services.
+    """Versions of pyxet, of Python and of packages, for bug reports and for logs of services.
 
-    It says nothing of accounts, endpoints and folders.
+    They contain nothing about accounts, endpoints or folders.
 
     Returns
     -------
@@ -48,11 +48,11 @@ def versions() -> dict[str, str]:
 
 
 def _packages() -> list[str]:
-    """The packages that pyxet names as its requirements, those of extras included, and some beside them."""
+    """The packages that pyxet requires, those of extras included, and those of `_BESIDE`."""
     try:
         requirements = metadata.requires("pyxet") or []
     except metadata.PackageNotFoundError:
-        # A source tree on the path, installed by nobody.
+        # A source tree on the path that was not installed.
         requirements = []
     names = [match[0] for text in requirements if (match := re.match(r"[\w.-]+", text))]
     return list(dict.fromkeys([*names, *_BESIDE]))

@@ -1,4 +1,4 @@
-"""How blocking methods are made from coroutines, so that they keep signatures, can be pickled, and follow subclasses."""
+"""Descriptors that make blocking methods from coroutines: with their signatures, picklable, and aware of overrides."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ T = TypeVar("T")
 
 
 class _Face:
-    """What is common to both kinds: a function of the class, so that ``fs.size`` is a bound method like any other.
+    """Base of both descriptors. It holds a plain function, so that ``fs.size`` is a bound method like any other.
 
-    Bound methods can be pickled, which process pools do with what they are given.
+    Bound methods can be pickled, as process pools do with the functions that they run.
     """
 
     call: Callable[..., Any]
@@ -42,7 +42,7 @@ class Blocking(_Face):
     """A blocking method made from a coroutine function of `AsyncXetFileSystem`."""
 
     def _made(self) -> Callable[..., Any]:
-        # By name, so that what a subclass makes of the coroutine counts here as well.
+        # Looked up by name at each call, so that a subclass's override of the coroutine is used.
         name = self.coroutine
 
         def call(fs: FileSystemBase, /, *args: Any, **kwargs: Any) -> Any:
@@ -53,13 +53,13 @@ class Blocking(_Face):
 
 
 class BlockingIterator(_Face):
-    """A blocking generator method made from an asynchronous one; ``timeout`` is for each item."""
+    """A blocking generator method made from an asynchronous one; ``timeout`` applies to each item."""
 
     def _made(self) -> Callable[..., Iterator[Any]]:
         name = self.coroutine
 
         def call(fs: FileSystemBase, /, *args: Any, timeout: float | None = None, **kwargs: Any) -> Iterator[Any]:
-            # Wrong arguments show at once, not with the first item.
+            # The method is called here, so that wrong arguments raise at once and not with the first item.
             return following(fs, getattr(fs, name)(*args, **kwargs), timeout)
 
         def following(fs: FileSystemBase, items: AsyncGenerator[T, None], timeout: float | None) -> Iterator[T]:
@@ -74,7 +74,8 @@ class BlockingIterator(_Face):
                 try:
                     yield item
                 except BaseException:
-                    # What it reads ahead would stay until somebody collects it. A generator may be closed on any thread.
+                    # Close the asynchronous generator now: what it reads ahead would stay until it is collected. This
+                    # generator may be closed on any thread, so `aclose` is started on the file system's loop.
                     start_on(fs.loop, items.aclose)
                     raise
 
@@ -82,7 +83,7 @@ class BlockingIterator(_Face):
 
 
 class Alias:
-    """Another name of a method, as fsspec has them."""
+    """Another name of a method, such as fsspec's ``cp`` for ``copy``."""
 
     def __init__(self, target: str) -> None:
         self.target = target

@@ -1,4 +1,4 @@
-"""Where the functions for other tools read and write: by a file system that they are given, or that a URL means."""
+"""The file system and path that functions for other tools use: a file system that is given, or one made for the URL."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from pyxet.fs import XetFS
 def place_of(
     url: Any, filesystem: XetFS | None = None, storage_options: Mapping[str, Any] | None = None
 ) -> tuple[XetFS, str]:
-    """The file system that a tool's function was given, or that its URL means, and the path there.
+    """The file system that is given, or one made for the URL, and the path in it.
 
     Parameters
     ----------
     url:
-        ``xet://[endpoint:]owner/repo/branch/path``; with ``filesystem`` a path without scheme will do.
+        ``xet://[endpoint:]owner/repo/branch/path``; with ``filesystem`` also a path without scheme.
     storage_options:
-        Arguments of `XetFS`, where no ``filesystem`` is given.
+        Arguments of `XetFS`, if no ``filesystem`` is given.
 
     Raises
     ------
     XetURLError
-        It is no ``xet://`` URL, or does not reach into a branch.
+        ``url`` is not a ``xet://`` URL, or has no path in a branch.
     TypeError
-        The file system is not a blocking `XetFS`.
+        The file system is not a blocking `XetFS`, or ``storage_options`` are given as well.
     """
     fs = file_system_of(url, filesystem, storage_options)
     found, _, _ = fs._parse_file(url)
@@ -37,7 +37,7 @@ def place_of(
 def file_system_of(
     url: Any, filesystem: XetFS | None = None, storage_options: Mapping[str, Any] | None = None
 ) -> XetFS:  # fmt: skip
-    """Like `place_of`, without a look at where the URL leads."""
+    """The file system of `place_of`; the path in the URL is not checked."""
     if filesystem is None:
         if not is_url(url):
             raise XetURLError(f"{str(url)!r} is no URL of pyxet; expected xet://[endpoint:]owner/repo/branch/path")

@@ -1,7 +1,6 @@
-"""Every difference between platforms, in one place: forks, files and their locks, signals, memory and processors.
+"""Differences between platforms, in one place: forks, files and their locks, signals, memory and processors.
 
-The rest of the package runs alike everywhere. What a platform does not have is asked for here and nowhere else, so this
-file also is what a port has to look at.
+Other code for single platforms is only in `_platform_files`, `local_rules` and `server.privacy`. A port has to check these.
 """
 
 from __future__ import annotations
@@ -24,12 +23,12 @@ if sys.platform == "win32":
     import msvcrt
 
 _MIB: Final = 1024 * 1024
-# Whether a child process can be given more open files than its standard ones, and finds them under ``/dev/fd``.
+# Whether a child process can inherit open files beside its standard ones, and find them under ``/dev/fd``.
 PASSES_FILES: Final = sys.platform != "win32"
-# Where a platform locks bytes, and not files, this one is locked, as nobody else can read a locked byte: the last that the
-# C library of Windows can lock, which knows positions of 31 bits. Of files that are larger nobody reads it elsewhere.
+# Windows locks bytes, not files, and other processes cannot read a locked byte. So this position is locked, behind the
+# content of most files: the last that Windows' C library can lock, as its positions have 31 bits.
 _LOCKED_BYTE: Final = 2**31 - 2
-# Signals that ask a program to end: of Windows Ctrl-Break as well, and the closing of its console.
+# Signals that ask a program to end. SIGBREAK is Windows' signal for Ctrl-Break and for the closing of the console.
 ENDING_SIGNALS: Final = tuple(
     signal.Signals[name] for name in ("SIGTERM", "SIGBREAK") if name in signal.Signals.__members__
 )
@@ -38,10 +37,10 @@ _hooks: list[Callable[[], object]] = []
 
 
 def after_fork(hook: Callable[[], object]) -> None:
-    """Call a function in every forked child, in the order of these calls; never where there are no forks.
+    """Register a function to be called in every forked child, in the order of registration.
 
-    A child has only the thread that forked. Locks may be held by threads that it does not have, and event loops claim to
-    run though nobody runs them, so whoever keeps either in a module renews it here.
+    A child has only the thread that forked. Locks may be held by threads that the child does not have, and event loops
+    are marked as running though no thread runs them. So modules that keep locks or loops register a function that renews them.
     """
     _hooks.append(hook)
 
@@ -56,19 +55,19 @@ if hasattr(os, "register_at_fork"):
 
 
 def at_exit(function: Callable[..., object], *arguments: object) -> None:
-    """Call a function when the program ends, while worker threads still take work: `atexit` calls when they do not."""
+    """Register a function to be called at the program's end, while worker threads still accept work; `atexit` is too late."""
     try:
         register: Callable[..., object] = getattr(threading, "_register_atexit", atexit.register)
         register(function, *arguments)
     except RuntimeError:
-        # It is ending already.
+        # The program is ending already.
         atexit.register(function, *arguments)
 
 
 def loopback_id() -> str:
-    """What those processes have in common that reach each other at loopback addresses; empty where that cannot be told.
+    """An id shared by the processes that can reach each other at loopback addresses; empty if it cannot be determined.
 
-    Other machines may have the same directory mounted, and so may containers with a network of their own.
+    Other machines, and containers with a network of their own, may have the same directory mounted.
     """
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
@@ -78,9 +77,9 @@ def loopback_id() -> str:
 
 
 def stop_group(leader: int, *, force: bool) -> None:
-    """End a process that was started with a session of its own, and its children; ``force`` does not let them clean up.
+    """End a process that was started in a session of its own, and its children; with ``force`` they cannot clean up.
 
-    On Windows only the process ends, and cannot clean up.
+    On Windows only the process itself is ended, and it cannot clean up.
     """
     if sys.platform == "win32":
         os.kill(leader, signal.SIGTERM)
@@ -95,8 +94,8 @@ def lock_descriptor(descriptor: int) -> bool:
     Returns
     -------
     bool
-        Whether it is locked now; ``False`` if another descriptor holds the lock. Where a platform has no such locks
-        nobody holds any, and the answer is ``True``.
+        ``True`` if the file is locked now, and on platforms without such locks; ``False`` if another descriptor holds
+        the lock.
     """
     if sys.platform == "win32":
         before = os.lseek(descriptor, 0, os.SEEK_CUR)
@@ -124,29 +123,29 @@ def _flag(name: str) -> int:
     return int(getattr(os, name, 0))
 
 
-# How files of ours are opened where others may have left a link, a pipe or a device of that name, as far as a platform
-# can refuse those; and as bytes, where it would translate line ends otherwise.
+# Flags to open our files where others may have left a link, a pipe or a device of that name, as far as the platform can
+# refuse those. ``O_BINARY`` keeps Windows from translating line ends.
 GUARDED: Final = _flag("O_NOFOLLOW") | _flag("O_NONBLOCK") | _flag("O_CLOEXEC") | _flag("O_BINARY")
 _REFUSES_LINKS: Final = hasattr(os, "O_NOFOLLOW")
-# For reading what is known to be a file.
+# Flags to read a path that is known to be a file.
 READ_FLAGS: Final = os.O_RDONLY | _flag("O_CLOEXEC") | _flag("O_BINARY")
 
 
 def open_guarded(path: str | os.PathLike[str], flags: int, mode: int = 0o666) -> int:
-    """Open a file of ours where others may have left something else of that name; a descriptor.
+    """Open one of our files where others may have left something else of that name; return its descriptor.
 
     Raises
     ------
     OSError
-        As `os.open` does; ``ELOOP`` if a link has the name, ``EISDIR`` if a folder has it and is not to be read, on every
-        platform.
+        As from `os.open`. On every platform the error is ``ELOOP`` for a link, and ``EISDIR`` for a folder that is not
+        opened for reading.
     """
     if not _REFUSES_LINKS and os.path.islink(path):
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), os.fspath(path))
     try:
         return os.open(path, flags | GUARDED, mode)
     except PermissionError:
-        # Which is what Windows says of folders.
+        # Windows raises this error for folders.
         if os.path.isdir(path):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path)) from None
         raise
@@ -157,7 +156,7 @@ _seeking = threading.Lock()
 
 @contextmanager
 def _standing(descriptor: int, offset: int) -> Iterator[None]:
-    """A file's only position, elsewhere for the length of a block: where positions cannot be given with the call."""
+    """Move a file's position for the length of a block, on platforms whose reads and writes take no offset."""
     with _seeking:
         before = os.lseek(descriptor, 0, os.SEEK_CUR)
         os.lseek(descriptor, offset, os.SEEK_SET)
@@ -168,7 +167,7 @@ def _standing(descriptor: int, offset: int) -> Iterator[None]:
 
 
 def read_at(descriptor: int, size: int, offset: int) -> bytes:
-    """At most so many bytes of a file from an offset on, wherever it stands."""
+    """Read up to ``size`` bytes at an offset; the file's position stays as it is."""
     if sys.platform == "win32":
         with _standing(descriptor, offset):
             return os.read(descriptor, size)
@@ -177,7 +176,7 @@ def read_at(descriptor: int, size: int, offset: int) -> bytes:
 
 
 def write_at(descriptor: int, data: bytes, offset: int) -> int:
-    """Write at an offset of a file; how many bytes were taken. It stands where it stood afterwards."""
+    """Write at an offset and return the number of bytes written; the file's position stays as it is."""
     if sys.platform == "win32":
         with _standing(descriptor, offset):
             return os.write(descriptor, data)
@@ -186,7 +185,7 @@ def write_at(descriptor: int, data: bytes, offset: int) -> int:
 
 
 def write_vector(descriptor: int, buffers: Sequence[bytes | bytearray | memoryview]) -> int:
-    """Write buffers one behind the other where a file stands; how many bytes were taken, at least one."""
+    """Write buffers one after the other at a file's position; return the number of bytes written, at least one."""
     if sys.platform == "win32":
         return os.write(descriptor, next(buffer for buffer in buffers if len(buffer)))
     else:
@@ -194,20 +193,20 @@ def write_vector(descriptor: int, buffers: Sequence[bytes | bytearray | memoryvi
 
 
 def begin_to_sync(descriptor: int, start: int, size: int) -> None:
-    """Have the disk begin to work on what was just written to a file, where the system can be told; a hint, that waits for nothing.
+    """Ask the system to start writing a range of a file to the disk: a hint that does not wait, and only works on Linux.
 
-    To sync a file while more of it is written makes the writer wait, and the disk empty its cache each time.
+    A sync while more of the file is written would make the writer wait, and the disk flush its cache each time.
     """
     if sys.platform == "linux":
-        # Linux starts to write the dirty pages of the range; it forgets only clean ones, and there are none yet.
+        # Linux starts to write the dirty pages of the range. It drops only clean pages, and there are none yet.
         with suppress(OSError):
             os.posix_fadvise(descriptor, start, size, os.POSIX_FADV_DONTNEED)
 
 
 def sync_file(path: str | os.PathLike[str]) -> None:
-    """Bring a file that nobody has open to the disk."""
+    """Sync a file that nobody has open to the disk."""
     if sys.platform == "win32":
-        # Which syncs only what is open to be written; that a file is read-only, as git's objects are, forbids opening it so.
+        # Windows syncs only files that are open for writing, which read-only files, such as git's objects, cannot be.
         mode = os.stat(path).st_mode
         os.chmod(path, mode | stat.S_IWRITE)
         try:
@@ -233,7 +232,7 @@ def sync_folder(folder: str | os.PathLike[str]) -> None:
 
 
 def user_number() -> int:
-    """The number of this process's user, as `os.stat` tells owners; 0 where files have no such numbers."""
+    """The user id of this process, as in ``st_uid``; 0 on Windows, where files have no such ids."""
     if sys.platform == "win32":
         return 0
     else:
@@ -241,7 +240,7 @@ def user_number() -> int:
 
 
 def longest_names(folder: str | os.PathLike[str]) -> tuple[int, int]:
-    """Bytes that a name in a folder may have, and a whole path."""
+    """The longest name that a folder allows, and the longest path: in bytes, on Windows in UTF-16 units."""
     if sys.platform != "win32":
         with suppress(ValueError, OSError):
             return os.pathconf(folder, "PC_NAME_MAX"), os.pathconf(folder, "PC_PATH_MAX")
@@ -250,9 +249,9 @@ def longest_names(folder: str | os.PathLike[str]) -> tuple[int, int]:
 
 @contextmanager
 def signals_to(loop: asyncio.AbstractEventLoop, callback: Callable[[], object], *numbers: int) -> Iterator[None]:
-    """Call a function on a running loop when one of some signals comes, for the length of a block.
+    """Call a function on a running loop when one of the given signals arrives, for the length of a block.
 
-    Outside of the main thread signals cannot be handled, and nothing happens.
+    Signals can be handled in the main thread only; in other threads the block runs without handlers.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -267,7 +266,7 @@ def signals_to(loop: asyncio.AbstractEventLoop, callback: Callable[[], object], 
             try:
                 loop.add_signal_handler(number, callback)
             except NotImplementedError:
-                # Loops of Windows take no signals; the interpreter does, between two steps of a loop.
+                # Event loops on Windows cannot handle signals; the interpreter does, between two steps of the loop.
                 signal.signal(number, handle)
         yield
     finally:
@@ -278,15 +277,15 @@ def signals_to(loop: asyncio.AbstractEventLoop, callback: Callable[[], object], 
 
 
 def is_broken_pipe(error: BaseException) -> bool:
-    """Whether an error of standard output says that nobody reads it any more."""
-    # Windows calls it an invalid argument, of no file.
+    """Whether an error of standard output means that its reader has closed it."""
+    # On Windows the error is `EINVAL`, without a file name.
     if sys.platform == "win32" and isinstance(error, OSError) and error.filename is None:
         return error.errno in (errno.EINVAL, errno.EPIPE)
     return isinstance(error, BrokenPipeError)
 
 
 def machine_memory() -> int:
-    """Bytes of memory that the machine has; a gibibyte where it does not tell."""
+    """The machine's memory in bytes; 1 GiB if it cannot be determined."""
     if sys.platform != "win32":
         with suppress(AttributeError, ValueError, OSError):
             return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

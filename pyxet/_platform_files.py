@@ -1,7 +1,7 @@
-"""What platforms do differently when files are renamed and removed; `pyxet._platform` has the other differences.
+"""Platform differences in renaming and removing files; `pyxet._platform` has the others.
 
-Windows refuses both while anybody has the file open, also for the moment in which a virus scanner looks at it, and removes
-and replaces no file that is read-only.
+Windows refuses to rename or remove a file while any process has it open, for example a virus scanner for a moment. It also
+refuses to remove or replace read-only files.
 """
 
 from __future__ import annotations
@@ -22,26 +22,27 @@ AnyPath: TypeAlias = str | os.PathLike[str]
 
 # Whether a file can be renamed, replaced and removed while it is open.
 MOVES_OPEN_FILES: Final = sys.platform != "win32"
-# Seconds that others have to close a file, and the longest pause between two tries.
+# Seconds to wait until other processes close a file, and the longest pause between two tries.
 _PATIENCE: Final = 3.0
 _PAUSE: Final = 0.1
-# What Windows says of a file that is open elsewhere: it is used by another process, a part of it is locked; and, without
-# telling more, access is denied.
+# Error codes of Windows for a file that is open elsewhere: used by another process, a part is locked; and access denied,
+# which has other causes as well.
 _IN_USE: Final = frozenset({32, 33})
 _DENIED: Final = 5
-# Characters from which on Windows may take no path as it is (260), less what unfinished files have beside their names.
+# Length from which paths get the prefix for long paths: Windows' limit is 260 characters, and unfinished files have longer
+# names than their targets.
 _LONG: Final = 180
 
 
 def replace(source: AnyPath, target: AnyPath) -> None:
-    """Give a file, or a folder, another name. A file that has the name is replaced, also one that is read-only.
+    """Rename a file or a folder. An existing file at the target is replaced, even if it is read-only.
 
     Raises
     ------
     FileInUseError
-        Another program has one of them open, and has not closed it within seconds.
+        Another program has one of them open, and did not close it within 3 seconds.
     OSError
-        It cannot be done.
+        Renaming fails for another reason.
     """
 
     def try_to() -> None:
@@ -56,7 +57,7 @@ def replace(source: AnyPath, target: AnyPath) -> None:
 
 
 def remove(path: AnyPath, *, missing_ok: bool = False) -> None:
-    """Remove a file. ``missing_ok``: also if there is none. Raises as `replace` does."""
+    """Remove a file; with ``missing_ok`` it need not exist. Raises the errors of `replace`."""
 
     def try_to() -> None:
         try:
@@ -73,12 +74,12 @@ def remove(path: AnyPath, *, missing_ok: bool = False) -> None:
 
 
 def remove_tree(folder: AnyPath, *, ignore_errors: bool = False) -> None:
-    """Remove a folder with all that is in it; what is read-only, as git's objects are, is no obstacle.
+    """Remove a folder and everything in it, including read-only files, such as git's objects.
 
     Parameters
     ----------
     ignore_errors:
-        Leave what cannot be removed.
+        Leave what cannot be removed, and raise nothing.
     """
     if not MOVES_OPEN_FILES:
         for place, _, names in os.walk(folder):
@@ -88,7 +89,7 @@ def remove_tree(folder: AnyPath, *, ignore_errors: bool = False) -> None:
 
 
 def reachable(path: str) -> str:
-    """A path as calls of the system take it: on Windows one that is long is absolute, with a prefix that says so."""
+    r"""A path that system calls accept: on Windows, long paths become absolute and get the prefix ``\\?\``."""
     if sys.platform == "win32":
         return _prefixed(ntpath.abspath(path), path)
     else:
@@ -103,10 +104,10 @@ def _prefixed(whole: str, path: str) -> str:
 
 @contextmanager
 def closing(*descriptors: int) -> Iterator[None]:
-    """Close files that a block gives other names, or removes.
+    """Close files that a block renames or removes.
 
-    They are open, and their locks hold, until the end of the block where a platform can do that to open files; elsewhere
-    they are closed before it.
+    Where a platform can rename and remove open files, they stay open and locked until the end of the block. On other
+    platforms they are closed before it.
     """
     if not MOVES_OPEN_FILES:
         _close(descriptors)
@@ -123,7 +124,7 @@ def _close(descriptors: tuple[int, ...]) -> None:
 
 
 def _make_writable(path: AnyPath) -> bool:
-    """Take away what keeps Windows from removing or replacing a file; whether there was such a thing."""
+    """On Windows, make a read-only file writable, so that it can be removed or replaced; return whether it was read-only."""
     if MOVES_OPEN_FILES:
         return False
     with suppress(OSError):
@@ -135,7 +136,7 @@ def _make_writable(path: AnyPath) -> bool:
 
 
 def _patiently(move: Callable[[], object], path: AnyPath) -> None:
-    """Do it, and again for some seconds as long as somebody has a file open."""
+    """Call ``move``, and repeat it for up to 3 seconds while another program has the file open."""
     until: float | None = None
     pause = _PAUSE / 16
     while True:
@@ -150,7 +151,7 @@ def _patiently(move: Callable[[], object], path: AnyPath) -> None:
             until = until if until is not None else now + _PATIENCE
             if now >= until:
                 if code == _DENIED and not (os.path.isfile(path) and os.access(path, os.W_OK)):
-                    # Whoever may not write there has waited for nothing.
+                    # Access was denied for lack of rights, not because the file is open: waiting could not help.
                     raise
                 raise FileInUseError(
                     f"{os.fspath(path)} cannot be replaced or removed: another program has it open; close it there and "

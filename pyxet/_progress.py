@@ -1,6 +1,6 @@
-"""``progress=True``: a bar while a call transfers files, on a terminal or in a notebook; a line at its end everywhere.
+"""``progress=True``: a bar on a terminal or in a notebook while a call transfers files, and always a line at its end.
 
-A call tells a `Bar` what moves, through the callbacks of fsspec; `Watching` shows it.
+A call reports to a `Bar` through fsspec's callbacks; `Watching` shows the counts.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ _PAST: Final = {"downloading": "downloaded", "uploading": "uploaded", "storing":
 
 
 class Bar:
-    """How far a call is, from its beginning to `close`.
+    """The progress of a call, from its beginning to `close`.
 
     Parameters
     ----------
     verb:
-        What is done: ``downloading``.
+        What the call does: ``downloading``.
 
     Attributes
     ----------
     files, found_files:
-        Files that are done, and those that there are as far as is known.
+        Number of files that are done, and of all files found so far.
     bytes:
-        Bytes that have moved.
+        Bytes moved.
     """
 
     def __init__(self, verb: str) -> None:
@@ -49,18 +49,18 @@ class Bar:
 
     @property
     def fraction(self) -> float:
-        """How much is done, from 0 to 1: each file counts alike, by the part of it that has moved."""
+        """The share that is done, from 0 to 1: the mean of the shares of all files, whatever their sizes."""
         return min(1.0, self._parts / self.found_files) if self.found_files else 0.0
 
     def callback(self, inner: Callback = DEFAULT_CALLBACK, *, files: bool) -> Callback:
-        """What the call is given as its callback.
+        """The callback to pass to the call.
 
         Parameters
         ----------
         inner:
-            A callback of the caller's own, which is told everything, too.
+            The caller's own callback, to which everything is forwarded.
         files:
-            Whether the call counts files, and branches off a callback for each; otherwise it counts bytes.
+            Whether the call counts files, and branches off a callback for each one; otherwise it counts bytes.
         """
         if files:
             return _Files(self, inner)
@@ -68,20 +68,20 @@ class Bar:
         return _Bytes(self, inner)
 
     def close(self, *, failed: bool = False) -> None:
-        """Take the bar away and tell how it ended. From any thread; it takes no longer than one look at the counts."""
+        """Remove the bar and write how the call ended. Any thread may call this; it waits at most for one drawing."""
         seconds = time.monotonic() - self._began
         verb = f"{self.verb} failed after" if failed else _PAST.get(self.verb, self.verb)
         files = f"{self.files:,} files, " if self.found_files > 1 else ""
         self.watching.close(f"{verb} {files}{human_size(self.bytes)} in {seconds:.1f} s")
 
     def moved(self, count: int, part: float) -> None:
-        """So many bytes have moved, which are such a part of their file."""
+        """Add ``count`` bytes moved, which are the share ``part`` of their file."""
         with self._lock:
             self.bytes += count
             self._parts += part
 
     def done(self, count: int) -> None:
-        """So many files are done."""
+        """Add files that are done."""
         with self._lock:
             self.files += count
 
@@ -91,7 +91,7 @@ class Bar:
 
 
 class _Bytes(Callback):  # type: ignore[misc]  # fsspec has no types
-    """For the bytes of one file."""
+    """A callback for the bytes of one file."""
 
     def __init__(self, bar: Bar, inner: Callback, *, one_of_many: bool = False) -> None:
         super().__init__()
@@ -101,47 +101,47 @@ class _Bytes(Callback):  # type: ignore[misc]  # fsspec has no types
         self._told = 0.0
 
     def set_size(self, size: int | None) -> None:
-        """So many bytes there are."""
+        """Set the size of the file."""
         self._inner.set_size(size)
         self.size = size
         self._tell(0)
 
     def relative_update(self, inc: int = 1) -> None:
-        """So many more have moved."""
+        """Add bytes that have moved."""
         self._inner.relative_update(inc)
         self.value += inc
         self._tell(inc)
 
     def close(self) -> None:
-        """The file has come to its end."""
+        """Close the caller's callback, and count the file as done if it is one of many."""
         self._inner.close()
         if self._one_of_many:
             self._bar.done(1)
 
     def _tell(self, count: int) -> None:
-        # A file of no bytes is done with its size.
+        # An empty file is done as soon as its size is known.
         part = 1.0 if self.size == 0 else min(1.0, self.value / self.size) if self.size else 0.0
         self._bar.moved(count, part - self._told)
         self._told = part
 
 
 class _Files(Callback):  # type: ignore[misc]  # fsspec has no types
-    """For the number of files; what it branches off is for the bytes of each."""
+    """A callback for the number of files; it branches off a `_Bytes` for each file."""
 
     def __init__(self, bar: Bar, inner: Callback) -> None:
         super().__init__()
         self._bar = bar
         self._inner = inner
-        # What was counted as done, and what of that were folders.
+        # Entries that were reported as done, and how many of those are folders.
         self._counted = self._folders = 0
 
     def set_size(self, size: int | None) -> None:
-        """So many files there are."""
+        """Set the number of files."""
         self._inner.set_size(size)
         self._bar.found_files = size or 0
 
     def relative_update(self, inc: int = 1) -> None:
-        """So many more are done. What was done without a callback of its own is a folder, and no file."""
+        """Add entries that are done. One that was done without a callback of its own is a folder, not a file."""
         self._inner.relative_update(inc)
         self._counted += inc
         folders = self._counted - self._folders - self._bar.files
@@ -150,9 +150,9 @@ class _Files(Callback):  # type: ignore[misc]  # fsspec has no types
             self._bar.found_files -= folders
 
     def branched(self, path_1: Any, path_2: Any, **kwargs: Any) -> Callback:
-        """For one of them."""
+        """The callback for one file."""
         return _Bytes(self._bar, self._inner.branched(path_1, path_2, **kwargs), one_of_many=True)
 
     def close(self) -> None:
-        """All are done."""
+        """Close the caller's callback: all files are done."""
         self._inner.close()

@@ -1,4 +1,4 @@
-"""How values are shown to people: sizes, and in notebooks small tables, in which all text is escaped, without scripts."""
+"""Values as people see them: sizes, and small HTML tables for notebooks, without scripts and with all text escaped."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 T = TypeVar("T")
 
 _UNITS: Final = "KMGTP"
-# Rows of a table that are shown; a notebook keeps what it shows.
+# Rows of a table that are shown at most, as notebooks save what they show.
 _MOST_ROWS: Final = 50
 _BAR: Final = "display:inline-block;height:0.8em;vertical-align:baseline"
 
@@ -45,18 +45,18 @@ def cell(value: object) -> str:
 def table(
     header: Sequence[str], rows: Sequence[Sequence[object]], *, title: str = "", right: Iterable[int] = ()
 ) -> str:
-    """A table; of many rows, the first and how many there are.
+    """An HTML table of the first rows, with the number of rows that are left out.
 
     Parameters
     ----------
     header:
-        Names of the columns; none for a table without a head.
+        Names of the columns; empty for a table without a header.
     rows:
         The values of each row.
     title:
-        What is above it.
+        Text above the table.
     right:
-        Columns that are aligned to the right.
+        Numbers of the columns that are aligned to the right.
     """
     aligned = set(right)
 
@@ -90,26 +90,26 @@ def parts_bar(parts: Sequence[tuple[str, int, str]]) -> str:
 
 
 def link(text: str, url: str) -> str:
-    """A link to a page; plain text where the address is none of the web."""
+    """A link to a page; plain text if the URL is not http or https."""
     if not url.startswith(("https://", "http://")):
         return escape(text)
     return f'<a href="{escape(url)}" rel="noopener noreferrer">{escape(text)}</a>'
 
 
 class Rows(list[T]):
-    """A list that notebooks show as a table: listings, histories. In every other respect it is a list."""
+    """A list that notebooks show as a table, such as a listing or a history. In all other respects it is a list."""
 
     __slots__ = ()
 
     def _repr_html_(self) -> str:
-        if not self:  # of what kind its values would be is not known
+        if not self:  # without a value, the columns are not known
             return "<p>The list is empty.</p>"
         columns, right, rows = _columns(self)
         return table(columns, rows, right=right)
 
 
 def _columns(items: Sequence[Any]) -> tuple[list[str], set[int], list[list[object]]]:
-    """What is shown of values of one kind: the columns, those that are numbers, and a row for each value."""
+    """The table of values of one kind: names of the columns, numbers of the right-aligned ones, and a row for each value."""
     if all(isinstance(item, Mapping) for item in items):
         dated = any("last_modified" in item for item in items)
         header = ["name", "size", "kind", *(["last modified"] if dated else [])]

@@ -1,4 +1,4 @@
-"""The header of a safetensors file, which bytes of the file an index wants, and the arrays they become. No I/O."""
+"""The safetensors format: the header of a file, the byte range that an index selects, and arrays made of it. No I/O."""
 
 from __future__ import annotations
 
@@ -13,20 +13,21 @@ import msgspec
 from pyxet.errors import ConfigError, FormatError, NotSupportedError
 
 Framework: TypeAlias = Literal["numpy", "torch"]
-# What chooses a part of a tensor: for each of the first axes a number or a range, or ``...``.
+# Selects a part of a tensor: a number or a range for each of the first axes, or ``...``.
 Axis: TypeAlias = SupportsIndex | slice | EllipsisType
 Index: TypeAlias = Axis | tuple[Axis, ...]
 
-# Most bytes of a header: that of a model with a hundred thousand tensors has half of it.
+# Longest header, in bytes: a model with a hundred thousand tensors has one of half this length.
 _MAX_HEADER: Final = 32 * 1024 * 1024
-# Read at once: the header of most models is in it, and no chunk is much smaller.
+# Bytes of the first read: most headers fit in it, and a smaller read would save little, as chunks are about this long.
 FIRST: Final = 64 * 1024
+# Bytes of the field in front of the header that has its length.
 LENGTH: Final = 8
 _MAX_AXES: Final = 64
-# Of which numpy and torch can make an array.
+# Largest array that numpy and torch can make.
 _MOST_BYTES: Final = 2**63 - 1
 _METADATA: Final = "__metadata__"
-# Bits of a value of each type, and what numpy and torch call it; numpy has some of them from the package ml_dtypes.
+# For each type: bits of a value, and its names in numpy and torch; numpy has some types from the package ml_dtypes.
 _TYPES: Final[dict[str, tuple[int, str | None, str | None]]] = {
     "BOOL": (8, "bool", "bool"),
     "U8": (8, "uint8", "uint8"),
@@ -45,7 +46,7 @@ _TYPES: Final[dict[str, tuple[int, str | None, str | None]]] = {
     "U64": (64, "<u8", "uint64"),
     "I64": (64, "<i8", "int64"),
     "F64": (64, "<f8", "float64"),
-    # Several values to a byte: they are told, but there is no array of them.
+    # Values that are not whole bytes: headers may have these types, but no arrays can be made of them.
     "F4": (4, None, None),
     "F6_E2M3": (6, None, None),
     "F6_E3M2": (6, None, None),
@@ -60,7 +61,7 @@ class _Entry(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class TensorInfo:
-    """What the header of a file says of a tensor.
+    """A tensor as the header of a file describes it.
 
     Attributes
     ----------
@@ -71,7 +72,7 @@ class TensorInfo:
     shape:
         Length of each axis.
     start, end:
-        Where its values are in the file, in bytes.
+        Range of its values in the file, in bytes.
     """
 
     name: str
@@ -82,12 +83,12 @@ class TensorInfo:
 
     @property
     def size(self) -> int:
-        """Bytes of its values."""
+        """Size of its values in bytes."""
         return self.end - self.start
 
 
 class Header:
-    """The header of a file, checked: each tensor has as many bytes as its shape wants, and all lie in the file, in a row."""
+    """The checked header of a file: each tensor has the size of its shape, and together they fill the file without gaps."""
 
     def __init__(self, name: str, data: bytes, file_size: int) -> None:
         self.metadata: dict[str, str] = {}
@@ -108,7 +109,7 @@ class Header:
             if tensor.dtype not in _TYPES:
                 raise _damaged(name, f"{_short(tensor.name)} is of the unknown type {_short(tensor.dtype)}")
             width = _TYPES[tensor.dtype][0]
-            # An axis of no length hides how long the others are.
+            # Axes of length 0 are left out of the product, so that the length of the others is checked as well.
             if (
                 len(tensor.shape) > _MAX_AXES
                 or any(length < 0 for length in tensor.shape)
@@ -127,7 +128,7 @@ class Header:
 
 
 class Part:
-    """Which bytes of a tensor an index wants, and what is done with them."""
+    """The byte range of a tensor that an index selects, and how the array is made of it."""
 
     def __init__(self, tensor: TensorInfo, index: Index | None) -> None:
         self.tensor = tensor
@@ -149,7 +150,7 @@ class Part:
                 self.end = self.start + step
                 self.shape = tensor.shape[number + 1 :]
                 continue
-            # The rows between the first and the last one that are wanted; numpy takes it from there.
+            # Read the rows from the first to the last one selected; numpy or torch applies the rest of the index.
             rows = range(length)[axis]
             first, last = (min(rows[0], rows[-1]), max(rows[0], rows[-1]) + 1) if rows else (0, 0)
             self.start, self.end = self.start + first * step, self.start + last * step
@@ -159,7 +160,7 @@ class Part:
             return
 
     def array(self, data: bytes, framework: Framework) -> Any:
-        """The part of the tensor, of bytes from ``start`` to ``end``: memory of its own, which may be written to."""
+        """The selected part as an array, made of the bytes from ``start`` to ``end``: a copy, which may be written to."""
         values = bytearray(data)
         if framework == "torch":
             torch = import_torch()
@@ -175,10 +176,10 @@ class Part:
 
 
 def _axes(tensor: TensorInfo, index: Index) -> tuple[SupportsIndex | slice, ...]:
-    """A number or a range for each of the first axes: what ``...`` stands for is written out."""
+    """A number or a range for each of the first axes; ``...`` is replaced by whole ranges."""
     given = index if isinstance(index, tuple) else (index,)
     for axis in given:
-        # `True` counts as 1, and chooses something else where numpy and torch get it.
+        # `True` has an ``__index__`` of 1, but numpy and torch select something else by it.
         if isinstance(axis, bool) or not (axis is Ellipsis or isinstance(axis, slice) or hasattr(axis, "__index__")):
             raise TypeError(f"{tensor.name}[{axis!r}]: expected whole numbers, ranges and '...'")
     dots = [number for number, axis in enumerate(given) if axis is Ellipsis]
@@ -191,7 +192,7 @@ def _axes(tensor: TensorInfo, index: Index) -> tuple[SupportsIndex | slice, ...]
 
 
 def _chosen_by_torch(tensor: Any, rest: tuple[Any, ...]) -> Any:
-    """Like ``tensor[rest]``; torch knows no negative steps."""
+    """Like ``tensor[rest]``, but also with negative steps, which torch does not support."""
     for axis, chosen in enumerate(rest):
         if isinstance(chosen, slice) and chosen.step is not None and chosen.step < 0:
             rows = range(tensor.shape[axis])[chosen]
@@ -225,7 +226,7 @@ def import_torch() -> Any:
 
 
 def header_length(name: str, first: bytes, size: int) -> int:
-    """The length of the header that the first bytes tell, in bytes."""
+    """The length of the header in bytes, from the first bytes of the file."""
     if len(first) < LENGTH:
         raise _damaged(name, f"it has {size:,} bytes, no header fits in there")
     length = int.from_bytes(first[:LENGTH], "little")

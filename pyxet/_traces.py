@@ -1,7 +1,6 @@
-"""Tracebacks for people: the caller's code and the message, without the frames that lie between.
+"""Short tracebacks: the caller's code and the message, without the frames between them.
 
-Nothing is lost for those who look for an error of pyxet itself: where the logger ``pyxet`` lets debug messages through,
-tracebacks stay as they are.
+For whoever debugs pyxet itself, tracebacks stay complete if the logger ``pyxet`` is enabled for debug messages.
 """
 
 from __future__ import annotations
@@ -20,15 +19,15 @@ _FRAMES: Final = 5
 _LIBRARIES: Final = f"{os.sep}site-packages{os.sep}"
 _OWN: Final = os.path.dirname(os.path.abspath(__file__)) + os.sep
 _ASYNCIO: Final = os.path.dirname(os.path.abspath(asyncio.__file__)) + os.sep
-# Packages between a caller and us, by the folder that they are in.
+# Folders of packages whose frames can be between the caller's code and ours.
 _BETWEEN: Final = tuple(f"{os.sep}site-packages{os.sep}{name}{os.sep}" for name in ("aiohttp", "anyio", "fsspec"))
 
 
 def readable(error: E) -> E:
-    """The error, without the frames of pyxet and of what it stands on, and without the errors that are behind its message.
+    """The error without the frames of pyxet and its dependencies, and without the internal errors that its message explains.
 
-    Frames of the caller's own code stay, also those of callbacks. Errors that are neither pyxet's own nor the system's are
-    left as they are: something is wrong inside, and its place matters.
+    Frames of the caller's code stay, also those of callbacks. Errors that are neither pyxet's nor an `OSError` are not
+    changed: they come from a bug, and the place of a bug matters.
     """
     is_meant = _is_ours(error) or isinstance(error, OSError)
     if is_meant and not logging.getLogger("pyxet").isEnabledFor(logging.DEBUG):
@@ -37,14 +36,14 @@ def readable(error: E) -> E:
 
 
 def unwrap(error: BaseException) -> BaseException:
-    """The first error of an exception group, however nested; others as they are."""
+    """The first error in an exception group, also a nested one; other errors unchanged."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error
 
 
 def rendered(error: BaseException) -> list[str]:
-    """The lines of a traceback for a notebook, whose own frames and those of libraries would take a screen each."""
+    """The lines of a traceback for a notebook, without the many frames of the notebook itself and of libraries."""
     shown = readable(error)
     lines = ["Traceback (most recent call last):\n"]
     frames = traceback.extract_tb(shown.__traceback__)
@@ -61,7 +60,7 @@ def _shorten(error: BaseException, seen: set[int]) -> None:
         return
     _shorten(behind, seen)
     if behind.__traceback__ is None and not _is_ours(behind):
-        # Raised inside of us and nobody else's: the message of ours says what it was.
+        # It was raised by internal code only, and the message of our error explains it.
         error.__suppress_context__ = True
         error.__cause__ = None
 

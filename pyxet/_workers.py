@@ -1,7 +1,7 @@
 """Worker threads that coroutines hand work to. They do not keep the interpreter alive.
 
-`ThreadPoolExecutor` joins its threads at exit, so a Ctrl-C during a slow read of a pipe would hang there. And what
-`concurrent.futures` does for each job takes twice the time; a gibibyte is some thousand jobs.
+`ThreadPoolExecutor` joins its threads at exit, so after a Ctrl-C during a slow read of a pipe the exit would hang. And the
+overhead of `concurrent.futures` for each job is twice as high; a gibibyte takes some thousand jobs.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 class Job(Generic[T]):
-    """Work for a worker thread, and the future in which the loop that asked for it waits."""
+    """Work for a worker thread, and a future for the loop that waits for the result."""
 
     __slots__ = ("_arguments", "_claim", "_function", "_loop", "future")
 
@@ -29,11 +29,11 @@ class Job(Generic[T]):
         self.future: asyncio.Future[T] = self._loop.create_future()
 
     def claim(self) -> bool:
-        """Whether the caller is the first: a worker that will run the job, or a cancelled caller, so that none will."""
+        """Claim the job; ``True`` for the first call only. A worker claims it to run it, a cancelled caller to prevent that."""
         return self._claim.acquire(blocking=False)
 
     def run(self) -> None:
-        """In a worker: do it, and tell the loop."""
+        """In a worker thread: run the job and deliver the result to the loop."""
         if not self.claim():
             return
         result: T | None = None
@@ -41,12 +41,12 @@ class Job(Generic[T]):
         try:
             result = self._function(*self._arguments)
         except (StopIteration, SystemExit, KeyboardInterrupt) as ending:
-            # They would end the coroutine that waits, or its loop, and with that all calls of everybody else.
+            # In the waiting coroutine these would end it or its event loop, and with the loop all other calls there.
             error = RuntimeError(f"work in a thread raised {ending!r}")
             error.__cause__ = ending
-        except BaseException as raised:  # noqa: BLE001  # handed to whoever waits
+        except BaseException as raised:  # noqa: BLE001  # delivered to the waiting coroutine
             error = raised
-        # A loop that is closed has nobody who waits.
+        # If the loop is closed, nothing waits for the result.
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(_deliver, self.future, result, error)
 
@@ -61,7 +61,7 @@ class Post:
         self._arguments = arguments
 
     def run(self) -> None:
-        """In a worker: do it."""
+        """In a worker thread: do the work."""
         self._function(*self._arguments)
 
 
@@ -75,14 +75,14 @@ def _deliver(future: asyncio.Future[Any], result: Any, error: BaseException | No
 
 
 class Workers:
-    """A few worker threads; they are started as work comes.
+    """A few worker threads, started as work arrives.
 
     Parameters
     ----------
     count:
-        How many there are at the most.
+        Maximum number of threads.
     name:
-        How their names begin.
+        Prefix of the threads' names.
     """
 
     def __init__(self, count: int, name: str) -> None:
@@ -94,21 +94,21 @@ class Workers:
 
     @property
     def is_wanted(self) -> bool:
-        """Whether work waits for a thread, so that what goes on for long should let it have its turn."""
+        """Whether work waits for a thread, so that a long job should give way to it."""
         return not self._queue.empty()
 
     def submit(self, function: Callable[..., T], *arguments: Any) -> Job[T]:
-        """Have work done; on an event loop, of any thread."""
+        """Queue work and return its `Job`. Must be called on an event loop, in any thread."""
         job = Job(function, arguments)
         self._put(job)
         return job
 
     def post(self, function: Callable[..., object], *arguments: Any) -> None:
-        """Have work done that nobody waits for, and that does not raise; from any thread."""
+        """Queue work that nobody waits for and that does not raise. Any thread may call this."""
         self._put(Post(function, arguments))
 
     async def run(self, function: Callable[..., T], *arguments: Any) -> T:
-        """The result of work; what has begun goes on by itself if the caller is cancelled, other work is left."""
+        """Run work in a thread and return its result. Cancelling the caller drops work that has not begun; other work goes on."""
         job = self.submit(function, *arguments)
         try:
             return await job.future
@@ -127,10 +127,10 @@ class Workers:
             work.run()
 
     def _start(self) -> None:
-        """Start one more thread. Where the system gives none, those that are there do its work, if there are any.
+        """Start one more thread. If that fails, the threads that run already do the work.
 
-        From Python 3.12 on none is given to what runs at the end of the process, a file closed by `atexit` for example:
-        there whoever has work does it.
+        From Python 3.12 on, no thread can be started while the process ends, for example when `atexit` closes a file. If no
+        thread runs then, the caller does the work itself.
         """
         name = f"{self._name}-{self._started + 1}"
         try:
@@ -143,5 +143,5 @@ class Workers:
 
     def _work(self) -> None:
         while True:
-            # Nothing of a job may stay in memory while the thread waits for another.
+            # No variable refers to the job, so that nothing of it stays in memory while the thread waits for the next one.
             self._queue.get().run()

@@ -1,4 +1,4 @@
-"""Logging in from Python: the token is tried before it is used."""
+"""Logging in from Python, with a check of the token."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ def login(
         Endpoint (host, ``host:port`` or URL) that the login is for, which also becomes the process's default endpoint.
         Without it the login is for the default endpoint.
     save:
-        Keep it for later processes as well, as ``xet login`` does, in a file that only its owner can read.
+        Save the login for later processes, as ``xet login`` does, in a file that only its owner can read.
     overwrite:
         Whether a saved login for the endpoint is replaced.
     check:
-        Whether the endpoint is asked first whom the token belongs to. Without it nothing is sent, and a wrong token shows
+        Whether to ask the endpoint first to whom the token belongs. If not, nothing is sent, and a wrong token is noticed
         when it is first used.
 
     Raises
@@ -44,16 +44,16 @@ def login(
     AuthenticationError
         The endpoint does not accept the token, or it belongs to another user.
     ConnectionFailedError, RequestTimeoutError
-        The endpoint cannot be asked.
+        The endpoint cannot be reached.
     ConfigError
         The user or the token is empty or cannot be one; the file cannot be read or written.
     AlreadyExistsError
-        A login for the endpoint is saved, and ``overwrite`` is off.
+        A login for the endpoint is saved, and ``overwrite`` is false.
     """
     if not user or not token:
         raise ConfigError("login needs a user and a token, neither of them empty")
     endpoint = endpoint_url(host) if host is not None else config.resolve_endpoint()
-    # One that is embedded in this process has a token of its own.
+    # An endpoint that is embedded in this process has a token of its own.
     if check and not config.is_embedded(endpoint):
         try:
             name = XetFS(endpoint, token=token).get_username()

@@ -1,4 +1,4 @@
-"""Where pyxet connects to, as whom, and within which limits. Frozen values; read once, at construction."""
+"""The endpoint, the credential and the limits that pyxet uses: frozen values, read once when a file system is made."""
 
 from __future__ import annotations
 
@@ -37,17 +37,17 @@ _VARIABLES: Final = (
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often and how long failed requests are tried again.
+    """How often, and after which delays, failed requests are tried again.
 
     Attributes
     ----------
     attempts:
-        Tries in all, the first included.
+        Maximum number of tries, the first included.
     base_delay, max_delay:
-        Seconds of the first wait, doubled (with jitter) up to the longest.
+        The first delay in seconds, which doubles (with jitter) for each retry, and the longest delay.
     max_retry_after:
-        Longest wait, in seconds, that an endpoint may ask for, by ``Retry-After`` or as a quota of requests is used up
-        (``RateLimit``); a longer one raises at once. The Hub's quotas have windows of 300 s.
+        Longest wait in seconds that an endpoint may ask for, by ``Retry-After`` or because a quota of requests is used up
+        (``RateLimit``). If it asks for a longer one, the call fails at once. The Hub's quotas have windows of 300 s.
     """
 
     attempts: int = 6
@@ -67,13 +67,13 @@ class Timeouts:
     Attributes
     ----------
     connect:
-        To open a connection, the TLS handshake included.
+        For opening a connection, including the TLS handshake.
     response:
-        From the sent request to the first byte of the answer.
+        From the end of the request to the first byte of the answer.
     progress:
-        Longest time in which a body moves no byte in either direction.
+        Longest time in which no byte of a body is sent or received.
     min_speed:
-        Lowest speed of an answer's body, in bytes per second: one that stays below it for ``progress`` seconds of
+        Lowest speed of an answer's body, in bytes per second: a body that stays below it for ``progress`` seconds of
         waiting counts as stalled. 0 accepts any speed.
     """
 
@@ -90,14 +90,14 @@ class Timeouts:
 
 
 def _of_cgroup(controller: str, name: str, *old_names: str) -> list[str]:
-    """What this process's control groups say, its own and those above it.
+    """The values of a setting in this process's control group and in the groups above it.
 
     Parameters
     ----------
     controller:
-        Of version 1.
+        The controller in version 1 of cgroups.
     name, old_names:
-        The file of version 2, and those of version 1 that say the same in several, joined by blanks.
+        The file of version 2, and the files of version 1 whose contents, joined by blanks, say the same.
     """
     root = Path("/sys/fs/cgroup")
     try:
@@ -113,7 +113,7 @@ def _of_cgroup(controller: str, name: str, *old_names: str) -> list[str]:
             groups[root / controller, old_names] = group.strip("/")
     found = []
     for (folder, names), group in groups.items():
-        # Inside a container the group's path may be one that only the host sees; the file at the root is ours then.
+        # In a container, the group's path may exist on the host only; then the file at the root is this container's.
         for place in (folder / group, *(folder / group).parents):
             with suppress(OSError):
                 found.append(" ".join((place / file).read_text(encoding="utf-8").strip() for file in names))
@@ -123,17 +123,17 @@ def _of_cgroup(controller: str, name: str, *old_names: str) -> list[str]:
 
 
 def default_memory() -> int:
-    """Bytes of file content that may be in flight: a quarter of the cgroup's or machine's memory, 16 to 256 MiB."""
+    """The default of `Limits.memory` in bytes: a quarter of the cgroup's or machine's memory, 16 to 256 MiB."""
     limits = _of_cgroup("memory", "memory.max", "memory.limit_in_bytes")
     total = min([machine_memory(), *(int(text) for text in limits if text.isdigit())])
     return max(_MIN_MEMORY, min(total // 4, 256 * _MIB))
 
 
 def usable_cores() -> int:
-    """Processors this process may use: of the machine, by its affinity, and by the quota of its cgroup (rounded up)."""
+    """Number of processors that this process may use, by its affinity and by the quota of its cgroup (rounded up)."""
     cores = [allowed_processors()]
     for text in _of_cgroup("cpu", "cpu.max", "cpu.cfs_quota_us", "cpu.cfs_period_us"):
-        # No quota is "max", or -1 in version 1.
+        # "max", or -1 in version 1, stands for no quota.
         quota, _, period = text.partition(" ")
         if quota.isdigit() and period.isdigit() and int(period) > 0:
             cores.append(-(-int(quota) // int(period)))
@@ -142,17 +142,17 @@ def usable_cores() -> int:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds that hold for the whole process, however many instances, loops and threads share it.
+    """Limits for the whole process, shared by all its file systems, loops and threads.
 
     Attributes
     ----------
     concurrency:
-        Requests in flight at once, at the most: an endpoint gets a few at first, and more while that makes it faster.
+        Maximum number of requests in flight. An endpoint gets a few at first, and more as long as that is faster.
     memory:
-        Bytes of file content in flight at once.
+        Bytes of file content in flight.
     bandwidth:
-        Bytes per second of requests and answers together, without headers; ``None`` for no limit. It is shared with all
-        others that have a limit.
+        Bytes per second of requests and answers together, without headers; ``None`` for no limit. All file systems that
+        have a limit share it.
     """
 
     concurrency: int = 64
@@ -168,10 +168,9 @@ class Limits:
             raise ConfigError(f"Limits.bandwidth is {self.bandwidth:,} bytes per second; it must be at least 16 KiB")
 
 
-# A function that is asked for a token, in a thread or on the loop that needs it.
+# A function that returns a token. It is called in a thread, or awaited on the loop that needs the token.
 TokenFunction = Callable[[], "str | Secret | Awaitable[str | Secret | None] | None"]
-# Where a token comes from, by what has to be done when it is refused: one that was given is looked for nowhere, others are
-# looked for again where they were found, and some are made by a request.
+# Where a token comes from. When it is refused, one that was found is looked up again, and others but given ones are requested.
 Origin = Literal["given", "found", "asked", "hub", "oidc"]
 
 
@@ -182,18 +181,18 @@ class Credential:
     Attributes
     ----------
     source:
-        Where the token came from, as messages say it behind "the token".
+        Where the token came from, as a phrase that follows "the token" in messages.
     remedy:
-        What to do if it is not accepted.
+        What to do if the token is not accepted.
     origin:
-        ``given`` as an argument; ``found`` in a login, a variable or a file; to be ``asked`` of a function; of a ``hub``
-        login, which is renewed; by ``oidc``, for the identity of a CI job.
+        ``given``: an argument; ``found``: in a login, a variable or a file; ``asked``: returned by a function; ``hub``: of a
+        login with the Hub's tool, which is renewed; ``oidc``: exchanged for the identity of a CI job.
     account:
-        What stays the same when the token changes, where something does.
+        An id of the account that stays the same when the token changes; ``None`` if there is none.
     ask:
-        The function that is asked for the token.
+        The function that returns the token.
     again:
-        Looks for the credential again, where that makes sense. Blocks.
+        Looks up the credential again; ``None`` if that is of no use. Blocks.
     """
 
     endpoint: str
@@ -208,7 +207,7 @@ class Credential:
 
     @property
     def identity(self) -> Hashable:
-        """The account, or the token where nothing else is known of it."""
+        """The account, or the token if no account is known."""
         return self.account if self.account is not None else self.token
 
 
@@ -218,7 +217,7 @@ _login_lock = threading.Lock()
 
 
 def _after_fork() -> None:
-    # Another thread may have held the old one at the moment of the fork.
+    # Another thread may have held the old lock at the moment of the fork.
     global _login_lock
     _login_lock = threading.Lock()
 
@@ -235,14 +234,14 @@ def login(
     save: bool = False,
     overwrite: bool = True,
 ) -> None:
-    """Set the user and token for an endpoint in this process, unchecked; see `pyxet.account.login`.
+    """Set the user and token for an endpoint in this process, without a check of the token; see `pyxet.account.login`.
 
     Raises
     ------
     ConfigError
         The user or the token is empty; the file cannot be read or written.
     AlreadyExistsError
-        A login for the endpoint is saved, and ``overwrite`` is off.
+        A login for the endpoint is saved, and ``overwrite`` is false.
     """
     global _login_host
     del email
@@ -272,7 +271,7 @@ def logout(host: str | None = None, *, saved: bool = False) -> list[str]:
     host:
         The endpoint; ``None`` for all.
     saved:
-        Remove it, or all of them, from the file of ``xet login`` too.
+        Whether to remove the login, or all logins, from the file of ``xet login`` as well.
 
     Returns
     -------
@@ -305,7 +304,7 @@ def logout(host: str | None = None, *, saved: bool = False) -> list[str]:
 
 
 def resolve_endpoint(argument: str | None = None, in_url: str | None = None) -> str:
-    """The endpoint to use: argument, URL, login, ``XET_ENDPOINT``, ``HF_ENDPOINT``, the Hub, in this order.
+    """The endpoint to use: the first of argument, URL, login, ``XET_ENDPOINT``, ``HF_ENDPOINT`` that is set, or the Hub.
 
     Returns
     -------
@@ -326,12 +325,12 @@ def resolve_endpoint(argument: str | None = None, in_url: str | None = None) -> 
 
 
 def is_embedded(endpoint: str) -> bool:
-    """Whether the endpoint is served from a directory by this process."""
+    """Whether the endpoint is an embedded one, which pyxet itself serves from a local directory."""
     return endpoint == LOCAL_ENDPOINT or endpoint.startswith("file:")
 
 
 def embedded_root(endpoint: str) -> Path:
-    """The directory behind ``local`` (in the user's data folder) or ``file:///dir``."""
+    """The directory of an embedded endpoint: that of ``file:///dir``, or one in the user's data folder for ``local``."""
     if endpoint == LOCAL_ENDPOINT:
         import platformdirs
 
@@ -347,15 +346,15 @@ def _path_of(url: str) -> str:
 def resolve_credential(
     endpoint: str, *, user: str | None = None, token: str | Secret | TokenFunction | None = None
 ) -> Credential:
-    """The credential for an endpoint; one made for another endpoint is never used.
+    """The credential for an endpoint; a credential for another endpoint is never used.
 
-    In this order: arguments, `login`, ``XET_USER_NAME``/``XET_USER_TOKEN``, ``HF_OIDC_RESOURCE``, ``HF_TOKEN``, the file
-    that ``xet login`` writes, the Hub's own token file.
+    Sources, in this order: arguments, `login`, ``XET_USER_NAME``/``XET_USER_TOKEN``, ``HF_OIDC_RESOURCE``, ``HF_TOKEN``,
+    the file that ``xet login`` writes, the Hub's own token file.
 
     Raises
     ------
     ConfigError
-        The token is none and no function; the file of ``xet login`` cannot be read.
+        The token is neither a string nor a function; the file of ``xet login`` cannot be read.
     """
     if isinstance(token, (str, Secret)):
         return Credential(endpoint, user, Secret(token) if token else None)
@@ -374,9 +373,9 @@ def resolve_credential(
 
 
 def surroundings() -> str:
-    """A digest of all that endpoints and credentials are taken from: it changes when any of that does.
+    """A digest of everything that determines endpoints and credentials: logins, environment variables and files.
 
-    A login that is renewed is the same one.
+    Renewing the token of a login of the Hub's tool does not change it.
     """
     with _login_lock:
         logins = [(end, found.user, found.token.reveal() if found.token else None) for end, found in _logins.items()]
@@ -387,11 +386,11 @@ def surroundings() -> str:
 
 
 def _key(function: TokenFunction) -> Hashable:
-    """What makes two functions the same."""
+    """A key that is equal for equal functions."""
     try:
         hash(function)
     except TypeError:
-        # Kept by the credential, so that no other one gets its place.
+        # The credential keeps the function alive, so that no other object gets its id.
         return id(function)
     return function
 
@@ -444,7 +443,7 @@ def _from_environment(endpoint: str) -> Credential | None:
 
 
 def _saved_logins() -> Mapping[str, object]:
-    """What the login file holds; nothing if there is none."""
+    """The content of the login file; empty if there is no file."""
     path = login_file()
     try:
         logins = json.loads(path.read_bytes())
@@ -456,13 +455,13 @@ def _saved_logins() -> Mapping[str, object]:
 
 
 def saved_endpoints() -> list[str]:
-    """The endpoints that there are saved logins for; `ConfigError` if their file cannot be read."""
+    """The endpoints with saved logins; raises `ConfigError` if the login file cannot be read."""
     return list(_saved_logins())
 
 
 @contextmanager
 def _changing_logins() -> Iterator[None]:
-    """Between reading the login file and replacing it, no other process or thread does."""
+    """Hold the lock of the login file, so that no other process or thread changes it between reading and replacing."""
     with ExitStack() as held:
         try:
             held.enter_context(changing(login_file()))
@@ -473,7 +472,7 @@ def _changing_logins() -> Iterator[None]:
 
 
 def _save_logins(logins: Mapping[str, object]) -> None:
-    """Replace the login file at once, readable by its owner only; without logins there is none."""
+    """Replace the login file atomically, readable by its owner only; remove it if there are no logins."""
     path = login_file()
     try:
         if logins:

@@ -1,4 +1,4 @@
-"""Identifies content as repositories do: by its SHA-256, or small content inside a commit by git's id of a blob."""
+"""Identifiers of content, as repositories use them: its SHA-256, or git's blob id for small content inside a commit."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def blob_hash(size: int) -> _Hash:
-    """A hash that gives git's object id of a blob, once the ``size`` bytes of its content were added."""
+    """A hash that gives git's object id of a blob after the ``size`` bytes of its content were added."""
     return hashlib.sha1(b"blob %d\0" % size)
 
 
@@ -22,11 +22,11 @@ def blob_id(data: bytes) -> str:
 
 
 def hash_like(sha256: str | None, size: int) -> _Hash:
-    """A hash of the kind that a repository tells of a file of ``size`` bytes.
+    """A hash of the kind by which the repository identifies a file of ``size`` bytes.
 
     Parameters
     ----------
     sha256:
-        The SHA-256 that the repository tells; ``None`` if it tells a blob id.
+        The file's SHA-256 in the repository; ``None`` if the repository has only its blob id.
     """
     return hashlib.sha256() if sha256 else blob_hash(size)

@@ -1,4 +1,4 @@
-"""`to_parquet`: a data frame of dask as Parquet files that workers upload and one commit names. It needs dask and pyarrow."""
+"""`to_parquet`: write a dask data frame as Parquet files, uploaded by workers, in one commit. Needs dask and pyarrow."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ def to_parquet(
     compute_kwargs: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> Commit | None:
-    """Write a dask data frame to a folder, a file for each partition: one commit, or a part of the open transaction.
+    """Write a dask data frame to a folder, one file per partition, in one commit or as a part of the open transaction.
 
-    Each worker stores the content of its partitions, whatever scheduler runs them; this process commits what they stored.
-    If one fails for good, nothing is committed. A partition that is computed twice, as after the death of a worker, is
-    stored once.
+    With any scheduler, each worker stores the content of its partitions, and this process commits what they stored. If a
+    partition fails after dask's retries, nothing is committed. A partition that is computed again, for example because a
+    worker died, is stored once.
 
     Parameters
     ----------
@@ -52,16 +52,16 @@ def to_parquet(
     write_index:
         Whether to store the index.
     overwrite:
-        Whether to replace the files in the folder, in the same commit. Otherwise there may be none.
+        Whether to replace the files in the folder, in the same commit. If false, the folder must have no files.
     name_function:
-        Makes the name of a file, without its suffix, from the number of its partition; ``part-00000`` if ``None``.
+        Returns the name of a file, without its suffix, for the number of its partition; ``part-00000`` if ``None``.
     schema:
-        A pyarrow schema for all files, where partitions would come to different ones.
+        A pyarrow schema for all files, needed if partitions would get different schemas.
     message, parent_commit:
         As in `XetFS.commit`.
     filesystem, storage_options:
-        The file system to write to, or arguments of `XetFS` to make one with. It goes to the workers with its options;
-        what it has from the environment the workers must have in theirs.
+        The file system to write to, or arguments of `XetFS` to make one with. It is sent to the workers with its options;
+        settings that it takes from environment variables must be set in the workers' environment, too.
     compute_kwargs:
         For ``dask.compute``: ``scheduler`` and others.
     options:
@@ -70,14 +70,14 @@ def to_parquet(
     Returns
     -------
     Commit | None
-        ``None`` in a transaction, which commits at its end, and where nothing changes.
+        ``None`` in a transaction, which commits at its end, and if nothing changes.
 
     Raises
     ------
     AlreadyExistsError
         There are files in the folder, and ``overwrite`` is not set.
     ConfigError, XetURLError, TypeError
-        As in `pyxet.to_parquet`; two partitions have one name, or one that is a path.
+        As in `pyxet.to_parquet`; ``name_function`` returns the same name twice, or a name that is a path.
     EditConflictError
         A path changed since ``parent_commit``.
     """

@@ -1,4 +1,4 @@
-"""`transaction`: what a DuckDB connection writes to ``xet://`` as one commit, or none."""
+"""`transaction`: everything that a DuckDB connection writes to ``xet://`` becomes one commit, or none."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pyxet.fs import XetFS
 from pyxet.options import public
 from pyxet.urls import SCHEME
 
-# What `transaction` has registered, for one inside of it to register again.
+# The file system that the innermost open `transaction` has registered; a nested one registers it again at its end.
 _registered: ContextVar[XetFS | None] = ContextVar("pyxet_registered_with_duckdb", default=None)
 
 
@@ -21,11 +21,12 @@ _registered: ContextVar[XetFS | None] = ContextVar("pyxet_registered_with_duckdb
 def transaction(
     connection: Any, fs: XetFS | None = None, *, message: str | None = None, parent_commit: str | None = None
 ) -> Iterator[Transaction]:
-    """A transaction that a DuckDB connection takes part in, whichever of its threads writes.
+    """A transaction that a DuckDB connection takes part in, with all of its threads.
 
-    DuckDB writes from threads of its own, closes a file that it could not complete like any other, and deletes it
-    afterwards. In this block that is nobody's business: what the block leaves becomes one commit, and a block that raises
-    leaves nothing. Inside of an open transaction it is nested in that. Other connections and cursors of the same database take part meanwhile, as they share its file systems.
+    DuckDB writes from threads of its own. It closes an incomplete file like a complete one, and deletes it afterwards. Inside
+    this block that has no effect outside: the files that are left at its end become one commit, and if the block raises,
+    nothing is committed. Inside an open transaction, this one is nested in it. Other connections and cursors of the same
+    database take part as well, as they share its file systems.
 
     Parameters
     ----------
@@ -54,7 +55,7 @@ def transaction(
 
 
 def _register(connection: Any, fs: Any) -> None:
-    """Have a connection use a file system for ``xet://``, instead of the one it uses now."""
+    """Register a file system for ``xet://`` with a connection, in place of the one that is registered now."""
     if connection.filesystem_is_registered(SCHEME):
         connection.unregister_filesystem(SCHEME)
     connection.register_filesystem(fs)

@@ -1,21 +1,21 @@
-"""Every error that pyxet raises, and the one table that turns an HTTP answer into one of them.
+"""Every error that pyxet raises, and the table that maps HTTP answers to errors.
 
 ::
 
     XetError
     ├── XetURLError               (ValueError)          a URL or path that does not follow the grammar
     ├── ConfigError               (ValueError)          an option, variable or credential that makes no sense
-    ├── NotSupportedError         (NotImplementedError) understood, and not offered (buckets, writing to a tag)
+    ├── NotSupportedError         (NotImplementedError) a valid request that is not offered (buckets, writing to a tag)
     ├── FormatError               (ValueError)          bytes that are not what the Xet protocol says they are
     ├── IntegrityError            (OSError)             well-formed content that is not the content asked for
     ├── FileInUseError            (PermissionError)     a local file cannot be replaced while another program has it open
     ├── LocalNameError            (OSError)             a local file cannot have the name that it has in a repository
-    ├── TransactionError          (RuntimeError)        a transaction used the wrong way: after its end, or ended before one inside of it
+    ├── TransactionError          (RuntimeError)        a transaction used after its end, or ended before a nested one
     │   └── PartialCommitError                          a transaction over several branches failed after some commits
     ├── IngestError                                     some files of an ingest could not be copied: nothing is committed
     ├── ConnectionFailedError     (ConnectionError)     no usable answer from the endpoint
     ├── RequestTimeoutError       (TimeoutError)        the endpoint, or a body, stalled
-    │   └── CommitTimeoutError                          the endpoint took too long over a commit, which was not made
+    │   └── CommitTimeoutError                          the endpoint took too long for a commit, which was not made
     └── RemoteError               (OSError)             the endpoint answered with an error
         ├── NotFoundError         (FileNotFoundError)
         │   ├── RepositoryNotFoundError
@@ -24,7 +24,7 @@
         ├── AuthenticationError   (PermissionError)     no token, or one that is not accepted
         ├── AccessDeniedError     (PermissionError)     a token that may not do this
         │   └── GatedRepositoryError
-        ├── ConflictError                               somebody else changed what we build on
+        ├── ConflictError                               somebody else changed what the request is based on
         │   ├── AlreadyExistsError (FileExistsError)
         │   └── EditConflictError                       one of our paths changed since ``parent_commit``
         ├── BadRequestError       (ValueError)
@@ -34,10 +34,10 @@
         ├── RateLimitedError
         └── ServerError
 
-`PyxetWarning` (a `UserWarning`) is what pyxet warns with: something that is probably not what the caller meant.
+`PyxetWarning` (a `UserWarning`) is the category of pyxet's warnings: something is probably not what the caller meant.
 
-Everything that means "it is not there" is also a ``FileNotFoundError``, and nothing else is: a time-out, a 429 or a
-401 never reads as absence.
+Errors that mean "it does not exist" are also ``FileNotFoundError``, and no others are: a time-out, a 429 or a 401 is
+never taken for absence.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class XetError(Exception):
     Attributes
     ----------
     about:
-        The repository, and the revision if any, that it is about, where a hint may be looked up for it.
+        The repository, and the revision if any, for which a hint can be looked up; ``None`` if there is none.
     """
 
     about: tuple[RepoId, str | None] | None = None
@@ -114,7 +114,7 @@ class ConfigError(XetError, ValueError):
 
 
 class NotSupportedError(XetError, NotImplementedError):
-    """The request is understood but this object or this endpoint does not offer it."""
+    """The request is valid, but this object or this endpoint does not support it."""
 
 
 class FormatError(XetError, ValueError):
@@ -125,7 +125,7 @@ class FormatError(XetError, ValueError):
     what:
         What is wrong, naming the structure: ``"xorb chunk header: version 7 is unknown"``.
     offset:
-        Byte offset in the parsed buffer where it is wrong, if there is one.
+        Byte offset of the error in the parsed buffer, if there is one.
     """
 
     def __init__(self, what: str, *, offset: int | None = None) -> None:
@@ -146,11 +146,11 @@ class IntegrityError(XetError, OSError):
 
 
 class FileInUseError(XetError, PermissionError):
-    """A local file cannot be replaced or removed, as another program has it open; only some platforms refuse that."""
+    """A local file cannot be replaced or removed because another program has it open; only some platforms refuse that."""
 
 
 class LocalNameError(XetError, OSError):
-    """A local file cannot have its name in a repository, on this platform or beside another one. Nothing was written."""
+    """A local file cannot have its name from the repository, on this platform or beside another file. Nothing was written."""
 
 
 class TransactionError(XetError, RuntimeError):
@@ -163,7 +163,7 @@ class PartialCommitError(TransactionError):
     Attributes
     ----------
     made:
-        ``(branch path, commit)`` of each commit that stands, in the order they were made.
+        ``(branch path, commit)`` of each commit that was made, in their order.
     failed:
         The branch path whose commit failed; the failure is ``__cause__``.
     """
@@ -182,7 +182,7 @@ def _partial_commit_error(message: str, made: tuple[tuple[str, Commit], ...], fa
 
 
 class IngestError(XetError):
-    """An ingest did not come to its end; what is stored so far is in its journal, and another run goes on from there.
+    """An ingest failed. Its journal lists what is stored, and another run continues from there.
 
     Attributes
     ----------
@@ -203,14 +203,14 @@ def _ingest_error(message: str, report: IngestReport) -> IngestError:
 
 
 class _Unanswered:
-    """What both errors of requests without an answer have.
+    """Base of the errors of requests without an answer.
 
     Attributes
     ----------
     message:
-        What was tried, and what became of it.
+        What was tried, and how it failed.
     hint:
-        What to do about it, if there is something; a part of the text.
+        What to do about it, if known; it is added to the text of the error.
     sent:
         Whether the request may have reached the endpoint.
     """
@@ -234,9 +234,9 @@ class RequestTimeoutError(_Unanswered, XetError, TimeoutError):
 
 
 class CommitTimeoutError(RequestTimeoutError):
-    """The endpoint took too long over a commit, again and again, and the branch does not have it.
+    """The endpoint took too long for a commit in each of several tries, and the branch does not have the commit.
 
-    What was uploaded stays stored. The Hub ends a commit request after 60 seconds.
+    The uploaded content stays stored. The Hub ends a commit request after 60 seconds.
     """
 
 
@@ -246,15 +246,15 @@ class RemoteError(XetError, OSError):
     Parameters
     ----------
     message:
-        What failed and, where there is one, what to do about it.
+        What failed and, if known, what to do about it.
     status:
-        HTTP status of the answer, ``0`` where the error was found without one.
+        HTTP status of the answer; ``0`` if the error was found without an answer.
     code:
         ``X-Error-Code`` of the answer, if it had one.
     request_id:
-        The endpoint's own name for the request, for reports to its operators.
+        The endpoint's id of the request, for reports to its operators.
     retry_after:
-        Seconds the endpoint asked us to wait, if it did.
+        Seconds that the endpoint asked the client to wait, if it did.
     """
 
     def __init__(
@@ -293,7 +293,7 @@ def _remote_error(
 
 
 class NotFoundError(RemoteError, FileNotFoundError):
-    """What was asked for does not exist, or is not visible to this token."""
+    """The requested object does not exist, or is not visible to this token."""
 
 
 class RepositoryNotFoundError(NotFoundError):
@@ -317,19 +317,19 @@ class AccessDeniedError(RemoteError, PermissionError):
 
 
 class GatedRepositoryError(AccessDeniedError):
-    """The repository asks its users to accept conditions first."""
+    """The repository can be used only after its conditions were accepted on its web page."""
 
 
 class ConflictError(RemoteError):
-    """Somebody else changed what this request builds on."""
+    """Somebody else changed what this request is based on."""
 
 
 class AlreadyExistsError(ConflictError, FileExistsError):
-    """The repository, branch, tag or file to be created is already there."""
+    """The repository, branch, tag or file to be created exists already."""
 
 
 class EditConflictError(ConflictError):
-    """A path of this commit was changed by somebody else since the commit it builds on."""
+    """Somebody else changed a path of this commit since the commit or version that it is based on."""
 
 
 class BadRequestError(RemoteError, ValueError):
@@ -337,11 +337,11 @@ class BadRequestError(RemoteError, ValueError):
 
 
 class FolderInTheWayError(BadRequestError, IsADirectoryError):
-    """A file should be written where there is a folder."""
+    """A file cannot be written because there is a folder at its path."""
 
 
 class FileInTheWayError(BadRequestError, NotADirectoryError):
-    """A file should be written below a path that is a file."""
+    """A file cannot be written because there is a file where one of its folders should be."""
 
 
 class RangeNotSatisfiableError(RemoteError):
@@ -349,14 +349,14 @@ class RangeNotSatisfiableError(RemoteError):
 
 
 class RateLimitedError(RemoteError):
-    """Too many requests; ``retry_after`` says how long to wait, if the endpoint told."""
+    """Too many requests; ``retry_after`` is the number of seconds to wait, if the endpoint named one."""
 
 
 class ServerError(RemoteError):
     """The endpoint failed (5xx)."""
 
 
-# ``X-Error-Code`` outranks the status: the Hub answers "no such repository" with 401 to anonymous callers.
+# ``X-Error-Code`` takes precedence over the status: for a missing repository, the Hub answers anonymous callers with 401.
 _BY_CODE: Mapping[str, type[RemoteError]] = {
     "RepoNotFound": RepositoryNotFoundError,
     "RevisionNotFound": RevisionNotFoundError,
@@ -387,22 +387,22 @@ _ADVICE: Mapping[type[RemoteError], str] = {
     RateLimitedError: "too many requests; wait, or lower Limits.concurrency",
     ServerError: "the endpoint failed; try again later",
 }
-# Of what an endpoint says, no more than this is shown, in characters.
+# Maximum number of characters of an endpoint's explanation that a message shows.
 _LONGEST_DETAIL = 400
 
 
 @dataclass(frozen=True)
 class Asked:
-    """Who asked for what was refused, for advice.
+    """The endpoint and token of a request that was refused, for advice in the message.
 
     Attributes
     ----------
     endpoint:
         The endpoint that was asked.
     token_source:
-        Where the token came from, in words; ``None`` where none was sent.
+        Where the token came from, in words; ``None`` if none was sent.
     remedy:
-        What to do if it is not accepted, where there is something better than to set another one.
+        What to do if the token is not accepted; ``None`` to advise setting another one.
     """
 
     endpoint: str
@@ -427,7 +427,7 @@ def error_from_response(
     status:
         HTTP status, 400 or higher.
     what:
-        What was being done, in words and without secrets: ``"reading acme/titanic/main/x.csv"``.
+        The operation in words, without secrets: ``"reading acme/titanic/main/x.csv"``.
     code:
         The ``X-Error-Code`` header.
     detail:
@@ -435,7 +435,7 @@ def error_from_response(
     request_id, retry_after:
         As in `RemoteError`.
     asked:
-        Who asked, where that is known.
+        The endpoint and token of the request, if known.
     """
     kind = _BY_CODE.get(code or "")
     if kind is None:
@@ -462,6 +462,6 @@ def _advice_to(kind: type[RemoteError], asked: Asked) -> str | None:
 
 
 def one_line(text: str) -> str:
-    """What an endpoint says, as it may stand in a message: one line, not too long, nothing that steers a terminal."""
+    """An endpoint's text made safe for a message: one line of limited length, without control characters."""
     text = " ".join("".join(char if char.isprintable() else " " for char in text).split())
     return text if len(text) <= _LONGEST_DETAIL else f"{text[:_LONGEST_DETAIL]}…"

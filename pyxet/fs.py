@@ -1,7 +1,7 @@
-"""`XetFS`: the blocking face of the file system.
+"""`XetFS`: the blocking file system.
 
-Each blocking method is made from its coroutine by `pyxet._faces.Blocking`, which keeps its signature; a test compares the two lists.
-All of them take ``timeout=`` (seconds) as well.
+`pyxet._faces.Blocking` makes each blocking method from its coroutine and keeps the signature; a test compares the two lists.
+All of these methods also take ``timeout=`` (seconds).
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ T = TypeVar("T")
 
 
 class XetFS(BlockingMethods):
-    """`AsyncXetFileSystem` for blocking callers, and what fsspec makes of ``xet://``.
+    """The file system for blocking callers, and the one that fsspec uses for ``xet://``.
 
-    Its arguments are those of `AsyncXetFileSystem`. Each method takes ``timeout`` as well: seconds after which it raises
+    It takes the arguments of `AsyncXetFileSystem`. Each method also takes ``timeout``: seconds after which it raises
     `fsspec.exceptions.FSTimeoutError`.
 
     Examples
@@ -56,7 +56,7 @@ class XetFS(BlockingMethods):
     ...     df.to_csv(fs.open("acme/titanic/experiment-1/metrics/results.csv", "w"), index=False)
     """
 
-    # Type checkers have them from the stub beside `AsyncXetFileSystem`, which docs/make_blocking.py makes of this table.
+    # Type checkers see the methods in blocking.pyi beside `AsyncXetFileSystem`, which docs/make_blocking.py makes of this table.
     if not TYPE_CHECKING:
         info = Blocking(AsyncXetFileSystem._info)
         url = Blocking(AsyncXetFileSystem._url)
@@ -196,7 +196,7 @@ class XetFS(BlockingMethods):
         parent_commit: str | None = None,
         if_match: IfMatch | None = None,
     ) -> int:
-        """Write a file from text; the number of characters.
+        """Write a file from text, and return the number of characters.
 
         Parameters
         ----------
@@ -231,17 +231,17 @@ class XetFS(BlockingMethods):
         root:
             The folder; keys are paths below it, and no key is a pattern.
         check:
-            Write a file and delete it, to see whether that is possible.
+            Write a file and delete it, to check that writing is possible.
         create:
-            Make the folder, for which git has nothing to make.
+            Call `makedirs` for the folder, which makes nothing, as git has no empty folders.
         missing_exceptions:
-            Types of errors that mean that there is no such key, in place of `FileNotFoundError`, `IsADirectoryError` and
+            Types of errors that mean that a key does not exist, in place of `FileNotFoundError`, `IsADirectoryError` and
             `NotADirectoryError`.
 
         Returns
         -------
         XetMap
-            It reads and writes when its items are.
+            A mapping whose items are read and written when they are used.
         """
         return XetMap(root, self, check=check, create=create, missing_exceptions=missing_exceptions)
 
@@ -280,7 +280,7 @@ class XetFS(BlockingMethods):
         encoding: str | None = None, errors: str | None = None, newline: str | None = None, autocommit: bool = True,
         message: str | None = None, parent_commit: str | None = None, if_match: IfMatch | None = None,
     ) -> Any: ...  # fmt: skip
-    # dask names a cache in the words of s3fs when it looks at footers; others know the size of the file.
+    # dask passes s3fs's option ``default_cache`` when it reads footers; other libraries pass the ``size`` of the file.
     @public("size", "default_cache")
     def open(
         self,
@@ -305,36 +305,36 @@ class XetFS(BlockingMethods):
         mode:
             ``r``, ``w``, ``x`` or ``a``, binary with ``b``.
         block_size, cache_type, cache_options:
-            For reading, one of fsspec's caches instead of reading ahead while access is sequential.
+            For reading: use one of fsspec's caches, instead of reading ahead while access is sequential.
         compression:
             Name of a codec, or ``infer`` from the path.
         encoding, errors, newline:
-            For text, as in `io.TextIOWrapper`; but whatever machine this is, the encoding is UTF-8 and lines are written
-            as they are given unless these say otherwise.
+            For text, as in `io.TextIOWrapper`, but the defaults are the same on all machines: the encoding is UTF-8, and
+            line ends are written as they are given.
         autocommit:
-            For writing, whether ``close`` publishes the file; otherwise its ``commit`` does.
+            For writing: whether ``close`` publishes the file. If false, the file's ``commit`` does.
         message, parent_commit, if_match:
-            For writing, as in `pipe_file`.
+            For writing: as in `pipe_file`.
 
         Returns
         -------
         XetReadFile, XetWriteFile, or a text file around one
-            By the mode and the compression.
+            Depending on the mode and the compression.
 
         Raises
         ------
         TypeError
-            An option is unknown, or of no meaning in this mode.
+            An option is unknown, or has no meaning in this mode.
         NotFoundError, AlreadyExistsError, EditConflictError
-            The file to read is not there; the file to make exists, or is another version.
+            The file to read does not exist; the file to create exists; the file to replace has another version.
         """
         if "b" in mode and (encoding, errors, newline) != (None, None, None):
             raise ValueError("encoding, errors and newline are for text; open the file without 'b' in its mode")
-        # Files of repositories are read on other machines: their text depends on nothing of this one.
+        # Files of repositories are read on other machines, so their text must not depend on settings of this one.
         text: dict[str, Any] = {"encoding": encoding or "utf-8", "errors": errors, "newline": newline}
         binary = mode if "b" in mode else mode.replace("t", "") + "b"
         name = get_compression(path, compression)
-        # There is a codec for "none" as well, which we leave out.
+        # fsspec also has a codec for "no compression", which is not needed here.
         codec = compr[name] if name is not None else None
         try:
             file = self._open(
@@ -373,7 +373,7 @@ class XetFS(BlockingMethods):
         parent_commit: str | None = None,
         if_match: IfMatch | None = None,
     ) -> XetReadFile | XetWriteFile:
-        """A binary file without wrappers, see `open`."""
+        """Open a binary file without wrappers, see `open`."""
         loop = self.loop
         name = self._strip_protocol(path)
         if mode == "rb":
@@ -424,6 +424,6 @@ def open(url: str, mode: str = "rb", **kwargs: Any) -> Any:
     Returns
     -------
     XetReadFile, XetWriteFile, or a text file around one
-        By the mode and the compression.
+        Depending on the mode and the compression.
     """
     return XetFS(XetFS._get_kwargs_from_urls(url).get("endpoint")).open(url, mode, **kwargs)

@@ -1,7 +1,7 @@
-"""The login that the Hub's own tool (``hf auth login``) keeps in files, which pyxet uses and renews as that tool does.
+"""The login that the Hub's own tool (``hf auth login``) keeps in files. pyxet uses and renews it as that tool does.
 
-Two files stand side by side: ``token`` has the token that is in use, ``stored_tokens`` (INI) has all of them by name. Those
-that came from a browser have a refresh token there and the time at which they end.
+There are two files in one folder: ``token`` has the token in use, ``stored_tokens`` (INI) has all tokens by name. For tokens
+of logins in a browser, ``stored_tokens`` also has a refresh token and the time at which the token expires.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from typing import Final
 from pyxet.private_files import replace_private, version_of
 from pyxet.secrets import Secret
 
-# Names of tokens that this process has seen in use. While another process renews one, the file of the token in use has the
-# old one for a moment, which no name stands for any more.
+# Names of tokens that this process has seen in use. While another process renews a token, for a moment the file ``token``
+# has the old one, which is no longer in ``stored_tokens`` under any name.
 _names: dict[Secret, str] = {}
 _MOST_NAMES: Final = 64
 # The account in use, by the versions of the files that it was read from.
@@ -28,18 +28,18 @@ _seen: tuple[Hashable, Hashable] = (None, None)
 
 @dataclass(frozen=True, slots=True)
 class HubLogin:
-    """The token that is in use.
+    """A login of the Hub's tool.
 
     Attributes
     ----------
     token:
         The token.
     name:
-        What it is stored under, if it is a login by way of a browser, whose token changes.
+        The name under which the token is stored, if it came from a login in a browser and therefore changes.
     refresh_token:
-        What it is renewed with; ``None`` if it was made on the Hub's web pages.
+        The token for renewing it; ``None`` if it was made on the Hub's web pages.
     expires_at:
-        When it ends, in Unix seconds; ``None`` where nothing says so.
+        When it expires, in Unix seconds; ``None`` if that is not known.
     """
 
     token: Secret
@@ -49,24 +49,24 @@ class HubLogin:
 
     @property
     def account(self) -> Hashable:
-        """What stays the same when the token is renewed; ``None`` for a token that is not."""
+        """An id that stays the same when the token is renewed; ``None`` for a token that is never renewed."""
         return None if self.name is None else ("hub", str(token_file()), self.name)
 
 
 def token_file() -> Path:
-    """The file of the token that is in use, as ``HF_TOKEN_PATH`` or ``HF_HOME`` say."""
+    """The path of the file ``token``, according to ``HF_TOKEN_PATH``, ``HF_HOME`` or ``XDG_CACHE_HOME``."""
     home = os.environ.get("HF_HOME") or os.path.join(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "huggingface")
     path = os.environ.get("HF_TOKEN_PATH") or os.path.join(home, "token")
     return Path(os.path.expandvars(os.path.expanduser(path)))
 
 
 def stored_tokens_file() -> Path:
-    """The file of all tokens."""
+    """The path of the file ``stored_tokens``."""
     return token_file().with_name("stored_tokens")
 
 
 def hub_login() -> HubLogin | None:
-    """The login that is in use now, or ``None``. Blocks."""
+    """The login in use now, or ``None``. Blocks."""
     try:
         token = clean(token_file().read_bytes().decode(errors="replace"))
     except OSError:
@@ -84,7 +84,7 @@ def hub_login() -> HubLogin | None:
 
 
 def account_in_use() -> Hashable:
-    """The account of the login that is in use, see `HubLogin.account`. The files are read when they have changed."""
+    """The account of the login in use, see `HubLogin.account`. The files are read only if they have changed."""
     global _seen
     versions = tuple((str(path), version_of(path)) for path in (token_file(), stored_tokens_file()))
     if _seen[0] != versions:
@@ -100,14 +100,14 @@ def stored_login(name: str) -> HubLogin | None:
 
 
 def store(renewed: HubLogin, old: Secret) -> None:
-    """Write a login that was renewed where the Hub's tool finds it; whoever calls holds the lock of the stored tokens.
+    """Write a renewed login to the files of the Hub's tool. The caller must hold the lock of the stored tokens.
 
     Parameters
     ----------
     renewed:
         The login, which has a name.
     old:
-        The token that it had before. If that is the token in use, the new one is from now on.
+        The token before. If it is the token in use, the new one takes its place there, too.
 
     Raises
     ------
@@ -125,19 +125,19 @@ def store(renewed: HubLogin, old: Secret) -> None:
     text = io.StringIO()
     config.write(text)
     replace_private(stored_tokens_file(), text.getvalue())
-    # It may have been removed meanwhile (``hf auth logout``).
+    # The file may have been removed meanwhile (``hf auth logout``).
     with suppress(FileNotFoundError):
         if clean(token_file().read_bytes().decode(errors="replace")) == old.reveal():
             replace_private(token_file(), renewed.token.reveal())
 
 
 def clean(token: str) -> str:
-    """A token without what surrounds it and without line breaks: it is often pasted, or read with the line's end."""
+    """A token without surrounding blanks and line breaks, which often come with it when it is pasted or read from a file."""
     return token.replace("\r", "").replace("\n", "").strip()
 
 
 def _stored() -> dict[str, dict[str, str]]:
-    """All stored tokens; none where the file is not there or is damaged, which the Hub's tool takes for empty as well."""
+    """All stored tokens by name; empty if the file is missing or damaged, as in the Hub's tool."""
     config = configparser.ConfigParser(interpolation=None)
     try:
         config.read_string(stored_tokens_file().read_text(encoding="utf-8"))

@@ -1,7 +1,7 @@
-"""Embedded local endpoints: the one place that imports the server, and only when it is needed.
+"""Embedded local endpoints. Only this module imports the server, and only when it is needed.
 
-The processes of a user share a directory. The first one that uses it serves it; others find that process by what it leaves
-beside its lock, and one of them goes on when it has ended. Nobody who uses the directory has to know which one it is.
+The processes of a user share a directory. The first process that uses the directory serves it. The others find that process
+by the file that it writes beside its lock. When it ends, another process serves the directory; callers do not notice which.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pyxet.server.holding import Holder
     from pyxet.server.running import LocalEndpoint
 
-# Seconds that whoever holds a directory has to say where it serves it, and between two looks.
+# Seconds to wait until the process that holds a directory publishes the URL at which it serves it, and between two checks.
 PATIENCE: Final = 30.0
 PAUSE: Final = 0.05
 
@@ -44,26 +44,25 @@ def server() -> ModuleType:
     return pyxet.server.running
 
 
-# Who serves directories, as was found last, and those that this process serves itself.
+# The last known holder of each directory, and the directories that this process serves itself.
 _known: dict[Path, Holder] = {}
 _own: set[Path] = set()
 _lock = threading.Lock()
 
 
 def find(endpoint: str) -> Holder | None:
-    """Who serves ``local`` or ``file:///dir`` now: this process, if nobody did. Blocks for a moment.
+    """Find the process that serves ``local`` or ``file:///dir``; if there is none, this process starts to. Blocks for a moment.
 
     Returns
     -------
     Holder or None
-        ``None`` while another process holds the directory and has not said yet, or does not say any more, where it
-        serves it.
+        ``None`` while another process holds the directory, but its URL is not published: not yet, or not any more.
 
     Raises
     ------
     ConfigError
-        The directory cannot be used, or is served where this process cannot connect to; the packages of the ``local``
-        extra are missing.
+        The directory cannot be used, or is served on a machine or in a container that this process cannot connect to; the
+        packages of the ``local`` extra are missing.
     """
     from pyxet.server.holding import Holder, InUseError, is_held, published
 
@@ -82,7 +81,7 @@ def find(endpoint: str) -> Holder | None:
                 _known[root] = holder
             return _known[root]
         user = os.environ.get("XET_USER_NAME") or "local"
-        # Other users of the machine reach its port as well: they get nothing without the token.
+        # Other users of the machine can reach its port as well, so nothing is served without the token.
         started: LocalEndpoint = server().LocalEndpoint(root, user=user, anonymous=False)
         try:
             started.start()
@@ -95,12 +94,12 @@ def find(endpoint: str) -> Holder | None:
 
 
 def embedded(endpoint: str) -> Holder:
-    """Like `find`, for those who can wait for the process that is about to serve it.
+    """Like `find`, but wait until the process that holds the directory publishes its URL.
 
     Raises
     ------
     ConfigError
-        As in `find`; or that process does not say where it serves the directory.
+        As in `find`; or that process does not publish its URL in time.
     """
     until = time.monotonic() + PATIENCE
     while (found := find(endpoint)) is None:
@@ -111,7 +110,7 @@ def embedded(endpoint: str) -> Holder:
 
 
 def silent(endpoint: str) -> ConfigError:
-    """The error for a directory whose holder does not say where it serves it."""
+    """The error for a directory whose holder does not publish its URL."""
     root = embedded_root(endpoint).resolve()
     return ConfigError(f"another process holds {root} and does not say at which URL it serves it; end that process")
 
@@ -122,8 +121,8 @@ def _close(endpoint: LocalEndpoint, owner: int) -> None:
 
 
 def _after_fork() -> None:
-    # Another thread may have held the lock at the moment of the fork. The child goes on with its parent's endpoints as with
-    # those of any other process.
+    # Another thread may have held the lock at the moment of the fork. To the child, its parent's endpoints are like those of
+    # any other process.
     global _lock
     _lock = threading.Lock()
     _own.clear()

@@ -1,7 +1,7 @@
-"""Which names local files can have: what platforms refuse, which two names are one file there, and what is written instead.
+"""Rules for names of local files: which ones a platform refuses, which of them are the same file, and how they are escaped.
 
-Repositories are more liberal: a branch may have ``aux``, ``a:b`` and ``notes.``, which Windows takes for devices, streams
-and other files, and both ``README`` and ``readme``, which are one file where file systems do not tell cases apart.
+Repositories allow more: a branch may have ``aux``, ``a:b`` and ``notes.``, which are a device, a stream and the file
+``notes`` on Windows, and both ``README`` and ``readme``, which are one file where a file system ignores case.
 """
 
 from __future__ import annotations
@@ -20,38 +20,38 @@ from typing import Final, Literal, TypeAlias
 from pyxet._platform import GUARDED, longest_names
 from pyxet.errors import LocalNameError
 
-# What becomes of a file whose name cannot be that of a local file: an error before anything is written, or another name.
+# For files whose names are not possible locally: raise an error before anything is written, or write an escaped name.
 LocalNames: TypeAlias = Literal["refuse", "escape"]
 
-# Whose rules hold, as `sys.platform` calls it.
+# The platform whose rules apply, as named by `sys.platform`.
 PLATFORM = sys.platform
 _FORBIDDEN: Final = re.compile(r'[<>:"|?*\\\x00-\x1f]')
-# With anything behind a dot, and blanks before it. The digits include superscripts, which Windows takes for digits.
+# Names of devices, also with blanks and with an extension behind them. Windows takes superscripts for digits, too.
 _DEVICE: Final = re.compile(r"(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9¹²³]) *(?:\.|\Z)", re.IGNORECASE)
-# What an escaped name could be taken for.
+# A percent sign that looks like the beginning of an escape.
 _LIKE_ESCAPED: Final = re.compile(r"%(?=[0-9A-Fa-f]{2})")
-# No endpoint can have such a name in front of an owner.
+# A drive of Windows. It cannot be taken for an endpoint, which is never followed by a colon and a slash.
 _DRIVE: Final = re.compile(r"[A-Za-z]:[/\\]")
-# Characters of a digest that stand for what is cut off.
+# Hex digits of the digest that replaces the cut-off part of a long name.
 _DIGEST: Final = 16
 
 
 class LocalRules:
-    """The rules of local folders.
+    """The rules for names in local folders.
 
     Parameters
     ----------
     names:
-        What becomes of names that cannot be: see `LocalNames`.
+        What to do about impossible names: see `LocalNames`.
     hint:
-        How one asks for other names, for messages.
+        For messages: the option that asks for escaped names.
     way:
-        What else one can do about a name, for messages; ask for other names if ``None``.
+        For messages: another way to handle such a name; ``None`` for the option in ``hint``.
 
     Raises
     ------
     ValueError
-        ``names`` is something else.
+        ``names`` is not one of these values.
     """
 
     def __init__(self, names: LocalNames = "refuse", *, hint: str = 'names="escape"', way: str | None = None) -> None:
@@ -63,19 +63,19 @@ class LocalRules:
         self._limits: dict[str, tuple[int, int]] = {}
 
     def targets(self, pairs: Sequence[tuple[str, str]]) -> list[str]:
-        """The local paths that files can be written to.
+        """The local paths to which files are written.
 
         Parameters
         ----------
         pairs:
-            For each of them, what it is called where it comes from, and the local path that it should get, with slashes
-            between its parts. Folders that are there already are not looked at.
+            For each file, its name at the source and the local path that it should get, with slashes between its parts.
+            Names of existing folders are not checked.
 
         Raises
         ------
         LocalNameError
-            A path cannot be that of a file or folder, or two of them would be one; with ``escape`` only if it is too long
-            as a whole.
+            A path is impossible for a file or folder, or two paths would be the same file. With ``escape`` only if a whole
+            path is too long.
         """
         places = [self._split(target) for _, target in pairs]
         result = [
@@ -94,7 +94,7 @@ class LocalRules:
         return [_joined(there, names) for there, names in result]
 
     def _split(self, target: str) -> tuple[str, list[str]]:
-        """The folder above a path that is there, and the names below it."""
+        """The innermost existing folder above a path, and the names below it."""
         names: list[str] = []
         there = target
         while not _is_root(there) and not (names and self._is_folder(there)):
@@ -135,12 +135,12 @@ class LocalRules:
 
 
 def problem(name: str, longest: int = 255) -> str | None:
-    """Why a name cannot be that of a local file or folder; ``None`` if it can.
+    """The reason why a local file or folder cannot have a name; ``None`` if it can.
 
     Parameters
     ----------
     longest:
-        How long names may be where it would be, in the units of the platform.
+        Maximum length of a name in its folder, in the units of the platform.
     """
     if name in (".", ".."):
         return None
@@ -155,10 +155,10 @@ def problem(name: str, longest: int = 255) -> str | None:
 
 
 def escaped(name: str, longest: int = 255) -> str:
-    """A name that can be, in place of one that cannot: what is in the way is written as in URLs (``a%3Ab``).
+    """A possible name in place of an impossible one: forbidden characters are percent-encoded as in URLs (``a%3Ab``).
 
-    `urllib.parse.unquote` makes the old name of it, so that no two names become one; of what is too long the beginning and
-    the end stay, and a digest stands between them.
+    `urllib.parse.unquote` returns the original name, so two names never become one. In the middle of a name that is too
+    long, a digest replaces what is cut off; the beginning and the extension stay.
     """
     name = _LIKE_ESCAPED.sub("%25", name)
     if PLATFORM == "win32":
@@ -179,18 +179,18 @@ def escaped(name: str, longest: int = 255) -> str:
 
 
 def is_local(path: str) -> bool:
-    """Whether a path can only be one of this machine: it begins with a drive, or as absolute and relative paths do."""
+    """Whether a path is certainly a local one: it begins with a drive, or like an absolute or relative path."""
     if _DRIVE.match(path) or path in ("", ".", "..") or path.startswith(("/", "~", "./", "../")):
         return True
-    # A drive may stand before a relative path, too.
+    # On Windows a relative path may have a drive as well.
     return PLATFORM == "win32" and (path[1:2] == ":" or path.startswith(("\\", ".\\", "..\\")))
 
 
 def of_file_url(path: str) -> str:
-    """The local path behind ``file://``.
+    """The local path from the part of a URL after ``file://``.
 
-    On Windows it may be written in several ways: ``/C:/x`` is ``C:/x``, with slashes of either kind, and ``server/share``
-    is ``//server/share``.
+    On Windows there are several forms: ``/C:/x`` is ``C:/x``, with slashes or backslashes, and ``server/share`` is
+    ``//server/share``.
     """
     if path.startswith("localhost/"):
         path = path.removeprefix("localhost")
@@ -208,19 +208,19 @@ def file_url(path: str) -> str:
 
 
 def is_absolute(path: str) -> bool:
-    """Whether a local path names the same file in whatever folder a process is; on Windows its drive may count."""
+    """Whether a local path does not depend on the current folder; on Windows, ``/x`` may still depend on the current drive."""
     return path.startswith("/") or (PLATFORM == "win32" and _has_drive(path))
 
 
 def _has_drive(path: str) -> bool:
-    """Whether an absolute path says where it is on Windows: on a drive, or a share."""
+    """Whether a path is absolute on Windows and names its drive or share."""
     return PureWindowsPath(path).is_absolute()
 
 
 def with_slashes(path: str) -> str:
-    """A local path with slashes between its parts, however it was written.
+    """A local path with slashes between its parts, in place of the backslashes of Windows.
 
-    On Windows one that is relative to where the process is on a drive (``C:x``) becomes absolute.
+    On Windows, a path that is relative to the current folder of a drive (``C:x``) becomes absolute.
     """
     if PLATFORM != "win32":
         return path
@@ -230,9 +230,9 @@ def with_slashes(path: str) -> str:
 
 
 def case_rules(folder: str) -> tuple[bool, bool]:
-    """Whether a folder's file system takes names for one that differ in case, and in how their characters are composed.
+    """Whether a folder's file system ignores case in names, and whether it ignores the Unicode normal form.
 
-    It is tried with an empty file; where none can be made, the platform's usual file system is assumed.
+    This is tested with an empty file. If none can be made, the rules of the platform's usual file system are assumed.
     """
     name = f".xet-{os.urandom(8).hex()}-A\N{LATIN SMALL LETTER E WITH ACUTE}"
     path = os.path.join(folder or ".", name)
@@ -250,7 +250,7 @@ def case_rules(folder: str) -> tuple[bool, bool]:
 
 
 def restricts_names(folder: str) -> bool:
-    """Whether where a folder is, or would be, files cannot have all names that they have in repositories."""
+    """Whether some names in repositories are impossible in a folder, which need not exist yet."""
     if PLATFORM == "win32":
         return True
     there = os.path.abspath(folder)
@@ -260,12 +260,12 @@ def restricts_names(folder: str) -> bool:
 
 
 class _Alike:
-    """Which of some paths would be one file, or a file and a folder.
+    """The paths among some that the file system would take for the same file or folder.
 
     Attributes
     ----------
     clashes:
-        Those paths, and folders above them, as `_folded` has them.
+        The different spellings of such paths, and of the folders above them, by their `_folded` form.
     """
 
     def __init__(self, places: Iterable[tuple[str, list[str]]]) -> None:
@@ -273,12 +273,12 @@ class _Alike:
         places = list(places)
         self.clashes = self._found(places)
         if self.clashes:
-            # Only what could be is known so far. File systems differ, also on one machine.
+            # So far these are possible clashes. Check the rules of this file system: they differ even on one machine.
             self._case, self._form = case_rules(places[0][0])
             self.clashes = self._found(places) if self._case or self._form else {}
 
     def other(self, there: str, names: Sequence[str]) -> str | None:
-        """The path that one of some others, or a folder above it, would be one with."""
+        """A path that this path, or a folder above it, would be the same as; ``None`` if there is none."""
         for path in _paths(there, names):
             for spelling in self.clashes.get(self._folded(path), ()):
                 if spelling != path:
@@ -286,7 +286,7 @@ class _Alike:
         return None
 
     def escaped(self, there: str, names: Sequence[str]) -> list[str]:
-        """Names in which nothing is left that could be written otherwise, where there is a clash."""
+        """The names, with capital and non-ASCII letters percent-encoded where a path clashes."""
         paths = _paths(there, names)
         return [
             "".join(_quoted(letter) if letter != letter.lower() or not letter.isascii() else letter for letter in name)
@@ -296,7 +296,7 @@ class _Alike:
         ]
 
     def _found(self, places: Iterable[tuple[str, list[str]]]) -> dict[str, set[str]]:
-        # By what all spellings have in common: one spelling, as long as there is only one.
+        # The first spelling of each folded path.
         seen: dict[str, str] = {}
         clashes: dict[str, set[str]] = {}
         for there, names in places:
@@ -325,12 +325,12 @@ def _quoted(text: str) -> str:
 
 
 def _size(name: str) -> int:
-    """How long a name is, in the units that a platform limits."""
+    """Length of a name in the units of the platform's limits: UTF-16 units on Windows, else bytes."""
     if PLATFORM == "win32":
         return len(name.encode("utf-16-le", errors="surrogatepass")) // 2
     return len(name) if name.isascii() else len(os.fsencode(name))
 
 
 def _is_root(path: str) -> bool:
-    """Whether a path is where all others begin: a drive, or a share."""
+    """Whether a path is a root: ``/`` or, on Windows, a drive or a share."""
     return path == "/" or (PLATFORM == "win32" and re.match(r"(?:[A-Za-z]:|//[^/]*(?:/[^/]*)?)\Z", path) is not None)

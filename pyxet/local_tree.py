@@ -1,8 +1,8 @@
-"""What of a local folder is uploaded: one answer for ``put``, the command and ingest.
+"""The files of a local folder that are uploaded: the same rules for ``put``, the command and ingest.
 
-Links to files are the files. Links to folders are followed, unless the caller says otherwise, but not into a folder that
-they lie in, which would never end. ``.git`` is left out: it is what git knows of the folder, not content of it, and no
-branch can have it.
+Links to files are treated as the files. Links to folders are followed, unless the caller disables this, except links to
+a folder that contains them, which would never end. ``.git`` is left out: it is git's own data, not content of the folder,
+and no branch can have it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Final, TypeAlias
 
 from pyxet._platform_files import reachable
 
-# Called with the path of something that is left out, and why.
+# Called with each path that is left out, and the reason.
 LeftOut: TypeAlias = Callable[[str, str], object]
 
 IS_GIT: Final = "it is git's own folder, which no branch can have"
@@ -33,7 +33,7 @@ _KINDS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class LocalEntry:
-    """A file or folder.
+    """A local file or folder.
 
     Attributes
     ----------
@@ -42,9 +42,9 @@ class LocalEntry:
     name:
         Its path below the folder that is walked, with slashes.
     found:
-        What the system tells of it, or of what a link leads to; ``None`` for a link to nothing.
+        Its status or, for a link, that of the target; ``None`` for a broken link.
     linked:
-        Whether a link to a folder leads to it.
+        Whether one of the folders above it was reached by a link.
     """
 
     path: str
@@ -59,19 +59,19 @@ class LocalEntry:
 
     @property
     def special(self) -> str | None:
-        """What it is, if it is no file that could be read to its end: ``a named pipe``."""
+        """What kind of file it is, if it cannot be read to its end: ``a named pipe``; else ``None``."""
         return "a link to nothing" if self.found is None else special(self.found)
 
 
 def special(found: os.stat_result) -> str | None:
-    """What something is that is neither a file nor a folder; ``None`` for those."""
+    """The kind of something that is neither a file nor a folder, in words; ``None`` for files and folders."""
     if stat.S_ISREG(found.st_mode):
         return None
     return next((what for test, what in _KINDS if test(found.st_mode)), None)
 
 
 def not_readable(path: str, what: str) -> OSError:
-    """The error for what is no file that could be read to its end."""
+    """The error for something that cannot be read to its end like a file."""
     return shutil.SpecialFileError(
         f"{path!a} is {what}, and not a file to upload; leave it out with exclude=…, or open it and give the file object"
     )
@@ -80,16 +80,16 @@ def not_readable(path: str, what: str) -> OSError:
 def walk(
     top: str, left_out: LeftOut, *, follow_links: bool = True, maxdepth: int | None = None
 ) -> Iterator[LocalEntry]:  # fmt: skip
-    """All below a folder, by name inside each folder, a folder before what is in it.
+    """Yield everything below a folder, sorted by name in each folder, and each folder before its content.
 
     Parameters
     ----------
     left_out:
-        Is told of what is left out though the caller has not asked for that.
+        Called for ``.git`` and for links that would never end, which are always left out.
     follow_links:
-        Whether folders that links lead to are walked.
+        Whether to walk folders that links lead to.
     maxdepth:
-        How many folders deep.
+        How many levels of folders to descend.
 
     Raises
     ------
@@ -112,7 +112,7 @@ def walk(
             inside = sorted(found, key=lambda item: item.name)
         folders = []
         for item in inside:
-            # With slashes, whatever the system has between names.
+            # With slashes, also on Windows.
             path = f"{folder.rstrip('/')}/{item.name}"
             below = f"{name}/{item.name}" if name else item.name
             if item.name.lower() == ".git":
@@ -124,7 +124,7 @@ def walk(
             except OSError as error:
                 if error.errno not in (errno.ENOENT, errno.ELOOP):
                     raise
-                # Whether that matters is for those to say who want the file.
+                # A broken link. Whether that is an error is decided by the caller, who may not want this file.
                 entry = LocalEntry(path, below, None, linked)
             if not entry.is_folder:
                 yield entry

@@ -1,7 +1,7 @@
-"""What public calls take by name: an option that a call does not have is a `TypeError` that tells the nearest right one.
+"""Checks of the options of public calls: an unknown option raises a `TypeError` that suggests the nearest known one.
 
-Silence would be worse: a misspelt ``if_match`` guards nothing, and a misspelt ``endpoint`` writes somewhere else. What
-fsspec and its users pass to any file system, and what changes nothing here, is named where a call takes it.
+To ignore it would be worse: a misspelt ``if_match`` guards nothing, and a misspelt ``endpoint`` writes somewhere else.
+Options that fsspec and its users pass to any file system, and that have no effect here, are listed at each call.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pyxet._docstrings import completed
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-# What people write, from elsewhere, for an option whose name is not similar.
+# Options of other libraries, and the options here that mean the same but have no similar name.
 _ELSEWHERE: Final = {
     "progress_bar": "progress",
     "overwrite": "mode",
@@ -32,19 +32,19 @@ _ELSEWHERE: Final = {
 
 
 def public(*ignored: str, further: bool = False, name: str | None = None) -> Callable[[F], F]:
-    """Have a public method or function refuse options that it does not have.
+    """Make a public method or function refuse unknown options.
 
-    Where it has a ``message``, ``commit_message`` and ``commit_description`` mean that, as `huggingface_hub` calls them.
-    Its docstring is completed with what many calls have in common, see `pyxet._docstrings`.
+    If it has the option ``message``, it also accepts huggingface_hub's ``commit_message`` and ``commit_description`` for it.
+    Its docstring is completed with the descriptions that many calls share, see `pyxet._docstrings`.
 
     Parameters
     ----------
     ignored:
-        Options that callers may pass, and that change nothing.
+        Options that callers may pass, but that have no effect.
     further:
-        Whether the function takes any others, too, which it passes on to somebody who knows them.
+        Whether the function accepts any other options, which it passes on to another library.
     name:
-        What users call it, if that is not its name.
+        The name that users know, if it is not that of the function.
     """
 
     def decorate(function: F) -> F:
@@ -62,26 +62,26 @@ def public(*ignored: str, further: bool = False, name: str | None = None) -> Cal
 
         made: Any = functools.wraps(function)(call)
         made.__doc__ = completed(function)
-        # By this a method that users may call is known.
+        # This attribute marks public methods.
         made.taken = taken
-        return made  # type: ignore[no-any-return]  # it is called as the function is
+        return made  # type: ignore[no-any-return]  # it has the function's signature
 
     return decorate
 
 
 class Taken:
-    """The options that a function takes.
+    """The options that a function accepts.
 
     Parameters
     ----------
     function:
-        Its named parameters count; that it collects others does not.
+        The function. Only its named parameters count, even if it has ``**kwargs``.
     ignored:
-        Options that are taken and left out.
+        Options that are accepted, but not passed to the function.
     further:
-        Whether any others are taken as well.
+        Whether any other options are accepted as well.
     name:
-        What users call the function, if that is not its name.
+        The name that users know, if it is not that of the function.
     """
 
     def __init__(
@@ -99,13 +99,13 @@ class Taken:
         self._accepted = frozenset(named) - {"self"}
         self._options = [p.name for p in parameters if p.name in self._accepted and p.default is not p.empty]
         self._ignored = frozenset(ignored)
-        # Where the message is among the arguments without names, if it may be there.
+        # Index of ``message`` among the positional arguments; ``None`` if it cannot be positional.
         self._message_at = next(
             (at for at, p in enumerate(parameters) if p.name == "message" and p.kind is p.POSITIONAL_OR_KEYWORD), None
         )
 
     def checked(self, args: Sequence[Any], kwargs: dict[str, Any]) -> dict[str, Any]:
-        """The options as the function is to get them. `TypeError` if there are others."""
+        """The options to pass to the function; raises `TypeError` for unknown ones."""
         if kwargs.keys() <= self._accepted:
             return kwargs
         kept = {name: value for name, value in kwargs.items() if name not in self._ignored or name in self._accepted}
@@ -116,28 +116,28 @@ class Taken:
             _take_message(self._name, given, kept)
         unknown = [name for name in kept if name not in self._accepted]
         if unknown and not self._further:
-            # Blocking calls of a file system have one more.
+            # Blocking methods of a file system have ``timeout`` as well.
             more = ["timeout"] if args and getattr(args[0], "asynchronous", True) is False else []
             refuse(self._name, unknown, self._options + more)
         return kept
 
 
 def refuse(name: str, unknown: Iterable[str], known: Collection[str]) -> None:
-    """Raise for options that a call does not have.
+    """Raise the error for unknown options.
 
     Parameters
     ----------
     name:
-        Of the call.
+        Name of the call.
     unknown, known:
-        The options that were given, and those that there are.
+        The unknown options that were given, and all options of the call.
 
     Raises
     ------
     TypeError
-        It tells for each option the nearest right one, if there is one, and all that there are.
+        Always. The message names, for each unknown option, the nearest known one, if any, and then all known options.
     """
-    # Imported where something is wrong already.
+    # Imported only when there is an error.
     from difflib import get_close_matches
 
     told = []
@@ -150,7 +150,7 @@ def refuse(name: str, unknown: Iterable[str], known: Collection[str]) -> None:
 
 
 def _take_message(name: str, given: str | None, kwargs: dict[str, Any]) -> None:
-    """Turn ``commit_message`` and ``commit_description`` into a ``message``; ``given`` is the one that is there."""
+    """Turn ``commit_message`` and ``commit_description`` into ``message``; ``given`` is a message that was passed itself."""
     title, description = kwargs.pop("commit_message", None), kwargs.pop("commit_description", None)
     if given is not None and (title is not None or description is not None):
         raise TypeError(

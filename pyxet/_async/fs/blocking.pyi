@@ -22,7 +22,7 @@ class BlockingMethods(AsyncXetFileSystem):
         Parameters
         ----------
         path:
-            ``owner/repo/branch/path``, or a URL that ends so.
+            ``owner/repo/branch/path``, or the ``xet://`` URL of that path.
         expand:
             Also tell ``last_modified``, which costs the endpoint much.
         refresh:
@@ -39,7 +39,7 @@ class BlockingMethods(AsyncXetFileSystem):
         NotFoundError
             There is nothing.
         XetError
-            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+            The endpoint refuses the request, or fails after retries; see the subclasses in `pyxet.errors`.
         """
 
     def url(self, /, path: str, *, timeout: float | None=None) -> str:
@@ -60,7 +60,7 @@ class BlockingMethods(AsyncXetFileSystem):
         NotFoundError
             There is nothing.
         XetError
-            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+            The endpoint refuses the request, or fails after retries; see the subclasses in `pyxet.errors`.
         """
 
     @overload
@@ -79,7 +79,7 @@ class BlockingMethods(AsyncXetFileSystem):
         Parameters
         ----------
         path:
-            ``owner/repo/branch/path``, or a URL that ends so.
+            ``owner/repo/branch/path``, or the ``xet://`` URL of that path.
         detail:
             Dictionaries like `info`'s, or names.
         refresh:
@@ -95,7 +95,7 @@ class BlockingMethods(AsyncXetFileSystem):
         Raises
         ------
         XetError
-            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+            The endpoint refuses the request, or fails after retries; see the subclasses in `pyxet.errors`.
         """
 
     @overload
@@ -139,7 +139,7 @@ class BlockingMethods(AsyncXetFileSystem):
         Parameters
         ----------
         path:
-            ``owner/repo/branch/path``, or a URL that ends so.
+            ``owner/repo/branch/path``, or the ``xet://`` URL of that path.
         maxdepth:
             How many folders deep to look.
         withdirs:
@@ -162,7 +162,7 @@ class BlockingMethods(AsyncXetFileSystem):
         Raises
         ------
         XetError
-            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+            The endpoint refuses the request, or fails after retries; see the subclasses in `pyxet.errors`.
         """
 
     @overload
@@ -237,9 +237,9 @@ class BlockingMethods(AsyncXetFileSystem):
         Parameters
         ----------
         path:
-            ``owner/repo/branch/path``, or a URL that ends so.
+            ``owner/repo/branch/path``, or the ``xet://`` URL of that path.
         maxdepth:
-            How many folders deep to go; ``None`` for all.
+            How many levels of folders to descend; ``None`` for all.
         topdown:
             Folders before those in them; the caller may take some away, which are then left out.
         on_error:
@@ -319,7 +319,7 @@ class BlockingMethods(AsyncXetFileSystem):
         Raises
         ------
         XetError
-            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+            The endpoint refuses the request, or fails after retries; see the subclasses in `pyxet.errors`.
         """
 
     @overload
@@ -367,13 +367,13 @@ class BlockingMethods(AsyncXetFileSystem):
         Parameters
         ----------
         path:
-            ``owner/repo/branch/path``, or a URL that ends so.
+            ``owner/repo/branch/path``, or the ``xet://`` URL of that path.
         recursive:
-            Also what is inside of folders.
+            Include the content of folders.
         maxdepth:
-            How many folders deep to go; ``None`` for all.
+            How many levels of folders to descend; ``None`` for all.
         assume_literal:
-            No path is a pattern, also if there is nothing of the name.
+            Treat no path as a pattern, even if nothing has that name.
 
         Returns
         -------
@@ -385,7 +385,7 @@ class BlockingMethods(AsyncXetFileSystem):
         NotFoundError
             The list is empty, a pattern matches nothing, or, if ``recursive``, a path does not exist.
         XetError
-            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+            The endpoint refuses the request, or fails after retries; see the subclasses in `pyxet.errors`.
         """
 
     def exists(self, /, path: str, refresh: bool=False, *, timeout: float | None=None) -> bool:
@@ -394,9 +394,9 @@ class BlockingMethods(AsyncXetFileSystem):
         Parameters
         ----------
         path:
-            ``owner/repo/branch/path``, or a URL that ends so.
+            ``owner/repo/branch/path``, or the ``xet://`` URL of that path.
         refresh:
-            Look at the branch again, however recently it was looked at.
+            Ask the endpoint for the head of the branch, even if it was requested recently.
 
         Returns
         -------
@@ -406,7 +406,7 @@ class BlockingMethods(AsyncXetFileSystem):
         Raises
         ------
         XetError
-            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+            The endpoint refuses the request, or fails after retries; see the subclasses in `pyxet.errors`.
         """
 
     def lexists(self, /, path: str, refresh: bool=False, *, timeout: float | None=None) -> bool:
@@ -415,9 +415,9 @@ class BlockingMethods(AsyncXetFileSystem):
         Parameters
         ----------
         path:
-            ``owner/repo/branch/path``, or a URL that ends so.
+            ``owner/repo/branch/path``, or the ``xet://`` URL of that path.
         refresh:
-            Look at the branch again, however recently it was looked at.
+            Ask the endpoint for the head of the branch, even if it was requested recently.
 
         Returns
         -------
@@ -427,7 +427,7 @@ class BlockingMethods(AsyncXetFileSystem):
         Raises
         ------
         XetError
-            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+            The endpoint refuses the request, or fails after retries; see the subclasses in `pyxet.errors`.
         """
 
     def isfile(self, path: str, *, timeout: float | None=None) -> bool:
@@ -436,7 +436,7 @@ class BlockingMethods(AsyncXetFileSystem):
         Parameters
         ----------
         path:
-            ``owner/repo/branch/path``, or a URL that ends so.
+            ``owner/repo/branch/path``, or the ``xet://`` URL of that path.
 
         Returns
         -------
@@ -446,7 +446,7 @@ class BlockingMethods(AsyncXetFileSystem):
         Raises
         ------
         XetError
-            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+            The endpoint refuses the request, or fails after retries; see the subclasses in `pyxet.errors`.
         """
 
     def isdir(self, path: str, *, timeout: float | None=None) -> bool:
@@ -455,7 +455,7 @@ class BlockingMethods(AsyncXetFileSystem):
         Parameters
         ----------
         path:
-            ``owner/repo/branch/path``, or a URL that ends so.
+            ``owner/repo/branch/path``, or the ``xet://`` URL of that path.
 
         Returns
         -------
@@ -465,7 +465,7 @@ class BlockingMethods(AsyncXetFileSystem):
         Raises
         ------
         XetError
-            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+            The endpoint refuses the request, or fails after retries; see the subclasses in `pyxet.errors`.
         """
 
     def isdir_or_branch(self, path: str, *, timeout: float | None=None) -> bool:
@@ -474,7 +474,7 @@ class BlockingMethods(AsyncXetFileSystem):
         Parameters
         ----------
         path:
-            ``owner/repo/branch/path``, or a URL that ends so.
+            ``owner/repo/branch/path``, or the ``xet://`` URL of that path.
 
         Returns
         -------
@@ -484,7 +484,7 @@ class BlockingMethods(AsyncXetFileSystem):
         Raises
         ------
         XetError
-            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+            The endpoint refuses the request, or fails after retries; see the subclasses in `pyxet.errors`.
         """
 
     def size(self, path: str, *, timeout: float | None=None) -> int:
@@ -493,7 +493,7 @@ class BlockingMethods(AsyncXetFileSystem):
         Parameters
         ----------
         path:
-            ``owner/repo/branch/path``, or a URL that ends so.
+            ``owner/repo/branch/path``, or the ``xet://`` URL of that path.
 
         Returns
         -------
@@ -503,7 +503,7 @@ class BlockingMethods(AsyncXetFileSystem):
         Raises
         ------
         XetError
-            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+            The endpoint refuses the request, or fails after retries; see the subclasses in `pyxet.errors`.
         """
 
     def sizes(self, /, paths: Sequence[str], *, timeout: float | None=None) -> list[int]:
@@ -522,7 +522,7 @@ class BlockingMethods(AsyncXetFileSystem):
         Raises
         ------
         XetError
-            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+            The endpoint refuses the request, or fails after retries; see the subclasses in `pyxet.errors`.
         """
 
     @overload
@@ -542,15 +542,15 @@ class BlockingMethods(AsyncXetFileSystem):
         Parameters
         ----------
         path:
-            ``owner/repo/branch/path``, or a URL that ends so.
+            ``owner/repo/branch/path``, or the ``xet://`` URL of that path.
         total:
             Give the sum, or what each file has.
         maxdepth:
-            How many folders deep to go; ``None`` for all.
+            How many levels of folders to descend; ``None`` for all.
         withdirs:
             Include folders.
         refresh:
-            Look at the branch again, however recently it was looked at.
+            Ask the endpoint for the head of the branch, even if it was requested recently.
 
         Returns
         -------
@@ -560,7 +560,7 @@ class BlockingMethods(AsyncXetFileSystem):
         Raises
         ------
         XetError
-            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+            The endpoint refuses the request, or fails after retries; see the subclasses in `pyxet.errors`.
         """
 
     @overload
@@ -593,7 +593,7 @@ class BlockingMethods(AsyncXetFileSystem):
         Parameters
         ----------
         path:
-            ``owner/repo/branch/path``, or a URL that ends so.
+            ``owner/repo/branch/path``, or the ``xet://`` URL of that path.
 
         Returns
         -------
@@ -603,7 +603,7 @@ class BlockingMethods(AsyncXetFileSystem):
         Raises
         ------
         XetError
-            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+            The endpoint refuses the request, or fails after retries; see the subclasses in `pyxet.errors`.
         """
 
     def checksum(self, path: str, *, timeout: float | None=None) -> int:
@@ -612,7 +612,7 @@ class BlockingMethods(AsyncXetFileSystem):
         Parameters
         ----------
         path:
-            ``owner/repo/branch/path``, or a URL that ends so.
+            ``owner/repo/branch/path``, or the ``xet://`` URL of that path.
 
         Returns
         -------
@@ -622,7 +622,7 @@ class BlockingMethods(AsyncXetFileSystem):
         Raises
         ------
         XetError
-            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+            The endpoint refuses the request, or fails after retries; see the subclasses in `pyxet.errors`.
         """
 
     def created(self, path: str, *, timeout: float | None=None) -> datetime:
@@ -631,7 +631,7 @@ class BlockingMethods(AsyncXetFileSystem):
         Parameters
         ----------
         path:
-            ``owner/repo/branch/path``, or a URL that ends so.
+            ``owner/repo/branch/path``, or the ``xet://`` URL of that path.
 
         Returns
         -------
@@ -641,7 +641,7 @@ class BlockingMethods(AsyncXetFileSystem):
         Raises
         ------
         XetError
-            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+            The endpoint refuses the request, or fails after retries; see the subclasses in `pyxet.errors`.
         """
 
     def modified(self, path: str, *, timeout: float | None=None) -> datetime:
@@ -650,7 +650,7 @@ class BlockingMethods(AsyncXetFileSystem):
         Parameters
         ----------
         path:
-            ``owner/repo/branch/path``, or a URL that ends so.
+            ``owner/repo/branch/path``, or the ``xet://`` URL of that path.
 
         Returns
         -------
@@ -660,7 +660,7 @@ class BlockingMethods(AsyncXetFileSystem):
         Raises
         ------
         XetError
-            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+            The endpoint refuses the request, or fails after retries; see the subclasses in `pyxet.errors`.
         """
 
     def cat_file(
@@ -677,11 +677,11 @@ class BlockingMethods(AsyncXetFileSystem):
         Parameters
         ----------
         path:
-            ``owner/repo/branch/path``, or a URL that ends so.
+            ``owner/repo/branch/path``, or the ``xet://`` URL of that path.
         start:
             Position of the first byte; a negative one counts from the end of the file.
         end:
-            Position behind the last byte; a negative one counts from the end of the file.
+            Position after the last byte; a negative one counts from the end of the file.
 
         Returns
         -------
@@ -697,7 +697,7 @@ class BlockingMethods(AsyncXetFileSystem):
         IntegrityError
             What came is not the file's content.
         XetError
-            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+            The endpoint refuses the request, or fails after retries; see the subclasses in `pyxet.errors`.
         """
 
     @overload
@@ -720,7 +720,7 @@ class BlockingMethods(AsyncXetFileSystem):
         path:
             Names, or patterns where there is nothing of the name.
         recursive:
-            Also what is inside of folders.
+            Include the content of folders.
         on_error:
             ``raise``, ``omit`` the path, or ``return`` the error in its place.
         start, end:
@@ -736,7 +736,7 @@ class BlockingMethods(AsyncXetFileSystem):
         Raises
         ------
         XetError
-            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+            The endpoint refuses the request, or fails after retries; see the subclasses in `pyxet.errors`.
         """
 
     @overload
@@ -813,7 +813,7 @@ class BlockingMethods(AsyncXetFileSystem):
         max_gap:
             Ranges of one file that are at most this many bytes apart are fetched as one.
         batch_size:
-            For fsspec's sake; it changes nothing, as `Limits` bound what is in flight.
+            Accepted for compatibility with fsspec; it has no effect, as `Limits` bound what is in flight.
         on_error:
             ``return`` puts an error in its range's place, ``omit`` leaves the range out, ``raise`` raises the first one.
 
@@ -825,7 +825,7 @@ class BlockingMethods(AsyncXetFileSystem):
         Raises
         ------
         XetError
-            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+            The endpoint refuses the request, or fails after retries; see the subclasses in `pyxet.errors`.
         """
 
     @overload
@@ -898,7 +898,7 @@ class BlockingMethods(AsyncXetFileSystem):
         Parameters
         ----------
         rpath:
-            ``owner/repo/branch/path``, or a URL that ends so.
+            ``owner/repo/branch/path``, or the ``xet://`` URL of that path.
         lpath, outfile:
             Where to, by either name; one of them: a local path, or a binary file, which is written to from where it
             stands and not closed. It is blocking or asynchronous (whatever has a ``write``); an asynchronous one needs the
@@ -917,7 +917,7 @@ class BlockingMethods(AsyncXetFileSystem):
         LocalNameError
             No local file can have the name.
         XetError
-            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+            The endpoint refuses the request, or fails after retries; see the subclasses in `pyxet.errors`.
         """
 
     def get(
@@ -944,11 +944,11 @@ class BlockingMethods(AsyncXetFileSystem):
         lpath:
             A local file or folder, or an open file as in `get_file`; or a list of them, one for each of the list ``rpath``.
         recursive:
-            Also what is inside of folders.
+            Include the content of folders.
         callback:
             Counts files; what it branches off for each file counts bytes.
         maxdepth:
-            How many folders deep to go; ``None`` for all.
+            How many levels of folders to descend; ``None`` for all.
         assume_literal:
             No path is a pattern, also if there is nothing of the name.
         progress:
@@ -967,7 +967,7 @@ class BlockingMethods(AsyncXetFileSystem):
         XetURLError
             Two files would get one name, or one a name outside of ``lpath``.
         XetError
-            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+            The endpoint refuses the request, or fails after retries; see the subclasses in `pyxet.errors`.
         """
 
     def snapshot(
@@ -1023,7 +1023,7 @@ class BlockingMethods(AsyncXetFileSystem):
         OSError
             Files cannot be written there.
         XetError
-            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+            The endpoint refuses the request, or fails after retries; see the subclasses in `pyxet.errors`.
         """
 
     def pipe_file(
@@ -1044,7 +1044,7 @@ class BlockingMethods(AsyncXetFileSystem):
         Parameters
         ----------
         path:
-            ``owner/repo/branch/path``, or a URL that ends so.
+            ``owner/repo/branch/path``, or the ``xet://`` URL of that path.
         value:
             Bytes, or any other contiguous buffer, such as a numpy array: its bytes are the content. Or an asynchronous
             file or iterator, as in `put_file`.
@@ -1068,7 +1068,7 @@ class BlockingMethods(AsyncXetFileSystem):
         TypeError
             The value is not a buffer but, for example, a string, a list or ``None``.
         XetError
-            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+            The endpoint refuses the request, or fails after retries; see the subclasses in `pyxet.errors`.
         """
 
     @overload
@@ -1091,7 +1091,7 @@ class BlockingMethods(AsyncXetFileSystem):
         Parameters
         ----------
         path:
-            ``owner/repo/branch/path``, or a URL that ends so.
+            ``owner/repo/branch/path``, or the ``xet://`` URL of that path.
         value:
             Bytes, or any other contiguous buffer, such as a numpy array.
         batch_size:
@@ -1099,9 +1099,9 @@ class BlockingMethods(AsyncXetFileSystem):
         mode:
             ``create`` raises if one of the files exists.
         message:
-            Commit message; one that tells the paths if ``None``. In a transaction it is used if that has none of its own.
+            Commit message; ``None`` for one that lists the paths. A transaction's own message takes precedence.
         parent_commit:
-            A full commit id: a change to one of the paths since is a conflict.
+            A full commit id. If one of the paths has changed since that commit, `EditConflictError` is raised.
         if_match:
             The version to replace, or a mapping of paths to versions.
         pull_request:
@@ -1110,7 +1110,7 @@ class BlockingMethods(AsyncXetFileSystem):
         Raises
         ------
         XetError
-            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+            The endpoint refuses the request, or fails after retries; see the subclasses in `pyxet.errors`.
         """
 
     @overload
@@ -1152,17 +1152,17 @@ class BlockingMethods(AsyncXetFileSystem):
             read from its current position to its end; or an asynchronous iterator of bytes. Asynchronous objects need the
             coroutine, not the blocking method. Files are not closed.
         rpath:
-            ``owner/repo/branch/path``, or a URL that ends so.
+            ``owner/repo/branch/path``, or the ``xet://`` URL of that path.
         callback:
             Counts bytes.
         mode:
-            ``overwrite``, or ``create`` to raise where a file exists.
+            ``overwrite``, or ``create`` to raise an error if a file exists.
         message:
-            Commit message; one that tells the paths if ``None``. In a transaction it is used if that has none of its own.
+            Commit message; ``None`` for one that lists the paths. A transaction's own message takes precedence.
         parent_commit:
-            A full commit id: a change to one of the paths since is a conflict.
+            A full commit id. If one of the paths has changed since that commit, `EditConflictError` is raised.
         if_match:
-            ``info(path)["blob_id"]`` of the version to replace, or a mapping of paths to those: another version is a conflict.
+            ``info(path)["blob_id"]`` of the version to replace, or a mapping of paths to such ids. If a file has another version, `EditConflictError` is raised.
         pull_request:
             Open a pull request for the branch instead of committing to it.
         progress:
@@ -1175,7 +1175,7 @@ class BlockingMethods(AsyncXetFileSystem):
         TypeError
             The file does not return bytes, or is asynchronous in a blocking call.
         XetError
-            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+            The endpoint refuses the request, or fails after retries; see the subclasses in `pyxet.errors`.
         """
 
     def put(
@@ -1211,13 +1211,13 @@ class BlockingMethods(AsyncXetFileSystem):
         rpath:
             A file or folder; or a list with one path for each item of the list ``lpath``.
         recursive:
-            Also what is inside of folders.
+            Include the content of folders.
         callback:
             Counts files; the callbacks that it branches for each file count bytes.
         batch_size:
             Part of fsspec's interface, without effect: `Limits` bound memory and concurrency.
         maxdepth:
-            How many folders deep to go; ``None`` for all.
+            How many levels of folders to descend; ``None`` for all.
         mode:
             ``create`` raises if one of the files exists.
         message, parent_commit, pull_request:
@@ -1243,7 +1243,7 @@ class BlockingMethods(AsyncXetFileSystem):
         AlreadyExistsError, EditConflictError
             A file exists, is not the version expected, or changed since ``parent_commit``.
         XetError
-            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+            The endpoint refuses the request, or fails after retries; see the subclasses in `pyxet.errors`.
         """
 
     def cp_file(
@@ -1264,9 +1264,9 @@ class BlockingMethods(AsyncXetFileSystem):
         Parameters
         ----------
         path1:
-            What to copy or move: names, or patterns where there is nothing of the name.
+            The paths to copy or move. A pattern is expanded unless a file or folder has exactly that name.
         path2:
-            Where to. What ends with a slash, or is a folder, is what it goes into.
+            The target. If it ends with a slash or is a folder, files are copied or moved into it.
         mode, message, parent_commit, if_match, pull_request:
             As in `pipe_file`, for ``path2``.
 
@@ -1277,7 +1277,7 @@ class BlockingMethods(AsyncXetFileSystem):
         IsADirectoryError
             ``path1`` is a folder; `copy` copies folders with ``recursive``.
         XetError
-            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+            The endpoint refuses the request, or fails after retries; see the subclasses in `pyxet.errors`.
         """
 
     def copy(
@@ -1308,11 +1308,11 @@ class BlockingMethods(AsyncXetFileSystem):
         path2:
             A file or folder; or a list with one path for each item of the list ``path1``.
         recursive:
-            Also what is inside of folders.
+            Include the content of folders.
         on_error:
             ``ignore`` skips paths that do not exist.
         maxdepth:
-            How many folders deep to go; ``None`` for all.
+            How many levels of folders to descend; ``None`` for all.
         batch_size:
             Part of fsspec's interface, without effect: `Limits` bound memory and concurrency.
         mode, message, parent_commit, if_match, pull_request:
@@ -1331,7 +1331,7 @@ class BlockingMethods(AsyncXetFileSystem):
         AlreadyExistsError, EditConflictError
             A file exists, is not the version expected, or changed since ``parent_commit``.
         XetError
-            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+            The endpoint refuses the request, or fails after retries; see the subclasses in `pyxet.errors`.
         """
 
     def mv(
@@ -1360,7 +1360,7 @@ class BlockingMethods(AsyncXetFileSystem):
         recursive:
             Part of fsspec's interface, without effect: folders are moved with everything below them.
         maxdepth:
-            How many folders deep to go; ``None`` for all.
+            How many levels of folders to descend; ``None`` for all.
         batch_size:
             Part of fsspec's interface, without effect: `Limits` bound memory and concurrency.
         mode, message, if_match, pull_request:
@@ -1379,7 +1379,7 @@ class BlockingMethods(AsyncXetFileSystem):
         EditConflictError
             A file is not the version expected, or changed since ``parent_commit``.
         XetError
-            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+            The endpoint refuses the request, or fails after retries; see the subclasses in `pyxet.errors`.
         """
 
     def mv_file(
@@ -1400,24 +1400,24 @@ class BlockingMethods(AsyncXetFileSystem):
         Parameters
         ----------
         path1:
-            What to copy or move: names, or patterns where there is nothing of the name.
+            The paths to copy or move. A pattern is expanded unless a file or folder has exactly that name.
         path2:
-            Where to. What ends with a slash, or is a folder, is what it goes into.
+            The target. If it ends with a slash or is a folder, files are copied or moved into it.
         mode:
-            ``overwrite``, or ``create`` to raise where a file exists.
+            ``overwrite``, or ``create`` to raise an error if a file exists.
         message:
-            Commit message; one that tells the paths if ``None``. In a transaction it is used if that has none of its own.
+            Commit message; ``None`` for one that lists the paths. A transaction's own message takes precedence.
         parent_commit:
-            A full commit id: a change to one of the paths since is a conflict.
+            A full commit id. If one of the paths has changed since that commit, `EditConflictError` is raised.
         if_match:
-            ``info(path)["blob_id"]`` of the version to replace, or a mapping of paths to those: another version is a conflict.
+            ``info(path)["blob_id"]`` of the version to replace, or a mapping of paths to such ids. If a file has another version, `EditConflictError` is raised.
         pull_request:
             Open a pull request for the branch instead of committing to it.
 
         Raises
         ------
         XetError
-            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+            The endpoint refuses the request, or fails after retries; see the subclasses in `pyxet.errors`.
         """
 
     def rm(
@@ -1442,11 +1442,11 @@ class BlockingMethods(AsyncXetFileSystem):
         path:
             Paths. A path with wildcards is a pattern if it does not exist.
         recursive:
-            Also what is inside of folders.
+            Include the content of folders.
         batch_size:
             Part of fsspec's interface, without effect: the commit deletes all files at once.
         maxdepth:
-            How many folders deep to go; ``None`` for all.
+            How many levels of folders to descend; ``None`` for all.
         assume_literal:
             Paths are never patterns, even if they do not exist.
         message, parent_commit, pull_request:
@@ -1463,7 +1463,7 @@ class BlockingMethods(AsyncXetFileSystem):
         NotSupportedError
             A path is a branch or a repository.
         XetError
-            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+            The endpoint refuses the request, or fails after retries; see the subclasses in `pyxet.errors`.
         """
 
     def rm_file(
@@ -1482,20 +1482,20 @@ class BlockingMethods(AsyncXetFileSystem):
         Parameters
         ----------
         path:
-            ``owner/repo/branch/path``, or a URL that ends so.
+            ``owner/repo/branch/path``, or the ``xet://`` URL of that path.
         message:
-            Commit message; one that tells the paths if ``None``. In a transaction it is used if that has none of its own.
+            Commit message; ``None`` for one that lists the paths. A transaction's own message takes precedence.
         parent_commit:
-            A full commit id: a change to one of the paths since is a conflict.
+            A full commit id. If one of the paths has changed since that commit, `EditConflictError` is raised.
         if_match:
-            ``info(path)["blob_id"]`` of the version to replace, or a mapping of paths to those: another version is a conflict.
+            ``info(path)["blob_id"]`` of the version to replace, or a mapping of paths to such ids. If a file has another version, `EditConflictError` is raised.
         pull_request:
             Open a pull request for the branch instead of committing to it.
 
         Raises
         ------
         XetError
-            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+            The endpoint refuses the request, or fails after retries; see the subclasses in `pyxet.errors`.
         """
 
     def mkdir(self, /, path: str, create_parents: bool=True, *, timeout: float | None=None) -> None:
@@ -1508,9 +1508,9 @@ class BlockingMethods(AsyncXetFileSystem):
         Parameters
         ----------
         path:
-            ``owner/repo/branch/path``, or a URL that ends so.
+            ``owner/repo/branch/path``, or the ``xet://`` URL of that path.
         create_parents:
-            For fsspec's sake; folders are made by the files in them.
+            Accepted for compatibility with fsspec; a folder exists as soon as a file is in it.
 
         Raises
         ------
@@ -1521,7 +1521,7 @@ class BlockingMethods(AsyncXetFileSystem):
         FileExistsError, NotADirectoryError
             A file is at the path, or above it.
         XetError
-            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+            The endpoint refuses the request, or fails after retries; see the subclasses in `pyxet.errors`.
         """
 
     def makedirs(self, path: str, exist_ok: bool=False, *, timeout: float | None=None) -> None:
@@ -1530,16 +1530,16 @@ class BlockingMethods(AsyncXetFileSystem):
         Parameters
         ----------
         path:
-            ``owner/repo/branch/path``, or a URL that ends so.
+            ``owner/repo/branch/path``, or the ``xet://`` URL of that path.
         exist_ok:
-            Whether it may be there already.
+            Whether it may exist already.
 
         Raises
         ------
         FileExistsError
             A file is at the path; or a folder, and ``exist_ok`` is false.
         XetError
-            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+            The endpoint refuses the request, or fails after retries; see the subclasses in `pyxet.errors`.
         """
 
     def rmdir(self, path: str, *, timeout: float | None=None) -> None:
@@ -1548,12 +1548,12 @@ class BlockingMethods(AsyncXetFileSystem):
         Parameters
         ----------
         path:
-            ``owner/repo/branch/path``, or a URL that ends so.
+            ``owner/repo/branch/path``, or the ``xet://`` URL of that path.
 
         Raises
         ------
         XetError
-            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+            The endpoint refuses the request, or fails after retries; see the subclasses in `pyxet.errors`.
         """
 
     def touch(
@@ -1574,7 +1574,7 @@ class BlockingMethods(AsyncXetFileSystem):
         Parameters
         ----------
         path:
-            ``owner/repo/branch/path``, or a URL that ends so.
+            ``owner/repo/branch/path``, or the ``xet://`` URL of that path.
         truncate:
             Whether an existing file is emptied.
         mode, message, parent_commit, if_match, pull_request:
@@ -1583,7 +1583,7 @@ class BlockingMethods(AsyncXetFileSystem):
         Raises
         ------
         XetError
-            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+            The endpoint refuses the request, or fails after retries; see the subclasses in `pyxet.errors`.
         """
 
     def stage(
@@ -1634,7 +1634,7 @@ class BlockingMethods(AsyncXetFileSystem):
         ConflictError
             A local file changed while it was read.
         XetError
-            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+            The endpoint refuses the request, or fails after retries; see the subclasses in `pyxet.errors`.
         """
 
     def stage_many(
@@ -1673,7 +1673,7 @@ class BlockingMethods(AsyncXetFileSystem):
         XetURLError
             They are not all of one branch, or ``sha256`` names a path that is not among them.
         XetError
-            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+            The endpoint refuses the request, or fails after retries; see the subclasses in `pyxet.errors`.
         """
 
     def commit(
@@ -1732,7 +1732,7 @@ class BlockingMethods(AsyncXetFileSystem):
         RevisionNotFoundError
             There is no such branch.
         XetError
-            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+            The endpoint refuses the request, or fails after retries; see the subclasses in `pyxet.errors`.
         """
 
     def make_repo(self, repo: str, private: bool=False, exist_ok: bool=False, *, timeout: float | None=None) -> None:
@@ -1743,16 +1743,16 @@ class BlockingMethods(AsyncXetFileSystem):
         repo:
             Path of the repository: ``acme/titanic``, ``datasets/acme/titanic``.
         private:
-            Whether only those see it who have rights in it; ``None`` for what the endpoint does by itself.
+            Whether it is visible only to users with rights in it; ``None`` for the endpoint's default.
         exist_ok:
-            Whether it may be there already.
+            Whether it may exist already.
 
         Raises
         ------
         AlreadyExistsError
             It is there, and ``exist_ok`` is not set.
         XetError
-            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+            The endpoint refuses the request, or fails after retries; see the subclasses in `pyxet.errors`.
         """
 
     def delete_repo(self, repo: str, *, timeout: float | None=None) -> None:
@@ -1766,7 +1766,7 @@ class BlockingMethods(AsyncXetFileSystem):
         Raises
         ------
         XetError
-            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+            The endpoint refuses the request, or fails after retries; see the subclasses in `pyxet.errors`.
         """
 
     def duplicate_repo(
@@ -1801,7 +1801,7 @@ class BlockingMethods(AsyncXetFileSystem):
         NotSupportedError
             The endpoint cannot duplicate repositories.
         XetError
-            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+            The endpoint refuses the request, or fails after retries; see the subclasses in `pyxet.errors`.
         """
 
     def fork_repo(self, repo: str, destination: str | None=None, *, timeout: float | None=None) -> DuplicateInfo:
@@ -1815,7 +1815,7 @@ class BlockingMethods(AsyncXetFileSystem):
         repo:
             Path of the repository: ``acme/titanic``, ``datasets/acme/titanic``.
         destination:
-            Path of the other repository.
+            Path of the new repository.
 
         Returns
         -------
@@ -1825,7 +1825,7 @@ class BlockingMethods(AsyncXetFileSystem):
         Raises
         ------
         XetError
-            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+            The endpoint refuses the request, or fails after retries; see the subclasses in `pyxet.errors`.
         """
 
     def rename_repo(self, repo: str, destination: str, *, timeout: float | None=None) -> None:
@@ -1838,14 +1838,14 @@ class BlockingMethods(AsyncXetFileSystem):
         repo:
             Path of the repository: ``acme/titanic``, ``datasets/acme/titanic``.
         destination:
-            Path of the other repository.
+            Path of the new repository.
 
         Raises
         ------
         RepositoryNotFoundError, AlreadyExistsError
             There is no such repository; there is one of the new name.
         XetError
-            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+            The endpoint refuses the request, or fails after retries; see the subclasses in `pyxet.errors`.
         """
 
     def set_repo_attr(self, repo: str, name: str, value: Any, *, timeout: float | None=None) -> None:
@@ -1866,7 +1866,7 @@ class BlockingMethods(AsyncXetFileSystem):
         RepositoryNotFoundError, BadRequestError
             There is no such repository; the endpoint does not know the setting.
         XetError
-            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+            The endpoint refuses the request, or fails after retries; see the subclasses in `pyxet.errors`.
         """
 
     @overload
@@ -1895,7 +1895,7 @@ class BlockingMethods(AsyncXetFileSystem):
         Raises
         ------
         XetError
-            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+            The endpoint refuses the request, or fails after retries; see the subclasses in `pyxet.errors`.
         """
 
     @overload
@@ -1915,7 +1915,7 @@ class BlockingMethods(AsyncXetFileSystem):
         Parameters
         ----------
         path:
-            ``owner/repo/branch/path``, or a URL that ends so.
+            ``owner/repo/branch/path``, or the ``xet://`` URL of that path.
 
         Returns
         -------
@@ -1925,7 +1925,7 @@ class BlockingMethods(AsyncXetFileSystem):
         Raises
         ------
         XetError
-            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+            The endpoint refuses the request, or fails after retries; see the subclasses in `pyxet.errors`.
         """
 
     def repo_info(self, repo: str, *, timeout: float | None=None) -> Info:
@@ -1944,7 +1944,7 @@ class BlockingMethods(AsyncXetFileSystem):
         Raises
         ------
         XetError
-            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+            The endpoint refuses the request, or fails after retries; see the subclasses in `pyxet.errors`.
         """
 
     @overload
@@ -1956,7 +1956,7 @@ class BlockingMethods(AsyncXetFileSystem):
         repo:
             Path of the repository: ``acme/titanic``, ``datasets/acme/titanic``.
         detail:
-            Give dictionaries of what is known, rather than names.
+            Return dictionaries with what is known of each entry, instead of names.
 
         Returns
         -------
@@ -1966,7 +1966,7 @@ class BlockingMethods(AsyncXetFileSystem):
         Raises
         ------
         XetError
-            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+            The endpoint refuses the request, or fails after retries; see the subclasses in `pyxet.errors`.
         """
 
     @overload
@@ -1997,7 +1997,7 @@ class BlockingMethods(AsyncXetFileSystem):
         AlreadyExistsError, RevisionNotFoundError
             A branch of the name exists; there is no such source.
         XetError
-            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+            The endpoint refuses the request, or fails after retries; see the subclasses in `pyxet.errors`.
         """
 
     def delete_branch(self, repo: str, name: str, *, timeout: float | None=None) -> None:
@@ -2013,7 +2013,7 @@ class BlockingMethods(AsyncXetFileSystem):
         Raises
         ------
         XetError
-            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+            The endpoint refuses the request, or fails after retries; see the subclasses in `pyxet.errors`.
         """
 
     def branch_exists(self, repo: str, name: str | None=None, *, timeout: float | None=None) -> bool:
@@ -2036,7 +2036,7 @@ class BlockingMethods(AsyncXetFileSystem):
         RepositoryNotFoundError
             There is no such repository. Where only a path is given that is an answer: no.
         XetError
-            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+            The endpoint refuses the request, or fails after retries; see the subclasses in `pyxet.errors`.
         """
 
     def branch_info(self, repo: str, name: str | None=None, *, timeout: float | None=None) -> BranchInfo:
@@ -2057,7 +2057,7 @@ class BlockingMethods(AsyncXetFileSystem):
         RepositoryNotFoundError, RevisionNotFoundError
             There is no such repository; it has no such branch.
         XetError
-            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+            The endpoint refuses the request, or fails after retries; see the subclasses in `pyxet.errors`.
         """
 
     @overload
@@ -2069,7 +2069,7 @@ class BlockingMethods(AsyncXetFileSystem):
         repo:
             Path of the repository: ``acme/titanic``, ``datasets/acme/titanic``.
         detail:
-            Give dictionaries of what is known, rather than names.
+            Return dictionaries with what is known of each entry, instead of names.
 
         Returns
         -------
@@ -2079,7 +2079,7 @@ class BlockingMethods(AsyncXetFileSystem):
         Raises
         ------
         XetError
-            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+            The endpoint refuses the request, or fails after retries; see the subclasses in `pyxet.errors`.
         """
 
     @overload
@@ -2115,7 +2115,7 @@ class BlockingMethods(AsyncXetFileSystem):
         RepositoryNotFoundError, RevisionNotFoundError
             There is no such repository or revision.
         XetError
-            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+            The endpoint refuses the request, or fails after retries; see the subclasses in `pyxet.errors`.
         """
 
     def delete_tag(self, repo: str, name: str, *, timeout: float | None=None) -> None:
@@ -2131,7 +2131,7 @@ class BlockingMethods(AsyncXetFileSystem):
         Raises
         ------
         XetError
-            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+            The endpoint refuses the request, or fails after retries; see the subclasses in `pyxet.errors`.
         """
 
     def find_ref(self, repo: str, name: str, *, timeout: float | None=None) -> RefInfo:
@@ -2156,7 +2156,7 @@ class BlockingMethods(AsyncXetFileSystem):
         RepositoryNotFoundError, RevisionNotFoundError
             There is no such repository; nothing in it has this name.
         XetError
-            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+            The endpoint refuses the request, or fails after retries; see the subclasses in `pyxet.errors`.
         """
 
     def list_pull_requests(
@@ -2191,7 +2191,7 @@ class BlockingMethods(AsyncXetFileSystem):
         RepositoryNotFoundError
             There is no such repository.
         XetError
-            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+            The endpoint refuses the request, or fails after retries; see the subclasses in `pyxet.errors`.
         """
 
     def make_pull_request(
@@ -2228,7 +2228,7 @@ class BlockingMethods(AsyncXetFileSystem):
         BadRequestError
             The title is too short or too long.
         XetError
-            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+            The endpoint refuses the request, or fails after retries; see the subclasses in `pyxet.errors`.
         """
 
     def pull_request_info(
@@ -2260,7 +2260,7 @@ class BlockingMethods(AsyncXetFileSystem):
         RepositoryNotFoundError, RevisionNotFoundError
             There is no such repository; it has no such pull request.
         XetError
-            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+            The endpoint refuses the request, or fails after retries; see the subclasses in `pyxet.errors`.
         """
 
     def merge_pull_request(
@@ -2296,7 +2296,7 @@ class BlockingMethods(AsyncXetFileSystem):
         RepositoryNotFoundError, RevisionNotFoundError
             There is no such repository; it has no such pull request.
         XetError
-            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+            The endpoint refuses the request, or fails after retries; see the subclasses in `pyxet.errors`.
         """
 
     def close_pull_request(
@@ -2325,7 +2325,7 @@ class BlockingMethods(AsyncXetFileSystem):
         RepositoryNotFoundError, RevisionNotFoundError
             There is no such repository; it has no such pull request.
         XetError
-            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+            The endpoint refuses the request, or fails after retries; see the subclasses in `pyxet.errors`.
         """
 
     def open_pull_request(
@@ -2350,7 +2350,7 @@ class BlockingMethods(AsyncXetFileSystem):
         AccessDeniedError, BadRequestError, RepositoryNotFoundError, RevisionNotFoundError
             As in `close_pull_request`.
         XetError
-            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+            The endpoint refuses the request, or fails after retries; see the subclasses in `pyxet.errors`.
         """
 
     def comment(self, repo: str, number: int, text: str, *, timeout: float | None=None) -> None:
@@ -2370,7 +2370,7 @@ class BlockingMethods(AsyncXetFileSystem):
         BadRequestError
             The text is empty, or too long for the endpoint.
         XetError
-            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+            The endpoint refuses the request, or fails after retries; see the subclasses in `pyxet.errors`.
         """
 
     def log(self, path: str, limit: int | None=None, *, timeout: float | None=None) -> list[Commit]:
@@ -2379,7 +2379,7 @@ class BlockingMethods(AsyncXetFileSystem):
         Parameters
         ----------
         path:
-            ``owner/repo/branch/path``, or a URL that ends so.
+            ``owner/repo/branch/path``, or the ``xet://`` URL of that path.
         limit:
             Maximum number of commits; ``None`` for all.
 
@@ -2393,7 +2393,7 @@ class BlockingMethods(AsyncXetFileSystem):
         RepositoryNotFoundError, RevisionNotFoundError
             There is no such repository or revision.
         XetError
-            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+            The endpoint refuses the request, or fails after retries; see the subclasses in `pyxet.errors`.
         """
 
     def iter_log(self, path: str, *, timeout: float | None=None) -> Generator[Commit, None, None]:
@@ -2402,7 +2402,7 @@ class BlockingMethods(AsyncXetFileSystem):
         Parameters
         ----------
         path:
-            ``owner/repo/branch/path``, or a URL that ends so.
+            ``owner/repo/branch/path``, or the ``xet://`` URL of that path.
 
         Returns
         -------
@@ -2460,7 +2460,7 @@ class BlockingMethods(AsyncXetFileSystem):
         NotSupportedError
             The path names a tag, a commit or a point in time.
         XetError
-            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+            The endpoint refuses the request, or fails after retries; see the subclasses in `pyxet.errors`.
         """
 
     def list_lfs_files(self, repo: str, *, timeout: float | None=None) -> list[LfsFile]:
@@ -2481,7 +2481,7 @@ class BlockingMethods(AsyncXetFileSystem):
         RepositoryNotFoundError
             There is no such repository.
         XetError
-            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+            The endpoint refuses the request, or fails after retries; see the subclasses in `pyxet.errors`.
         """
 
     def get_username(self, *, timeout: float | None=None) -> str:
@@ -2495,7 +2495,7 @@ class BlockingMethods(AsyncXetFileSystem):
         Raises
         ------
         XetError
-            The endpoint refuses it, or fails after retries; its classes are those of `pyxet.errors`.
+            The endpoint refuses the request, or fails after retries; see the subclasses in `pyxet.errors`.
         """
 
     def cp(
