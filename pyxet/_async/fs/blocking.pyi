@@ -17,33 +17,33 @@ from typing import Any, Literal, overload
 
 class BlockingMethods(AsyncXetFileSystem):
     def info(self, /, path: str, expand: bool=False, refresh: bool=False, *, timeout: float | None=None) -> Info:
-        """What is at a path.
+        """Describe the file, folder, branch, repository or owner at a path.
 
         Parameters
         ----------
         path:
             ``owner/repo/branch/path``, or the ``xet://`` URL of that path.
         expand:
-            Also tell ``last_modified``, which costs the endpoint much.
+            Include ``last_modified``, which is expensive for the endpoint.
         refresh:
-            Look at the branch again, however recently it was looked at.
+            Request the branch's commit again, even if it was requested recently.
 
         Returns
         -------
         dict
             ``name``, ``size`` in bytes, ``type`` (``file`` or ``directory``); for files ``blob_id``, ``commit``, and
-            ``xet_hash`` and ``sha256`` where there are any; for others ``kind`` (owner, repo, branch, directory).
+            ``xet_hash`` and ``sha256`` if they have them; for directories ``kind`` (owner, repo, branch, directory).
 
         Raises
         ------
         NotFoundError
-            There is nothing.
+            Nothing is at the path.
         XetError
             The endpoint refuses the request, or fails after retries; see the subclasses in `pyxet.errors`.
         """
 
     def url(self, /, path: str, *, timeout: float | None=None) -> str:
-        """The web address of what is at a path: of the content of a file, of the page of anything else.
+        """The web address of a file's content, or of the page of a folder, branch, repository or owner.
 
         Parameters
         ----------
@@ -53,12 +53,12 @@ class BlockingMethods(AsyncXetFileSystem):
         Returns
         -------
         str
-            It needs the token where the repository is private.
+            The address. If the repository is private, requests to it need the token.
 
         Raises
         ------
         NotFoundError
-            There is nothing.
+            Nothing is at the path.
         XetError
             The endpoint refuses the request, or fails after retries; see the subclasses in `pyxet.errors`.
         """
@@ -74,23 +74,23 @@ class BlockingMethods(AsyncXetFileSystem):
         *,
         timeout: float | None=None,
     ) -> list[Info]:
-        """What is directly in a folder: files and folders, the branches of a repository, the repositories of an owner.
+        """List the files and folders in a folder, the branches of a repository, or the repositories of an owner.
 
         Parameters
         ----------
         path:
             ``owner/repo/branch/path``, or the ``xet://`` URL of that path.
         detail:
-            Dictionaries like `info`'s, or names.
+            Return dictionaries like those of `info`; otherwise names.
         refresh:
-            Look at the branch again, however recently it was looked at.
+            Request the branch's commit again, even if it was requested recently.
         expand:
-            Also tell ``last_modified`` of files and folders, which costs the endpoint much.
+            Include ``last_modified`` of files and folders, which is expensive for the endpoint.
 
         Returns
         -------
         list
-            Dictionaries or names, sorted by name.
+            Dictionaries or names. Files and folders are sorted by name, others are in the endpoint's order.
 
         Raises
         ------
@@ -134,25 +134,25 @@ class BlockingMethods(AsyncXetFileSystem):
         *,
         timeout: float | None=None,
     ) -> list[str]:
-        """All files below a path, in the order of their names.
+        """List all files below a path, sorted by name.
 
         Parameters
         ----------
         path:
             ``owner/repo/branch/path``, or the ``xet://`` URL of that path.
         maxdepth:
-            How many folders deep to look.
+            Number of folder levels to search.
         withdirs:
-            Include folders, the first one too.
+            Include folders, and the given path itself.
         detail:
-            A dictionary of names and infos, or a list of names.
+            Return a dictionary of names to infos; otherwise a list of names.
         expand:
-            Also tell ``last_modified`` of what is inside of folders, which costs the endpoint much.
+            Include ``last_modified`` of everything below the path, which is expensive for the endpoint.
         prefix:
-            Only what begins with this, from the path's next part on: ``2026-11/a``. Folders that cannot have any are not
-            looked at.
+            List only names that begin with the path, a slash and this: ``2026-11/a``. Only the folder that it names
+            (``2026-11``) is searched.
         refresh:
-            Look at the branch again, however recently it was looked at.
+            Request the branch's commit again, even if it was requested recently.
 
         Returns
         -------
@@ -194,29 +194,30 @@ class BlockingMethods(AsyncXetFileSystem):
         timeout: float | None=None,
     ) -> dict[str, Info] | list[str]: ...
     def scan(self, path: str, dates: bool=False, *, timeout: float | None=None) -> Generator[list[Info], None, None]:
-        """All files below a path of a branch, page by page: the first ones come before all are known.
+        """Iterate over all files below a path of a branch, page by page. The first pages come before the listing is complete.
 
-        All pages are of the same commit, and in the order in which the endpoint tells them. Less stays in memory than
-        `find` needs, and a failure ends the scan with its error.
+        All pages are of the same commit, in the order of the endpoint's listing. The scan needs less memory than `find`. If
+        a request fails, the scan ends with its error.
 
         Parameters
         ----------
         path:
-            A branch, a folder, or a file, which is all there is then.
+            A branch, a folder, or a file, which is then the only result.
         dates:
-            Also tell ``last_modified``, which costs the endpoint much; not of what is pending in a transaction.
+            Include ``last_modified``, which is expensive for the endpoint. In a branch that a transaction has changed, there
+            are no dates.
 
         Yields
         ------
         list of dict
-            Like `info`'s.
+            Dictionaries like those of `info`.
 
         Raises
         ------
         NotFoundError
-            There is nothing.
+            Nothing is at the path.
         XetURLError
-            It is an owner or a repository.
+            The path is an owner or a repository.
         """
 
     @overload
@@ -232,7 +233,7 @@ class BlockingMethods(AsyncXetFileSystem):
         *,
         timeout: float | None=None,
     ) -> Generator[tuple[str, list[str], list[str]], None, None]:
-        """Folders with what they hold: tuples of path, folders and files.
+        """Walk through all folders below a path; each gives a tuple of its path, its folders and its files.
 
         Parameters
         ----------
@@ -241,14 +242,14 @@ class BlockingMethods(AsyncXetFileSystem):
         maxdepth:
             How many levels of folders to descend; ``None`` for all.
         topdown:
-            Folders before those in them; the caller may take some away, which are then left out.
+            Yield a folder before the folders in it. Folders that the caller removes from a yielded tuple are not walked.
         on_error:
-            What to do where the path does not exist: ``omit`` yields it empty, ``raise`` raises, a function is called.
-            Other errors always raise: a walk is whole.
+            What to do if the path does not exist: ``omit`` yields it without content, ``raise`` raises the error, a
+            function is called with the error. Other errors are always raised, so that a walk is complete.
         detail:
-            Dictionaries of names and infos, or lists of names.
+            Yield folders and files as dictionaries of names to infos; otherwise as lists of names.
         refresh:
-            Look at the branch again, however recently it was looked at.
+            Request the branch's commit again, even if it was requested recently.
 
         Returns
         -------
@@ -296,20 +297,20 @@ class BlockingMethods(AsyncXetFileSystem):
         *,
         timeout: float | None=None,
     ) -> list[str]:
-        """Paths that match a pattern, in the order of their names.
+        """List the paths that match a pattern, sorted by name.
 
         Parameters
         ----------
         path:
             Pattern with ``*``, ``?``, ``[…]`` inside parts, and ``**`` for any number of parts.
         maxdepth:
-            How many folders deep ``**`` goes.
+            Number of folder levels that ``**`` matches.
         detail, withdirs, expand:
             As in `find`; folders are included unless ``withdirs`` is off.
         prefix:
-            Only what begins with this, from the part on that has the first magic character.
+            List only paths whose rest, from the first part with a wildcard on, begins with this.
         refresh:
-            Look at branches again, however recently they were looked at.
+            Request the commits of branches again, even if they were requested recently.
 
         Returns
         -------
@@ -401,7 +402,7 @@ class BlockingMethods(AsyncXetFileSystem):
         Returns
         -------
         bool
-            Whether there is.
+            Whether something is there.
 
         Raises
         ------
@@ -410,7 +411,7 @@ class BlockingMethods(AsyncXetFileSystem):
         """
 
     def lexists(self, /, path: str, refresh: bool=False, *, timeout: float | None=None) -> bool:
-        """Like `exists`: there are no links.
+        """The same as `exists`, which does not follow links.
 
         Parameters
         ----------
@@ -422,7 +423,7 @@ class BlockingMethods(AsyncXetFileSystem):
         Returns
         -------
         bool
-            Whether there is.
+            Whether something is there.
 
         Raises
         ------
@@ -441,7 +442,7 @@ class BlockingMethods(AsyncXetFileSystem):
         Returns
         -------
         bool
-            Whether there is.
+            Whether the path is a file.
 
         Raises
         ------
@@ -460,7 +461,7 @@ class BlockingMethods(AsyncXetFileSystem):
         Returns
         -------
         bool
-            Whether there is.
+            Whether the path is one of these.
 
         Raises
         ------
@@ -469,7 +470,7 @@ class BlockingMethods(AsyncXetFileSystem):
         """
 
     def isdir_or_branch(self, path: str, *, timeout: float | None=None) -> bool:
-        """The first pyxet's name of `isdir`.
+        """The same as `isdir`, under the name that the first pyxet used.
 
         Parameters
         ----------
@@ -479,7 +480,7 @@ class BlockingMethods(AsyncXetFileSystem):
         Returns
         -------
         bool
-            Whether there is.
+            Whether the path is a folder, branch, repository or owner.
 
         Raises
         ------
@@ -488,7 +489,7 @@ class BlockingMethods(AsyncXetFileSystem):
         """
 
     def size(self, path: str, *, timeout: float | None=None) -> int:
-        """Bytes of a file.
+        """The size of a file in bytes.
 
         Parameters
         ----------
@@ -507,7 +508,7 @@ class BlockingMethods(AsyncXetFileSystem):
         """
 
     def sizes(self, /, paths: Sequence[str], *, timeout: float | None=None) -> list[int]:
-        """Bytes of several files.
+        """The sizes of several files in bytes.
 
         Parameters
         ----------
@@ -537,14 +538,14 @@ class BlockingMethods(AsyncXetFileSystem):
         *,
         timeout: float | None=None,
     ) -> int:
-        """Bytes of the files below a path: their sum, or each of them. Content that files share counts each time.
+        """The sizes of the files below a path, in bytes: their sum, or one by one. Shared content counts for each file.
 
         Parameters
         ----------
         path:
             ``owner/repo/branch/path``, or the ``xet://`` URL of that path.
         total:
-            Give the sum, or what each file has.
+            Return the sum; otherwise the size of each file.
         maxdepth:
             How many levels of folders to descend; ``None`` for all.
         withdirs:
@@ -555,7 +556,7 @@ class BlockingMethods(AsyncXetFileSystem):
         Returns
         -------
         int or dict
-            The sum in bytes; a dictionary of paths to bytes if ``total`` is off.
+            The sum in bytes; a dictionary of paths to sizes in bytes if ``total`` is off.
 
         Raises
         ------
@@ -588,7 +589,7 @@ class BlockingMethods(AsyncXetFileSystem):
         timeout: float | None=None,
     ) -> int | dict[str, int]: ...
     def ukey(self, path: str, *, timeout: float | None=None) -> str:
-        """A key of the version of a file; another version has another.
+        """Return a key that is different for each version of a file.
 
         Parameters
         ----------
@@ -607,7 +608,7 @@ class BlockingMethods(AsyncXetFileSystem):
         """
 
     def checksum(self, path: str, *, timeout: float | None=None) -> int:
-        """A number of the content of a file; the same content has the same number.
+        """Return a number that identifies the content of a file.
 
         Parameters
         ----------
@@ -617,7 +618,7 @@ class BlockingMethods(AsyncXetFileSystem):
         Returns
         -------
         int
-            The SHA-256 of the content, or the git object id of what is small.
+            The SHA-256 of the content, or the git object id of a file that git itself stores.
 
         Raises
         ------
@@ -672,7 +673,7 @@ class BlockingMethods(AsyncXetFileSystem):
         *,
         timeout: float | None=None,
     ) -> bytes:
-        """Content of a file, or bytes ``start`` to before ``end`` of it; negative numbers count from its end.
+        """Return the content of a file, or its bytes ``start`` to before ``end``; negative numbers count from its end.
 
         Parameters
         ----------
@@ -693,9 +694,9 @@ class BlockingMethods(AsyncXetFileSystem):
         NotFoundError
             There is no such file.
         IsADirectoryError
-            It is a folder.
+            The path is a folder.
         IntegrityError
-            What came is not the file's content.
+            The bytes received are not the file's content.
         XetError
             The endpoint refuses the request, or fails after retries; see the subclasses in `pyxet.errors`.
         """
@@ -713,25 +714,25 @@ class BlockingMethods(AsyncXetFileSystem):
         *,
         timeout: float | None=None,
     ) -> bytes:
-        """Contents of files: bytes for one path, a dictionary for a list, a pattern or a recursive read.
+        """Read whole files or a range of each: bytes for one path, a dictionary for a list, a pattern or a recursive read.
 
         Parameters
         ----------
         path:
-            Names, or patterns where there is nothing of the name.
+            One or more names. A name that does not exist may be a pattern.
         recursive:
             Include the content of folders.
         on_error:
-            ``raise``, ``omit`` the path, or ``return`` the error in its place.
+            ``raise`` the first error, ``omit`` the path, or ``return`` the error in place of the content.
         start, end:
             As in `cat_file`, for each file.
         assume_literal:
-            No path is a pattern, also if there is nothing of the name.
+            Never take a name for a pattern.
 
         Returns
         -------
         bytes or dict
-            Bytes for one path; else a dictionary of paths to bytes, or to errors where ``on_error`` is ``return``.
+            Bytes for one path; otherwise a dictionary of paths to bytes, or to errors if ``on_error`` is ``return``.
 
         Raises
         ------
@@ -804,23 +805,23 @@ class BlockingMethods(AsyncXetFileSystem):
         on_error: Literal['raise', 'omit'],
         timeout: float | None=None,
     ) -> list[bytes]:
-        """Byte ranges of files, in the order in which they are asked for.
+        """Read byte ranges of files, in the given order.
 
         Parameters
         ----------
         paths, starts, ends:
-            One range for each path; a single number serves all of them.
+            One range for each path; a single number applies to all of them.
         max_gap:
             Ranges of one file that are at most this many bytes apart are fetched as one.
         batch_size:
             Accepted for compatibility with fsspec; it has no effect, as `Limits` bound what is in flight.
         on_error:
-            ``return`` puts an error in its range's place, ``omit`` leaves the range out, ``raise`` raises the first one.
+            ``return`` puts an error in its range's place, ``omit`` leaves the range out, ``raise`` raises the first error.
 
         Returns
         -------
         list
-            Bytes, and errors where ``on_error`` is ``return``.
+            Bytes, and errors if ``on_error`` is ``return``.
 
         Raises
         ------
@@ -850,10 +851,10 @@ class BlockingMethods(AsyncXetFileSystem):
         *,
         timeout: float | None=None,
     ) -> Generator[bytes, None, None]:
-        """Content of a file, or bytes ``start`` to before ``end`` of it, in pieces: for a web answer, or a file of any size.
+        """Read a file of any size, or its bytes ``start`` to before ``end``, in pieces, for example for an HTTP response.
 
-        All pieces are of the version that was there when the first one was asked for. What is read ahead of the consumer
-        is bounded by `Limits`; a consumer that is slow, or stops, keeps no other from reading.
+        All pieces are of the version that the file has when the first one is requested. `Limits` bound how far the stream
+        reads ahead; a consumer that is slow or stops does not hold up other readers.
 
         Parameters
         ----------
@@ -865,17 +866,17 @@ class BlockingMethods(AsyncXetFileSystem):
         Yields
         ------
         bytes
-            One to a few MiB; the last piece may be shorter. There is none if the file, or the range, is empty.
+            One to a few MiB; the last piece may be shorter. Nothing is yielded if the file, or the range, is empty.
 
         Raises
         ------
         NotFoundError
             There is no such file.
         IsADirectoryError
-            It is a folder.
+            The path is a folder.
         IntegrityError
-            What came is not the file's content. Of a whole file the last piece comes only if all pieces are right
-            together; what was yielded before is to be thrown away then. Of a range, headers and lengths are checked.
+            The bytes received are not the file's content. The hash of a whole file is checked before the last piece is
+            yielded; on an error, discard the earlier pieces. Of a range, only headers and lengths are checked.
         """
 
     def get_file(
@@ -890,32 +891,31 @@ class BlockingMethods(AsyncXetFileSystem):
         *,
         timeout: float | None=None,
     ) -> None:
-        """Download a file to a local path or into a file object; a folder is made locally.
+        """Download a file to a local path or into a file object. For a folder, only a local folder is made.
 
-        The local name appears with all of the content or not at all; what a cancelled or killed download has got is used
-        by the next one.
+        The local file appears when its content is complete. If a download is cancelled or killed, the next one resumes it.
 
         Parameters
         ----------
         rpath:
             ``owner/repo/branch/path``, or the ``xet://`` URL of that path.
         lpath, outfile:
-            Where to, by either name; one of them: a local path, or a binary file, which is written to from where it
-            stands and not closed. It is blocking or asynchronous (whatever has a ``write``); an asynchronous one needs the
-            coroutine.
+            The target; give one of the two. A local path, or a binary file object, which is written to from its current
+            position and not closed. It may be blocking or asynchronous (anything with a ``write``); an asynchronous one
+            works with the coroutine only.
         callback:
             Counts bytes.
         progress:
             Show a bar, on a terminal or in a notebook, and a line at the end.
         names:
-            What becomes of a name that no local file can have here, see `get`.
+            What to do with a name that no local file can have, see `get`.
 
         Raises
         ------
         NotFoundError
-            There is nothing at ``rpath``.
+            Nothing is at ``rpath``.
         LocalNameError
-            No local file can have the name.
+            The local file cannot have its name on this machine.
         XetError
             The endpoint refuses the request, or fails after retries; see the subclasses in `pyxet.errors`.
         """
@@ -939,33 +939,34 @@ class BlockingMethods(AsyncXetFileSystem):
         Parameters
         ----------
         rpath:
-            Names, or patterns where there is nothing of the name. A folder without ``recursive`` is left out, with a
-            warning.
+            One or more names. A name that does not exist may be a pattern. Without ``recursive``, folders are left out,
+            with a warning.
         lpath:
-            A local file or folder, or an open file as in `get_file`; or a list of them, one for each of the list ``rpath``.
+            A local file or folder, or an open file as in `get_file`; for a list ``rpath``, also a list of the same length.
         recursive:
             Include the content of folders.
         callback:
-            Counts files; what it branches off for each file counts bytes.
+            Counts files; the callback that it branches off for each file counts bytes.
         maxdepth:
             How many levels of folders to descend; ``None`` for all.
         assume_literal:
-            No path is a pattern, also if there is nothing of the name.
+            Never take a name for a pattern.
         progress:
             Show a bar, on a terminal or in a notebook, and a line at the end.
         names:
-            What becomes of files that cannot have their names on this machine (``aux`` and ``a:b`` on Windows, ``README``
-            beside ``readme`` where cases are not told apart, names that are too long): ``refuse`` raises before anything
-            is written, ``escape`` writes them under other names, in which such characters stand as in URLs (``a%3Ab``).
+            What to do with files that cannot have their names on this machine (``aux`` and ``a:b`` on Windows, ``README``
+            beside ``readme`` if the file system ignores case, names that are too long): ``refuse`` raises before anything
+            is written, ``escape`` writes them under other names, in which such characters are escaped as in URLs
+            (``a%3Ab``).
 
         Raises
         ------
         NotFoundError
-            There is nothing at a path.
+            Nothing is at a path.
         LocalNameError
-            A file cannot have its name here; it says which one.
+            A file cannot have its name here; the message names the file.
         XetURLError
-            Two files would get one name, or one a name outside of ``lpath``.
+            Two files would get the same name, or a file would be written outside ``lpath``.
         XetError
             The endpoint refuses the request, or fails after retries; see the subclasses in `pyxet.errors`.
         """
@@ -982,26 +983,26 @@ class BlockingMethods(AsyncXetFileSystem):
         names: LocalNames='refuse',
         timeout: float | None=None,
     ) -> str:
-        """Bring a whole revision, or a folder of it, into a local folder: what a library wants that reads local files.
+        """Download a whole revision, or a folder of it, into a local folder, for libraries that read local files.
 
-        All files are of one commit, the one that the branch is at when the call begins. A file that is there and right is
-        not fetched: its content is compared by its hash, or was before and the file has not been touched since. What is
-        fetched is verified by its hash and appears under its name when it is whole. After a kill or a cancellation the same
-        call goes on where that one was, also in the middle of a large file. Other files of the folder are left alone.
+        All files are of one commit, the one that the branch is at when the call begins. A local file is not fetched again if
+        its hash is right; unchanged files are not hashed again. Fetched content is verified by its hash, and the file appears
+        when it is complete. If a call is killed or cancelled, the same call resumes it, also in the middle of a large file.
+        Other files in the folder are left alone.
 
         Parameters
         ----------
         path:
-            A branch, tag or commit, or a folder in one: ``acme/model/main``. What is pending in a transaction is not in it.
+            A branch, tag or commit, or a folder in one: ``acme/model/main``. Pending changes of a transaction are not included.
         folder:
-            Where to; made if it is not there. By default a folder in the user's cache, one for each commit, which other
-            calls for the same commit find again; its files are not to be written to.
+            The local folder, which is made if necessary. By default a folder in the user's cache, one for each commit, which
+            later calls for the same commit use again; do not write to its files.
         include, exclude:
             Patterns that choose files, as in `put`.
         callback:
-            Counts files; what it branches off for each file that is fetched counts bytes.
+            Counts files; the callback that it branches off for each fetched file counts bytes.
         names:
-            What becomes of files that cannot have their names on this machine, as in `get`.
+            What to do with files that cannot have their names on this machine, as in `get`.
 
         Returns
         -------
@@ -1013,15 +1014,15 @@ class BlockingMethods(AsyncXetFileSystem):
         NotFoundError
             There is no such repository, revision or folder.
         NotADirectoryError
-            The path is a file's.
+            The path is that of a file.
         XetURLError
-            It names no revision, or the endpoint names files that would be outside of the folder.
+            The path contains no revision, or a file name from the endpoint leads outside the folder.
         LocalNameError
             A file cannot have its name on this machine. Nothing was written.
         IntegrityError
-            What came is not the content of its file; nothing of that stays.
+            The bytes received are not the content of the file. They are not kept.
         OSError
-            Files cannot be written there.
+            Files cannot be written in the folder.
         XetError
             The endpoint refuses the request, or fails after retries; see the subclasses in `pyxet.errors`.
         """
@@ -1598,32 +1599,32 @@ class BlockingMethods(AsyncXetFileSystem):
         *,
         timeout: float | None=None,
     ) -> FilePointer:
-        """Store content for a commit that is made later, perhaps by another process, see `commit`.
+        """Store content for a later commit, which another process may make, see `commit`.
 
-        Nobody sees it before, and no transaction takes part. Staging the same content again, after a crash say, stores
-        nothing new.
+        The content is not visible before that commit, and the call is not part of a transaction. Staging the same content
+        again, for example after a crash, stores nothing new.
 
         Parameters
         ----------
         data:
-            Bytes, the path of a local file, or what `put_file` reads from: a binary file, which is read from where it
-            stands, or an asynchronous iterator.
+            Bytes, the path of a local file, or another source as in `put_file`: a binary file, which is read from its
+            current position, or an asynchronous iterator.
         path:
             The path that the file will have: ``acme/corpus/main/up/1.bin``.
         sha256:
-            SHA-256 of the content in 64 hexadecimal digits, if the caller has it. Where the content has more than a
-            mebibyte it is believed here, which saves computing it; whether the endpoint checks it is its business.
+            SHA-256 of the content in 64 lower-case hexadecimal digits, if the caller knows it. For content above 1 MiB it is
+            used without a check, which saves computing it; the endpoint may check it.
         callback:
             Counts bytes.
         pull_request:
-            It is for a pull request that is to be opened for the branch, which the user may not be able to write to.
+            Whether the content is for a new pull request for the branch. The user then needs no write access to the branch.
         progress:
             Show a bar, on a terminal or in a notebook, and a line at the end.
 
         Returns
         -------
         FilePointer
-            What a commit needs to name the content; it can be pickled and sent elsewhere.
+            A reference to the content for `commit`; it can be pickled and sent to another process.
 
         Raises
         ------
@@ -1648,16 +1649,16 @@ class BlockingMethods(AsyncXetFileSystem):
         *,
         timeout: float | None=None,
     ) -> list[FilePointer]:
-        """Store many files of one branch for a later commit: small ones travel together, as `stage` cannot do.
+        """Store many files of one branch for a later commit. Small files are uploaded together, unlike with `stage`.
 
         Parameters
         ----------
         files:
-            Paths, and what `stage` takes as ``data``.
+            By path, a source as in `stage`.
         sha256:
-            SHA-256 by path, of those that the caller has it of.
+            By path, the SHA-256 of contents for which the caller knows it.
         callback:
-            Counts files; what it branches off for each file counts bytes.
+            Counts files; the callback that it branches off for each file counts bytes.
         pull_request:
             As in `stage`.
         progress:
@@ -1666,12 +1667,12 @@ class BlockingMethods(AsyncXetFileSystem):
         Returns
         -------
         list[FilePointer]
-            In the order of ``files``.
+            The pointers in the order of ``files``.
 
         Raises
         ------
         XetURLError
-            They are not all of one branch, or ``sha256`` names a path that is not among them.
+            The files are not all of one branch, two paths are the same file, or ``sha256`` has a path that ``files`` lacks.
         XetError
             The endpoint refuses the request, or fails after retries; see the subclasses in `pyxet.errors`.
         """
@@ -1692,43 +1693,44 @@ class BlockingMethods(AsyncXetFileSystem):
     ) -> Commit | None:
         """Make one commit of staged files and deletions, or add them to the open transaction.
 
-        Files that the branch has just so already are left out, so a commit that is made again is none.
+        Files that the branch already has with the same content are left out, so repeating a commit of staged files makes no
+        second one.
 
         Parameters
         ----------
         branch:
-            ``acme/corpus/main``.
+            Path of the branch: ``acme/corpus/main``.
         pointers:
-            What `stage` returned, here or in other processes. They are taken a thousand at a time, so an iterator need
-            not have them all in memory.
+            Results of `stage`, from this process or others. They are read a thousand at a time, so an iterator need not
+            hold them all in memory.
         delete:
-            Paths of files to delete, like those that `rm` takes: ``acme/corpus/main/old.bin``.
+            Paths of files to delete, as in `rm`: ``acme/corpus/main/old.bin``.
         message:
-            Commit message; one that tells what it does if ``None``. A transaction has its own.
+            Commit message. If ``None``, it is made from the changed paths. In a transaction it is used if that has none.
         parent_commit:
-            A full commit id: a change to one of the paths since is a conflict.
+            A full commit id. A change to one of the paths since that commit is a conflict.
         mode:
             ``create`` raises if one of the staged files exists.
         if_match:
-            The version to replace or delete, or a mapping of paths to those.
+            The version to replace or delete, or a mapping of paths to versions.
         pull_request:
             Open a pull request for the branch instead of committing to it.
 
         Returns
         -------
         Commit | None
-            ``None`` where nothing changes, and in a transaction, which commits at its end.
+            ``None`` if nothing changes, and in a transaction, which commits at its end.
 
         Raises
         ------
         XetURLError
-            A pointer or a deletion is of another endpoint, repository or branch.
+            A pointer or a path to delete belongs to another endpoint, repository or branch.
         NotFoundError, IsADirectoryError
-            A file to delete is not there, or is a folder.
+            A file to delete does not exist, or is a folder.
         AlreadyExistsError, EditConflictError
             A path exists, is not the version expected, or changed since ``parent_commit``.
         BadRequestError
-            A path is there twice, or would be a file and a folder; the endpoint does not have the content.
+            A path occurs twice, or would be both a file and a folder; the endpoint does not have the content.
         RevisionNotFoundError
             There is no such branch.
         XetError
@@ -1736,7 +1738,7 @@ class BlockingMethods(AsyncXetFileSystem):
         """
 
     def make_repo(self, repo: str, private: bool=False, exist_ok: bool=False, *, timeout: float | None=None) -> None:
-        """Make a repository with an empty branch ``main``.
+        """Make a repository. Its branch ``main`` contains only ``.gitattributes``.
 
         Parameters
         ----------
@@ -1750,7 +1752,7 @@ class BlockingMethods(AsyncXetFileSystem):
         Raises
         ------
         AlreadyExistsError
-            It is there, and ``exist_ok`` is not set.
+            The repository exists, and ``exist_ok`` is not set.
         XetError
             The endpoint refuses the request, or fails after retries; see the subclasses in `pyxet.errors`.
         """
@@ -1784,20 +1786,20 @@ class BlockingMethods(AsyncXetFileSystem):
         repo:
             Path of the repository: ``acme/titanic``, ``datasets/acme/titanic``.
         destination:
-            Path of the new repository, which is of the same kind.
+            Path of the new repository, which must be of the same kind.
         private:
-            Whether only its owner sees it; as with the first one if ``None``.
+            Whether only its owner sees it; ``None`` takes the setting of the original.
 
         Returns
         -------
         dict
-            ``name``, and ``files_pending``: whether the endpoint goes on copying large files, which may not be readable
-            in the new repository until it is done.
+            ``name``, and ``files_pending``: whether the endpoint is still copying large files, which may not be readable
+            in the new repository until then.
 
         Raises
         ------
         RepositoryNotFoundError, AlreadyExistsError
-            The first repository is not there; the second one is.
+            The original does not exist; the new repository does already.
         NotSupportedError
             The endpoint cannot duplicate repositories.
         XetError
@@ -1805,10 +1807,10 @@ class BlockingMethods(AsyncXetFileSystem):
         """
 
     def fork_repo(self, repo: str, destination: str | None=None, *, timeout: float | None=None) -> DuplicateInfo:
-        """A copy of a repository to work on: in the account of the token's user and under its own name, unless said.
+        """Copy a repository into the account of the token's user, under the same name unless ``destination`` is given.
 
-        It is a duplicate, see `duplicate_repo`: it has the whole history, is seen by whom the first one is seen by, and
-        nothing connects the two from then on. Endpoints know no other kind of fork.
+        The copy is a duplicate, see `duplicate_repo`: it has the whole history and the visibility of the original, and no
+        link to it. Endpoints know no other kind of fork.
 
         Parameters
         ----------
@@ -1820,7 +1822,7 @@ class BlockingMethods(AsyncXetFileSystem):
         Returns
         -------
         DuplicateInfo
-            As of `duplicate_repo`.
+            The result of `duplicate_repo`.
 
         Raises
         ------
@@ -1829,7 +1831,7 @@ class BlockingMethods(AsyncXetFileSystem):
         """
 
     def rename_repo(self, repo: str, destination: str, *, timeout: float | None=None) -> None:
-        """Give a repository another name or owner. The old name leads to it until another repository gets that.
+        """Give a repository another name or owner. The endpoint redirects the old name until another repository takes it.
 
         Open transactions, branches, tags and commits stay as they are.
 
@@ -1843,7 +1845,7 @@ class BlockingMethods(AsyncXetFileSystem):
         Raises
         ------
         RepositoryNotFoundError, AlreadyExistsError
-            There is no such repository; there is one of the new name.
+            There is no such repository; a repository with the new name exists.
         XetError
             The endpoint refuses the request, or fails after retries; see the subclasses in `pyxet.errors`.
         """
@@ -1856,8 +1858,8 @@ class BlockingMethods(AsyncXetFileSystem):
         repo:
             Path of the repository: ``acme/titanic``, ``datasets/acme/titanic``.
         name, value:
-            ``private`` and whether only its owner sees it; ``visibility`` and ``public``, ``private`` or, for spaces,
-            ``protected``; ``gated`` and how access is granted to who asks, ``auto`` or ``manual``, or ``False``.
+            ``private``: whether only its owner sees it. ``visibility``: ``public``, ``private`` or, for spaces,
+            ``protected``. ``gated``: how requests for access are granted, ``auto`` or ``manual``, or ``False``.
 
         Raises
         ------
@@ -1878,19 +1880,19 @@ class BlockingMethods(AsyncXetFileSystem):
         *,
         timeout: float | None=None,
     ) -> list[str]:
-        """Repositories of an owner (``acme``, ``datasets/acme``); of the token's user and organizations without one.
+        """List an owner's repositories of one kind: models for ``acme``, datasets for ``datasets/acme``.
 
         Parameters
         ----------
         owner:
-            A user or organization; ``None`` for the token's user and the organizations that this belongs to.
+            A user or organization; ``None`` lists the models of the token's user and of the user's organizations.
         detail:
-            Dictionaries like those of `ls`, or names.
+            Return dictionaries like those of `ls`; otherwise paths.
 
         Returns
         -------
         list
-            Of all kinds; ``datasets/``, ``spaces/``, ``kernels/`` stand before the names of those.
+            Dictionaries or paths, in the endpoint's order.
 
         Raises
         ------
@@ -1910,7 +1912,7 @@ class BlockingMethods(AsyncXetFileSystem):
         timeout: float | None=None,
     ) -> list[Info] | list[str]: ...
     def is_repo(self, path: str, *, timeout: float | None=None) -> bool:
-        """Whether a path is that of a repository which exists.
+        """Whether a path is that of an existing repository.
 
         Parameters
         ----------
@@ -1920,7 +1922,7 @@ class BlockingMethods(AsyncXetFileSystem):
         Returns
         -------
         bool
-            Whether it is one.
+            Whether the repository exists.
 
         Raises
         ------
@@ -1929,7 +1931,7 @@ class BlockingMethods(AsyncXetFileSystem):
         """
 
     def repo_info(self, repo: str, *, timeout: float | None=None) -> Info:
-        """A repository: ``name``, ``private``, ``created``, ``last_modified``, and ``commit`` of its main branch.
+        """Describe a repository: ``name``, ``private``, ``created``, ``last_modified``, and ``commit`` of its main branch.
 
         Parameters
         ----------
@@ -1949,7 +1951,7 @@ class BlockingMethods(AsyncXetFileSystem):
 
     @overload
     def list_branches(self, /, repo: str, detail: Literal[False]=False, *, timeout: float | None=None) -> list[str]:
-        """Names of a repository's branches, or dictionaries with ``name`` (the path), ``branch`` and ``commit``.
+        """List a repository's branches: names, or dictionaries with ``name`` (the path), ``branch`` and ``commit``.
 
         Parameters
         ----------
@@ -1961,7 +1963,7 @@ class BlockingMethods(AsyncXetFileSystem):
         Returns
         -------
         list
-            Sorted by name.
+            Names or dictionaries, in the endpoint's order.
 
         Raises
         ------
@@ -1988,14 +1990,14 @@ class BlockingMethods(AsyncXetFileSystem):
         repo:
             Path of the repository: ``acme/titanic``, ``datasets/acme/titanic``.
         source:
-            Branch, tag, commit or point in time where it starts.
+            Branch, tag, commit or point in time at which it starts.
         name:
-            Its name.
+            Name of the new branch.
 
         Raises
         ------
         AlreadyExistsError, RevisionNotFoundError
-            A branch of the name exists; there is no such source.
+            A branch of this name exists; there is no such source.
         XetError
             The endpoint refuses the request, or fails after retries; see the subclasses in `pyxet.errors`.
         """
@@ -2029,18 +2031,18 @@ class BlockingMethods(AsyncXetFileSystem):
         Returns
         -------
         bool
-            Whether it is there.
+            Whether the branch exists.
 
         Raises
         ------
         RepositoryNotFoundError
-            There is no such repository. Where only a path is given that is an answer: no.
+            There is no such repository, and ``name`` is given. Without ``name``, the result is ``False`` then.
         XetError
             The endpoint refuses the request, or fails after retries; see the subclasses in `pyxet.errors`.
         """
 
     def branch_info(self, repo: str, name: str | None=None, *, timeout: float | None=None) -> BranchInfo:
-        """A branch: ``name`` (the path), ``branch`` and ``commit``.
+        """Describe a branch: ``name`` (the path), ``branch`` and ``commit``.
 
         Parameters
         ----------
@@ -2062,7 +2064,7 @@ class BlockingMethods(AsyncXetFileSystem):
 
     @overload
     def list_tags(self, /, repo: str, detail: Literal[False]=False, *, timeout: float | None=None) -> list[str]:
-        """Names of a repository's tags, or dictionaries with ``name`` (the path), ``tag`` and ``commit``.
+        """List a repository's tags: names, or dictionaries with ``name`` (the path), ``tag`` and ``commit``.
 
         Parameters
         ----------
@@ -2074,7 +2076,7 @@ class BlockingMethods(AsyncXetFileSystem):
         Returns
         -------
         list
-            Sorted by name.
+            Names or dictionaries, in the endpoint's order.
 
         Raises
         ------
@@ -2104,14 +2106,14 @@ class BlockingMethods(AsyncXetFileSystem):
         name:
             Name of the branch or tag.
         revision:
-            A branch, tag or commit.
+            A branch, tag, commit or point in time.
         message:
-            What the tag says of itself.
+            Message of the tag.
 
         Raises
         ------
         AlreadyExistsError
-            There is a tag of that name.
+            A tag of this name exists.
         RepositoryNotFoundError, RevisionNotFoundError
             There is no such repository or revision.
         XetError
@@ -2135,7 +2137,7 @@ class BlockingMethods(AsyncXetFileSystem):
         """
 
     def find_ref(self, repo: str, name: str, *, timeout: float | None=None) -> RefInfo:
-        """The branch, tag or commit that a name stands for.
+        """Find the branch, tag or commit that a name stands for.
 
         Parameters
         ----------
@@ -2143,13 +2145,13 @@ class BlockingMethods(AsyncXetFileSystem):
             Path of the repository: ``acme/titanic``, ``datasets/acme/titanic``.
         name:
             Branch, tag, reference (``refs/pr/1``, also without ``refs/``: ``heads/main``), commit id, or point in time.
-            Of a branch and a tag of the same name, the branch.
+            If a branch and a tag have this name, it stands for the branch.
 
         Returns
         -------
         dict
-            ``commit``; ``kind``: ``branch``, ``tag``, ``ref`` or ``commit``; ``ref``: ``refs/heads/main``, ``None`` for
-            commits and points in time; ``name``, its path.
+            ``commit``; ``kind``: ``branch``, ``tag``, ``ref`` or ``commit``; ``ref``: the full name (``refs/heads/main``),
+            ``None`` for commits and points in time; ``name``: the path.
 
         Raises
         ------
@@ -2175,16 +2177,16 @@ class BlockingMethods(AsyncXetFileSystem):
         repo:
             Path of the repository: ``acme/titanic``.
         status:
-            ``open`` ones, drafts among them; ``closed`` ones, which merged ones are, too; or ``all``.
+            ``open`` (includes drafts), ``closed`` (includes merged ones), or ``all``.
         author:
-            Only those that this user opened.
+            List only pull requests that this user opened.
         limit:
-            How many to give at most.
+            The greatest number to return.
 
         Returns
         -------
         list[PullRequest]
-            What is known of each without asking for it.
+            Without comments, conflicts and diffs, which `pull_request_info` returns.
 
         Raises
         ------
@@ -2202,24 +2204,24 @@ class BlockingMethods(AsyncXetFileSystem):
         *,
         timeout: float | None=None,
     ) -> PullRequest:
-        """Begin the draft of a pull request for ``main``, with nothing in it yet.
+        """Create an empty draft of a pull request for ``main``.
 
-        Writing to its ``path`` puts something into it, and `open_pull_request` ends the draft. Changes that are at hand are
-        proposed at once by a transaction with ``pull_request=True``.
+        Write its changes to its ``path``, then end the draft with `open_pull_request`. To propose changes in one step, use a
+        transaction with ``pull_request=True``.
 
         Parameters
         ----------
         repo:
             Path of the repository.
         title:
-            What it is about, in a line; the Hub wants 3 to 200 characters.
+            Its title, one line; the Hub requires 3 to 200 characters.
         description:
-            What else there is to say, in Markdown.
+            Its description, in Markdown.
 
         Returns
         -------
         PullRequest
-            It is a draft.
+            The draft.
 
         Raises
         ------
@@ -2239,7 +2241,7 @@ class BlockingMethods(AsyncXetFileSystem):
         *,
         timeout: float | None=None,
     ) -> PullRequestInfo:
-        """All that is known of a pull request.
+        """Describe a pull request with its comments and conflicts.
 
         Parameters
         ----------
@@ -2248,12 +2250,12 @@ class BlockingMethods(AsyncXetFileSystem):
         number:
             Number of the pull request.
         diff:
-            Whether to ask for what it changes, as git writes it.
+            Whether to request its changes in git's diff format.
 
         Returns
         -------
         PullRequestInfo
-            Among others its status, its branch, its comments, and the files in conflict.
+            Its status, branch, comments, conflicting files and more.
 
         Raises
         ------
@@ -2278,7 +2280,7 @@ class BlockingMethods(AsyncXetFileSystem):
         repo, number:
             As in `pull_request_info`.
         comment:
-            What to say about it.
+            A comment to post with the merge, in Markdown.
 
         Returns
         -------
@@ -2292,7 +2294,7 @@ class BlockingMethods(AsyncXetFileSystem):
         AccessDeniedError
             The user may not write to the branch.
         BadRequestError
-            It is a draft, closed, or merged already.
+            The pull request is a draft, closed, or merged already.
         RepositoryNotFoundError, RevisionNotFoundError
             There is no such repository; it has no such pull request.
         XetError
@@ -2314,14 +2316,14 @@ class BlockingMethods(AsyncXetFileSystem):
         repo, number:
             As in `pull_request_info`.
         comment:
-            What to say about it.
+            A comment to post with the change, in Markdown.
 
         Raises
         ------
         AccessDeniedError
-            The user neither opened it nor may write to the repository.
+            The user neither opened the pull request nor may write to the repository.
         BadRequestError
-            It is merged.
+            The pull request is merged.
         RepositoryNotFoundError, RevisionNotFoundError
             There is no such repository; it has no such pull request.
         XetError
@@ -2336,14 +2338,14 @@ class BlockingMethods(AsyncXetFileSystem):
         *,
         timeout: float | None=None,
     ) -> None:
-        """Open a pull request that is closed, or a draft.
+        """Open a pull request that is closed or a draft.
 
         Parameters
         ----------
         repo, number:
             As in `pull_request_info`.
         comment:
-            What to say about it.
+            A comment to post with the change, in Markdown.
 
         Raises
         ------
@@ -2354,14 +2356,14 @@ class BlockingMethods(AsyncXetFileSystem):
         """
 
     def comment(self, repo: str, number: int, text: str, *, timeout: float | None=None) -> None:
-        """Say something in a pull request.
+        """Post a comment in a pull request.
 
         Parameters
         ----------
         repo, number:
             Path of the repository, and number of the pull request.
         text:
-            What to say, in Markdown.
+            The comment, in Markdown.
 
         Raises
         ------
@@ -2485,12 +2487,12 @@ class BlockingMethods(AsyncXetFileSystem):
         """
 
     def get_username(self, *, timeout: float | None=None) -> str:
-        """The name of the token's user. `AuthenticationError` without a token that is accepted.
+        """Return the name of the token's user. Raises `AuthenticationError` if there is no valid token.
 
         Returns
         -------
         str
-            Its name.
+            The user name.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""Makes instances of the file system, tells them apart, and interprets their options."""
+"""Creates and caches instances of the file system, and interprets their options."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ T = TypeVar("T")
 class Ignored(TypedDict, total=False):
     """Options that fsspec and its users give to any file system, and that have no effect here.
 
-    pandas tries again with ``anon`` after a PermissionError. If ``anon`` were refused, its user would read about that
-    option, and not about the token.
+    pandas tries again with ``anon`` after a PermissionError. If ``anon`` were refused, the user would get an error about
+    that option instead of the one about the token.
     """
 
     skip_instance_cache: bool
@@ -36,7 +36,7 @@ class Further(Ignored, total=False):
 
 
 class ConfiguredFromOutside(_Cached, type):  # type: ignore[misc]  # fsspec is not typed
-    """The cache of instances also compares what an instance takes from the environment and from logins."""
+    """Metaclass whose instance cache also compares the settings taken from environment variables and logins."""
 
     @property
     def surroundings(cls) -> str:
@@ -44,7 +44,7 @@ class ConfiguredFromOutside(_Cached, type):  # type: ignore[misc]  # fsspec is n
 
     @property
     def __signature__(cls) -> inspect.Signature:
-        """The signature of the constructor, which `inspect` and editors would not find behind the call of the cache."""
+        """The signature of the constructor. Without it, `inspect` and editors would show the signature of `__call__`."""
         signature = inspect.signature(cls.__init__)  # type: ignore[misc]  # of this class, not of one below it
         own = list(signature.parameters.values())[1:]
         return signature.replace(parameters=own, return_annotation=inspect.Signature.empty)
@@ -52,8 +52,8 @@ class ConfiguredFromOutside(_Cached, type):  # type: ignore[misc]  # fsspec is n
     if not TYPE_CHECKING:
         # Hidden from type checkers: they would use its return type for every instance, in place of the class.
         def __call__(cls, *args: Any, **kwargs: Any) -> Any:
-            """Return an instance. Inside a blocking transaction that it takes part in, it knows the transaction."""
-            # Masked values would all look the same, so instances are told apart by the real ones.
+            """Return an instance; if it takes part in an open transaction, the `Transaction.insider` of it."""
+            # The cache compares the real values of secrets, as masked ones would all look the same.
             args = tuple(_revealed(value) for value in args)
             made = super().__call__(*args, **{name: _revealed(value) for name, value in kwargs.items()})
             if made.asynchronous or made._is_bound:
@@ -76,7 +76,7 @@ class ReadingDefaults:
 
 
 def option_of(kind: type[T], given: T | Mapping[str, Any] | None) -> T:
-    """An option's value; options that come from JSON or YAML are mappings."""
+    """The value of an option: the default for ``None``; a mapping (from JSON or YAML) is converted."""
     if isinstance(given, Mapping):
         try:
             return kind(**given)

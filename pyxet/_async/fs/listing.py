@@ -26,25 +26,25 @@ class Listing(Lookup):
     @public()
     @at_home
     async def _info(self, /, path: str, expand: bool = False, refresh: bool = False) -> Info:
-        """What is at a path.
+        """Describe the file, folder, branch, repository or owner at a path.
 
         Parameters
         ----------
         expand:
-            Also tell ``last_modified``, which costs the endpoint much.
+            Include ``last_modified``, which is expensive for the endpoint.
         refresh:
-            Look at the branch again, however recently it was looked at.
+            Request the branch's commit again, even if it was requested recently.
 
         Returns
         -------
         dict
             ``name``, ``size`` in bytes, ``type`` (``file`` or ``directory``); for files ``blob_id``, ``commit``, and
-            ``xet_hash`` and ``sha256`` where there are any; for others ``kind`` (owner, repo, branch, directory).
+            ``xet_hash`` and ``sha256`` if they have them; for directories ``kind`` (owner, repo, branch, directory).
 
         Raises
         ------
         NotFoundError
-            There is nothing.
+            Nothing is at the path.
         """
         url = self._parse(path)
         repo, revision = url.repo_id, url.revision
@@ -63,7 +63,7 @@ class Listing(Lookup):
     @public()
     @at_home
     async def _url(self, /, path: str) -> str:
-        """The web address of what is at a path: of the content of a file, of the page of anything else.
+        """The web address of a file's content, or of the page of a folder, branch, repository or owner.
 
         Parameters
         ----------
@@ -73,12 +73,12 @@ class Listing(Lookup):
         Returns
         -------
         str
-            It needs the token where the repository is private.
+            The address. If the repository is private, requests to it need the token.
 
         Raises
         ------
         NotFoundError
-            There is nothing.
+            Nothing is at the path.
         """
         url = self._parse(path)
         repo, revision = url.repo_id, url.revision
@@ -87,7 +87,7 @@ class Listing(Lookup):
             await self._info_above(url)
             return web_address(endpoint, url)
         view, top = await self._top(url, repo, revision)
-        # The endpoint does not understand points in time, so the commit is named.
+        # The endpoint does not understand points in time, so the address contains the commit.
         shown = replace(url, revision=view.commit) if url.moment is not None else url
         return web_address(endpoint, shown, is_file=not top.is_folder)
 
@@ -106,21 +106,21 @@ class Listing(Lookup):
     @public()
     @at_home
     async def _ls(self, /, path: str, detail: bool = True, refresh: bool = False, expand: bool = False) -> list[Any]:
-        """What is directly in a folder: files and folders, the branches of a repository, the repositories of an owner.
+        """List the files and folders in a folder, the branches of a repository, or the repositories of an owner.
 
         Parameters
         ----------
         detail:
-            Dictionaries like `_info`'s, or names.
+            Return dictionaries like those of `_info`; otherwise names.
         refresh:
-            Look at the branch again, however recently it was looked at.
+            Request the branch's commit again, even if it was requested recently.
         expand:
-            Also tell ``last_modified`` of files and folders, which costs the endpoint much.
+            Include ``last_modified`` of files and folders, which is expensive for the endpoint.
 
         Returns
         -------
         list
-            Dictionaries or names, sorted by name.
+            Dictionaries or names. Files and folders are sorted by name, others are in the endpoint's order.
         """
         url = self._parse(path)
         repo, revision = url.repo_id, url.revision
@@ -162,7 +162,7 @@ class Listing(Lookup):
         Returns
         -------
         bool
-            Whether there is.
+            Whether something is there.
         """
         try:
             await self._info(path, refresh=refresh)
@@ -172,12 +172,12 @@ class Listing(Lookup):
 
     @public()
     async def _lexists(self, /, path: str, refresh: bool = False) -> bool:
-        """Like `_exists`: there are no links.
+        """The same as `_exists`, which does not follow links.
 
         Returns
         -------
         bool
-            Whether there is.
+            Whether something is there.
         """
         return await self._exists(path, refresh=refresh)
 
@@ -188,7 +188,7 @@ class Listing(Lookup):
         Returns
         -------
         bool
-            Whether there is.
+            Whether the path is a file.
         """
         return await self._type(path) == "file"
 
@@ -199,18 +199,18 @@ class Listing(Lookup):
         Returns
         -------
         bool
-            Whether there is.
+            Whether the path is one of these.
         """
         return await self._type(path) == "directory"
 
     @public()
     async def _isdir_or_branch(self, path: str) -> bool:
-        """The first pyxet's name of `_isdir`.
+        """The same as `_isdir`, under the name that the first pyxet used.
 
         Returns
         -------
         bool
-            Whether there is.
+            Whether the path is a folder, branch, repository or owner.
         """
         return await self._isdir(path)
 
@@ -224,7 +224,7 @@ class Listing(Lookup):
 
     @public()
     async def _size(self, path: str) -> int:
-        """Bytes of a file.
+        """The size of a file in bytes.
 
         Returns
         -------
@@ -237,7 +237,7 @@ class Listing(Lookup):
     @public()
     @at_home
     async def _sizes(self, /, paths: Sequence[str]) -> list[int]:
-        """Bytes of several files.
+        """The sizes of several files in bytes.
 
         Returns
         -------

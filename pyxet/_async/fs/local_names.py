@@ -35,7 +35,7 @@ class LocalExpansion(Expansion):
         For names that are below a given folder or match a pattern: the path relative to it, which ``include`` and ``exclude``
         are applied to. For other names, they are applied to the last part.
     specials:
-        Those of ``names`` that are no regular files, and what they are.
+        Names of special files (pipes, devices), each with what it is, for messages.
     """
 
     maxdepth: int | None
@@ -45,7 +45,7 @@ class LocalExpansion(Expansion):
     specials: dict[str, str] = field(default_factory=dict)
 
     def is_wanted(self, name: str) -> bool:
-        """Whether it is a file that ``chosen`` allows."""
+        """Whether a name is that of a file, and ``chosen`` allows it."""
         return name not in self.folders and self.chosen(self.short.get(name) or name.rpartition("/")[2])
 
     def check_readable(self, names: Iterable[str]) -> None:
@@ -58,7 +58,7 @@ class LocalExpansion(Expansion):
 def expand_local(
     given: Iterable[Any], *, recursive: bool, maxdepth: int | None, follow_links: bool, chosen: Callable[[str], bool]
 ) -> LocalExpansion:
-    """Find out what local paths mean; blocking. `Expanding._expand` does the same for paths in repositories.
+    """Expand local names and patterns; blocking. `Expanding._expand` does the same for paths in repositories.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def expand_local(
     follow_links:
         Whether to include what is below folders that links lead to.
     chosen:
-        Tells which names are wanted; there is no warning about others.
+        Returns whether a name is wanted. Others are left out without a warning.
     """
     if maxdepth is not None and maxdepth < 1:
         raise ValueError("maxdepth must be at least 1")
@@ -116,7 +116,7 @@ def expand_local(
 
 
 def folders_replaced(pairs: Iterable[tuple[Any, str]], find: Callable[..., LocalExpansion]) -> list[tuple[Any, str]]:
-    """Local names and those of their copies, with the files of folders in place of the folders; blocking."""
+    """Replace folders by the files in them, in pairs of a local name and the name of its copy; blocking."""
     result: list[tuple[Any, str]] = []
     for source, target in pairs:
         if is_stream(source) or not os.path.isdir(source):

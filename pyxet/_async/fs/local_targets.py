@@ -29,7 +29,7 @@ async def pour(pieces: AsyncGenerator[Buffer, None], target: Stream, callback: C
 
 
 def possible(rules: LocalRules, pairs: Sequence[tuple[str, Any]]) -> list[tuple[str, Any]]:
-    """Replace local paths by those that can be written to; targets that are no paths stay. See `LocalRules.targets`."""
+    """Replace local paths by paths that can be written to; open files stay as they are. See `LocalRules.targets`."""
     named = [(source, stringify_path(target)) for source, target in pairs if not is_stream(target)]
     targets = iter(rules.targets(named))
     return [(source, target if is_stream(target) else reachable(next(targets))) for source, target in pairs]
@@ -42,7 +42,7 @@ def make_folder(path: Any) -> None:
 
 @asynccontextmanager
 async def created(path: Path) -> AsyncIterator[Stream]:
-    """Make a new file, and the folders above it; it is closed at the end of the block, even if that is cancelled."""
+    """Make a new file, and the folders above it. It is closed at the end of the block, even if the block is cancelled."""
     import aiofiles
 
     await in_thread(make_folder, path.parent)

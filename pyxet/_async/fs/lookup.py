@@ -30,7 +30,7 @@ class Lookup(FileSystemBase):
     """Looks up paths inside branches and above them."""
 
     async def _lookup(self, url: XetURL, repo: RepoId, revision: str, *, to_read: bool = False) -> Located:
-        """Look up a path inside a branch. Raises `EntryNotFoundError` if there is nothing now. See `_look`."""
+        """Look up a path inside a branch. Raises `EntryNotFoundError` if nothing is at the path now. See `_look`."""
         found = await self._look(repo, revision, [url.path], to_read=to_read)
         if url.path not in found:
             raise missing_entry(repo, revision, url.path)
@@ -39,10 +39,12 @@ class Lookup(FileSystemBase):
     async def _look(
         self, repo: RepoId, revision: str, paths: Sequence[str], *, revalidate: bool = True, to_read: bool = False
     ) -> dict[str, Located]:  # fmt: skip
-        """Look up some paths inside a branch. Those with nothing there are left out; with ``revalidate``, that holds for now.
+        """Look up some paths inside a branch. Paths with nothing at them are left out.
 
         Parameters
         ----------
+        revalidate:
+            See `_lookup_all`.
         to_read:
             Whether the files will be read next: then the token for reading is requested at the same time.
         """
@@ -65,7 +67,7 @@ class Lookup(FileSystemBase):
             return {path: (view, view.stored(entries[path])) for path in paths if path in entries}
         view = View(client.trees, repo, changes.base, changes, revision=revision)
         found: dict[str, Located] = {path: (view, there) for path, there in (await view.lookup_all(paths)).items()}
-        # Others may have committed since the changes began. What we delete is not there, whatever they did.
+        # Others may have committed since the changes began. Paths that the changes delete count as missing all the same.
         missing = [path for path in paths if path not in found and not changes.pending.deletes(path)]
         newer = await self._newer_view(view, revision) if missing and revalidate else None
         if newer is not None:
@@ -75,20 +77,19 @@ class Lookup(FileSystemBase):
     async def _lookup_all(
         self, paths: Sequence[str], *, revalidate: bool = True, to_read: bool = False
     ) -> dict[str, Located | NotFoundError]:  # fmt: skip
-        """Look up many paths inside branches with few requests. Raises an error if there is nothing at one of them.
+        """Look up many paths inside branches with few requests. The result of a path with nothing at it is the error.
 
         Parameters
         ----------
         revalidate:
-            Whether "not there" has to be true of the present, and not just of the last commit that is known. ``False`` is for
-            callers to whom it makes no difference.
+            Whether missing paths are looked up in the branch's present commit too, and not only in the last known one.
         to_read:
             See `_look`.
 
         Raises
         ------
         XetError
-            Any error other than that there is nothing.
+            Any error other than `NotFoundError`.
         """
         results: dict[str, Located | NotFoundError] = {}
         for path, there in (await self._lookup_each(paths, revalidate=revalidate, to_read=to_read)).items():
@@ -202,7 +203,7 @@ def branch_info(path: str, commit: str) -> Info:
 
 
 def folder_info(name: str, kind: Literal["root", "owner", "repo", "branch"]) -> Info:
-    return {  # type: ignore[typeddict-item]  # see `Info` for what is not there at times
+    return {  # type: ignore[typeddict-item]  # see `Info` for keys that may be missing
         "name": name, "size": 0, "type": "directory", "kind": kind,
     }  # fmt: skip
 

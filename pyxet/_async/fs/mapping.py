@@ -9,7 +9,7 @@ from fsspec.mapping import FSMap, maybe_convert
 
 
 class XetMap(FSMap):  # type: ignore[misc]  # fsspec is not typed
-    """fsspec's mapping with two differences: keys are never patterns, and an error is never taken for a missing key.
+    """fsspec's mapping with two differences: keys are never patterns, and only a missing file is a `KeyError`.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ class XetMap(FSMap):  # type: ignore[misc]  # fsspec is not typed
         Parameters
         ----------
         on_error:
-            For a missing file: ``raise`` a `KeyError`, ``omit`` the key, or ``return`` the `KeyError` as its value.
+            ``raise`` the error (a `KeyError` for a missing file), ``omit`` the key, or ``return`` the error as its value.
         """
         names = {key: self._key_to_str(key) for key in keys}
         found = self.fs.cat(list(names.values()), on_error="return", assume_literal=True)

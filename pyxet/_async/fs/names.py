@@ -1,4 +1,4 @@
-"""fsspec's naming rule, in one place: what a given name means, and which names copies get.
+"""fsspec's naming rules, in one place: the paths that a given name stands for, and the names that copies get.
 
 A name that exists stands for itself. A name that does not exist is a pattern if it has ``*``, ``?`` or ``[`` in it. A name
 that `glob.escape` returned stands for the name that was escaped.
@@ -25,19 +25,18 @@ _UNFINISHED: Final = re.compile(r"[^/:]*\Z")
 
 @dataclass(slots=True)
 class Expansion:
-    """The meaning of the names that a call was given.
+    """The paths that the names given to a call stand for.
 
     Attributes
     ----------
     names:
-        All names that are meant, sorted: given names, the matches of patterns, and what is below folders if that was asked
-        for.
+        All paths, sorted: given names, the matches of patterns, and, if the call is recursive, everything below folders.
     literals:
         Those of ``names`` that were given literally.
     missing:
         Given names that do not exist and match nothing, each with its error.
     is_pattern:
-        Whether just one name was given, and it is a pattern.
+        Whether a single name was given, and it is a pattern.
     """
 
     names: list[str] = field(default_factory=list)
@@ -67,7 +66,7 @@ def one_or_list(given: Any) -> Any:
 
 
 def one_or_lists(sources: Any, targets: Any) -> tuple[Any, Any]:
-    """`one_or_list` for sources and targets. If both are lists, they belong together by their order."""
+    """`one_or_list` for sources and targets. Two lists are matched by position; `TypeError` if one was given as a set."""
     pair = one_or_list(sources), one_or_list(targets)
     if (
         isinstance(pair[0], list)
@@ -79,7 +78,7 @@ def one_or_lists(sources: Any, targets: Any) -> tuple[Any, Any]:
 
 
 def before_magic(text: str) -> str:
-    """A path or URL up to its first part with a wildcard, without that part; an endpoint in front of it stays."""
+    """The beginning of a path or URL, endpoint included, before its first part with a wildcard."""
     rest = text.partition("://")[2] or text
     host = rest.partition("/")[0].rfind(":") + 1
     found = MAGIC.search(text, len(text) - len(rest) + host)
@@ -87,15 +86,15 @@ def before_magic(text: str) -> str:
 
 
 def could_exist(url: XetURL) -> bool:
-    """Whether a file or folder in a branch could have just this name: git allows no wildcards in names of branches."""
+    """Whether a file or folder in a branch could have exactly this name: git allows no wildcards in branch names."""
     return bool(url.path) and url.revision is not None and not has_magic(url.revision)
 
 
 def leaves_out_folders(expansion: Expansion, recursive: bool, maxdepth: int | None) -> bool:
-    """Whether folders are left out of the meaning of one name before the copies get their names.
+    """Whether folders are removed from the expansion of a single name before the copies get their names.
 
-    fsspec leaves them out for calls that are not recursive as well. If a folder with a single file were given, the copy of that
-    file would then get the name of the folder.
+    Unlike in fsspec, they stay if ``maxdepth`` is given with the name of a folder: if only one file were left, its copy would
+    get the name of the folder.
     """
     return not recursive or (maxdepth is not None and expansion.is_pattern)
 
@@ -114,9 +113,9 @@ def target_names(
     Parameters
     ----------
     sources:
-        The meaning of one given name (with ``single``) or of several names.
+        The expansion of one given name (with ``single``) or of several names.
     target:
-        Where the copies go; or a list of one name for each.
+        The file or folder that is copied to; or a list of one name for each copy.
     is_pattern, has_slash:
         Whether the given name is a pattern, or is written with a slash at its end.
     into_folder:
@@ -125,7 +124,7 @@ def target_names(
     Raises
     ------
     ValueError
-        There is another number of targets than of sources.
+        The numbers of sources and targets differ.
     """
     if not isinstance(target, str):
         if len(target) != len(sources):
@@ -137,7 +136,7 @@ def target_names(
 
 
 def check_distinct(pairs: Iterable[tuple[str, str]]) -> None:
-    """Raise `XetURLError` if two different sources would get the same name: only one of them would be left."""
+    """Raise `XetURLError` if two different sources would get the same name: one would overwrite the other."""
     taken: dict[str, str] = {}
     for source, target in pairs:
         if taken.setdefault(target, source) != source:
@@ -165,7 +164,7 @@ def listed_below(folder: str, names: Iterable[str]) -> bool:
 
 
 def warn_nothing_done(done: str, path: str) -> None:
-    """Warn that a call has nothing to do: by fsspec's rules, a folder is ignored if the call is not ``recursive``."""
+    """Warn that a call did nothing: by fsspec's rules, folders are ignored unless the call is ``recursive``."""
     warnings.warn(
         f"nothing was {done}: all that is meant by {path} are folders, which need recursive=True",
         PyxetWarning,

@@ -37,9 +37,10 @@ class Opening(Guarding, Streaming):
 
         Raises
         ------
-        FolderInTheWayError, FileInTheWayError
-            There is a folder at the path; something above it is a file. They are an `IsADirectoryError` and a
-            `NotADirectoryError`.
+        FolderInTheWayError
+            A folder is at the path. It is an `IsADirectoryError`.
+        FileInTheWayError
+            A file is where the path needs a folder. It is a `NotADirectoryError`.
         """
         conditions = Conditions.asked("create" if mode == "xb" else "overwrite", if_match)
         check_parent_commit(parent_commit)
@@ -49,7 +50,7 @@ class Opening(Guarding, Streaming):
             return await self._begin(transaction, path, mode, conditions, parent_commit)
 
         begun = await begin()
-        # A caller that names a version or a commit must learn of any other version.
+        # An append starts again if somebody else writes the file first. With ``if_match`` or ``parent_commit``, it has to fail.
         again = mode == "ab" and if_match is None and parent_commit is None
         appending = Appending(begun, begin) if again else None
         return Writing(begun.writer, edits=begun.edits, transaction=transaction, message=message, appending=appending)
@@ -62,12 +63,12 @@ class Opening(Guarding, Streaming):
         conditions: Conditions,
         parent_commit: str | None,
     ) -> Begun:
-        """A writer for a file; for ``ab``, it begins with the present content."""
+        """Make the writer for a file; for ``ab``, it begins with the present content."""
         own = await self._new_edits(parent_commit) if transaction is None else None
         try:
             edits: Edits = own or transaction.edits  # type: ignore[union-attr]  # one of the two
             changes, inside = await self._target(edits, path)
-            # Checked now, and not only when everything has been sent.
+            # Conflicts are raised now, and not only by the commit, after everything has been sent.
             view = View((await self._connect()).trees, changes.repo, changes.base, changes)
             await view.check_place(inside, may_exist=mode != "xb")
             [place] = await self._places(edits, [path], conditions, parent_commit)
@@ -116,7 +117,7 @@ class Opening(Guarding, Streaming):
     ) -> OpenedLater[Any]:
         """Open a file whose ``read``, ``write`` and the like are awaited: ``async with fs.open_async(path) as file``.
 
-        Without a block, ``file = await fs.open_async(path)``, and ``await file.close()`` at the end.
+        Without a block, use ``file = await fs.open_async(path)``, and ``await file.close()`` at the end.
 
         Parameters
         ----------
@@ -125,26 +126,26 @@ class Opening(Guarding, Streaming):
         mode:
             ``rb``, ``wb``, ``xb`` or ``ab``.
         compression:
-            None: there is none for asynchronous files.
+            Only ``None`` is supported: asynchronous files are not compressed.
         message, parent_commit, if_match:
             For writing, as in `_pipe_file`.
 
         Returns
         -------
         OpenedLater
-            To be awaited, or entered by ``async with``: an `AsyncXetReadFile` or an `AsyncXetWriteFile`.
+            An object to await or to use with ``async with``; either gives an `AsyncXetReadFile` or an `AsyncXetWriteFile`.
 
         Raises
         ------
         ValueError
-            It is no such mode, or there is a compression.
+            The mode is not one of these, or a compression is given.
         TypeError
-            An option is unknown, or of no meaning in this mode.
+            An option is unknown, or is for writing and the mode is ``rb``.
         NotFoundError, AlreadyExistsError, EditConflictError
-            The file to read is not there; the file to make exists, or is another version.
+            The file to read does not exist; the file to make exists already; the file is not the version expected.
         """
         opening = self._open_later(path, mode, compression, message, parent_commit, if_match)
-        # The name that Python gives in its warning about a coroutine that was never awaited.
+        # Python's warning about a coroutine that was never awaited contains this name.
         opening.__qualname__ = "open_async"  # type: ignore[attr-defined]  # coroutines have one
         return OpenedLater(opening)
 
@@ -170,7 +171,7 @@ class Opening(Guarding, Streaming):
 
 
 def _guard_of_append(place: Place, found: Entry | None) -> Guard | None:
-    """Guard an append: at the commit, the file must be the version that was read. A pending file is watched instead."""
+    """The guard of an append: at the commit, the file must be the version that was read. Pending files are watched instead."""
     since = place.guard.since if place.guard is not None else frozenset()
     if found is None:
         return Guard(absent=not place.changes.pending.deletes(place.path), since=since)
@@ -180,14 +181,14 @@ def _guard_of_append(place: Place, found: Entry | None) -> Guard | None:
 
 
 def check_reading(**options: object) -> None:
-    """Raise `TypeError` for options for writing that were given with a mode for reading."""
+    """Raise `TypeError` if options for writing are given with a mode for reading."""
     given = [name for name, value in options.items() if value is not None]
     if given:
         raise TypeError(f"{', '.join(given)}: of no meaning in a file that is opened for reading")
 
 
 def write_mode(mode: str) -> Literal["wb", "xb", "ab"]:
-    """The mode of a file that is opened for writing; `ValueError` for others."""
+    """Return the mode if it is one for writing; raise `ValueError` otherwise."""
     if mode not in ("wb", "xb", "ab"):
         raise ValueError(f"mode {mode!r}: expected 'rb', 'wb', 'xb' or 'ab'")
     return mode  # type: ignore[return-value]  # one of the three

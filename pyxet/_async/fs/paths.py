@@ -1,4 +1,4 @@
-"""The notation of paths and URLs of the file system, whatever they name."""
+"""How paths and URLs of the file system are written: scheme, endpoint, and the one normal form of a path."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PREFIXES: Final = (f"{SCHEME}://", f"fsspec+{SCHEME}://")
 
 
 def as_text(path: Any) -> str:
-    """A path as text. `TypeError` if it is none."""
+    """A path as text. Raises `TypeError` if it is not a path."""
     text = stringify_path(path)
     if not isinstance(text, str):
         raise TypeError(f"a path is a str or an os.PathLike of text, not {type(path).__name__}")
@@ -24,15 +24,15 @@ def as_text(path: Any) -> str:
 
 
 def is_url(path: Any) -> bool:
-    """Whether a path is given with its scheme."""
+    """Whether a path is written as a URL with our scheme."""
     return as_text(path).startswith(_PREFIXES)
 
 
 class EndpointInURL(str):
-    """An endpoint as a URL names it.
+    """The endpoint of a URL.
 
-    fsspec compares an option of the URL with one that was also given to the constructor, and then drops the URL's option. A URL
-    of another endpoint than the given one can only be refused in that comparison, so it is refused here.
+    fsspec compares an option of the URL with the same option of the constructor, and then drops the URL's option. Only in that
+    comparison can a URL with another endpoint than the constructor's be refused, so ``!=`` raises `XetURLError` for it.
     """
 
     __slots__ = ()

@@ -1,4 +1,4 @@
-"""``progress=True`` of the coroutines that transfer files, see `pyxet._progress`."""
+"""The option ``progress=True`` of the coroutines that transfer files, see `pyxet._progress`."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ def shows_progress(
     Parameters
     ----------
     verb:
-        What it does: ``downloading``.
+        What the method does, as the bar shows it: ``downloading``.
     files:
-        Whether its callback counts files, and branches off one for the bytes of each.
+        Whether the method's callback counts files, and has a branched callback for the bytes of each.
     """
 
     def decorate(
         method: Callable[Concatenate[S, P], Coroutine[Any, Any, T]],
     ) -> Callable[Concatenate[S, P], Coroutine[Any, Any, T]]:
         signature = inspect.signature(method)
-        # The index among positional arguments, ``self`` not counted.
+        # The index of ``progress`` among positional arguments, without ``self``.
         at = list(signature.parameters).index("progress") - 1
 
         @wraps(method)
@@ -46,7 +46,7 @@ def shows_progress(
 
             given = signature.bind(self, *args, **kwargs)
             inner = Callback.as_callback(given.arguments.get("callback"))
-            # In a worker thread, as it starts or ends a thread and may draw.
+            # In a worker thread, as the bar starts or ends a thread and may draw.
             bar: Bar = await in_thread(Bar, verb)
             failed = True
             try:

@@ -1,4 +1,4 @@
-"""The part of the file system that deals with pull requests: those there are, and what becomes of them."""
+"""The part of the file system that lists, opens, merges, closes and comments on pull requests."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ class Proposing(FileSystemBase):
         repo:
             Path of the repository: ``acme/titanic``.
         status:
-            ``open`` ones, drafts among them; ``closed`` ones, which merged ones are, too; or ``all``.
+            ``open`` (includes drafts), ``closed`` (includes merged ones), or ``all``.
         author:
-            Only those that this user opened.
+            List only pull requests that this user opened.
         limit:
-            How many to give at most.
+            The greatest number to return.
 
         Returns
         -------
         list[PullRequest]
-            What is known of each without asking for it.
+            Without comments, conflicts and diffs, which `_pull_request_info` returns.
 
         Raises
         ------
@@ -69,7 +69,7 @@ class Proposing(FileSystemBase):
 
     @public()
     async def _pull_request_info(self, repo: str, number: int | None = None, diff: bool = False) -> PullRequestInfo:
-        """All that is known of a pull request.
+        """Describe a pull request with its comments and conflicts.
 
         Parameters
         ----------
@@ -78,12 +78,12 @@ class Proposing(FileSystemBase):
         number:
             Number of the pull request.
         diff:
-            Whether to ask for what it changes, as git writes it.
+            Whether to request its changes in git's diff format.
 
         Returns
         -------
         PullRequestInfo
-            Among others its status, its branch, its comments, and the files in conflict.
+            Its status, branch, comments, conflicting files and more.
 
         Raises
         ------
@@ -97,24 +97,24 @@ class Proposing(FileSystemBase):
 
     @public()
     async def _make_pull_request(self, repo: str, title: str, description: str = "") -> PullRequest:
-        """Begin the draft of a pull request for ``main``, with nothing in it yet.
+        """Create an empty draft of a pull request for ``main``.
 
-        Writing to its ``path`` puts something into it, and `_open_pull_request` ends the draft. Changes that are at hand are
-        proposed at once by a transaction with ``pull_request=True``.
+        Write its changes to its ``path``, then end the draft with `_open_pull_request`. To propose changes in one step, use a
+        transaction with ``pull_request=True``.
 
         Parameters
         ----------
         repo:
             Path of the repository.
         title:
-            What it is about, in a line; the Hub wants 3 to 200 characters.
+            Its title, one line; the Hub requires 3 to 200 characters.
         description:
-            What else there is to say, in Markdown.
+            Its description, in Markdown.
 
         Returns
         -------
         PullRequest
-            It is a draft.
+            The draft.
 
         Raises
         ------
@@ -139,7 +139,7 @@ class Proposing(FileSystemBase):
         repo, number:
             As in `_pull_request_info`.
         comment:
-            What to say about it.
+            A comment to post with the merge, in Markdown.
 
         Returns
         -------
@@ -153,13 +153,13 @@ class Proposing(FileSystemBase):
         AccessDeniedError
             The user may not write to the branch.
         BadRequestError
-            It is a draft, closed, or merged already.
+            The pull request is a draft, closed, or merged already.
         RepositoryNotFoundError, RevisionNotFoundError
             There is no such repository; it has no such pull request.
         """
         repo_id, number = self._proposal(repo, number)
         client = await self._connect()
-        # A discussion has a number like one.
+        # Discussions share the numbers of pull requests; this raises if the number is that of a discussion.
         await client.pull_requests.details(repo_id, number)
         try:
             with client.revisions.changing(repo_id):
@@ -185,14 +185,14 @@ class Proposing(FileSystemBase):
         repo, number:
             As in `_pull_request_info`.
         comment:
-            What to say about it.
+            A comment to post with the change, in Markdown.
 
         Raises
         ------
         AccessDeniedError
-            The user neither opened it nor may write to the repository.
+            The user neither opened the pull request nor may write to the repository.
         BadRequestError
-            It is merged.
+            The pull request is merged.
         RepositoryNotFoundError, RevisionNotFoundError
             There is no such repository; it has no such pull request.
         """
@@ -200,14 +200,14 @@ class Proposing(FileSystemBase):
 
     @public()
     async def _open_pull_request(self, repo: str, number: int | None = None, comment: str | None = None) -> None:
-        """Open a pull request that is closed, or a draft.
+        """Open a pull request that is closed or a draft.
 
         Parameters
         ----------
         repo, number:
             As in `_pull_request_info`.
         comment:
-            What to say about it.
+            A comment to post with the change, in Markdown.
 
         Raises
         ------
@@ -218,14 +218,14 @@ class Proposing(FileSystemBase):
 
     @public()
     async def _comment(self, repo: str, number: int, text: str) -> None:
-        """Say something in a pull request.
+        """Post a comment in a pull request.
 
         Parameters
         ----------
         repo, number:
             Path of the repository, and number of the pull request.
         text:
-            What to say, in Markdown.
+            The comment, in Markdown.
 
         Raises
         ------
@@ -251,7 +251,7 @@ class Proposing(FileSystemBase):
         Raises
         ------
         XetURLError
-            Neither the path nor the number says which.
+            The number is invalid, or it is ``None`` and the path is not that of a pull request.
         """
         if number is not None:
             if not isinstance(number, int) or isinstance(number, bool) or number < 1:
@@ -267,7 +267,7 @@ class Proposing(FileSystemBase):
 def _info(repo: RepoId, details: DiscussionDetails, endpoint: str) -> PullRequestInfo:
     summary = pull_request(repo, details, endpoint)
     conflicts = details.files_with_conflicts
-    assert details.changes is not None  # a discussion that has none is no pull request
+    assert details.changes is not None  # `PullRequests.details` raises without them
     return PullRequestInfo(
         **{item.name: getattr(summary, item.name) for item in fields(summary)},
         branch=details.changes.base.removeprefix("refs/heads/"),

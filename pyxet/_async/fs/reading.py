@@ -1,4 +1,4 @@
-"""The part of the file system that reads content: into memory, into local files, through open files."""
+"""The part of the file system that reads content into memory and into local files."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Reading(Expanding):
     @public()
     @at_home
     async def _cat_file(self, /, path: str, start: int | None = None, end: int | None = None) -> bytes:
-        """Content of a file, or bytes ``start`` to before ``end`` of it; negative numbers count from its end.
+        """Return the content of a file, or its bytes ``start`` to before ``end``; negative numbers count from its end.
 
         Returns
         -------
@@ -59,14 +59,14 @@ class Reading(Expanding):
         NotFoundError
             There is no such file.
         IsADirectoryError
-            It is a folder.
+            The path is a folder.
         IntegrityError
-            What came is not the file's content.
+            The bytes received are not the file's content.
         """
         found = await self._lookup(*self._parse_file(path), to_read=True)
         return await content_at(self._client(), path, found, start, end)
 
-    # A single path that is no pattern gives bytes; several paths, or a recursive call, give a dictionary.
+    # A single path that is not a pattern gives bytes; several paths, or a recursive call, give a dictionary.
     @overload
     async def _cat(
         self, /, path: str | os.PathLike[str], recursive: Literal[False] = False, on_error: Literal["raise"] = "raise",
@@ -104,28 +104,28 @@ class Reading(Expanding):
         end: int | None = None,
         assume_literal: bool = False,
     ) -> Any:
-        """Contents of files: bytes for one path, a dictionary for a list, a pattern or a recursive read.
+        """Read whole files or a range of each: bytes for one path, a dictionary for a list, a pattern or a recursive read.
 
         Parameters
         ----------
         path:
-            Names, or patterns where there is nothing of the name.
+            One or more names. A name that does not exist may be a pattern.
         on_error:
-            ``raise``, ``omit`` the path, or ``return`` the error in its place.
+            ``raise`` the first error, ``omit`` the path, or ``return`` the error in place of the content.
         start, end:
             As in `_cat_file`, for each file.
         assume_literal:
-            No path is a pattern, also if there is nothing of the name.
+            Never take a name for a pattern.
 
         Returns
         -------
         bytes or dict
-            Bytes for one path; else a dictionary of paths to bytes, or to errors where ``on_error`` is ``return``.
+            Bytes for one path; otherwise a dictionary of paths to bytes, or to errors if ``on_error`` is ``return``.
         """
         expansion = await self._expand(path, recursive=recursive, literal=assume_literal)
         paths = sorted([*expansion.names, *expansion.missing])
         alone = isinstance(path, (str, os.PathLike)) and not expansion.is_pattern and len(paths) == 1
-        # Folders that a pattern or the recursion has found are ignored; a folder that was asked for is an error.
+        # Folders found by a pattern or by recursion are ignored; a folder that is given by name is an error.
         asked = set() if recursive else expansion.literals
         found = await self._lookup_each(expansion.names, to_read=True) | expansion.missing
         names = [
@@ -191,21 +191,21 @@ class Reading(Expanding):
         batch_size: int | None = None,
         on_error: OnError = "return",
     ) -> list[Any]:
-        """Byte ranges of files, in the order in which they are asked for.
+        """Read byte ranges of files, in the given order.
 
         Parameters
         ----------
         paths, starts, ends:
-            One range for each path; a single number serves all of them.
+            One range for each path; a single number applies to all of them.
         max_gap:
             Ranges of one file that are at most this many bytes apart are fetched as one.
         on_error:
-            ``return`` puts an error in its range's place, ``omit`` leaves the range out, ``raise`` raises the first one.
+            ``return`` puts an error in its range's place, ``omit`` leaves the range out, ``raise`` raises the first error.
 
         Returns
         -------
         list
-            Bytes, and errors where ``on_error`` is ``return``.
+            Bytes, and errors if ``on_error`` is ``return``.
         """
         if isinstance(paths, str):
             raise TypeError("paths must be a list")
@@ -245,28 +245,27 @@ class Reading(Expanding):
         self, /, rpath: str, lpath: Any = None, callback: Callback = DEFAULT_CALLBACK, outfile: Any = None,
         progress: bool = False, names: LocalNames = "refuse",
     ) -> None:  # fmt: skip
-        """Download a file to a local path or into a file object; a folder is made locally.
+        """Download a file to a local path or into a file object. For a folder, only a local folder is made.
 
-        The local name appears with all of the content or not at all; what a cancelled or killed download has got is used
-        by the next one.
+        The local file appears when its content is complete. If a download is cancelled or killed, the next one resumes it.
 
         Parameters
         ----------
         lpath, outfile:
-            Where to, by either name; one of them: a local path, or a binary file, which is written to from where it
-            stands and not closed. It is blocking or asynchronous (whatever has a ``write``); an asynchronous one needs the
-            coroutine.
+            The target; give one of the two. A local path, or a binary file object, which is written to from its current
+            position and not closed. It may be blocking or asynchronous (anything with a ``write``); an asynchronous one
+            works with the coroutine only.
         callback:
             Counts bytes.
         names:
-            What becomes of a name that no local file can have here, see `_get`.
+            What to do with a name that no local file can have, see `_get`.
 
         Raises
         ------
         NotFoundError
-            There is nothing at ``rpath``.
+            Nothing is at ``rpath``.
         LocalNameError
-            No local file can have the name.
+            The local file cannot have its name on this machine.
         """
         if (lpath is None) == (outfile is None):
             raise TypeError("get_file needs one place to write to: lpath, or outfile")
@@ -302,7 +301,7 @@ class Reading(Expanding):
                 return
             from pyxet._async.download.to_file import check_target
 
-            # Pending content has no hash yet by which a later download could resume.
+            # A later download cannot resume this one: pending content has no hash yet to recognize it by.
             target = Path(stringify_path(lpath))
             await to_end(check_target, target)
             unfinished = target.with_name(leftovers.private_name(leftovers.prefix(target.name), ""))
@@ -334,27 +333,28 @@ class Reading(Expanding):
         Parameters
         ----------
         rpath:
-            Names, or patterns where there is nothing of the name. A folder without ``recursive`` is left out, with a
-            warning.
+            One or more names. A name that does not exist may be a pattern. Without ``recursive``, folders are left out,
+            with a warning.
         lpath:
-            A local file or folder, or an open file as in `_get_file`; or a list of them, one for each of the list ``rpath``.
+            A local file or folder, or an open file as in `_get_file`; for a list ``rpath``, also a list of the same length.
         assume_literal:
-            No path is a pattern, also if there is nothing of the name.
+            Never take a name for a pattern.
         callback:
-            Counts files; what it branches off for each file counts bytes.
+            Counts files; the callback that it branches off for each file counts bytes.
         names:
-            What becomes of files that cannot have their names on this machine (``aux`` and ``a:b`` on Windows, ``README``
-            beside ``readme`` where cases are not told apart, names that are too long): ``refuse`` raises before anything
-            is written, ``escape`` writes them under other names, in which such characters stand as in URLs (``a%3Ab``).
+            What to do with files that cannot have their names on this machine (``aux`` and ``a:b`` on Windows, ``README``
+            beside ``readme`` if the file system ignores case, names that are too long): ``refuse`` raises before anything
+            is written, ``escape`` writes them under other names, in which such characters are escaped as in URLs
+            (``a%3Ab``).
 
         Raises
         ------
         NotFoundError
-            There is nothing at a path.
+            Nothing is at a path.
         LocalNameError
-            A file cannot have its name here; it says which one.
+            A file cannot have its name here; the message names the file.
         XetURLError
-            Two files would get one name, or one a name outside of ``lpath``.
+            Two files would get the same name, or a file would be written outside ``lpath``.
         """
         rules = LocalRules(names)
         callback = Callback.as_callback(callback)
@@ -413,7 +413,7 @@ class Reading(Expanding):
     async def _local_names(
         self, rpath: Any, lpath: Any, recursive: bool, maxdepth: int | None, *, literal: bool
     ) -> list[tuple[str, Any]]:  # fmt: skip
-        """Find out what to download, and under which local names."""
+        """Pairs of a file or folder to download and the local path or open file for it."""
         rpath, lpath = one_or_lists(rpath, lpath)
         if is_stream(lpath) and not isinstance(rpath, list):
             rpath, lpath = [rpath], [lpath]
@@ -450,7 +450,7 @@ class Reading(Expanding):
             await in_thread(check_inside, Path(lpath), lpaths)
         pairs = list(zip(rpaths, lpaths, strict=True))
         if single and maxdepth is not None:
-            # The files in them may be deeper than ``maxdepth``.
+            # Making the folders is left out: their files may be deeper than ``maxdepth``.
             found = await self._lookup_all([path for path in rpaths if self._parse(path).path], to_read=True)
             pairs = [pair for pair in pairs if pair[0] in found and not is_folder(found[pair[0]])]
         return pairs
@@ -459,7 +459,7 @@ class Reading(Expanding):
 
     @public()
     async def _ukey(self, path: str) -> str:
-        """A key of the version of a file; another version has another.
+        """Return a key that is different for each version of a file.
 
         Returns
         -------
@@ -472,19 +472,19 @@ class Reading(Expanding):
 
     @public()
     async def _checksum(self, path: str) -> int:
-        """A number of the content of a file; the same content has the same number.
+        """Return a number that identifies the content of a file.
 
         Returns
         -------
         int
-            The SHA-256 of the content, or the git object id of what is small.
+            The SHA-256 of the content, or the git object id of a file that git itself stores.
         """
         info = await self._identified(path)
         return int(info.get("sha256") or info.get("blob_id") or tokenize(info), 16)
 
     @at_home
     async def _identified(self, path: str) -> Info:
-        """`_info`, with the ``blob_id`` that small content will have that is pending in a transaction."""
+        """Return `_info`. For small content that is pending in a transaction, add the ``blob_id`` that it will have."""
         info: Info = await self._info(path)
         if info["type"] == "file" and not info.keys() & {"blob_id", "xet_hash"}:
             content = await self._cat_file(path)

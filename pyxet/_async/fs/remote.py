@@ -1,8 +1,8 @@
-"""Everything that only requests need, imported together shortly before the first request.
+"""Imports the modules that only requests need, shortly before the first request.
 
-It is more than half of the client, the HTTP library included, and importing it takes a good part of a second, which must not
-happen on an event loop. So `FileSystemBase` imports it when an instance is made for an event loop, and otherwise on the
-thread of the first blocking call.
+They are more than half of the client, with the HTTP library. Importing them takes a good part of a second, and must not block
+an event loop. So `FileSystemBase` imports them when an instance is made for an event loop, and otherwise on the thread of the
+first blocking call.
 """
 
 from __future__ import annotations

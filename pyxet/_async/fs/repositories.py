@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pyxet.protocol.messages import Ref
 
 _RefKind: TypeAlias = Literal["branch", "tag", "ref", "commit"]
-# What `_set_repo_attr` changes, and to what.
+# The settings that `_set_repo_attr` changes, and their values.
 _SETTINGS: Final[dict[str, tuple[bool | str, ...]]] = {
     "private": (True, False),
     "visibility": ("public", "private", "protected"),
@@ -41,12 +41,12 @@ class Repositories(FileSystemBase):
 
     @public()
     async def _make_repo(self, repo: str, private: bool = False, exist_ok: bool = False) -> None:
-        """Make a repository with an empty branch ``main``.
+        """Make a repository. Its branch ``main`` contains only ``.gitattributes``.
 
         Raises
         ------
         AlreadyExistsError
-            It is there, and ``exist_ok`` is not set.
+            The repository exists, and ``exist_ok`` is not set.
         """
         _, repo_id = self._parse_repo(repo)
         client = await self._connect()
@@ -68,20 +68,20 @@ class Repositories(FileSystemBase):
         Parameters
         ----------
         destination:
-            Path of the new repository, which is of the same kind.
+            Path of the new repository, which must be of the same kind.
         private:
-            Whether only its owner sees it; as with the first one if ``None``.
+            Whether only its owner sees it; ``None`` takes the setting of the original.
 
         Returns
         -------
         dict
-            ``name``, and ``files_pending``: whether the endpoint goes on copying large files, which may not be readable
-            in the new repository until it is done.
+            ``name``, and ``files_pending``: whether the endpoint is still copying large files, which may not be readable
+            in the new repository until then.
 
         Raises
         ------
         RepositoryNotFoundError, AlreadyExistsError
-            The first repository is not there; the second one is.
+            The original does not exist; the new repository does already.
         NotSupportedError
             The endpoint cannot duplicate repositories.
         """
@@ -96,25 +96,25 @@ class Repositories(FileSystemBase):
         except RemoteError as error:
             if error.status not in (404, 405, 501):
                 raise
-            # Either there is no such repository, which the next line says, or no such route.
+            # The endpoint lacks the repository, for which the next line raises, or the route.
             await client.hub.repo_info(old)
             raise NotSupportedError(f"{self.endpoint} cannot duplicate repositories") from error
-        return {  # type: ignore[typeddict-item]  # see `Info` for what is not there at times
+        return {  # type: ignore[typeddict-item]  # see `Info` for keys that may be missing
             "name": url.full_path, "size": 0, "type": "directory", "kind": "repo",
             "files_pending": answer.files_copy_pending,
         }  # fmt: skip
 
     @public()
     async def _fork_repo(self, repo: str, destination: str | None = None) -> DuplicateInfo:
-        """A copy of a repository to work on: in the account of the token's user and under its own name, unless said.
+        """Copy a repository into the account of the token's user, under the same name unless ``destination`` is given.
 
-        It is a duplicate, see `_duplicate_repo`: it has the whole history, is seen by whom the first one is seen by, and
-        nothing connects the two from then on. Endpoints know no other kind of fork.
+        The copy is a duplicate, see `_duplicate_repo`: it has the whole history and the visibility of the original, and no
+        link to it. Endpoints know no other kind of fork.
 
         Returns
         -------
         DuplicateInfo
-            As of `_duplicate_repo`.
+            The result of `_duplicate_repo`.
         """
         _, old = self._parse_repo(repo)
         if destination is None:
@@ -123,14 +123,14 @@ class Repositories(FileSystemBase):
 
     @public()
     async def _rename_repo(self, repo: str, destination: str) -> None:
-        """Give a repository another name or owner. The old name leads to it until another repository gets that.
+        """Give a repository another name or owner. The endpoint redirects the old name until another repository takes it.
 
         Open transactions, branches, tags and commits stay as they are.
 
         Raises
         ------
         RepositoryNotFoundError, AlreadyExistsError
-            There is no such repository; there is one of the new name.
+            There is no such repository; a repository with the new name exists.
         """
         _, old = self._parse_repo(repo)
         _, new = self._same_kind(old, destination)
@@ -145,8 +145,8 @@ class Repositories(FileSystemBase):
         Parameters
         ----------
         name, value:
-            ``private`` and whether only its owner sees it; ``visibility`` and ``public``, ``private`` or, for spaces,
-            ``protected``; ``gated`` and how access is granted to who asks, ``auto`` or ``manual``, or ``False``.
+            ``private``: whether only its owner sees it. ``visibility``: ``public``, ``private`` or, for spaces,
+            ``protected``. ``gated``: how requests for access are granted, ``auto`` or ``manual``, or ``False``.
 
         Raises
         ------
@@ -174,19 +174,19 @@ class Repositories(FileSystemBase):
     async def _list_repos(self, /, owner: str | None = None, detail: bool = False) -> list[Info] | list[str]: ...
     @public()
     async def _list_repos(self, owner: str | None = None, detail: bool = False) -> list[Any]:
-        """Repositories of an owner (``acme``, ``datasets/acme``); of the token's user and organizations without one.
+        """List an owner's repositories of one kind: models for ``acme``, datasets for ``datasets/acme``.
 
         Parameters
         ----------
         owner:
-            A user or organization; ``None`` for the token's user and the organizations that this belongs to.
+            A user or organization; ``None`` lists the models of the token's user and of the user's organizations.
         detail:
-            Dictionaries like those of `_ls`, or names.
+            Return dictionaries like those of `_ls`; otherwise paths.
 
         Returns
         -------
         list
-            Of all kinds; ``datasets/``, ``spaces/``, ``kernels/`` stand before the names of those.
+            Dictionaries or paths, in the endpoint's order.
         """
         if owner is not None:
             if self._parse(owner).level != "owner":
@@ -200,19 +200,19 @@ class Repositories(FileSystemBase):
 
     @public()
     async def _is_repo(self, path: str) -> bool:
-        """Whether a path is that of a repository which exists.
+        """Whether a path is that of an existing repository.
 
         Returns
         -------
         bool
-            Whether it is one.
+            Whether the repository exists.
         """
         url = self._parse(path)
         return url.level == "repo" and await self._exists(path)
 
     @public()
     async def _repo_info(self, repo: str) -> Info:
-        """A repository: ``name``, ``private``, ``created``, ``last_modified``, and ``commit`` of its main branch.
+        """Describe a repository: ``name``, ``private``, ``created``, ``last_modified``, and ``commit`` of its main branch.
 
         Returns
         -------
@@ -232,12 +232,12 @@ class Repositories(FileSystemBase):
     async def _list_branches(self, /, repo: str, detail: bool = False) -> list[BranchInfo] | list[str]: ...
     @public()
     async def _list_branches(self, repo: str, detail: bool = False) -> list[Any]:
-        """Names of a repository's branches, or dictionaries with ``name`` (the path), ``branch`` and ``commit``.
+        """List a repository's branches: names, or dictionaries with ``name`` (the path), ``branch`` and ``commit``.
 
         Returns
         -------
         list
-            Sorted by name.
+            Names or dictionaries, in the endpoint's order.
         """
         url, repo_id = self._parse_repo(repo)
         refs = await (await self._connect()).hub.refs(repo_id)
@@ -250,14 +250,14 @@ class Repositories(FileSystemBase):
         Parameters
         ----------
         source:
-            Branch, tag, commit or point in time where it starts.
+            Branch, tag, commit or point in time at which it starts.
         name:
-            Its name.
+            Name of the new branch.
 
         Raises
         ------
         AlreadyExistsError, RevisionNotFoundError
-            A branch of the name exists; there is no such source.
+            A branch of this name exists; there is no such source.
         """
         _, repo_id = self._parse_repo(repo)
         client = await self._connect()
@@ -287,12 +287,12 @@ class Repositories(FileSystemBase):
         Returns
         -------
         bool
-            Whether it is there.
+            Whether the branch exists.
 
         Raises
         ------
         RepositoryNotFoundError
-            There is no such repository. Where only a path is given that is an answer: no.
+            There is no such repository, and ``name`` is given. Without ``name``, the result is ``False`` then.
         """
         if name is not None:
             return name in await self._list_branches(repo)
@@ -304,7 +304,7 @@ class Repositories(FileSystemBase):
 
     @public()
     async def _branch_info(self, repo: str, name: str | None = None) -> BranchInfo:
-        """A branch: ``name`` (the path), ``branch`` and ``commit``.
+        """Describe a branch: ``name`` (the path), ``branch`` and ``commit``.
 
         Parameters
         ----------
@@ -338,12 +338,12 @@ class Repositories(FileSystemBase):
     async def _list_tags(self, /, repo: str, detail: bool = False) -> list[TagInfo] | list[str]: ...
     @public()
     async def _list_tags(self, repo: str, detail: bool = False) -> list[Any]:
-        """Names of a repository's tags, or dictionaries with ``name`` (the path), ``tag`` and ``commit``.
+        """List a repository's tags: names, or dictionaries with ``name`` (the path), ``tag`` and ``commit``.
 
         Returns
         -------
         list
-            Sorted by name.
+            Names or dictionaries, in the endpoint's order.
         """
         url, repo_id = self._parse_repo(repo)
         tags = (await (await self._connect()).hub.refs(repo_id)).tags
@@ -358,14 +358,14 @@ class Repositories(FileSystemBase):
         Parameters
         ----------
         revision:
-            A branch, tag or commit.
+            A branch, tag, commit or point in time.
         message:
-            What the tag says of itself.
+            Message of the tag.
 
         Raises
         ------
         AlreadyExistsError
-            There is a tag of that name.
+            A tag of this name exists.
         RepositoryNotFoundError, RevisionNotFoundError
             There is no such repository or revision.
         """
@@ -384,7 +384,7 @@ class Repositories(FileSystemBase):
             await client.hub.delete_tag(repo_id, name)
 
     async def _start(self, repo: RepoId, revision: str) -> str:
-        """A revision by a name that the endpoint knows: it does not know points in time."""
+        """A revision by a name that the endpoint knows: the commit for points in time and ``pr/1``."""
         revisions = (await self._connect()).revisions
         return revision if revisions.is_simple(revision) else await revisions.commit_of(repo, revision, 0)
 
@@ -392,19 +392,19 @@ class Repositories(FileSystemBase):
 
     @public()
     async def _find_ref(self, repo: str, name: str) -> RefInfo:
-        """The branch, tag or commit that a name stands for.
+        """Find the branch, tag or commit that a name stands for.
 
         Parameters
         ----------
         name:
             Branch, tag, reference (``refs/pr/1``, also without ``refs/``: ``heads/main``), commit id, or point in time.
-            Of a branch and a tag of the same name, the branch.
+            If a branch and a tag have this name, it stands for the branch.
 
         Returns
         -------
         dict
-            ``commit``; ``kind``: ``branch``, ``tag``, ``ref`` or ``commit``; ``ref``: ``refs/heads/main``, ``None`` for
-            commits and points in time; ``name``, its path.
+            ``commit``; ``kind``: ``branch``, ``tag``, ``ref`` or ``commit``; ``ref``: the full name (``refs/heads/main``),
+            ``None`` for commits and points in time; ``name``: the path.
 
         Raises
         ------
@@ -417,7 +417,7 @@ class Repositories(FileSystemBase):
         named: list[tuple[_RefKind, Ref, str]] = [("branch", ref, ref.name) for ref in refs.branches]
         named += [("tag", ref, ref.name) for ref in refs.tags]
         named += [("ref", ref, ref.ref) for ref in (*refs.converts, *refs.pull_requests)]
-        # A branch may be called heads/main, so names go before references without their beginning.
+        # A branch may be named ``heads/main``, so the name itself is tried before it is completed with ``refs/``.
         for wanted in (name, f"refs/{name}"):
             for kind, ref, short in named:
                 if wanted in (short, ref.ref):
@@ -429,12 +429,12 @@ class Repositories(FileSystemBase):
 
     @public()
     async def _get_username(self) -> str:
-        """The name of the token's user. `AuthenticationError` without a token that is accepted.
+        """Return the name of the token's user. Raises `AuthenticationError` if there is no valid token.
 
         Returns
         -------
         str
-            Its name.
+            The user name.
         """
         return (await (await self._connect()).hub.whoami()).name
 
@@ -446,7 +446,7 @@ class Repositories(FileSystemBase):
         return replace(url, revision=None, endpoint=None).full_path, url.revision
 
     def _same_kind(self, repo: RepoId, path: str) -> tuple[XetURL, RepoId]:
-        """Where a repository is to go: what it is does not change."""
+        """Parse the path of a new repository; raise `XetURLError` if its kind differs from that of ``repo``."""
         url, found = self._parse_repo(path)
         if found.kind != repo.kind:
             raise XetURLError(

@@ -1,4 +1,4 @@
-"""The part of the file system that goes through all files below a path, page by page, or to add up their sizes."""
+"""The part of the file system that lists all files below a path page by page, and that adds up their sizes."""
 
 from __future__ import annotations
 
@@ -24,29 +24,30 @@ class Scanning(Lookup):
 
     @public()
     async def _scan(self, path: str, dates: bool = False) -> AsyncIterator[list[Info]]:
-        """All files below a path of a branch, page by page: the first ones come before all are known.
+        """Iterate over all files below a path of a branch, page by page. The first pages come before the listing is complete.
 
-        All pages are of the same commit, and in the order in which the endpoint tells them. Less stays in memory than
-        `_find` needs, and a failure ends the scan with its error.
+        All pages are of the same commit, in the order of the endpoint's listing. The scan needs less memory than `_find`. If
+        a request fails, the scan ends with its error.
 
         Parameters
         ----------
         path:
-            A branch, a folder, or a file, which is all there is then.
+            A branch, a folder, or a file, which is then the only result.
         dates:
-            Also tell ``last_modified``, which costs the endpoint much; not of what is pending in a transaction.
+            Include ``last_modified``, which is expensive for the endpoint. In a branch that a transaction has changed, there
+            are no dates.
 
         Yields
         ------
         list of dict
-            Like `_info`'s.
+            Dictionaries like those of `_info`.
 
         Raises
         ------
         NotFoundError
-            There is nothing.
+            Nothing is at the path.
         XetURLError
-            It is an owner or a repository.
+            The path is an owner or a repository.
         """
         url = self._parse(path)
         if url.repo_id is None or url.revision is None:
@@ -80,17 +81,17 @@ class Scanning(Lookup):
         withdirs: bool = False,
         refresh: bool = False,
     ) -> Any:
-        """Bytes of the files below a path: their sum, or each of them. Content that files share counts each time.
+        """The sizes of the files below a path, in bytes: their sum, or one by one. Shared content counts for each file.
 
         Parameters
         ----------
         total:
-            Give the sum, or what each file has.
+            Return the sum; otherwise the size of each file.
 
         Returns
         -------
         int or dict
-            The sum in bytes; a dictionary of paths to bytes if ``total`` is off.
+            The sum in bytes; a dictionary of paths to sizes in bytes if ``total`` is off.
         """
         found = await self._find(path, maxdepth=maxdepth, withdirs=withdirs, detail=True, refresh=refresh)
         sizes = {name: info["size"] for name, info in found.items()}
@@ -98,7 +99,7 @@ class Scanning(Lookup):
 
     @at_home
     async def _begin_scan(self, url: XetURL, dates: bool) -> AsyncGenerator[list[Info], None]:
-        """The pages of `_scan`. Each is fetched on the event loop of the transaction that the caller takes part in."""
+        """The pages of `_scan`, to be read with `_next_page`."""
         assert url.repo_id is not None
         assert url.revision is not None
         view, top = await self._top(url, url.repo_id, url.revision)
@@ -107,7 +108,7 @@ class Scanning(Lookup):
 
     @at_home
     async def _next_page(self, pages: AsyncGenerator[list[Info], None]) -> list[Info] | None:
-        """The next page of `_begin_scan`; ``None`` after the last one."""
+        """The next page of `_begin_scan`, fetched on the loop of the caller's transaction; ``None`` after the last one."""
         return await anext(pages, None)
 
 

@@ -1,4 +1,4 @@
-"""The part of the file system that searches: everything below a path, walks, patterns.
+"""The part of the file system that searches: `_find`, `_walk` and `_glob`.
 
 Like a listing, a search is either complete or raises.
 """
@@ -58,23 +58,23 @@ class Searching(Lookup):
         prefix: str = "",
         refresh: bool = False,
     ) -> Any:
-        """All files below a path, in the order of their names.
+        """List all files below a path, sorted by name.
 
         Parameters
         ----------
         maxdepth:
-            How many folders deep to look.
+            Number of folder levels to search.
         withdirs:
-            Include folders, the first one too.
+            Include folders, and the given path itself.
         detail:
-            A dictionary of names and infos, or a list of names.
+            Return a dictionary of names to infos; otherwise a list of names.
         expand:
-            Also tell ``last_modified`` of what is inside of folders, which costs the endpoint much.
+            Include ``last_modified`` of everything below the path, which is expensive for the endpoint.
         prefix:
-            Only what begins with this, from the path's next part on: ``2026-11/a``. Folders that cannot have any are not
-            looked at.
+            List only names that begin with the path, a slash and this: ``2026-11/a``. Only the folder that it names
+            (``2026-11``) is searched.
         refresh:
-            Look at the branch again, however recently it was looked at.
+            Request the branch's commit again, even if it was requested recently.
 
         Returns
         -------
@@ -91,12 +91,12 @@ class Searching(Lookup):
         return dict(sorted(found.items())) if detail else sorted(found)
 
     async def _searched(self, url: XetURL, search: Callable[[bool], Awaitable[T]], refresh: bool) -> T:
-        """Run a search at a URL. If it finds nothing and the branch has moved meanwhile, it is repeated once.
+        """Run a search below a URL. If it finds nothing and the branch has got a newer commit, repeat it once.
 
         Parameters
         ----------
         search:
-            The search; its argument is whether to ask for the branch's commit again.
+            Runs the search; its argument tells whether to request the branch's commit again.
         """
         repo, revision = url.repo_id, url.revision
         if refresh or repo is None or revision is None:
@@ -127,8 +127,8 @@ class Searching(Lookup):
     async def _found_below(
         self, url: XetURL, maxdepth: int | None, withdirs: bool, expand: bool, refresh: bool
     ) -> dict[str, Info]:
-        # By fsspec's rules, nothing is found below a path that does not exist. That holds for the first request only:
-        # if something exists, any error of a later request is raised.
+        # By fsspec's rules, the result for a path that does not exist is empty. So `NotFoundError` is caught for the first
+        # request only: if something exists, any error of a later request is raised.
         repo, revision = url.repo_id, url.revision
         found: dict[str, Info] = {}
         if repo is None or revision is None:
@@ -192,19 +192,19 @@ class Searching(Lookup):
         detail: bool = False,
         refresh: bool = False,
     ) -> AsyncIterator[tuple[str, Any, Any]]:
-        """Folders with what they hold: tuples of path, folders and files.
+        """Walk through all folders below a path; each gives a tuple of its path, its folders and its files.
 
         Parameters
         ----------
         topdown:
-            Folders before those in them; the caller may take some away, which are then left out.
+            Yield a folder before the folders in it. Folders that the caller removes from a yielded tuple are not walked.
         on_error:
-            What to do where the path does not exist: ``omit`` yields it empty, ``raise`` raises, a function is called.
-            Other errors always raise: a walk is whole.
+            What to do if the path does not exist: ``omit`` yields it without content, ``raise`` raises the error, a
+            function is called with the error. Other errors are always raised, so that a walk is complete.
         detail:
-            Dictionaries of names and infos, or lists of names.
+            Yield folders and files as dictionaries of names to infos; otherwise as lists of names.
         refresh:
-            Look at the branch again, however recently it was looked at.
+            Request the branch's commit again, even if it was requested recently.
 
         Returns
         -------
@@ -262,17 +262,17 @@ class Searching(Lookup):
 
     @at_home
     async def _pinned(self, url: XetURL) -> View | None:
-        """The commit that the walk stays on below this path; ``None`` above branches."""
+        """The view of the commit that a walk reads below this path; ``None`` above branches."""
         return (await self._top(url, url.repo_id, url.revision))[0] if url.repo_id and url.revision else None
 
     @at_home
     async def _listed(self, url: XetURL, view: View | None) -> list[Info]:
-        """List a path."""
+        """List a path, in the given view if there is one."""
         return await (self._ls(url.full_path) if view is None else self._ls_inside(view, url))
 
     @at_home
     async def _read_ahead_of_walk(self, url: XetURL, view: View) -> None:
-        """Remember the folders below with one recursive listing, unless it has more entries than are remembered."""
+        """Cache the folders below a path with one recursive listing, which stops if it has more entries than the cache."""
         count = 0
         try:
             async with aclosing(view.below(url.path)) as batches:
@@ -281,7 +281,7 @@ class Searching(Lookup):
                     if count > MAX_ENTRIES:
                         break
         except NotFoundError:
-            # A file.
+            # The path is a file.
             return
 
     @overload
@@ -312,20 +312,20 @@ class Searching(Lookup):
         prefix: str = "",
         refresh: bool = False,
     ) -> Any:
-        """Paths that match a pattern, in the order of their names.
+        """List the paths that match a pattern, sorted by name.
 
         Parameters
         ----------
         path:
             Pattern with ``*``, ``?``, ``[…]`` inside parts, and ``**`` for any number of parts.
         maxdepth:
-            How many folders deep ``**`` goes.
+            Number of folder levels that ``**`` matches.
         detail, withdirs, expand:
             As in `_find`; folders are included unless ``withdirs`` is off.
         prefix:
-            Only what begins with this, from the part on that has the first magic character.
+            List only paths whose rest, from the first part with a wildcard on, begins with this.
         refresh:
-            Look at branches again, however recently they were looked at.
+            Request the commits of branches again, even if they were requested recently.
 
         Returns
         -------
@@ -346,7 +346,7 @@ class Searching(Lookup):
         prefix: str,
         refresh: bool,
     ) -> Any:
-        # A name that is no pattern is looked up, which always asks for the present.
+        # fsspec looks up a name that is not a pattern. Look-ups of missing paths check the present commit anyway.
         further = {"expand": expand, "refresh": refresh} if has_magic(pattern) else {}
         found = await super()._glob(pattern, maxdepth, detail=detail, withdirs=withdirs, **further)
         if not prefix:

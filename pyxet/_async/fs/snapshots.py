@@ -1,4 +1,4 @@
-"""The part of the file system that downloads a whole revision into a local folder, without files that are right already."""
+"""The part of the file system that downloads a whole revision into a local folder, except files that are there already."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ from pyxet.types import RemoteFile
 if TYPE_CHECKING:
     from pyxet._async.download.batches import Placed
 
-# Files that are hashed at the same time: more would not be faster, with few cores and one disk.
+# Files that are hashed at the same time. With few cores and one disk, more would not be faster.
 _CHECKED_AT_ONCE: Final = 4
 _READ: Final = 1024 * 1024
-# Files that are checked and fetched together, if all names were checked before.
+# Files that are checked and fetched together, if all names were checked first (see `_placed`).
 _BATCH: Final = 1000
 _UNUSUAL: Final = re.compile(r"[^A-Za-z0-9.-]+")
 
@@ -60,26 +60,26 @@ class Snapshots(Lookup):
         callback: Callback = DEFAULT_CALLBACK,
         names: LocalNames = "refuse",
     ) -> str:
-        """Bring a whole revision, or a folder of it, into a local folder: what a library wants that reads local files.
+        """Download a whole revision, or a folder of it, into a local folder, for libraries that read local files.
 
-        All files are of one commit, the one that the branch is at when the call begins. A file that is there and right is
-        not fetched: its content is compared by its hash, or was before and the file has not been touched since. What is
-        fetched is verified by its hash and appears under its name when it is whole. After a kill or a cancellation the same
-        call goes on where that one was, also in the middle of a large file. Other files of the folder are left alone.
+        All files are of one commit, the one that the branch is at when the call begins. A local file is not fetched again if
+        its hash is right; unchanged files are not hashed again. Fetched content is verified by its hash, and the file appears
+        when it is complete. If a call is killed or cancelled, the same call resumes it, also in the middle of a large file.
+        Other files in the folder are left alone.
 
         Parameters
         ----------
         path:
-            A branch, tag or commit, or a folder in one: ``acme/model/main``. What is pending in a transaction is not in it.
+            A branch, tag or commit, or a folder in one: ``acme/model/main``. Pending changes of a transaction are not included.
         folder:
-            Where to; made if it is not there. By default a folder in the user's cache, one for each commit, which other
-            calls for the same commit find again; its files are not to be written to.
+            The local folder, which is made if necessary. By default a folder in the user's cache, one for each commit, which
+            later calls for the same commit use again; do not write to its files.
         include, exclude:
             Patterns that choose files, as in `_put`.
         callback:
-            Counts files; what it branches off for each file that is fetched counts bytes.
+            Counts files; the callback that it branches off for each fetched file counts bytes.
         names:
-            What becomes of files that cannot have their names on this machine, as in `_get`.
+            What to do with files that cannot have their names on this machine, as in `_get`.
 
         Returns
         -------
@@ -91,15 +91,15 @@ class Snapshots(Lookup):
         NotFoundError
             There is no such repository, revision or folder.
         NotADirectoryError
-            The path is a file's.
+            The path is that of a file.
         XetURLError
-            It names no revision, or the endpoint names files that would be outside of the folder.
+            The path contains no revision, or a file name from the endpoint leads outside the folder.
         LocalNameError
             A file cannot have its name on this machine. Nothing was written.
         IntegrityError
-            What came is not the content of its file; nothing of that stays.
+            The bytes received are not the content of the file. They are not kept.
         OSError
-            Files cannot be written there.
+            Files cannot be written in the folder.
         """
         callback = Callback.as_callback(callback)
         chosen, rules = chooser(include, exclude), LocalRules(names)
@@ -115,7 +115,7 @@ class Snapshots(Lookup):
         if not found.is_folder:
             raise NotADirectoryError(errno.ENOTDIR, "a snapshot is of a folder; get_file brings a file", path)
         if folder is None:
-            # Characters that are unusual in names of folders are left out of the endpoint's name: the commits differ anyway.
+            # The endpoint's name without characters that are unusual in folder names. Commit ids keep the folders distinct.
             host = _UNUSUAL.sub("-", self.endpoint.partition("://")[2]).strip("-.")
             folder = _cache("snapshots", host, repo.path, view.commit, url.path)
         target = _absolute(folder)
@@ -154,7 +154,7 @@ class Snapshots(Lookup):
                     await in_thread(known.came, wanted)
             await in_thread(lambda: target.mkdir(parents=True, exist_ok=True))
         finally:
-            # Files that are missing in it are just hashed again.
+            # Saved after an error too: an incomplete record is harmless, as files that it lacks are just hashed again.
             await surely(known.save)
         return str(target)
 
@@ -182,9 +182,10 @@ async def _pages(view: View, path: str) -> AsyncGenerator[list[RemoteFile], None
 async def _placed(
     pages: AsyncIterator[list[RemoteFile]], top: str, target: Path, chosen: Callable[[str], bool], rules: LocalRules
 ) -> AsyncGenerator[list[Placed], None]:
-    """The files that are chosen, and their local paths.
+    """The chosen files with their local paths, in batches.
 
-    If local files cannot have all names, or two names may be the same file, all names are checked before anything is written.
+    If the local file system forbids some names, or takes different names for the same file, all names are checked before the
+    first batch, so that nothing is written if one is refused.
     """
     from pyxet._async.download.batches import Placed
 
@@ -211,9 +212,9 @@ def _possible(items: list[Placed], target: Path, rules: LocalRules) -> list[Plac
 
 
 class _Record:
-    """The record of files in a local folder that are known to be right, so that they need not be hashed each time.
+    """The record of files in a local folder that have the right content, so that they need not be hashed each time.
 
-    It is stored in the user's cache and not in the folder, which contains only files of the revision.
+    It is stored in the user's cache, so that the folder contains only files of the revision.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -251,14 +252,14 @@ class _Record:
         return right
 
     def came(self, items: Sequence[Placed]) -> None:
-        """Note files that were fetched, and verified while they arrived."""
+        """Add files that were just fetched, and verified on arrival."""
         for item in items:
             version = version_of(Path(item.target))
             if version is not None:
                 self._note(item.target, item.file.sha256 or item.file.blob_id, version)
 
     def save(self) -> None:
-        """Write the record if possible. If the cache is full or cannot be written, that only costs time."""
+        """Write the record if possible. If that fails, files are only hashed again."""
         if self._changed:
             with suppress(OSError):
                 replace_private(self._path, json.dumps(self._known))
@@ -269,7 +270,7 @@ class _Record:
 
 
 def _identity(path: Path, file: RemoteFile) -> str:
-    """The SHA-256 of a local file's content, or its git blob id: the one that the repository has of the file."""
+    """The SHA-256 of a local file's content, or its git blob id if the repository has no SHA-256 of the file."""
     digest = hash_like(file.sha256, file.size)
     with path.open("rb", buffering=0) as local:
         while data := local.read(_READ):

@@ -1,4 +1,4 @@
-"""Sources of content for files that are written: buffers, local files, and streams that callers give."""
+"""Sources of the content of files to write: buffers, local files, and streams that callers give."""
 
 from __future__ import annotations
 

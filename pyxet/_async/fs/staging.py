@@ -40,20 +40,20 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 StageSource: TypeAlias = bytes | bytearray | memoryview | str | os.PathLike[str] | IO[bytes] | AsyncSource
 
-# Pointers that are taken from their source at once, away from the event loop: it may be a file or a database.
+# Pointers that are read together from the caller's iterable, in a thread: it may read a file or a database.
 _POINTERS_AT_ONCE: Final = 1000
 _SHA256: Final = re.compile(r"[0-9a-f]{64}\Z")
 
 
 class Stage:
-    """Content of one branch on its way to being stored; what is small travels together.
+    """Stores contents for one branch and returns pointers to them; small contents are uploaded together.
 
     Parameters
     ----------
     changes:
-        Collects it, and is never committed.
+        Collects the contents, and is never committed.
     endpoint:
-        Where it goes, for the pointers.
+        The endpoint, for the pointers.
     """
 
     def __init__(self, changes: ChangeSet, endpoint: str) -> None:
@@ -64,7 +64,7 @@ class Stage:
     async def add(
         self, path: str, source: StageSource | Stream, *, sha256: str | None = None, callback: Callback = DEFAULT_CALLBACK
     ) -> None:  # fmt: skip
-        """Take the content of a path in the repository."""
+        """Add the content of a path in the repository."""
         if sha256 is not None:
             if not _SHA256.match(sha256):
                 raise ConfigError(f"sha256={sha256!r}: expected 64 hexadecimal digits in lower case")
@@ -82,16 +82,16 @@ class Stage:
             progress(len(data))
 
     def writer(self, path: str) -> PendingWriter:
-        """Take the content of a path in the repository as it comes, in pieces."""
+        """A writer for the content of a path in the repository, which comes in pieces."""
         return self._changes.writer(path)
 
     async def finish(self) -> dict[str, FilePointer]:
-        """Store what was taken; when this returns, it will outlast the endpoint's crash. The pointers by their paths.
+        """Store all added contents durably, so that they survive a crash of the endpoint; return the pointers by path.
 
         Raises
         ------
         IntegrityError
-            A small content does not have the SHA-256 that was said of it.
+            A small content does not have the SHA-256 that was given for it.
         """
         changes = self._changes
         await changes.store()
@@ -120,7 +120,7 @@ class Stage:
         raise AssertionError("unreachable: a stage neither copies files nor leaves any undecided")
 
     async def discard(self) -> None:
-        """Let go of what is not stored yet."""
+        """Discard contents that are not stored yet."""
         await self._changes.discard()
 
 
@@ -128,10 +128,10 @@ class Staging(Guarding):
     """See `AsyncXetFileSystem`."""
 
     async def _new_stage(self, repo: RepoId, branch: str, *, propose: bool = False) -> Stage:
-        """A stage for a branch, which must be there; to be discarded in the end. No transaction takes part."""
+        """Make a stage for an existing branch, outside any transaction. The caller must discard it at the end."""
         client = await self._connect()
         base = await client.trees.head(repo, branch)
-        # Another process is about to commit, and may then send the names here to be read.
+        # Another process may commit the pointers, and readers in this process should then see its commit.
         client.trees.invalidate_branch(repo, branch)
         branch = client.trees.full_name(repo, branch)
         from pyxet._async.changes.changeset import ChangeSet
@@ -150,30 +150,30 @@ class Staging(Guarding):
         pull_request: bool = False,
         progress: bool = False,
     ) -> FilePointer:
-        """Store content for a commit that is made later, perhaps by another process, see `_commit`.
+        """Store content for a later commit, which another process may make, see `_commit`.
 
-        Nobody sees it before, and no transaction takes part. Staging the same content again, after a crash say, stores
-        nothing new.
+        The content is not visible before that commit, and the call is not part of a transaction. Staging the same content
+        again, for example after a crash, stores nothing new.
 
         Parameters
         ----------
         data:
-            Bytes, the path of a local file, or what `_put_file` reads from: a binary file, which is read from where it
-            stands, or an asynchronous iterator.
+            Bytes, the path of a local file, or another source as in `_put_file`: a binary file, which is read from its
+            current position, or an asynchronous iterator.
         path:
             The path that the file will have: ``acme/corpus/main/up/1.bin``.
         sha256:
-            SHA-256 of the content in 64 hexadecimal digits, if the caller has it. Where the content has more than a
-            mebibyte it is believed here, which saves computing it; whether the endpoint checks it is its business.
+            SHA-256 of the content in 64 lower-case hexadecimal digits, if the caller knows it. For content above 1 MiB it is
+            used without a check, which saves computing it; the endpoint may check it.
         callback:
             Counts bytes.
         pull_request:
-            It is for a pull request that is to be opened for the branch, which the user may not be able to write to.
+            Whether the content is for a new pull request for the branch. The user then needs no write access to the branch.
 
         Returns
         -------
         FilePointer
-            What a commit needs to name the content; it can be pickled and sent elsewhere.
+            A reference to the content for `_commit`; it can be pickled and sent to another process.
 
         Raises
         ------
@@ -204,28 +204,28 @@ class Staging(Guarding):
         pull_request: bool = False,
         progress: bool = False,
     ) -> list[FilePointer]:
-        """Store many files of one branch for a later commit: small ones travel together, as `_stage` cannot do.
+        """Store many files of one branch for a later commit. Small files are uploaded together, unlike with `_stage`.
 
         Parameters
         ----------
         files:
-            Paths, and what `_stage` takes as ``data``.
+            By path, a source as in `_stage`.
         sha256:
-            SHA-256 by path, of those that the caller has it of.
+            By path, the SHA-256 of contents for which the caller knows it.
         callback:
-            Counts files; what it branches off for each file counts bytes.
+            Counts files; the callback that it branches off for each file counts bytes.
         pull_request:
             As in `_stage`.
 
         Returns
         -------
         list[FilePointer]
-            In the order of ``files``.
+            The pointers in the order of ``files``.
 
         Raises
         ------
         XetURLError
-            They are not all of one branch, or ``sha256`` names a path that is not among them.
+            The files are not all of one branch, two paths are the same file, or ``sha256`` has a path that ``files`` lacks.
         """
         targets = {path: self._parse_file(path) for path in files}
         known = self._known_of(sha256 or {}, targets.values())
@@ -257,7 +257,7 @@ class Staging(Guarding):
         return [pointers[url.path] for url, _, _ in targets.values()]
 
     def _known_of(self, sha256: Mapping[str, str], targets: Collection[tuple[XetURL, RepoId, str]]) -> dict[str, str]:
-        """The SHA-256 of each file that it is given for, by its path in the branch, however that was written."""
+        """The given SHA-256s by path in the branch. ``sha256`` and ``files`` may write the same path in different ways."""
         known = {}
         places = {(repo, branch, url.path) for url, repo, branch in targets}
         for path, value in sha256.items():
@@ -283,41 +283,42 @@ class Staging(Guarding):
     ) -> Commit | None:
         """Make one commit of staged files and deletions, or add them to the open transaction.
 
-        Files that the branch has just so already are left out, so a commit that is made again is none.
+        Files that the branch already has with the same content are left out, so repeating a commit of staged files makes no
+        second one.
 
         Parameters
         ----------
         branch:
-            ``acme/corpus/main``.
+            Path of the branch: ``acme/corpus/main``.
         pointers:
-            What `_stage` returned, here or in other processes. They are taken a thousand at a time, so an iterator need
-            not have them all in memory.
+            Results of `_stage`, from this process or others. They are read a thousand at a time, so an iterator need not
+            hold them all in memory.
         delete:
-            Paths of files to delete, like those that `_rm` takes: ``acme/corpus/main/old.bin``.
+            Paths of files to delete, as in `_rm`: ``acme/corpus/main/old.bin``.
         message:
-            Commit message; one that tells what it does if ``None``. A transaction has its own.
+            Commit message. If ``None``, it is made from the changed paths. In a transaction it is used if that has none.
         parent_commit:
-            A full commit id: a change to one of the paths since is a conflict.
+            A full commit id. A change to one of the paths since that commit is a conflict.
         mode:
             ``create`` raises if one of the staged files exists.
         if_match:
-            The version to replace or delete, or a mapping of paths to those.
+            The version to replace or delete, or a mapping of paths to versions.
 
         Returns
         -------
         Commit | None
-            ``None`` where nothing changes, and in a transaction, which commits at its end.
+            ``None`` if nothing changes, and in a transaction, which commits at its end.
 
         Raises
         ------
         XetURLError
-            A pointer or a deletion is of another endpoint, repository or branch.
+            A pointer or a path to delete belongs to another endpoint, repository or branch.
         NotFoundError, IsADirectoryError
-            A file to delete is not there, or is a folder.
+            A file to delete does not exist, or is a folder.
         AlreadyExistsError, EditConflictError
             A path exists, is not the version expected, or changed since ``parent_commit``.
         BadRequestError
-            A path is there twice, or would be a file and a folder; the endpoint does not have the content.
+            A path occurs twice, or would be both a file and a folder; the endpoint does not have the content.
         RevisionNotFoundError
             There is no such branch.
         """
@@ -330,7 +331,7 @@ class Staging(Guarding):
         async with self._edits(message, parent_commit, pull_request) as edits:
             changes = await edits.on(url.repo_id, url.revision)
             named = conditions.named(self._normal).difference(doomed)
-            # What is deleted is there, so ``create`` is not about it.
+            # ``create`` applies to the staged files only: files to delete have to exist.
             await self._delete_files(
                 edits, await self._files_at(doomed), replace(conditions, create=False), parent_commit, some=True
             )
@@ -353,7 +354,7 @@ class Staging(Guarding):
 
 
 def _check(pointers: Iterable[FilePointer], endpoint: str, branch: str, taken: set[str]) -> None:
-    """Refuse pointers of elsewhere; ``taken`` are paths of the branch that the commit is about already."""
+    """Check that pointers are of this endpoint and branch, and that no path occurs twice: ``taken`` collects the paths."""
     for pointer in pointers:
         _check_one(pointer, endpoint, branch)
         if pointer.path in taken:

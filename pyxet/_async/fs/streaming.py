@@ -19,7 +19,7 @@ from pyxet.protocol.constants import MIB
 from pyxet.protocol.hashing import Buffer
 from pyxet.types import Info, RemoteFile
 
-# The least size of a piece of a stream, except for the last piece: a call for each chunk would cost too much.
+# The least size in bytes of a piece of a stream, except for the last one. Yielding each chunk by itself would be slow.
 _PIECE: Final = MIB
 
 
@@ -36,7 +36,7 @@ class Streaming(Lookup):
 
     @at_home
     async def _open_for_reading(self, path: str) -> tuple[Info, str | None, Fetch]:
-        """Look up a file: the entry, the path with the commit in it (if there is one), and a function that reads that version.
+        """Look up a file. Returns its info, its path at the commit (``None`` if pending), and a `Content` that reads that version.
 
         The content is verified as soon as the whole file has been read, in whatever pieces.
         """
@@ -69,10 +69,10 @@ class Streaming(Lookup):
     async def _stream(
         self, /, path: str, start: int | None = None, end: int | None = None
     ) -> AsyncGenerator[bytes, None]:  # fmt: skip
-        """Content of a file, or bytes ``start`` to before ``end`` of it, in pieces: for a web answer, or a file of any size.
+        """Read a file of any size, or its bytes ``start`` to before ``end``, in pieces, for example for an HTTP response.
 
-        All pieces are of the version that was there when the first one was asked for. What is read ahead of the consumer
-        is bounded by `Limits`; a consumer that is slow, or stops, keeps no other from reading.
+        All pieces are of the version that the file has when the first one is requested. `Limits` bound how far the stream
+        reads ahead; a consumer that is slow or stops does not hold up other readers.
 
         Parameters
         ----------
@@ -84,17 +84,17 @@ class Streaming(Lookup):
         Yields
         ------
         bytes
-            One to a few MiB; the last piece may be shorter. There is none if the file, or the range, is empty.
+            One to a few MiB; the last piece may be shorter. Nothing is yielded if the file, or the range, is empty.
 
         Raises
         ------
         NotFoundError
             There is no such file.
         IsADirectoryError
-            It is a folder.
+            The path is a folder.
         IntegrityError
-            What came is not the file's content. Of a whole file the last piece comes only if all pieces are right
-            together; what was yielded before is to be thrown away then. Of a range, headers and lengths are checked.
+            The bytes received are not the file's content. The hash of a whole file is checked before the last piece is
+            yielded; on an error, discard the earlier pieces. Of a range, only headers and lengths are checked.
         """
         opened = await self._opened(path)
         first, last = bounds(opened.file.size, start, end)

@@ -18,7 +18,7 @@ class Transacting(FileSystemBase):
     def transaction(self) -> Transaction[Self]:
         """The open transaction of this thread or task, or a new one for ``with`` or ``async with``.
 
-        ``with fs.transaction`` inside of an open transaction begins a new one, which is nested in it. For an open
+        ``with fs.transaction`` inside an open transaction begins a new one, which is nested in it. For an open
         transaction, each access returns a new object that equals it (``==``).
         """
         found = self._open_transaction()
@@ -44,13 +44,13 @@ class Transacting(FileSystemBase):
         Parameters
         ----------
         message:
-            Message of the commit; ``commit_message`` is understood as well.
+            Message of the commit; ``commit_message`` is accepted as well.
         parent_commit:
-            Commit since which none of the paths may have changed.
+            A full commit id. A change to one of the paths since that commit is a conflict.
         description:
             The text below the message; for a pull request, its description.
         pull_request:
-            Whether it opens a pull request for each branch, instead of committing.
+            Whether to open a pull request for each branch instead of making a commit.
 
         Returns
         -------
@@ -63,17 +63,17 @@ class Transacting(FileSystemBase):
 
     @public()
     def set_commit_message(self, message: str) -> None:
-        """Set the message of the transaction that this thread has open."""
+        """Set the commit message of the transaction that is open in this thread."""
         self._open_one().set_commit_message(message)
 
     @public()
     def end_transaction(self) -> None:
-        """Commit the transaction that this thread has open."""
+        """Commit the transaction that is open in this thread."""
         self._open_one().complete()
 
     @public()
     def cancel_transaction(self) -> None:
-        """Throw away the transaction that this thread has open."""
+        """Discard the transaction that is open in this thread, without a commit."""
         self._open_one().complete(commit=False)
 
     def _open_one(self) -> Transaction:
