@@ -26,7 +26,7 @@ class BlockingMethods(AsyncXetFileSystem):
         expand:
             Include ``last_modified``, which is expensive for the endpoint.
         refresh:
-            Request the branch's commit again, even if it was requested recently.
+            Ask the endpoint for the head of the branch, even if it was requested recently.
 
         Returns
         -------
@@ -83,7 +83,7 @@ class BlockingMethods(AsyncXetFileSystem):
         detail:
             Return dictionaries like those of `info`; otherwise names.
         refresh:
-            Request the branch's commit again, even if it was requested recently.
+            Ask the endpoint for the head of the branch, even if it was requested recently.
         expand:
             Include ``last_modified`` of files and folders, which is expensive for the endpoint.
 
@@ -152,7 +152,7 @@ class BlockingMethods(AsyncXetFileSystem):
             List only names that begin with the path, a slash and this: ``2026-11/a``. Only the folder that it names
             (``2026-11``) is searched.
         refresh:
-            Request the branch's commit again, even if it was requested recently.
+            Ask the endpoint for the head of the branch, even if it was requested recently.
 
         Returns
         -------
@@ -249,7 +249,7 @@ class BlockingMethods(AsyncXetFileSystem):
         detail:
             Yield folders and files as dictionaries of names to infos; otherwise as lists of names.
         refresh:
-            Request the branch's commit again, even if it was requested recently.
+            Ask the endpoint for the head of the branch, even if it was requested recently.
 
         Returns
         -------
@@ -310,7 +310,7 @@ class BlockingMethods(AsyncXetFileSystem):
         prefix:
             List only paths whose rest, from the first part with a wildcard on, begins with this.
         refresh:
-            Request the commits of branches again, even if they were requested recently.
+            Ask the endpoint for the heads of branches, even if they were requested recently.
 
         Returns
         -------
@@ -719,7 +719,7 @@ class BlockingMethods(AsyncXetFileSystem):
         Parameters
         ----------
         path:
-            One or more names. A name that does not exist may be a pattern.
+            Paths. A path with wildcards is a pattern if it does not exist.
         recursive:
             Include the content of folders.
         on_error:
@@ -727,7 +727,7 @@ class BlockingMethods(AsyncXetFileSystem):
         start, end:
             As in `cat_file`, for each file.
         assume_literal:
-            Never take a name for a pattern.
+            Paths are never patterns, even if they do not exist.
 
         Returns
         -------
@@ -939,18 +939,19 @@ class BlockingMethods(AsyncXetFileSystem):
         Parameters
         ----------
         rpath:
-            One or more names. A name that does not exist may be a pattern. Without ``recursive``, folders are left out,
-            with a warning.
+            Paths. A path with wildcards is a pattern if it does not exist. Folders are skipped without ``recursive``, with
+            a warning if nothing is left of a single path.
         lpath:
-            A local file or folder, or an open file as in `get_file`; for a list ``rpath``, also a list of the same length.
+            A local file or folder, or an open file as in `get_file`; or a list with one of them for each item of the list
+            ``rpath``.
         recursive:
             Include the content of folders.
         callback:
-            Counts files; the callback that it branches off for each file counts bytes.
+            Counts files; the callbacks that it branches for each file count bytes.
         maxdepth:
             How many levels of folders to descend; ``None`` for all.
         assume_literal:
-            Never take a name for a pattern.
+            Paths are never patterns, even if they do not exist.
         progress:
             Show a bar, on a terminal or in a notebook, and a line at the end.
         names:
@@ -1000,7 +1001,7 @@ class BlockingMethods(AsyncXetFileSystem):
         include, exclude:
             Patterns that choose files, as in `put`.
         callback:
-            Counts files; the callback that it branches off for each fetched file counts bytes.
+            Counts files; the callbacks that it branches for each fetched file count bytes.
         names:
             What to do with files that cannot have their names on this machine, as in `get`.
 
@@ -1658,7 +1659,7 @@ class BlockingMethods(AsyncXetFileSystem):
         sha256:
             By path, the SHA-256 of contents for which the caller knows it.
         callback:
-            Counts files; the callback that it branches off for each file counts bytes.
+            Counts files; the callbacks that it branches for each file count bytes.
         pull_request:
             As in `stage`.
         progress:
@@ -1706,7 +1707,7 @@ class BlockingMethods(AsyncXetFileSystem):
         delete:
             Paths of files to delete, as in `rm`: ``acme/corpus/main/old.bin``.
         message:
-            Commit message. If ``None``, it is made from the changed paths. In a transaction it is used if that has none.
+            Commit message; if ``None``, one that names the paths. A transaction uses it only if it has no message itself.
         parent_commit:
             A full commit id. A change to one of the paths since that commit is a conflict.
         mode:

@@ -33,7 +33,7 @@ class Listing(Lookup):
         expand:
             Include ``last_modified``, which is expensive for the endpoint.
         refresh:
-            Request the branch's commit again, even if it was requested recently.
+            Ask the endpoint for the head of the branch, even if it was requested recently.
 
         Returns
         -------
@@ -113,7 +113,7 @@ class Listing(Lookup):
         detail:
             Return dictionaries like those of `_info`; otherwise names.
         refresh:
-            Request the branch's commit again, even if it was requested recently.
+            Ask the endpoint for the head of the branch, even if it was requested recently.
         expand:
             Include ``last_modified`` of files and folders, which is expensive for the endpoint.
 

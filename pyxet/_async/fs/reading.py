@@ -109,13 +109,13 @@ class Reading(Expanding):
         Parameters
         ----------
         path:
-            One or more names. A name that does not exist may be a pattern.
+            Paths. A path with wildcards is a pattern if it does not exist.
         on_error:
             ``raise`` the first error, ``omit`` the path, or ``return`` the error in place of the content.
         start, end:
             As in `_cat_file`, for each file.
         assume_literal:
-            Never take a name for a pattern.
+            Paths are never patterns, even if they do not exist.
 
         Returns
         -------
@@ -333,14 +333,15 @@ class Reading(Expanding):
         Parameters
         ----------
         rpath:
-            One or more names. A name that does not exist may be a pattern. Without ``recursive``, folders are left out,
-            with a warning.
+            Paths. A path with wildcards is a pattern if it does not exist. Folders are skipped without ``recursive``, with
+            a warning if nothing is left of a single path.
         lpath:
-            A local file or folder, or an open file as in `_get_file`; for a list ``rpath``, also a list of the same length.
+            A local file or folder, or an open file as in `_get_file`; or a list with one of them for each item of the list
+            ``rpath``.
         assume_literal:
-            Never take a name for a pattern.
+            Paths are never patterns, even if they do not exist.
         callback:
-            Counts files; the callback that it branches off for each file counts bytes.
+            Counts files; the callbacks that it branches for each file count bytes.
         names:
             What to do with files that cannot have their names on this machine (``aux`` and ``a:b`` on Windows, ``README``
             beside ``readme`` if the file system ignores case, names that are too long): ``refuse`` raises before anything

@@ -74,7 +74,7 @@ class Searching(Lookup):
             List only names that begin with the path, a slash and this: ``2026-11/a``. Only the folder that it names
             (``2026-11``) is searched.
         refresh:
-            Request the branch's commit again, even if it was requested recently.
+            Ask the endpoint for the head of the branch, even if it was requested recently.
 
         Returns
         -------
@@ -204,7 +204,7 @@ class Searching(Lookup):
         detail:
             Yield folders and files as dictionaries of names to infos; otherwise as lists of names.
         refresh:
-            Request the branch's commit again, even if it was requested recently.
+            Ask the endpoint for the head of the branch, even if it was requested recently.
 
         Returns
         -------
@@ -325,7 +325,7 @@ class Searching(Lookup):
         prefix:
             List only paths whose rest, from the first part with a wildcard on, begins with this.
         refresh:
-            Request the commits of branches again, even if they were requested recently.
+            Ask the endpoint for the heads of branches, even if they were requested recently.
 
         Returns
         -------

@@ -77,7 +77,7 @@ class Snapshots(Lookup):
         include, exclude:
             Patterns that choose files, as in `_put`.
         callback:
-            Counts files; the callback that it branches off for each fetched file counts bytes.
+            Counts files; the callbacks that it branches for each fetched file count bytes.
         names:
             What to do with files that cannot have their names on this machine, as in `_get`.
 

@@ -213,7 +213,7 @@ class Staging(Guarding):
         sha256:
             By path, the SHA-256 of contents for which the caller knows it.
         callback:
-            Counts files; the callback that it branches off for each file counts bytes.
+            Counts files; the callbacks that it branches for each file count bytes.
         pull_request:
             As in `_stage`.
 
@@ -296,7 +296,7 @@ class Staging(Guarding):
         delete:
             Paths of files to delete, as in `_rm`: ``acme/corpus/main/old.bin``.
         message:
-            Commit message. If ``None``, it is made from the changed paths. In a transaction it is used if that has none.
+            Commit message; if ``None``, one that names the paths. A transaction uses it only if it has no message itself.
         parent_commit:
             A full commit id. A change to one of the paths since that commit is a conflict.
         mode:

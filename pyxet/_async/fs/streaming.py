@@ -36,7 +36,7 @@ class Streaming(Lookup):
 
     @at_home
     async def _open_for_reading(self, path: str) -> tuple[Info, str | None, Fetch]:
-        """Look up a file. Returns its info, its path at the commit (``None`` if pending), and a `Content` that reads that version.
+        """Look up a file: its info, its path at the commit (``None`` if pending), and a `Content` that reads this version.
 
         The content is verified as soon as the whole file has been read, in whatever pieces.
         """
