@@ -1,6 +1,6 @@
 """The part of the file system that looks up entries and lists folders.
 
-An error is never taken for "not there", and a listing is either complete or raises.
+Errors other than "not found" are raised, never reported as a missing path. A listing is either complete or raises.
 """
 
 from __future__ import annotations

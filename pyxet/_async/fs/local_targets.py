@@ -22,7 +22,7 @@ from pyxet.protocol.hashing import Buffer
 
 
 async def pour(pieces: AsyncGenerator[Buffer, None], target: Stream, callback: Callback) -> None:
-    """Write pieces of content into a file, and count them."""
+    """Write pieces of content into a file, and report their sizes to the callback."""
     async for piece in pieces:
         await target.write(piece)
         callback.relative_update(len(piece))

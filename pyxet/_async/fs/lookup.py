@@ -1,6 +1,6 @@
 """The base of those parts of the file system that look paths up.
 
-An error is never taken for "not there", and a listing is either complete or raises.
+Errors other than "not found" are raised, never reported as a missing path. A listing is either complete or raises.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class Lookup(FileSystemBase):
     async def _lookup_all(
         self, paths: Sequence[str], *, revalidate: bool = True, to_read: bool = False
     ) -> dict[str, Located | NotFoundError]:  # fmt: skip
-        """Look up many paths inside branches with few requests. The result of a path with nothing at it is the error.
+        """Look up many paths inside branches with few requests. The result for a missing path is its `NotFoundError`.
 
         Parameters
         ----------

@@ -56,7 +56,7 @@ def one_or_list(given: Any) -> Any:
     Raises
     ------
     TypeError
-        It is neither a path, a file nor an iterable.
+        The argument is neither a path, a file nor an iterable.
     """
     if isinstance(given, (str, os.PathLike)) or is_stream(given):
         return given

@@ -333,8 +333,8 @@ class Reading(Expanding):
         Parameters
         ----------
         rpath:
-            Paths. A path with wildcards is a pattern if it does not exist. Folders are skipped without ``recursive``, with
-            a warning if nothing is left of a single path.
+            Paths. A path with wildcards is a pattern if it does not exist. Without ``recursive``, the folders that a single
+            path or pattern stands for are skipped, with a warning if nothing else is left.
         lpath:
             A local file or folder, or an open file as in `_get_file`; or a list with one of them for each item of the list
             ``rpath``.

@@ -24,7 +24,7 @@ class Transacting(FileSystemBase):
         found = self._open_transaction()
         if found is None:
             return Transaction(self)
-        # A blocking transaction inside an asynchronous one needs another kind of object, and the other way round.
+        # If only one of the file system and the open transaction is asynchronous, a nested transaction is created.
         return OpenTransaction(found) if found.is_asynchronous == self.asynchronous else found.inside(self)
 
     @transaction.setter
