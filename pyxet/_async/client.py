@@ -1,4 +1,4 @@
-"""Everything that belongs to one endpoint and credential: shared by all file systems that use them."""
+"""Clients: everything that belongs to one endpoint and credential, shared by all file systems that use both."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from pyxet.urls import pull_request_number
 
 
 class Settings(NamedTuple):
-    """What makes two clients the same."""
+    """The settings of a client. File systems with equal settings share one client."""
 
     credential: Credential
     limits: Limits
@@ -40,7 +40,7 @@ class Client:
 
     def __init__(self, settings: Settings) -> None:
         self.credential, self.limits, self.retry, timeouts = settings
-        # Not in a fork of the process that made it.
+        # False in child processes that were forked after the client was made.
         self.is_usable = True
         self.endpoint = self.credential.endpoint
         self.transport = Transport(
@@ -50,7 +50,7 @@ class Client:
         self.pull_requests = PullRequests(self.hub)
         self.revisions = Revisions(self.hub, self._others)
         self.catalog = Catalog(self.hub, self.revisions)
-        # For all who need not know that repositories have commits.
+        # The same catalog, for code that works with every kind of place where files are stored, not only with repositories.
         self.trees: Trees = self.catalog
         self.heads = Heads()
         self._name: tuple[Secret | None, str] | None = None
@@ -60,9 +60,9 @@ class Client:
         self.reader = Reader(self)
 
     def cas(self, repo: RepoId, branch: str | None = None, *, propose: bool = False) -> Cas:
-        """The CAS as a repository's tokens open it, for what is stored for a branch, or to ``propose`` it there.
+        """The CAS with tokens of a repository, to store content for a branch, or for a new pull request (``propose``).
 
-        Tokens are for all of a repository, but for those who may write to their own pull requests only.
+        One token serves the whole repository, except for pull requests: some users may write only to their own.
         """
         key = (repo, branch if propose or pull_request_number(branch or "") is not None else None, propose)
         found = self._cas.get(key)
@@ -71,17 +71,17 @@ class Client:
         return found
 
     def _others(self) -> list[Revisions]:
-        """What clients with other credentials or settings know of the same endpoint."""
+        """The `Revisions` of clients that use the same endpoint with other credentials or settings."""
         with _lock:
             clients = list(_clients.values())
         return [client.revisions for client in clients if client.endpoint == self.endpoint and client is not self]
 
     async def current(self) -> Credential:
-        """Where the endpoint is, and with which user and token, for the next request."""
+        """The address of the endpoint, the user and the token for the next request."""
         return await self.transport.place.here()
 
     async def address(self) -> str:
-        """Where the endpoint is, also one that is embedded in a process: its pages begin with it."""
+        """The URL of the endpoint, with which the URLs of its pages begin; that of an embedded one may change."""
         return (await self.current()).endpoint
 
     async def user(self) -> str:
@@ -92,17 +92,17 @@ class Client:
         known = self._name
         if known is None or known[0] != here.token:
             name = (await self.hub.whoami()).name
-            # The token may have become another one on the way.
+            # The token may have been replaced during the request.
             known = self._name = ((await self.current()).token, name)
         return known[1]
 
     def acquire(self) -> None:
-        """One more ``async with`` on the running loop; pair it with `release`."""
+        """Count one more ``async with`` on the running loop; every call needs a `release`."""
         loop = asyncio.get_running_loop()
         self._entered[loop] = self._entered.get(loop, 0) + 1
 
     async def release(self) -> None:
-        """The last one out closes the loop's connections."""
+        """Count one ``async with`` less on the running loop, and close the loop's connections after the last one."""
         loop = asyncio.get_running_loop()
         left = self._entered.pop(loop, 1) - 1
         if left:
@@ -111,11 +111,11 @@ class Client:
             await self.transport.aclose()
 
 
-# Clients that are kept although nobody has them: those of programs that make a file system for each call.
+# The most clients that are kept although no file system uses them, for programs that make a file system for each call.
 _KEPT: Final = 32
 _Key = tuple[Hashable, ...]
-# By the settings, and by where the token is looked for when it is refused. A service has as many as it has users, or tokens
-# of theirs, and each of them knows what it has listed: so one goes with its last file system.
+# Clients by their settings, and by where a new token is looked up if one is refused. A service may have a client for each
+# token of its users, and each client keeps what it has listed; so the references are weak.
 _clients: WeakValueDictionary[_Key, Client] = WeakValueDictionary()
 _latest: OrderedDict[_Key, Client] = OrderedDict()
 _lock = threading.Lock()
@@ -123,9 +123,9 @@ _inherited: list[object] = []
 
 
 def _after_fork() -> None:
-    """New clients for the child: of the parent's, another thread may hold a lock or be changing a dictionary.
+    """Make a forked child use new clients: in the parent's, another thread may hold a lock or be changing a dictionary.
 
-    They are kept, as collecting them would close the parent's sockets.
+    The parent's clients are kept, as collecting them would close the parent's sockets.
     """
     global _clients, _latest, _lock
     inherited = list(_clients.values())
@@ -151,6 +151,6 @@ def shared_client(settings: Settings) -> Client:
         _latest.move_to_end(key)
         if len(_latest) > _KEPT:
             _, unused = _latest.popitem(last=False)
-    # Not under the lock: where nobody has it, its connections are closed now.
+    # Dropped outside of the lock: if no file system uses this client, its connections are closed now.
     del unused
     return client

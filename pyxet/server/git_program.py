@@ -1,7 +1,7 @@
 """Finds the git that is installed on this machine, and sets the environment in which it runs.
 
-It serves clones and pushes (`git_http`). It gets a clean environment: no configuration, hooks or credentials of the user or
-the machine, and limits for what one process uses.
+Git serves clones and pushes (`git_http`). It runs in a clean environment, without configuration, hooks or credentials of the
+user or the machine, and with limits for what one process uses.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ class Git:
         return found | more
 
     def serving(self, repository: Path, hooks: Path) -> dict[str, str]:
-        """The variables for git's HTTP program on a bare repository, with the hooks of a folder and no others."""
+        """All environment variables for git's HTTP program on a bare repository, with only the hooks in a folder."""
         settings = _SETTINGS | {"core.hookspath": str(hooks)}
         named = {"GIT_CONFIG_COUNT": str(len(settings))}
         for number, (name, value) in enumerate(settings.items()):
@@ -114,7 +114,7 @@ def installed_git() -> Git:
     Raises
     ------
     NoGitError
-        Git is not installed, is too old, or has no HTTP program.
+        Git is not installed, does not run, is too old or has no HTTP program; or the platform cannot serve pushes.
     """
     if not PASSES_FILES:
         raise _unserved("pushes need what Windows does not have")

@@ -1,7 +1,7 @@
 """Pull requests in a git repository: references ``refs/pr/N`` beside the branches, what they change, and their merge.
 
 A pull request exists once its record (`discussions`) is written, which is after its reference is made. A merge writes its
-commit to the record before the branch moves, so after a crash the record tells whether the merge was completed.
+commit to the record before the branch moves; after a crash, whether the branch contains that commit tells if it was completed.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class UnmergeableError(ConflictError):
 
 
 def number_of(revision: str) -> int | None:
-    """The number of the pull request whose reference this is, if it has the form of one."""
+    """The number in a reference ``refs/pr/N``; ``None`` for other revisions."""
     match = _REFERENCE.match(revision)
     return int(match[1]) if match else None
 
@@ -86,6 +86,8 @@ class Proposals:
         ------
         RevisionNotFoundError
             There is no such branch or commit.
+        BadRequestError
+            The description is too long.
         """
         check_comment(description)
         record = Record(0, title_of(title), user, 0.0, status)
@@ -103,7 +105,7 @@ class Proposals:
             if base is None:
                 self.records.write(record)
                 return record.num
-            # A concurrent `open` skips this number.
+            # From now on a concurrent `open` skips this number.
             reference = f"refs/pr/{record.num}"
             self._git.create_reference(reference, begun.id)
         try:
@@ -123,7 +125,7 @@ class Proposals:
         return {str(number): found[str(number)] for number in self.records.numbers() if str(number) in found}
 
     def read(self, number: int) -> Record:
-        """One record; `NotFoundError` if there is none."""
+        """A record, after settling a merge that was interrupted; `NotFoundError` if there is none."""
         record = self.records.read(number)
         if record.merging is not None:
             with self._repo.turn():
@@ -131,7 +133,7 @@ class Proposals:
         return record
 
     def change(self, number: int, change: Callable[[Record], Any]) -> Any:
-        """Change a record by a function, whose result is returned; if it raises, nothing has changed."""
+        """Call a function that changes a record, and store the record unless it raises; return its result."""
         with self._repo.turn():
             record = self._settled(number)
             result = change(record)
@@ -168,7 +170,7 @@ class Proposals:
     # -- what it changes -----------------------------------------------------------------------------------------------
 
     def commits(self, record: Record) -> Iterator[pygit2.Commit]:
-        """The commits of a pull request, newest first."""
+        """The commits of a pull request, newest first, at most 500."""
         walk = self._git.walk(self._head(record).id, pygit2.enums.SortMode.TOPOLOGICAL)
         walk.hide(self._ancestor(record).id)
         if record.merged is None:
@@ -203,7 +205,7 @@ class Proposals:
         Returns
         -------
         str
-            The id of this commit.
+            The id of this commit; the head of the branch if that contains all the changes already.
 
         Raises
         ------
@@ -251,7 +253,7 @@ class Proposals:
     # -- below ---------------------------------------------------------------------------------------------------------
 
     def _settled(self, number: int) -> Record:
-        """A record. If the process died during its merge, first check whether the branch moved, and update the record."""
+        """Read a record. If a merge was interrupted, first find out whether the branch moved, and update the record."""
         record = self.records.read(number)
         if record.merging is not None:
             with suppress(RevisionNotFoundError, KeyError, ValueError):
@@ -280,7 +282,7 @@ class Proposals:
         return merged.write_tree(self._git), []
 
     def _ancestor(self, record: Record) -> pygit2.Commit:
-        """The merge base of branch and pull request; if a squash left none, the commit where the pull request started."""
+        """The merge base of branch and pull request; if there is none, as after a squash, the commit where it started."""
         found = None
         with suppress(RevisionNotFoundError, KeyError):
             found = self._git.merge_base(self._repo.head(record.base or "").id, self._head(record).id)

@@ -1,4 +1,4 @@
-"""Repositories as bare git repositories: content of small text files in blobs, of others as Git-LFS pointers.
+"""Repositories as bare git repositories: small text files are blobs, other files are Git-LFS pointers.
 
 Renaming a repository leaves a mark at its old name. The mark is valid as long as no other repository has that name.
 
@@ -52,7 +52,7 @@ class GitStore:
         self._locks: dict[RepoId, threading.Lock] = {}
         self._guard = threading.Lock()
         self._usable: set[RepoId] = set()
-        # Repositories that an earlier process had not finished making or deleting.
+        # Remove repositories that an earlier process had not finished making or deleting.
         for pattern in ("*/*/.*.git.new", "*/*/.*.git.gone"):
             for left in root.glob(pattern):
                 remove_tree(left)
@@ -241,7 +241,7 @@ class GitStore:
 
     @contextmanager
     def _made(self, repo: RepoId, prepare: Callable[[], object]) -> Iterator[Path]:
-        """A temporary folder for a new repository. When the block ends, it gets its name, with all its content."""
+        """A temporary folder for a new repository; after the block it is synced and gets its name, if nothing has failed."""
         path = self._free(repo)
         fresh = path.with_name(f".{path.name}.new")
         remove_tree(fresh, ignore_errors=True)

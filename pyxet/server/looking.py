@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 
 class Looks:
-    """Calls a blocking function for everybody who asks, after they asked. It belongs to one event loop.
+    """Calls a blocking function in a thread, for each caller after it asked. It belongs to one event loop.
 
-    Handing the call to a thread costs ten times what the call does, so those who ask meanwhile share the next one.
+    Handing the call to a thread takes ten times as long as the call itself, so callers that ask during one call share the next.
 
     Parameters
     ----------

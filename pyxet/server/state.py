@@ -45,15 +45,15 @@ CONTENT: Final = web.AppKey("content", ContentStore)
 TOKENS: Final = web.AppKey("tokens", Tokens)
 REPOS: Final = web.AppKey("repos", GitStore)
 WORKERS: Final = web.AppKey("workers", ThreadPoolExecutor)
-# Checking a xorb or a shard takes a while; a few at a time, so that small requests never queue behind them.
+# Checks xorbs and shards, which takes a while: a pool of its own, so that small requests never wait for these checks.
 CHECKERS: Final = web.AppKey("checkers", ThreadPoolExecutor)
-# Looks at the file of people before each request with a token: a thread of its own, so that it never waits for other work.
+# Looks for changes of the file of people before each request with credentials: a pool of its own, so that this never waits.
 LOOKING: Final = web.AppKey("looking", ThreadPoolExecutor)
 SUSPENDED: Final = web.AppKey("suspended", Suspended)
 LOOKS: Final = web.AppKey("looks", Looks)
 # Checks passwords, which costs time on purpose: one at a time, whoever tries them.
 PASSWORDS: Final = web.AppKey("passwords", ThreadPoolExecutor)
-# Limits the requests that wait for a password check, which takes some tenths of a second; further ones are refused.
+# Limits the requests whose password is being checked or waits to be checked; further ones are refused.
 PASSWORD_QUEUE: Final = web.AppKey("password_queue", asyncio.Semaphore)
 MAX_PASSWORD_QUEUE: Final = 16
 # The user who runs the endpoint, who may do everything.
@@ -64,7 +64,7 @@ OPEN: Final = web.AppKey("open", bool)
 ANONYMOUS: Final = ""
 # The account of a client that sent a name and a secret, or the error if they are not valid: see `identify`.
 _BASIC: Final = web.RequestKey("basic", object)
-# Paths that git's clients ask for, of every repository.
+# The ends of the paths that git clients request.
 _GIT = re.compile(r"/(?:info/refs|git-upload-pack|git-receive-pack)\Z")
 log: Final = logging.getLogger("pyxet.server")
 
@@ -81,10 +81,10 @@ def bearer(request: web.Request) -> str | None:
 
 
 async def identify(request: web.Request) -> None:
-    """Find out who sends a name and a secret (RFC 7617), as git does; `account_of` tells. Once for each request.
+    """Check the name and the secret of a request (Basic, RFC 7617), as git sends them, once; `account_of` has the result.
 
-    The secret is a token, with whatever name, or the password of that user. A token may stand in the place of the name,
-    too, where there is no secret.
+    The secret is a token, with any name, or the password of the named user. If there is no secret, the name may be a token.
+    For requests with any kind of credentials, changes of the file of people are read first.
 
     Raises
     ------
@@ -92,6 +92,8 @@ async def identify(request: web.Request) -> None:
         A browser sends the name and the secret for a page of another origin.
     RemoteError
         The file of people cannot be read.
+    ServerError
+        Too many passwords are being checked.
     """
     kind, _, given = request.headers.get("Authorization", "").partition(" ")
     tokens = request.app[TOKENS]
@@ -136,7 +138,7 @@ async def _by_password(request: web.Request, user: str, password: str) -> Accoun
 
 
 def account_of(request: web.Request) -> Account | None:
-    """Who sends a request to the Hub's or git's routes; ``None`` for anonymous ones.
+    """The account that sends a request to the Hub's or git's routes; ``None`` for requests without credentials.
 
     Raises
     ------
@@ -159,7 +161,7 @@ def people(request: web.Request) -> People:
 
 
 def right_over(request: web.Request, account: Account | None, repo: RepoId | str) -> Right:
-    """What an account may do in a repository, or everywhere in the name of an owner, beside reading what is public."""
+    """The right of an account in a repository, or in all repositories of an owner, beyond reading public ones."""
     if account is None:
         return Right.NONE
     if not _reaches(account, repo):
@@ -171,19 +173,19 @@ def right_over(request: web.Request, account: Account | None, repo: RepoId | str
 
 
 def _reaches(account: Account, repo: RepoId | str) -> bool:
-    """Whether a token is for a repository, or for all of an owner: most are for whatever their user may do."""
-    # A token for a repository lists its path, or its owner's name for all repositories of that owner.
+    """Whether an account's token covers a repository, or all repositories of an owner. Most tokens are not restricted."""
+    # A restricted token lists paths of repositories, and names of owners for all their repositories.
     named = {repo} if isinstance(repo, str) else {repo.owner, repo.path, f"models/{repo.path}"}
     return not account.repos or not named.isdisjoint(account.repos)
 
 
 def may_see(request: web.Request, account: Account | None, repo: Repository) -> bool:
-    """Whether an account, or nobody (``None``), may read a repository and know that it is there. Blocks."""
+    """Whether an account, or an anonymous client (``None``), may read a repository and know that it exists. Blocks."""
     return not repo.private or right_over(request, account, repo.id) >= Right.READ
 
 
 def writer_of(request: web.Request, repo: RepoId | str | None = None, *, right: Right = Right.WRITE) -> Account:
-    """The account behind a request that changes something, or some repository, or something of an owner's.
+    """The account behind a request that writes; if a repository or an owner's name is given, it must have ``right`` there.
 
     Raises
     ------
@@ -210,7 +212,7 @@ def _refusal(account: Account, repo: RepoId | str, has: Right, needed: Right) ->
 
 
 def requested_repo(request: web.Request) -> RepoId:
-    """The repository that the route names; kinds are absent in the web routes of models.
+    """The repository that the route names; the web routes of models contain no kind.
 
     Raises
     ------
@@ -233,20 +235,20 @@ async def open_repo(
     propose: bool = False,
     challenge: bool = False,
 ) -> Repository:
-    """The repository that the route names, if the caller may see it, or change it: who asks, and what they may do.
+    """Open the repository that the route names, if the caller may see it and has the right that the request needs.
 
     Parameters
     ----------
     repo:
-        The repository, where the route does not say it by ``kind``, ``owner`` and ``name``.
+        The repository, if the route does not name it by ``kind``, ``owner`` and ``name``.
     write, admin:
-        Whether it will be changed, or is to be moved, removed or shown to others.
+        Whether the request changes content; whether it moves or removes the repository, or changes who sees it.
     propose:
-        Whether changes to it will be proposed, or it will be discussed: that is for all who see it, with a token that
-        writes.
+        Whether the request proposes changes or takes part in a discussion, which everyone may do who sees the repository
+        and has a token that writes.
     challenge:
-        Whether those who sent no token are asked for one (401) where they see nothing, as git needs it: whether the
-        repository is there or not.
+        Whether callers without credentials who see no such repository get 401, whether it exists or not: git sends
+        credentials only after a 401.
 
     Raises
     ------
@@ -255,7 +257,7 @@ async def open_repo(
     AuthenticationError, AccessDeniedError
         As in `writer_of`.
     HTTPTemporaryRedirect
-        It has another name by now.
+        The repository has been renamed, or its name differs in upper and lower case.
     """
     repo = repo or requested_repo(request)
     account = account_of(request)
@@ -295,7 +297,7 @@ def _renamed(request: web.Request, repo: RepoId) -> URL:
 
 
 def sees(request: web.Request, account: Account | None) -> Callable[[str], bool]:
-    """Whether an account may see the repository at a path, by any name it has had. The function blocks."""
+    """A function that tells whether an account may see the repository at a path, also at a former one. It blocks."""
     repos = request.app[REPOS]
 
     def seen(path: str) -> bool:
@@ -321,7 +323,7 @@ def note_shown(request: web.Request, repo: Repository, contents: Iterable[str]) 
 
 
 def claims_of(request: web.Request, account: Account | None, repo: RepoId, scope: Scope) -> Claims:
-    """What a Xet token, or a signed URL, says that somebody (or nobody, ``None``) gets for a repository."""
+    """The claims of a Xet token or signed URL for a repository and an account; ``None`` stands for an anonymous client."""
     user = account.user if account else ANONYMOUS
     # A token that is restricted to some repositories must not give access to others.
     runs_it = account is not None and user == request.app[MAIN_USER] and not account.repos
@@ -329,7 +331,7 @@ def claims_of(request: web.Request, account: Account | None, repo: RepoId, scope
 
 
 def check_cas(request: web.Request, scope: Scope) -> Claims:
-    """Accept a CAS request whose Xet token covers ``scope``, and which was made with a token that is still valid."""
+    """The claims of a CAS request's Xet token, which must cover ``scope``; the login it was issued for must still be valid."""
     claims = request.app[TOKENS].check(bearer(request) or "", scope)
     if claims.login is not None:
         request.app[TOKENS].claimant(claims)
@@ -342,12 +344,12 @@ async def in_worker(request: web.Request, function: Callable[..., T], *arguments
 
 
 async def in_checker(request: web.Request, function: Callable[..., T], *arguments: object) -> T:
-    """Run a long check beside the event loop, a few of which run at a time."""
+    """Run a long check beside the event loop; only a few of them run at a time."""
     return await asyncio.get_running_loop().run_in_executor(request.app[CHECKERS], function, *arguments)
 
 
 def query_number(request: web.Request, name: str, default: int, *, most: int = 1 << 53) -> int:
-    """A number from 0 to ``most`` of the query; larger ones count as ``most``."""
+    """A parameter of the query as a number from 0 to ``most``, which replaces larger ones; `BadRequestError` if it is none."""
     text = request.query.get(name, str(default))
     if not (text.isascii() and text.isdigit()) or len(text) > 18:
         raise BadRequestError(f"{name}={text[:40]!r} is not a number", status=400)
@@ -355,14 +357,14 @@ def query_number(request: web.Request, name: str, default: int, *, most: int = 1
 
 
 def json_response(body: bytes, *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
-    """A response whose body is JSON already."""
+    """A response with a body that is JSON already."""
     return web.Response(body=body, status=status, headers=headers, content_type="application/json")
 
 
 def error_response(
     status: int, message: str, code: str | None = None, headers: Mapping[str, str] | None = None
 ) -> web.Response:
-    """An error as the Hub's clients read it: headers for programs, JSON for people."""
+    """An error response as the Hub sends it: headers for programs, JSON for people."""
     all_headers = {
         **(headers or {}),
         # A message may quote any name, but a header must not hold control characters or line breaks.
@@ -375,9 +377,9 @@ def error_response(
 
 
 async def send(request: web.Request, response: web.StreamResponse, pieces: Iterator[bytes]) -> web.StreamResponse:
-    """Stream blocking ``pieces`` of about a mebibyte, the next one being read while one is sent.
+    """Stream pieces from a blocking iterator, reading the next piece while one is sent.
 
-    A failure in mid-body breaks the connection: with the status already sent, it is the only way to say so.
+    If reading fails in mid-body, the connection is aborted: the status is sent already, so nothing else can report the error.
     """
     # Read the first piece before sending the status, so that an early failure gets a normal error response.
     piece = await in_worker(request, next, pieces, None)

@@ -1,4 +1,4 @@
-"""Who may do what: account tokens, Xet tokens and signed xorb URLs.
+"""Account tokens, Xet tokens, signed URLs and upload grants of an endpoint: how they are issued and checked.
 
 Account tokens are what users send to the Hub routes. Xet tokens and URL signatures carry their own claims under an HMAC
 with a key that is kept in the endpoint's directory, so they survive a restart.
@@ -28,7 +28,7 @@ from pyxet.server.people import PeopleFile, Scope, UserToken, login_of
 ObjectAction = Literal["download", "upload", "verify"]
 XET_TOKEN_LIFE: Final = 3600
 URL_LIFE: Final = 3600
-# Prefix of the signed text; no other text that is signed with the same key begins with it.
+# Prefix of the signed text of tickets for LFS objects; no other text that is signed with the same key begins with it.
 _OBJECT: Final = "object\n"
 # Hex digits of the parts of a grant's id: its owner, and the signature.
 _OWNER: Final = 16
@@ -37,7 +37,7 @@ _GRANT_SIGNATURE: Final = 32
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Who is behind a token or a password.
+    """The account that a token or a password belongs to.
 
     Attributes
     ----------
@@ -50,7 +50,7 @@ class Account:
     repos:
         Paths of repositories, or names of owners, that it is restricted to; empty if it is not.
     login:
-        The number of the token, or what stands for the password; ``None`` for tokens that are known in this process only.
+        The id of the token, or the `login_of` the password; ``None`` for tokens that only this process knows.
     name:
         What the user calls the token.
     """
@@ -65,10 +65,10 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What a Xet token says: the path of the repository it was made for, its scope and user.
+    """The content of a Xet token: the path of the repository that it is for, its scope and its user.
 
-    Also whether that user ran the endpoint: since then another process may have served a shared directory with another user
-    name. ``login`` is the login of the account; when that becomes invalid, the Xet token does, too.
+    ``runs_it`` tells whether that user ran the endpoint: when the token is used, another process may serve the directory, with
+    another user name. ``login`` is that of the account; when it becomes invalid, the Xet token does, too.
     """
 
     repo: str
@@ -80,7 +80,7 @@ class Claims:
 
 @dataclass(frozen=True, slots=True)
 class ObjectClaims:
-    """What a signed URL of an LFS object says: what may be done with which object, and for whom.
+    """The content of a signed URL of an LFS object: what may be done with which object, and by whom.
 
     Attributes
     ----------
@@ -102,7 +102,7 @@ class Tokens:
     Attributes
     ----------
     token_life, url_life:
-        Seconds for which Xet tokens and signed URLs are good.
+        Seconds for which Xet tokens and signed URLs are valid.
     """
 
     def __init__(self, secret: bytes, clock: Callable[[], float] = time.time, people: PeopleFile | None = None) -> None:
@@ -147,11 +147,11 @@ class Tokens:
         return account
 
     def is_verified(self, user: str, password: str) -> bool:
-        """Whether `password_account` answers at once, as it has checked this password lately."""
+        """Whether `password_account` returns at once, as it has verified this password lately."""
         return self.people is not None and self.people.is_verified(user, password)
 
     def password_account(self, user: str, password: str) -> Account:
-        """The account of a user with a password; `AuthenticationError` if it is not theirs. It takes a while."""
+        """The account of a user with a password; `AuthenticationError` if it is not theirs. Blocks while it is hashed."""
         stored = self.people.is_password(user, password) if self.people is not None else None
         if stored is None:
             raise _invalid()
@@ -179,7 +179,7 @@ class Tokens:
             raise AuthenticationError("this token has expired", status=401)
 
     def is_known(self, token: str) -> bool:
-        """Whether it is the token of an account, or a Xet token, and has not ended."""
+        """Whether a text is a valid token: that of an account, or a Xet token."""
         with suppress(AuthenticationError):
             self.account(token)
             return True
@@ -189,7 +189,7 @@ class Tokens:
         return False
 
     def mint_for(self, claims: Claims) -> tuple[str, int]:
-        """A Xet token that says these claims, and when it ends (Unix seconds)."""
+        """A Xet token with these claims, and when it ends (Unix seconds)."""
         return self.mint(claims.repo, claims.scope, claims.user, runs_it=claims.runs_it, login=claims.login)
 
     def mint(
@@ -203,7 +203,7 @@ class Tokens:
         return f"xet_{body}.{self._sign(body)}", expires
 
     def check(self, token: str, scope: Scope) -> Claims:
-        """Accept a Xet token that covers ``scope``; a write token also reads.
+        """Check that a Xet token is valid and covers ``scope``, and return its claims; a write token also covers reading.
 
         Raises
         ------
@@ -221,18 +221,20 @@ class Tokens:
         return Claims(claims["repo"], claims["scope"], claims["user"], claims.get("all", False), claims.get("login"))
 
     def signed_query(self, xorb: str, ranges: Sequence[tuple[int, int]]) -> str:
-        """Query string that allows reading just these byte ranges (start, end) of a xorb, for a while."""
+        """The query of a signed URL for reading only these byte ranges (start, end) of a xorb, during `url_life`."""
         spans = ",".join(f"{start}-{end - 1}" for start, end in ranges)
         expires = int(self._clock() + self.url_life)
         return urlencode({"ranges": spans, "expires": expires, "signature": self._sign(f"{xorb}\n{spans}\n{expires}")})
 
     def check_query(self, xorb: str, query: Mapping[str, str], wanted: Sequence[tuple[int, int]]) -> None:
-        """Accept a read of ranges (start, end), each inside a signed one, as a broken read may resume in the middle.
+        """Check that a signed URL allows reading these ranges (start, end).
+
+        Each has to lie inside of a signed range; it may be shorter, as a read that broke off resumes in the middle.
 
         Raises
         ------
         AccessDeniedError
-            For anything else: other bytes, no range at all, a URL that has expired or was changed.
+            The URL was changed or has expired, or it is for other bytes; or no range is wanted.
         """
         spans, expires = query.get("ranges", ""), query.get("expires", "")
         if not _same(self._sign(f"{xorb}\n{spans}\n{expires}"), query.get("signature", "")):
@@ -245,13 +247,13 @@ class Tokens:
             raise AccessDeniedError("the URL is signed for other byte ranges", status=403)
 
     def object_ticket(self, claims: ObjectClaims) -> str:
-        """What a signed URL of an LFS object carries; it ends after `url_life`."""
+        """The ticket in a signed URL of an LFS object: the claims and their signature, valid during `url_life`."""
         told = asdict(claims) | {"exp": int(self._clock() + self.url_life)}
         body = base64.urlsafe_b64encode(json.dumps(told).encode()).decode().rstrip("=")
         return f"{body}.{self._sign(_OBJECT + body)}"
 
     def check_ticket(self, ticket: str, action: ObjectAction, sha256: str) -> ObjectClaims:
-        """Accept a signed URL of an LFS object for one action.
+        """Check the ticket in a signed URL of an LFS object for one action, and return its claims.
 
         Raises
         ------
@@ -280,17 +282,17 @@ class Tokens:
         return _same(self._sign(_grant_text(xorb, user, repo, nonce))[:_GRANT_SIGNATURE], signature)
 
     def grant_owner(self, grant: str) -> str:
-        """The part of a grant's id that represents its user; `check_upload` has accepted the grant."""
+        """The part of a grant's id that represents its user. Only `check_upload` makes sure that it is genuine."""
         return grant[:_OWNER]
 
     def signed_upload(self, xorb: str, grant: str, length: int, checksum: int) -> str:
-        """Query string that allows sending just these bytes for a grant, for a while."""
+        """The query of a signed URL for sending only bytes of this length and checksum for a grant, during `url_life`."""
         expires = int(self._clock() + self.url_life)
         signature = self._sign(_upload_text(xorb, grant, str(length), str(checksum), str(expires)))
         return urlencode({"length": length, "crc64nvme": checksum, "expires": expires, "signature": signature})
 
     def check_upload(self, xorb: str, grant: str, query: Mapping[str, str]) -> tuple[int, int]:
-        """Length and checksum of the bytes that may be sent; `AccessDeniedError` for a URL that was changed or has expired."""
+        """Length and checksum of the bytes that a signed URL allows; `AccessDeniedError` if it was changed or has expired."""
         length, checksum, expires = (query.get(name, "") for name in ("length", "crc64nvme", "expires"))
         if not _same(self._sign(_upload_text(xorb, grant, length, checksum, expires)), query.get("signature", "")):
             raise AccessDeniedError("the URL's signature is not valid", status=403)

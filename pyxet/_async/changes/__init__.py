@@ -1,1 +1,1 @@
-"""What is about to be committed: pending changes, transactions, commits."""
+"""Changes on their way into commits: pending changes, transactions, and the commits that they become."""

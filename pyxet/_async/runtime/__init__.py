@@ -1,1 +1,1 @@
-"""Concurrency that knows nothing of Xet: budgets, worker threads, tasks, the bridge for blocking callers."""
+"""Concurrency that does not depend on Xet: budgets, worker threads, tasks, the bridge for blocking callers."""

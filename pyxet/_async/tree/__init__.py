@@ -1,1 +1,1 @@
-"""What a revision is, and what a commit holds."""
+"""Revisions: which commits they are, and which files and folders these contain."""
