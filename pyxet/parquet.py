@@ -1,6 +1,6 @@
-"""`to_parquet`: tables as Parquet files that a later version shares most of its content with.
+"""`to_parquet`: write tables as Parquet files whose later versions share most of their content.
 
-It needs pyarrow, which is imported when it is called.
+It needs pyarrow, and imports it when it is called.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pyxet.options import public
 from pyxet.types import Commit, FilePointer, IfMatch, WriteMode
 
 _CHUNKING: Final = "use_content_defined_chunking"
-# Of all files that a partition gets from one write: the same names each time, so that a new version replaces the last one.
+# Names of the files that one write puts into a partition. They are the same each time, so that a new version replaces the last.
 _NAMES: Final = "part-{i}.parquet"
 
 
@@ -39,11 +39,11 @@ def to_parquet(
     storage_options: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> None:
-    """Write a table as one Parquet file, or as one for each partition: one commit, or a part of the open transaction.
+    """Write a table as one Parquet file, or one per partition, in one commit or as a part of the open transaction.
 
-    Data pages are cut where the content says so, not after a fixed number of rows. A row that is changed, inserted or
-    deleted then changes the pages around it only, and the next version uploads little more than those. Changes in the first
-    chunk of a file below some 64 MB are the exception: it is by that chunk that the rest is found.
+    Data pages end at boundaries that depend on the content, not after a fixed number of rows. A row that is changed,
+    inserted or deleted then changes only the pages around it, and the next version uploads little more than those pages.
+    The exception is a change in the first chunk of a file below about 64 MB: that chunk is needed to find the others.
 
     Parameters
     ----------
@@ -52,9 +52,9 @@ def to_parquet(
     url:
         The file, or with ``partition_cols`` the folder: ``xet://[endpoint:]owner/repo/branch/path``.
     partition_cols:
-        Columns that become folders (``year=2026``). A partition that is written is replaced, the others are left alone.
+        Columns that become folders (``year=2026``). Partitions that are written are replaced, others stay as they are.
     index:
-        Whether to store the index of a pandas data frame; by default where it is more than the number of the row.
+        Whether to store the index of a pandas data frame; by default only if it is more than the number of the row.
     message, parent_commit:
         As in `XetFS.pipe_file`.
     mode, if_match:
@@ -68,11 +68,11 @@ def to_parquet(
     Raises
     ------
     ConfigError
-        pyarrow is not installed, or its version knows no content-defined chunking, which came with version 21.
+        pyarrow is not installed, or is older than version 21, which introduced content-defined chunking.
     XetURLError, TypeError
-        ``url``, ``filesystem`` or ``data`` is nothing that can be written to, or be written.
+        ``url`` or ``filesystem`` cannot be written to, or ``data`` is not a table.
     AlreadyExistsError, EditConflictError
-        The file exists, is not the version expected, or a path changed since ``parent_commit``.
+        The file exists, is not the expected version, or a path changed since ``parent_commit``.
     """
     if partition_cols is not None and (mode != "overwrite" or if_match is not None):
         raise TypeError("mode and if_match are about one file; with partition_cols give parent_commit")
@@ -97,7 +97,7 @@ def to_parquet(
 
 
 def with_chunking(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options for pyarrow's writer, with content-defined chunking unless they say otherwise; `ConfigError` as above."""
+    """Options for pyarrow's writer, with content-defined chunking by default. Raises `ConfigError` like `to_parquet`."""
     try:
         import pyarrow as pa
     except ImportError as error:
@@ -109,13 +109,13 @@ def with_chunking(options: Mapping[str, Any]) -> dict[str, Any]:
             f"or write without it: {_CHUNKING}=False"
         )
     if chunking is False:
-        # What earlier versions of pyarrow do not know they need not be told.
+        # Earlier versions of pyarrow do not have this option.
         return {name: value for name, value in options.items() if name != _CHUNKING}
     return {**options, _CHUNKING: chunking}
 
 
 def as_table(data: Any, index: bool | None) -> Any:
-    """A pyarrow table of a table of any kind, see `to_parquet`."""
+    """Any of the tables that `to_parquet` accepts, as a pyarrow table."""
     import pyarrow as pa
 
     if isinstance(data, pa.Table):
@@ -128,13 +128,13 @@ def as_table(data: Any, index: bool | None) -> Any:
         raise TypeError(
             f"{type(data).__name__} is no table: expected a pandas or polars data frame, or a pyarrow table"
         )
-    # What polars gives by itself has dictionaries of string views, at which pyarrow's writer ends the process.
+    # polars' own Arrow stream has dictionaries of string views, which crash pyarrow's writer and the process with it.
     return data.to_arrow() if type(data).__module__.partition(".")[0] == "polars" else pa.table(data)
 
 
 @contextmanager
 def _one_commit(fs: XetFS, message: str | None, parent_commit: str | None) -> Iterator[XetFS]:
-    """A file system that takes part on any thread in a transaction of this block, which may be nested in an open one."""
+    """A transaction for a block, nested if one is open; yields a file system that takes part in it on any thread."""
     with fs.transaction(message=message, parent_commit=parent_commit) as own:
         yield own.fs
 
@@ -144,12 +144,12 @@ def _one_commit(fs: XetFS, message: str | None, parent_commit: str | None) -> It
 
 @dataclass(frozen=True, slots=True)
 class Staged:
-    """A table that workers write, a part each, and a driver commits. It is small and goes to the workers by pickle.
+    """A table of which each worker writes a part, and which the driver commits. It is small, and is pickled for the workers.
 
     Parameters
     ----------
     fs, folder:
-        Where the table will be.
+        The file system, and the folder for the table.
     partition_cols:
         Columns that become folders.
     options:
@@ -170,19 +170,19 @@ class Staged:
         storage_options: Mapping[str, Any] | None,
         options: Mapping[str, Any],
     ) -> Staged:
-        """From the arguments of a public function, see `to_parquet`."""
+        """Make one from the arguments of a public function, see `to_parquet`."""
         fs, folder = place_of(url, filesystem, storage_options)
         return cls(fs, folder, list(partition_cols or ()), with_chunking(options))
 
     def existing(self, *, overwrite: bool) -> list[str]:
-        """The files of the folder, which the commit will replace; `AlreadyExistsError` for any unless ``overwrite``."""
+        """The files that are in the folder now; raises `AlreadyExistsError` if there are any, unless ``overwrite``."""
         found: list[str] = self.fs.find(self.folder)
         if found and not overwrite:
             raise AlreadyExistsError(f"there are files in {self.folder}; overwrite=True replaces them", status=409)
         return found
 
     def stage(self, tables: Iterable[Any], name: str) -> list[FilePointer]:
-        """In a worker: store the files of one part, which consists of some tables of one schema."""
+        """In a worker: store the files of one part, which is made of tables with the same schema."""
         import pyarrow.parquet as pq
 
         with tempfile.TemporaryDirectory(prefix="pyxet-") as scratch:
@@ -205,7 +205,7 @@ class Staged:
         parent_commit: str | None,
         fs: XetFS | None = None,
     ) -> Commit | None:
-        """In the driver: one commit of all parts, or a part of the open transaction; ``fs`` may be that of one."""
+        """In the driver: commit all parts at once, or in the open transaction; ``fs`` may be a transaction's file system."""
         written = {pointer.full_path for pointer in pointers}
         branch = self.fs._parse(self.folder).branch_path
         return (fs or self.fs).commit(
@@ -215,7 +215,7 @@ class Staged:
 
 
 def _write_one(tables: Iterable[Any], path: Path, options: Mapping[str, Any]) -> None:
-    """One file of some tables; none if there are none."""
+    """Write some tables to one file; no file if there are no tables."""
     import pyarrow.parquet as pq
 
     writer: Any = None

@@ -1,7 +1,7 @@
-"""`XetPath`: `xet://` as paths in the manner of `pathlib`, on universal_pathlib (the extra ``path``).
+"""`XetPath`: ``xet://`` paths with the interface of `pathlib`, based on universal_pathlib (the extra ``path``).
 
-What a path does is one call of `XetFS`: a look-up for a question, a commit for a change, which is part of the
-transaction that its thread has open.
+Each method calls `XetFS`: questions are look-ups, and changes are commits, or parts of the transaction that is open in
+the thread.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ __all__ = ["XetPath"]
 
 
 def _make_known() -> None:
-    """Let universal_pathlib take paths apart as `XetFS` does.
+    """Make universal_pathlib split paths by the rules of `XetFS`.
 
-    It takes the rules of a scheme from the file systems that are registered when it first meets the scheme, and keeps
-    them for good. Without this that would be rules that know neither endpoints nor that paths have no leading slash.
+    When universal_pathlib first sees a scheme, it takes the rules from the file system that is registered for it, and caches
+    them. If `XetFS` were not registered then, the rules would know nothing of endpoints, and expect a leading slash.
     """
     if SCHEME not in registry:
         register_implementation(SCHEME, XetFS)
@@ -51,7 +51,7 @@ _make_known()
 
 
 def _refuse_options(name: str, options: Mapping[str, object], where: str) -> None:
-    """Raise `TypeError` for options of writing that could not be kept."""
+    """Raise `TypeError` for options of writing that would have no effect."""
     given = [option for option in ("mode", "message", "parent_commit", "if_match") if options.get(option) is not None]
     if given:
         raise TypeError(f"{name}: {', '.join(given)} cannot be kept {where}")
@@ -63,7 +63,7 @@ class XetPath(UPath):
     Parameters
     ----------
     args:
-        A URL or path, and what to join to it.
+        A URL or path, and the parts to join to it.
     storage_options:
         Arguments of `XetFS`: ``endpoint``, ``user``, ``token`` and so on.
 
@@ -90,7 +90,7 @@ class XetPath(UPath):
         if named is None:
             return dict(storage_options)
         given = storage_options.get("endpoint")
-        # Raises where they differ. The one that was given says more: http or https.
+        # The comparison raises if they differ. The given one is kept, as it also says whether http or https is used.
         if given is not None and not named != given:  # noqa: SIM202  # see _InURL
             return dict(storage_options)
         return {"endpoint": str(named), **storage_options}
@@ -108,26 +108,26 @@ class XetPath(UPath):
     # -- questions -----------------------------------------------------------------------------------------------------
 
     def stat(self, *, follow_symlinks: bool = True) -> StatResultType:
-        """Size, type and time of the last change of what is here.
+        """Size, type and time of the last change of the file or folder.
 
         Raises
         ------
         NotFoundError
-            There is nothing.
+            The path does not exist.
         """
         if not follow_symlinks:
             warnings.warn("XetPath.stat: there are no links that could be followed", UserWarning, stacklevel=2)
         return UPathStatResult.from_info(self.fs.info(self.path, expand=True))
 
     def iterdir(self) -> Iterator[Self]:
-        """The paths in this folder, with one request.
+        """The paths in this folder, from one request.
 
         Raises
         ------
         NotFoundError
-            There is nothing here.
+            The path does not exist.
         NotADirectoryError
-            It is a file.
+            The path is a file.
         """
         names: list[str] = self.fs.ls(self.path, detail=False)
         if names == [self.path] and self.path:
@@ -143,9 +143,10 @@ class XetPath(UPath):
         Parameters
         ----------
         pattern:
-            As `XetFS.glob` takes it; what the name of the folder has of it stands for itself.
+            A pattern as in `XetFS.glob`. Special characters in the path of the folder itself are taken literally.
         case_sensitive, recurse_symlinks:
-            For `pathlib`'s sake; they change nothing and warn. Case always counts, and there are no links.
+            Accepted for compatibility with `pathlib`; they have no effect and give a warning. Matching is always
+            case-sensitive, and there are no links.
         """
         if case_sensitive is not None or recurse_symlinks:
             warnings.warn("XetPath.glob: case_sensitive and recurse_symlinks do nothing", UserWarning, stacklevel=2)
@@ -165,7 +166,7 @@ class XetPath(UPath):
         on_error: Callable[[Exception], object] | None = None,
         follow_symlinks: bool = False,
     ) -> Iterator[tuple[Self, list[str], list[str]]]:
-        """The folders from here on, each with the names of the folders and files in it: all of one version of a branch."""
+        """The folder and all folders below it, each with the names of its folders and files, from one version of the branch."""
         if not self.is_dir():
             error = NotFoundError(f"there is no folder {self}", status=404)
             if on_error is not None:
@@ -175,7 +176,7 @@ class XetPath(UPath):
             yield self.with_segments(folder), folders, files
 
     def read_bytes(self) -> bytes:
-        """The content of the file, verified as a whole."""
+        """The content of the file; its hash is verified."""
         content: bytes = self.fs.cat_file(self.path)
         return content
 
@@ -191,7 +192,7 @@ class XetPath(UPath):
         parent_commit: str | None = None,
         if_match: IfMatch | None = None,
     ) -> int:
-        """Write the file in one commit; the number of bytes.
+        """Write the file in one commit, and return the number of bytes.
 
         Parameters
         ----------
@@ -216,7 +217,7 @@ class XetPath(UPath):
         parent_commit: str | None = None,
         if_match: IfMatch | None = None,
     ) -> int:
-        """Write the file from text, in one commit; the number of characters. See `XetFS.write_text`."""
+        """Write the file from text in one commit, and return the number of characters. See `XetFS.write_text`."""
         if not isinstance(data, str):
             raise TypeError(f"data must be str, not {type(data).__name__}")
         written: int = self.fs.write_text(
@@ -235,21 +236,21 @@ class XetPath(UPath):
         parent_commit: str | None = None,
         if_match: IfMatch | None = None,
     ) -> None:
-        """Make an empty file, unless there is one.
+        """Make an empty file, unless the file exists.
 
         Parameters
         ----------
         mode:
-            For `pathlib`'s sake; it changes nothing.
+            Accepted for compatibility with `pathlib`; it has no effect.
         exist_ok:
-            Whether there may be one.
+            Whether the file may exist.
         message, parent_commit, if_match:
             As in `XetFS.touch`.
 
         Raises
         ------
         FileExistsError
-            There is one, and ``exist_ok`` is off.
+            The file exists, and ``exist_ok`` is false.
         """
         self.fs.touch(
             self.path, truncate=False, mode="overwrite" if exist_ok else "create", message=message,
@@ -257,12 +258,12 @@ class XetPath(UPath):
         )  # fmt: skip
 
     def mkdir(self, mode: int = 0o777, parents: bool = False, exist_ok: bool = False) -> None:
-        """Nothing to make, as git has no empty folders: a folder is there as soon as a file is in it.
+        """Check that a folder can be here; nothing is made, as a folder in git exists as soon as a file is in it.
 
         Raises
         ------
         FileExistsError
-            A file is here; or a folder, and ``exist_ok`` is off.
+            A file is here; or a folder is, and ``exist_ok`` is false.
         """
         self.fs.mkdir(self.path)
         if not exist_ok and self.exists():
@@ -282,16 +283,16 @@ class XetPath(UPath):
         Parameters
         ----------
         missing_ok:
-            Whether there may be none.
+            Whether the file may be missing.
         message, parent_commit, if_match:
             As in `XetFS.rm`.
 
         Raises
         ------
         NotFoundError
-            There is none, and ``missing_ok`` is off.
+            The file does not exist, and ``missing_ok`` is false.
         IsADirectoryError
-            It is a folder.
+            The path is a folder.
         """
         try:
             self.fs.rm_file(self.path, message=message, parent_commit=parent_commit, if_match=if_match)
@@ -309,21 +310,21 @@ class XetPath(UPath):
         parent_commit: str | None = None,
         if_match: IfMatch | None = None,
     ) -> Self:
-        """Move the file or folder to another path, in one commit and without moving content; a file there is replaced.
+        """Move the file or folder to another path in one commit, without transfer of content. An existing file is replaced.
 
         Parameters
         ----------
         target:
-            A `XetPath`, a URL, or a path from the owner on.
+            A `XetPath`, a URL, or a path that begins with the owner.
         mode, message, parent_commit, if_match:
             As in `XetFS.mv`.
 
         Raises
         ------
         NotFoundError
-            There is nothing here.
+            This path does not exist.
         IsADirectoryError, NotADirectoryError, OSError
-            There is a folder of the target's name and this is a file, or the other way round, or both are folders.
+            The target is a folder and this is a file; the target is a file and this is a folder; both are folders.
         """
         moved = self._as_target(target)
         if moved.path == self.path and moved.fs is self.fs:
@@ -336,7 +337,7 @@ class XetPath(UPath):
             raise NotADirectoryError(errno.ENOTDIR, "there is a file", str(moved))
         if there == "directory":
             raise OSError(errno.ENOTEMPTY, "there is a folder", str(moved))
-        # Lists of names are taken as they are, whatever characters of patterns are in them.
+        # Paths in lists are taken literally, even if they have characters of patterns.
         files = [self.path] if kind == "file" else self.fs.find(self.path)
         self.fs.mv(
             files, [moved.path + name.removeprefix(self.path) for name in files], mode=mode, message=message,
@@ -345,19 +346,19 @@ class XetPath(UPath):
         return moved
 
     def replace(self, target: WritablePathLike, **kwargs: Any) -> Self:
-        """Like `rename`, with its options."""
+        """Same as `rename`, with the same options."""
         return self.rename(target, **kwargs)
 
     @public()
     def rmdir(
         self, recursive: bool = True, *, message: str | None = None, parent_commit: str | None = None
     ) -> None:  # fmt: skip
-        """Delete the folder with all that is in it, in one commit, as paths of universal_pathlib do.
+        """Delete the folder and everything in it in one commit, as universal_pathlib does.
 
         Parameters
         ----------
         recursive:
-            If off, a folder raises `OSError`, as `pathlib` does: a folder without files is not there.
+            If false, raise `OSError` for any folder, like `pathlib` for one that is not empty: there are no empty folders.
         message, parent_commit:
             As in `XetFS.rm`.
         """
@@ -371,15 +372,15 @@ class XetPath(UPath):
             self.fs.rmdir(self.path)
 
     def copy(self, target: Any, **kwargs: Any) -> Any:
-        """Copy the file or folder to another path, of whatever file system; the new path.
+        """Copy the file or folder to another path, which may be in another file system, and return the new path.
 
         Parameters
         ----------
         target:
-            Where to.
+            The new path.
         kwargs:
-            ``follow_symlinks`` and ``on_name_collision`` of universal_pathlib; and to a path of this file system
-            ``mode``, ``message``, ``parent_commit`` and ``if_match`` as in `XetFS.cp`, to another repository's endpoint
+            ``follow_symlinks`` and ``on_name_collision`` of universal_pathlib. For a target in this file system also
+            ``mode``, ``message``, ``parent_commit`` and ``if_match`` as in `XetFS.cp`; for one at another endpoint
             ``message`` and ``parent_commit``.
 
         Raises
@@ -403,14 +404,14 @@ class XetPath(UPath):
         follow_symlinks: bool = True,
         on_name_collision: Any = None,
     ) -> Any:
-        """Move the file or folder to another path, of whatever file system; the new path.
+        """Move the file or folder to another path, which may be in another file system, and return the new path.
 
         Parameters
         ----------
         target:
-            Where to.
+            The new path.
         mode, message, parent_commit, if_match:
-            As in `XetFS.mv`; to a path of another file system only the message, of the deletion, has a meaning.
+            As in `XetFS.mv`. For a target in another file system only ``message`` may be given, for the deletion here.
         follow_symlinks, on_name_collision:
             As in `copy`.
 
@@ -444,7 +445,7 @@ class XetPath(UPath):
         parent_commit: str | None = None,
         if_match: IfMatch | None = None,
     ) -> None:
-        """Copy a file or folder to this path, in one commit; inside one repository no content moves."""
+        """Copy a file or folder to this path in one commit; within a repository no content is transferred."""
         guards: dict[str, Any] = {"mode": mode, "if_match": if_match}
         guards = {name: value for name, value in guards.items() if value is not None}
         if isinstance(source, XetPath) and source.fs is self.fs:
@@ -458,7 +459,7 @@ class XetPath(UPath):
         further = {"follow_symlinks": follow_symlinks, "on_name_collision": on_name_collision}
         if message is None and self.fs._open_transaction() is None:
             message = f"Copy {source} to {self.path}"
-        # In an open transaction all of it, too, or nothing.
+        # One commit for all files. Inside an open transaction this one is nested, so a copy that fails leaves nothing.
         with self.fs.transaction(message, parent_commit):
             super()._copy_from(source, **further)
 
@@ -472,15 +473,15 @@ class XetPath(UPath):
         return kind
 
     def _elsewhere(self, target: Any) -> Any:
-        """A target as a path, as universal_pathlib takes it: text without a scheme is a local one."""
+        """A target as a path, by the rule of universal_pathlib: a string without a scheme is a local path."""
         if isinstance(target, str) and target.startswith(f"{SCHEME}://"):
             return self.with_segments(target)
         return target if isinstance(target, UPath) else UPath(target)
 
     def _as_target(self, target: WritablePathLike) -> Self:
-        """Where a path is to be moved. Without a scheme it begins with the owner: there is no current folder."""
+        """The target of a move as a path. Without a scheme it must begin with the owner, as there is no current folder."""
         if isinstance(target, type(self)):
-            # Of a relative one this raises.
+            # This raises if the target is relative.
             return target.absolute()
         text = target.as_posix() if isinstance(target, UPath | PurePath) else str(target)
         if "://" not in text and XetURL.parse(text).level != "path":

@@ -1,4 +1,4 @@
-"""Patterns: which names could be some, what `glob.escape` made of names, and which files patterns choose."""
+"""Patterns: recognizing them, undoing `glob.escape`, and choosing files by ``include`` and ``exclude``."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ def has_magic(name: str) -> bool:
 
 
 def unescaped(pattern: str) -> str | None:
-    """The name that `glob.escape` made this pattern of; ``None`` if it is another pattern, or none."""
+    """The name for which `glob.escape` returned this pattern; ``None`` if the pattern is not an escaped name."""
     if not _ESCAPED.search(pattern) or has_magic(_ESCAPED.sub("", pattern)):
         return None
     return _ESCAPED.sub(r"\1", pattern)
 
 
 def chooser(include: Sequence[str] | str | None, exclude: Sequence[str] | str | None) -> Callable[[str], bool]:
-    """Whether a name is to be transferred: one of ``include`` matches, if there are any, and none of ``exclude``.
+    """A function that returns whether to transfer a file: ``include`` matches its name, if given, and ``exclude`` does not.
 
-    A pattern without a slash matches any part of a name, so that it may name a folder; one with a slash matches a whole
-    name, or the path of a folder that it lies in.
+    A pattern without a slash matches any part of the name, so it may match a folder. A pattern with a slash matches the
+    whole name, or the path of a folder that contains the file.
     """
     wanted, unwanted = _patterns(include), _patterns(exclude)
 

@@ -1,7 +1,7 @@
-"""`scan_parquet`: Parquet files as a lazy frame of polars.
+"""`scan_parquet`: Parquet files as a lazy frame of polars. It needs polars and pyarrow.
 
-polars reads and writes URLs with a library of its own, which knows no ``xet://`` and asks nobody. Its interface for sources
-in Python tells us the columns and the predicate of a query; pyarrow reads what they leave. It needs polars and pyarrow.
+polars reads and writes URLs with a library of its own, which does not support ``xet://``. Through polars' interface for
+sources in Python, we get the columns and the predicate of a query; pyarrow reads what they require.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ T = TypeVar("T")
 U = TypeVar("U")
 Url: TypeAlias = str | os.PathLike[str]
 
-# Row groups that are read at once, and footers.
+# Number of row groups, or of footers, that are read at once.
 _AHEAD: Final = 4
 _STRINGS: Final = frozenset({"string", "large_string", "string_view"})
-# How a comparison reads from its other side.
+# Comparisons with their sides exchanged.
 _FLIPPED: Final = {"Eq": "Eq", "Lt": "Gt", "LtEq": "GtEq", "Gt": "Lt", "GtEq": "LtEq"}
 _BETWEEN: Final = {
     "Both": ("GtEq", "LtEq"), "Left": ("GtEq", "Lt"), "Right": ("Gt", "LtEq"), "None": ("Gt", "Lt")
@@ -57,17 +57,17 @@ def scan_parquet(
 ) -> Any:
     """Parquet files as a ``polars.LazyFrame``: only the columns, partitions and row groups that a query needs are read.
 
-    The frame stays on the version that it was made from; a transaction's pending files are read as they are when it is
-    collected. Rows come in batches, so that streaming sinks need not hold them all.
+    The frame always reads the commit that the branch was at when the frame was made; but a transaction's pending files are
+    read as they are when the frame is collected. Rows come in batches, so that streaming sinks need not hold all of them.
 
     Parameters
     ----------
     source:
-        A file, a folder, or a pattern of them, or a list of files: ``xet://[endpoint:]owner/repo/branch/path``.
+        A file, a folder or a pattern, or a list of these: ``xet://[endpoint:]owner/repo/branch/path``.
     hive_partitioning:
         Whether folders like ``year=2026`` are columns.
     batch_size:
-        Rows that are handed over at once; as polars asks for it if ``None``.
+        Number of rows in a batch; ``None`` for the size that polars requests.
     filesystem, storage_options:
         The file system to read from, or arguments of `XetFS` to make one with.
 
@@ -76,7 +76,7 @@ def scan_parquet(
     NotFoundError
         There are no such files.
     XetURLError, TypeError
-        ``source`` or ``filesystem`` is nothing that can be read from.
+        ``source`` or ``filesystem`` cannot be read from.
     """
     urls = [source] if isinstance(source, (str, os.PathLike)) else list(source)
     if not urls:
@@ -90,7 +90,7 @@ def scan_parquet(
     def read(
         columns: list[str] | None, predicate: Any, rows: int | None, asked_size: int | None
     ) -> Iterator[Any]:  # fmt: skip
-        # The first rows are meant before the predicate.
+        # A limit of rows applies before the predicate, so with a limit the predicate cannot be pushed down.
         pushed = None if predicate is None or rows is not None else pushed_down(predicate, dataset.schema)
         names = columns
         if columns is not None and predicate is not None:
@@ -108,7 +108,7 @@ def scan_parquet(
 def _files(
     urls: Sequence[Url], filesystem: XetFS | None, storage_options: Mapping[str, Any] | None
 ) -> tuple[XetFS, list[str]]:
-    """The file system, and the paths of the files, in the commit that their branch is at unless some are pending."""
+    """The file system and the paths of the files: those in the branch's present commit, unless some files are pending."""
     fs = file_system_of(urls[0], filesystem, storage_options)
     found: dict[str, Any] = {}
     for url in urls:
@@ -117,7 +117,7 @@ def _files(
         is_pattern = has_magic(text) and not below
         if is_pattern:
             below = fs.glob(text, detail=True)
-        # What is named is read, whatever its name; of a folder the Parquet files.
+        # A file that is named, or matches the pattern, is read whatever its suffix; in a folder only Parquet files are.
         named = is_pattern or not {fs._normalized(text), fs._normalized(unescaped(text) or text)}.isdisjoint(below)
         files = {
             name: info
@@ -129,13 +129,13 @@ def _files(
         found |= files
     transaction = fs._open_transaction()
     if transaction is not None and any(info.get("pending") for info in found.values()):
-        # It takes part on the threads that read.
+        # The transaction's own file system takes part in it on the threads that read, too.
         return transaction.fs, list(found)
     return fs, [replace(fs._parse(name), revision=info["commit"]).full_path for name, info in found.items()]
 
 
 def _below(fs: XetFS, path: str) -> dict[str, Any]:
-    """The files at a path and below it; none for what is no name, as patterns are that begin above the files."""
+    """The files at a path and below it; none for a pattern that is not a valid path."""
     try:
         found: dict[str, Any] = fs.find(path, detail=True)
     except XetURLError:
@@ -149,9 +149,9 @@ def _below(fs: XetFS, path: str) -> dict[str, Any]:
 
 
 def _row_groups(dataset: Any, columns: list[str] | None, pushed: Pushed | None, rows: int | None) -> Iterator[Any]:
-    """The rows of a dataset, or the first ones, in tables: those of one row group each, some of them read ahead.
+    """The rows of a dataset, or the first of them: a table for each row group, with some row groups read ahead.
 
-    Not by a scanner of pyarrow: one that is not read to its end leaves threads of its own reading, and a program that ends
+    pyarrow's scanner is not used: if it is not read to its end, its threads go on reading, and a program that ends
     meanwhile crashes.
     """
     pool = ThreadPoolExecutor(_AHEAD, thread_name_prefix="pyxet-polars")
@@ -188,7 +188,7 @@ def _row_groups(dataset: Any, columns: list[str] | None, pushed: Pushed | None, 
 
 
 def _ahead(pool: ThreadPoolExecutor, function: Callable[[T], U], items: Iterable[T]) -> Iterator[U]:
-    """What a function makes of items, in their order; that of the next ones is under way meanwhile."""
+    """The results of a function for some items, in their order; the next few are computed ahead in the pool."""
     source = iter(items)
     running = deque(pool.submit(function, item) for item in islice(source, _AHEAD))
     while running:
@@ -199,21 +199,21 @@ def _ahead(pool: ThreadPoolExecutor, function: Callable[[T], U], items: Iterable
 # -- predicates --------------------------------------------------------------------------------------------------------
 
 
-# The least and the greatest value of columns in a row group: ``{"n": {"min": 0, "max": 9}}``.
+# The minimum and maximum of columns in a row group: ``{"n": {"min": 0, "max": 9}}``.
 Statistics: TypeAlias = Mapping[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
 class Pushed:
-    """What a predicate comes to where files are read. It may be true of more rows than the predicate, never of less.
+    """The part of a predicate that is applied when files are read. It accepts all rows of the predicate, and maybe more.
 
     Attributes
     ----------
     filter:
         A pyarrow expression.
     may_match:
-        Whether a row group of these statistics can have rows of which it is true. pyarrow looks at them as well, but not
-        at those of columns that have nulls.
+        Returns whether a row group with the given statistics can have matching rows. pyarrow uses statistics as well, but
+        not those of columns with nulls.
     """
 
     filter: Any
@@ -227,14 +227,14 @@ class Pushed:
 
 
 def pushed_down(predicate: Any, schema: Any) -> Pushed | None:
-    """What can be left to the reader of a polars predicate, which polars applies itself to what is read; if anything."""
+    """The part of a polars predicate that the reader can apply, or ``None``; the whole one is applied to what is read."""
     try:
         found = _converted(json.loads(predicate.meta.serialize(format="json")), schema)
         if found is not None:
-            # Some types have no comparisons.
+            # Raises if a type has no comparisons.
             schema.empty_table().filter(found.filter)
         return found
-    except Exception:  # noqa: BLE001  # polars promises nothing about the form of its expressions: then all is read
+    except Exception:  # noqa: BLE001  # the form of polars' expressions is not a stable interface; then everything is read
         return None
 
 
@@ -276,7 +276,7 @@ def _function(name: str, inputs: Sequence[Any], function: Any, schema: Any) -> P
     return None
 
 
-# Of a column and a value; and of the least and greatest value in a row group and a value.
+# For each comparison: an expression for a column and a value, and whether a row group with a minimum and maximum can match.
 _COMPARE: Final[dict[str, tuple[Callable[[Any, Any], Any], Callable[[Any, Any, Any], bool]]]] = {
     "Eq": (lambda field, value: field == value, lambda least, most, value: least <= value <= most),
     "Lt": (lambda field, value: field < value, lambda least, most, value: least < value),
@@ -289,7 +289,7 @@ _COMPARE: Final[dict[str, tuple[Callable[[Any, Any], Any], Callable[[Any, Any, A
 def _comparison(name: str, op: str, value: Any, schema: Any) -> Pushed | None:
     kind = schema.field(name).type
     scalar = _scalar(value, kind)
-    # To polars NaN is greater than any number, to pyarrow and to the statistics of row groups it is not.
+    # In polars NaN is greater than any number; in pyarrow and in the statistics of row groups it is not.
     if scalar is None or op not in _COMPARE or (pa.types.is_floating(kind) and op in ("Gt", "GtEq")):
         return None
     compare, can = _COMPARE[op]
@@ -299,14 +299,14 @@ def _comparison(name: str, op: str, value: Any, schema: Any) -> Pushed | None:
         try:
             return can(known["min"], known["max"], value)
         except (KeyError, TypeError):
-            # Nothing is known, or it is of another kind, as text is where it stands in bytes.
+            # There are no statistics, or they have another type, such as bytes for a column of strings.
             return True
 
     return Pushed(compare(pc.field(name), scalar), may_match)
 
 
 def _value(node: dict[str, Any]) -> Any:
-    """What an expression without columns comes to."""
+    """The value of an expression without columns."""
     expression = pl.Expr.deserialize(io.StringIO(json.dumps(node)), format="json")
     if expression.meta.root_names():
         raise ValueError("it has columns")
@@ -314,7 +314,7 @@ def _value(node: dict[str, Any]) -> Any:
 
 
 def _scalar(value: Any, kind: Any) -> Any:
-    """A value as a column has it; ``None`` where the two do not compare in the same way in polars and pyarrow."""
+    """A value as a scalar of a column's type; ``None`` if polars and pyarrow do not compare the two in the same way."""
     same = (
         (pa.types.is_integer(kind) and type(value) is int)
         or (pa.types.is_floating(kind) and type(value) in (int, float) and value == value)

@@ -1,4 +1,4 @@
-"""Small files that only their owner may read, such as those of logins: replaced as a whole, or not at all."""
+"""Small files that only their owner may read, such as those of logins. They are replaced atomically."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from typing import Final
 from pyxet._platform import sync_folder
 from pyxet._platform_files import remove, replace
 
-# Seconds to wait for another process that changes a file: it takes milliseconds.
+# Seconds to wait for another process that changes a file, which takes milliseconds.
 _PATIENCE: Final = 10
 
 
 def replace_private(path: Path, text: str) -> None:
-    """Replace a file, or make it, with mode 0600. What is there is whole at any time, also after a crash.
+    """Replace or create a file with mode 0600. The file is complete at any time, also after a crash.
 
-    Where files have no modes it is the rights of its folder that count; one that is made here is for its user alone (on
+    On platforms without file modes, the rights of its folder decide. A folder that is made here is for its user only (on
     Windows: with the Pythons of 2024 and later, and in the user's profile in any case).
 
     Parameters
     ----------
     path:
-        The file. A link, as those who keep such files elsewhere make it, stays one.
+        The file. If it is a link, for example because the user keeps such files elsewhere, its target is replaced.
     text:
-        All that it will hold, stored as UTF-8.
+        The new content, stored as UTF-8.
 
     Raises
     ------
     OSError
-        It cannot be written; what was there is there still.
+        It cannot be written; the old file is unchanged.
     """
     path = Path(os.path.realpath(path))
-    # Other processes and threads may write it at the same time; the last one counts.
+    # Other processes and threads may write the same file at the same time; the last one wins.
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -56,19 +56,19 @@ def replace_private(path: Path, text: str) -> None:
 
 @contextmanager
 def changing(path: Path) -> Iterator[None]:
-    """Keep other threads and processes from changing a file between what this one reads of it and what it writes.
+    """Hold a lock on a file, so that no other thread or process changes it between reading and writing.
 
     Parameters
     ----------
     path:
-        The file, which need not be there. Its folder is made; the lock is a file beside it.
+        The file, which need not exist. Its folder is made; the lock is a file beside it.
 
     Raises
     ------
     OSError
-        The lock cannot be had: there is no right to write, or another process has kept it for 10 seconds.
+        The lock cannot be acquired: there is no right to write, or another process held it for 10 seconds.
     """
-    # Imported here, as most programs log nobody in.
+    # Imported here, as most programs do not change logins.
     import filelock
 
     path = Path(os.path.realpath(path))
@@ -78,7 +78,7 @@ def changing(path: Path) -> Iterator[None]:
 
 
 def version_of(path: Path) -> tuple[int, ...] | None:
-    """What changes when a file is replaced or written to; ``None`` without one."""
+    """A value that changes when a file is replaced or written to; ``None`` if it does not exist."""
     try:
         stat = path.stat()
     except OSError:

@@ -1,4 +1,4 @@
-"""`ParquetDatasink`: a dataset of Ray as Parquet files that workers upload and one commit names. It needs Ray and pyarrow."""
+"""`ParquetDatasink`: write a Ray dataset as Parquet files, uploaded by workers, in one commit. Needs Ray and pyarrow."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ except ImportError as error:
     raise ImportError("pyxet.ray needs Ray Data; install it with: pip install 'pyxet[ray]'") from error
 
 
-class ParquetDatasink(Datasink):  # type: ignore[misc]  # Ray is there or not
+class ParquetDatasink(Datasink):  # type: ignore[misc]  # Ray may not be installed
     """Writes a dataset to a folder as one commit: ``dataset.write_datasink(ParquetDatasink("xet://…"))``.
 
-    One that is made inside a transaction is a part of it.
+    If it is made inside a transaction, the files become a part of that transaction.
 
-    Each worker stores the content of its part; the driver commits what they stored, when all have. If the job fails, nothing
-    is committed. A part that is written twice, as after the death of a worker, is stored once.
+    Each worker stores the content of its part; when all are done, the driver commits what they stored. If the job fails,
+    nothing is committed. A part that is written again, for example because a worker died, is stored once.
 
     Parameters
     ----------
@@ -33,19 +33,19 @@ class ParquetDatasink(Datasink):  # type: ignore[misc]  # Ray is there or not
     partition_cols:
         Columns that become folders (``year=2026``).
     overwrite:
-        Whether to replace the files in the folder, in the same commit. Otherwise there may be none.
+        Whether to replace the files in the folder, in the same commit. If false, the folder must have no files.
     message, parent_commit:
         As in `XetFS.commit`.
     filesystem, storage_options:
-        The file system to write to, or arguments of `XetFS` to make one with. It goes to the workers with its options;
-        what it has from the environment the workers must have in theirs.
+        The file system to write to, or arguments of `XetFS` to make one with. It is sent to the workers with its options;
+        settings that it takes from environment variables must be set in the workers' environment, too.
     options:
         For pyarrow's ``ParquetWriter``, as in `pyxet.to_parquet`.
 
     Attributes
     ----------
     commit:
-        The commit, once it is made; ``None`` where nothing changed, and in a transaction, which commits at its end.
+        The commit, once it is made; ``None`` if nothing changed, and in a transaction, which commits at its end.
 
     Raises
     ------
@@ -71,21 +71,21 @@ class ParquetDatasink(Datasink):  # type: ignore[misc]  # Ray is there or not
         self._message = message
         self._parent_commit = parent_commit
         self._existing: list[str] = []
-        # Ray begins and completes a write on a thread of its own, where no transaction is open.
+        # Ray calls `on_write_start` and `on_write_complete` on a thread of its own, where no transaction is open.
         transaction = self._staged.fs._open_transaction()
         self._bound: XetFS | None = None if transaction is None else transaction.fs
         self.commit: Commit | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        # Transactions stay in their process, and so does what a worker has no use for.
+        # Transactions cannot be sent to other processes, and workers do not need the list of files.
         return self.__dict__ | {"_bound": None, "_existing": []}
 
     def get_name(self) -> str:
-        """How Ray calls it in its messages."""
+        """The name that Ray shows in its messages."""
         return "XetParquet"
 
     def on_write_start(self, *args: Any, **kwargs: Any) -> None:
-        """In the driver, before anything is written. `AlreadyExistsError` if there are files and none may be replaced."""
+        """In the driver, before anything is written: list existing files; raise `AlreadyExistsError` unless ``overwrite``."""
         self._existing = self._staged.existing(overwrite=self._overwrite)
 
     def write(self, blocks: Iterable[Any], ctx: Any) -> list[FilePointer]:
@@ -93,7 +93,7 @@ class ParquetDatasink(Datasink):  # type: ignore[misc]  # Ray is there or not
         return self._staged.stage(_tables(blocks), f"part-{ctx.task_idx:05}")
 
     def on_write_complete(self, write_result: Any) -> None:
-        """In the driver, when all parts are stored: the commit."""
+        """In the driver, when all parts are stored: commit them."""
         pointers = [pointer for part in write_result.write_returns for pointer in part]
         self.commit = self._staged.commit(pointers, self._existing, self._message, self._parent_commit, self._bound)
 

@@ -1,4 +1,4 @@
-"""What transactions and ingest tell of what they did."""
+"""The reports of transactions and ingests."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from dataclasses import dataclass
 from pyxet._shown import human_size, parts_bar, table
 from pyxet.types import Commit
 
-# Colours of bars: what was saved, and what was not.
+# Colours in bars for what was saved and for what was sent.
 _SAVED, _SENT = "#55a868", "#4c72b0"
 
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """What a transaction holds, or held when it ended.
+    """The totals of a transaction, now or at its end.
 
     Attributes
     ----------
     written, deleted:
-        Files; after the commit only those that it changed.
+        Number of files; after the commit only of those that it changed.
     content:
-        Bytes of the content that was uploaded. What goes inside the commit, as small text files do, is not in it, nor
-        is what was copied inside a repository.
+        Bytes of uploaded content. Content that goes inside the commit, such as small text files, is not counted, nor are
+        copies within a repository.
     deduplicated:
-        Bytes of it that were stored already, by an upload that was interrupted as well, or twice in it.
+        Bytes of this content that were stored already (also by an interrupted upload), or that occur in it repeatedly.
     sent:
-        Bytes that were sent for the rest, compressed.
+        Bytes sent for the rest, compressed.
     """
 
     written: int = 0
@@ -58,9 +58,9 @@ class IngestFailure:
     Attributes
     ----------
     path:
-        Its path below the folder that was to be copied.
+        Its path below the source folder.
     error:
-        Type and message of what kept it from being read.
+        Type and message of the error.
     """
 
     path: str
@@ -69,24 +69,24 @@ class IngestFailure:
 
 @dataclass(frozen=True, slots=True)
 class IngestReport:
-    """What `pyxet.ingest` did.
+    """The result of `pyxet.ingest`.
 
     Attributes
     ----------
     files, bytes:
-        What of the source is stored: all of it but the failures.
+        Number and size of the source's files that are stored: all except the failures.
     resumed_files, resumed_bytes:
-        What of that an earlier run had stored.
+        The part of these that an earlier run had stored.
     stored_bytes:
-        Bytes that this run had to store, compressed; what the endpoint had already is not among them.
+        Bytes that this run had to store, compressed; content that the endpoint had already is not counted.
     failed:
         Number of files that could not be copied.
     failures:
         The first thousand of them.
     commits:
-        The commits that were made; none where the branch had it all just so, or in a transaction.
+        The commits that were made; empty if the branch had all files already, and in a transaction.
     journal:
-        The file that says what is stored, from which another run would go on.
+        The file that lists what is stored; another run would continue from it.
     """
 
     files: int
@@ -101,7 +101,7 @@ class IngestReport:
 
     @property
     def saved_bytes(self) -> int:
-        """Bytes that this run did not have to store: known content, compression, and what an earlier run had done."""
+        """Bytes that this run did not have to store, due to known content, compression and earlier runs."""
         return max(0, self.bytes - self.stored_bytes)
 
     def _repr_html_(self) -> str:

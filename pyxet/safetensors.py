@@ -1,4 +1,4 @@
-"""Tensors of a safetensors file in a repository: one, some, or rows of one, without the rest of the file.
+"""Read single tensors, or rows of a tensor, from a safetensors file in a repository, without the rest of the file.
 
 >>> file = pyxet.safetensors.open("xet://acme/model/main/model.safetensors")
 >>> file.get_tensor("embeddings.weight", slice(0, 100))
@@ -23,7 +23,7 @@ __all__ = ["AsyncSafetensorsFile", "SafetensorsFile", "Slice", "TensorInfo", "op
 
 
 class _File:
-    """What both kinds of file know once the header is read."""
+    """Base of both kinds of file, with the parsed header."""
 
     def __init__(self, fs: Any, path: str, header: Header, framework: Framework) -> None:
         self._fs = fs
@@ -41,15 +41,15 @@ class _File:
         return name in self._header.tensors
 
     def keys(self) -> list[str]:
-        """The names of all tensors, as the header has them."""
+        """The names of all tensors, in the order of the header."""
         return list(self._header.tensors)
 
     def metadata(self) -> dict[str, str]:
-        """What whoever wrote the file has noted in it; empty if nothing."""
+        """The metadata that the writer of the file put into its header; may be empty."""
         return dict(self._header.metadata)
 
     def info(self, name: str) -> TensorInfo:
-        """Type, shape and place of a tensor. Nothing is read.
+        """Type, shape and byte range of a tensor; nothing is read.
 
         Parameters
         ----------
@@ -59,7 +59,7 @@ class _File:
         Returns
         -------
         TensorInfo
-            What the header says.
+            The tensor as the header describes it.
 
         Raises
         ------
@@ -81,15 +81,15 @@ class _File:
         found = {}
         for number, part in enumerate(parts):
             found[part.tensor.name] = part.array(contents[number], self._framework)
-            # Not all of them twice in memory.
+            # Drop each buffer at once, so that not all content is in memory twice.
             contents[number] = None
         return found
 
 
 class SafetensorsFile(_File):
-    """A safetensors file that is read in parts, blocking. `open` makes it; it needs no closing, and takes a ``with``.
+    """A safetensors file that is read in parts, blocking; `open` returns it. It need not be closed, but can be used in ``with``.
 
-    It stays on the version that it was opened at. Arrays are memory of their own.
+    It always reads the version that it was opened at. Arrays are copies, which may be written to.
     """
 
     _fs: XetFS
@@ -108,26 +108,26 @@ class SafetensorsFile(_File):
         name:
             One of `keys`.
         index:
-            As in ``tensor[index]``, of numbers, ranges and ``...``. Numbers on the first axes, and a range on the next, read no
-            more than they want; of what is chosen on axes after that, whole rows are read first.
+            As in ``tensor[index]``: numbers, ranges and ``...``. For numbers on the first axes and a range on the next one,
+            no more is read than these select; for an index on later axes, whole rows are read first.
 
         Returns
         -------
         numpy.ndarray or torch.Tensor
-            As the file was opened for.
+            Depending on the ``framework`` of `open`.
 
         Raises
         ------
         KeyError, IndexError
             There is no such tensor, or no such part of it.
         TypeError
-            The index has something else than whole numbers, ranges and ``...``.
+            The index has something other than whole numbers, ranges and ``...``.
         ConfigError
-            numpy has not the type of its values, and ml_dtypes is not installed.
+            numpy itself does not have the type of the values, and ml_dtypes is not installed.
         NotSupportedError
-            There are no arrays of its type.
+            The framework has no arrays of the type.
         XetError
-            It cannot be read.
+            The file cannot be read.
         """
         [part] = parts = self._parts([name], index)
         return self._arrays(parts, self._fs.cat_ranges(*self._ranges(parts), max_gap=0, on_error="raise"))[
@@ -135,7 +135,7 @@ class SafetensorsFile(_File):
         ]
 
     def get_tensors(self, names: Sequence[str] | None = None) -> dict[str, Any]:
-        """Several tensors at once: neighbours are read together, the others at the same time.
+        """Several tensors at once: adjacent ones are read together, others concurrently.
 
         Parameters
         ----------
@@ -145,13 +145,13 @@ class SafetensorsFile(_File):
         Returns
         -------
         dict
-            The tensors by their names. Errors are those of `get_tensor`.
+            The tensors by name. Errors are those of `get_tensor`.
         """
         parts = self._parts(list(dict.fromkeys(self.keys() if names is None else names)))
         return self._arrays(parts, self._fs.cat_ranges(*self._ranges(parts), max_gap=0, on_error="raise"))
 
     def get_slice(self, name: str) -> Slice:
-        """A tensor to take parts of: ``file.get_slice(name)[:100]`` is ``file.get_tensor(name, slice(100))``.
+        """A tensor that can be indexed: ``file.get_slice(name)[:100]`` is ``file.get_tensor(name, slice(100))``.
 
         Parameters
         ----------
@@ -161,7 +161,7 @@ class SafetensorsFile(_File):
         Returns
         -------
         Slice
-            Nothing is read before a part is taken.
+            Nothing is read until it is indexed.
 
         Raises
         ------
@@ -172,7 +172,7 @@ class SafetensorsFile(_File):
 
 
 class AsyncSafetensorsFile(_File):
-    """Like `SafetensorsFile`, for coroutines. `open_async` makes it."""
+    """Like `SafetensorsFile`, for coroutines; `open_async` returns it."""
 
     _fs: AsyncXetFileSystem
 
@@ -188,20 +188,20 @@ class AsyncSafetensorsFile(_File):
         return self._arrays(parts, await self._fs._cat_ranges(*self._ranges(parts), max_gap=0, on_error="raise"))
 
     def get_slice(self, name: str) -> Slice:
-        """A tensor to take parts of, each to be awaited: ``await file.get_slice(name)[:100]``."""
+        """A tensor that can be indexed; each part has to be awaited: ``await file.get_slice(name)[:100]``."""
         return Slice(self, self.info(name))
 
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """A tensor that parts are taken of by ``[…]``, as with the package safetensors.
+    """A tensor whose parts are read by ``[…]``, as with the package safetensors.
 
     Attributes
     ----------
     file:
-        Where it is.
+        The file that has the tensor.
     info:
-        What the header says of it.
+        The tensor as the header describes it.
     """
 
     file: SafetensorsFile | AsyncSafetensorsFile
@@ -212,11 +212,11 @@ class Slice:
         return list(self.info.shape)
 
     def get_dtype(self) -> str:
-        """Type of the values, as the format names it."""
+        """Type of the values, by its name in the format."""
         return self.info.dtype
 
     def __getitem__(self, index: Index) -> Any:
-        if index is None:  # which adds an axis to arrays; for get_tensor it is all of them
+        if index is None:  # for arrays this adds an axis; get_tensor would take it for the whole tensor
             raise TypeError(f"{self.info.name}[None]: expected whole numbers, ranges and '...'")
         return self.file.get_tensor(self.info.name, index)
 
@@ -229,14 +229,14 @@ def open(
     filesystem: XetFS | None = None,
     storage_options: Mapping[str, Any] | None = None,
 ) -> SafetensorsFile:
-    """Open a safetensors file: its header is read, which is small, and nothing else before you ask for it.
+    """Open a safetensors file. Only its header is read, which is small; tensors are read when you request them.
 
     Parameters
     ----------
     url:
-        ``xet://[endpoint:]owner/repo/branch/path``; with ``filesystem`` a path without scheme will do.
+        ``xet://[endpoint:]owner/repo/branch/path``; with ``filesystem`` also a path without scheme.
     framework:
-        What arrays are made by, ``"numpy"`` or ``"torch"``.
+        The library that makes the arrays, ``"numpy"`` or ``"torch"``.
     filesystem, storage_options:
         The file system to read from, or arguments of `XetFS` to make one with.
 
@@ -248,13 +248,13 @@ def open(
     Raises
     ------
     FormatError
-        It is no safetensors file: the header is longer than the file, or than 32 MiB, or does not fit the file.
+        It is not a safetensors file: the header is longer than the file or than 32 MiB, or does not match the file.
     ConfigError
-        The framework is unknown, or not installed.
+        The framework is unknown or not installed.
     NotFoundError
         There is no such file.
     XetURLError, TypeError
-        The URL, or ``filesystem``, is none to read from.
+        The URL or ``filesystem`` cannot be read from.
     """
     _check(framework)
     fs, path = place_of(url, filesystem, storage_options)
@@ -281,12 +281,12 @@ async def open_async(
     url, framework, storage_options:
         As in `open`.
     filesystem:
-        The file system to read from: best one that an ``async with`` holds open. One of the running loop's own if ``None``.
+        The file system to read from, preferably one opened by ``async with``; ``None`` for one of the running loop.
 
     Returns
     -------
     AsyncSafetensorsFile
-        Names, types, shapes, metadata, and the tensors to be awaited.
+        Names, types, shapes, metadata, and coroutines for the tensors.
 
     Raises
     ------
@@ -319,7 +319,7 @@ def _check(framework: str) -> None:
 
 
 def _pinned(fs: AsyncXetFileSystem, path: str, info: Info) -> str:
-    """The path with the commit in it; what is pending in a transaction is in none."""
+    """The path with the commit in place of the branch; unchanged for a file that is pending in a transaction."""
     if info["type"] != "file":
         raise IsADirectoryError(f"{path} is a folder; expected a safetensors file")
     commit = None if info.get("pending") else info.get("commit")

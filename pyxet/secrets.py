@@ -1,4 +1,4 @@
-"""The one type of everything that must not be seen: tokens, signed URLs, passwords of proxies."""
+"""The type of all texts that must not be shown: tokens, signed URLs, passwords of proxies."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ from typing import Any
 
 
 class Secret:
-    """A text that shows in no ``repr``, message, log line or traceback, and that does not leave the process in a pickle.
+    """A text that appears in no ``repr``, message, log line or traceback, and is not included in pickles.
 
     Parameters
     ----------
     text:
-        What is to be kept. `reveal` returns it, and is called where a request is put together, nowhere else. A secret
-        makes another one that is the same.
+        The text, or a secret with the same text. `reveal` returns it; call that only where a request is put together.
     """
 
     __slots__ = ("_text",)
@@ -43,5 +42,6 @@ class Secret:
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Errors and reports are pickled with what they hold; whoever needs the text elsewhere hands it over on purpose.
+        # Errors and reports are pickled with everything they refer to. Code that needs the text in another process has to
+        # pass it explicitly.
         return Secret, ("",)

@@ -1,4 +1,4 @@
-"""`snapshot`: a whole revision in a local folder, for libraries that read local files."""
+"""`snapshot`: download a whole revision into a local folder, for libraries that read local files."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def snapshot(
     filesystem: XetFS | None = None,
     storage_options: Mapping[str, Any] | None = None,
 ) -> str:
-    """Bring a whole revision, or a folder of it, into a local folder. See `XetFS.snapshot`, which does it.
+    """Download a whole revision, or a folder of it, into a local folder, by `XetFS.snapshot`.
 
     In coroutines, await ``_snapshot`` of an `AsyncXetFileSystem`.
 
@@ -36,13 +36,13 @@ def snapshot(
     url:
         ``xet://[endpoint:]owner/repo/branch``, a tag or a commit, or a folder in one.
     folder:
-        Where to; by default a folder in the user's cache, one for each commit.
+        The local folder; by default one in the user's cache, different for each commit.
     include, exclude:
         Patterns that choose files, as in `XetFS.put`.
     callback:
-        Counts files; what it branches off for each file that is fetched counts bytes.
+        Counts files; the callback that it branches off for each fetched file counts bytes.
     names:
-        What becomes of files that cannot have their names on this machine, as in `XetFS.get`.
+        What to do with files whose names are not possible on this machine, as in `XetFS.get`.
     filesystem, storage_options:
         The file system to read from, or arguments of `XetFS` to make one with.
 
@@ -54,7 +54,7 @@ def snapshot(
     Raises
     ------
     XetURLError, TypeError
-        The URL, or ``filesystem``, is none to read from.
+        The URL or ``filesystem`` cannot be read from.
     NotFoundError, NotADirectoryError, IntegrityError, OSError
         As in `XetFS.snapshot`.
 

@@ -41,27 +41,27 @@ def local_endpoint(
     user, token:
         The account that may do everything; a random token if ``None``.
     anonymous:
-        Whether those without a token read the public repositories, as on the Hub; otherwise they get nothing but what a
-        signed URL gives.
+        Whether clients without a token can read public repositories, as on the Hub. If false, they can only use signed
+        URLs.
     public_url:
-        Where clients reach the endpoint if not at ``.url``, for instance through a proxy that ends TLS: absolute URLs in its
-        answers begin with it.
+        The URL at which clients reach the endpoint if not at ``.url``, for instance through a proxy that ends TLS. Absolute
+        URLs in answers begin with it.
     allowed_hosts:
-        Names or addresses that the endpoint answers to, beside loopback ones and that of ``public_url``. Requests that
-        were sent to any other host get 421.
+        Names or addresses that the endpoint answers to, beside loopback ones and that of ``public_url``. Requests to
+        other hosts get 421.
     like_hub:
-        Whether it behaves like the Hub beyond the interface: request quotas with ``RateLimit`` headers, commits an hour,
-        an end to commit requests that take too long, limits of folders and files. ``True`` takes the Hub's published
-        figures, a `HubBehaviour` others, for instance small ones that a test meets soon.
+        Whether to imitate the Hub's limits as well: request quotas with ``RateLimit`` headers, commits per hour, the
+        time-out of commit requests, limits of folders and files. ``True`` takes the Hub's published figures; a
+        `HubBehaviour` has other figures, for instance small ones that a test reaches soon.
     grants:
-        Whether content is uploaded by upload grants, as on the Hub. Without them clients send it directly, as they did
-        before there were any.
+        Whether content is uploaded by upload grants, as on the Hub. If false, clients send it directly, as they did
+        before upload grants existed.
 
     Raises
     ------
     ConfigError
-        On entry: the directory cannot be used. At once: the packages of the ``local`` extra are missing, the URL or a host is
-        not valid.
+        From this call: the packages of the ``local`` extra are missing, or the URL or a host is not valid. From entering the
+        context: the directory cannot be used.
     """
     endpoint: LocalEndpoint = server().LocalEndpoint(
         root,

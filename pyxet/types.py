@@ -1,4 +1,4 @@
-"""The small frozen types that the public interface and the layers below it exchange."""
+"""The small immutable types that the public interface and the layers below it share."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any, Final, Literal, NotRequired, Protocol, TypeAlias, TypedD
 from pyxet._shown import human_size, link, table
 
 RepoKind = Literal["models", "datasets", "spaces", "kernels", "buckets"]
-# Those that have branches and commits, and those of them that are written before the owner.
+# The kinds that have branches and commits, and those of them whose paths begin with the kind.
 KINDS: Final[tuple[RepoKind, ...]] = ("models", "datasets", "spaces", "kernels")
 PREFIXED_KINDS: Final = KINDS[1:]
-# Whether a file that is written may be there.
+# Whether a file that is written may exist.
 WriteMode: TypeAlias = Literal["overwrite", "create"]
-# The ``blob_id`` that is to be replaced: one for all paths of a call, or one for each path.
+# The ``blob_id`` of the version to replace: one for all paths of a call, or one for each path.
 IfMatch: TypeAlias = str | Mapping[str, str]
-# Modes of ``open``, by what it gives for them.
+# Modes of ``open``, by the kind of file that it returns.
 TextMode: TypeAlias = Literal["r", "rt", "tr", "w", "wt", "tw", "x", "xt", "tx", "a", "at", "ta"]
 ReadMode: TypeAlias = Literal["rb"]
 BinaryWriteMode: TypeAlias = Literal["wb", "xb", "ab"]
@@ -27,10 +27,10 @@ class AsyncReadable(Protocol):
     """An asynchronous binary file: those of aiofiles and anyio, Starlette's ``UploadFile``, aiohttp's ``StreamReader``."""
 
     async def read(self, size: int, /) -> bytes:
-        """Up to so many bytes; none at the end."""
+        """Read up to ``size`` bytes; empty at the end."""
 
 
-# What coroutines read content from, besides blocking files.
+# Sources that coroutines read content from, besides blocking files.
 AsyncSource: TypeAlias = AsyncReadable | AsyncIterable[bytes | bytearray | memoryview]
 
 
@@ -50,11 +50,11 @@ class OpenOptions(TypedDict, total=False):
 
 
 class Info(TypedDict):
-    """What is at a path, as ``fs.info`` and listings tell it.
+    """An entry of ``fs.info`` and of listings: what is at a path.
 
-    ``commit`` and ``blob_id`` are there for every file that is committed, so they are written as if they always were, and
-    ``fs.info(path)["blob_id"]`` needs no further check. Folders have no ``blob_id``, what is pending in a transaction has
-    neither, and what is above branches has no ``commit``, but for repositories: there they are a `KeyError`.
+    ``commit`` and ``blob_id`` exist for every committed file. Their types are not ``NotRequired``, so that
+    ``fs.info(path)["blob_id"]`` needs no further check. But folders have no ``blob_id``, pending files of a transaction have
+    neither, and entries above branches, except repositories, have no ``commit``: there, access raises `KeyError`.
 
     Attributes
     ----------
@@ -63,27 +63,27 @@ class Info(TypedDict):
     size:
         Bytes of the content; 0 for directories.
     type:
-        ``directory`` for branches, repositories and owners, too.
+        ``file`` or ``directory``; the latter also for branches, repositories and owners.
     commit:
-        Id of the commit it was looked up in: 40 hex digits.
+        Id of the commit in which it was looked up: 40 hex digits.
     blob_id:
-        Git object id of a file: the version, for ``if_match``.
+        Git object id of a file: its version, for ``if_match``.
     kind:
-        What a directory is.
+        The kind of a directory.
     xet_hash, sha256:
         Xet file hash (string form), and SHA-256 in hex, of files that have them.
     last_modified:
-        When it last changed, with a time zone; of repositories, and where ``expand`` asks for it.
+        Time of the last change, with a time zone: for repositories, and for other entries with ``expand``.
     created:
-        When a repository was made, with a time zone.
+        Time at which a repository was created, with a time zone.
     private:
-        Whether only its owner sees a repository.
+        Whether a repository is private.
     pending:
         ``True`` for a file that a transaction has not committed yet.
     islink, executable:
-        ``True`` for a symbolic link, whose content is its text, and for a file that may be executed, where the endpoint tells.
+        ``True`` for a symbolic link, whose content is its target, and for an executable file, if the endpoint reports it.
     submodule:
-        The commit of a submodule, a directory of kind ``submodule``: what it holds is in another repository.
+        The commit of a submodule, a directory of kind ``submodule`` whose content is in another repository.
     """
 
     name: str
@@ -116,20 +116,20 @@ class TagInfo(Info):
 
 
 class RefInfo(Info):
-    """What a name in a repository stands for; ``ref`` is ``refs/heads/main``, or ``None`` for commits."""
+    """The revision that a name in a repository stands for; ``ref`` is ``refs/heads/main``, or ``None`` for commits."""
 
     ref: str | None
 
 
 class DuplicateInfo(Info):
-    """A repository that was duplicated; ``files_pending`` tells whether the endpoint goes on copying large files."""
+    """A duplicated repository; ``files_pending`` is true if the endpoint is still copying large files."""
 
     files_pending: bool
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class RepoId:
-    """A repository: what kind it is, who owns it, what it is called."""
+    """A repository: its kind, owner and name."""
 
     kind: RepoKind
     owner: str
@@ -147,7 +147,7 @@ class RepoId:
 
     @property
     def singular(self) -> str:
-        """The kind as the Hub's JSON says it: ``model``, ``dataset``, ``space``, ``bucket``."""
+        """The kind in the Hub's JSON: ``model``, ``dataset``, ``space``, ``bucket``."""
         return self.kind.removesuffix("s")
 
     def __str__(self) -> str:
@@ -167,11 +167,11 @@ class Commit:
     author:
         User name of the first author.
     date:
-        Moment of the commit, with a time zone.
+        Time of the commit, with a time zone.
     parents:
-        Ids of the parents; ``None`` where the endpoint does not tell them (the Hub does not).
+        Ids of the parents; ``None`` if the endpoint does not report them (the Hub does not).
     pull_request:
-        The pull request that this commit has just opened; ``None`` for all others.
+        The pull request that this commit has just opened; ``None`` for other commits.
     """
 
     id: str
@@ -187,7 +187,7 @@ class Commit:
         return self.message.partition("\n")[0]
 
     def _shown_row(self) -> dict[str, object]:
-        """What a table of commits shows of it, by column."""
+        """The row in a table of commits, by column."""
         return {"commit": self.id[:10], "date": self.date, "author": self.author, "message": self.title}
 
     def _repr_html_(self) -> str:
@@ -196,24 +196,24 @@ class Commit:
 
 @dataclass(frozen=True, slots=True)
 class PullRequest:
-    """A pull request: changes that are proposed, and not on a branch yet.
+    """A pull request: proposed changes for a branch.
 
     Attributes
     ----------
     repo:
         Path of the repository: ``acme/titanic``.
     number:
-        Its number there, which it shares with no discussion.
+        Its number; pull requests and discussions of a repository are numbered together.
     title:
-        What it is about, in a line.
+        Its title, one line.
     status:
-        ``draft`` and ``open``: it takes commits, and may be merged once it is open; ``closed``; ``merged``.
+        ``draft``: it accepts commits; ``open``: it accepts commits and can be merged; ``closed``; ``merged``.
     author:
         The user who opened it.
     created:
-        When that was, with a time zone.
+        When it was opened, with a time zone.
     url:
-        Its page.
+        Its web page.
     """
 
     repo: str
@@ -226,11 +226,11 @@ class PullRequest:
 
     @property
     def path(self) -> str:
-        """Where its files are, to be read and written like those of a branch: ``acme/titanic/refs%2Fpr%2F1``."""
+        """The path of its files, which can be read and written like those of a branch: ``acme/titanic/refs%2Fpr%2F1``."""
         return f"{self.repo}/refs%2Fpr%2F{self.number}"
 
     def _shown_row(self) -> dict[str, object]:
-        """What a table of pull requests shows of it, by column."""
+        """The row in a table of pull requests, by column."""
         return {
             "number": self.number,
             "title": self.title,
@@ -245,20 +245,20 @@ class PullRequest:
 
 @dataclass(frozen=True, slots=True)
 class Comment:
-    """What somebody said in a pull request.
+    """A comment in a pull request.
 
     Attributes
     ----------
     id:
-        Its id there.
+        Its id in the pull request.
     author:
-        Who said it.
+        The user who wrote it.
     created:
-        When that was, with a time zone.
+        When it was written, with a time zone.
     text:
-        What was said, in Markdown.
+        The text, in Markdown.
     hidden:
-        Whether it was hidden; its text is gone then.
+        Whether it was hidden; then the text is not available.
     """
 
     id: str
@@ -270,7 +270,7 @@ class Comment:
 
 @dataclass(frozen=True, slots=True)
 class PullRequestInfo(PullRequest):
-    """A pull request with all that is known of it.
+    """A pull request with all details.
 
     Attributes
     ----------
@@ -279,14 +279,14 @@ class PullRequestInfo(PullRequest):
     branch:
         The branch that it proposes to change.
     conflicts:
-        Files that the branch has changed as well, so that it cannot be merged; ``None`` where there are some that the
-        endpoint does not tell.
+        Files that were changed on the branch as well, so that it cannot be merged; ``None`` if there are conflicts that
+        the endpoint does not list.
     merge_commit:
-        Id of the commit by which it was merged, if it was and the endpoint tells it.
+        Id of the commit by which it was merged, if it was and the endpoint reports the id.
     comments:
-        What was said, the description first.
+        The comments; the description comes first.
     diff:
-        What it changes, as git writes it, if that was asked for and the endpoint tells it.
+        The changes in git's format, if they were requested and the endpoint reports them.
     """
 
     branch: str = "main"
@@ -298,20 +298,20 @@ class PullRequestInfo(PullRequest):
 
 @dataclass(frozen=True, slots=True)
 class LfsFile:
-    """Content that a repository stores as a large file, in some of its commits.
+    """Content that a repository stores as a large file, named by some of its commits.
 
     Attributes
     ----------
     sha256:
         SHA-256 of the content in hex.
     path:
-        A path at which it is, or was.
+        A path that it has, or had.
     size:
         Bytes of the content.
     pushed:
-        When it came to the repository, with a time zone.
+        When it was pushed to the repository, with a time zone.
     ref:
-        A branch, or another reference, that it came to; ``None`` where the endpoint does not tell.
+        A branch or other reference to which it was pushed; ``None`` if the endpoint does not report it.
     """
 
     sha256: str
@@ -321,7 +321,7 @@ class LfsFile:
     ref: str | None = None
 
     def _shown_row(self) -> dict[str, object]:
-        """What a table of large files shows of it, by column."""
+        """The row in a table of large files, by column."""
         return {"path": self.path, "size": human_size(self.size), "pushed": self.pushed, "ref": self.ref}
 
     def _repr_html_(self) -> str:
@@ -330,7 +330,7 @@ class LfsFile:
 
 @dataclass(frozen=True, slots=True)
 class PathChange:
-    """How a file differs between two commits.
+    """The change of a file between two commits.
 
     Attributes
     ----------
@@ -339,9 +339,9 @@ class PathChange:
     kind:
         ``added``, ``removed`` or ``changed``.
     old_size, new_size:
-        Bytes of the content before and after; ``None`` where there was, or is, no file.
+        Bytes of the content before and after; ``None`` if there was, or is, no file.
     old_blob_id, new_blob_id:
-        The versions, as ``info`` tells them.
+        The versions before and after, as ``blob_id`` of ``info``.
     """
 
     path: str
@@ -352,7 +352,7 @@ class PathChange:
     new_blob_id: str | None = None
 
     def _shown_row(self) -> dict[str, object]:
-        """What a table of changes shows of it, by column."""
+        """The row in a table of changes, by column."""
         old, new = ("" if size is None else human_size(size) for size in (self.old_size, self.new_size))
         return {"change": self.kind, "path": self.path, "before": old, "after": new}
 
@@ -362,12 +362,12 @@ class PathChange:
 
 @dataclass(frozen=True, slots=True)
 class RemoteFile:
-    """One version of one file: enough to read its content without asking again.
+    """One version of a file, with all that is needed to read its content without another look-up.
 
     Attributes
     ----------
     repo, revision, path:
-        Where it is; ``revision`` is the commit id it was looked up in.
+        Its place; ``revision`` is the id of the commit in which it was looked up.
     size:
         Bytes of the content.
     blob_id:
@@ -394,7 +394,7 @@ class RemoteFile:
 
 @dataclass(frozen=True, slots=True)
 class UploadedContent:
-    """Content that is stored, or about to be, and that a commit can name.
+    """Content that is stored, or is being uploaded, and that a commit can name.
 
     Attributes
     ----------
@@ -405,7 +405,7 @@ class UploadedContent:
     xet_hash:
         Xet file hash (string form).
     stored:
-        Bytes of it that are new to the endpoint, compressed; as far as is known, and no part of what the content is.
+        Bytes of it that are new to the endpoint, compressed, as far as known; ignored when contents are compared.
     """
 
     size: int
@@ -416,16 +416,16 @@ class UploadedContent:
 
 @dataclass(frozen=True, slots=True)
 class FilePointer:
-    """A file whose content is stored, and which no commit names yet: what ``fs.stage`` returns and ``fs.commit`` takes.
+    """A file whose content is stored, but which is not in a commit yet: ``fs.stage`` returns it, ``fs.commit`` takes it.
 
-    It is small, and goes from process to process by pickle, or as JSON by msgspec.
+    It is small, and can be sent to other processes with pickle, or as JSON with msgspec.
 
     Attributes
     ----------
     endpoint:
-        The endpoint that stores it, as ``fs.endpoint`` of the file system that staged it.
+        The endpoint that stores it: ``fs.endpoint`` of the file system that staged it.
     branch:
-        The branch that it is meant for, as a path: ``acme/corpus/main``.
+        Path of the branch for which it was staged: ``acme/corpus/main``.
     path:
         Path in the repository.
     size:
@@ -433,12 +433,12 @@ class FilePointer:
     sha256:
         SHA-256 of the content in hex.
     xet_hash:
-        Xet file hash (string form); ``None`` where ``data`` is there.
+        Xet file hash (string form); ``None`` if there is ``data``.
     stored_bytes:
-        Bytes of it that were new to the endpoint, compressed; 0 where all of it was known.
+        Bytes of it that were new to the endpoint, compressed; 0 if all of it was known.
     data:
-        The content itself, at most a mebibyte, of a file that the endpoint wants inside the commit, as it does with
-        small text files; ``None`` for all others.
+        The content itself, at most 1 MiB, of a file that the endpoint requires inside the commit, such as a small text
+        file; ``None`` for all others.
     """
 
     endpoint: str
@@ -452,11 +452,11 @@ class FilePointer:
 
     @property
     def full_path(self) -> str:
-        """The path with repository and branch, as file systems name the file once it is committed."""
+        """The path with repository and branch: the file's name in the file system once it is committed."""
         return f"{self.branch}/{self.path}"
 
     def _shown_row(self) -> dict[str, object]:
-        """What a table of pointers shows of it, by column."""
+        """The row in a table of pointers, by column."""
         return {"path": self.full_path, "size": human_size(self.size), "new": human_size(self.stored_bytes)}
 
     def _repr_html_(self) -> str:
@@ -464,5 +464,5 @@ class FilePointer:
 
 
 def _one(row: Mapping[str, object]) -> str:
-    """A table of one value."""
+    """A table with one row."""
     return table(list(row), [list(row.values())])

@@ -1,4 +1,4 @@
-"""Paths and URLs: parsing and formatting of ``xet://``.
+"""Parsing and formatting of ``xet://`` URLs and paths.
 
 ::
 
@@ -6,8 +6,8 @@
     xet://[endpoint:]{models,datasets,spaces,kernels}/owner/repo/branch/path/in/repo
     xet://[endpoint:]buckets/owner/bucket/path
 
-``endpoint`` is ``host`` or ``host:port``; the last colon of the first part ends it. Paths without ``xet://`` are the
-same thing without scheme and endpoint. A revision that contains ``/`` is written with ``%2F``.
+``endpoint`` is ``host`` or ``host:port``, and ends at the last colon of the first part. Paths have the same form without
+``xet://`` and the endpoint. In a revision, ``/`` is written as ``%2F``.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _PAGES: Final = frozenset({"resolve", "blob", "tree", "raw", "blame", "commits"}
 _CONTROL = re.compile(r"[\x00-\x1f]")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,95}\Z")
 _HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?\Z")
-# First parts that are hosts and no owners, as in early URLs of the first pyxet, which had no colon behind the endpoint.
+# First parts that are hosts, not owners, as in early URLs of the first pyxet, which had no colon after the endpoint.
 _IS_HOST = re.compile(
     r"(?:(?:[\w-]+\.)*(?:huggingface\.co|hf\.co|[\w-]+\.com)|localhost|127\.0\.0\.1)\Z", re.IGNORECASE
 )
@@ -39,9 +39,9 @@ _FULL_COMMIT = re.compile(r"[0-9a-f]{40}\Z")
 _PULL_REQUEST = re.compile(r"(refs/)?pr/([1-9][0-9]{0,8})\Z")
 _POINT_IN_TIME = re.compile(r"(?P<branch>.+)@\{(?P<when>[^{}]+)\}\Z")
 
-# Names of revisions of which it is remembered what they look like: each call asks that several times, of the same few.
+# Size of the caches for revisions: each call tests the same few names several times.
 _MAX_NAMES: Final = 1024
-# URLs of which it is remembered what they say: a call with thousands of paths parses each of them two or three times.
+# Size of the cache for parsed URLs: a call with thousands of paths parses each of them two or three times.
 _MAX_URLS: Final = 4096
 
 
@@ -55,20 +55,20 @@ class PointInTime:
 
 @dataclass(frozen=True, slots=True)
 class XetURL:
-    """A parsed ``xet://`` URL or path; every part from the right may be missing.
+    """A parsed ``xet://`` URL or path; any number of parts may be missing at its end.
 
     Attributes
     ----------
     endpoint:
         ``host`` or ``host:port`` if the URL names one.
     kind:
-        Kind of repository; ``models`` (plain repositories on other endpoints than the Hub) unless written.
+        Kind of repository; by default ``models`` (plain repositories on other endpoints than the Hub).
     owner, repo:
-        ``None`` where the URL stops before them.
+        ``None`` if the URL ends before them.
     revision:
-        Branch, tag, commit id or point in time, decoded (``refs/pr/1``); ``None`` for a repository and above.
+        Branch, tag, commit id or point in time, decoded (``refs/pr/1``); ``None`` if the URL ends before it.
     path:
-        Path inside the repository without slashes at its ends; ``""`` is the top.
+        Path inside the repository without slashes at its ends; ``""`` for its top folder.
     """
 
     endpoint: str | None = None
@@ -85,30 +85,30 @@ class XetURL:
         Parameters
         ----------
         url:
-            ``xet://[endpoint:][kind/]owner/repo/branch/path``, or that without its scheme.
+            ``xet://[endpoint:][kind/]owner/repo/branch/path``, or the same without the scheme.
 
         Returns
         -------
         XetURL
-            What has been found in it; a part that is missing is empty or ``None``.
+            The parts of the URL; missing ones are empty or ``None``.
 
         Raises
         ------
         XetURLError
-            A part is wrong; the message names it and the form that was expected.
+            A part is wrong; the message names it and the expected form.
         """
         return _parsed(url)
 
     @property
     def repo_id(self) -> RepoId | None:
-        """The repository, if the URL reaches that far."""
+        """The repository; ``None`` if the URL ends before it."""
         if self.owner is None or self.repo is None:
             return None
         return RepoId(self.kind, self.owner, self.repo)
 
     @property
     def level(self) -> Literal["root", "owner", "repo", "branch", "path"]:
-        """How far the URL reaches."""
+        """The last part that the URL has."""
         if self.owner is None:
             return "root"
         if self.repo is None:
@@ -127,7 +127,7 @@ class XetURL:
 
     @property
     def full_path(self) -> str:
-        """The path without scheme and endpoint, as `fsspec` names entries."""
+        """The path without scheme and endpoint: the name of the entry in fsspec."""
         parts = [] if self.kind == "models" else [str(self.kind)]
         parts += [part for part in (self.owner, self.repo) if part]
         if self.revision is not None:
@@ -147,12 +147,12 @@ class XetURL:
         Parameters
         ----------
         path:
-            Below the top of the repository, without slashes around it.
+            Path in the repository, without slashes at its ends.
 
         Returns
         -------
         XetURL
-            All but the path are these.
+            This URL with the new path.
         """
         return replace(self, path=path)
 
@@ -211,7 +211,7 @@ def _parsed(url: str) -> XetURL:
 
 
 def _meant(scheme: str, rest: str) -> str | None:
-    """The ``xet://`` form of an address of the Hub's web pages, or of its own file system, if it is one."""
+    """The ``xet://`` form of the URL of a web page of the Hub, or of its own file system; ``None`` for other URLs."""
     rest = rest.partition("?")[0].partition("#")[0].rstrip("/")
     endpoint = ""
     if scheme in ("http", "https"):
@@ -226,7 +226,7 @@ def _meant(scheme: str, rest: str) -> str | None:
     owner, name, *inside = parts
     name, _, revision = name.partition("@")
     if scheme != "hf":
-        # resolve/main/a.csv, blob/main/a.csv, tree/main: what shows it, the revision, the path.
+        # resolve/main/a.csv, blob/main/a.csv, tree/main: the kind of page, the revision, the path.
         revision, inside = (inside[1], inside[2:]) if len(inside) > 1 and inside[0] in _PAGES else ("", [])
     prefix = [] if kind == "models" else [kind]
     return f"{SCHEME}://{endpoint}{'/'.join([*prefix, owner, name, revision or 'main', *inside])}"
@@ -243,7 +243,7 @@ def endpoint_url(endpoint: str) -> str:
     text = endpoint.strip().rstrip("/")
     scheme, separator, rest = text.partition("://")
     if separator:
-        # Upper and lower case name the same host, and credentials are bound to the text.
+        # Case does not matter in host names, but credentials are found by this text, so it must be normalized.
         host, slash, path = rest.partition("/")
         if scheme.lower() not in ("http", "https") or not _HOST.match(host):
             raise XetURLError(f"endpoint {endpoint!r}: expected host, host:port, http://… or https://…")
@@ -256,9 +256,9 @@ def endpoint_url(endpoint: str) -> str:
 
 
 def web_address(endpoint: str, url: XetURL, *, is_file: bool = False) -> str:
-    """Where an endpoint shows what a URL names: the content of a file, the page of anything else."""
+    """The web address of what a URL names: the content of a file, or the page of anything else."""
     if url.revision is None:
-        # An owner has one page for repositories of all kinds.
+        # An owner has a single page for repositories of all kinds.
         return f"{endpoint}/{url.repo_id.path if url.repo_id else url.owner or ''}".rstrip("/")
     repo = replace(url, revision=None, path="").full_path
     where = f"{'resolve' if is_file else 'tree'}/{quote(url.revision, safe='')}/{quote(url.path)}"
@@ -266,7 +266,7 @@ def web_address(endpoint: str, url: XetURL, *, is_file: bool = False) -> str:
 
 
 def endpoint_name(url: str) -> str:
-    """The ``host[:port]`` that a ``xet://`` URL writes for an endpoint's origin."""
+    """The ``host[:port]`` by which ``xet://`` URLs name an endpoint, from its origin."""
     return url.partition("://")[2].partition("/")[0] or url
 
 
@@ -284,9 +284,9 @@ def point_in_time(revision: str) -> PointInTime | None:
 
 @lru_cache(_MAX_NAMES)
 def pull_request_number(revision: str, *, short: bool = False) -> int | None:
-    """The number of the pull request that a revision names, ``refs/pr/1`` or, if ``short``, also ``pr/1``; ``None`` for others.
+    """The number of the pull request that a revision names: ``refs/pr/1`` or, if ``short``, also ``pr/1``; ``None`` for others.
 
-    What is named in short may be a branch as well.
+    The short form may also be the name of a branch.
     """
     match = _PULL_REQUEST.match(revision)
     return int(match[2]) if match and (short or match[1]) else None
@@ -294,13 +294,13 @@ def pull_request_number(revision: str, *, short: bool = False) -> int | None:
 
 @lru_cache(_MAX_NAMES)
 def is_commit_id(revision: str) -> bool:
-    """Whether it is a full commit id, which names the same content for ever."""
+    """Whether a revision is a full commit id, which always names the same content."""
     return _FULL_COMMIT.match(revision) is not None
 
 
 @lru_cache(_MAX_NAMES)
 def may_be_commit(revision: str) -> bool:
-    """Whether it could be a full or abbreviated commit id (a branch named like an abbreviated one wins)."""
+    """Whether a revision may be a full or abbreviated commit id (a branch with the name of an abbreviated one wins)."""
     return _COMMIT.match(revision) is not None
 
 
@@ -308,7 +308,7 @@ def _check_text(url: str) -> None:
     try:
         url.encode()
     except UnicodeEncodeError:
-        # Local names that are no UTF-8 have surrogates for the bytes that make no characters.
+        # In local names that are not UTF-8, Python puts surrogates in place of the invalid bytes.
         raise XetURLError(f"{url!a}: a name is not UTF-8; give the file another name") from None
 
 
@@ -326,7 +326,7 @@ def _check_revision(url: str, text: str) -> str:
 
 def _check_path(url: str, parts: list[str]) -> str:
     path = "/".join(parts)
-    # What is refused contains one of these.
+    # A quick test: any path that is refused below contains one of these.
     if path.startswith(".") or "/." in path or "\0" in path:
         for part in parts:
             if part in (".", "..") or "\0" in part:

@@ -1,4 +1,4 @@
-"""What pyxet does, for those who watch it: events that functions of the caller get, and the counts of the process."""
+"""Observing pyxet: events that are passed to functions of the caller, and the counts of the process."""
 
 from __future__ import annotations
 
@@ -26,29 +26,29 @@ _ENDING: Final = (KeyboardInterrupt, SystemExit)
 
 @dataclass(frozen=True, slots=True)
 class RequestEvent:
-    """One HTTP request that has ended: answered, failed or cancelled. Retries and redirects are requests of their own.
+    """One HTTP request that has ended: answered, failed or cancelled. Each retry and redirect is a separate request.
 
-    No URL is in it, as those of the content store are signed, and no header.
+    It has no URL, as URLs of the content store are signed, and no headers.
 
     Attributes
     ----------
     method:
         ``GET``, ``POST``, …
     host:
-        Where it went, with the port if there is one in the URL.
+        The host it was sent to, with the port if the URL has one.
     what:
-        What it was for, as error messages say it: ``reading acme/titanic/main/titanic.csv``.
+        Its purpose, as in error messages: ``reading acme/titanic/main/titanic.csv``.
     status:
-        Of the answer; ``None`` if none came.
+        Status of the answer; ``None`` if there was none.
     sent, received:
-        Bytes of the bodies of the request and of the answer, as far as they came.
+        Bytes of the bodies of the request and of the answer that were transferred.
     seconds:
-        From the moment at which it might be sent to the end of the answer; waits before that are not in it.
+        Time until the end of the answer, without the time for which the request had to wait before it was sent.
     attempt:
-        1 for the first time that this is asked for, 2 for the first retry, and so on.
+        1 for the first try, 2 for the first retry, and so on.
     error:
-        Name of the type of what ended it before the whole answer had come, such as ``ConnectionFailedError`` or
-        ``CancelledError``, or ``None``. An answer with an error's status is a whole answer.
+        Name of the type of the error that ended it before the answer was complete, such as ``ConnectionFailedError`` or
+        ``CancelledError``, or ``None``. An answer with an error status is a complete answer.
     """
 
     method: str
@@ -64,25 +64,26 @@ class RequestEvent:
 
 @dataclass(frozen=True, slots=True)
 class TransferEvent:
-    """Content of one file that was read from an endpoint, or stored there, or failed to be.
+    """A read of a file's content from an endpoint, or an upload of it, which has succeeded, failed or been cancelled.
 
     Attributes
     ----------
     direction:
         ``"download"`` or ``"upload"``.
     path:
-        The file: ``acme/titanic/main/titanic.csv``. Of a download, with the commit instead of the branch.
+        The file: ``acme/titanic/main/titanic.csv``; for downloads, with the commit instead of the branch.
     start, end:
-        The range that was asked for, in bytes; of an upload, 0 and what was taken.
+        The requested range in bytes; for uploads, 0 and the bytes that were read from the source.
     bytes:
-        Of content that came, or was taken. What travels is less where content is compressed, or known already.
+        Bytes of content that were received, or read from the source. Fewer bytes are transferred if content is
+        compressed, or known already.
     seconds:
-        From the call to its end, waits and retries included.
+        Duration of the call, including waits and retries.
     status:
         ``"done"``, ``"failed"`` or ``"cancelled"``.
     attempts:
-        1, and one more for each retry of a request on the way. Where transfers share requests, as small files and
-        ranges nearby do, the retry counts for the one that had the request sent.
+        1 plus the number of retries of its requests. If transfers share a request, as small files and nearby ranges do,
+        a retry counts for the transfer that started the request.
     error:
         Name of the type of the error, or ``None``.
     """
@@ -100,28 +101,28 @@ class TransferEvent:
 
 @dataclass(frozen=True, slots=True)
 class Metrics:
-    """Counts of this process, since it began: of all file systems, threads and event loops together.
+    """Counts of this process since its start, for all file systems, threads and event loops together.
 
-    The difference of two of them is what happened in between: ``fs.metrics() - before``.
+    The difference of two values shows what happened between them: ``fs.metrics() - before``.
 
     Attributes
     ----------
     requests, failed_requests:
-        HTTP requests that have ended, retries and redirects among them; those of them without a whole answer, or with
-        one of status 400 or more.
+        HTTP requests that have ended, including retries and redirects; those of them without a complete answer, or with
+        a status of 400 or more.
     bytes_sent, bytes_received:
         Bytes of their bodies.
     retries:
         Requests that were sent again.
     waits, seconds_waited:
-        How often, and how long in all, requests waited to be tried again, for a quota, or as an endpoint asked for a
-        pause. Waits at the same time are added up.
+        Number and total duration of waits: before a retry, for a quota, or for a pause that an endpoint asked for.
+        Simultaneous waits are added up.
     cache_hits, cache_hit_bytes:
-        Reads that were answered, wholly or in part, from content in memory or on its way for another reader, and bytes of it.
+        Reads served, wholly or partly, from memory or from content in transit for another reader, and the bytes served so.
     uploaded_bytes:
-        Bytes of content that was stored by uploads. What goes inside of commits, as small text files do, is not in it.
+        Bytes of content stored by uploads. Content that goes inside commits, such as small text files, is not counted.
     deduplicated_bytes:
-        Those of them that were not sent, as they were stored already.
+        Bytes of that content that were not sent, as they were stored already.
     """
 
     requests: int = 0
@@ -148,14 +149,14 @@ class Metrics:
 
 
 class Hook(Generic[E]):
-    """A function that gets events, until `close`, or to the end of a ``with`` block.
+    """A registered function that is called for events until `close`, or until the end of a ``with`` block.
 
     Parameters
     ----------
     function:
-        Gets each event, on whatever thread it happens.
+        Called with each event, on the thread where it happens.
     hooks:
-        Where it is registered.
+        The collection in which it is registered.
     """
 
     def __init__(self, function: Callable[[E], object], hooks: Hooks[E]) -> None:
@@ -164,7 +165,7 @@ class Hook(Generic[E]):
         self._failed = False
 
     def close(self) -> None:
-        """Get no more events; a second time does nothing."""
+        """Stop calling the function; a second call does nothing."""
         self._hooks.remove(self)
 
     def __enter__(self) -> Self:
@@ -182,27 +183,27 @@ class Hook(Generic[E]):
                 result.close()
                 raise TypeError(f"the hook returned a coroutine, which nobody awaits; {_INSTEAD}")
         except BaseException as error:
-            # Ctrl-C comes while the main thread is in here, and is not the function's.
+            # In the main thread this can be a Ctrl-C that arrived while the function ran.
             if isinstance(error, _ENDING) and threading.current_thread() is threading.main_thread():
                 raise
-            # Whoever moves data is not to blame for who watches it. An event loop's thread would end with `sys.exit`, and
-            # everybody who waits for it would wait forever.
+            # A failure of the function must not break the transfer that it observes. `SystemExit` in particular would end
+            # the thread of an event loop, and calls that wait for that loop would wait forever.
             if not self._failed:
                 self._failed = True
                 _log.warning("%r failed at an event; its later failures are not told", self._function, exc_info=True)
 
 
 class Hooks(Generic[E]):
-    """All that get one kind of event.
+    """The hooks for one kind of event.
 
     Attributes
     ----------
     all:
-        The functions. Where there are none, nobody makes an event.
+        The hooks. If it is empty, no event objects are made.
     """
 
     def __init__(self) -> None:
-        # Replaced, never changed: whoever tells of an event goes through it without the lock.
+        # The tuple is replaced, never changed, so `tell` can iterate over it without the lock.
         self.all: tuple[Hook[E], ...] = ()
         self._lock = threading.Lock()
         after_fork(self._renew_lock)
@@ -211,7 +212,7 @@ class Hooks(Generic[E]):
         """Register a function."""
         if not callable(function):
             raise TypeError(f"a hook is a function that takes an event, not {type(function).__name__}")
-        # Whether an object is one is told by its call.
+        # For a callable object, its `__call__` decides whether it is a coroutine function.
         if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__):
             raise TypeError(f"the hook {function!r} is a coroutine function, which nobody would await; {_INSTEAD}")
         hook = Hook(function, self)
@@ -220,12 +221,12 @@ class Hooks(Generic[E]):
         return hook
 
     def remove(self, hook: Hook[E]) -> None:
-        """Forget it."""
+        """Remove a hook."""
         with self._lock:
             self.all = tuple(other for other in self.all if other is not hook)
 
     def tell(self, event: E) -> None:
-        """Give an event to everybody."""
+        """Pass an event to all hooks."""
         for hook in self.all:
             hook(event)
 
@@ -234,29 +235,29 @@ class Hooks(Generic[E]):
 
 
 class Counts:
-    """The counts of the process, which may be added to on any thread."""
+    """The counts of the process; any thread may add to them."""
 
     def __init__(self) -> None:
         self.renew()
 
     def renew(self) -> None:
-        """Begin again: in a forked child, which counts for itself."""
-        # Reentrant: a file that the garbage collector ends adds what it has counted, perhaps on a thread that is in here.
+        """Reset the counts, in a forked child too, which has counts of its own."""
+        # Reentrant: the garbage collector may close a file, which adds its counts, while this thread holds the lock.
         self._lock = threading.RLock()
         self._values = dict.fromkeys((field.name for field in fields(Metrics)), 0.0)
 
     def add(self, **amounts: float) -> None:
-        """Add to the counts that are named."""
+        """Add amounts to the named counts."""
         with self._lock:
             for name, amount in amounts.items():
                 self._values[name] += amount
 
     def wait(self, seconds: float) -> None:
-        """Note that a request waits."""
+        """Count a wait of a request."""
         self.add(waits=1, seconds_waited=seconds)
 
     def metrics(self) -> Metrics:
-        """All of them as they are now."""
+        """The present counts."""
         with self._lock:
             values = dict(self._values)
         seconds = values.pop("seconds_waited")
@@ -265,17 +266,17 @@ class Counts:
 
 @dataclass(slots=True)
 class Retries:
-    """How often requests of one transfer were sent again."""
+    """The number of retries in one transfer."""
 
     count: int = 0
 
 
-# Those of the transfer that runs here, where somebody watches it.
+# The retries of the current transfer, if there are hooks for transfers.
 RETRIES: Final[ContextVar[Retries | None]] = ContextVar("pyxet_retries", default=None)
 
 
 def retried() -> None:
-    """Note that a request of whatever runs here is sent again."""
+    """Count a retry, for the process and for the current transfer."""
     COUNTS.add(retries=1)
     running = RETRIES.get()
     if running is not None:
@@ -289,25 +290,25 @@ after_fork(COUNTS.renew)
 
 
 def on_request(function: Callable[[RequestEvent], object]) -> Hook[RequestEvent]:
-    """Call a function after each HTTP request of this process, whatever file system, thread or event loop sends it.
+    """Call a function after each HTTP request of this process, whichever file system, thread or event loop sends it.
 
-    It is called where the request ends, mostly on the thread of an event loop, and everything there waits for it: let it
-    be quick, and never call a blocking file system. An exception that it raises breaks nothing; the first one is logged.
+    The function is called where the request ends, usually on the thread of an event loop, which waits for it. So it must be
+    quick, and must not call a blocking file system. Its exceptions do not affect the request; the first one is logged.
 
     Parameters
     ----------
     function:
-        Gets each `RequestEvent`.
+        Called with each `RequestEvent`.
 
     Returns
     -------
     Hook
-        Ends it by ``close()``, or at the end of its ``with`` block.
+        Its ``close()``, or the end of its ``with`` block, ends the calls.
 
     Raises
     ------
     TypeError
-        It is no function, or one that has to be awaited.
+        ``function`` is not callable, or is a coroutine function.
     """
     return REQUESTS.add(function)
 
@@ -315,32 +316,32 @@ def on_request(function: Callable[[RequestEvent], object]) -> Hook[RequestEvent]
 def on_transfer(function: Callable[[TransferEvent], object]) -> Hook[TransferEvent]:
     """Call a function after each read or upload of a file's content in this process. See `on_request`.
 
-    Reads that are answered from memory are none.
+    It is not called for reads that are served from memory.
 
     Parameters
     ----------
     function:
-        Gets each `TransferEvent`.
+        Called with each `TransferEvent`.
 
     Returns
     -------
     Hook
-        Ends it by ``close()``, or at the end of its ``with`` block.
+        Its ``close()``, or the end of its ``with`` block, ends the calls.
 
     Raises
     ------
     TypeError
-        It is no function, or one that has to be awaited.
+        ``function`` is not callable, or is a coroutine function.
     """
     return TRANSFERS.add(function)
 
 
 def metrics() -> Metrics:
-    """The counts of this process: requests, bytes, retries, waits, hits. The same as `fs.metrics()` of any file system.
+    """The counts of this process: requests, bytes, retries, waits, cache hits. `fs.metrics()` of any file system is the same.
 
     Returns
     -------
     Metrics
-        As they are now; it does not change any more.
+        The present counts; the object does not change later.
     """
     return COUNTS.metrics()
