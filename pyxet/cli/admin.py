@@ -129,7 +129,7 @@ def list_users(session: Session, people: Any) -> None:
 @click.argument("name", metavar="USER")
 @_people
 def revoke_user(session: Session, people: Any, name: str) -> None:
-    """Remove a user, with their tokens and memberships, at once. Their repositories stay; who runs the endpoint has them."""
+    """Remove a user, with their tokens and memberships, at once. Their repositories stay, for the user who runs the endpoint."""
     people.change(lambda now: now.without_user(name))
     session.note(f"{name} is no user any more")
 
@@ -210,7 +210,7 @@ def list_orgs(session: Session, people: Any) -> None:
 @click.argument("member", metavar="[USER]", required=False)
 @_people
 def revoke_org(session: Session, people: Any, name: str, member: str | None) -> None:
-    """Remove a member from an organization, or the organization. Its repositories stay; who runs the endpoint has them."""
+    """Remove a member from an organization, or the organization. Its repositories stay, for the user who runs the endpoint."""
     if member is None:
         people.change(lambda now: now.without_org(name))
         session.note(f"{name} is no organization any more")

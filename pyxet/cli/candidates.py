@@ -98,7 +98,7 @@ def _remote(context: click.Context, text: str, deepest: Level) -> Iterator[Compl
         level = pyxet.XetURL.parse(start + folder).level
     except pyxet.XetError:
         return
-    # The level of the listed entries. It stays at most "branch", so that folders in branches are never at the last level.
+    # The level of the listed entries: at most "branch", also in branches, so that folders there can always be continued.
     depth = min(_DEPTHS[level] + 1, _DEPTHS["branch"])
     last = _DEPTHS[deepest]
     if depth > last:

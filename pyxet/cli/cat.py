@@ -106,8 +106,8 @@ def head(session: Session, path: str, lines: int) -> None:
 def _output() -> IO[bytes]:
     """A second file object on standard output, with its own buffer.
 
-    `XetFS.get_file` writes to it in worker threads, which may wait for ever for a reader of the pipe. The interpreter flushes
-    `sys.stdout` when it exits, so that these threads must not hold its lock.
+    `XetFS.get_file` writes to it in a worker thread, which may wait for ever for a reader of the pipe. The interpreter flushes
+    `sys.stdout` when it exits, so the thread must not hold the lock of that object.
     """
     return open(sys.stdout.fileno(), "wb", closefd=False)
 

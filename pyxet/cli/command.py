@@ -1,4 +1,4 @@
-"""What makes a function a command: the options that all commands have, help with examples, groups that load late."""
+"""Makes commands of functions: the options that all commands have, help with examples, and groups that import them late."""
 
 from __future__ import annotations
 
@@ -31,24 +31,24 @@ def command(
     parent: click.Group | None = None,
     has_commands: bool = False,
 ) -> Callable[[Callable[Concatenate[Session, P], None]], click.Command]:
-    """Make a function, whose first argument is the `Session`, a command.
+    """Make a command of a function whose first argument is the `Session`.
 
     Parameters
     ----------
     name:
-        As it is typed; a row of `COMMANDS` unless there is a ``parent``.
+        The name of the command; a row of `COMMANDS` unless there is a ``parent``.
     examples:
         Command lines, at least one, that the help shows.
     json:
-        Whether there is a ``--json``, see `Session.json`.
+        Whether the command has the option ``--json``, see `Session.json`.
     connects:
-        Whether there are ``--endpoint`` and ``--token``.
+        Whether it has the options ``--endpoint`` and ``--token``.
     token:
-        Whether there is ``--token``; not where the command has one of its own meaning.
+        Whether it has the common ``--token``; false if the command defines this option itself.
     parent:
-        The group it belongs to.
+        The group that the command belongs to.
     has_commands:
-        Whether it is a group as well; then the function is called before one of those, too.
+        Whether the command is also a group; then its function is also called before the function of a command below it.
     """
 
     def make(function: Callable[Concatenate[Session, P], None]) -> click.Command:
@@ -68,7 +68,7 @@ def command(
 
 
 def group(name: str, parent: click.Group | None = None, help: str = "", *, connects: bool = True) -> click.Group:
-    """A command of `COMMANDS`, or of a parent, that has commands of its own and does nothing else."""
+    """Make a group: a row of `COMMANDS`, or a command of a parent, that only has commands of its own."""
     made = _Group(
         name, help=help or COMMANDS[name].help, context_settings=_SETTINGS,
         params=_options(endpoint=connects, token=connects),
@@ -80,7 +80,7 @@ def group(name: str, parent: click.Group | None = None, help: str = "", *, conne
 
 
 def _options(*, json: bool = False, endpoint: bool = True, token: bool = True) -> list[click.Parameter]:
-    """The common options. Each is noted in the session where it is given, before the command or after it."""
+    """The common options, which store their values in the session. They may be given before the command or after it."""
 
     def option(*names: str, value: bool = False, text: str, metavar: str | None = None) -> click.Option:
         return click.Option(
@@ -120,7 +120,7 @@ def _note(context: click.Context, parameter: click.Parameter, value: str | bool 
     if value is not None and value is not False:
         setattr(context.ensure_object(Session), str(parameter.name), value)
         if parameter.name == "debug":
-            # Tracebacks keep pyxet's own frames then.
+            # With this level, tracebacks keep pyxet's own frames.
             logging.getLogger("pyxet").setLevel(logging.DEBUG)
 
 
@@ -140,7 +140,7 @@ class _Command(click.Command):
 
 
 class _Suggesting(click.Group):
-    """A group that says what may have been meant where there is no such command."""
+    """A group that suggests a command if the one that was typed does not exist."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -151,7 +151,7 @@ class _Suggesting(click.Group):
 
 
 class _Group(_Suggesting):
-    """A group that lists its commands as they were made, with all of the first sentence of their help."""
+    """A group that lists its commands in the order of their definition, with the whole first sentence of their help."""
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         return super().get_command(ctx, habits.in_group(cmd_name, self.commands))
@@ -165,11 +165,11 @@ class _Group(_Suggesting):
 
 
 class _GroupThatRuns(_Command, _Group):
-    """A command that has others below it."""
+    """A command that also has commands below it."""
 
 
 def _missing() -> None:
-    """A group without a command says what there is, and fails."""
+    """Show the help of a group and fail, if no command of the group was given."""
     context = click.get_current_context()
     if context.invoked_subcommand is None:
         click.echo(context.get_help(), err=True)
@@ -177,7 +177,7 @@ def _missing() -> None:
 
 
 class Unhandled(Exception):  # noqa: N818  # it is no error of its own
-    """Carries an exception, its cause, past `click.Command.main`, which would end the process its own way."""
+    """Carries an exception, as its cause, through `click.Command.main`, which would handle the exception itself."""
 
 
 @contextmanager
@@ -189,7 +189,7 @@ def _unhandled() -> Iterator[None]:
 
 
 class LateGroup(_Suggesting):
-    """The top: commands are imported when they are used, and listed from their table."""
+    """The top-level group, which lists the commands in `COMMANDS` and imports each only when it is used."""
 
     def __init__(self, name: str, help: str, params: Iterable[click.Parameter] = ()) -> None:
         super().__init__(
@@ -198,7 +198,7 @@ class LateGroup(_Suggesting):
         )  # fmt: skip
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
-        # Where --help and --version write.
+        # The options --help and --version write their output in this call.
         with _unhandled():
             return super().make_context(*args, **kwargs)
 

@@ -13,7 +13,7 @@ class Entry(NamedTuple):
     where:
         ``module:object``, imported when the command is used.
     help:
-        One line.
+        One line of help.
     """
 
     where: str

@@ -13,7 +13,7 @@ from pyxet.cli.shells import SCRIPTS
 
 
 def install(session: Session, shell: str | None) -> None:
-    """Write the completion script of a shell where the shell finds it. Doing it again changes nothing.
+    """Write the completion script for a shell, and make the shell load it. Installing it again changes nothing.
 
     Parameters
     ----------

@@ -53,8 +53,9 @@ def cp(
     (s3://, gs://, memory://), or - for standard input or output. At least one is in a repository. What goes into a
     branch is one commit.
 
-    A file goes into DST if that is a folder, or is written with a slash at its end; else it gets DST's name. So does a
-    folder; but if SRC is written with a slash, or DST is not there, what is in the folder goes into DST.
+    A file goes into DST if that is a folder or is written with a slash at its end, or if there are several SRC; else it
+    gets DST's name. A folder goes into DST under the same conditions, unless SRC is written with a slash; else what is in
+    the folder goes into DST.
     """
     if len(paths) < 2:
         raise click.UsageError("expected SRC... and DST")
@@ -100,7 +101,7 @@ async def _copy(
 async def _items(
     found: Sequence[Source], pages: AsyncIterator[Page], target: End
 ) -> AsyncGenerator[Item, None]:  # fmt: skip
-    # The source of each target path, if two sources could give the same path: which of them would be kept is a race.
+    # The source of each target path, if two sources could have the same one. Timing would decide which of them is kept.
     taken: dict[str, str] | None = {} if _overlap(found) else None
     async for page in pages:
         for number, entry, path in page:

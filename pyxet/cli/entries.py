@@ -18,7 +18,7 @@ Info: TypeAlias = Mapping[str, Any]
 
 
 def anchor(typed: str) -> str:
-    """The deepest folder of a pattern that has no wildcards in its path; a path that is no pattern is returned unchanged."""
+    """The folder in front of the first name with wildcards in a pattern; a path without wildcards is returned unchanged."""
     if not has_magic(typed):
         return typed
     start = beginning(typed)

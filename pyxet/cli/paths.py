@@ -27,9 +27,9 @@ class Place:
         ``xet``: in a repository; ``local``: on this machine; ``other``: at another file system of fsspec's;
         ``standard``: standard input or output.
     path:
-        As typed, for ``xet`` and ``other``; the local path without ``file://``, with ``~`` resolved; ``-``.
+        The path as typed, for ``xet`` and ``other``; the local path without ``file://`` and with ``~`` resolved; or ``-``.
     url:
-        Parsed, for ``xet``.
+        The parsed URL, for ``xet``.
     """
 
     kind: Kind
@@ -38,7 +38,7 @@ class Place:
 
     @property
     def is_folder(self) -> bool:
-        """Whether it is written as a folder, with a slash at its end."""
+        """Whether the path is written as a folder, with a slash at its end."""
         return self.path.endswith("/")
 
 

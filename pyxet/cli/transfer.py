@@ -334,7 +334,7 @@ class Transfer:
 
 
 def _none_in_a_repository(typed: Sequence[str]) -> Exception:
-    """The error for paths of which none is in a repository; for a path that may have been meant so, why it is not valid."""
+    """The error for paths of which none is in a repository. If a path looks like one of a repository, why it is not valid."""
     for path in typed:
         if path.count("/") > 1 and not path.startswith(("/", "~", ".")) and ":" not in path:
             try:
@@ -371,7 +371,7 @@ def made_for_json(commits: Sequence[pyxet.Commit]) -> dict[str, Any]:
 
 
 def _batch_size(source: End, target: End) -> int:
-    """How many files one call of the file system gets; only where it transfers them together is it more than one."""
+    """The most files for one call of the file system: more than one only where it transfers many files together."""
     return _BATCH if isinstance(source, XetEnd) and (isinstance(target, LocalEnd) or _same(source, target)) else 1
 
 
@@ -389,7 +389,7 @@ def _check(item: Item, target: End) -> None:
 
 
 def _reason(error: Exception, batch: Sequence[Item]) -> str:
-    """What failed, and why. An error that names no file is about the only file of the batch, if there is only one."""
+    """What failed, and why. If the error names no file, the file of the batch is named, if that has only one."""
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error) or type(error).__name__
     path = getattr(error, "filename", None)
     if not path and len(batch) == 1:

@@ -126,7 +126,7 @@ class StreamEnd(End):
 
 
 def fixed_part(pattern: str) -> str:
-    """The deepest folder of a pattern that has no wildcards in its path."""
+    """The folder in front of the first name with wildcards in a pattern."""
     found = MAGIC.search(pattern)
     return pattern[: found.start() if found else None].rpartition("/")[0]
 

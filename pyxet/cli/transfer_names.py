@@ -32,9 +32,9 @@ async def sources(given: Sequence[End], target: End, *, recursive: bool) -> list
     """The files and folders to transfer for the paths on a command line, by fsspec's rules.
 
     A file goes into the target if the target is a folder or ends with a slash, or if there are several sources; otherwise it
-    gets the target's name. Under the same conditions a folder goes into the target, unless it was typed with a slash;
-    otherwise its content does. What a pattern matches goes into the target, under its path below the part of the pattern
-    without wildcards.
+    gets the target's name. A folder goes into the target under the same conditions, unless it was typed with a slash; in all
+    other cases its content goes into the target. What a pattern matches goes into the target, with its path from the first
+    name with wildcards on.
 
     Raises
     ------
