@@ -1,4 +1,4 @@
-"""Differences between platforms, in one place: forks, files and their locks, signals, memory and processors.
+"""Differences between platforms, in one place: forks, files and their locks, signals, threads, memory and processors.
 
 Other code for single platforms is only in `_platform_files`, `local_rules` and `server.privacy`. A port has to check these.
 """
@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 import atexit
 import errno
+import gc
+import operator
 import os
 import signal
 import stat
@@ -274,6 +276,20 @@ def signals_to(loop: asyncio.AbstractEventLoop, callback: Callable[[], object], 
             with suppress(NotImplementedError):
                 loop.remove_signal_handler(number)
             signal.signal(number, handler)
+
+
+def frame_of(thread: int) -> FrameType | None:
+    """What a thread of this process is executing, as its innermost frame; ``None`` if there is no such thread."""
+    if sys.version_info >= (3, 12):
+        return sys._current_frames().get(thread)
+    # Python 3.11 makes the frames while it holds a lock of its own. A garbage collection at that moment can switch to another
+    # thread, and if that thread then needs the lock (to start a thread, for example), both wait for ever. So no collection may
+    # run. `map` calls the three functions one after the other without a switch of threads in between.
+    restore = gc.enable if gc.isenabled() else gc.disable
+    _, frames, _ = map(operator.call, (gc.disable, sys._current_frames, restore))
+    assert isinstance(frames, dict)
+    frame: FrameType | None = frames.get(thread)
+    return frame
 
 
 def is_broken_pipe(error: BaseException) -> bool:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
+from types import FrameType
 
 import pytest
 
@@ -107,3 +110,28 @@ def test_names_may_be_so_long(tmp_path: Path) -> None:
     assert 14 <= name < whole
     with pytest.raises(OSError, match="too long"):
         (tmp_path / ("x" * (name + 1))).touch()
+
+
+@pytest.mark.parametrize("collects", [True, False])
+def test_no_garbage_is_collected_while_the_interpreter_makes_frames(
+    collects: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python 3.11 holds a lock meanwhile, and a collection may let another thread run that waits for the lock for ever."""
+    seen = []
+    make = sys._current_frames
+
+    def made() -> dict[int, FrameType]:
+        seen.append(gc.isenabled() and sys.version_info < (3, 12))
+        return make()
+
+    monkeypatch.setattr(sys, "_current_frames", made)
+    (gc.enable if collects else gc.disable)()
+    try:
+        frame = _platform.frame_of(threading.get_ident())
+        assert gc.isenabled() == collects
+    finally:
+        gc.enable()
+    assert seen == [False]
+    assert frame is not None
+    assert frame.f_code is made.__code__
+    assert _platform.frame_of(-1) is None

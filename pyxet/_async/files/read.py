@@ -6,7 +6,6 @@ import asyncio
 import io
 import operator
 import os
-import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from itertools import chain
@@ -20,6 +19,7 @@ from pyxet._async.files.cursor import Cursor, Place, Steps
 from pyxet._async.files.owner import FileSystem
 from pyxet._async.files.readahead import ReadAhead
 from pyxet._async.runtime.bridge import blocking_call
+from pyxet._platform import frame_of
 from pyxet.errors import IntegrityError, TransactionError
 from pyxet.protocol.kernels import joined
 from pyxet.types import Info
@@ -295,7 +295,7 @@ class XetReadFile(_Readable):
 
         It is the only such point between a ``seek`` and a ``read`` that native code calls directly after each other.
         """
-        frame = sys._current_frames().get(thread)
+        frame = frame_of(thread)
         return frame is not None and frame.f_code in _READS and frame.f_locals.get("self") is self
 
     def _alone(self) -> threading.RLock:
