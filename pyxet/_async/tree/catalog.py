@@ -1,7 +1,7 @@
-"""What is at the paths of a commit: looked up, listed, and remembered.
+"""Looks up, lists and caches the entries of commits.
 
-A commit never changes, so what was read of it stays true, also that there is nothing at a path; it is forgotten only to
-bound memory. Failures are not remembered.
+A commit never changes, so cached entries stay valid, also the knowledge that nothing is at a path. They are dropped only
+to bound memory. Failures are not cached.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pyxet.protocol.messages import PreuploadFile, PreuploadMode, TreeEntry
 from pyxet.types import RepoId
 from pyxet.urls import may_be_commit
 
-# Maximum files of one request for last changes, which grows as a caller asks for one file after another.
+# Maximum files of one request for last changes. Requests grow up to it while a caller asks for one file after another.
 _MAX_DATED: Final = 50
 
 Key = tuple[RepoId, str, str]
@@ -36,15 +36,15 @@ class Catalog:
         self._lookups = Lookups(hub)
         self._revisions = revisions
         self._lock = threading.Lock()
-        # ``None`` where there is nothing.
+        # ``None`` if nothing is at the path.
         self._entries: OrderedDict[Key, TreeEntry | None] = OrderedDict()
-        # Entries of a commit for which the last change is known.
+        # Entries of a commit with their last changes, by path.
         self._dated: OrderedDict[tuple[RepoId, str], dict[str, TreeEntry]] = OrderedDict()
         self._folders: OrderedDict[Key, dict[str, TreeEntry]] = OrderedDict()
         self._in_folders = 0
-        # One request at a time: paths that several threads ask for meanwhile go into the next request together.
+        # One request at a time: paths that are requested meanwhile, by several threads say, go into the next request.
         self._dating: Batches[tuple[RepoId, str], str, dict[str, TreeEntry]] = Batches(_MAX_DATED, at_once=1)
-        # Whether the endpoint says which commit it looked at, as far as is known.
+        # Whether the endpoint reports the commit that it looked at, as far as is known.
         self._tells_commit = True
 
     # -- revisions -----------------------------------------------------------------------------------------------------
@@ -58,7 +58,7 @@ class Catalog:
         return await self._revisions.commit_of(repo, revision, max_age)
 
     async def newest(self, repo: RepoId, revision: str, commit: str) -> str:
-        """The commit that a revision is at now; the given one, without a request, if it certainly still is."""
+        """The commit that a revision is at now. No request is made if that certainly still is the given commit."""
         if self._revisions.is_current(repo, revision, commit):
             return commit
         return await self._revisions.commit_now(repo, revision)
@@ -94,15 +94,15 @@ class Catalog:
     async def entries_at(
         self, repo: RepoId, revision: str, paths: Sequence[str], max_age: float, *, revalidate: bool = True
     ) -> tuple[str, dict[str, TreeEntry]]:  # fmt: skip
-        """The commit of a revision and what is at some paths in it, with one request where the endpoint allows it.
+        """The commit of a revision and the entries at some paths in it, with one request if the endpoint allows it.
 
         Parameters
         ----------
         max_age:
-            Seconds for which the revision's commit is good.
+            Maximum age of the cached commit in seconds.
         revalidate:
-            Whether what is not in an older commit is looked for in that of now, so that a path that is left out has nothing
-            at it now.
+            Whether paths that are missing in an older commit are looked up in the present one, so that a path that is left
+            out has nothing at it now.
         """
         commit = self._revisions.cached(repo, revision, max_age)
         known = self._remembered(repo, commit, paths) if commit is not None else {}
@@ -112,7 +112,7 @@ class Catalog:
         if commit is not None and self._revisions.is_current(repo, revision, commit):
             return commit, await self.entries(repo, commit, paths)
         if self._tells_commit and self._revisions.is_simple(revision) and not may_be_commit(revision):
-            # Asking the revision rather than its commit costs the same, and tells what it is at, too.
+            # A look-up by revision costs as much as one by commit, and also returns the revision's commit.
             lacking = [path for path in paths if path not in found]
             asked = moments.now()
             page = await self._look(repo, revision, lacking)
@@ -120,7 +120,7 @@ class Catalog:
                 self._revisions.note(repo, revision, page.commit, asked)
                 self._remember(repo, page.commit, page.entries, lacking)
                 if found and page.commit != commit:
-                    # The branch has moved: these entries are from another commit than the rest.
+                    # The branch has moved: the cached entries are from another commit than the new ones.
                     return page.commit, await self.entries(repo, page.commit, paths)
                 return page.commit, found | {entry.path: entry for entry in page.entries}
             self._tells_commit = False
@@ -133,7 +133,7 @@ class Catalog:
         return commit, found
 
     async def entries(self, repo: RepoId, commit: str, paths: Sequence[str]) -> dict[str, TreeEntry]:
-        """What is at some paths of a commit; those with nothing there are left out."""
+        """The entries at some paths of a commit. Paths with nothing at them are left out."""
         known = self._remembered(repo, commit, paths)
         found = {path: entry for path, entry in known.items() if entry is not None}
         unknown = [path for path in paths if path not in known]
@@ -144,12 +144,12 @@ class Catalog:
         return found
 
     async def entries_now(self, repo: RepoId, revision: str, paths: Sequence[str]) -> dict[str, TreeEntry]:
-        """Like `entries`, of a revision or commit; nothing that is remembered is used, nor is the answer remembered."""
+        """Like `entries`, for a revision or commit, but the cache is neither used nor filled."""
         page = await self._hub.paths_info(repo, revision, paths)
         return {entry.path: entry for entry in page.entries}
 
     async def folder(self, repo: RepoId, commit: str, path: str, *, refresh: bool = False) -> tuple[TreeEntry, ...]:
-        """What is directly in a folder; `EntryNotFoundError` if there is none."""
+        """The entries directly in a folder. Raises `EntryNotFoundError` if there is no such folder."""
         key = (repo, commit, path)
         with self._lock:
             known = None if refresh else self._folders.get(key)
@@ -159,13 +159,13 @@ class Catalog:
         async for page in self._hub.tree(repo, commit, path):
             entries += page.entries
         if path and not entries:
-            # The Hub lists a file as nothing; git has no empty folders.
+            # The Hub returns an empty listing for a file. As git has no empty folders, there is no folder at this path.
             raise missing_entry(repo, commit, path)
         self._remember_folder(key, entries)
         return tuple(entries)
 
     async def dated(self, repo: RepoId, commit: str, path: str) -> dict[str, TreeEntry]:
-        """Like `folder`, with the commit that last changed each entry: slow at the endpoint, and not remembered."""
+        """Like `folder`, by path, with the commit that last changed each entry. Slow at the endpoint, and not cached."""
         found: dict[str, TreeEntry] = {}
         async for page in self._hub.tree(repo, commit, path, expand=True):
             found.update((entry.path, entry) for entry in page.entries)
@@ -174,12 +174,12 @@ class Catalog:
     async def below(
         self, repo: RepoId, commit: str, path: str, *, expand: bool = False
     ) -> AsyncGenerator[list[TreeEntry], None]:
-        """All below a folder, files and folders, page by page; `EntryNotFoundError` if there is no such folder.
+        """All files and folders below a folder, page by page. Raises `EntryNotFoundError` if there is no such folder.
 
         Parameters
         ----------
         expand:
-            With the commits that last changed them, which costs the endpoint much.
+            Whether to include the commits that last changed them, which is expensive for the endpoint.
         """
         folders: dict[str, list[TreeEntry]] | None = {path: []}
         count = 0
@@ -194,15 +194,15 @@ class Catalog:
             yield page.entries
         if path and not count:
             raise missing_entry(repo, commit, path)
-        # The listing is complete, so the listing of each folder in it is complete, too.
+        # This listing is complete, so the entries of each folder in it are complete, too.
         for name, entries in (folders or {}).items():
             self._remember_folder((repo, commit, name), entries)
 
     async def expanded(self, repo: RepoId, commit: str, path: str) -> TreeEntry | None:
-        """What is at a path, with the commit that last changed it. This is slow at the endpoint, so call it only if needed.
+        """The entry at a path, with the commit that last changed it. This is slow at the endpoint, so call it only if needed.
 
-        Who asks for one file after another, as tools do that keep a cache of their own, gets those to come with it: as many
-        as were asked for before. Of those who ask at the same time, on several threads say, one asks for all.
+        If callers ask for one file after another, as tools with a cache of their own do, a request includes the next files
+        of the folder: as many as are known already. Calls at the same time, on several threads say, share a request.
         """
         with self._lock:
             known = self._dated.get((repo, commit), {}).get(path)
@@ -215,7 +215,7 @@ class Catalog:
         return (await self._dating.run((repo, commit), path, ask)).get(path)
 
     async def _date(self, repo: RepoId, commit: str, paths: list[str]) -> dict[str, TreeEntry]:
-        """What is at the given paths, and perhaps at further ones, with the commits that last changed them."""
+        """The entries at the given paths, and perhaps at further ones, with the commits that last changed them."""
         with self._lock:
             dated = self._dated.setdefault((repo, commit), {})
             # Some of the paths may have been answered together with others while they waited.
@@ -254,7 +254,7 @@ class Catalog:
                 self._in_folders -= len(dropped)
 
     def _files_after(self, repo: RepoId, commit: str, path: str) -> Iterator[str]:
-        """The files that follow a path in its folder and in those around it, as far as their listings are remembered."""
+        """The files that follow a path in its folder and in the folders above, as far as their listings are cached."""
         while path:
             folder = path.rpartition("/")[0]
             names = list(self._folders.get((repo, commit, folder), ()))
@@ -264,7 +264,7 @@ class Catalog:
             path = folder
 
     def _files_in(self, repo: RepoId, commit: str, path: str) -> Iterator[str]:
-        """A path if it is a file, or the files that are remembered to be in it."""
+        """The path, if it is a file, or the cached files below it."""
         known, entry = self._known(repo, commit, path)
         if known and entry is not None and entry.type == "file":
             yield path
@@ -277,13 +277,13 @@ class Catalog:
         return await self._hub.paths_info(repo, revision, paths)
 
     def _remembered(self, repo: RepoId, commit: str, paths: Sequence[str]) -> dict[str, TreeEntry | None]:
-        """The remembered entries at some paths of a commit; ``None`` if nothing is there. Unknown paths are left out."""
+        """The cached entries at some paths of a commit; ``None`` if nothing is there. Unknown paths are left out."""
         with self._lock:
             looked = {path: self._known(repo, commit, path) for path in paths}
         return {path: entry for path, (known, entry) in looked.items() if known}
 
     def _known(self, repo: RepoId, commit: str, path: str) -> tuple[bool, TreeEntry | None]:
-        """Whether the entry at a path is remembered, and the entry."""
+        """Whether the cache has an answer for a path, and the entry, or ``None`` if nothing is there."""
         name = path
         while name:
             folder = name.rpartition("/")[0]
@@ -292,7 +292,7 @@ class Catalog:
                 entry = self._entries.get((repo, commit, name)) or (listing or {}).get(name)
                 if name == path:
                     return True, entry
-                # Where there is no folder, there is nothing in it.
+                # If a folder above the path does not exist, nothing is at the path.
                 return entry is None, None
             name = folder
         return False, None

@@ -1,7 +1,7 @@
-"""What differs between two commits of a repository.
+"""Finds the files that differ between two commits of a repository.
 
-Folders with the same object id hold the same, so they are not looked at, however much they hold. Of the others both
-listings are read side by side, page by page, and what they have in common is forgotten at once.
+Folders with equal object ids have equal content and are not listed, however large they are. Of any other folder, the
+listings of both commits are read at the same time, page by page, and entries that are equal in both are dropped at once.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from pyxet._async.runtime.tasks import ordered_window, run_all
 from pyxet.protocol.messages import TreeEntry
 from pyxet.types import PathChange, RepoId
 
-# Of one path: what the old commit has there, and the new one.
+# The entries at one path in the old and in the new commit.
 _Pair: TypeAlias = tuple[TreeEntry | None, TreeEntry | None]
-# Folders whose listings are asked for before it is their turn.
+# Folders that are listed ahead of the one whose changes are yielded.
 _AHEAD: Final = 8
 
 
 class Comparison:
-    """Two commits of a repository.
+    """Compares two commits of a repository.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ class Comparison:
         self._new = new
 
     async def changes(self) -> AsyncGenerator[PathChange, None]:
-        """The files that differ, folder by folder, by name within each."""
+        """The files that differ, folder by folder, sorted by name in each folder."""
         if self._old == self._new:
             return
         async with aclosing(self._below(await self._folder(""))) as changes:
@@ -45,7 +45,7 @@ class Comparison:
                 yield change
 
     async def _below(self, pairs: list[_Pair]) -> AsyncGenerator[PathChange, None]:
-        """All that differs in and below a folder, of which `_folder` found this."""
+        """All changes in and below a folder, for which `_folder` returned ``pairs``."""
         inner = [old.path for old, new in pairs if old is not None and new is not None and _both_folders(old, new)]
         async with ordered_window(inner, self._folder, limit=_AHEAD) as folders:
             for old, new in pairs:
@@ -61,7 +61,7 @@ class Comparison:
                         yield change
 
     async def _replaced(self, old: TreeEntry | None, new: TreeEntry | None) -> AsyncGenerator[PathChange, None]:
-        """What is only on one side; a file and a folder of one name have nothing in common."""
+        """Changes at a path that only one commit has, or that is a file in one and a folder in the other."""
         if old is not None:
             async for entry in self._files(self._old, old):
                 yield PathChange(entry.path, "removed", old_size=_size(entry), old_blob_id=entry.oid)
@@ -70,7 +70,7 @@ class Comparison:
                 yield PathChange(entry.path, "added", new_size=_size(entry), new_blob_id=entry.oid)
 
     async def _files(self, commit: str, entry: TreeEntry) -> AsyncIterator[TreeEntry]:
-        """A file, or those below a folder."""
+        """The entry if it is a file, or the files below it if it is a folder."""
         if entry.type == "file":
             yield entry
             return
@@ -80,9 +80,9 @@ class Comparison:
                     yield found
 
     async def _folder(self, path: str) -> list[_Pair]:
-        """What differs directly in a folder of both commits, by name."""
+        """The entries directly in a folder that differ between the commits, sorted by name."""
         sides = [self._hub.tree(self._repo, commit, path) for commit in (self._old, self._new)]
-        # What the other side has not shown yet; little, where both list in the same order.
+        # Entries of each side that have not come from the other side yet; few, if both list in the same order.
         waiting: tuple[dict[str, TreeEntry], dict[str, TreeEntry]] = {}, {}
         pairs: list[_Pair] = []
 

@@ -1,4 +1,4 @@
-"""The heads of branches that this process commits to. Commits of one loop take turns, and build on the one before."""
+"""The heads of branches that this process commits to. Commits of one loop are made one by one, each on top of the last."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from weakref import WeakValueDictionary
 from pyxet._async.runtime.turns import Turns
 from pyxet.types import RepoId
 
-# Commits of ours that are remembered for those that are based on an older one.
+# Maximum number of our commits to a branch that are remembered, for changes that are based on an older one.
 _MAX_MOVES: Final = 1000
 
 
 class Head:
-    """Where a branch is, as far as our own commits tell.
+    """The newest commit of a branch, as far as it follows from our own commits.
 
-    Every commit names its parent. Commits that are made at the same time would name the same one, and all but one of them
-    would be refused; so those of a loop take turns.
+    Every commit request names its parent. Requests at the same time would name the same parent, and all but one would be
+    refused. So the commits of one event loop hold the lock ``turns.here()``.
     """
 
     def __init__(self) -> None:
@@ -32,19 +32,19 @@ class Head:
         return commit
 
     def note(self, parent: str, made: str) -> None:
-        """We have made a commit on top of another one."""
+        """Remember that we made a commit on top of ``parent``."""
         if len(self._moves) >= _MAX_MOVES:
             del self._moves[next(iter(self._moves))]
         self._moves[parent] = made
 
 
 class Heads:
-    """Those of the branches that are being committed to."""
+    """The `Head` of each branch that is being committed to."""
 
     def __init__(self) -> None:
-        # Each is kept as long as somebody commits to its branch or waits to do so.
+        # A `Head` lives as long as the commits that are being made, or wait to be made, refer to it.
         self._known: WeakValueDictionary[tuple[RepoId, str], Head] = WeakValueDictionary()
 
     def of(self, repo: RepoId, branch: str) -> Head:
-        """That of a branch."""
+        """The `Head` of a branch."""
         return self._known.setdefault((repo, branch), Head())

@@ -1,4 +1,4 @@
-"""Look-ups of single paths that are asked for at the same time, in one request."""
+"""Combines look-ups of single paths that are made at the same time into one request."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pyxet.types import RepoId
 
 
 class Lookups:
-    """What is at single paths of one client's repositories."""
+    """Looks up single paths in the repositories of one client."""
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
         self._batches: Batches[tuple[RepoId, str], str, TreePage | None] = Batches()
 
     async def look(self, repo: RepoId, revision: str, path: str) -> TreePage:
-        """What is at a path of a revision, if anything, and the commit that the revision is, if the endpoint tells."""
+        """The entry at a path of a revision, if there is one, and the revision's commit, if the endpoint reports it."""
 
         async def ask(paths: list[str]) -> TreePage | None:
             try:
@@ -24,7 +24,7 @@ class Lookups:
             except BadRequestError:
                 if len(paths) == 1:
                     raise
-                # One of the paths caused the error.
+                # One of the paths caused the error. Each caller now looks up its own path alone.
                 return None
 
         page = await self._batches.run((repo, revision), path, ask)

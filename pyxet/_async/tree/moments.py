@@ -1,7 +1,7 @@
-"""Tells whether a request was made before the current call began or since.
+"""Determines whether a request was made before or after the current call of the file system began.
 
-That there is nothing at a path is a claim about now, and now begins with the call that makes it. Clocks are too coarse to
-order the two, so everything that matters here gets a number.
+A call that reports that nothing is at a path must rely on an answer that was requested after the call began. Clocks are
+too coarse to order the two, so calls and requests get consecutive numbers.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from contextvars import ContextVar
 from typing import Final, NamedTuple
 
 _numbers = itertools.count(1)
-# The number of the call that is going on in this context. Calls that one makes on its way are part of it.
+# The number of the call that is running in this context. Calls that are made inside of it belong to it.
 _call: Final[ContextVar[int | None]] = ContextVar("_call", default=None)
 
 
 class Moment(NamedTuple):
-    """When something was asked for.
+    """When a request was made.
 
     Attributes
     ----------
     time:
-        Seconds of the monotonic clock.
+        Monotonic time in seconds.
     number:
-        Greater than those of all moments before it.
+        Greater than the numbers of all earlier moments.
     """
 
     time: float
@@ -35,7 +35,7 @@ class Moment(NamedTuple):
 
     @property
     def is_of_this_call(self) -> bool:
-        """Whether this is after the beginning of the current call; false if no call is running."""
+        """Whether this moment is after the beginning of the current call; ``False`` if no call is running."""
         began = _call.get()
         return self.number > (sys.maxsize if began is None else began)
 
@@ -47,7 +47,7 @@ def now() -> Moment:
 
 @contextmanager
 def call() -> Iterator[None]:
-    """Begin a call of the file system, unless it is made inside another one."""
+    """Run the block as a call of the file system; inside another call, as a part of that."""
     if _call.get() is not None:
         yield
         return
@@ -55,6 +55,6 @@ def call() -> Iterator[None]:
     try:
         yield
     finally:
-        # A coroutine that nobody awaits any more is closed in another context.
+        # If a coroutine is abandoned, it is closed in another context, which refuses the token.
         with suppress(ValueError):
             _call.reset(token)

@@ -1,7 +1,7 @@
-"""Which commit a revision is: branches, tags, abbreviated ids and points in time.
+"""Resolves revisions to commits: branches, tags, abbreviated commit ids and points in time.
 
-A branch's commit is good for as long as the caller says (``listings_expiry_time``); our own commits replace it at once,
-those of other credentials for the same endpoint have it asked for again. Failures are not remembered.
+The commit of a branch is cached for as long as the caller allows (``listings_expiry_time``). A commit of our own replaces
+it at once; after one by other credentials of this process, it is requested again. Failures are not cached.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ from pyxet.urls import PointInTime, is_commit_id, may_be_commit, point_in_time, 
 
 _AGO = re.compile(r"(\d+)\.(second|minute|hour|day|week)s?\.ago\Z")
 _MAX_SCAN: Final = 10_000
-# What git puts before the names of branches. One whose name is given in full is no tag, pull request or commit.
+# git's prefix for branches. A name with this prefix certainly means a branch, and no tag, pull request or commit.
 _HEADS: Final = "refs/heads/"
 
 
 class _Known(NamedTuple):
-    """What is known of a revision.
+    """The cached commit of a revision.
 
     Attributes
     ----------
     commit:
-        Its commit; ``""`` where what was known is known to be old.
+        The commit id; ``""`` if it is not known any more.
     since:
-        When the answer was asked for. What was asked for earlier is ignored.
+        When the commit was requested; its age counts from here.
     heard:
-        The moment that an answer must not have been asked for before, to say something newer.
+        Monotonic time in seconds. Answers that were requested before it may be outdated, and are ignored.
     """
 
     commit: str
@@ -52,14 +52,22 @@ _NOTHING: Final = _Known("", Moment(0.0, 0), 0.0)
 
 
 class Mark(NamedTuple):
-    """A moment, and when a revision had last been heard of then."""
+    """State of a branch before a commit to it is sent, for `Revisions.note_own`.
+
+    Attributes
+    ----------
+    moment:
+        When the mark was made.
+    heard:
+        Monotonic time in seconds at which the branch's commit had last been requested, made or forgotten.
+    """
 
     moment: Moment
     heard: float
 
 
 class _Asking:
-    """A question for the commit of a revision, and when it was sent, if it has been."""
+    """A request for the commit of a revision. ``since`` is when it was sent, ``None`` before that."""
 
     since: Moment | None = None
 
@@ -70,7 +78,8 @@ class Revisions:
     Parameters
     ----------
     others:
-        Those of other clients for the same endpoint. What they commit is news here, too, and the other way round.
+        Returns the `Revisions` of other clients for the same endpoint. A branch that one of them commits to is outdated in
+        all of them.
     """
 
     def __init__(self, hub: Hub, others: Callable[[], Iterable[Revisions]] = tuple) -> None:
@@ -79,22 +88,22 @@ class Revisions:
         # The loops of several threads share one client.
         self._lock = threading.Lock()
         self._known: dict[tuple[RepoId, str], _Known] = {}
-        # When what was known of a repository (of all: ``None``) was forgotten.
+        # Monotonic time at which the commits of a repository (``None``: of all repositories) were last forgotten.
         self._forgotten: dict[RepoId | None, float] = {}
         self._branches: set[tuple[RepoId, str]] = set()
-        # The last question on each loop that has no answer yet, and who waits for it.
+        # The last request on each loop that has no answer yet.
         self._asking: dict[tuple[asyncio.AbstractEventLoop, RepoId, str], _Asking] = {}
         self._flights: SingleFlight[_Asking, str] = SingleFlight()
 
     def cached(self, repo: RepoId, revision: str, max_age: float) -> str | None:
-        """The commit, if it is known and not older than ``max_age`` seconds."""
+        """The commit of a revision, if it is cached and was requested less than ``max_age`` seconds ago."""
         if is_commit_id(revision):
             return revision
         known = self._known.get((repo, revision), _NOTHING)
         return known.commit if known.commit and time.monotonic() - known.since.time < max_age else None
 
     def is_current(self, repo: RepoId, revision: str, commit: str) -> bool:
-        """Whether a revision is at a commit for sure: it was asked for since this call began, or never changes."""
+        """Whether a revision certainly is at a commit: that was requested since this call began, or can never change."""
         if is_commit_id(revision) or (may_be_commit(revision) and commit.startswith(revision.lower())):
             return True
         known = self._known.get((repo, revision), _NOTHING)
@@ -102,11 +111,11 @@ class Revisions:
 
     @staticmethod
     def is_simple(revision: str) -> bool:
-        """Whether the endpoint knows the revision by this name; points in time and ``pr/1`` are found by us."""
+        """Whether the endpoint knows the revision by this name. Points in time and ``pr/1`` are resolved by us."""
         return point_in_time(revision) is None and not _is_short(revision)
 
     def full_name(self, repo: RepoId, branch: str) -> str:
-        """The name that all names of a branch lead to.
+        """The one name that stands for all names of a branch.
 
         It is ``main`` for ``refs/heads/main``, and ``refs/pr/1`` for ``pr/1`` unless there is a branch of that name; other names
         are returned as they are.
@@ -129,7 +138,7 @@ class Revisions:
         return commit if commit is not None else await self.commit_now(repo, revision)
 
     async def commit_now(self, repo: RepoId, revision: str) -> str:
-        """The commit of a revision, asked for since the call began that this is part of. Raises like `commit_of`."""
+        """The commit of a revision, requested since the current call of the file system began. Raises like `commit_of`."""
         if is_commit_id(revision):
             return revision
         known = self._known.get((repo, revision), _NOTHING)
@@ -142,12 +151,12 @@ class Revisions:
         try:
             return await self._flights.run(asking, partial(self._ask, repo, revision, asking))
         finally:
-            # A place refers to its loop, so it must not outlive its flight.
+            # The key refers to its loop, so it must not be kept longer than the request runs.
             if self._asking.get(key) is asking:
                 del self._asking[key]
 
     async def _ask(self, repo: RepoId, revision: str, asking: _Asking) -> str:
-        # All that is asked for in this turn of the loop has the same answer.
+        # Wait for one turn of the loop, so that all calls in this turn share the request.
         await asyncio.sleep(0)
         since = asking.since = moments.now()
         moment = point_in_time(revision)
@@ -156,7 +165,7 @@ class Revisions:
         return commit
 
     async def _looked_up(self, repo: RepoId, revision: str) -> str:
-        """The commit of a branch, a tag or a commit id, which the endpoint may know in full only."""
+        """The commit of a branch, a tag or a commit id. The endpoint may know only full commit ids."""
         missing = RevisionNotFoundError(f"{repo} has no branch, tag or commit {revision!r}", status=404)
         if (number := pull_request_number(revision)) is not None:
             return await self._hub.pull_request_head(repo, number)
@@ -173,17 +182,17 @@ class Revisions:
         return commit
 
     def note(self, repo: RepoId, revision: str, commit: str, asked: Moment) -> None:
-        """Remember the commit of a revision, as the answer was to a question asked at a moment.
+        """Cache the commit of a revision, from an answer that was requested at the moment ``asked``.
 
-        It is dropped if something newer is known by now, or if what was known has been forgotten meanwhile: it may be from
-        before a commit of ours.
+        The answer is ignored if the commit was requested, made or forgotten later than that: the answer may be from before a
+        commit of ours.
         """
         with self._lock:
             if asked.time >= self._last_heard(repo, revision):
                 self._known[repo, revision] = _Known(commit, asked, asked.time)
 
     def _last_heard(self, repo: RepoId, revision: str) -> float:
-        """When the revision's commit was last asked for, made or forgotten, as far as it was told here."""
+        """Monotonic time in seconds at which the revision's commit was last requested, made or forgotten."""
         return max(
             self._known.get((repo, revision), _NOTHING).heard,
             self._forgotten.get(repo, 0.0),
@@ -191,14 +200,15 @@ class Revisions:
         )
 
     def mark(self, repo: RepoId, branch: str) -> Mark:
-        """What `note_own` wants to know of the time before a commit was sent."""
+        """The state of a branch before a commit to it is sent, for `note_own`."""
         return Mark(moments.now(), self._last_heard(repo, branch))
 
     def note_own(self, repo: RepoId, branch: str, commit: str, before: Mark) -> None:
-        """Remember a commit of ours. It is as old as its request: others may have made another one before the answer came.
+        """Cache a commit of ours as the branch's commit, here, and outdate the branch in other clients.
 
-        If the branch was heard of meanwhile, as from another commit of ours at the same time, which one is the newer is not
-        sure: the branch is asked for the next time.
+        Its age counts from the mark ``before`` its request, since others may have committed before the answer came. If the
+        branch's commit was requested, made or forgotten meanwhile, for example by another commit of ours at the same time,
+        it is uncertain which one is newer, so the branch's commit is requested the next time.
         """
         with self._lock:
             is_newest = self._last_heard(repo, branch) == before.heard
@@ -208,13 +218,13 @@ class Revisions:
             other._invalidate_branch(repo, branch)
 
     def note_change(self, repo: RepoId) -> None:
-        """Forget the commits of a repository, here and in other clients: we have changed its branches or tags."""
+        """Forget the commits of a repository, here and in other clients, because we have changed its branches or tags."""
         for revisions in (self, *self._others()):
             revisions.invalidate(repo)
 
     @contextmanager
     def changing(self, *repos: RepoId) -> Iterator[None]:
-        """Ask for a change of branches or tags in this block. However it ends, for an answer may be lost, see `note_change`."""
+        """Call `note_change` after a block that changes branches or tags, also if it fails: the answer may have been lost."""
         try:
             yield
         finally:
@@ -230,7 +240,7 @@ class Revisions:
             self._branches = {key for key in self._branches if repo not in (None, key[0])}
 
     def invalidate_branch(self, repo: RepoId, branch: str) -> None:
-        """Forget which commit a branch is at, and nothing else; here and in other clients."""
+        """Forget which commit a branch is at, here and in other clients. Other branches and tags stay cached."""
         for revisions in (self, *self._others()):
             revisions._invalidate_branch(repo, branch)
 
@@ -239,12 +249,12 @@ class Revisions:
             self._outdate(repo, branch)
 
     def _outdate(self, repo: RepoId, branch: str) -> None:
-        """Forget which commit a branch is at, by all of its names: what is read by one of them may be written by another."""
+        """Forget which commit a branch is at, by all of its names: one name may be used to read and another to write."""
         for name in _names(branch):
             self._known[repo, name] = _NOTHING._replace(heard=time.monotonic())
 
     async def check_branch(self, repo: RepoId, branch: str) -> None:
-        """Raise like `head` unless this is known to be a branch."""
+        """Raise like `head`, unless the branch is already known to exist."""
         if (repo, branch) not in self._branches:
             await self.head(repo, branch)
 
@@ -254,9 +264,9 @@ class Revisions:
         Raises
         ------
         NotSupportedError
-            The revision is a tag, a commit or a point in time: those are not written to.
+            The revision is a tag, a commit or a point in time, which cannot be written to.
         RevisionNotFoundError
-            There is no such branch; the message tells how to make it.
+            There is no such branch; the message says how to make it.
         """
         if point_in_time(branch) is not None:
             raise NotSupportedError(f"{repo}/{branch} is a point in time and cannot be written to; write to a branch")
@@ -313,7 +323,7 @@ class Revisions:
         raise RevisionNotFoundError(f"{repo}/{moment.branch} has no commit before {when:%Y-%m-%d %H:%M %Z}", status=404)
 
     async def _expanded(self, repo: RepoId, prefix: str) -> str | None:
-        """The commit of ``main`` whose id begins like this, if there is just one."""
+        """The only commit in the history of ``main`` whose id begins with ``prefix``; ``None`` if there are none or several."""
         found: list[str] = []
         count = 0
         try:
@@ -329,7 +339,7 @@ class Revisions:
 
 
 def _names(branch: str) -> Iterator[str]:
-    """The names by which a branch can be read, perhaps with that of another branch."""
+    """All names by which a branch can be read. Some of them may also be names of another branch."""
     yield branch
     if _is_short(branch):
         yield f"refs/{branch}"
@@ -340,14 +350,14 @@ def _names(branch: str) -> Iterator[str]:
 
 
 def _is_short(revision: str) -> bool:
-    """Whether a revision names a pull request in short, or a branch that is called so."""
+    """Whether a revision is the short name of a pull request (``pr/1``), which may also be the name of a branch."""
     return pull_request_number(revision, short=True) is not None and pull_request_number(revision) is None
 
 
 def parse_moment(text: str) -> datetime:
-    """``2026-11-01``, ``2026-11-01T12:30:00Z``, ``5.minutes.ago``, ``yesterday``, ``now``.
+    """Parse ``2026-11-01``, ``2026-11-01T12:30:00Z``, ``5.minutes.ago``, ``yesterday`` or ``now``.
 
-    A date without a time is its start; a moment without a time zone is in UTC.
+    A date without a time means the start of that day; a time without a time zone is in UTC.
 
     Raises
     ------
