@@ -45,32 +45,32 @@ from pyxet.protocol.shard import Shard, parse_shard
 from pyxet.protocol.xorb import Xorb
 from pyxet.types import RepoId
 
-# A token is renewed so many seconds before it ends, and one that is good for a short time in the last part of that time.
+# A token is renewed this many seconds before it expires, or, if it is valid for a short time, in the last part of that time.
 _MARGIN: Final = 30
 _LAST_PART: Final = 0.25
-# Plans that are kept for whoever reads the same range again.
+# Maximum number of cached plans.
 _MAX_PLANS: Final = 256
-# Statuses of a CAS that lacks the route of batches, or does not accept such long requests.
+# Statuses of a CAS that lacks the route for batches, or does not accept such long requests.
 _NO_BATCHES: Final = frozenset({405, 414, 431, 501})
-# It may be a file that is missing as well as the route, and an endpoint that fails at a batch may still plan one file.
+# With these statuses, a file may be missing rather than the route, and a CAS that fails at a batch may still plan one file.
 _NO_ANSWER: Final = frozenset({400, 404, 422, 500})
-# Longest answers in bytes that make sense. A window of 16 MiB has two thousand terms and as many signed URLs at the most;
-# a shard that says where a chunk is need not be one of the largest there may be.
+# Maximum sizes of sensible answers in bytes. The plan of a window of 16 MiB has at most two thousand terms and as many
+# signed URLs. The shard that answers a chunk query need not be as large as shards can be.
 _MAX_PLAN: Final = 4 * MIB
 _MAX_QUERY: Final = 16 * MIB
-# The token is not accepted.
+# The CAS does not accept the token.
 _REFUSED: Final = (AuthenticationError, AccessDeniedError)
-# There may be no CAS where the token says.
+# There may be no CAS at the URL that came with the token.
 _LOST: Final = (ConnectionFailedError, RequestTimeoutError, NotFoundError)
 _PlanKey = tuple[Hash, int, int]
 
 
 class UrlExpiredError(XetError):
-    """A signed URL is not accepted any more; a new plan has new ones. Never leaves the download."""
+    """A signed URL is not accepted any more; a new plan has new URLs. Downloads handle this error and never raise it."""
 
 
 class TokenSource(Protocol):
-    """Where tokens come from: the `Hub`, as a rule."""
+    """Returns tokens for the CAS; usually the `Hub`."""
 
     async def xet_token(
         self,
@@ -84,20 +84,21 @@ class TokenSource(Protocol):
         """A token for the CAS."""
 
     async def refs(self, repo: RepoId) -> Refs:
-        """The branches that there may be tokens for."""
+        """The branches of a repository; tokens can be requested for each of them."""
 
 
 class Cas:
-    """The CAS as one repository's tokens open it.
+    """The CAS, accessed with the tokens of one repository.
 
     Parameters
     ----------
     transport, hub, repo:
         The endpoint, and the repository.
     branch:
-        Where what is stored is going to, if that matters for the token: a pull request takes it from its author.
+        The branch that content is stored for, if tokens depend on it: users who may not write to the repository can
+        write to their own pull requests.
     propose:
-        What is stored is for a new pull request.
+        Whether content is stored for a new pull request.
     """
 
     def __init__(
@@ -109,10 +110,10 @@ class Cas:
         self._revision: str | None = None
         self._branch = branch
         self._propose = propose
-        # Tokens and when, on our clock, each is to be renewed: one value, as other threads use the same instance.
+        # Each token and when, on our clock, it is to be renewed, in one value because threads share this instance.
         self._tokens: dict[Scope, tuple[XetToken, float]] = {}
         self._refreshing: SingleFlight[Scope, XetToken] = SingleFlight()
-        # See `token_beside`: whether there was one, the revision of one that is on its way, and in how many blocks.
+        # See `token_beside`: whether it was used before, the revision of the running request, and the number of open blocks.
         self._was_beside = False
         self._beside: str | None = None
         self._in_blocks = 0
@@ -121,7 +122,7 @@ class Cas:
         self._plans: OrderedDict[_PlanKey, Plan] = OrderedDict()
         self._planning: SingleFlight[_PlanKey, Plan] = SingleFlight()
         self._v1_plans = False
-        # The methods by which the CAS may plan several files at once, as far as is known. Clients ask by GET, the
+        # The methods by which the CAS may plan several files at once, as far as is known. Other clients send GET, the
         # specification says POST.
         self._batch_methods = ["GET", "POST"]
         self._v1_shards = False
@@ -129,7 +130,7 @@ class Cas:
 
     @property
     def round_trip(self) -> float:
-        """Seconds in which the endpoint answers, the quickest time so far; 0 as long as it has not answered."""
+        """Shortest time in seconds in which the endpoint has answered; 0 before its first answer."""
         return self._quickest if self._quickest < float("inf") else 0.0
 
     @property
@@ -138,30 +139,30 @@ class Cas:
         return bool(self._batch_methods)
 
     def note_revision(self, revision: str) -> None:
-        """Remember a revision that the repository has: tokens are asked for by revision, and not all have ``main``."""
+        """Remember an existing revision. Tokens are requested by revision, and not every repository has ``main``."""
         self._revision = revision
 
     @property
     def lacks_token(self) -> bool:
-        """Whether `token_beside` would ask for the token to read with, or go on with one that is asked for."""
+        """Whether `token_beside` would request the read token, or join a request that is running."""
         return "read" not in self._tokens and (self._beside is not None or not self._was_beside)
 
     @asynccontextmanager
     async def token_beside(self, revision: str) -> AsyncGenerator[Callable[[], object], None]:
-        """Ask for the token to read with while the block finds out what to read: a first read takes one round trip less.
+        """Request the read token while the block looks up what to read, so that a first read takes one round trip less.
 
-        Yields what stops that, for what turns out not to be in Xet. It is done once, and tried once: whoever needs the
-        token asks as often as it takes.
+        Yields a function that cancels the request, for files that turn out not to be in Xet. The request is made once and
+        never repeated; if it fails, the call that needs the token requests it again, with retries.
 
         Parameters
         ----------
         revision:
-            One that the repository is thought to have.
+            A revision that probably exists.
         """
         if not self.lacks_token:
             yield lambda: None
             return
-        # Who comes meanwhile goes on in the same turn, so that what is asked for together stays together.
+        # Later callers join this request and enter their blocks without waiting, so that their look-ups are still batched.
         self._was_beside, self._beside = True, revision
         self._in_blocks += 1
         asking = asyncio.create_task(self._ask_beside(revision))
@@ -175,7 +176,7 @@ class Cas:
             await stopped(asking)
 
     async def _ask_beside(self, revision: str) -> XetToken:
-        """A token that is asked for once, whatever the revision that others ask it by."""
+        """Request the read token. Calls at the same time share one request, even if they name other revisions."""
 
         async def ask() -> XetToken:
             began = asyncio.get_running_loop().time()
@@ -186,12 +187,12 @@ class Cas:
         return await self._asking_beside.run("read", ask)
 
     async def reconstruction(self, value: Hash, start: int, end: int) -> Plan:
-        """How to get bytes ``start`` to before ``end`` of a file. Plans are kept until `invalidate_plan`.
+        """The plan for bytes ``start`` to before ``end`` of a file. It is cached; see `invalidate_plan`.
 
         Raises
         ------
         NotFoundError, RangeNotSatisfiableError, FormatError
-            The file is not known, is shorter, or the answer makes no sense.
+            The file is unknown, the file is shorter, or the answer makes no sense.
         """
         key = (value, start, end)
         plan = self._plans.get(key)
@@ -203,11 +204,11 @@ class Cas:
         """Drop a plan whose URLs are not accepted any more."""
         key = (value, start, end)
         if self._plans.get(key) is plan:
-            # The thread of another loop may remove the plan at the same time; here and below.
+            # The thread of another loop may remove the plan at the same time; likewise below.
             self._plans.pop(key, None)
 
     def invalidate_plans(self, value: Hash) -> None:
-        """Drop all plans of a file, as what they brought is not its content."""
+        """Drop all plans of a file, because what was read by them is not the file's content."""
         for key in [key for key in list(self._plans) if key[0] == value]:
             self._plans.pop(key, None)
 
@@ -244,7 +245,7 @@ class Cas:
                 if not _is_missing_route(error):
                     raise
         if plan is None:
-            # A 404 may have meant the file as well as the route; only if the older route knows the file, it was the route.
+            # The 404 may have been about the file or the route. It was about the route only if the older route knows the file.
             url = f"/v1/reconstructions/{hash_to_hex(value)}"
             answer = await self._call("GET", url, "read", what, headers=headers, most=_MAX_PLAN, missing=True)
             self._v1_plans = True
@@ -252,15 +253,15 @@ class Cas:
         return plan
 
     async def reconstructions(self, values: Sequence[Hash]) -> dict[Hash, Plan | FormatError] | None:
-        """How to get whole files, with one request; their names may be in its URL, so at most a hundred.
+        """The plans of at most a hundred whole files, with one request, whose URL may have to name them all.
 
-        Files that the CAS does not know are not in the result. It is ``None`` if the CAS does not answer such requests; if
-        that may be so for all batches, see `note_missing_batch`.
+        Files that the CAS does not know are left out. The result is ``None`` if the CAS has no answer for this batch; it may
+        also lack the route, see `note_missing_batch`.
 
         Raises
         ------
         RemoteError, ConnectionFailedError, RequestTimeoutError
-            The CAS or the network does not work now.
+            The CAS or the network fails at present.
         """
         for method in list(self._batch_methods):
             try:
@@ -289,11 +290,11 @@ class Cas:
         return await self._call(method, path, "read", what, headers=PACKED, body=body, most=_MAX_PLAN, missing=True)
 
     def note_missing_batch(self) -> None:
-        """Say that single plans know all files of a batch without an answer: then the route was missing, not a file."""
+        """Request no more batches: a batch had no answer, but all its files could be planned singly, so the route is missing."""
         self._batch_methods = []
 
     async def fetch(self, fetch: FetchRange) -> AsyncGenerator[Buffer, None]:
-        """The bytes of a fetch range. Raises `UrlExpiredError` where the URL is refused."""
+        """The bytes of a fetch range. Raises `UrlExpiredError` if the URL is refused."""
         pieces = self._transport.ranged(
             fetch.url.reveal(), fetch.byte_start, fetch.byte_end, what="reading a xorb", bearer="", redirect=True
         )
@@ -305,7 +306,7 @@ class Cas:
             raise UrlExpiredError(str(error)) from error
 
     async def query_chunk(self, value: Hash) -> Shard | None:
-        """A shard with this chunk, if the endpoint knows one. Failures count as "no": deduplication is a saving."""
+        """A shard with this chunk, if the endpoint knows one. Failures count as "no", since deduplication is optional."""
         try:
             url = f"/v1/chunks/default/{hash_to_hex(value)}"
             answer = await self._call(
@@ -316,7 +317,7 @@ class Cas:
             return None
 
     async def upload_xorb(self, xorb: Xorb) -> bool:
-        """Store a xorb; ``False`` if it was there. See `XorbUploads.upload`."""
+        """Store a xorb. Returns ``False`` if it was stored already. See `XorbUploads.upload`."""
         return await self._xorbs.upload(xorb)
 
     async def upload_shard(self, data: bytes) -> None:
@@ -355,12 +356,12 @@ class Cas:
         missing: bool = False,
         **options: Any,
     ) -> Answer:
-        """A request with a token. Where it may be the token's fault that it fails, once more with a new token.
+        """Send a request with a token. If it fails and the token may be the reason, send it once more with a new token.
 
         Parameters
         ----------
         missing:
-            Whether 404 says something about what was asked for; otherwise it may be that the CAS is somewhere else.
+            Whether a 404 is about the requested object; otherwise it may mean that the CAS has moved.
         options:
             See `Transport.request`.
         """
@@ -398,7 +399,7 @@ class Cas:
             self._tokens.pop(scope, None)
 
     async def _has_moved(self, scope: Scope) -> bool:
-        """Whether the Hub says by now that the CAS is somewhere else."""
+        """Whether the Hub now names another URL for the CAS."""
         token = await self._token(scope)
         self._invalidate_token(scope, token)
         return (await self._token(scope)).cas_url != token.cas_url
@@ -412,7 +413,7 @@ class Cas:
             return known[0]
 
         async def renew() -> XetToken:
-            # Store the token here, once, and not in each waiting caller: one of them may have dropped it as refused by then.
+            # Store the token here and not in each waiting caller: one of them may already have dropped it as refused.
             return self._keep(scope, await self._ask_for_token(scope))
 
         return await self._refreshing.run(scope, renew)
@@ -429,28 +430,28 @@ class Cas:
                 return await self._hub.xet_token(self._repo, revision, scope)
             except RevisionNotFoundError as error:
                 missing = error
-        # No main either; any branch will do, as tokens are for the repository.
+        # There is no ``main`` either. Tokens are for the whole repository, so any branch will do.
         for ref in (await self._hub.refs(self._repo)).branches:
             return await self._hub.xet_token(self._repo, ref.name, scope)
         raise missing
 
 
 def _renewal(exp: float, now: float) -> float:
-    """When a token that has just come is to be renewed: each new one costs a request of the quota for look-ups."""
+    """When a token that has just come is to be renewed. Not too early, as renewals count in the quota for look-ups."""
     life = exp - now
     if life <= 0:
-        # Nobody hands out what has ended: the clocks differ. It is used until it is refused.
+        # No endpoint hands out an expired token, so the clocks differ. The token is used until it is refused.
         return float("inf")
     return exp - min(_MARGIN, life * _LAST_PART)
 
 
 def _is_missing_route(error: RemoteError) -> bool:
-    """Whether the endpoint may lack the route. One that names what is missing has looked for it."""
+    """Whether the endpoint may lack the route. If the answer has an error code, the route exists."""
     return error.code is None and isinstance(error, (NotFoundError, ServerError)) and error.status in (404, 501)
 
 
 def _check_events(body: bytes, what: str) -> None:
-    """Accept the NDJSON of ``POST /v2/shards``, which must end with a result."""
+    """Check the NDJSON answer of ``POST /v2/shards``, which must end with a result. Raises the error that it reports."""
     last: ShardEvent | None = None
     for line in io.BytesIO(body):
         if line.strip():

@@ -1,7 +1,7 @@
-"""How xorbs get to a CAS: by upload grants, or directly where it has none (``update_261006_xorb_upload_grants``).
+"""Sends xorbs to a CAS: by upload grants, or by the direct route (``update_261006_xorb_upload_grants``).
 
-A grant names a URL, often of another server, to which the xorb is sent without any token of ours. Only the commit that
-follows makes it the CAS's.
+A grant names a URL, often of another server, to which the xorb is sent without our token. The xorb is stored in the CAS
+only by the commit request that follows.
 """
 
 from __future__ import annotations
@@ -31,21 +31,21 @@ from pyxet.protocol.hashing import hash_to_hex
 from pyxet.protocol.messages import decode
 from pyxet.protocol.xorb import Xorb
 
-# Grants that are asked for to send one xorb.
+# Maximum number of grants that are requested to send one xorb.
 _GRANTS: Final = 3
-# Checksums of no more bytes and slices are computed on the loop, as a thread would take longer to begin.
+# Checksums of at most this many bytes and slices are computed on the event loop: a worker thread would take longer to start.
 _AT_ONCE: Final = MIB // 4
 _FEW_SLICES: Final = 64
-# The CAS does not have the route.
+# Statuses of a CAS that does not have the route.
 _NO_ROUTE: Final = frozenset({404, 405, 410, 501})
 _METHODS: Final = frozenset({"PUT", "POST"})
-# What a grant may name: headers, characters in each of them, and characters of its id.
+# Limits of a grant: headers, characters of a header's value, characters of its id.
 _MAX_HEADERS: Final = 64
 _MAX_HEADER: Final = 8 * 1024
 _MAX_ID: Final = 1024
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}", re.ASCII)
 _VALUE = re.compile(r"[\x20-\x7e\t]*", re.ASCII)
-# Those that say how the connection is used, which is ours to say.
+# Headers about the use of the connection, which only the client may set.
 _OURS: Final = frozenset({
     "connection", "expect", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer",
     "transfer-encoding", "upgrade",
@@ -53,7 +53,7 @@ _OURS: Final = frozenset({
 
 
 class Call(Protocol):
-    """A request to the CAS with a token; see `Cas`."""
+    """Sends a request to the CAS with a token; see `Cas._call`."""
 
     def __call__(
         self, method: str, path: str, scope: Any, what: str, *, missing: bool = False, **options: Any
@@ -61,14 +61,14 @@ class Call(Protocol):
 
 
 class XorbUploads:
-    """Sends the xorbs of one CAS, and remembers which of the two ways it has.
+    """Sends xorbs to one CAS, and remembers which of the two routes the CAS has.
 
     Parameters
     ----------
     transport:
-        What sends to the URLs of grants.
+        Sends requests to the URLs of grants.
     call:
-        What sends to the CAS.
+        Sends requests to the CAS.
     """
 
     def __init__(self, transport: Transport, call: Call) -> None:
@@ -79,14 +79,14 @@ class XorbUploads:
         self._has_direct_route = True
 
     async def upload(self, xorb: Xorb) -> bool:
-        """Store a xorb; ``False`` if it was there.
+        """Store a xorb. Returns ``False`` if it was stored already.
 
         Raises
         ------
         NotSupportedError
-            The CAS has neither way.
+            The CAS has neither route.
         RemoteError, ConnectionFailedError, RequestTimeoutError, FormatError
-            It could not be stored. Where grants failed and there is no direct route, what was wrong with the last one.
+            The xorb could not be stored. If grants failed and there is no direct route, the error is that of the last grant.
         """
         sending = _Sending(xorb)
         if not self._has_grants:
@@ -95,7 +95,7 @@ class XorbUploads:
             except RemoteError as error:
                 if not _is_without_route(error):
                     raise
-                # It may have gone over to grants since.
+                # The CAS may have changed to grants meanwhile.
                 self._has_grants = True
         result = await self._send_by_grants(sending)
         if isinstance(result, bool):
@@ -114,13 +114,13 @@ class XorbUploads:
                     ) from result
                 self._has_direct_route = False
             if _is_refused(result):
-                # There is no other way than to wait until that server can be reached.
+                # There is no direct route, so requests to the grant's URL are now repeated until that server can be reached.
                 again = await self._send_by_grants(sending)
                 if isinstance(again, bool):
                     return again
                 result = again
         if isinstance(result, RemoteError):
-            # What it says is about the grant's URL, not about the xorb or about us.
+            # The status is about the URL of the grant, and not about the xorb or our token.
             text = f"{sending.what}: no upload grant led anywhere, the last one was answered with {result.status}"
             raise ServerError(text, status=result.status) from result
         raise result
@@ -131,7 +131,10 @@ class XorbUploads:
         return decode(answer.body, XorbInserted, what=sending.what).was_inserted
 
     async def _send_by_grants(self, sending: _Sending) -> bool | XetError:
-        """Whether the xorb is new; or what was wrong, if it is to be sent directly, provided that there is that route."""
+        """Send a xorb by up to `_GRANTS` grants, and return whether it is new.
+
+        If all of them fail, return the error of the last one; the xorb should then be sent by the direct route.
+        """
         result = await self._send_by_grant(sending)
         for _ in range(_GRANTS - 1):
             if isinstance(result, bool) or not result.is_grants_fault:
@@ -140,6 +143,7 @@ class XorbUploads:
         return result if isinstance(result, bool) else result.error
 
     async def _send_by_grant(self, sending: _Sending) -> bool | _Failure:
+        """Request a grant, send the xorb by it and commit it. Returns whether the xorb is new, or why it is not stored."""
         try:
             answer = await self._ask_for_grant(sending)
         except RemoteError as error:
@@ -148,7 +152,7 @@ class XorbUploads:
             self._has_grants = False
             return _Failure(error, is_grants_fault=False)
         except FormatError as error:
-            # Such as an answer that has no end.
+            # For example, the answer is longer than is allowed.
             return _Failure(error, is_grants_fault=False)
         if answer.status == 200:
             return False
@@ -158,7 +162,7 @@ class XorbUploads:
             grant = decode(answer.body, UploadGrant, what=f"{sending.what}: the upload grant")
             new = await self._send_to(grant, sending)
         except (RemoteError, ConnectionFailedError, RequestTimeoutError, FormatError) as error:
-            # Where nobody is, or for what makes no sense, another grant does not help.
+            # Another grant does not help if nothing is at the URL of this one, or if this one makes no sense.
             return _Failure(error, is_grants_fault=not (_is_refused(error) or isinstance(error, FormatError)))
         try:
             path = f"/v1/xorb-commits/default/{sending.name}/grant/{quote(grant.id, safe='')}"
@@ -166,7 +170,7 @@ class XorbUploads:
         except RemoteError as error:
             if error.status != 404 or error.code not in (None, "EntryNotFound"):
                 raise
-            # Nothing has come by the grant, it says, or it is not there any more.
+            # The CAS says that nothing was sent by the grant, or that it does not know the grant any more.
             return _Failure(error, is_grants_fault=True)
         return new
 
@@ -177,7 +181,7 @@ class XorbUploads:
         return await self._call("POST", path, "write", sending.what, body=Body.json(announced), missing=True)
 
     async def _send_to(self, grant: UploadGrant, sending: _Sending) -> bool:
-        """Send a xorb to where a grant says; whether it had not come there before."""
+        """Send a xorb to the URL of a grant. Returns ``False`` if it had been sent there before (status 412)."""
         method, headers = _checked(grant, sending)
         body = Body(sending.xorb.slices, headers.pop("content-type", None))
 
@@ -211,7 +215,7 @@ class _Failure(NamedTuple):
 
 
 class _Sending:
-    """A xorb that is being sent."""
+    """A xorb that is being sent. Its checksum (CRC-64/NVME) is computed once, when it is needed."""
 
     def __init__(self, xorb: Xorb) -> None:
         self.xorb = xorb
@@ -229,24 +233,24 @@ class _Sending:
 
 
 def _is_without_route(error: RemoteError) -> bool:
-    """Whether the CAS lacks the route. One that names what is missing has looked for it."""
+    """Whether the CAS lacks the route. If the answer has an error code, the route exists."""
     return error.code is None and error.status in _NO_ROUTE
 
 
 def _is_refused(error: BaseException) -> bool:
-    """Whether nobody is where a grant leads to."""
+    """Whether nothing is at the URL of a grant: it answers 404, or the request could not be sent."""
     if isinstance(error, RemoteError):
         return error.status == 404
     return isinstance(error, (ConnectionFailedError, RequestTimeoutError)) and not error.sent
 
 
 def _checked(grant: UploadGrant, sending: _Sending) -> tuple[str, dict[str, str]]:
-    """Method and headers (names in lower case) of the request that a grant asks for.
+    """The method and headers (names in lower case) of the request that a grant asks for.
 
     Raises
     ------
     FormatError
-        They, the URL or the id are nothing that can be sent, or that is the CAS's to say.
+        The method, a header, the URL or the id cannot be sent, or is one that a grant may not set.
     """
     what = f"{sending.what}: the upload grant"
     method = grant.method.upper()
@@ -268,7 +272,7 @@ def _checked(grant: UploadGrant, sending: _Sending) -> tuple[str, dict[str, str]
         ):
             raise FormatError(f"{what} asks for the header {name[:40]!r}, which cannot be sent like that")
         headers[name.lower()] = value
-    # Both are sent anyway; signed headers are often named with the others.
+    # Both are sent anyway. Grants may list them because they are often among the signed headers.
     host, length = headers.pop("host", None), headers.pop("content-length", None)
     if host is not None and host.lower() not in (url.raw_authority.lower(), (url.host_subcomponent or "").lower()):
         raise FormatError(f"{what} asks for another host in the header than in its URL")

@@ -59,11 +59,11 @@ from pyxet.urls import pull_request_number
 
 Scope = Literal["read", "write"]
 _MAX_PATHS = 500
-# Such requests at a time.
+# Requests for up to `_MAX_PATHS` paths each that one call sends at the same time.
 _PAGES_AT_ONCE = 4
 _MAX_PREUPLOAD = 256
 _MAX_DUPLICATES = 500
-# Longest answers in bytes that make sense: a page of a thousand entries, all branches and tags of a repository.
+# Maximum sizes of sensible answers in bytes: a page of a thousand entries; all branches and tags of a repository.
 _MAX_PAGE = 16 * MIB
 _MAX_REFS = 32 * MIB
 _ABOUT = re.compile(
@@ -75,14 +75,14 @@ _NDJSON = "application/x-ndjson"
 
 @dataclass(frozen=True, slots=True)
 class TreePage:
-    """Entries of a revision, and the commit they were read from where the endpoint tells it."""
+    """Entries of a revision, and the commit that they were read from, if the endpoint reports it."""
 
     entries: list[TreeEntry]
     commit: str | None
 
 
 class Hub:
-    """The Hub of one endpoint."""
+    """The Hub's interface at one endpoint."""
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
@@ -123,7 +123,7 @@ class Hub:
         await self._creating("POST", "/api/repos/move", f"renaming repository {repo} to {new}", Body.json(message))
 
     async def duplicate_repo(self, repo: RepoId, copy: RepoId, *, private: bool | None) -> DuplicatedRepo:
-        """Make a second repository with all that a first one holds. Raises `AlreadyExistsError`."""
+        """Make a copy of a repository, with its history. Raises `AlreadyExistsError`."""
         what = f"duplicating repository {repo} as {copy}"
         visibility = None if private is None else _visibility(private)
         body = Body.json(DuplicateRepo(repository=copy.full_name, visibility=visibility))
@@ -131,12 +131,12 @@ class Hub:
         return decode(answer.body, DuplicatedRepo, what=what)
 
     async def change_settings(self, repo: RepoId, settings: RepoSettings) -> None:
-        """Change the settings that are given."""
+        """Change those settings of a repository that are given."""
         what = f"changing settings of {repo}"
         await self.request("PUT", f"{base_url(repo)}/settings", what=what, body=Body.json(settings))
 
     async def duplicate_files(self, repo: RepoId, target: RepoId, files: Sequence[DuplicateFile]) -> dict[str, str]:
-        """Have another repository hold content of a first one; what could not be: sha256 and the reason."""
+        """Make a repository's content available in a second one. Returns the sha256 of what could not be, and the reason."""
         failed: dict[str, str] = {}
         what = f"copying content of {repo} to {target}"
         place = DuplicateTarget(type=target.singular, name=target.full_name)
@@ -148,7 +148,7 @@ class Hub:
         return failed
 
     async def list_repos(self, owner: str, kind: str) -> AsyncIterator[RepoInfo]:
-        """Repositories of a kind that an owner has."""
+        """The repositories of one kind that belong to an owner."""
         what = f"listing {kind} of {owner}"
         async for answer in self.pages(f"/api/{kind}", what, {"author": owner, "limit": "1000"}):
             for info in decode(answer.body, list[RepoInfo], what=what):
@@ -156,7 +156,7 @@ class Hub:
                 yield info
 
     async def repo_info(self, repo: RepoId, revision: str | None = None) -> RepoInfo:
-        """What is known of a repository, without its files; ``sha`` is the commit of the revision."""
+        """Information about a repository, without its files; ``sha`` is the commit of the revision."""
         path = base_url(repo) + (f"/revision/{_part(revision)}" if revision else "")
         fields = [("expand", name) for name in ("sha", "lastModified", "createdAt", "private", "author")]
         where = f"{repo}/{revision}" if revision else str(repo)
@@ -166,7 +166,7 @@ class Hub:
         return info
 
     async def refs(self, repo: RepoId, *, pull_requests: bool = False) -> Refs:
-        """Branches and tags, and references of pull requests where they are asked for."""
+        """Branches and tags, and references of pull requests if they are requested."""
         what = f"listing branches of {repo}"
         query = [("include_prs", "1")] if pull_requests else None
         answer = await self.request("GET", f"{base_url(repo)}/refs", what=what, params=query, most=_MAX_REFS)
@@ -227,7 +227,7 @@ class Hub:
                 yield _commit(info)
 
     async def squash(self, repo: RepoId, branch: str, message: str) -> None:
-        """Make one commit of all that a branch has."""
+        """Replace the history of a branch by one commit."""
         url = f"{base_url(repo)}/super-squash/{_part(branch)}"
         what = f"squashing {repo}/{branch}"
         await self.request("POST", url, what=what, body=Body.json({"message": message}), retry=is_refused)
@@ -242,7 +242,7 @@ class Hub:
     async def tree(
         self, repo: RepoId, revision: str, path: str = "", *, recursive: bool = False, expand: bool = False
     ) -> AsyncIterator[TreePage]:
-        """A folder, or all below it, page by page."""
+        """The entries directly in a folder, or all entries below it, page by page."""
         what = f"listing {repo}/{revision}/{path}"
         url = f"{base_url(repo)}/tree/{_part(revision)}" + (f"/{_part(path)}" if path else "")
         query = {"recursive": _flag(recursive), "expand": _flag(expand)}
@@ -254,7 +254,7 @@ class Hub:
     async def paths_info(
         self, repo: RepoId, revision: str, paths: Sequence[str], *, expand: bool = False
     ) -> TreePage:  # fmt: skip
-        """What is at some paths; those with nothing there are left out."""
+        """The entries at some paths. Paths with nothing at them are left out."""
         what = (
             f"looking up {paths[0]!r} in {repo}/{revision}"
             if len(paths) == 1
@@ -270,7 +270,7 @@ class Hub:
 
         if not paths:
             return TreePage([], None)
-        # The first answer tells of which commit all others have to be.
+        # The first answer reports the commit, and the other requests name that.
         found, commit = await ask(paths[:_MAX_PATHS], revision)
         entries = list(found)
         parts = (paths[at : at + _MAX_PATHS] for at in range(_MAX_PATHS, len(paths), _MAX_PATHS))
@@ -281,7 +281,7 @@ class Hub:
     async def preupload(
         self, repo: RepoId, branch: str, files: Sequence[PreuploadFile], *, propose: bool = False
     ) -> list[PreuploadMode]:
-        """How the endpoint wants each file: as content of its own (``lfs``), or inside the commit."""
+        """How the endpoint wants each file: as content of its own (``lfs``), or inside the commit (``regular``)."""
         modes: list[PreuploadMode] = []
         what = f"preparing an upload to {repo}/{branch}"
         for at in range(0, len(files), _MAX_PREUPLOAD):
@@ -296,7 +296,7 @@ class Hub:
     ) -> CommitAnswer:  # fmt: skip
         """Make a commit, or ``propose`` it in a new pull request.
 
-        It is sent again only where it was refused; other failures are for the caller to look into.
+        The request is repeated only if it certainly was not carried out; callers handle other failures.
         """
         what = f"opening a pull request for {repo}/{branch}" if propose else f"committing to {repo}/{branch}"
         url = f"{base_url(repo)}/commit/{_part(branch)}{_proposing(propose)}"
@@ -314,7 +314,7 @@ class Hub:
         propose: bool = False,
         retry: Callable[[BaseException], bool] = is_transient,
     ) -> XetToken:
-        """A token for the CAS; those of buckets have no revision. With one to ``propose`` content can be stored for a pull request."""
+        """A token for the CAS. Buckets have no revisions. With ``propose``, content can be stored for a new pull request."""
         what = f"getting a {scope} token for {repo}"
         url = f"{base_url(repo)}/xet-{scope}-token" + ("" if repo.kind == "buckets" else f"/{_part(revision)}")
         answer = await self.request("GET", url + _proposing(propose), what=what, retry=retry)
@@ -333,7 +333,7 @@ class Hub:
         return self._transport.ranged(url, start, end, what=what, redirect=True, total=file.size)
 
     async def request(self, method: str, url: str, *, what: str, **more: Any) -> Answer:
-        """A request; a repository that was renamed redirects from its old name."""
+        """Send a request, and follow the redirect from the old name of a renamed repository."""
         try:
             return await self._transport.request(method, url, what=what, headers=PACKED, redirect=True, **more)
         except (RepositoryNotFoundError, RevisionNotFoundError) as error:
@@ -359,7 +359,7 @@ class Hub:
 
 
 def _about(url: str) -> tuple[RepoId, str | None] | None:
-    """The repository, and the revision if any, that a URL of ours is about."""
+    """The repository, and the revision if there is one, that a URL of ours is about."""
     match = _ABOUT.match(url)
     if match is None:
         return None
@@ -369,7 +369,7 @@ def _about(url: str) -> tuple[RepoId, str | None] | None:
 
 
 def _commit_of(answer: Answer, what: str) -> str | None:
-    """The commit that an answer is about, where the endpoint tells it."""
+    """The commit that an answer is about, if the endpoint reports it."""
     commit = answer.headers.get("X-Repo-Commit")
     check_commit(commit, what)
     return commit
@@ -383,7 +383,7 @@ def _commit(info: CommitInfo) -> Commit:
 
 
 def base_url(repo: RepoId) -> str:
-    """Where the routes of a repository begin."""
+    """The path that the routes of a repository begin with."""
     return f"/api/{repo.kind}/{repo.full_name}"
 
 
@@ -407,13 +407,13 @@ def _flag(value: bool) -> str:
 
 
 def missing_pull_request(repo: RepoId, number: int) -> RevisionNotFoundError:
-    """The error for a pull request that is not there."""
+    """The error for a pull request that does not exist."""
     message = f"{repo} has no pull request {number}; fs.list_pull_requests({repo.path!r}) tells which there are"
     return RevisionNotFoundError(message, status=404, code="RevisionNotFound")
 
 
 def missing_branch(repo: RepoId, branch: str) -> RevisionNotFoundError:
-    """The error for writing to a branch that is not there."""
+    """The error for writing to a branch that does not exist."""
     message = f"{repo} has no branch {branch!r}; make it with fs.make_branch({repo.path!r}, 'main', {branch!r})"
     error = RevisionNotFoundError(message, status=404, code="RevisionNotFound")
     error.about = (repo, branch)

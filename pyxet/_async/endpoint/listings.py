@@ -1,4 +1,4 @@
-"""Listings in pages, and what their entries may be: paths become local names, ids become parts of URLs and file names."""
+"""Reads listings page by page and checks their entries: paths become local names, ids become parts of URLs and file names."""
 
 from __future__ import annotations
 
@@ -11,30 +11,32 @@ from pyxet._async.http.messages import Answer
 from pyxet.errors import FormatError
 from pyxet.protocol.messages import TreeEntry
 
-# Pages have up to a thousand entries.
+# Maximum pages of a listing. A page has up to a thousand entries.
 _MAX_PAGES: Final = 100_000
-# Pages in a row that may have nothing on them, as where an endpoint filters after it has cut the pages.
+# Maximum number of empty pages in a row. An endpoint that filters entries after it has cut the pages may send some.
 _MAX_EMPTY: Final = 16
-# What git itself refuses: parts that are empty or lead elsewhere, and its own folder.
+# Paths that git itself refuses, with parts that are empty, ``.``, ``..`` or ``.git``, or with a null character.
 _NO_PATH = re.compile(r"(?:\A|/)(?:\.{0,2}|\.git)(?:/|\Z)|\0", re.IGNORECASE)
 _OBJECT = re.compile(r"(?:[0-9a-f]{40}|[0-9a-f]{64})\Z")
 _DIGEST = re.compile(r"[0-9a-f]{64}\Z")
 
 
 async def pages(first: str, ask: Callable[[str], Awaitable[Answer]], what: str) -> AsyncGenerator[Answer, None]:
-    """Pages of a listing, following ``Link`` headers; a page that fails raises, so there never is part of a listing.
+    """The pages of a listing, by their ``Link`` headers. If a page fails, its error is raised, so no listing ends early.
 
     Parameters
     ----------
     first:
-        The URL of the first page; ``ask`` gets it and the following ones.
+        URL of the first page.
+    ask:
+        Requests a page by its URL.
     what:
         What is being done, for error messages.
 
     Raises
     ------
     FormatError
-        The listing does not come to an end: it leads back to a page that was there, or has far too many.
+        The listing does not end: it leads back to an earlier page, or has far too many pages.
     """
     seen: set[bytes] = set()
     empty = 0
@@ -47,7 +49,7 @@ async def pages(first: str, ask: Callable[[str], Awaitable[Answer]], what: str) 
         answer = await ask(following)
         if len(answer.body) > len("[]\n"):
             empty = 0
-            # Cursors that differ may lead to the same page all the same.
+            # Different cursors may lead to the same page.
             mark = _digest(answer.body)
             if mark in seen:
                 raise _endless(what)
@@ -79,21 +81,21 @@ def _next_page(answer: Answer) -> str | None:
 def checked_entries(
     entries: list[TreeEntry], what: str, *, folder: str | None = None, deep: bool = False, paths: Iterable[str] = ()
 ) -> list[TreeEntry]:
-    """The entries, if they are an answer to what was asked for.
+    """Return the entries, after checking that they can be the answer to the request.
 
     Parameters
     ----------
     folder:
-        The folder that was listed, ``""`` for the top; ``None`` where it was single paths.
+        The folder that was listed, ``""`` for the top folder; ``None`` if single paths were looked up.
     deep:
-        Whether all below the folder was listed.
+        Whether everything below the folder was listed.
     paths:
-        The single paths.
+        The single paths that were looked up.
 
     Raises
     ------
     FormatError
-        A path leads out of what was asked for, or is none; an id is none.
+        A path was not requested or is not valid, or an id is not valid.
     """
     asked = frozenset(paths)
     start = f"{folder}/" if folder else ""
@@ -118,12 +120,12 @@ def checked_entries(
 
 
 def check_name(name: str, what: str) -> None:
-    """Refuse names of repositories, branches and tags that would lead elsewhere as a part of a path."""
+    """Raise `FormatError` for names of repositories, branches and tags that would lead elsewhere as a part of a path."""
     if name in ("", ".", "..") or not name.isprintable():
         raise FormatError(f"{what}: the endpoint names {name[:100]!r}, which is no name")
 
 
 def check_commit(commit: str | None, what: str) -> None:
-    """Refuse what is no commit id; ``None`` where the endpoint does not tell it."""
+    """Raise `FormatError` unless this is a commit id, or ``None`` because the endpoint does not report it."""
     if commit is not None and not _OBJECT.match(commit):
         raise FormatError(f"{what}: the endpoint names the commit {commit[:80]!r}, which is none")

@@ -1,4 +1,4 @@
-"""The Hub's HTTP interface of pull requests, which are a kind of discussions there."""
+"""The Hub's HTTP interface for pull requests, which the Hub treats as a kind of discussion."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from pyxet.protocol.discussions import (
 from pyxet.protocol.messages import HubStruct, decode
 from pyxet.types import RepoId
 
-# Longest answers in bytes that make sense: a page of discussions, and one with its comments and its diff.
+# Maximum sizes of sensible answers in bytes: a page of discussions; one discussion with its comments and its diff.
 _MAX_PAGE: Final = 16 * MIB
 _MAX_DETAILS: Final = 64 * MIB
 _MAX_PAGES: Final = 100_000
 
 
 class PullRequests:
-    """Those of the repositories of one endpoint."""
+    """The pull requests of the repositories at one endpoint."""
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
@@ -57,7 +57,7 @@ class PullRequests:
         raise FormatError(f"{what}: the endpoint's pages do not end")
 
     async def details(self, repo: RepoId, number: int, *, diff: bool = False) -> DiscussionDetails:
-        """One pull request. Raises `NotFoundError`, also if the number is that of a discussion."""
+        """One pull request. Raises `NotFoundError`, also if the number belongs to another kind of discussion."""
         what = f"looking up pull request {number} of {repo}"
         url = f"{base_url(repo)}/discussions/{number}" + ("?diff=1" if diff else "")
         try:
@@ -73,14 +73,14 @@ class PullRequests:
         return found
 
     async def create(self, repo: RepoId, title: str, description: str) -> int:
-        """Open the draft of a pull request for ``main``, with nothing in it yet; its number."""
+        """Open an empty draft of a pull request for ``main``, and return its number."""
         what = f"opening a pull request for {repo}"
         message = CreateDiscussion(title=title, description=description, pull_request=True)
         answer = await self._post(f"{base_url(repo)}/discussions", what, message)
         return decode(answer, DiscussionCreated, what=what).num
 
     async def comment(self, repo: RepoId, number: int, text: str) -> None:
-        """Say something in a pull request."""
+        """Add a comment to a pull request."""
         await self._act(
             repo, number, "comment", f"commenting on pull request {number} of {repo}", NewComment(comment=text)
         )
@@ -88,12 +88,12 @@ class PullRequests:
     async def change_status(
         self, repo: RepoId, number: int, status: Literal["open", "closed"], comment: str | None
     ) -> None:  # fmt: skip
-        """Close a pull request, or open it, also one that is a draft."""
+        """Close a pull request, or open one that is closed or a draft."""
         what = f"{'opening' if status == 'open' else 'closing'} pull request {number} of {repo}"
         await self._act(repo, number, "status", what, NewStatus(status=status, comment=comment))
 
     async def merge(self, repo: RepoId, number: int, comment: str | None) -> None:
-        """Merge a pull request. Raises `ConflictError` where its branch has other changes of the same lines."""
+        """Merge a pull request. Raises `ConflictError` if the target branch has other changes of the same lines."""
         await self._act(repo, number, "merge", f"merging pull request {number} of {repo}", Merge(comment=comment))
 
     async def _act(self, repo: RepoId, number: int, part: str, what: str, message: HubStruct) -> None:
@@ -107,7 +107,7 @@ class PullRequests:
             raise missing_pull_request(repo, number) from None
 
     async def _post(self, url: str, what: str, message: Any) -> bytes:
-        """Sent again only where it was refused: what was done need not be done twice."""
+        """Send a request. It is repeated only if it certainly was not carried out, so that nothing is done twice."""
         answer = await self._hub.request(
             "POST", url, what=what, body=Body.json(message), retry=is_refused, most=_MAX_PAGE
         )
