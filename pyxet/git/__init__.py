@@ -1,1 +1,1 @@
-"""What git and git-lfs need of pyxet: the transfer agent, and how it is registered. Clones, and who logs in there."""
+"""The transfer agent for git-lfs, its registration, clones, and credentials for git."""

@@ -1,4 +1,4 @@
-"""What an action of the batch API leads to: the endpoint's CAS, with the token that came with it, and those after it."""
+"""Actions of the Git-LFS batch API, and the CAS that they lead to, with the Xet token of the action and later tokens."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ from pyxet.types import RepoId
 _TOKEN_PATH = re.compile(
     r"(?P<base>.*)/api/(?P<kind>models|datasets|spaces|kernels)/(?P<owner>[^/]+)/(?P<name>[^/]+)/xet-(?:read|write)-token/(?P<revision>[^/]+)\Z"
 )
-# A token that ends within so many seconds is not used any more.
+# A token that expires within this many seconds is not used any more.
 _MARGIN: Final = 60
 # Finds the credential for an endpoint.
 LogIn: TypeAlias = Callable[[str], Awaitable[Credential]]
 
 
 class Action:
-    """An upload or download that the endpoint offers: a Xet token and where to get the next one.
+    """An upload or download that the endpoint offers: a Xet token, and the URL for the next one.
 
     Parameters
     ----------
     found:
-        The action as git-lfs hands it on.
+        The action as git-lfs passes it on.
 
     Raises
     ------
     FormatError
-        It has no Xet token, or makes no sense.
+        The action has no Xet token, or makes no sense.
     """
 
     def __init__(self, found: object) -> None:
@@ -59,7 +59,7 @@ class Action:
         self.xet_hash: Final = told.get("x-xet-hash")
         match = _TOKEN_PATH.match(urlsplit(href).path)
         origin = urlsplit(href if match else self.token.cas_url)
-        # Behind a proxy it may be below a path.
+        # Behind a proxy, the endpoint may have a path.
         self.endpoint: Final = f"{origin.scheme}://{origin.netloc}{match['base'] if match else ''}"
         self.repo: Final = _repo(match) if match else None
         self.revision: Final = unquote(match["revision"]) if match else "main"
@@ -71,12 +71,12 @@ def _repo(match: re.Match[str]) -> RepoId:
 
 
 class Tokens:
-    """Xet tokens for one repository and scope: the newest that an action brought, and when that ends, from the endpoint.
+    """Xet tokens for one repository and scope: the newest one from an action, and when that has expired, the endpoint's.
 
     Parameters
     ----------
     log_in:
-        Finds the credential for the endpoint; asked only when a token has ended.
+        Finds the credential for the endpoint. It is called only when the endpoint is asked for a token or for branches.
     """
 
     def __init__(self, action: Action, log_in: LogIn, limits: Limits) -> None:
@@ -87,7 +87,7 @@ class Tokens:
         self._client: Client | None = None
 
     def offer(self, action: Action) -> None:
-        """Another action has come."""
+        """Take the token of another action, if it expires later."""
         if action.token.exp > self._newest.token.exp:
             self._newest = action
 
@@ -100,7 +100,7 @@ class Tokens:
         propose: bool = False,
         retry: Callable[[BaseException], bool] = is_transient,
     ) -> XetToken:
-        """See `Hub.xet_token`. The token of an action is given once: who asks again found it refused."""
+        """See `Hub.xet_token`. The token of an action is returned once; another call means that it was refused."""
         token = self._newest.token
         if token.exp - time.time() > _MARGIN and token is not self._used:
             self._used = token
@@ -119,7 +119,7 @@ class Tokens:
         return self._client.hub
 
     async def aclose(self) -> None:
-        """Close the connections over which tokens came."""
+        """Close the connections to the endpoint."""
         if self._client is not None:
             await self._client.transport.aclose()
 
@@ -129,13 +129,13 @@ def _client(credential: Credential, limits: Limits) -> Client:
 
 
 class Place:
-    """Where objects of one repository go or come from: what a `Reader` and an `Uploader` need."""
+    """The source or target of one repository's objects, as a `Reader` and an `Uploader` need it."""
 
     def __init__(self, action: Action, log_in: LogIn, limits: Limits) -> None:
         self.repo = action.repo or RepoId("models", "git", "lfs")
         self.limits = limits
         self.windows = Windows()
-        # Requests to the CAS carry the token that they are given and nothing else.
+        # This client has no login: requests to the CAS carry the Xet token and no other.
         self._client = _client(Credential(action.endpoint), limits)
         self.hub = self._client.hub
         self.tokens = Tokens(action, log_in, limits)
@@ -143,7 +143,7 @@ class Place:
         self._cas.note_revision(action.revision)
 
     def cas(self, repo: RepoId) -> Cas:
-        """The CAS, as the tokens open it."""
+        """The CAS, accessed with `tokens`."""
         assert repo == self.repo
         return self._cas
 

@@ -1,7 +1,7 @@
-"""The transfer agent: git-lfs starts it, tells it objects one after the other, and it moves their chunks.
+"""The transfer agent, which git-lfs starts and sends requests to, and which uploads and downloads objects with Xet.
 
-Each agent takes one object at a time, and git-lfs starts several agents if it is to, one after the other, whether there
-are as many objects or not. So this imports little: what moves objects is imported for the first of them.
+An agent handles one object at a time. If several are allowed, git-lfs starts several agents one after the other, even if
+there are fewer objects. So that they start fast, `objects` is imported only for an agent's first object.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 
 
 async def serve(requests: IO[bytes], replies: IO[bytes]) -> None:
-    """Answer the requests of git-lfs until it has no more, or has ended.
+    """Answer the requests of git-lfs until it sends ``terminate`` or its process has ended.
 
     Parameters
     ----------
     requests, replies:
-        What it writes, and what it reads.
+        The pipe that git-lfs writes to, and the pipe that it reads from.
 
     Raises
     ------
     FormatError
-        What comes are no requests.
+        A line is not a request.
     """
     source, agent = Requests(requests), _Agent(Replies(replies))
     try:
@@ -48,7 +48,7 @@ async def serve(requests: IO[bytes], replies: IO[bytes]) -> None:
 
 
 class _Agent:
-    """What answers requests."""
+    """Answers requests."""
 
     def __init__(self, replies: Replies) -> None:
         self._replies = replies
@@ -56,7 +56,7 @@ class _Agent:
         self._objects: Objects | None = None
 
     async def answer(self, request: Mapping[str, Any]) -> None:
-        """Do what one request is about, and tell how it went."""
+        """Handle one request, and report the result."""
         event, oid = request["event"], str(request.get("oid", ""))
         if event == "init":
             self._begin(request)
@@ -76,7 +76,7 @@ class _Agent:
             raise FormatError(f"git-lfs sent the event {event[:40]!r}, which is not known")
 
     async def aclose(self) -> None:
-        """Close what objects were moved with."""
+        """Close sessions and connections."""
         if self._objects is not None:
             await self._objects.aclose()
 

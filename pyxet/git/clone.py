@@ -17,9 +17,9 @@ from pyxet.git.credentials import endpoint_above
 from pyxet.git.install import helper_settings, install, register_helper
 from pyxet.local_rules import LocalRules, with_slashes
 
-# What the patterns of git-lfs give a meaning to; "?" stands for each of them.
+# Characters that have a meaning in the patterns of git-lfs; "?" is written in their place.
 _SPECIAL: Final = re.compile(r"[,*?\[\]\\]")
-# The same for ``.gitattributes``, where "?" stands for one byte.
+# The same for ``.gitattributes``, where "?" matches one byte.
 _UNWRITABLE: Final = re.compile(r'[\s"*?\[\]\\]', re.ASCII)
 
 
@@ -33,22 +33,22 @@ def clone(
     endpoint: str | None = None,
     quiet: bool = False,
 ) -> Path:
-    """Clone a repository, so that git-lfs moves its large files with Xet, and git knows who is logged in there.
+    """Clone a repository, so that git-lfs moves its large files with Xet, and git uses the logins of pyxet there.
 
     Parameters
     ----------
     url:
-        As git takes it.
+        URL of the repository, as git accepts it.
     folder:
-        Where to; named after the repository if ``None``.
+        Folder of the clone; named after the repository if ``None``.
     branch:
-        What to check out; the repository's main branch if ``None``.
+        Branch to check out; the repository's main branch if ``None``.
     lazy:
-        Leave pointers in the place of large files, now and later; `pull` brings those that are wanted.
+        Leave pointers in the place of large files, now and later; `pull` fetches the files that are wanted.
     checkout:
-        Write the files of the branch; otherwise there is only what git keeps.
+        Whether to write the files of the branch; otherwise only git's own folder is written.
     endpoint:
-        Where the URL is, if it is not one that pyxet knows of otherwise.
+        Endpoint of the URL, if it is none of those that pyxet knows.
     quiet:
         Show errors only.
 
@@ -60,9 +60,9 @@ def clone(
     Raises
     ------
     GitError
-        git or git-lfs failed, which has said why.
+        git or git-lfs failed.
     LocalNameError
-        A file cannot have its name here, or two of them would be one. No file was written, and there is no clone.
+        A file cannot have its name here, or two files would have the same name. No file was written, and there is no clone.
     """
     target = folder or Path(url.rstrip("/").rpartition("/")[2].removesuffix(".git"))
     where = urlsplit(url)
@@ -100,19 +100,19 @@ def clone(
 
 
 def _check_names(names: Iterable[str], folder: Path) -> None:
-    """Refuse what files here cannot be called: git would stop half-way, or write one of two files that differ in case.
+    """Check that files can have these names here. git would stop half-way, or write one of two files that differ in case.
 
     Raises
     ------
     LocalNameError
-        It names the file.
+        A file cannot have its name; the message names the file.
     """
     rules = LocalRules(way="clone with --no-checkout and choose files: git sparse-checkout")
     rules.targets([(name, f"{with_slashes(str(folder))}/{name}") for name in names])
 
 
 def _committed(folder: Path) -> list[str]:
-    """The files of the commit that is to be checked out; none where there is no commit."""
+    """The files of the commit that is to be checked out; empty if there is no commit."""
     try:
         run_git("rev-parse", "--quiet", "--verify", "HEAD", folder=folder)
     except GitError:
@@ -122,16 +122,16 @@ def _committed(folder: Path) -> list[str]:
 
 def _check_out(folder: Path, *, quiet: bool) -> None:
     progress = ["--progress"] if not quiet and sys.stderr.isatty() else []
-    # Large files come afterwards, several at a time.
+    # Large files are fetched afterwards, several at a time.
     lazily = {"GIT_LFS_SKIP_SMUDGE": "1"}
     run_git("checkout", "--quiet", *progress, "HEAD", folder=folder, shown=True, environment=lazily)
 
 
 def note_pointers(folder: Path | None = None) -> bool:
-    """Tell git which files are large files though no ``.gitattributes`` says so; whether there are new ones.
+    """Tell git about large files that no ``.gitattributes`` names, and return whether there are new ones.
 
-    Who writes files without git need not keep that file: git-lfs would bring their content, and git would take it for a
-    change. What is noted is noted in this working copy only.
+    Clients that commit without git need not maintain that file. Without this, git-lfs would fetch the content of their large
+    files, and git would take it for a change. The attributes are written for this working copy only.
     """
     names = [name for name in run_git("lfs", "ls-files", "--name-only", folder=folder).split("\n") if name]
     told = run_git("check-attr", "-z", "--stdin", "filter", folder=folder, given="\0".join(names)).split("\0")
@@ -148,19 +148,19 @@ def note_pointers(folder: Path | None = None) -> bool:
 
 
 def pull(paths: Sequence[str] = (), *, quiet: bool = False) -> None:
-    """Bring the large files at some paths into a working copy, or without paths what was pushed meanwhile.
+    """Fetch the large files at some paths into a working copy; without paths, run ``git pull``.
 
     Parameters
     ----------
     paths:
-        Files and folders, relative to the folder that the process is in.
+        Files and folders, relative to the working directory.
 
     Raises
     ------
     EntryNotFoundError
         A path is not in the repository.
     GitError
-        git or git-lfs failed, which has said why.
+        git or git-lfs failed.
     """
     if not paths:
         run_git("pull", *(["--quiet"] if quiet else []), shown=True)
@@ -173,6 +173,6 @@ def pull(paths: Sequence[str] = (), *, quiet: bool = False) -> None:
         inside = os.path.relpath(os.path.abspath(path), os.path.realpath(top))
         if not run_git("ls-files", "-z", "--", f":(literal){path}"):
             raise EntryNotFoundError(f"{path} is not in the repository")
-        # As much as there is.
+        # "." is the top folder, so the pattern has to match all files.
         patterns.append("*" if inside == "." else f"/{_SPECIAL.sub('?', Path(inside).as_posix())}")
     run_git("lfs", "pull", f"--include={','.join(patterns)}", "--exclude=", shown=not quiet)

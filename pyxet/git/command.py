@@ -27,23 +27,23 @@ def run_git(
     Parameters
     ----------
     folder:
-        Where it runs; here if ``None``.
+        Working directory of the command; the present one if ``None``.
     given:
-        Its standard input; none if ``None``.
+        Text for its standard input.
     shown:
-        Whether the user sees what it writes, and may be asked by it; otherwise that is returned.
+        Whether the command uses the terminal, to write and to ask the user; otherwise its output is returned.
     environment:
-        Variables beside those of this process.
+        Environment variables in addition to those of this process.
 
     Returns
     -------
     str
-        Its standard output.
+        Its standard output; ``""`` if it was ``shown``.
 
     Raises
     ------
     GitError
-        It failed, or git is not installed.
+        The command failed, or git is not installed.
     """
     program = shutil.which("git")
     if program is None:
@@ -57,7 +57,7 @@ def run_git(
         stdin=subprocess.DEVNULL if given is None and not shown else None,
         stdout=kept,
         stderr=kept,
-        # Names of files are bytes for git, most of them UTF-8; what goes back to it must be the same ones.
+        # File names are bytes for git, most of them UTF-8; a name that is passed back must have the same bytes.
         encoding="utf-8",
         errors="surrogateescape",
         check=False,
@@ -70,7 +70,7 @@ def run_git(
 
 
 def configured(name: str, folder: Path | None = None, scope: str | None = None) -> str | None:
-    """A value of git's configuration as it counts in a folder, or as a scope (``--global``) has it; ``None`` if there is none."""
+    """A value of git's configuration, as it applies in a folder or as a scope (``--global``) has it; ``None`` if not set."""
     try:
         return run_git("config", *([scope] if scope else []), "--get", name, folder=folder).rstrip("\n")
     except GitError:

@@ -1,4 +1,4 @@
-"""Users and tokens for git: what pyxet knows is told to git, and what only git knows is asked of it."""
+"""Credentials for git: passes pyxet's logins to git, and gets from git the logins that pyxet does not have."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from pyxet.git.command import GitError, run_git
 from pyxet.secrets import Secret
 from pyxet.urls import endpoint_url
 
-# A token says itself whose it is.
+# The user name for a token whose user is not known. The endpoint recognizes the user by the token alone.
 _NAMELESS = "xet"
 
 
 def known_endpoints(endpoint: str | None = None) -> list[str]:
-    """The endpoints that git may have to log in to: the default one, or ``endpoint``, and those of saved logins."""
+    """The endpoints that git may have to log in to: ``endpoint`` or the configured one, saved logins', and the default."""
     found = dict.fromkeys([resolve_endpoint(endpoint), *saved_endpoints(), DEFAULT_ENDPOINT])
     return [name for name in found if not is_embedded(name)]
 
 
 def endpoint_above(url: str, endpoint: str | None = None) -> str | None:
-    """The endpoint, of those that git may have to log in to, that a URL of git is below; the nearest one."""
+    """The endpoint that a URL of git is below, of `known_endpoints`; the one with the longest URL if there are several."""
     return max((name for name in known_endpoints(endpoint) if f"{url}/".startswith(f"{name}/")), key=len, default=None)
 
 
 async def log_in(endpoint: str) -> Credential:
-    """The credential for an endpoint: pyxet's own, or else git's. Without a token if neither has one."""
+    """The credential for an endpoint: pyxet's own, or else git's. It has no token if neither has one."""
     found = resolve_credential(endpoint)
     return found if found.token or found.origin != "found" else await in_thread(_of_git, endpoint)
 
@@ -56,9 +56,9 @@ def _of_git(endpoint: str) -> Credential:
 
 
 def answer(request: str) -> str:
-    """What a credential helper answers to ``get``: user and token of a login for the endpoint, nothing if there is none.
+    """The answer of a credential helper to ``get``: user and token of a login for the endpoint; empty if there is none.
 
-    Where git tells a path, as it does below endpoints that have one, the login is that of the nearest endpoint above it.
+    If git passes a path, as it does for endpoints with a path, the login is that of the nearest endpoint above it.
 
     Parameters
     ----------

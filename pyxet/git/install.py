@@ -14,12 +14,13 @@ from urllib.parse import urlsplit
 from pyxet.errors import ConfigError
 from pyxet.git.command import GitError, configured, run_git
 
-# A setting of git-lfs for all transfers, and where is kept what it was set to and what it was before: it may be the user's.
+# A setting of git-lfs that may also be set by the user, and the section of git's configuration in which we remember the
+# value that we have set and the one before it.
 _CONCURRENCY: Final = "lfs.concurrenttransfers"
 _KEPT: Final = "xet-concurrenttransfers"
 
-# The custom transfers and which way they go. The first is that of the Hub, whose downloads are plain; the endpoint
-# offers the second only to those who say that they know it.
+# The custom transfers and their directions. The Hub has only the first one, and its downloads are plain HTTP. An endpoint
+# offers the second one only to clients that announce it.
 TRANSFERS: Final = {"xet": "upload", "xet-download": "download"}
 
 
@@ -31,9 +32,9 @@ def install(
     Parameters
     ----------
     local:
-        For the repository at ``folder`` only; for the user otherwise.
+        Whether to register for the repository at ``folder`` only; otherwise for the user.
     concurrency:
-        Objects that are moved at the same time; as git-lfs does it otherwise (``lfs.concurrenttransfers``, 8).
+        Objects that are moved at the same time; as configured for git-lfs if ``None`` (``lfs.concurrenttransfers``, 8).
     skip_smudge:
         Leave pointers in the place of large files when they are checked out.
 
@@ -66,7 +67,7 @@ def install(
 
 
 def uninstall(*, local: bool, folder: Path | None = None) -> bool:
-    """Take back what `install` and `register_helper` did, but for git-lfs itself; whether there was anything."""
+    """Undo `install` and `register_helper`, but leave git-lfs itself installed. Returns whether anything was registered."""
     scope = "--local" if local else "--global"
     found = _restore_concurrency(scope, folder)
     for name in TRANSFERS:
@@ -85,7 +86,7 @@ def uninstall(*, local: bool, folder: Path | None = None) -> bool:
 
 
 def register_helper(endpoint: str, *, local: bool = False, folder: Path | None = None) -> None:
-    """Let git ask pyxet for the user and token of an endpoint; the token stays where ``xet login`` keeps it."""
+    """Let git ask pyxet for the user and token of an endpoint; git's configuration does not contain the token."""
     scope = "--local" if local else "--global"
     for key, value in helper_settings(endpoint).items():
         if configured(key, folder) != value:
@@ -93,10 +94,10 @@ def register_helper(endpoint: str, *, local: bool = False, folder: Path | None =
 
 
 def helper_settings(endpoint: str) -> dict[str, str]:
-    """What git has to be told, so that it asks pyxet for the user and token of an endpoint."""
+    """The settings of git with which it asks pyxet for the user and token of an endpoint."""
     settings = {f"credential.{endpoint}.helper": helper()}
     if _has_path(endpoint):
-        # Git names only the host otherwise, which another endpoint may have as well.
+        # Otherwise git passes only the host, which other endpoints may share.
         settings[f"credential.{endpoint}.useHttpPath"] = "true"
     return settings
 
@@ -106,7 +107,7 @@ def _has_path(endpoint: str) -> bool:
 
 
 def _restore_concurrency(scope: str, folder: Path | None) -> bool:
-    """Take back what an earlier `install` said of transfers at the same time, unless somebody has changed it since."""
+    """Undo what an earlier `install` set for concurrent transfers, unless it has been changed since."""
     ours = configured(f"{_KEPT}.value", folder, scope)
     before = configured(f"{_KEPT}.before", folder, scope)
     if ours is not None and configured(_CONCURRENCY, folder, scope) == ours:
@@ -118,12 +119,12 @@ def _restore_concurrency(scope: str, folder: Path | None) -> bool:
 
 
 def helper() -> str:
-    """The credential helper as git runs it."""
+    """The command by which git runs the credential helper."""
     return f"!{shlex.quote(sys.executable)} -m pyxet git credential"
 
 
 def other_programs() -> Iterator[Path]:
-    """Programs on PATH that are called git-xet and are not pyxet's: those of other clients."""
+    """Programs on PATH that are called git-xet and belong to other clients."""
     own = Path(sys.executable).parent.resolve()
     for folder in os.environ.get("PATH", "").split(os.pathsep):
         found = shutil.which("git-xet", path=folder) if folder else None
@@ -132,7 +133,7 @@ def other_programs() -> Iterator[Path]:
 
 
 def _is_ours(program: Path) -> bool:
-    """Whether it is the script of this, or another, installation of pyxet."""
+    """Whether a program is the script of this or of another installation of pyxet."""
     try:
         with program.open("rb") as file:
             return b"pyxet" in file.read(2048)

@@ -1,4 +1,4 @@
-"""The lines that git-lfs and a transfer agent write to each other (git-lfs, custom transfers)."""
+"""The lines that git-lfs and a transfer agent write to each other (specification of git-lfs: custom transfers)."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from typing import IO, Any, Final
 
 from pyxet.errors import FormatError
 
-# Longest line in bytes that makes sense: a request has two URLs and a token.
+# Maximum length of a sensible line in bytes: a request has two URLs and a token.
 _MAX_LINE: Final = 1024 * 1024
 
 
 class Requests:
-    """The requests that come, read by a thread: a read of a pipe cannot be cancelled, and must keep nobody from ending.
+    """Reads requests in a daemon thread: a read from a pipe cannot be cancelled, and must not keep the process running.
 
     Parameters
     ----------
     stream:
-        Where they come from.
+        The pipe that git-lfs writes to.
     """
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
         self._loop = asyncio.get_running_loop()
         self._found: asyncio.Queue[bytes] = asyncio.Queue()
-        # Set when no more will come: git-lfs has ended, whatever is being done for it.
+        # Set when the pipe is closed because git-lfs has ended, perhaps while a request is being handled.
         self.ended = asyncio.Event()
         threading.Thread(target=self._read, name="git-lfs requests", daemon=True).start()
 
@@ -37,7 +37,7 @@ class Requests:
         Raises
         ------
         FormatError
-            What came is none.
+            The line is not a request.
         """
         line = await self._found.get()
         if not line:
@@ -62,7 +62,7 @@ class Requests:
                 if not line:
                     self._loop.call_soon_threadsafe(self.ended.set)
             except RuntimeError:
-                # The loop has ended meanwhile.
+                # The event loop has been closed meanwhile.
                 return
 
 
@@ -72,26 +72,26 @@ class Replies:
     Parameters
     ----------
     stream:
-        Where they go.
+        The pipe that git-lfs reads from.
     """
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
 
     def ready(self) -> None:
-        """The agent is ready for requests."""
+        """Report that the agent is ready for requests."""
         self._write({})
 
     def refuse(self, error: BaseException) -> None:
-        """The agent cannot begin."""
+        """Report that the agent cannot start."""
         self._write({"error": failure(error)})
 
     def progress(self, oid: str, done: int, more: int) -> None:
-        """So many bytes of an object are done, some more than was said before."""
+        """Report that ``done`` bytes of an object are moved, ``more`` of them since the last report."""
         self._write({"event": "progress", "oid": oid, "bytesSoFar": done, "bytesSinceLast": more})
 
     def complete(self, oid: str, path: str | None = None, error: BaseException | None = None) -> None:
-        """An object is stored, or it is in the file at ``path``, or neither because of ``error``."""
+        """Report that an object was uploaded, or downloaded to the file ``path``, or that ``error`` prevented it."""
         found: dict[str, Any] = {"event": "complete", "oid": oid}
         if path is not None:
             found["path"] = path
@@ -105,13 +105,13 @@ class Replies:
 
 
 def failure(error: BaseException) -> dict[str, Any]:
-    """An error as git-lfs shows it: an HTTP status or 1, and one line."""
+    """An error in the form of git-lfs: an HTTP status or 1, and a message of one line."""
     status = getattr(error, "status", None)
     return {"code": status if isinstance(status, int) else 1, "message": " ".join(str(error).split())}
 
 
 class Progress:
-    """Tells git-lfs how far an object is, not more often than makes sense.
+    """Reports the progress of one object to git-lfs, in steps of at least 512 KiB after the first report.
 
     Parameters
     ----------
@@ -129,13 +129,13 @@ class Progress:
         self._told = 0
 
     def add(self, amount: int) -> None:
-        """So many bytes more; fewer where some have to be done again."""
+        """Count ``amount`` more bytes; a negative number if bytes have to be moved again."""
         self._done += amount
         if not self._told or abs(self._done - self._told) >= self._STEP:
             self._tell(min(self._done, self._size))
 
     def finish(self) -> None:
-        """All of it is done."""
+        """Report that all bytes are moved."""
         self._tell(self._size)
 
     def _tell(self, done: int) -> None:

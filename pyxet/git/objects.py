@@ -1,4 +1,4 @@
-"""Moves the objects of one agent: uploads share a session, and all share connections."""
+"""Moves the objects of one agent. All uploads share a session, and all objects share connections."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _MIN_REQUESTS: Final = 4
 
 
 class Objects:
-    """What an agent moves.
+    """Moves objects for one agent.
 
     Parameters
     ----------
     replies:
-        Where progress is told.
+        Receives progress.
     agents:
-        How many there are of them at once: each has its part of the limits that a process has otherwise.
+        Number of agents that run at the same time. Each gets its share of the limits of one process.
     log_in:
         Finds the credential for an endpoint.
     """
@@ -47,19 +47,19 @@ class Objects:
         self._folder: Path | None = None
 
     async def aclose(self) -> None:
-        """End uploads and close all connections."""
+        """Close upload sessions and connections."""
         for uploader in self._uploaders.values():
             await uploader.aclose()
         for place in self._places.values():
             await place.aclose()
 
     async def upload(self, request: Mapping[str, Any]) -> None:
-        """Store the object that a request is about, from the file that it names.
+        """Upload the object of a request from the file that the request names.
 
         Raises
         ------
         FormatError, IntegrityError
-            The request makes no sense; the file is not what the object is called.
+            The request makes no sense; the file does not have the sha256 and size of the object.
         """
         oid, size, path = _object(request), int(request["size"]), request.get("path")
         if not isinstance(path, str):
@@ -77,14 +77,14 @@ class Objects:
                 raise IntegrityError(f"{path} has the sha256 {stored.sha256}: git's copy of the file is damaged")
             await uploader.flush()
         except BaseException:
-            # What failed would fail for all that come after it.
+            # In the same session, all later uploads would fail as well.
             del self._uploaders[place]
             await uploader.aclose()
             raise
         progress.finish()
 
     async def download(self, request: Mapping[str, Any]) -> str:
-        """Bring the object that a request is about; the path of the file, which git-lfs takes.
+        """Download the object of a request, and return the path of the file, which git-lfs then moves.
 
         Raises
         ------
@@ -98,7 +98,7 @@ class Objects:
         place = self._place(action, "download")
         if self._folder is None:
             self._folder = await in_thread(_scratch)
-        # The same name each time: what an interrupted download has left is gone on with.
+        # The name is always the same, so that an interrupted download is resumed.
         target = self._folder / f"{oid}-xet"
         progress = Progress(self._replies, oid, size)
         await Reader(place).download(_as_file(place, action, oid, size), target, progress.add)
@@ -122,12 +122,12 @@ def _object(request: Mapping[str, Any]) -> str:
 
 
 def _as_file(place: Place, action: Action, oid: str, size: int) -> RemoteFile:
-    """The object as a file: git-lfs does not say which path it has."""
+    """The object as a file. Its path is made up, since git-lfs does not pass the path in the repository."""
     return RemoteFile(place.repo, action.revision, f"object {oid}", size, oid, oid, action.xet_hash)
 
 
 def _scratch() -> Path:
-    """The folder for unfinished files of git-lfs, on the file system of its objects."""
+    """The folder for unfinished files of git-lfs, which is on the same file system as its objects."""
     found = run_git("lfs", "env")
     for line in found.splitlines():
         name, _, value = line.partition("=")

@@ -1,4 +1,4 @@
-"""What a worker does: it reads the files of a batch from the source, and stages them."""
+"""The task of a worker: reads the files of a batch from the source, and stages them."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ from pyxet.reports import IngestFailure
 from pyxet.types import FilePointer, RepoId
 from pyxet.urls import XetURL
 
-# Large files, and groups of small ones, of a batch that are read at once, by threads apart from those that hash: they
-# wait for networks.
+# Large files, and groups of small files, of a batch that are read at the same time. Their threads are not those that hash,
+# because they wait for the network.
 _AT_ONCE: Final = 4
-# Files up to this size are read together: so many of them, and so many bytes.
+# Files up to this size in bytes are read in groups, with at most this many files and bytes.
 _SMALL: Final = 1024 * 1024
 _GROUP_FILES: Final = 64
 _GROUP_BYTES: Final = 8 * 1024 * 1024
-# Pieces in which larger files are read.
+# Bytes that are read from a larger file at once.
 _PIECE: Final = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Copied:
-    """How a batch went: what is stored, with the file it came from, and what could not be read."""
+    """The result of a batch: the files that are stored, with their pointers, and the files that could not be copied."""
 
     stored: tuple[tuple[SourceFile, FilePointer], ...]
     failures: tuple[IngestFailure, ...]
 
 
 class _ReadError(Exception):
-    """The source failed, which is the fault of one file."""
+    """The source failed while it read a file. Only that file is reported as failed."""
 
     def __init__(self, cause: Exception) -> None:
         super().__init__(cause)
@@ -48,7 +48,7 @@ class _ReadError(Exception):
 
 
 class Copier:
-    """Copies batches. It goes to the workers by pickle, and stages where it is called.
+    """Copies batches. It is sent to the workers by pickle, and stages files in the process in which it is called.
 
     Parameters
     ----------
@@ -70,12 +70,12 @@ class Copier:
         return self._fs._block_on(self.copy, batch)
 
     async def copy(self, batch: Batch) -> Copied:
-        """Copy a batch. Doing it again, after a worker died, stores nothing twice.
+        """Copy a batch. If a batch is copied again after a worker died, nothing is stored twice.
 
         Raises
         ------
         XetError
-            The destination failed. What the source does wrong is in the result.
+            The destination failed. Failures of the source are in the result.
         """
         repo, branch = self._target()
         stage = await self._fs._new_stage(repo, branch)
@@ -103,11 +103,11 @@ class Copier:
         return self._url.repo_id, self._url.revision
 
     def _place(self, file: SourceFile) -> str:
-        """Where a file goes, in the repository."""
+        """The path of a file in the repository."""
         return f"{self._url.path}/{file.name}" if self._url.path else file.name
 
     def _groups(self, batch: Batch, failures: list[IngestFailure]) -> Iterator[list[SourceFile]]:
-        """The files that have a place: large ones alone, small ones several at a time."""
+        """Each large file alone, and small files in groups. Files with impossible names are added to ``failures`` instead."""
         small: list[SourceFile] = []
         size = 0
         for file in batch.files:
@@ -156,10 +156,10 @@ class Copier:
             failures.append(_failure(file, error.cause))
 
     async def _copy_pieces(self, file: SourceFile, stage: Stage) -> None:
-        """Copy a file piece by piece, the next one being read while one is stored. `_ReadError` is the source's."""
+        """Copy a file piece by piece. While one is stored, the next is read. Raises `_ReadError` if the source fails."""
         opened: list[Any] = []
         writer = stage.writer(self._place(file))
-        # A thread of its own: whatever is cancelled, it closes the file after it has read.
+        # A thread of its own closes the file after the last read, even if this call is cancelled during a read.
         with _reader() as reader:
 
             async def ask(function: Callable[[], bytes | None]) -> bytes | None:
@@ -194,7 +194,7 @@ class Copier:
 
 @contextmanager
 def _reader(threads: int = 1) -> Iterator[ThreadPoolExecutor]:
-    """Threads that read from the source. Nobody waits for them at the end: a source may hang."""
+    """Threads that read from the source. They are not waited for at the end, because a source may hang."""
     reader = ThreadPoolExecutor(threads, thread_name_prefix="pyxet-source")
     try:
         yield reader
@@ -207,7 +207,7 @@ def _is_large(file: SourceFile) -> bool:
 
 
 def _failure(file: SourceFile, error: BaseException) -> IngestFailure:
-    # As text: errors of other libraries do not all survive the way between processes.
+    # As text, because not all errors of other libraries can be pickled.
     return IngestFailure(file.name, f"{type(error).__name__}: {error}")
 
 

@@ -1,4 +1,4 @@
-"""`ingest`: lists the source, hands out batches, keeps the journal, and commits in the end."""
+"""`ingest`: lists the source, gives batches to workers, keeps the journal, and commits at the end."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ OnError = Literal["raise", "skip"]
 
 _BATCH_FILES: Final = 512
 _BATCH_BYTES: Final = 128 * 1024 * 1024
-# Failures that a report tells one by one.
+# Maximum number of failures that a report lists.
 _MAX_FAILURES: Final = 1000
-# How often a batch is tried whose worker found the endpoint failing, after the retries of each request.
+# How often a batch is tried if the endpoint fails, in addition to the retries of each request.
 _TRIES: Final = 3
 
 
@@ -64,47 +64,47 @@ def ingest(
 ) -> IngestReport:
     """Copy a tree from any file system that fsspec knows into a branch: workers store the content, this process commits.
 
-    A run that was interrupted, or killed, is continued by calling it again: what is stored is not stored again, and what
-    the branch has already is left out of the commit. Files that changed since are stored anew.
+    To continue a run that was interrupted or killed, call it again: files that are stored are not stored again, and files
+    that the branch already has are left out of the commit. Files that have changed since are stored again.
 
     Parameters
     ----------
     source:
         URL or local path of the tree, or of one file: ``s3://bucket/corpus``.
     destination:
-        A branch, or a folder in it: ``acme/corpus/main/raw``. Names below it are those below the source.
+        A branch, or a folder in it: ``acme/corpus/main/raw``. Files keep their paths below the source.
     engine:
-        Who runs the workers: this process, dask, or ray.
+        What runs the workers: this process, dask, or ray.
     source_options, source_fs:
         Storage options for the URL; or the file system that ``source`` is a path of. Workers get it by pickle.
     fs:
-        The file system to write to; by default one for the endpoint and credential that are configured. Workers get it by
-        pickle, with the token only if that was given as an argument; otherwise they look for theirs as any process does.
+        The file system to write to; by default one for the configured endpoint and credential. Workers get it by pickle,
+        with the token only if that was given as an argument; otherwise each worker uses the credential configured there.
     client:
         For dask, a ``distributed.Client`` or the address of a scheduler; for ray, the address of a cluster. By default
-        the one that is connected, or else one on this machine for as long as it takes.
+        the connected one, or else a cluster on this machine that is stopped after the ingest.
     message:
         Commit message; one that counts the files if ``None``.
     parent_commit:
-        A full commit id: a change to one of the files' paths since is a conflict.
+        Full commit id. The commit fails with a conflict if one of the files' paths has changed since.
     mode:
-        ``create`` raises at the commit if one of the files exists. An ingest that was committed and runs again then fails.
+        With ``create``, the commit fails if one of the files exists. So it also fails if a committed ingest runs again.
     if_match:
-        The version to replace, or a mapping of paths in the branch to those; not together with ``files_per_commit``.
+        The version to replace, or a mapping of paths in the branch to versions; not together with ``files_per_commit``.
     on_error:
-        What becomes of files that the source cannot read. ``raise``: everything else is stored, nothing is committed.
-        ``skip``: the others are committed. They are reported either way.
+        What happens if the source cannot read some files. ``raise``: all other files are stored, nothing is committed.
+        ``skip``: the other files are committed. The failures are reported in both cases.
     files_per_commit:
-        Make several commits, of so many files each, one after the other once all is stored; by default it is one, which
-        is atomic.
+        Make several commits with this number of files each, one after the other when all files are stored; by default
+        there is one commit, which is atomic.
     batch_files, batch_bytes:
-        Bounds of what a worker gets at once.
+        Maximum number of files and bytes that a worker gets at once.
     journal:
-        The file that says what is stored; by default one in the user's folder for state, named by source and destination.
+        The file that records what is stored; by default one in the user's folder for state, named by source and destination.
     callback:
-        Counts bytes, from what is listed so far.
+        Counts bytes; its size is that of the files listed so far.
     follow_links:
-        Whether local folders that links lead to are copied as well; if off, they are reported as failures.
+        Whether local folders that links point to are copied as well; otherwise they are reported as failures.
 
     Returns
     -------
@@ -114,13 +114,13 @@ def ingest(
     Raises
     ------
     IngestError
-        Files could not be copied, or a later one of several commits failed; its ``report`` tells which.
+        Files could not be copied, or a later one of several commits failed. See its ``report``.
     ConfigError
         An option makes no sense, a package is missing, or another ingest has the journal.
     XetURLError, RevisionNotFoundError
-        The destination is no branch, or is not there.
+        The destination is not in a branch, or the branch does not exist.
     XetError
-        The endpoint failed, after retries, or the commit did: see ``fs.commit``.
+        The endpoint failed, after retries, or the commit failed: see ``fs.commit``.
     OSError
         The source cannot be listed.
     """
@@ -168,7 +168,7 @@ def ingest(
 
 @contextmanager
 def _told(callback: Callback, progress: bool) -> Iterator[Callback]:
-    """The callback to be told, with a bar if there is to be one."""
+    """The callback to report to, which also draws a bar if ``progress`` is on."""
     if not progress:
         yield Callback.as_callback(callback)
         return
@@ -177,7 +177,7 @@ def _told(callback: Callback, progress: bool) -> Iterator[Callback]:
 
 
 def _look(fs: XetFS, repo: RepoId, branch: str) -> None:
-    """Raise unless there is the branch, and it can be written to."""
+    """Raise unless the branch exists and can be written to."""
 
     async def look() -> None:
         await (await fs._connect()).trees.head(repo, branch)
@@ -187,14 +187,14 @@ def _look(fs: XetFS, repo: RepoId, branch: str) -> None:
 
 @dataclass(slots=True)
 class _Work:
-    """A batch that is under way."""
+    """A batch that is being copied or waits for another try."""
 
     batch: Batch
     tries: int = 1
 
 
 class _Run:
-    """One run of an ingest, and what it counts."""
+    """One run of an ingest, with its counts."""
 
     def __init__(self, fs: XetFS, url: XetURL, journal: Journal, callback: Callback) -> None:
         self._fs = fs
@@ -212,7 +212,7 @@ class _Run:
     # -- copying -------------------------------------------------------------------------------------------------------
 
     def unknown(self, source: Source) -> Iterator[SourceFile]:
-        """The files of the source that no earlier run has stored as they are."""
+        """The files of the source whose present version no earlier run has stored."""
         for item in source.files():
             if isinstance(item, IngestFailure):
                 self._fail(item)
@@ -230,7 +230,7 @@ class _Run:
             self._callback.relative_update(item.size or 0)
 
     def copy(self, listed: Iterator[Batch], engine: Engine) -> None:
-        """Have all batches copied, as many of them at once as the engine takes."""
+        """Copy all batches with an engine, as many at once as it has the capacity for."""
         first = next(listed, None)
         if first is None:
             return
@@ -257,7 +257,7 @@ class _Run:
                         for file in work.batch.files:
                             self._fail(IngestFailure(file.name, f"the workers died that copied it: {error}"))
                     except BadRequestError as error:
-                        # A name that the endpoint refuses, perhaps. Whose it is shows when each is alone.
+                        # Perhaps the endpoint refuses the name of one file. Smaller batches show which.
                         again.extend(map(_Work, self._halves(work.batch, error)))
                     except XetError as error:
                         if work.tries == _TRIES or not is_transient(error):
@@ -267,7 +267,7 @@ class _Run:
             engine.close(under_way)
 
     def _halves(self, batch: Batch, error: BadRequestError) -> list[Batch]:
-        """What to try instead of a batch that the endpoint refused; a file alone is a failure."""
+        """Two smaller batches in place of one that the endpoint refused. A single file is counted as failed instead."""
         files = batch.files
         if len(files) == 1:
             self._fail(IngestFailure(files[0].name, f"{type(error).__name__}: {error}"))
@@ -293,7 +293,7 @@ class _Run:
     # -- the end -------------------------------------------------------------------------------------------------------
 
     def commit(self, files_per_commit: int | None, **options: Any) -> None:
-        """Commit what is stored, with the options of ``fs.commit``."""
+        """Commit the stored files, with the options of ``fs.commit``."""
         pointers = self._journal.pointers()
         try:
             if files_per_commit is None:
@@ -322,7 +322,7 @@ class _Run:
             self._commits.append(commit)
 
     def report(self) -> IngestReport:
-        """What was done so far."""
+        """The report of what was done so far."""
         return IngestReport(
             files=self._files,
             bytes=self._bytes,

@@ -1,4 +1,4 @@
-"""Who runs the batches: this process, dask, or ray. Theirs is what becomes of a batch whose worker died."""
+"""Runs batches in this process, in dask or in ray. dask and ray themselves repeat batches whose worker has died."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from pyxet.ingestion.plan import Batch
 
 EngineName = Literal["local", "dask", "ray"]
 
-# Batches that are under way for each that can run: the next one is there when one ends.
+# Submitted batches for each batch that can run, so that the next batch is there when one ends.
 _AHEAD: Final = 2
-# Batches that this process works on at once: while one waits for its last bytes to be stored, others go on.
+# Batches that this process copies at once: while one waits for its last bytes to be stored, the others continue.
 _LOCAL: Final = 3
-# How often ray runs a batch again whose worker died; dask's default is the same (``distributed.scheduler.allowed-failures``).
+# How often ray repeats a batch whose worker has died; dask's default is the same (``distributed.scheduler.allowed-failures``).
 _DEATHS: Final = 3
 
 
 class WorkersDiedError(Exception):
-    """Worker after worker died of a batch."""
+    """A batch was given up because the worker died each time it was tried."""
 
 
 class Engine(ABC):
-    """Runs batches; what it gives for one that is submitted is its own, and only compared.
+    """Runs batches. The handle of a submitted batch can be of any type; callers only compare handles.
 
-    Making one only looks whether it can be had; `start` is for when there is something to do.
+    The constructor only checks that the engine can be used. `start` is called when there is something to do.
     """
 
     @abstractmethod
@@ -42,28 +42,28 @@ class Engine(ABC):
 
     @abstractmethod
     def submit(self, batch: Batch) -> Any:
-        """Begin a batch."""
+        """Submit a batch, and return its handle."""
 
     @abstractmethod
     def wait(self, handles: Collection[Any]) -> Collection[Any]:
-        """Wait until at least one batch has ended; those that have."""
+        """Wait until at least one batch has ended, and return the handles of those that have."""
 
     @abstractmethod
     def result(self, handle: Any) -> Copied:
-        """The result of a batch that has ended, or its error; `WorkersDiedError` if there is none, try as it may."""
+        """Return the result of a batch that has ended, or raise its error; `WorkersDiedError` if its workers died."""
 
     @property
     @abstractmethod
     def capacity(self) -> int:
-        """How many batches to have under way, as things are now."""
+        """Number of batches that should be submitted at the same time, at present."""
 
     @abstractmethod
     def close(self, handles: Collection[Any]) -> None:
-        """Let go of everything, and cancel what is still under way where that can be done."""
+        """Release everything, and cancel running batches if the engine can do that."""
 
 
 class LocalEngine(Engine):
-    """The calling process, on the event loop of its file systems."""
+    """Runs batches in the calling process, on the event loop of its file system."""
 
     def __init__(self, copier: Copier, fs: XetFS) -> None:
         self._copier = copier
@@ -103,13 +103,13 @@ class LocalEngine(Engine):
 
 
 class DaskEngine(Engine):
-    """A dask cluster.
+    """Runs batches in a dask cluster.
 
     Parameters
     ----------
     client:
         A ``distributed.Client``, or the address of a scheduler; the current client if ``None``, or else a cluster on this
-        machine for as long as the ingest takes.
+        machine that is stopped after the ingest.
     """
 
     def __init__(self, copier: Copier, client: Any) -> None:
@@ -124,10 +124,10 @@ class DaskEngine(Engine):
             try:
                 self._client = distributed.get_client()
             except ValueError:
-                # It would close a worker for good that is being started again, perhaps for the third time, 15 seconds after
-                # it was lost for the first time; and without workers we would wait for ever.
+                # By default, the cluster removes a worker for good 15 seconds after it was lost for the first time, even
+                # if the worker is just being restarted. Without workers, we would wait for ever.
                 opened(_package("dask", "dask").config.set({"distributed.deploy.lost-worker-timeout": "10 minutes"}))
-                # The usual port of its web page is that of `xet serve`, and it warns where that is taken.
+                # The default port of its dashboard is also that of `xet serve`, and it warns if the port is taken.
                 cluster = opened(distributed.LocalCluster(dashboard_address=":0"))
                 self._client = opened(distributed.Client(cluster))
         elif isinstance(self._client, str):
@@ -135,7 +135,7 @@ class DaskEngine(Engine):
 
     @property
     def capacity(self) -> int:
-        # Clusters grow and shrink.
+        # Counted each time, because clusters grow and shrink.
         threads: int = sum(self._client.nthreads().values())
         return _AHEAD * max(1, threads)
 
@@ -164,7 +164,7 @@ class DaskEngine(Engine):
 
 
 class RayEngine(Engine):
-    """The ray cluster that this process is connected to, or one on this machine for as long as the ingest takes."""
+    """Runs batches in the connected ray cluster, or in one on this machine that is stopped after the ingest."""
 
     def __init__(self, copier: Copier, client: Any) -> None:
         self._ray = _package("ray", "ray")
@@ -198,24 +198,24 @@ class RayEngine(Engine):
         try:
             copied: Copied = self._ray.get(handle)
         except exceptions.RayTaskError as error:
-            # Ours, as it was raised in the worker.
+            # Raise our own error, as it was raised in the worker.
             raise error.cause from error
         except exceptions.RayError as error:
             raise WorkersDiedError(str(error)) from error
         return copied
 
     def close(self, handles: Collection[Any]) -> None:
-        # In a cluster that is not ours, what was handed out runs to its end: ray (2.60, say) aborts this whole process where
-        # a task that it is told to cancel ends at the same moment.
+        # In a cluster that is not ours, submitted batches run to their end: ray (2.60, for example) aborts this whole process
+        # if a task ends at the moment when it is cancelled.
         for handle in handles:
-            # That it may fail as well is no news, which ray would print if nobody took it.
+            # Retrieves the result, because ray prints the errors that nobody has retrieved.
             handle.future()
         if self._is_ours:
             self._ray.shutdown()
 
 
 def _package(name: str, extra: str) -> Any:
-    """A package that only some engine needs."""
+    """Import a package that only one engine needs."""
     try:
         return importlib.import_module(name)
     except ImportError as error:
@@ -232,7 +232,7 @@ def engine_of(name: EngineName, copier: Copier, fs: XetFS, client: Any) -> Engin
     Raises
     ------
     ConfigError
-        There is none of that name, its package is not installed, or ``client`` is not for it.
+        There is no such engine, its package is not installed, or it does not accept ``client``.
     """
     match name:
         case "dask":

@@ -1,6 +1,6 @@
-"""What an ingest has stored so far: a file that outlives its process, so that the next run goes on from there.
+"""Records what an ingest has stored, in a file that outlives its process, so that the next run continues from there.
 
-It is an SQLite database, as a million pointers are neither to be held in memory nor to be written again for each batch.
+It is an SQLite database, so that a million pointers need not be held in memory or be written again for each batch.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ CREATE TABLE IF NOT EXISTS files (
     name TEXT PRIMARY KEY, version TEXT NOT NULL, run INTEGER NOT NULL, size INTEGER NOT NULL, pointer BLOB NOT NULL
 ) WITHOUT ROWID;
 """
-# Pointers that are read at once.
+# Pointers that are read by one query.
 _PART: Final = 1000
 
 
 def default_place(about: Mapping[str, str]) -> Path:
-    """Where the journal of an ingest is, unless it is told: in the user's folder for state, by source and destination."""
+    """The default path of an ingest's journal: in the user's folder for state, with a name made from ``about``."""
     import platformdirs
 
     name = hashlib.sha256(msgspec.json.encode(sorted(about.items()))).hexdigest()[:24]
@@ -36,26 +36,26 @@ def default_place(about: Mapping[str, str]) -> Path:
 
 
 class Journal:
-    """The journal of one ingest. Only one process at a time has it.
+    """The journal of one ingest. Only one process at a time can open it.
 
     Parameters
     ----------
     place:
-        The file; it is made, with its folders, if it is not there.
+        The file; it is made, with its folders, if it does not exist.
     about:
-        Source and destination. A journal tells of one pair of them.
+        Source, destination and endpoint. They are stored in the journal, which can be used for no others.
 
     Raises
     ------
     ConfigError
-        It is no journal, that of another ingest, or one that another process is writing; or it cannot be made.
+        The file is not a journal, is that of another ingest, is open in another process, or cannot be made.
     """
 
     def __init__(self, place: Path, about: Mapping[str, str]) -> None:
         self.place = place
         try:
             place.parent.mkdir(parents=True, exist_ok=True)
-            # Threads take turns with it.
+            # Several threads may use it, one after the other.
             self._database = sqlite3.connect(place, timeout=0.0, isolation_level=None, check_same_thread=False)
         except (OSError, sqlite3.OperationalError) as error:
             raise ConfigError(f"the journal {place} cannot be used: {error}") from error
@@ -68,7 +68,7 @@ class Journal:
     def _open(self, about: Mapping[str, str]) -> None:
         execute = self._database.execute
         try:
-            # Held until the end, and let go of by the system if this process is killed.
+            # The lock is held until the journal is closed, or until the process is killed.
             execute("PRAGMA locking_mode=EXCLUSIVE")
             execute("PRAGMA journal_mode=WAL")
             execute("PRAGMA synchronous=NORMAL")
@@ -94,7 +94,7 @@ class Journal:
             raise ConfigError(f"{self.place} is not the journal of an ingest ({error})") from error
 
     def take(self, file: SourceFile) -> int | None:
-        """Take what an earlier run stored of a file, if the file has not changed since: its size in bytes, or ``None``."""
+        """Take over a file that an earlier run stored, if it has not changed since. Returns its size in bytes, or ``None``."""
         found = self._database.execute(
             "SELECT size FROM files WHERE name = ? AND version = ?", (file.name, file.version)
         ).fetchone()
@@ -104,7 +104,7 @@ class Journal:
         return int(found[0])
 
     def add(self, stored: Iterable[tuple[SourceFile, FilePointer]]) -> None:
-        """Note what this run stored; it is safe from a kill when this returns."""
+        """Record what this run stored. Once this has returned, the record outlives a kill of the process."""
         rows = [
             (file.name, file.version, self._run, pointer.size, msgspec.json.encode(pointer)) for file, pointer in stored
         ]
@@ -113,9 +113,9 @@ class Journal:
         self._database.execute("COMMIT")
 
     def pointers(self) -> Iterator[FilePointer]:
-        """Pointers of the files that this run stored or took, ordered by name."""
+        """The pointers of the files that this run stored or took over, ordered by name."""
         last = ""
-        # In parts: a query that is not read to its end would keep the database open.
+        # Read in parts, because a query that is not read to its end would keep the database open.
         while rows := self._database.execute(
             "SELECT name, pointer FROM files WHERE name > ? AND run = ? ORDER BY name LIMIT ?", (last, self._run, _PART)
         ).fetchall():
@@ -123,5 +123,5 @@ class Journal:
             yield from (msgspec.json.decode(pointer, type=FilePointer) for _, pointer in rows)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file, which releases its lock."""
         self._database.close()

@@ -1,4 +1,4 @@
-"""What there is to copy: the files of the source, as they are listed, and the batches that workers get."""
+"""Lists the files of the source, and groups them into the batches that workers get."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ from pyxet.local_tree import IS_GIT, IS_LOOP
 from pyxet.patterns import unescaped
 from pyxet.reports import IngestFailure
 
-# What file systems say of a file that changes when its content does. All that are there count.
+# Fields of a listing that change when the content of a file changes. All of those that are present count.
 _SIGNS: Final = (
     "ETag", "etag", "VersionId", "version_id", "generation", "md5", "md5Hash", "content_md5", "crc32c", "sha256",
     "blob_id", "mtime", "LastModified", "last_modified", "modified", "updated", "created", "ino",
 )  # fmt: skip
-# Where a name may be both a file's and the beginning of others'. Elsewhere listing a file may fail, or read all of it.
+# Object stores, in which a name can be a file and a folder at the same time. To find that out, the file is listed, which in
+# other file systems may fail, or read the whole file.
 _OBJECT_STORES: Final = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oss", "obs", "tos"})
 
 
@@ -34,13 +35,13 @@ class SourceFile:
     Attributes
     ----------
     name:
-        Its path below the folder that is copied, which it has below the destination, too.
+        Path below the folder that is copied; it is also the path below the destination.
     path:
-        Its path in the source's file system.
+        Path in the source's file system.
     size:
-        Bytes, or ``None`` where the source does not tell.
+        Size in bytes, or ``None`` if the source does not report it.
     version:
-        Another text once the file has changed, as far as the listing shows it.
+        A text that changes when the file changes, as far as the listing shows that.
     """
 
     name: str
@@ -51,7 +52,7 @@ class SourceFile:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Files that one worker copies in one go; what is small in it is stored together."""
+    """Files that one worker copies as one task. The small ones are stored together."""
 
     files: tuple[SourceFile, ...]
 
@@ -62,18 +63,18 @@ class Source:
     Parameters
     ----------
     url:
-        Its URL, or its path if ``fs`` is given.
+        URL of the tree, or its path if ``fs`` is given.
     options:
         Storage options for the URL.
     fs:
-        The file system that it is in.
+        The file system of the tree.
     follow_links:
-        Whether local folders that links lead to are copied as well.
+        Whether local folders that links point to are copied as well.
 
     Raises
     ------
     ConfigError
-        The URL is none that fsspec knows.
+        fsspec does not know the URL, or its file system cannot be used.
     """
 
     def __init__(
@@ -93,7 +94,7 @@ class Source:
         self.fs: AbstractFileSystem = fs
         self._root: str = root.rstrip("/")
         self._is_written_as_folder = url.endswith("/")
-        # Elsewhere nothing tells whether a link leads back to where it is.
+        # Links are followed in local file systems only, because in others, loops of links could not be detected.
         self._follow_links = follow_links and isinstance(fs, LocalFileSystem)
 
     @property
@@ -102,19 +103,19 @@ class Source:
         return str(self.fs.unstrip_protocol(self._root))
 
     def files(self) -> Iterator[SourceFile | IngestFailure]:
-        """Its files, a folder at a time, and what is there but cannot be copied.
+        """The files of the tree, folder by folder, and a failure for each entry that cannot be copied.
 
-        That is: links to folders that are not followed, sockets, names that a branch cannot have. ``.git`` is left out,
-        with a warning.
+        Such entries are links to folders that are not followed, sockets, and names that a branch cannot have. ``.git`` is
+        left out, with a warning.
 
         Raises
         ------
         OSError
-            A folder cannot be listed. There never is a part of the files instead of all.
+            A folder cannot be listed. No folder is left out silently.
         ConfigError
-            The source is a file and a folder, and is not written as a folder.
+            The source is a file and a folder, and its URL does not end with a slash.
         """
-        # What was listed earlier in this process may have changed.
+        # Listings that are cached in this process may be outdated.
         self.fs.invalidate_cache()
         top = self._top()
         if top["type"] != "directory":
@@ -142,13 +143,13 @@ class Source:
                 if name.rpartition("/")[2].lower() == ".git":
                     _warn_left_out(path, IS_GIT)
                 elif path == folder:
-                    # An object store's mark that there is a folder, unless it is one of keys like ``folder//name``.
+                    # The object by which an object store marks a folder, or the prefix of keys like ``folder//name``.
                     if "DIRECTORY" in (entry.get("StorageClass"), entry.get("storageClass")):
                         yield IngestFailure(f"{name}//", "ValueError: keys with // in them are no paths")
                 elif entry["type"] == "directory":
                     folders.append(path)
                 elif path in below:
-                    # To an object store names are only names.
+                    # An object store can have a file and a folder of the same name.
                     yield IngestFailure(name, "ValueError: a folder has the same name, and a branch cannot have both")
                 elif not _is_text(name):
                     shown = name.encode(errors="backslashreplace").decode()
@@ -159,19 +160,19 @@ class Source:
                     yield special
                 else:
                     folders.append(path)
-            # Caches of listings would end up with all of the tree.
+            # Otherwise the file system's cache would grow to the listing of the whole tree.
             self.fs.invalidate_cache(folder)
             waiting += [(path, above) for path in reversed(folders)]
 
     def _is_folder_as_well(self) -> bool:
-        """Whether there is anything below the name of a file, as there may be in an object store."""
+        """Whether the name of the source, which is a file, is also a folder, as is possible in an object store."""
         protocol = self.fs.protocol
         if _OBJECT_STORES.isdisjoint((protocol,) if isinstance(protocol, str) else protocol):
             return False
         return any(str(entry["name"]).rstrip("/") != self._root for entry in self.fs.ls(self._root, detail=True))
 
     def _top(self) -> Mapping[str, Any]:
-        """What the source itself is. Its name may be escaped, as for calls that take patterns."""
+        """The entry of the source itself. Its name may be escaped, as in calls that accept patterns."""
         try:
             return dict(self.fs.info(self._root))
         except FileNotFoundError:
@@ -183,7 +184,10 @@ class Source:
             return top
 
     def _special(self, name: str, path: str) -> SourceFile | IngestFailure | None:
-        """What is neither a file nor a folder; a link to a file is that file, one to a folder to be followed ``None``."""
+        """An entry that is neither a file nor a folder. A link to a file counts as that file.
+
+        Returns ``None`` for a link to a folder that is to be followed.
+        """
         try:
             entry = self.fs.info(path)
         except FileNotFoundError:
@@ -201,7 +205,7 @@ def _warn_left_out(path: str, why: str) -> None:
 
 
 def _is_text(name: str) -> bool:
-    """Whether a name has characters only, and no bytes that stand for none."""
+    """Whether a name can be encoded as UTF-8, and has no surrogates in place of undecodable bytes."""
     try:
         name.encode()
     except UnicodeEncodeError:
@@ -216,7 +220,7 @@ def _taken(name: str, path: str, entry: Mapping[str, Any]) -> SourceFile:
 
 
 def batches(files: Iterable[SourceFile], *, most_files: int, most_bytes: int) -> Iterator[Batch]:
-    """Files in the order they come, in batches within both bounds; a file beyond ``most_bytes`` is a batch of its own."""
+    """Group files, in their order, into batches within both bounds. A file beyond ``most_bytes`` is a batch of its own."""
     waiting: list[SourceFile] = []
     size = 0
     for file in files:
