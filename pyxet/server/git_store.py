@@ -43,7 +43,7 @@ _TRIES: Final = 5
 
 
 class GitStore:
-    """All repositories of an endpoint. No other process writes to its directory."""
+    """All repositories of an endpoint. Only this process, and git processes that it starts, write to their directory."""
 
     def __init__(self, root: Path) -> None:
         self._root = root

@@ -24,7 +24,7 @@ class Looks:
         self._next: asyncio.Task[None] | None = None
 
     async def look(self, function: Callable[[], object]) -> None:
-        """Wait for a call that begins after this one; what it raises is raised to all who wait for it."""
+        """Wait for a call of the function that begins after this request; its error is raised to all who wait for it."""
         if self._next is None:
             self._next = asyncio.create_task(self._after(self._last, function))
             # If nobody waits any more, asyncio must not report the error as never retrieved.

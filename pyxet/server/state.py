@@ -58,7 +58,7 @@ PASSWORD_QUEUE: Final = web.AppKey("password_queue", asyncio.Semaphore)
 MAX_PASSWORD_QUEUE: Final = 16
 # The user who runs the endpoint, who may do everything.
 MAIN_USER: Final = web.AppKey("main_user", str)
-# Whether those without a token see the public repositories.
+# Whether clients without a token may read the public repositories.
 OPEN: Final = web.AppKey("open", bool)
 # The user name in Xet tokens of clients without an account; no user can have this name.
 ANONYMOUS: Final = ""

@@ -48,7 +48,7 @@ class Account:
     expires:
         When the account's access ends, in Unix seconds; ``None`` for never.
     repos:
-        Paths of repositories, or names of owners, that it is restricted to; empty if it is not.
+        Paths of repositories, or names of owners, that the account is restricted to; empty if it is not restricted.
     login:
         The id of the token, or the `login_of` the password; ``None`` for tokens that only this process knows.
     name:
