@@ -303,6 +303,7 @@ def test_a_failure_is_no_missing_key(xet: pyxet.XetFS, repo: str) -> None:
     for call in (
         lambda: mapping["x"],
         lambda: mapping.getitems(["x"]),
+        lambda: mapping.getitems(["x"], on_error="omit"),
         mapping.clear,
         lambda: mapping.__delitem__("x"),
         lambda: mapping.delitems(["x"]),

@@ -207,6 +207,28 @@ def test_the_expiry_time_is_an_option(
         assert bool(proxy.seen) is not stale
 
 
+@pytest.mark.parametrize(
+    "size",
+    [
+        lambda fs, path: fs.info(path, refresh=True)["size"],
+        lambda fs, path: fs.ls(path, refresh=True)[0]["size"],
+        lambda fs, path: fs.find(path, refresh=True, detail=True)[path]["size"],
+        lambda fs, path: fs.glob(path, refresh=True, detail=True)[path]["size"],
+        lambda fs, path: fs.glob(f"{path}*", refresh=True, detail=True)[path]["size"],
+        lambda fs, path: fs.du(path, refresh=True),
+    ],
+)
+def test_a_look_for_this_call_only_shows_the_newest_version(
+    shared_endpoint: LocalEndpoint, xet: pyxet.XetFS, main: str, size: Callable[[pyxet.XetFS, str], int]
+) -> None:
+    with proxied(shared_endpoint, listings_expiry_time=3600) as (_, fs):
+        xet.pipe_file(f"{main}/x", b"1")
+        assert fs.info(f"{main}/x")["size"] == 1
+        xet.pipe_file(f"{main}/x", b"22")
+        assert fs.info(f"{main}/x")["size"] == 1
+        assert size(fs, f"{main}/x") == 2
+
+
 def test_own_changes_are_seen_at_once(
     shared_endpoint: LocalEndpoint, through: tuple[FaultProxy, pyxet.XetFS], repo: str, main: str
 ) -> None:

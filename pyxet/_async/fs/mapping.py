@@ -35,21 +35,24 @@ class XetMap(FSMap):  # type: ignore[misc]  # fsspec is not typed
         Parameters
         ----------
         on_error:
-            ``raise`` the error (a `KeyError` for a missing file), ``omit`` the key, or ``return`` the error as its value.
+            ``raise`` an error (a `KeyError` for a missing file), ``omit`` the keys of missing files and raise other errors, or
+            ``return`` errors as values. With ``omit``, fsspec leaves out keys after any error; who reads arrays would take a
+            file that could not be read for one that was never written.
         """
         names = {key: self._key_to_str(key) for key in keys}
         found = self.fs.cat(list(names.values()), on_error="return", assume_literal=True)
         contents = {}
         for key, name in names.items():
             content = found[name]
-            if isinstance(content, self.missing_exceptions):
-                if on_error == "raise":
-                    raise KeyError(key) from content
-                content = KeyError(key)
-            elif isinstance(content, Exception) and on_error == "raise":
-                raise content
-            if on_error == "return" or not isinstance(content, Exception):
+            missing = isinstance(content, self.missing_exceptions)
+            if on_error == "return":
+                contents[key] = KeyError(key) if missing else content
+            elif not missing:
+                if isinstance(content, Exception):
+                    raise content
                 contents[key] = content
+            elif on_error != "omit":
+                raise KeyError(key) from content
         return contents
 
     def setitems(self, values_dict: Mapping[str, Any]) -> None:

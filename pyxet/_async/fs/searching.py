@@ -346,9 +346,21 @@ class Searching(Lookup):
         prefix: str,
         refresh: bool,
     ) -> Any:
-        # fsspec looks up a name that is not a pattern. Look-ups of missing paths check the present commit anyway.
-        further = {"expand": expand, "refresh": refresh} if has_magic(pattern) else {}
-        found = await super()._glob(pattern, maxdepth, detail=detail, withdirs=withdirs, **further)
+        found: Any
+        if has_magic(pattern):
+            found = await super()._glob(
+                pattern, maxdepth, detail=detail, withdirs=withdirs, expand=expand, refresh=refresh
+            )  # fmt: skip
+        else:
+            # fsspec looks up a plain name twice, and ignores these options then.
+            if maxdepth is not None and maxdepth < 1:
+                raise ValueError("maxdepth must be at least 1")
+            found = {}
+            with suppress(NotFoundError):
+                info = await self._info(pattern, expand=expand, refresh=refresh)
+                found = {pattern.rstrip("/"): info}
+            if not detail:
+                found = list(found)
         if not prefix:
             return found
         plain = re.split(r"[*?[]", pattern, maxsplit=1)[0]
