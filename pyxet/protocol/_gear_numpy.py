@@ -76,12 +76,12 @@ def bg4_join(data: Buffer) -> bytes:
 
 
 def gather(parts: Sequence[Buffer]) -> bytes:
-    """Buffers one behind the other."""
+    """Join buffers."""
     return b"".join(parts)
 
 
 def fill(target: bytearray | memoryview, parts: Sequence[Buffer]) -> int:
-    """Copy buffers one behind the other into memory; how many bytes that is."""
+    """Copy buffers one after the other into memory, and return the number of bytes."""
     view = memoryview(target).cast("B")
     at = 0
     for part in parts:
@@ -94,7 +94,7 @@ def fill(target: bytearray | memoryview, parts: Sequence[Buffer]) -> int:
 
 # The polynomial of CRC-64/NVME, with its bits reflected.
 _POLYNOMIAL: Final = 0x9A6C9329AC4BC9B5
-# Parts of the content that are computed beside each other, and combined afterwards.
+# Maximum number of parts of the content that are computed in parallel, and combined afterwards.
 _LANES: Final = 65536
 
 
@@ -127,7 +127,7 @@ def crc64(data: Buffer, register: int) -> int:
     table, values = _crc_table(), np.zeros(lanes, dtype=np.uint64)
     for column in columns:
         values = (values >> np.uint64(8)) ^ table[(values & np.uint64(0xFF)) ^ column]
-    # What moves a register over the bytes of one lane, as the images of its single bits.
+    # The linear map that moves a register over the bytes of one lane, given as the images of single bits.
     images = np.uint64(1) << np.arange(64, dtype=np.uint64)
     for _ in range(steps):
         images = (images >> np.uint64(8)) ^ table[images & np.uint64(0xFF)]
@@ -138,7 +138,7 @@ def crc64(data: Buffer, register: int) -> int:
 
 
 def _moved(values: Any, images: Any) -> Any:
-    """The registers after the bytes that ``images`` stand for."""
+    """Apply the map that ``images`` define to registers."""
     moved = np.zeros_like(values)
     for bit in range(64):
         moved ^= np.where((values >> np.uint64(bit)) & np.uint64(1), images[bit], np.uint64(0))

@@ -8,23 +8,23 @@ from typing import Final
 
 from pyxet.errors import FormatError, IntegrityError
 
-# Bytes between the contents of two parts, which are a boundary and header fields, and those before the first one.
+# Maximum bytes before the content of a part: a boundary and header fields, after a preamble before the first part.
 _MAX_HEAD: Final = 8 * 1024
-# The most parts of an answer. One range was asked for: a server may answer in blocks, but not in parts of a few bytes.
+# Maximum parts of an answer. One range was requested: a server may answer in blocks, but not in parts of a few bytes.
 _MAX_PARTS: Final = 1000
-# No file has more bytes than 19 digits tell.
+# No file has a size of more than 19 digits.
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19}|\*)\Z", re.ASCII | re.IGNORECASE)
 _TYPE = re.compile(r"\s*multipart/byteranges\s*(?:;|\Z)", re.ASCII | re.IGNORECASE)
 _BOUNDARY = re.compile(r';\s*boundary=(?:"([^"\\]*)"|([^\s;"]*))\s*(?=;|\Z)', re.ASCII | re.IGNORECASE)
 # RFC 2046, section 5.1.1.
 _GOOD_BOUNDARY = re.compile(r"[0-9A-Za-z'()+_,./:=? -]{0,69}[0-9A-Za-z'()+_,./:=?-]", re.ASCII)
-# Codings of a part under which its bytes are the resource's.
+# Codings that leave the bytes of a part as they are in the resource.
 _PLAIN: Final = frozenset({"identity", "binary", "8bit", "7bit"})
 
 
 @dataclass(frozen=True, slots=True)
 class ContentRange:
-    """What a ``Content-Range`` says: bytes ``start`` to before ``end`` of a resource of ``total`` bytes, if that is known."""
+    """The content of a ``Content-Range``: bytes ``start`` to before ``end`` of a resource; ``total`` bytes if that is known."""
 
     start: int
     end: int
@@ -32,7 +32,7 @@ class ContentRange:
 
     @classmethod
     def parse(cls, text: str, *, total: int | None, what: str) -> ContentRange:
-        """The range that a header tells.
+        """Parse the value of a ``Content-Range`` header.
 
         Parameters
         ----------
@@ -44,7 +44,7 @@ class ContentRange:
         Raises
         ------
         FormatError
-            It is no range of bytes.
+            The value is not a range of bytes.
         IntegrityError
             The resource has another length.
         """
@@ -63,7 +63,7 @@ def boundary_of(content_type: str, *, what: str) -> bytes | None:
     Raises
     ------
     FormatError
-        The type has no boundary, several, or one that none may be.
+        The type has no boundary, several, or an invalid one.
     """
     if not _TYPE.match(content_type):
         return None
@@ -76,15 +76,15 @@ def boundary_of(content_type: str, *, what: str) -> bytes | None:
 class PartsReader:
     """Reads one range of bytes out of a ``multipart/byteranges`` body while it arrives.
 
-    The parts have to be the range from its first byte to its last one, in order, without gaps or anything beside it.
-    Content is passed on as it comes; no more than the head of a part is ever held.
+    Together, the parts have to be exactly the requested range, in order and without gaps. Content is passed on as it
+    arrives; only the head of a part is ever kept.
 
     Parameters
     ----------
     boundary:
-        From the answer's type.
+        The boundary in the answer's ``Content-Type``.
     start, end:
-        The range that was asked for: ``start`` to before ``end``.
+        The requested range: ``start`` to before ``end``.
     total:
         Bytes that the resource is expected to have, if that is known.
     what:
@@ -93,7 +93,7 @@ class PartsReader:
     Attributes
     ----------
     is_complete:
-        Whether the body has come to its last boundary. Nothing that follows is looked at.
+        Whether the last boundary has arrived. The rest of the body is ignored.
     """
 
     def __init__(self, boundary: bytes, start: int, end: int, *, total: int | None, what: str) -> None:
@@ -102,13 +102,13 @@ class PartsReader:
         self._at = start
         self._end = end
         self._total = total
-        # Bytes that the resource has by an earlier part.
+        # Length of the resource according to an earlier part.
         self._told: int | None = None
         self._what = what
         self._parts = 0
-        # Bytes of the present part that have not come.
+        # Bytes of the present part that have not arrived.
         self._left = 0
-        # A first delimiter at the beginning of the body has no line before it that would end.
+        # The first delimiter lacks its line break if it is at the very beginning of the body, so one is put before the body.
         self._head = bytearray(b"\r\n")
 
     def take(self, data: bytes) -> list[bytes]:
@@ -117,7 +117,7 @@ class PartsReader:
         Raises
         ------
         FormatError
-            The body is not the range in parts.
+            The body is not the requested range in parts.
         IntegrityError
             A part says that the resource does not have ``total`` bytes.
         """
@@ -134,7 +134,7 @@ class PartsReader:
         return found
 
     def _read_head(self, data: bytes, at: int) -> int:
-        """Read on between contents; where in ``data`` that ends."""
+        """Read what precedes the next content, and return the offset in ``data`` at which that ends."""
         head = self._head
         known = len(head)
         head += data[at : at + _MAX_HEAD - known]
@@ -147,7 +147,7 @@ class PartsReader:
         return at + size - known
 
     def _head_size(self, head: bytearray) -> int | None:
-        """Bytes up to the next content, or to the end of the last boundary; ``None`` while there are more to come."""
+        """Bytes up to the next content, or to the end of the last boundary; ``None`` as long as some are missing."""
         delimiter = self._delimiter
         if not self._parts:
             # Anything may stand before the first delimiter.
@@ -173,7 +173,7 @@ class PartsReader:
         return end + 4
 
     def _begin_part(self, head: bytes) -> None:
-        """Note the part that begins, by what stands behind the boundary and its header fields."""
+        """Begin a part. ``head`` is the rest of the line of its boundary, and its header fields."""
         self._parts += 1
         if self._parts > _MAX_PARTS:
             raise self._error(f"there are more than {_MAX_PARTS:,}")

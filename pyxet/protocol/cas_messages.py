@@ -16,7 +16,7 @@ class WireRange(CasStruct):
 
 
 class WireTerm(CasStruct):
-    """Part of a file. ``chunk_byte_sizes`` are the raw sizes of its chunks, for those who ask for them."""
+    """Part of a file. ``chunk_byte_sizes`` are the raw sizes of its chunks, which are sent only on request."""
 
     hash: str
     unpacked_length: Count
@@ -44,7 +44,7 @@ class FileKey(CasStruct):
 
 
 class BatchReconstruction(CasStruct):
-    """Answer of ``GET /v1/reconstructions?file_id=…&file_id=…``: whole files, which share what is fetched.
+    """Answer of ``GET /v1/reconstructions?file_id=…&file_id=…``: the terms of whole files, and the fetches that they share.
 
     A file that the CAS does not know may be left out.
     """
@@ -74,7 +74,7 @@ class XorbInserted(CasStruct):
 
 
 class Checksum(CasStruct):
-    """``algo`` is ``crc64nvme``; ``value`` is decimal text, as the number may be larger than JSON's are everywhere."""
+    """``algo`` is ``crc64nvme``; ``value`` is decimal text, because not all JSON readers support such large numbers."""
 
     algo: str
     value: str
@@ -88,7 +88,7 @@ class GrantRequest(CasStruct):
 
 
 class UploadGrant(CasStruct):
-    """Where a xorb may be sent: whoever has URL and headers may do it."""
+    """Permission to send a xorb. Whoever has the URL and the headers can use it."""
 
     id: str
     method: str

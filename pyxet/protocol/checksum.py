@@ -13,19 +13,19 @@ _kernel = kernels.load(kernels.name)
 
 
 def crc64_nvme(parts: Iterable[Buffer], before: int = 0) -> int:
-    """The checksum of the bytes of some buffers, one behind the other.
+    """The checksum of consecutive buffers.
 
     Parameters
     ----------
     parts:
         The buffers, in order.
     before:
-        Checksum of what comes before them.
+        Checksum of the bytes before them.
 
     Returns
     -------
     int
-        64 bits, unsigned. That of ``b"123456789"`` is ``0xae8b14860a799888``.
+        The checksum, 64 bits unsigned. That of ``b"123456789"`` is ``0xae8b14860a799888``.
     """
     register = before ^ _ONES
     for part in parts:

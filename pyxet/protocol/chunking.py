@@ -11,8 +11,7 @@ from pyxet.protocol.kernels import Kernel, load
 class Chunker:
     """Finds the chunks of a stream that arrives in pieces of any size.
 
-    The stream's bytes stay with the caller; the chunker keeps what it needs to go on (less than 64 bytes), so the pieces
-    may be as large or as small as is convenient.
+    The chunker does not keep the stream's bytes, but only a state of less than 64 bytes from one piece to the next.
     """
 
     def __init__(self, kernel: Kernel = kernels.name) -> None:
@@ -24,7 +23,7 @@ class Chunker:
     def feed(self, data: Buffer) -> list[int]:
         """End offsets, in bytes from the start of the stream, of the chunks that this piece completes.
 
-        Raises `BufferError` for a view that is not contiguous; the chunker is as before then.
+        Raises `BufferError` for a view that is not contiguous; the chunker is then unchanged.
         """
         ends, self._state, self._open = self._scan(
             data, GEAR_TABLE, GEAR_MASK, MIN_CHUNK, MAX_CHUNK, self._state, self._open
@@ -40,7 +39,7 @@ class Chunker:
 
 
 def chunk_ends(data: Buffer, kernel: Kernel = kernels.name) -> list[int]:
-    """End offsets, in bytes, of all chunks of a whole content; none for an empty one."""
+    """End offsets, in bytes, of all chunks of a whole content; an empty list if that is empty."""
     chunker = Chunker(kernel)
     ends = chunker.feed(data)
     last = chunker.finish()

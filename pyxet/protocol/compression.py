@@ -1,8 +1,8 @@
 """Compression of single chunks (Xet specification, ``xorb.md``, chunk compression schemes).
 
-LZ4 payloads are *frames* of one independent block with no content size. Writing such a frame around `lz4.block` spares
-the set-up of a frame context, which for chunks of 64 KiB costs as much as the compression; reading takes the same way
-for frames of that form and falls back to the general decoder for others.
+LZ4 payloads are *frames* of one independent block with no content size. Writing such a frame around `lz4.block` avoids
+the set-up of a frame context, which for chunks of 64 KiB costs as much as the compression. Frames of that form are read
+in the same way, and others by the general decoder.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Scheme(IntEnum):
 
 
 class Compressed(NamedTuple):
-    """A chunk's payload, in parts that follow each other, its size in bytes, and the scheme it is stored with."""
+    """A chunk's payload in consecutive parts, its size in bytes, and its scheme."""
 
     scheme: Scheme
     parts: tuple[Buffer, ...]
@@ -53,17 +53,17 @@ _FRAME_END: Final = bytes(4)
 _OVERHEAD: Final = len(_FRAME_HEADER) + _LENGTH.size + len(_FRAME_END)
 
 _SAMPLE: Final = 4096
-# A sample that shrinks by less than this predicts that the chunk is not worth the time. Random bytes never shrink; the
-# exponents of floating-point weights, one lane of four, shrink by a tenth in a kilobyte and by a fifth in a chunk.
+# If a sample does not shrink to this share of its size, compressing the chunk is not worth the time. Random bytes never
+# shrink; the exponents of floating-point weights, one lane of four, shrink by a tenth in a kilobyte and by a fifth in a chunk.
 _WORTHWHILE: Final = 0.99
-# How many chunks after a sampled one are compressed with its scheme, and by which share of their size their compression may
-# differ from that of the sampled chunk before the next chunk is sampled.
+# Number of chunks after a sampled one that are compressed with its scheme. If the compressed share of one of them differs
+# from that of the sampled chunk by more than `_ALIKE`, the next chunk is sampled.
 _UNSAMPLED: Final = 3
 _ALIKE: Final = 0.1
 
 
 def compress(data: Buffer) -> Compressed:
-    """Compress a chunk with the scheme that a sample predicts to be smallest; as it is where nothing helps."""
+    """Compress a chunk with the scheme that a sample predicts to be smallest; store it as it is if that does not help."""
     return _compress_if_smaller(data, choose_scheme(data))
 
 
@@ -109,7 +109,7 @@ def choose_scheme(data: Buffer) -> Scheme:
     sample = memoryview(data)[start : start + _SAMPLE]
     plain = _sample_size(sample)
     lanes = bg4_split(sample)
-    # Each lane for itself: in one piece, LZ4 would leap over the short last lane after three that do not compress.
+    # Each lane is compressed alone: in one piece, LZ4 would skip over the short last lane after three incompressible ones.
     lane = max(1, len(lanes) // 4)
     grouped = sum(_sample_size(lanes[at : at + lane]) for at in range(0, len(lanes), lane))
     if min(plain, grouped) > len(sample) * _WORTHWHILE:
@@ -140,8 +140,8 @@ def decompress(payload: Buffer, scheme: int, raw_length: int) -> Buffer:
     Raises
     ------
     FormatError
-        The scheme is unknown, the payload is damaged, or it does not decode to exactly ``raw_length`` bytes, which
-        are no more than a chunk may have. Not more than that is ever decoded.
+        The scheme is unknown, the payload is damaged, it does not decode to exactly ``raw_length`` bytes, or a chunk
+        cannot have that length. At most one byte more than that is decoded.
     """
     if not 0 < raw_length <= MAX_CHUNK:
         raise FormatError(f"chunk: a raw length of {raw_length:,} is out of range")
@@ -165,7 +165,7 @@ def _decode_frame(payload: Buffer, raw_length: int) -> bytes:
             if length == len(view) - _OVERHEAD and view[-4:] == _FRAME_END:
                 return bytes(lz4.block.decompress(view[11:-4], uncompressed_size=raw_length))
         decoder = lz4.frame.LZ4FrameDecompressor()
-        # One byte more than announced: enough to see a payload that would go on.
+        # One byte more than announced is enough to detect a payload that decodes to more.
         data = bytes(decoder.decompress(view, max_length=raw_length + 1))
     except (RuntimeError, ValueError, EOFError, lz4.block.LZ4BlockError) as error:
         raise FormatError(f"chunk: damaged LZ4 payload ({error})") from error

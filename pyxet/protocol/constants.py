@@ -29,7 +29,7 @@ MAX_SHARD_BYTES: Final = 64 * MIB
 
 # -- deduplication (deduplication.md) ----------------------------------------------------------------------------------
 
-# A chunk may be asked for at the endpoint if the last word of its hash is a multiple of this.
+# The endpoint may be queried for a chunk if the last word of the chunk's hash is a multiple of this.
 ELIGIBLE_MODULUS: Final = 1024
 
 # -- hashing (hashing.md) ----------------------------------------------------------------------------------------------
@@ -38,7 +38,7 @@ DATA_KEY: Final = bytes.fromhex("6697f5775b9550de3135cbaca597181c9de421109beb2b5
 INTERNAL_NODE_KEY: Final = bytes.fromhex("017ec5c7a5472996fd946666b48a02e65ddd536f37c76dd2f86352e64a53713f")
 VERIFICATION_KEY: Final = bytes.fromhex("7f1857d6ce56ed66127ff913e7a5c3f3a4cd26d5b5db49e64124987f28fb94c3")
 
-# The gear table, as the kernels want it: 256 little-endian 64-bit words.
+# The gear table in the form that the kernels read: 256 little-endian 64-bit words.
 # fmt: off
 GEAR_TABLE: Final = struct.pack(
     "<256Q",

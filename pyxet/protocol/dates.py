@@ -1,4 +1,4 @@
-"""Moments as the Hub writes them."""
+"""Dates and times in the form in which the Hub writes them."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ _LAST: Final = datetime.max.replace(microsecond=0, tzinfo=UTC)
 
 
 def parse_date(text: str) -> datetime:
-    """A moment as the Hub writes it; `FormatError` if it is none."""
+    """Parse a date and time of the Hub. Raises `FormatError` if the text is none."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
         raise FormatError(f"{text[:80]!r} is not a date") from error
-    # Moments are compared, and one without a time zone would compare with no other.
+    # Python cannot compare a time without a time zone with one that has a time zone.
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def from_seconds(seconds: float) -> datetime:
-    """The moment at a Unix time in seconds; beyond what `datetime` can express, the first or last moment that it can.
+    """The date and time of a Unix time in seconds, or the first or last that `datetime` can express if that is beyond them.
 
     Git commits may have any number as their time, and on Windows `datetime.fromtimestamp` refuses times before 1970.
     """
@@ -34,5 +34,5 @@ def from_seconds(seconds: float) -> datetime:
 
 
 def format_date(seconds: float) -> str:
-    """A moment, in seconds after the beginning of 1970, as the Hub writes it; clients insist on the ``Z``."""
+    """Write a Unix time in seconds as the Hub does. Clients require the ``Z``."""
     return from_seconds(seconds).replace(microsecond=0, tzinfo=None).isoformat() + ".000Z"

@@ -14,14 +14,14 @@ from pyxet.protocol.xorb import ChunkHeader, decode_payload
 
 
 class DecodedChunk(NamedTuple):
-    """The raw content of a chunk, and the serialized bytes it took."""
+    """The raw content of a chunk, and its serialized size in bytes."""
 
     data: Buffer
     size: int
 
 
 class Room:
-    """Bytes that several decoders may produce together. A few hundred bytes decode to 128 KiB.
+    """Limits the bytes that several decoders produce together. A few hundred bytes can decode to 128 KiB.
 
     Attributes
     ----------
@@ -33,7 +33,7 @@ class Room:
         self.left = amount
 
     def take(self, amount: int) -> None:
-        """Note what is about to be decoded; `FormatError` where that is too much."""
+        """Count bytes that are about to be decoded. Raises `FormatError` if they are too many."""
         self.left -= amount
         if self.left < 0:
             raise FormatError("xorb: it decodes to much more than was asked for")
@@ -42,16 +42,16 @@ class Room:
 class ChunkDecoder:
     """Decodes serialized chunks from pieces of any size, as they arrive from the network.
 
-    Decoded content may refer to the piece it came from: a piece must not be changed afterwards. After an error the
-    decoder is of no use any more.
+    Decoded content may refer to the piece that it came from, so a piece must not be changed afterwards. After an error,
+    the decoder cannot be used any more.
 
     Parameters
     ----------
     max_chunks:
-        The most chunks that the stream may hold. A few hundred bytes can decode to 128 KiB, so callers who know how many
-        chunks they asked for should set it.
+        Maximum number of chunks in the stream. A few hundred bytes can decode to 128 KiB, so callers that know how many
+        chunks they requested should set it.
     room:
-        Bounds what this decoder and others that share the room may decode together.
+        Limits the bytes that this decoder and others with the same room decode together.
     memory:
         Called with a number of bytes; returns memory of at least that size to decode into. With it, the C kernel (if it was
         built) decodes whole runs of chunks without the interpreter's lock. A chunk keeps the whole of its memory alive.
@@ -71,13 +71,13 @@ class ChunkDecoder:
         self._target = self._readable = memoryview(bytearray())
         self._used = 0
         self._pending = bytearray()
-        # Serialized bytes of the chunk in `_pending`, as far as they are known.
+        # Serialized size of the chunk in `_pending`: that of its header until the header is complete.
         self._needed = CHUNK_HEADER_SIZE
         self._offset = 0
 
     @property
     def pending(self) -> int:
-        """Bytes of an unfinished chunk that are waiting for more."""
+        """Number of bytes of an unfinished chunk that have arrived."""
         return len(self._pending)
 
     def feed(self, data: Buffer) -> list[DecodedChunk]:
@@ -86,12 +86,12 @@ class ChunkDecoder:
         Raises
         ------
         FormatError
-            A chunk is damaged, or one too many; its offset is the chunk's in the stream.
+            A chunk is damaged, or there are too many. The error's offset is that of the chunk in the stream.
         """
         view = memoryview(data)
         found: list[DecodedChunk] = []
         at = 0
-        # Only the chunk that began in an earlier piece is put together, not the piece behind it.
+        # Complete the chunk that began in an earlier piece. Only its bytes are copied, not the rest of this piece.
         while self._pending:
             taken = view[at : at + self._needed - len(self._pending)]
             self._pending += taken
@@ -101,7 +101,7 @@ class ChunkDecoder:
             if self._needed == CHUNK_HEADER_SIZE:
                 self._needed += self._header(self._pending, 0).payload_length
             else:
-                # What is decoded may refer to the bytes, so the next chunk gets others.
+                # The decoded chunk may refer to these bytes, so the next one gets a new buffer.
                 whole, self._pending = self._pending, bytearray()
                 found.append(self._decode(memoryview(whole), self._header(whole, 0)))
                 self._needed = CHUNK_HEADER_SIZE
@@ -110,7 +110,7 @@ class ChunkDecoder:
                 at = self._decode_run(self._kernel, view, at, found)
             if len(view) - at < CHUNK_HEADER_SIZE:
                 break
-            # One that is not complete, or on which the kernel has no say.
+            # The next chunk is not complete, or is of a kind that the kernel leaves to Python.
             header = self._header(view, at)
             end = at + CHUNK_HEADER_SIZE + header.payload_length
             if end > len(view):
@@ -122,7 +122,7 @@ class ChunkDecoder:
         return found
 
     def _decode_run(self, kernel: kernels.Decode, view: memoryview, at: int, found: list[DecodedChunk]) -> int:
-        """Decode chunks from an offset on, as far as the kernel goes; where it stopped."""
+        """Decode chunks from an offset on with the kernel, and return the offset at which it stopped."""
         needed = 1
         while needed:
             most = sys.maxsize if self._left is None else self._left
@@ -142,13 +142,13 @@ class ChunkDecoder:
                 self._target, self._used = self._memory(needed), 0
                 self._readable = self._target.toreadonly()
             elif chunks:
-                # It takes no more than so many in one call.
+                # The kernel may have stopped because the number of chunks in one call is limited, so it is called again.
                 needed = 1
             at = end
         return at
 
     def finish(self) -> None:
-        """Say that no more bytes come; `FormatError` if a chunk is unfinished."""
+        """End the stream. Raises `FormatError` if a chunk is unfinished."""
         if self._pending:
             what = f"xorb: cut off, {len(self._pending):,} bytes of an unfinished chunk are left"
             raise FormatError(what, offset=self._offset)

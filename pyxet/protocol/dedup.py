@@ -1,7 +1,7 @@
-"""Which chunks are stored already, and putting a file's terms together (Xet specification, ``deduplication.md``).
+"""Finds chunks that are stored already, and assembles the terms of files (Xet specification, ``deduplication.md``).
 
 A chunk's place is a xorb and an index. Xorbs that are still being filled have no hash yet, so places name xorbs by a
-number of this session; `Places.seal` gives the number its hash.
+number that the session gives them; `Places.seal` assigns the hash to the number.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from pyxet.protocol.hashing import FileHasher, Hash, keyed_chunk_hash, term_hash
 from pyxet.protocol.shard import FileEntry, Shard, Term
 
-# Shorter runs of known chunks are stored again where the last terms of a file have fewer chunks than this on average.
+# Runs of known chunks shorter than this are stored again if the last `_RECENT_TERMS` terms of a file are shorter on average.
 MIN_AVERAGE_RUN: Final = 8
 _RECENT_TERMS: Final = 32
 
@@ -31,8 +31,8 @@ class Places:
     def __init__(self) -> None:
         self._own: dict[Hash, Place] = {}
         self._keyed: dict[bytes, dict[Hash, Place]] = {}
-        # Known to be under none of the keys. A chunk is looked for several times before it is stored, and each look
-        # costs a hash for every key, of which each answer of the endpoint may bring a new one.
+        # Chunks that are known to be under none of the keys. A chunk is looked up several times before it is stored, and
+        # each look-up computes a hash for every key. Each answer of the endpoint may add a key.
         self._missed: set[Hash] = set()
         self._hashes: dict[int, Hash] = {}
         self._numbers: dict[Hash, int] = {}
@@ -53,7 +53,7 @@ class Places:
         self._missed.discard(value)
 
     def seal(self, number: int, value: Hash) -> None:
-        """Say which hash a xorb got."""
+        """Set the hash of a finished xorb."""
         self._hashes[number] = value
 
     def hash_of(self, number: int) -> Hash:
@@ -79,7 +79,7 @@ class Places:
         self._missed.clear()
 
     def find(self, value: Hash) -> Place | None:
-        """Where a chunk is, if that is known."""
+        """The place of a chunk; ``None`` if that is not known."""
         place = self._own.get(value)
         if place is not None or value in self._missed:
             return place
@@ -112,7 +112,7 @@ class _Run:
     verification: Hash = b""
 
     def close(self) -> Hash:
-        """The verification hash; with it the chunks' hashes, 32 bytes each for terabytes of chunks, can go."""
+        """Compute the verification hash, and drop the hashes of the chunks, of which large files have very many."""
         if not self.verification:
             self.verification = term_hash(self.hashes)
             self.hashes = []
@@ -127,22 +127,22 @@ class FileAssembler:
     size:
         Bytes so far.
     stored:
-        Bytes that were put into xorbs for it; whoever does that counts them.
+        Bytes that were put into xorbs for the file. Callers count them.
     deduplicated:
-        Bytes of its content that were stored already; whoever finds them counts them.
+        Bytes of the file's content that were stored already. Callers count them.
     """
 
     def __init__(self) -> None:
         self._runs: list[_Run] = []
         self._hasher = FileHasher()
-        # Of what was added so far; asked for twice, when the file is complete and when it is registered.
+        # The hash of what was added so far. It is needed twice: when the file is complete and when it is registered.
         self._file_hash: Hash | None = None
         self.size = 0
         self.stored = 0
         self.deduplicated = 0
 
     def add(self, value: Hash, length: int, place: Place) -> None:
-        """The next chunk: its hash, raw length in bytes, and place."""
+        """Add the next chunk: its hash, raw length in bytes, and place."""
         self._hasher.update([(value, length)])
         self._file_hash = None
         self.size += length

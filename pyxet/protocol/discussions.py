@@ -15,7 +15,7 @@ Status: TypeAlias = Literal["draft", "open", "closed", "merged"]
 
 
 class DiscussionAuthor(HubStruct, omit_defaults=False):
-    """``deleted`` stands for somebody who has no account any more."""
+    """A user by name; ``deleted`` if the account does not exist any more."""
 
     name: str = "deleted"
 
@@ -28,7 +28,7 @@ class DiscussionRepo(HubStruct, omit_defaults=False):
 
 
 class Discussion(HubStruct, omit_defaults=False):
-    """One discussion or pull request, as lists have it."""
+    """One discussion or pull request, as it appears in lists."""
 
     num: Count
     title: str
@@ -40,7 +40,7 @@ class Discussion(HubStruct, omit_defaults=False):
 
 
 class DiscussionList(HubStruct, omit_defaults=False):
-    """A page of discussions, newest first: ``count`` is how many there are in all, ``start`` how many come before."""
+    """A page of discussions, newest first: ``count`` is the number of all, ``start`` the number of those on earlier pages."""
 
     discussions: list[Discussion]
     count: Count
@@ -48,7 +48,7 @@ class DiscussionList(HubStruct, omit_defaults=False):
 
 
 class DiscussionEvent(HubStruct, omit_defaults=False):
-    """What happened in a discussion: what ``data`` has depends on ``type``, which may be one that is not known here."""
+    """An event in a discussion. The fields of ``data`` depend on ``type``, which may be one that is not known here."""
 
     id: str
     type: str
@@ -58,14 +58,14 @@ class DiscussionEvent(HubStruct, omit_defaults=False):
 
 
 class DiscussionChanges(HubStruct):
-    """Of a pull request: the reference that it changes, and the commit that merged it, if it was."""
+    """The reference that a pull request changes, and the commit that merged it, if it is merged."""
 
     base: str
     merge_commit_id: str | None = None
 
 
 class DiscussionDetails(Discussion, omit_defaults=False):
-    """One discussion with all that happened in it. ``files_with_conflicts`` is true where there are some that are not told."""
+    """One discussion with all its events. ``files_with_conflicts`` is ``True`` if there are conflicts in unnamed files."""
 
     events: list[DiscussionEvent] = msgspec.field(default_factory=list)
     changes: DiscussionChanges | None = None

@@ -70,7 +70,7 @@ def chunk_hashes(data: Buffer, ends: Sequence[int]) -> list[Hash]:
 
 
 def keyed_chunk_hash(key: bytes, value: Hash) -> Hash:
-    """A chunk hash as a deduplication shard with a 32-byte key stores it; an all-zero key leaves it as it is."""
+    """A chunk hash as a deduplication shard with a 32-byte key stores it; unchanged if the key is all zeros."""
     return value if key == _ZERO_KEY else blake3(value, key=key).digest()
 
 
@@ -80,7 +80,7 @@ def term_hash(hashes: Iterable[Hash]) -> Hash:
 
 
 def is_eligible(value: Hash) -> bool:
-    """Whether the endpoint may be asked for this chunk (the first chunk of a file always may)."""
+    """Whether the endpoint may be queried for this chunk (for the first chunk of a file, it always may)."""
     return int.from_bytes(value[24:], "little") % ELIGIBLE_MODULUS == 0
 
 
@@ -98,8 +98,8 @@ def xorb_hash(chunks: Sequence[tuple[Hash, int]]) -> Hash:
 class FileHasher:
     """The hash of a file from its chunks in order, without keeping them: memory grows with the tree's height.
 
-    Internal nodes depend only on the children they hold, so each level is folded as soon as it holds enough children for
-    a node to be certain; what may still change at the end of the file stays.
+    An internal node depends only on its children, so each level is folded as soon as it holds enough children for a node
+    to be certain. Only the nodes that may still change at the end of the file are kept.
     """
 
     def __init__(self) -> None:

@@ -11,8 +11,8 @@ from typing import Final, Literal, TypeAlias
 from pyxet.protocol.hashing import Buffer
 
 Kernel = Literal["c", "numpy"]
-# Chunks one behind the other as a xorb holds them, and where each of them ends. They are in the memory that is given, if
-# that is large enough.
+# Consecutive chunks in the form of a xorb, and the end of each of them. They are in the given memory, if that is large
+# enough.
 Encoded: TypeAlias = tuple[bytes | bytearray, list[int]]
 Encode: TypeAlias = Callable[[Sequence[Buffer], bytearray | None], Encoded]
 # From this many bytes on, copying takes longer than getting the interpreter's lock back, so it is done without the lock.
@@ -27,7 +27,7 @@ _FUNCTIONS: Final = ("LZ4_createStream", "LZ4_resetStream", "LZ4_compress_fast_c
 
 
 def load(kernel: Kernel) -> ModuleType:
-    """The module of a kernel; `ImportError` where the C one was not built."""
+    """The module of a kernel. Raises `ImportError` if the C kernel was not built."""
     return importlib.import_module("pyxet.protocol._gear" if kernel == "c" else "pyxet.protocol._gear_numpy")
 
 
@@ -64,14 +64,14 @@ def decode_kernel() -> Decode | None:
 
 
 def _addresses(functions: Sequence[str]) -> tuple[int | None, ...]:
-    """Where functions of liblz4 are; nothing where they cannot be had."""
-    # Only who moves content needs it.
+    """The addresses of functions of liblz4; empty if they cannot be found."""
+    # Imported here because they are only needed to move content.
     import ctypes
 
     import lz4.block
 
     try:
-        # The extension is loaded already, and so is whatever it is linked with: only names are looked up.
+        # The extension and the libraries that it is linked with are loaded already, so this only looks up names.
         library = ctypes.CDLL(lz4.block._block.__file__)
         return tuple(ctypes.cast(getattr(library, function), ctypes.c_void_p).value for function in functions)
     except (AttributeError, OSError):
@@ -95,13 +95,13 @@ def joined(parts: Sequence[Buffer]) -> bytes:
 
 
 def fill(target: bytearray | memoryview, parts: Sequence[Buffer]) -> int:
-    """Copy buffers one behind the other into memory, like `joined`; how many bytes that is. `ValueError` if they do not fit."""
+    """Copy buffers into memory, like `joined`, and return the number of bytes. Raises `ValueError` if they do not fit."""
     # A kernel of an earlier build has no such function.
     found: int = (getattr(load(name), "fill", None) or load("numpy").fill)(target, parts)
     return found
 
 
 def unwritten(size: int) -> bytearray:
-    """Memory whose pages nobody has touched yet, where the C kernel is there to make it; zeros otherwise."""
+    """Memory that is not initialized, so that its pages are not touched; zeros if there is no C kernel."""
     found: bytearray = getattr(load(name), "room", bytearray)(size)
     return found

@@ -28,7 +28,7 @@ class LfsRef(LfsStruct):
 
 
 class LfsBatch(LfsStruct):
-    """A request; without ``transfers`` it is for ``basic``."""
+    """A batch request. Without ``transfers`` it is for ``basic``."""
 
     operation: Literal["download", "upload"]
     objects: list[LfsObject]
@@ -38,7 +38,7 @@ class LfsBatch(LfsStruct):
 
 
 class LfsAction(LfsStruct):
-    """Where an object goes or comes from: URL, headers of the request, and seconds until both end."""
+    """How an object is uploaded or downloaded: URL, headers of the request, and seconds until both expire."""
 
     href: Secret
     header: dict[str, Secret] = {}
@@ -59,7 +59,7 @@ class LfsFailure(LfsStruct):
 
 
 class LfsAnswer(LfsStruct):
-    """An object of an answer. One to upload that has no actions is stored already."""
+    """An object of an answer. If it is to be uploaded and has no actions, it is stored already."""
 
     oid: str
     size: Count

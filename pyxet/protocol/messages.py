@@ -1,10 +1,10 @@
-"""What all messages have in common, and the JSON of the Hub as typed structs, shared by the client and the local endpoint.
+"""The basis of all messages, and the JSON of the Hub as typed structs, shared by the client and the local endpoint.
 
-The CAS's are in `cas_messages`, but for the tokens that the Hub gives for it.
+The messages of the CAS are in `cas_messages`, except for the tokens that the Hub gives for it.
 
 Field names on the wire are camelCase for the Hub and snake_case for the CAS (Xet specification, ``api.md``; OpenAPI
-file of the CAS). Fields that an endpoint may leave out have a default; unknown fields are ignored, so that an endpoint
-may grow. Decoding goes through `decode`, which turns a foreign document into a `FormatError` that names the field.
+file of the CAS). Fields that an endpoint may leave out have a default; unknown fields are ignored, so that endpoints
+can add fields. All messages are decoded by `decode`, whose `FormatError` names the field that does not fit.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pyxet.errors import ConfigError, FormatError
 from pyxet.secrets import Secret
 
 T = TypeVar("T")
-# Sizes in bytes, offsets, counts and times in Unix seconds: what is negative or beyond a file's reach is garbage.
+# Sizes in bytes, offsets, counts and times in Unix seconds. Negative numbers, and those beyond any file's size, are refused.
 Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
 
@@ -50,7 +50,7 @@ def encode(message: Any) -> bytes:
     try:
         return msgspec.json.encode(message, enc_hook=_reveal)
     except UnicodeEncodeError as error:
-        # Surrogates, which stand for bytes that make no characters.
+        # The text has surrogates, which stand for bytes that are not UTF-8.
         raise ConfigError(f"{str(error.object)!a} is not UTF-8, as names and messages have to be") from None
 
 
@@ -75,7 +75,7 @@ class OrganizationRef(HubStruct):
 
 
 class TokenInfo(HubStruct):
-    """What a token is called, and what it is for: ``read``, ``write``, ``fineGrained``."""
+    """The name of a token, and its role: ``read``, ``write``, ``fineGrained``."""
 
     display_name: str | None = None
     role: str | None = None
@@ -111,7 +111,7 @@ class DeleteRepo(HubStruct):
 
 
 class MoveRepo(HubStruct):
-    """Both as ``owner/name``."""
+    """Both names are ``owner/name``."""
 
     from_repo: str
     to_repo: str
@@ -119,7 +119,7 @@ class MoveRepo(HubStruct):
 
 
 class RepoSettings(HubStruct):
-    """What is left out stays as it is. ``gated`` is ``auto``, ``manual`` or false."""
+    """Settings that are left out do not change. ``gated`` is ``auto``, ``manual`` or ``False``."""
 
     visibility: Literal["public", "private", "protected"] | None = None
     private: bool | None = None
@@ -127,7 +127,7 @@ class RepoSettings(HubStruct):
 
 
 class DuplicateRepo(HubStruct):
-    """``repository`` is the new one, as ``owner/name``; its visibility that of the old one if left out."""
+    """``repository`` is the new one, as ``owner/name``. Without ``visibility``, it has that of the old one."""
 
     repository: str
     visibility: Literal["public", "private", "protected"] | None = None
@@ -145,7 +145,7 @@ class RepoUrl(HubStruct):
 
 
 class LfsSibling(HubStruct):
-    """LFS data in a repository's ``siblings``; this route says ``sha256`` where the tree says ``oid``."""
+    """LFS data in a repository's ``siblings``, where the field ``oid`` of tree entries is called ``sha256``."""
 
     sha256: str
     size: Count
@@ -233,7 +233,7 @@ class TreeEntry(HubStruct):
     """A file, directory or submodule.
 
     ``oid`` is the git object id: of the content, of the pointer file for LFS content, or the commit of a submodule. ``mode`` is
-    git's, which only pyxet's endpoint tells, and only of files that are executable or symbolic links.
+    git's mode, which only pyxet's endpoint sends, and only for executable files and symbolic links.
     """
 
     type: Literal["file", "directory", "submodule"]
@@ -324,7 +324,7 @@ class DuplicateTarget(HubStruct, omit_defaults=False):
 
 
 class DuplicateFile(HubStruct):
-    """Stored content that another repository shall hold as well."""
+    """Stored content that another repository is to hold as well."""
 
     xet_hash: str
     sha256: str
@@ -346,7 +346,7 @@ class DuplicateFilesAnswer(HubStruct, omit_defaults=False):
 
 
 class LfsFileEntry(HubStruct, omit_defaults=False):
-    """Large content in a repository's history: ``file_oid`` is its sha256, ``filename`` a path that has, or had, it."""
+    """Large content in a repository's history: ``file_oid`` is its sha256, ``filename`` a path at which it is or was."""
 
     file_oid: str
     filename: str
@@ -357,7 +357,7 @@ class LfsFileEntry(HubStruct, omit_defaults=False):
 
 
 class LfsDeletions(HubStruct, omit_defaults=False):
-    """Contents by sha256, and whether the commits that name them are to be made anew without them."""
+    """The sha256 of contents to delete, and whether to rewrite the commits that name them."""
 
     sha: list[str]
     rewrite_history: bool = True
@@ -385,7 +385,7 @@ class XetToken(HubStruct):
 
 
 class OAuthToken(CasStruct):
-    """Answer of ``/oauth/token`` (RFC 6749, 5.1): a token, and what it is renewed with; ``expires_in`` is in seconds."""
+    """Answer of ``/oauth/token`` (RFC 6749, 5.1): a token, and the token to renew it with; ``expires_in`` is in seconds."""
 
     access_token: Secret
     refresh_token: Secret | None = None

@@ -1,6 +1,6 @@
 """Quotas of requests in headers: ``RateLimit: "api";r=0;t=55`` and ``RateLimit-Policy: "fixed window";"api";q=1000;w=300``.
 
-(draft-ietf-httpapi-ratelimit-headers, version 9, and the Hub's way to write it.)
+(draft-ietf-httpapi-ratelimit-headers, version 9, in the form that the Hub sends.)
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-# Longer headers are not looked at, and longer numbers are none.
+# Maximum length of a header in characters. Longer ones are ignored.
 _LONGEST: Final = 1000
 _ITEM = re.compile(r'(?:"[^"]*"|[^",])+')
 _NAME = re.compile(r'\s*"([^"]*)"')
@@ -30,7 +30,7 @@ class RateLimit:
     reset:
         Seconds until the next window.
     allowed, window:
-        Requests in a window, and its length in seconds, where the endpoint tells its policy.
+        Requests in a window, and its length in seconds, if the endpoint sends its policy.
     """
 
     name: str
@@ -43,7 +43,7 @@ class RateLimit:
     def parse(cls, limit: str | None, policy: str | None = None) -> RateLimit | None:
         """The quota in the headers; of several quotas, the one with the fewest requests left. ``None`` if there is none.
 
-        Values that are negative, no numbers or malformed are ignored.
+        Values that are negative or malformed are ignored.
         """
         found: RateLimit | None = None
         policies = {name: numbers for names, numbers in _items(policy) for name in names}
@@ -58,7 +58,7 @@ class RateLimit:
         return found
 
     def headers(self) -> dict[str, str]:
-        """The headers that tell it, with times in whole seconds."""
+        """The headers for this quota, with times in whole seconds."""
         told = {"RateLimit": f'"{self.name}";r={self.remaining};t={math.ceil(self.reset)}'}
         if self.allowed is not None and self.window is not None:
             told["RateLimit-Policy"] = f'"fixed window";"{self.name}";q={self.allowed};w={math.ceil(self.window)}'
@@ -66,7 +66,7 @@ class RateLimit:
 
 
 def route_class(path: str) -> str | None:
-    """The class of a request on the Hub, by the path of its URL; ``None`` for requests of the CAS, which has none."""
+    """The class of a request on the Hub, by the path of its URL; ``None`` for the CAS, which has no classes."""
     if path.startswith(("/v1/", "/v2/")):
         return None
     if path.startswith("/api/") or ".git/" in path:
@@ -75,7 +75,7 @@ def route_class(path: str) -> str | None:
 
 
 def _items(text: str | None) -> list[tuple[list[str], dict[str, float]]]:
-    """The members of a list: the strings each has, and its numbers."""
+    """The members of a list in a header: the strings and the numeric parameters of each."""
     if not text or len(text) > _LONGEST:
         return []
     found = []

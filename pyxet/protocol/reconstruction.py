@@ -27,20 +27,21 @@ from pyxet.protocol.shard import Term
 from pyxet.protocol.xorb import MAX_PAYLOAD
 from pyxet.secrets import Secret
 
-# Chunks have 8 KiB at least, but for the last one of a file. Others may have cut their files in other ways.
+# Minimum average size of the chunks of a plan in bytes. Chunks have at least 8 KiB, except for the last one of a file, but
+# other clients may have cut files in other ways.
 _LEAST_CHUNK: Final = 256
 
 
 def most_decoded(length: int) -> int:
-    """Bytes that the fetches for a range may have, encoded or decoded: a plan may fetch some that its terms do not use."""
+    """Maximum bytes of the fetches for a range, encoded or decoded. A plan may fetch some that its terms do not use."""
     return 2 * length + 2 * MIB
 
 
 @dataclass(frozen=True, slots=True)
 class FetchRange:
-    """A signed URL, and what its byte range holds: chunks ``chunk_start`` to before ``chunk_end`` of a xorb.
+    """A signed URL for bytes ``byte_start`` to before ``byte_end`` of a serialized xorb.
 
-    The byte range, ``byte_start`` to before ``byte_end``, is one of the serialized xorb.
+    They are the chunks ``chunk_start`` to before ``chunk_end``.
     """
 
     url: Secret
@@ -79,13 +80,13 @@ class Plan:
         return sum(part.term.raw_length for part in self.terms)
 
     def check_length(self, length: int) -> None:
-        """Refuse a plan that brings much more than the ``length`` bytes it was asked for, before any of that is fetched.
+        """Refuse a plan for much more than the requested ``length`` bytes, before anything is fetched.
 
         Raises
         ------
         FormatError
-            It has more content than whole chunks at both ends explain, fetches more than `most_decoded`, or is made of
-            far too many chunks.
+            The plan has more content than whole chunks at both ends explain, fetches more than `most_decoded`, or has far
+            too many chunks.
         """
         raw = self.raw_length
         if raw > length + 2 * MAX_CHUNK:
@@ -119,13 +120,13 @@ def plan_from_v2(message: ReconstructionV2) -> Plan:
 def plans_from_batch(message: BatchReconstruction) -> dict[Hash, Plan | FormatError]:
     """Plans of whole files from one answer, by file hash; those of one upload share fetches.
 
-    What makes no sense is the result of the files that it is about, and does no harm to the others. Files that the answer
-    does not tell of are not in the result.
+    If a part of the answer makes no sense, the result of the files that need it is the error; others are not affected.
+    Files that the answer does not name are left out.
 
     Raises
     ------
     FormatError
-        A name is no hash, so that nobody knows what the answer is about.
+        The name of a file or xorb is not a hash, so that the answer cannot be used.
     """
     fetches: dict[Hash, _Fetches] = {}
     broken: dict[Hash, FormatError] = {}
@@ -166,7 +167,7 @@ class _Fetches:
     def __init__(self, fetches: Sequence[FetchRange]) -> None:
         ordered = sorted(fetches, key=lambda fetch: fetch.chunk_start)
         self._starts = [fetch.chunk_start for fetch in ordered]
-        # Of the fetches up to each one, that which reaches furthest: if it does not hold a run, none does.
+        # For each fetch, the one that reaches furthest of those up to it. If that does not hold a run, no fetch does.
         self._furthest: list[FetchRange] = []
         for fetch in ordered:
             if self._furthest and self._furthest[-1].chunk_end > fetch.chunk_end:
@@ -214,16 +215,16 @@ def trim_terms(
 ) -> tuple[int, list[Term]]:
     """The part of a file's terms whose chunks overlap bytes ``start`` to before ``end``.
 
-    It takes as long for a range of a large file as of a small one: both ends are searched for.
+    Both ends are found by binary search, so that ranges of large files take no longer than those of small ones.
 
     Parameters
     ----------
     terms:
         All terms of the file.
     term_ends:
-        Where each of them ends in the file.
+        The offset in the file at which each term ends.
     chunk_ends:
-        Where each chunk of a xorb ends in the raw content of all its chunks. It is asked for the xorbs of the terms in which
+        Returns the offset of each chunk's end in the raw content of a xorb. It is called for the xorbs of the terms in which
         the range begins and ends.
 
     Returns
@@ -242,7 +243,7 @@ def trim_terms(
             trimmed.append(term)
             continue
         ends = chunk_ends(term.xorb_hash)
-        # From places in the file to places in the raw content of the xorb.
+        # The difference between an offset in the raw content of the xorb and one in the file.
         shift = (ends[term.chunk_start - 1] if term.chunk_start else 0) - term_start
         first = bisect_right(ends, start + shift, term.chunk_start, term.chunk_end)
         last = min(bisect_left(ends, end + shift, first, term.chunk_end), term.chunk_end - 1)
@@ -259,7 +260,7 @@ def fetch_runs(terms: Sequence[Term], *, max_raw: int | None = None) -> dict[Has
     Parameters
     ----------
     max_raw:
-        Terms are not put together beyond so many bytes of raw content, where that is given.
+        Maximum bytes of raw content of a run of several terms; no limit if ``None``.
     """
     runs: dict[Hash, list[tuple[int, int]]] = {}
     size = 0
@@ -279,7 +280,7 @@ def fetch_runs(terms: Sequence[Term], *, max_raw: int | None = None) -> dict[Has
 
 @dataclass(frozen=True, slots=True)
 class CoalescedRange:
-    """A byte range that answers several: ``members`` are indices into what was asked for."""
+    """A byte range that covers several requested ranges, whose indices are ``members``."""
 
     start: int
     end: int
@@ -296,7 +297,7 @@ def coalesce_ranges(
     ranges:
         (start, end) in bytes, in any order; empty ones are left out.
     max_gap:
-        Greatest distance in bytes that is worth reading through.
+        Maximum gap in bytes between ranges that are merged.
     max_size:
         A merged range does not grow beyond this; a single longer one stays as it is.
     """

@@ -40,7 +40,7 @@ class RepoLimits:
 
     @classmethod
     def told(cls, headers: Mapping[str, str]) -> RepoLimits | None:
-        """Those that an answer tells; the Hub's, if it counts requests as the Hub does; else ``None``."""
+        """The limits in an answer's headers; the Hub's, if the answer has a quota of the Hub's; else ``None``."""
         text = headers.get("X-Repo-Limits")
         if text is not None:
             found = {name: int(value) for name, value in _ITEM.findall(text[:500])}
@@ -49,6 +49,6 @@ class RepoLimits:
         return cls() if limit is not None and limit.name in _HUB_CLASSES else None
 
     def header(self) -> str:
-        """The value of ``X-Repo-Limits`` that tells them."""
+        """The value of ``X-Repo-Limits`` for these limits."""
         named = {"folder-entries": self.folder_entries, "file-size": self.file_size, "commit-files": self.commit_files}
         return ", ".join(f"{name}={value}" for name, value in named.items() if value is not None)

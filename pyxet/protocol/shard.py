@@ -16,7 +16,7 @@
 
 Every record is 48 bytes; a section ends with a record of 32 bytes 0xFF and 16 bytes 0. Integers are little-endian.
 The sha256 in the metadata is stored like a hash, each 8-byte group reversed. The footer's six table words follow the
-Internet-Draft: other clients allocate by them, so zeros there would be read as offsets.
+Internet-Draft. Other clients allocate memory by them, and would read zeros as offsets.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _RECORD: Final = 48
 _FILE = struct.Struct("<32sII8x")
 _TERM = struct.Struct("<32sIIII")
 _HASH_ONLY = struct.Struct("<32s16x")
-# A file of one term with all that is told of it, as small files are: thousands of them in a shard.
+# A file of one term, with verification and metadata, in one piece. Most small files have this form, thousands in a shard.
 _WHOLE_FILE = struct.Struct("<32sII8x 32sIIII 32s16x 32s16x")
 _REST_OF_FILE = struct.Struct("<32s4xIII 32s16x 32s16x")
 _XORB = struct.Struct("<32sIIII")
@@ -62,18 +62,18 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class FileEntry:
-    """How a file is put together.
+    """The terms and hashes of a file.
 
     Attributes
     ----------
     file_hash:
         The Xet file hash.
     terms:
-        Its content, in order.
+        The terms in the order of the file.
     verification:
-        One hash for each term, or empty where the shard has none.
+        One hash for each term, or empty if the shard has none.
     sha256:
-        SHA-256 of the content in hex, where the shard has it.
+        SHA-256 of the content in hex, if the shard has it.
     """
 
     file_hash: Hash
@@ -96,7 +96,7 @@ class ShardChunk(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class XorbEntry:
-    """A xorb as a shard lists it; ``stored_size`` is 0 in what clients upload."""
+    """A xorb as a shard lists it; ``stored_size`` is 0 in shards that clients upload."""
 
     xorb_hash: Hash
     chunks: tuple[ShardChunk, ...]
@@ -105,7 +105,7 @@ class XorbEntry:
 
 @dataclass(frozen=True, slots=True)
 class Footer:
-    """The parts of a footer that mean something to readers; times in Unix seconds, an all-zero key means no key."""
+    """The fields of a footer that readers use; times in Unix seconds, an all-zero key means no key."""
 
     key: bytes = bytes(32)
     created: int = 0
@@ -122,12 +122,12 @@ class Shard:
 
 
 def file_entry_size(terms: int) -> int:
-    """Bytes that a file of so many terms takes in a shard, with verification and metadata."""
+    """Bytes of a file with ``terms`` terms in a shard, with verification and metadata."""
     return _RECORD * (2 + 2 * terms)
 
 
 def xorb_entry_size(chunks: int) -> int:
-    """Bytes that a xorb of so many chunks takes in a shard."""
+    """Bytes of a xorb with ``chunks`` chunks in a shard."""
     return _RECORD * (1 + chunks)
 
 
@@ -141,7 +141,7 @@ def write_upload_shard(files: Sequence[FileEntry], xorbs: Sequence[XorbEntry]) -
     Raises
     ------
     FormatError
-        It would be larger than 64 MiB.
+        The shard would be larger than 64 MiB.
     """
     data = b"".join((_HEADER.pack(_TAG, _VERSION, 0), *_file_section(files), *_xorb_section(xorbs, bytes(32))))
     if len(data) > MAX_SHARD_BYTES:
@@ -152,7 +152,7 @@ def write_upload_shard(files: Sequence[FileEntry], xorbs: Sequence[XorbEntry]) -
 def write_dedup_shard(xorbs: Sequence[XorbEntry], footer: Footer) -> bytes:
     """The answer to a chunk query: no files, chunk hashes under the footer's key, no lookup tables."""
     body = b"".join((_HEADER.pack(_TAG, _VERSION, _FOOTER.size), _BOOKEND, *_xorb_section(xorbs, footer.key)))
-    # Tables that are not there begin, and end, where the footer does.
+    # The offset of a table that does not exist is that of the footer.
     at = len(body)
     words = (_HEADER.size, _HEADER.size + _RECORD, at, 0, at, 0, at, 0)
     return body + _FOOTER.pack(_FOOTER_VERSION, *words, footer.key, footer.created, footer.expires, at)
@@ -164,8 +164,8 @@ def parse_shard(data: Buffer) -> Shard:
     Raises
     ------
     FormatError
-        It is too large, cut off, its entries make no sense, or its sections, tables or footer are not where they say
-        they are.
+        The shard is too large or cut off, its entries make no sense, or its sections, tables or footer are not at the
+        offsets that it names.
     """
     view = memoryview(data)
     if len(view) > MAX_SHARD_BYTES + _FOOTER.size:
@@ -193,7 +193,7 @@ def parse_shard(data: Buffer) -> Shard:
 
 
 class _Reader:
-    """Hands out records of 48 bytes and never more than the buffer has."""
+    """Reads records of 48 bytes, and never beyond the end."""
 
     def __init__(self, view: memoryview, at: int, end: int) -> None:
         self._view = view
@@ -207,16 +207,16 @@ class _Reader:
         return self._view[self.at - _RECORD : self.at]
 
     def more(self, count: int) -> memoryview | None:
-        """So many records in one piece, if they are there."""
+        """``count`` records in one piece; ``None`` if fewer are left."""
         return self.records(count) if count * _RECORD <= self._end - self.at else None
 
     def records(self, count: int) -> memoryview:
-        """So many records in one piece; see `expect`."""
+        """``count`` records in one piece. Callers check with `expect` that they are there."""
         self.at += count * _RECORD
         return self._view[self.at - count * _RECORD : self.at]
 
     def expect(self, count: int, what: str) -> None:
-        """Refuse a count that the rest of the buffer cannot hold, before anything is made for it."""
+        """Raise `FormatError` if fewer records than ``count`` are left, before memory is allocated for them."""
         if count > (self._end - self.at) // _RECORD:
             raise FormatError(f"shard: {count:,} {what} do not fit into what is left of it", offset=self.at)
 
@@ -225,7 +225,7 @@ def _read_files(reader: _Reader) -> Iterator[FileEntry]:
     while (record := reader.record("the file section")) != _BOOKEND:
         value, flags, count = _FILE.unpack(record)
         if count == 1 and flags == _WITH_VERIFICATION | _WITH_METADATA and (whole := reader.more(3)) is not None:
-            # As all small files are, of which a shard has thousands.
+            # Most small files have this form, and a shard may have thousands of them.
             xorb, length, start, end, check, sha256 = _REST_OF_FILE.unpack(whole)
             term = _checked_term(Term(xorb, start, end, length), reader.at - 3 * _RECORD)
             yield FileEntry(value, (term,), (check,), hash_to_hex(sha256))
@@ -265,7 +265,7 @@ def _read_xorbs(reader: _Reader) -> Iterator[XorbEntry]:
         first = reader.at
         chunks: list[ShardChunk] = []
         offset = 0
-        # All at once: a shard has thousands of them, and uploads learn from each one that the endpoint answers with.
+        # Read in one piece, for speed: a shard has thousands of chunks, and uploads read each shard that answers a query.
         for chunk, start, length, _flags, _unused in _CHUNK.iter_unpack(reader.records(count)):
             if start != offset:
                 what = f"shard chunk: it starts at {start:,}, {offset:,} expected"
@@ -309,7 +309,7 @@ def _read_footer(view: memoryview, xorbs_at: int, xorbs_end: int) -> tuple[Foote
 
 
 def _check_tables(files: Sequence[FileEntry], xorbs: Sequence[XorbEntry], tables: Sequence[_Table]) -> None:
-    """Refuse tables that do not lead to what the sections hold: other readers search by them."""
+    """Raise `FormatError` if the tables do not point to the entries of the sections: other readers search by them."""
     file_words: dict[tuple[int, ...], int] = {}
     record = 0
     for file in files:

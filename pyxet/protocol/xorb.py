@@ -9,8 +9,8 @@
              "XBLBBND" u8 1, u32 n, n x u32 end in the xorb, n x u32 end in the raw content
              u32 n, u32 hash section from the end, u32 boundary section from the end, 16 bytes
 
-Integers are little-endian. What clients upload has no footer; readers accept both. The 16 bytes are zero where we write
-them; other writers put a number there that tells equal xorbs apart, so readers do not look at them.
+Integers are little-endian. Clients upload xorbs without a footer; readers accept both forms. We write zeros to the last 16
+bytes of the footer. Other writers put a number there that tells equal xorbs apart, so readers ignore these bytes.
 """
 
 from __future__ import annotations
@@ -85,14 +85,14 @@ class XorbChunk(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class XorbInfo:
-    """What a xorb holds, without its bytes.
+    """The hash and the chunks of a xorb, without its bytes.
 
     Attributes
     ----------
     hash:
         The xorb hash.
     chunks:
-        Its chunks in order.
+        The chunks in order.
     size:
         Bytes of the serialized chunks, without a footer.
     """
@@ -126,7 +126,7 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Xorb:
-    """A finished xorb: what it holds, and its serialized bytes in slices to be sent in order, with the blocks of these."""
+    """A finished xorb: its description, its serialized bytes as consecutive slices, and the blocks that the slices are in."""
 
     info: XorbInfo
     slices: tuple[Buffer, ...]
@@ -136,8 +136,8 @@ class Xorb:
 class EncodedChunk(NamedTuple):
     """A chunk ready for a xorb: header and payload, with the hash and the length of the raw content.
 
-    They are the bytes from ``start`` to ``end`` of a block that holds the chunks of a run, one behind the other, so that
-    those which stay together are sent as one piece.
+    Header and payload are the bytes ``start`` to ``end`` of a block of consecutive chunks. Chunks that follow each other in
+    a block and in a xorb are sent as one slice.
     """
 
     hash: Hash
@@ -160,12 +160,12 @@ def encode_chunk(data: Buffer, value: Hash) -> EncodedChunk:
 def encode_chunks(chunks: Iterable[tuple[Hash, Buffer]], room: Block | None = None) -> list[EncodedChunk]:
     """Compress chunks that follow each other, given as (chunk hash, raw content), into one block.
 
-    The content is copied, also where it does not compress, so its memory is free for other things afterwards.
+    The content is copied, even if it does not compress, so that its memory can be used for other things afterwards.
 
     Parameters
     ----------
     room:
-        A block that nobody uses, whose memory is a `bytearray`; taken if it is large enough.
+        An unused block whose memory is a `bytearray`. It is used if it is large enough.
     """
     given = list(chunks)
     memory, ends = (kernels.encode_kernel() or encode_slowly)([data for _, data in given], room and room.memory)  # type: ignore[arg-type]  # see `room`
@@ -177,7 +177,7 @@ def encode_chunks(chunks: Iterable[tuple[Hash, Buffer]], room: Block | None = No
 
 
 def encode_slowly(pieces: Iterable[Buffer], _room: bytearray | None = None) -> tuple[bytes, list[int]]:
-    """What the kernel of `encode_kernel` does, where it is missing: the same bytes."""
+    """Do the work of `encode_kernel` in Python, if that kernel is missing. The result is the same."""
     stream = compression.StreamCompressor()
     parts: list[Buffer] = []
     ends: list[int] = []
@@ -195,7 +195,7 @@ class XorbBuilder:
     """Collects encoded chunks into one xorb."""
 
     def __init__(self) -> None:
-        # Block, start and end of what follows each other.
+        # Block, start and end of chunks that follow each other in a block.
         self._spans: list[tuple[Block, int, int]] = []
         self._chunks: list[XorbChunk] = []
         self.size = 0
@@ -233,7 +233,7 @@ class XorbBuilder:
 
 
 def decode_payload(view: memoryview, at: int, header: ChunkHeader, offset: int) -> Buffer:
-    """The content of the chunk whose header is at ``at``; errors name ``offset``."""
+    """The raw content of the chunk whose header is at ``at``; errors name ``offset``."""
     start = at + CHUNK_HEADER_SIZE
     try:
         return compression.decompress(view[start : start + header.payload_length], header.scheme, header.raw_length)
@@ -242,7 +242,7 @@ def decode_payload(view: memoryview, at: int, header: ChunkHeader, offset: int) 
 
 
 def iter_headers(data: Buffer) -> Iterator[tuple[int, ChunkHeader]]:
-    """Offset and header of each chunk, up to the end or a footer, payloads untouched."""
+    """The offset and header of each chunk, up to the end or a footer. Payloads are not read."""
     view = memoryview(data)
     at = 0
     while at < len(view):
@@ -261,7 +261,7 @@ def parse_xorb(data: Buffer) -> XorbInfo:
     Raises
     ------
     FormatError
-        It is empty, too large, damaged, or its footer disagrees with its chunks.
+        The xorb is empty, too large or damaged, or its footer disagrees with its chunks.
     """
     view = memoryview(data)
     if len(view) > MAX_XORB_BYTES_READ + _footer_size(MAX_XORB_CHUNKS) + _COUNT.size:
@@ -278,7 +278,7 @@ def parse_xorb(data: Buffer) -> XorbInfo:
         raise FormatError("xorb: no chunks")
     info = XorbInfo(xorb_hash([(chunk.hash, chunk.raw_length) for chunk in chunks]), tuple(chunks), end)
     if end < len(view) and not _is_footer(view[end:], info):
-        # What is wrong with it, if it is wrong in itself.
+        # This raises a more exact error if the footer itself is damaged.
         read_footer(view)
         raise FormatError("xorb: the footer does not describe the chunks before it", offset=end)
     return info
@@ -308,7 +308,7 @@ def write_footer(info: XorbInfo) -> bytes:
 
 
 def read_footer(data: Buffer) -> XorbInfo:
-    """What the footer at the end of ``data`` says, without looking at the chunks.
+    """Read the footer at the end of ``data``, without reading the chunks.
 
     Raises
     ------
