@@ -68,7 +68,7 @@ class _Agent:
                     await objects.upload(request)
                 else:
                     path = await objects.download(request)
-            except Exception as error:  # noqa: BLE001  # told to git-lfs, which goes on with the next object
+            except Exception as error:  # noqa: BLE001  # reported to git-lfs, which continues with the next object
                 self._replies.complete(oid, error=error)
             else:
                 self._replies.complete(oid, path)

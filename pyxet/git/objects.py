@@ -1,4 +1,4 @@
-"""Moves the objects of one agent. All uploads share a session, and all objects share connections."""
+"""Moves the objects of one agent. Those of one repository share connections, and its uploads share a session."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Decoding of serialized chunks as they arrive; the C kernel, where it was built, decodes a run of them in one call."""
+"""Decodes serialized chunks as they arrive; the C kernel, if it was built, decodes a run of them in one call."""
 
 from __future__ import annotations
 

@@ -139,7 +139,7 @@ def file_hash(chunks: Iterable[tuple[Hash, int]]) -> Hash:
 def _merge_level(
     nodes: list[tuple[Hash, int]], *, at_end: bool
 ) -> tuple[list[tuple[Hash, int]], list[tuple[Hash, int]]]:
-    """Fold one level of the tree: the parents, and the nodes whose parent depends on what may still come."""
+    """Fold one level of the tree. Returns the parents, and the nodes whose parent may depend on later nodes."""
     parents = []
     start = 0
     while start < len(nodes):

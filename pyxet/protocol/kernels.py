@@ -17,7 +17,7 @@ Encoded: TypeAlias = tuple[bytes | bytearray, list[int]]
 Encode: TypeAlias = Callable[[Sequence[Buffer], bytearray | None], Encoded]
 # From this many bytes on, copying takes longer than getting the interpreter's lock back, so it is done without the lock.
 _MANY: Final = 256 * 1024
-# What decoding a piece returns: its chunks as (offset in the memory, decoded size, stored size), the offsets in the piece and
+# The result of decoding a piece: its chunks as (offset in the memory, decoded size, stored size), the offsets in the piece and
 # in the memory where it stopped, and how many more bytes of memory the next chunk needs (0 if it did not stop for memory).
 Decoded: TypeAlias = tuple[list[tuple[int, int, int]], int, int, int]
 # Takes a piece, the offset to begin at, memory and the offset in it, the most chunks, and the most bytes to decode.

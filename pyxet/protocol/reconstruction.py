@@ -118,7 +118,7 @@ def plan_from_v2(message: ReconstructionV2) -> Plan:
 
 
 def plans_from_batch(message: BatchReconstruction) -> dict[Hash, Plan | FormatError]:
-    """Plans of whole files from one answer, by file hash; those of one upload share fetches.
+    """Plans of whole files from one answer, by file hash. Files of one upload may share fetches.
 
     If a part of the answer makes no sense, the result of the files that need it is the error; others are not affected.
     Files that the answer does not name are left out.

@@ -298,7 +298,7 @@ def _read_footer(view: memoryview, xorbs_at: int, xorbs_end: int) -> tuple[Foote
     end = xorbs_end
     found = []
     for start, count, row in zip(tables[::2], tables[1::2], _ROWS, strict=True):
-        # Tables are optional; one that is there begins where the section or table before it ends.
+        # Tables are optional; an existing one begins where the section or table before it ends.
         if count and (start != end or count * row.size > at - start):
             raise FormatError("shard footer: a lookup table lies outside its place", offset=at)
         found.append(_Table(end, view[end : end + count * row.size]))

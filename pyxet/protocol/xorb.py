@@ -209,7 +209,7 @@ class XorbBuilder:
         return len(self._chunks) < MAX_XORB_CHUNKS and self.size + size <= MAX_XORB_BYTES
 
     def add(self, chunk: EncodedChunk) -> int:
-        """Append a chunk; returns its index in the xorb. `ValueError` if there is no room, see `fits`."""
+        """Append a chunk, and return its index in the xorb. Raises `ValueError` if it does not fit, see `fits`."""
         value, length, block, start, end = chunk
         if not self.fits(end - start):
             raise ValueError(f"xorb: {chunk.size:,} bytes more do not fit into {self.size:,} of {len(self)} chunks")

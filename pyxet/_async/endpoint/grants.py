@@ -114,7 +114,7 @@ class XorbUploads:
                     ) from result
                 self._has_direct_route = False
             if _is_refused(result):
-                # There is no direct route, so requests to the grant's URL are now repeated until that server can be reached.
+                # There is no direct route, so send by grants again, now with retries if a grant's server cannot be reached.
                 again = await self._send_by_grants(sending)
                 if isinstance(again, bool):
                     return again

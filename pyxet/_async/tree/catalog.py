@@ -201,8 +201,8 @@ class Catalog:
     async def expanded(self, repo: RepoId, commit: str, path: str) -> TreeEntry | None:
         """The entry at a path, with the commit that last changed it. This is slow at the endpoint, so call it only if needed.
 
-        If callers ask for one file after another, as tools with a cache of their own do, a request includes the next files
-        of the folder: as many as are known already. Calls at the same time, on several threads say, share a request.
+        If callers ask for one file after another, as tools with a cache of their own do, a request includes the files that
+        follow, as many as are known already. Calls at the same time, on several threads say, share a request.
         """
         with self._lock:
             known = self._dated.get((repo, commit), {}).get(path)

@@ -16,7 +16,7 @@ class Head:
     """The newest commit of a branch, as far as it follows from our own commits.
 
     Every commit request names its parent. Requests at the same time would name the same parent, and all but one would be
-    refused. So the commits of one event loop hold the lock ``turns.here()``.
+    refused. So commits on one event loop wait for each other, by the lock ``turns.here()``.
     """
 
     def __init__(self) -> None:
