@@ -1,4 +1,4 @@
-"""What a bug report says about the machine: versions of pyxet, of Python and of the packages that pyxet works with."""
+"""The versions for bug reports: of pyxet, of Python, of the platform and of the packages that pyxet works with."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ def human_size(size: int) -> str:
     for letter in _UNITS:
         value /= 1024
         unit = letter
-        # Not "1024.0 KiB".
+        # A larger value would be rounded to "1024.0 KiB".
         if value < 1023.95:
             break
     return f"{value:.1f} {unit}iB"

@@ -170,7 +170,8 @@ class Limits:
 
 # A function that returns a token. It is called in a thread, or awaited on the loop that needs the token.
 TokenFunction = Callable[[], "str | Secret | Awaitable[str | Secret | None] | None"]
-# Where a token comes from. When it is refused, one that was found is looked up again, and others but given ones are requested.
+# Where a token comes from. If it is refused, one that was given is not replaced, one that was found is looked up again, and
+# the others are requested again.
 Origin = Literal["given", "found", "asked", "hub", "oidc"]
 
 

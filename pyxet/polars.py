@@ -227,7 +227,7 @@ class Pushed:
 
 
 def pushed_down(predicate: Any, schema: Any) -> Pushed | None:
-    """The part of a polars predicate that the reader can apply, or ``None``; the whole one is applied to what is read."""
+    """The part of a polars predicate that the reader can apply, or ``None``. The whole predicate is applied afterwards."""
     try:
         found = _converted(json.loads(predicate.meta.serialize(format="json")), schema)
         if found is not None:

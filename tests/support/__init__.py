@@ -1,1 +1,1 @@
-"""What tests share: endpoints, proxies that make things fail, commands, content."""
+"""Helpers that tests share: endpoints, proxies that inject faults, commands, content."""

@@ -1,4 +1,4 @@
-"""With what a file system of a test logs in, for another one that shall do the same."""
+"""The account of a file system, for tests that make another file system with it."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""A plugin of pytest: all tests run on the pretended Windows (``PYTHONPATH=tests pytest -p support.as_windows``).
+"""A pytest plugin that runs all tests on the simulated Windows (``PYTHONPATH=tests pytest -p support.as_windows``).
 
-Commands that tests start run on a Windows as well; other processes do not.
+``xet`` commands that tests start run on it as well; other processes do not.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-# What is to be as it is, beside what pyxet needs; some of it is not there in all sessions.
+# Modules besides those that pyxet needs which have to be imported before the simulation. Not all sessions have all of them.
 _TOOLS = (
     "_pytest.tmpdir", "aioresponses", "blockbuster", "hf_xet", "huggingface_hub.hf_api", "hypothesis", "multiprocessing.pool",
     "multiprocessing.resource_tracker", "pyarrow.dataset", "pyarrow.parquet", "pytest_timeout", "sklearn.linear_model",
@@ -25,7 +25,7 @@ _socketpair = socket.socketpair
 
 
 def _send_signal(process: subprocess.Popen[Any], _number: int = 0) -> None:
-    """There, processes can be ended and that is all."""
+    """Kill the process, whatever the signal: Windows can only end processes."""
     if process.poll() is None:
         with suppress(ProcessLookupError):
             os.kill(process.pid, 9)
@@ -37,7 +37,7 @@ def _pair(*_: Any, **__: Any) -> tuple[socket.socket, socket.socket]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests() -> None:
-    """Before a test, or what it is about, is imported."""
+    """Install the simulation before tests, and pyxet, are imported."""
     import _pytest.tmpdir
 
     from support import windows

@@ -20,7 +20,7 @@ MIB = 1024 * 1024
 
 
 class Upload:
-    """What web frameworks give of a form's file: it has no ``tell``, and a library of theirs reads for it."""
+    """An uploaded file of a form, as web frameworks pass it: it has no ``tell``, and is read in a thread."""
 
     def __init__(self, data: bytes) -> None:
         self.file = io.BytesIO(data)
@@ -33,7 +33,7 @@ class Upload:
 
 
 class Pieces:
-    """An iterator that is no generator."""
+    """An asynchronous iterator that is not a generator."""
 
     def __init__(self, data: bytes, size: int) -> None:
         self.left, self.size = memoryview(data), size
@@ -50,7 +50,7 @@ class Pieces:
 
 @asynccontextmanager
 async def served(handle: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> AsyncIterator[str]:
-    """A web service, as users write them."""
+    """Run a web service that answers with ``handle``; yields its URL."""
     app = web.Application(client_max_size=0)
     app.router.add_route("*", "/", handle)
     runner = web.AppRunner(app)

@@ -1,4 +1,4 @@
-"""What makes and renews tokens beside an endpoint, as the Hub does: ``/oauth/token``, and the identity of CI jobs."""
+"""A service that issues and renews tokens for an endpoint, like the Hub's: ``/oauth/token``, and identities of CI jobs."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ IDENTITY = r"GET /identity"
 
 @dataclass
 class Authority:
-    """Rules for a proxy in front of an endpoint, which then knows the tokens that are made here.
+    """Rules for a proxy in front of an endpoint; the tokens that they issue are added to the endpoint.
 
-    Each refresh token is taken once, and each answer says another one.
+    Each refresh token is accepted once, and each answer has a new one.
     """
 
     endpoint: LocalEndpoint
     proxy: FaultProxy
     life: int = 30 * 24 * 3600
     user: str = "acme"
-    # Which refresh tokens and which identities are good.
+    # Valid refresh tokens and identities.
     refreshing: set[str] = field(default_factory=set)
     identities: set[str] = field(default_factory=set)
-    # What was asked for: forms and JSON.
+    # The requests for tokens: forms and JSON.
     asked: list[dict[str, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -42,15 +42,15 @@ class Authority:
         self.proxy.rule(IDENTITY, self._identity)
 
     def made(self) -> str:
-        """A token that the endpoint accepts."""
+        """A new token that the endpoint accepts."""
         return self.endpoint.add_token(self.user)
 
     def refuse(self, token: str) -> None:
-        """Have the endpoint accept a token no more."""
+        """Make the endpoint refuse a token from now on."""
         self.endpoint.start().app[TOKENS].add_account(token, Account(self.user, "write", expires=1.0))
 
     def login(self, home: Path, *, expires_at: int, token: str | None = None) -> str:
-        """What ``hf auth login`` leaves in ``HF_HOME``; the token."""
+        """Write the files that ``hf auth login`` leaves in ``HF_HOME``, and return the token."""
         token, refresh = token or self.made(), secrets.token_hex(8)
         self.refreshing.add(refresh)
         home.mkdir(parents=True, exist_ok=True)
@@ -79,7 +79,7 @@ class Authority:
         return _answer(access_token=self.made(), expires_in=self.life, token_type="bearer")
 
     async def _identity(self, _: FaultProxy, request: web.Request) -> web.StreamResponse:
-        """Of a job of GitHub Actions: for an audience, with the job's own token."""
+        """The identity of a job of GitHub Actions for an audience, requested with the job's own token."""
         if request.headers.get("Authorization") != "Bearer of-the-job":
             return web.Response(status=401)
         identity = f"{request.query['audience']}#{secrets.token_hex(4)}"

@@ -35,5 +35,5 @@ async def read(it: World, files: Sequence[RemoteFile]) -> list[bytes | Exception
 
 
 def reader(it: World) -> Callable[[RemoteFile], Any]:
-    """What reads one of them."""
+    """A function that reads one file."""
     return lambda file: it.client.reader.small.read(file, Downloader(it.client).read)

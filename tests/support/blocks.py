@@ -1,4 +1,4 @@
-"""What ends a block that tests have fail, and which transaction is open in one."""
+"""The exception with which tests end a block, and the transaction that is open in a block."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import pyxet
 
 
 class Failure(Exception):
-    """What ends a block."""
+    """Raised by tests to end a block."""
 
 
 def current(fs: pyxet.AsyncXetFileSystem) -> object:
-    """What a transaction that is open is to the file system."""
+    """The open transaction, as the file system returns it."""
     return fs.transaction

@@ -1,4 +1,4 @@
-"""The three ways in which callers cancel: a task, a time-out, and a scope of anyio, which cancels again and again."""
+"""The three ways in which callers cancel: a task, a time-out, and a scope of anyio, which cancels repeatedly."""
 
 from __future__ import annotations
 

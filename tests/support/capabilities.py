@@ -1,8 +1,8 @@
-"""What tests need that not every platform has, and whether it is here: the one place that decides.
+"""Capabilities that tests need and not every platform has, and the checks for them, all in one place.
 
-A test, or all of a module by ``pytestmark``, names what it needs itself, as ``@pytest.mark.needs("fork", "pty")``; what
-only pyxet does differently needs no mark. Where something is not there the test is skipped with the reason, and on Linux
-nothing may be missing (`tests/test_project.py`). Capabilities are asked for, not platforms.
+A test, or a whole module by ``pytestmark``, names what the test itself needs: ``@pytest.mark.needs("fork", "pty")``. No mark
+is needed where only pyxet's own behaviour differs. If a capability is missing, the test is skipped with the reason; on Linux
+none may be missing (`tests/test_project.py`). Tests name capabilities, not platforms.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ import pytest
 
 
 def _has_module(name: str) -> bool:
-    # What cannot be imported may stand there with nothing behind its name.
+    # ``None`` in `sys.modules` marks a module that cannot be imported.
     return sys.modules[name] is not None if name in sys.modules else importlib.util.find_spec(name) is not None
 
 
 def _makes_links() -> bool:
-    # On Windows who runs the tests may be allowed to, or not.
+    # On Windows it depends on the rights of the user who runs the tests.
     with tempfile.TemporaryDirectory() as folder:
         try:
             os.symlink("target", os.path.join(folder, "link"))
@@ -46,7 +46,7 @@ def _has_modes() -> bool:
 
 
 def _keeps_names(*names: str) -> Callable[[], bool]:
-    """Whether files can have names, each of them its own file."""
+    """A check whether files can have all of these names, with a file of its own for each."""
 
     def look() -> bool:
         with tempfile.TemporaryDirectory() as folder:
@@ -73,22 +73,22 @@ _CHECKS: Final[dict[str, Callable[[], bool]]] = {
     "any names": _keeps_names("a", "A", 'a"b', "c:d", "e?", "f*", "g\\h", "i.", "aux", "j\n"),
     "fifos": lambda: hasattr(os, "mkfifo"),
     "fork": lambda: hasattr(os, "fork"),
-    # It is served by git's own program with hooks that are scripts.
+    # The endpoint runs git's own program, with hooks that are scripts.
     "git endpoint": lambda: hasattr(os, "fork"),
     "limits": lambda: _has_module("resource"),
     "links": _makes_links,
     "locks of files": lambda: _has_module("fcntl"),
     "modes": _has_modes,
     "names in bytes": _keeps_bytes,
-    # That can be told not to wait, and waited for beside others.
+    # Pipes that can be non-blocking, and that `select` can wait for.
     "pipes": lambda: _has_module("fcntl"),
     "proc": lambda: hasattr(os, "fork") and os.path.isdir("/proc/self/fd"),
     "pty": lambda: hasattr(os, "openpty"),
-    # Shells as of Unix, and scripts that begin with the name of one.
+    # Unix shells, and scripts that begin with ``#!``.
     "shells": lambda: hasattr(os, "fork") and shutil.which("sh") is not None,
-    # To another process, or from a thread to the main one; a process that is killed leaves its number.
+    # Signals to other processes, and from a thread to the main one; the exit code of a killed process has the number.
     "signals": lambda: hasattr(signal, "SIGKILL"),
-    # Somebody whom the system can refuse something: not root.
+    # A user whom the system can refuse access: not root.
     "a plain user": lambda: hasattr(os, "geteuid") and os.geteuid() != 0,
     "unix sockets": lambda: hasattr(socket, "AF_UNIX"),
 }
@@ -98,27 +98,27 @@ NAMES: Final = tuple(_CHECKS)
 
 @cache
 def has(name: str) -> bool:
-    """Whether this machine has one of the things that tests can need.
+    """Whether this machine has a capability.
 
     Raises
     ------
     KeyError
-        There is no such thing.
+        The name is unknown.
     """
     return _CHECKS[name]()
 
 
 def need(*names: str) -> None:
-    """Skip the test that is running if it needs what is not here: for cases of a test, and what tests share."""
+    """Skip the running test if a capability is missing: for single cases of a test, and for shared helpers."""
     if lacking := [name for name in dict.fromkeys(names) if not has(name)]:
         pytest.skip(f"not here: {', '.join(lacking)}")
 
 
 def check(item: pytest.Item) -> None:
-    """Skip a test whose marks name what is not here; a name that nobody knows is an error."""
+    """Skip a test whose marks name a missing capability; an unknown name is an error."""
     need(*(name for mark in item.iter_markers("needs") for name in mark.args))
 
 
 def missing() -> list[str]:
-    """Everything that is not here."""
+    """The capabilities that this machine does not have."""
     return [name for name in _CHECKS if not has(name)]

@@ -1,4 +1,4 @@
-"""Child processes that call a function of a test, or run a program of it."""
+"""Child processes that call a function of a test, or run code of it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from support.capabilities import need
 
 
 def in_child(kind: str, work: Any, *arguments: Any) -> Any:
-    """What a function gives in a child process; its error if it raises."""
+    """Call a function in a child process and return its result, or raise its error."""
     if kind == "fork":
         need("fork")
     context: Any = multiprocessing.get_context(kind)
@@ -35,7 +35,7 @@ def in_child(kind: str, work: Any, *arguments: Any) -> Any:
 
 
 def elsewhere(code: str, *arguments: str) -> str:
-    """What another process prints, as in another terminal."""
+    """Run Python code in another process and return what it prints."""
     done = subprocess.run(
         [sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=120, check=False
     )
@@ -46,6 +46,6 @@ def elsewhere(code: str, *arguments: str) -> str:
 def _run(connection: Connection, work: Any, arguments: tuple[Any, ...]) -> None:
     try:
         result = work(*arguments)
-    except BaseException as error:  # noqa: BLE001  # for the parent
+    except BaseException as error:  # noqa: BLE001  # sent to the parent
         result = error
     connection.send(result)

@@ -1,4 +1,4 @@
-"""The ``xet`` command as a process of its own, for tests."""
+"""The ``xet`` command in a process of its own, for tests."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _SERVER = Path(__file__).with_name("cli_server.py")
 
 @dataclass(frozen=True)
 class Done:
-    """What a command wrote."""
+    """The output of a command that has ended."""
 
     out: str
     err: str
@@ -41,7 +41,7 @@ class Done:
 
 
 class Forked:
-    """A command that `_cli_server` started, with the part of `subprocess.Popen` that the tests need."""
+    """A command that `support.cli_server` has forked, with the part of the interface of `subprocess.Popen` that tests need."""
 
     def __init__(self, arguments: list[str], environment: dict[str, str], folder: Path, streams: list[Any]) -> None:
         self.stdin: IO[bytes] | None = None
@@ -158,9 +158,9 @@ class Cli:
     Attributes
     ----------
     variables:
-        What is different in the environment; an empty text takes a variable away.
+        Changes to the environment; an empty text removes a variable.
     fresh:
-        Whether each is started by an interpreter of its own, see `_cli_server`.
+        Whether to start a new interpreter for each command instead of a fork, see `support.cli_server`.
     """
 
     endpoint: LocalEndpoint
@@ -180,7 +180,7 @@ class Cli:
         stdout: Any = subprocess.PIPE,
         stderr: Any = subprocess.PIPE,
     ) -> Forked | subprocess.Popen[bytes]:
-        """A command that goes on; its outputs are pipes unless told otherwise."""
+        """Start a command; its outputs are pipes by default."""
         if not self.fresh and has("fork"):
             return Forked(list(arguments), self.environment, self.folder, [stdin, stdout, stderr])
         command = [sys.executable, "-W", "error", "-m", "pyxet", *arguments]
@@ -189,7 +189,7 @@ class Cli:
         )  # fmt: skip
 
     def run(self, *arguments: str, stdin: bytes = b"", code: int = 0) -> tuple[bytes, bytes]:
-        """The two outputs, as bytes, of a command that ends with an exit code."""
+        """Run a command that must end with exit code ``code``; return standard output and error as bytes."""
         with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
             given.write(stdin)
             given.seek(0)
@@ -203,7 +203,7 @@ class Cli:
             written, told = out.read(), err.read()
         assert ended == code, f"xet {' '.join(arguments)} ended with {ended}: {told.decode()}"
         if code and "--debug" not in arguments:
-            # One or two plain lines, and nothing that looks like a result.
+            # A failing command writes a message, without a traceback or a warning.
             assert b"Traceback" not in told
             assert b"Warning" not in told
             assert told

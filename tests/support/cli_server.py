@@ -1,8 +1,8 @@
-"""Starts ``xet`` processes for tests by forking one that has imported what they need: imports are most of what a short
-command costs, and the suite runs hundreds.
+"""Starts ``xet`` processes for tests by forking a process that has already imported the modules: imports take most of the
+time of a short command, and the suite runs hundreds of commands.
 
-Each is a process with its own arguments, environment, folder and standard streams. What only a new interpreter can show
-(start-up, options of Python) is tested with ``Cli(…, fresh=True)``.
+Each command has a process with its own arguments, environment, folder and standard streams. Tests that need a new
+interpreter (start-up, options of Python) use ``Cli(…, fresh=True)``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import warnings
 
 
 def serve(requests: socket.socket) -> None:
-    """Fork for each request until the other side is gone."""
+    """Fork for each request, until the other end closes the socket."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     while True:
         message, files, _, _ = socket.recv_fds(requests, 1 << 20, 4)
@@ -31,7 +31,7 @@ def serve(requests: socket.socket) -> None:
 
 
 def keep(request: dict[str, object], files: list[int]) -> None:
-    """Fork the command, and tell its process id and how it ended through the last of the files."""
+    """Fork the command, and write its process id and then its exit code to the last of the files."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     *streams, status = files
     child = os.fork()
@@ -60,7 +60,7 @@ def become(request: dict[str, object], streams: list[int]) -> None:
     os.chdir(str(request["folder"]))
     sys.argv = ["xet", *request["arguments"]]  # type: ignore[misc]  # a list of JSON
     sys.stdin, sys.stdout, sys.stderr = (
-        # Like the interpreter's own: they leave the descriptors open.
+        # Like the interpreter's own streams, these leave the descriptors open.
         io.TextIOWrapper(io.BufferedReader(io.FileIO(0, closefd=False)), encoding="utf-8"),
         *(
             io.TextIOWrapper(
@@ -71,12 +71,12 @@ def become(request: dict[str, object], streams: list[int]) -> None:
             for target in (1, 2)
         ),
     )
-    # As an interpreter ends: handlers of `atexit` run, threads are waited for.
+    # It ends by `SystemExit`, so handlers of `atexit` run and threads are waited for, as in a new interpreter.
     main()
 
 
 if __name__ == "__main__":
-    # Threads of numpy, where it has to stand in for the kernel, hold nothing that a fork would miss.
+    # numpy, where it replaces the C kernel, has threads, but none that holds anything a forked child needs.
     warnings.filterwarnings("ignore", "This process .* is multi-threaded")
     import pyxet.fs  # noqa: F401
     from pyxet.cli import commands, completion, running  # noqa: F401

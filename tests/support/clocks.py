@@ -1,4 +1,4 @@
-"""The clock of another platform: Windows knows no moments before 1970, and none after the year 3000."""
+"""The limits of dates on Windows, whose C library supports no times before 1970 or after the year 3000."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 _FIRST = datetime(1970, 1, 1, tzinfo=UTC)
-# A day and some hours before the end of it.
+# About a day before the end of the supported range.
 _LAST = datetime(3000, 12, 31, tzinfo=UTC)
 
 
 class _Windows(datetime):
-    """What asks the C library there is refused as by that of Windows."""
+    """A `datetime` whose methods that use the C library fail as on Windows."""
 
     @classmethod
     def fromtimestamp(cls, timestamp: float, tz: tzinfo | None = None) -> Any:
@@ -40,7 +40,7 @@ class _Windows(datetime):
 
 @contextlib.contextmanager
 def clock_of_windows(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[datetime]]:
-    """All modules of pyxet that are loaded have dates as on Windows; the class of them."""
+    """Replace `datetime` in all loaded modules of pyxet by one with the limits of Windows; yields that class."""
     with monkeypatch.context() as patching:
         for name, module in list(sys.modules.items()):
             if name.startswith("pyxet.") and getattr(module, "datetime", None) is datetime:

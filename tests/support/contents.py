@@ -1,4 +1,4 @@
-"""Content for files: the same for the same seed in one test, and like nothing else."""
+"""Content for files: within a test it depends only on the seed; in other tests it is different."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import random
 import sys
 
 BINARY = b"\xff\x00binary"
-"""A few bytes that are no text."""
+"""A few bytes that are not text."""
 
 
 def content(seed: int, size: int = 3000) -> bytes:
-    """Bytes in which nothing can be compressed and nothing recurs, and which no other test has.
+    """Random bytes that cannot be compressed or deduplicated, different in each test.
 
-    Tests share endpoints. What one of them stored, another would find there, and send and fetch less: how many requests it makes
-    would depend on which tests ran before. So content belongs to the test that runs, with its fixtures; outside of tests, as for a
-    constant, to the module that asks for it.
+    Tests share endpoints. If two tests had the same content, the second would send and fetch less, and its number of requests
+    would depend on the tests before it. So the content depends on the running test (its fixtures included), or, outside of
+    tests, for example for a constant, on the calling module.
     """
     test, _, _ = os.environ.get("PYTEST_CURRENT_TEST", "").rpartition(" ")
     owner = test or sys._getframe(1).f_globals["__name__"]

@@ -1,6 +1,6 @@
-"""A proxy in front of a real endpoint that does to requests and answers what networks and servers do.
+"""A proxy in front of a real endpoint that injects the faults of networks and servers into requests and answers.
 
-It runs on a thread and loop of its own, so that the loop of a test holds the client's tasks only.
+It runs on a thread and event loop of its own, so that the loop of a test has only the tasks of the client.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ SHARD = r"POST /v2/shards"
 RESOLVE = r"GET /.*/resolve/"
 WHOAMI = r"GET /api/whoami-v2"
 
-# What a rule does: it answers in the endpoint's place, or changes the endpoint's answer.
+# The action of a rule: it answers in place of the endpoint, or changes the endpoint's answer.
 Act = Callable[["FaultProxy", web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -112,21 +112,21 @@ class FaultProxy:
         return sum(re.match(pattern, item.line) is not None for item in self.seen)
 
     def close_gate(self) -> None:
-        """Hold requests again."""
+        """Hold requests at the gate again."""
         assert self._gate is not None
         self._loop.call_soon_threadsafe(self._gate.clear)
 
     def open_gate(self) -> None:
-        """Let the requests go on that `gated` holds, and those to come."""
+        """Let pass the requests that `gated` holds, and all later ones."""
         self._loop.call_soon_threadsafe(lambda: self._gate.set() if self._gate else None)
 
     async def arrival(self) -> None:
         """Wait for one request to arrive at the gate, or at a stall."""
-        # In a thread that ends by itself: a loop waits for its threads, and a test that fails would wait for ever.
+        # The time-out ends the thread: a loop waits for its threads at its end, so a failed test would wait for ever.
         assert await asyncio.to_thread(self._arrived.acquire, timeout=120), "no request arrived"
 
     def wait_for_arrival(self) -> None:
-        """Like `arrival`, for tests without a loop; some programs take their time to begin on a machine that is busy."""
+        """Like `arrival`, for tests without a loop. The time-out is long, as programs start slowly on a busy machine."""
         assert self._arrived.acquire(timeout=120)
 
     async def _serve(self) -> None:
@@ -140,13 +140,13 @@ class FaultProxy:
             self.url = "http://{}:{}".format(*runner.addresses[0][:2])
             self._ready.set()
             await self._stop.wait()
-            # As the endpoint does it: a connection that was accepted just now is closed, too.
+            # As at the endpoint, this also closes connections that were accepted just now.
             await stop(runner)
-        # Connections that were closed a moment ago, by either side, end in the next turns of the loop; one whose other
-        # side takes no more of an answer would not.
+        # Connections that either side has just closed end in the next iterations of the loop. A connection whose peer does
+        # not read the rest of an answer would not end, so it is aborted.
         for _ in range(100):
             await asyncio.sleep(0.002)
-            transports = list(self._loop._transports.values())  # type: ignore[attr-defined]  # nothing public tells them
+            transports = list(self._loop._transports.values())  # type: ignore[attr-defined]  # no public API lists them
             left = [transport for transport in transports if transport._sock is not None]
             if not left:
                 break
@@ -162,7 +162,7 @@ class FaultProxy:
         return await self.forward(request)
 
     async def fetched(self, request: web.Request, *, packed: bool = False) -> tuple[int, dict[str, str], bytes]:
-        """The endpoint's answer; as it is for acts that look into it, or ``packed`` as the client takes it."""
+        """The endpoint's answer: uncompressed, for acts that read it, or ``packed`` in a coding that the client accepts."""
         body = await request.read()
         asked = request.headers.copy()
         if not packed:
@@ -180,13 +180,13 @@ class FaultProxy:
             return answer.status, headers, await answer.read()
 
     async def forward(self, request: web.Request) -> web.StreamResponse:
-        """The endpoint's answer, as it is."""
+        """The endpoint's answer, unchanged."""
         status, headers, body = await self.fetched(request, packed=True)
         return web.Response(status=status, headers=headers, body=body)
 
 
 def answer(status: int, body: bytes = b"", **headers: str) -> Act:
-    """Answer in the endpoint's place; underscores in header names are dashes."""
+    """Answer in place of the endpoint; underscores in header names become dashes."""
 
     async def act(_: FaultProxy, request: web.Request) -> web.StreamResponse:
         await request.read()
@@ -207,7 +207,7 @@ def answer_early(status: int, **headers: str) -> Act:
 
 
 def forward_then(status: int) -> Act:
-    """Do what was asked for, and then lose the answer."""
+    """Forward the request, and then answer with another status, as if the endpoint's answer was lost."""
 
     async def act(proxy: FaultProxy, request: web.Request) -> web.StreamResponse:
         await proxy.fetched(request)
@@ -217,7 +217,7 @@ def forward_then(status: int) -> Act:
 
 
 def cut(at: float, *, stall: bool = False, reset: bool = False) -> Act:
-    """Send so much of the body (bytes, or a share of it), and then break off, or reset the connection, or stop sending."""
+    """Send a part of the body (in bytes, or a share below 1), and then close or reset the connection, or stop sending."""
 
     async def act(proxy: FaultProxy, request: web.Request) -> web.StreamResponse:
         status, headers, body = await proxy.fetched(request)
@@ -287,7 +287,7 @@ def changed(change: Callable[[bytes], bytes], status: int | None = None, **more:
 
 
 def flipped(at: float) -> Act:
-    """Damage one byte of the body, at a share of its length."""
+    """Damage one byte of the body, at the given share of its length."""
 
     def change(body: bytes) -> bytes:
         place = int(len(body) * at)
@@ -297,7 +297,7 @@ def flipped(at: float) -> Act:
 
 
 def in_parts(size: int, change: Callable[[bytes], bytes] = lambda body: body, *, times: float = float("inf")) -> Act:
-    """Send the range that is asked for as ``multipart/byteranges``, in parts of ``size`` bytes, as the endpoint writes it.
+    """Answer a request for a range with the endpoint's ``multipart/byteranges``, in parts of ``size`` bytes.
 
     ``change`` may damage the first ``times`` such bodies.
     """
@@ -329,7 +329,7 @@ _numbers = count()
 
 @dataclass
 class World:
-    """A client, the proxy it talks to, and the endpoint behind that."""
+    """A client, the proxy that it connects to, and the endpoint behind the proxy."""
 
     endpoint: LocalEndpoint
     proxy: FaultProxy
@@ -338,7 +338,7 @@ class World:
     files: dict[str, RemoteFile] = field(default_factory=dict)
 
     async def store(self, content: bytes, name: str = "a.bin") -> RemoteFile:
-        """Store content in Xet; nothing is committed, as readers need no more than the hash."""
+        """Store content in Xet without a commit: readers only need the hash."""
         uploader = Uploader(self.client.cas(self.repo), Limits())
         try:
             stored = await uploader.add(content)
@@ -355,7 +355,7 @@ class World:
 async def world(
     *, limits: Limits | None = None, retry: RetryPolicy = FAST, timeouts: Timeouts | None = None
 ) -> AsyncIterator[World]:
-    """A client and a repository; at the end neither a task nor a part of a budget may be left."""
+    """A client and a repository. The end of the block fails if a task or a part of a budget is left."""
     endpoint = shared_endpoint()
     with FaultProxy(endpoint.url) as proxy:
         settings = Settings(
@@ -366,7 +366,7 @@ async def world(
         )
         client = Client(settings)
         repo = RepoId("models", endpoint.user, f"repo{next(_numbers)}")
-        # Not through what is being tested: its time-outs may be very short.
+        # The tested client is not used for this, as its time-outs may be very short.
         await asyncio.to_thread(RawClient(endpoint, endpoint.token).make_repo, repo.path)
         try:
             yield World(endpoint, proxy, client, repo)
@@ -381,13 +381,13 @@ async def get(transport: Transport, path: str = "/api/whoami-v2", **options: Any
 
 
 async def ranged(it: World, start: int, end: int, total: int | None = None) -> bytes:
-    """Bytes of ``GET /data``."""
+    """A range of ``GET /data``."""
     pieces = it.client.transport.ranged("/data", start, end, what="reading", total=total)
     return b"".join([piece async for piece in pieces])
 
 
 async def read_back(it: World, stored: UploadedContent) -> bytes:
-    """Content that was uploaded, as a download brings it."""
+    """Download content that was uploaded."""
     file = RemoteFile(it.repo, "main", "a", stored.size, "", stored.sha256, stored.xet_hash)
     return await Downloader(it.client).read(file)
 

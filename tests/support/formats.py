@@ -1,4 +1,4 @@
-"""Formats written by hand from the tables of the Internet-Draft: what the package's own writers are compared with."""
+"""Formats written by hand from the tables of the Internet-Draft, for comparison with the package's own writers."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ _TAG = b"HFRepoMetaData\0" + bytes.fromhex("556967456a7b815783a5bdd95ccdd14aa9")
 def shard(
     files: Sequence[FileEntry], xorbs: Sequence[XorbEntry], footer: Footer | None = None, *, tables: bool = True
 ) -> bytes:
-    """A shard; with a footer, its chunk hashes are keyed by it, and it has sorted lookup tables unless they are not
-    wanted."""
+    """A shard. With a footer, chunk hashes are keyed by the footer's key, and there are sorted lookup tables if ``tables``."""
     key = footer.key if footer else bytes(32)
     data = _TAG + struct.pack("<QQ", 2, 200 if footer else 0)
     file_rows, xorb_rows, chunk_rows = [], [], []
@@ -59,7 +58,7 @@ def shard(
 
 
 def xorb_footer(info: XorbInfo, *, unused: bytes = bytes(16)) -> bytes:
-    """The footer of a xorb with its length trailer; ``unused`` is what other writers may put into the last 16 bytes."""
+    """The footer of a xorb with its length trailer; ``unused`` are the last 16 bytes, which other writers may use."""
     count = struct.pack("<I", len(info.chunks))
     hashes = b"XBLBHSH\0" + count + b"".join(chunk.hash for chunk in info.chunks)
     raw = [sum(chunk.raw_length for chunk in info.chunks[: index + 1]) for index in range(len(info.chunks))]

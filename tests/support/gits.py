@@ -1,4 +1,4 @@
-"""Real git and git-lfs, with a home of their own and nobody to ask for a password; and what a repository looks like on disk."""
+"""Real git and git-lfs with a home of their own and without password prompts, and repositories on the endpoint's disk."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pyxet.testing import LocalEndpoint
 
 
 def needs_lfs() -> None:
-    """Skip the test where git-lfs is not installed; fail where it has to be, as in CI."""
+    """Skip the test if git-lfs is not installed; fail if the environment requires it, as in CI."""
     if shutil.which("git-lfs") is None:
         if os.environ.get("PYXET_TEST_GIT_LFS") == "required":
             pytest.fail("git-lfs is not installed")
@@ -30,30 +30,30 @@ class Git:
     Attributes
     ----------
     environment:
-        All that the process gets of one.
+        The whole environment of the process.
     """
 
     folder: Path
     environment: dict[str, str] = field(repr=False)
 
     def run(self, *arguments: str | Path, **more: str) -> subprocess.CompletedProcess[str]:
-        """Run a command, however it ends. ``more`` is environment."""
+        """Run a command, whether it succeeds or not. ``more`` are further environment variables."""
         return subprocess.run(
             ["git", *map(str, arguments)], cwd=self.folder, env=self.environment | more, stdin=subprocess.DEVNULL,
             capture_output=True, text=True, errors="replace", timeout=170, check=False,
         )  # fmt: skip
 
     def __call__(self, *arguments: str | Path, **more: str) -> str:
-        """Run a command that succeeds; its standard output."""
+        """Run a command that must succeed; return its standard output."""
         return self._ended(arguments, more).stdout
 
     def says(self, *arguments: str | Path, **more: str) -> str:
-        """Run a command that succeeds; all that it says."""
+        """Run a command that must succeed; return its standard output and error."""
         done = self._ended(arguments, more)
         return f"{done.stdout}{done.stderr}"
 
     def fails(self, *arguments: str | Path, **more: str) -> str:
-        """Run a command that fails; all that it says."""
+        """Run a command that must fail; return its standard output and error."""
         done = self._ended(arguments, more, fails=True)
         return f"{done.stdout}{done.stderr}"
 
@@ -65,7 +65,7 @@ class Git:
         )  # fmt: skip
 
     def xet(self, *arguments: str, fails: bool = False, given: str | None = None, **more: str) -> str:
-        """Run the ``xet`` command; all that it wrote."""
+        """Run the ``xet`` command; return its standard output and error."""
         done = subprocess.run(
             [sys.executable, "-m", "pyxet", *arguments], cwd=self.folder, env=self.environment | more, text=True,
             input=given or "", stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=150, check=False,
@@ -74,16 +74,16 @@ class Git:
         return done.stdout
 
     def at(self, folder: str | Path) -> Git:
-        """Git in another folder, below this one if it is relative."""
+        """Git in another folder; a relative path starts at this one."""
         return Git(self.folder / folder, self.environment)
 
     def clone(self, url: str, name: str, *options: str) -> Git:
-        """Clone into a folder below this one; git there."""
+        """Clone into a folder below this one; return git for the clone."""
         self("clone", "--quiet", *options, url, name)
         return self.at(name)
 
     def write(self, files: Mapping[str, str | bytes], message: str = "by git") -> str:
-        """Write files and commit all that is new; the commit's id."""
+        """Write files, commit all changes, and return the commit's id."""
         for name, data in files.items():
             path = self.folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -93,7 +93,7 @@ class Git:
         return self("rev-parse", "HEAD").strip()
 
     def check(self) -> None:
-        """Neither git nor git-lfs finds anything wrong."""
+        """Fail if git or git-lfs finds anything wrong."""
         assert self("fsck", "--full", "--strict") == ""
         assert "Git LFS fsck OK" in self("lfs", "fsck")
 
@@ -107,7 +107,7 @@ class Git:
 
 
 def git_in(folder: Path, user: str = "", token: str = "") -> Git:
-    """Git in a folder that is its home, too: with large files as pointers, and a name and a token to log in with, if any."""
+    """Git in a folder that is also its home. Large files stay pointers; git logs in with ``user`` and ``token``, if given."""
     settings = {"init.defaultBranch": "main", "protocol.file.allow": "always", "advice.detachedHead": "false"}
     if token:
         settings["credential.helper"] = f"!f() {{ echo username={user}; echo password={token}; }}; f"
@@ -121,7 +121,7 @@ def git_in(folder: Path, user: str = "", token: str = "") -> Git:
 
 
 def git_at_home(home: Path, **environment: str) -> Git:
-    """Git with a configuration of its own, and with git-lfs installed for its user."""
+    """Git with a home and configuration of its own, in which git-lfs is installed."""
     needs_lfs()
     home.mkdir(exist_ok=True)
     git = Git(home, {**_alone(home), **environment})
@@ -130,9 +130,9 @@ def git_at_home(home: Path, **environment: str) -> Git:
         "user.email": "acme@example.org",
         "init.defaultBranch": "main",
         "protocol.file.allow": "always",
-        # Each is a process that imports a lot, for the transfer agent.
+        # For the transfer agent, each transfer is a process that imports many modules.
         "lfs.concurrenttransfers": "2",
-        # For the pushes of tests, not worth a wait.
+        # More retries would only make failing pushes of tests slower.
         "lfs.transfer.maxretries": "2",
     }.items():
         git("config", "--global", name, value)
@@ -141,7 +141,7 @@ def git_at_home(home: Path, **environment: str) -> Git:
 
 
 def _alone(home: Path) -> dict[str, str]:
-    """The environment of somebody with nothing of this machine's configuration, and with nobody to ask."""
+    """An environment without this machine's git configuration and without password prompts."""
     return {
         "PATH": os.environ["PATH"], "HOME": str(home), "GIT_CONFIG_NOSYSTEM": "1", "GIT_TERMINAL_PROMPT": "0",
         "LC_ALL": "C.UTF-8",
@@ -149,14 +149,14 @@ def _alone(home: Path) -> dict[str, str]:
 
 
 def lfs_url(endpoint: LocalEndpoint, repo: str, token: str | None = None) -> str:
-    """The LFS server of a repository, with the token in its URL."""
+    """The URL of a repository's LFS server, with the token in it."""
     token = endpoint.token if token is None else token
     who = f"{endpoint.user}:{token}@" if token else ""
     return endpoint.url.replace("http://", f"http://{who}") + f"/{repo}.git/info/lfs"
 
 
 def working_copy(git: Git, name: str, url: str) -> Git:
-    """One that pushes to a plain folder, and its large files to an LFS server."""
+    """A working copy that pushes to a plain bare repository, and its large files to an LFS server."""
     if not (git.folder / "plain.git").exists():
         git("init", "--quiet", "--bare", "plain.git")
     git("clone", "--quiet", "plain.git", name, GIT_LFS_SKIP_SMUDGE="1")
@@ -166,24 +166,24 @@ def working_copy(git: Git, name: str, url: str) -> Git:
 
 
 def git(*arguments: str | Path, folder: Path) -> str:
-    """Run a command that succeeds in a folder that is its home, too; its standard output."""
+    """Run a git command that must succeed, in a folder that is also its home; return its standard output."""
     return git_in(folder)(*arguments)
 
 
 def bare(endpoint: LocalEndpoint, repo: str) -> Path:
-    """Where an endpoint keeps a repository; that of a model if its name does not begin with another kind."""
+    """The folder of a repository on an endpoint; its kind is ``models`` unless the name begins with another kind."""
     path = repo if repo.startswith(("datasets/", "spaces/", "kernels/")) else f"models/{repo}"
     return endpoint.root / "repos" / f"{path}.git"
 
 
 def checked(bare: Path) -> None:
-    """Have git look through all objects of a repository."""
+    """Fail if git finds anything wrong with the objects of a repository."""
     git = git_in(bare)
     assert git("-c", "safe.directory=*", "fsck", "--full", "--strict", "--no-dangling") == ""
 
 
 def processes_at(bare: Path) -> list[str]:
-    """The numbers of processes that serve a repository: git, its children and its hooks."""
+    """The ids of the processes that serve a repository: git, its children and its hooks."""
     wanted = f"GIT_PROJECT_ROOT={bare}".encode()
     found = []
     for process in Path("/proc").iterdir():
@@ -191,6 +191,6 @@ def processes_at(bare: Path) -> list[str]:
             if process.name.isdigit() and wanted in (process / "environ").read_bytes():
                 found.append(process.name)
         except OSError:
-            # It has just ended, or is somebody else's.
+            # The process has just ended, or belongs to another user.
             continue
     return found

@@ -1,4 +1,4 @@
-"""Xorbs that go up by upload grants, the requests that it takes, and grants that are changed on their way."""
+"""Uploads of xorbs by grants: counting their requests, and changing grants in transit."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ Message = dict[str, Any]
 
 
 def fresh(size: int = 200_000) -> bytes:
-    """Content that nobody has sent yet."""
+    """Content that has not been uploaded before."""
     return NOISE.randbytes(size)
 
 
 def counts(it: World) -> list[int]:
-    """Requests for grants, by them, to commit them, and without them."""
+    """Numbers of requests: for grants, for uploads by grants, for commits of grants, and for uploads without grants."""
     return [it.proxy.count(pattern) for pattern in WAYS]
 
 
 def granting(change: Callable[[Message], object]) -> Act:
-    """A grant that is changed on its way."""
+    """An act that changes grants in transit."""
 
     def changes(body: bytes) -> bytes:
         message = json.loads(body)
@@ -37,6 +37,6 @@ def granting(change: Callable[[Message], object]) -> Act:
 
 
 async def stored(it: World, data: bytes) -> None:
-    """Store content, and see that it can be read."""
+    """Store content, and check that it can be read."""
     file = await it.store(data)
     assert await Downloader(it.client).read(file) == data

@@ -1,4 +1,4 @@
-"""The peers as a person runs them: ``huggingface_hub`` and ``hf_xet`` in a fresh process, with no cache of earlier runs."""
+"""The other clients, ``huggingface_hub`` and ``hf_xet``, in a fresh process without the caches of earlier runs."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def failing(call, *arguments, **named):
 
 
 class Known(Protocol):
-    """What the peers have to know of an endpoint."""
+    """What the other clients need of an endpoint."""
 
     @property
     def url(self) -> str: ...
@@ -43,16 +43,16 @@ class Known(Protocol):
 
 @dataclass(frozen=True)
 class Through:
-    """An endpoint as peers know it that go through a proxy."""
+    """An endpoint for clients that connect through a proxy."""
 
     url: str
     token: str
 
 
 def run_hf(endpoint: Known, code: str, /, *, xet: bool = True, **given: Any) -> Any:
-    """Run ``code`` with ``api``, ``given``, ``failing`` and ``failure`` at hand; its ``answer`` comes back (as JSON).
+    """Run ``code``, which can use ``api``, ``given``, ``failing`` and ``failure``; return its ``answer`` (sent as JSON).
 
-    Without ``xet`` the peers are told to do without it.
+    With ``xet=False`` Xet is disabled in the clients.
 
     The process has a home and caches of its own, so nothing is deduplicated against earlier runs of the client.
     """

@@ -1,4 +1,4 @@
-"""What a branch tells of its history, for tests that count and name commits."""
+"""The history of a branch, for tests that count or name commits."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import pyxet
 
 
 def messages(fs: pyxet.XetFS, branch: str) -> list[str]:
-    """Messages of the commits that were made on a branch, oldest first, without that of the repository's first."""
+    """Messages of the commits on a branch, oldest first, without the repository's first commit."""
     return [commit.message for commit in reversed(fs.log(branch))][1:]
 
 
 def commits(fs: pyxet.XetFS, branch: str) -> int:
-    """How many commits were made on a branch after the repository's first."""
+    """Number of commits on a branch after the repository's first one."""
     return len(fs.log(branch)) - 1
 
 

@@ -1,4 +1,4 @@
-"""One request to an endpoint, byte for byte as a test wants it."""
+"""Requests to an endpoint whose bytes a test determines exactly."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def exchange(
     *,
     version: str = "1.1",
 ) -> tuple[int, dict[str, str], bytes]:
-    """Status, fields (names in lower case) and body of the answer to a request that consists of just this.
+    """Send exactly this request; return status, header fields (names in lower case) and body of the answer.
 
-    The length of a body is added. The connection ends when the endpoint closes it, so one of the fields should ask for that.
+    Only the length of a body is added. The answer ends when the endpoint closes the connection, so a field should ask for that.
     """
     lines = [f"{method} {target} HTTP/{version}", *(f"{name}: {value}" for name, value in fields)]
     if body:
@@ -37,7 +37,7 @@ def exchange(
 
 
 def raw_exchange(endpoint: Place, request: bytes) -> tuple[int, dict[str, str], bytes]:
-    """The same for any bytes; status 0 where the endpoint closes the connection without an answer."""
+    """Like `exchange`, for any bytes; the status is 0 if the endpoint closes the connection without an answer."""
     with connect(endpoint) as connection:
         answer = b""
         with suppress(ConnectionError):

@@ -1,4 +1,4 @@
-"""What the ingests of dask and of ray have in common: the same tree has to arrive, whatever happens to the workers."""
+"""Helpers for tests of ingests with dask and ray: whatever happens to the workers, the same tree has to arrive."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def ingest(source: SourceFileSystem, fs: pyxet.XetFS, branch: str, **options: An
 
 
 def assert_arrived(fs: pyxet.XetFS, branch: str, *, without: frozenset[str] = frozenset()) -> None:
-    """All of the files, in one commit after the first one."""
+    """Fail unless all of the files have arrived, in one commit after the first one."""
     assert_copied(fs, {path: size for path, size in FILES.items() if path not in without}, branch)
     assert commits(fs, branch) == 1
 
@@ -70,7 +70,7 @@ def assert_arrived(fs: pyxet.XetFS, branch: str, *, without: frozenset[str] = fr
 def check_a_kill_of_the_driver(
     engine: str, endpoint: LocalEndpoint, fs: pyxet.XetFS, branch: str, notes: Path, journal: Path
 ) -> None:
-    """Kill the driver in the middle, and go on in another process: what was stored is not read again."""
+    """Kill the driver during an ingest and continue in this process: files that were stored are not read again."""
     paths = [Path(__file__).parent.parent]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, paths))}
     script = notes / "driver.py"
@@ -78,22 +78,22 @@ def check_a_kill_of_the_driver(
     arguments = [engine, endpoint.url, endpoint.token, branch, str(notes), str(journal)]
     driver = subprocess.Popen([sys.executable, str(script), *arguments], env=environment, start_new_session=True)
     try:
-        # Something is in the journal, and something cannot be yet.
+        # Wait until the journal has entries. It cannot have all: some files wait for ``go``.
         while not (notes / "noted").exists():
             assert driver.poll() is None
             time.sleep(0.01)
         driver.kill()
         driver.wait()
     finally:
-        # Workers that outlive their driver are none of ours to wait for.
+        # End workers that outlive their driver; they are not our children, so we cannot wait for them.
         os.killpg(driver.pid, signal.SIGKILL)
         (notes / "go").touch()
     assert commits(fs, branch) == 0
-    # Those workers may still read; what they do is noted elsewhere.
+    # Those workers may still read, so the reads of the second run are noted in another folder.
     (notes / "again").mkdir()
     again = SourceFileSystem(FILES, str(notes / "again"))
     report = ingest(again, fs, branch, journal=journal)
-    # Of a batch all files are noted together.
+    # All files of a batch are noted in the journal together.
     assert BATCH <= report.resumed_files < len(FILES)
     assert len(again.reads) == len(FILES) - report.resumed_files
     assert_arrived(fs, branch)

@@ -1,4 +1,4 @@
-"""An endpoint whose directory a test looks into, or which is started on it again."""
+"""An endpoint in a directory that a test inspects, or on which it starts an endpoint again."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ BINARY = random.Random(1).randbytes(400_000)
 
 @contextmanager
 def kept(root: Path) -> Iterator[LocalEndpoint]:
-    """The endpoint, with an empty repository."""
+    """Run the endpoint, with an empty repository."""
     with local_endpoint(root, "acme", "xet_token") as running:
         client_of(running).make_repo(REPO)
         yield running
 
 
 def client_of(endpoint: LocalEndpoint) -> RawClient:
-    """Who runs the endpoint."""
+    """A client with the account that may do everything."""
     return RawClient(endpoint, endpoint.token)
 
 
 def bare(endpoint: LocalEndpoint) -> Path:
-    """Where it keeps the repository."""
+    """The folder of the repository."""
     return gits.bare(endpoint, REPO)

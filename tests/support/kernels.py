@@ -1,4 +1,4 @@
-"""The kernels that there are to test: the C one may be missing where there is no compiler, but never in CI."""
+"""The kernels to test. The C kernel may be missing where there is no compiler, but not in CI."""
 
 from __future__ import annotations
 

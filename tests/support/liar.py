@@ -1,4 +1,4 @@
-"""What endpoints do that lie, or wear their clients out: acts for a `FaultProxy` that write to the socket as they like."""
+"""Endpoints that lie or exhaust their clients: acts for a `FaultProxy` that write arbitrary bytes to the socket."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ PIECE = 256 * 1024
 
 
 def head(status: int = 200, **headers: str) -> bytes:
-    """The head of an answer; underscores in names are dashes, and values are sent as they are."""
+    """The head of an answer; underscores in names become dashes, and values are not checked."""
     lines = [f"HTTP/1.1 {status} Indeed", *(f"{name.replace('_', '-')}: {value}" for name, value in headers.items())]
     return "\r\n".join([*lines, "", ""]).encode()
 
 
 def raw(*parts: bytes | Iterable[bytes], hang: bool = False) -> Act:
-    """Write bytes to the socket, endless ones as long as the client takes them; then close it, or ``hang``."""
+    """Write bytes to the socket until they end or the client closes it; then close it, or ``hang``."""
 
     async def act(proxy: FaultProxy, request: web.Request) -> web.StreamResponse:
         await request.read()
@@ -52,7 +52,7 @@ def raw(*parts: bytes | Iterable[bytes], hang: bool = False) -> Act:
 
 
 def slowly(start: bytes, piece: bytes, pause: float) -> Act:
-    """Write a piece every ``pause`` seconds, without end."""
+    """Write a piece every ``pause`` seconds, until the client closes the connection."""
 
     async def act(_: FaultProxy, request: web.Request) -> web.StreamResponse:
         await request.read()
@@ -68,7 +68,7 @@ def slowly(start: bytes, piece: bytes, pause: float) -> Act:
 
 
 def endless(piece: bytes, start: bytes = b"", *, status: int = 200, declared: int | None = None) -> Act:
-    """A body without end, of ``start`` and then one piece again and again; with a length that is declared, or none."""
+    """A body without end: ``start``, then one piece repeatedly; optionally with a declared length."""
     length = {} if declared is None else {"Content_Length": str(declared)}
     many = piece * (PIECE // len(piece) or 1)
     return raw(head(status, Content_Type="application/json", **length) + start, repeat(many))
@@ -76,17 +76,17 @@ def endless(piece: bytes, start: bytes = b"", *, status: int = 200, declared: in
 
 @dataclass
 class Growth:
-    """Bytes by which the process's memory grew, at its peak."""
+    """The growth of the process's memory to its peak, in bytes."""
 
     bytes: int = 0
 
 
 @contextmanager
 def memory_growth() -> Iterator[Growth]:
-    """The growth of the process's resident memory in a block, at its peak."""
+    """Measure how much the process's resident memory grows in a block, up to its peak."""
     need("proc")
     gc.collect()
-    # Linux sets the peak to what is resident now.
+    # Writing 5 makes Linux reset the peak to the present resident memory.
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     before = _status("VmRSS")
     growth = Growth()

@@ -1,4 +1,4 @@
-"""What goes wrong for people: code and commands as they write them, and what the endpoint does meanwhile."""
+"""Mistakes and faults that users meet: code and commands as users write them, and how the endpoint acts."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pyxet import errors
 from support.faults import XORB, Act, answer, answer_early, flipped, silent
 
-# Names that the code uses: pyxet, pd, Path, fs (somebody's file system), anonymous, mistaken (a wrong token), hurried (one
-# with short time-outs), far (an endpoint where nobody is), tmp (a folder), windows() (a block on Windows). HOST stands for the endpoint.
+# Names that the code uses: pyxet, pd, Path, tmp (a folder), windows() (a block on Windows), and the file systems fs, anonymous,
+# mistaken (a wrong token), hurried (short time-outs), far (an endpoint that does not exist). HOST stands for the endpoint.
 TREE = r"GET /api/.*/(tree|revision|paths-info)"
 ANY = r".*"
 COMMIT = r"POST /api/.*/commit/"
@@ -17,18 +17,18 @@ ONE_BRANCH = r"POST /api/.*/commit/experiment-1"
 
 @dataclass(frozen=True)
 class Mistake:
-    """Something that raises.
+    """Code or a command that fails.
 
     Attributes
     ----------
     title:
-        What happens, for people who look for it.
+        What happens, in words that users look for.
     code:
-        Python; with a ``$`` in front a command line.
+        Python code, or a command line that begins with ``$``.
     error:
-        What it raises; for a command, its exit code.
+        The error that it raises; for a command, its exit code.
     act, pattern:
-        What becomes of the requests whose line matches.
+        The act for requests whose line matches the pattern.
     """
 
     title: str

@@ -1,7 +1,7 @@
-"""Answers that no real server gives on demand, through aioresponses: statuses, headers and bodies one at a time.
+"""Answers that no real server gives on demand, by aioresponses: single statuses, headers and bodies.
 
-aioresponses puts its answers in the place of a session's requests. Streams, pauses and broken connections stay with real
-servers, which is where they can go wrong.
+aioresponses replaces the requests of a session. Streams, pauses and broken connections are tested with real servers, as
+only those can have them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ FAST = RetryPolicy(attempts=3, base_delay=0.001, max_delay=0.002, max_retry_afte
 
 
 class _Answer(ClientResponse):
-    """aiohttp 3.14 asks for the stream that the request was written to, of which aioresponses does not know yet."""
+    """A response with the ``stream_writer`` that aiohttp 3.14 requires and that aioresponses does not pass yet."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         options.setdefault("stream_writer", Mock(output_size=0))
@@ -33,7 +33,7 @@ class _Answer(ClientResponse):
 
 @contextmanager
 def answers() -> Iterator[AnswersInPlace]:
-    """Answers to requests of the block; one that none was given for cannot connect."""
+    """Answers for the requests in a block; a request without an answer fails to connect."""
     core: Any = aioresponses.core
     before = core.ClientResponse
     core.ClientResponse = _Answer
@@ -45,6 +45,6 @@ def answers() -> Iterator[AnswersInPlace]:
 
 
 def client(**options: Any) -> Client:
-    """A client of the endpoint that answers in place."""
+    """A client of the endpoint that aioresponses replaces."""
     settings: dict[str, Any] = {"limits": Limits(), "retry": FAST, "timeouts": Timeouts()} | options
     return Client(Settings(Credential(URL, "me", Secret("token")), **settings))

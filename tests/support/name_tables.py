@@ -1,4 +1,4 @@
-"""The names in the tables of pages for those who come from elsewhere: what they call, and with which options."""
+"""The names in tables of pages for users of other libraries: functions, and their options."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def names(page: Path, *headings: str) -> list[str]:
-    """What stands in backquotes in the columns of a page's tables that have these headings."""
+    """The texts in backquotes in columns with these headings, in all tables of a page."""
     found, columns = [], list[int]()
     inside = False
     for line in page.read_text().splitlines():
@@ -23,7 +23,7 @@ def names(page: Path, *headings: str) -> list[str]:
 
 
 def calls(told: Iterable[str]) -> set[str]:
-    """Functions, methods and classes: ``a_name``, ``AName``, with or without what is given to them; no variables."""
+    """The functions, methods and classes among the texts: ``a_name``, ``AName``, with or without arguments; no variables."""
     found = (re.match(r"(?![A-Z_]+$)([A-Za-z_]\w{3,})(?=$|\()", name) for name in told)
     return {match[1] for match in found if match}
 
@@ -40,8 +40,8 @@ def options(told: Iterable[str]) -> set[str]:
 
 
 def parameters(*owners: Callable[..., object]) -> set[str]:
-    """Those of all public methods, and of the classes or functions themselves."""
-    # A class whose instances are kept has a call that tells nothing, so its constructor counts as well.
+    """The parameters of classes or functions, and of all their public methods."""
+    # The signature of a class that caches its instances has no parameters, so that of the constructor is added.
     members = [member for owner in owners for member in inspect.getmembers(owner, callable)]
     found = [*owners, *(call for name, call in members if name[0] != "_" or name == "__init__")]
     return {name for call in found for name in inspect.signature(call).parameters}

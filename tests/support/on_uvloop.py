@@ -1,4 +1,4 @@
-"""Runs tests that are coroutines on uvloop: ``pytest -p support.on_uvloop``, with ``tests`` on the path."""
+"""Runs only the asynchronous tests, and on uvloop: ``pytest -p support.on_uvloop``, with ``tests`` on the path."""
 
 from __future__ import annotations
 

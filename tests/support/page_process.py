@@ -1,4 +1,4 @@
-"""The process in which the blocks of a page run: ``python -m support.page_process PAGE [CODE]``."""
+"""The process in which the code blocks of a page run: ``python -m support.page_process PAGE CODE``."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from pathlib import Path
 from pyxet.errors import PyxetWarning
 from support.pages import blocks
 
-# What differs from run to run in what commands print: ids, sizes, times, and how columns are aligned by them.
+# Parts of the output of commands that differ from run to run: ids, sizes and times.
 _VARIES = re.compile(r"(\b[0-9a-f]{7,40}\b|\d[\d.,:\-]*)( [KMG]?i?B\b)?")
 
-# The first line of a block that is a file, under whose name readers save it.
+# The first line of a block that readers save as a file has the file's name.
 _FILE = re.compile(r"# (\w+\.py)\n")
 
 
 def commands(code: str) -> Iterator[tuple[str, list[str]]]:
-    """The commands of a console block, those behind a ``$``, each with the lines that it is said to print."""
+    """The commands of a console block, in lines that begin with ``$``, each with the output that the block shows for it."""
     command, printed = "", list[str]()
     for line in code.splitlines():
         if line.startswith("$ "):
@@ -39,7 +39,7 @@ def plain(line: str) -> str:
 
 
 def run_commands(code: str) -> None:
-    """Run a console block; each line that it shows must be one that is printed. Those that move on a terminal are not."""
+    """Run a console block. Each line of output in it must be printed, except progress bars, which only terminals show."""
     for command, printed in commands(code):
         done = subprocess.run(["bash", "-ec", command], capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"$ {command}\n{done.stdout}{done.stderr}"
@@ -59,7 +59,7 @@ def main(page: Path, then: str) -> None:
         else:
             if file := _FILE.match(block.code):
                 Path(file[1]).write_text(block.code)
-            # Lines count as on the page, so that a traceback leads there.
+            # Line numbers are those of the page, so that tracebacks refer to it.
             code = "\n" * (block.line - 1) + block.code
             exec(compile(code, str(page), "exec"), names)
     exec(compile(then, "what the page has left", "exec"), names)

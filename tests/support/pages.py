@@ -1,4 +1,4 @@
-"""The code blocks of a page of the documentation, run as somebody pastes them: in order, one process, an empty endpoint."""
+"""The code blocks of a documentation page, run as if a reader pasted them: in order, in one process, on an empty endpoint."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-# What a block that is run is written in; blocks in other languages are read only.
+# Languages of the blocks that are run.
 LANGUAGES = ("python", "console")
-# Pages, beside those on integrations, that use packages which only the session ``integrations`` has.
+# Pages, besides those on integrations, that use packages which only the session ``integrations`` has.
 _WITH_TOOLS = {"howto/ingestion.md", "howto/services.md"}
 _FENCE = re.compile(r"^(?P<indent> *)```(?P<language>\w+) *\n(?P<code>.*?)^(?P=indent)``` *$", re.MULTILINE | re.DOTALL)
 _REASON = re.compile(r"<!-- not run: (.+?) -->\s*\Z")
@@ -26,7 +26,7 @@ class Block(NamedTuple):
     language: str
     code: str
     reason: str | None
-    """Why it is not run, as a comment in front of it says; ``None`` for all that are."""
+    """The reason why it is not run, from a comment before the block; ``None`` for blocks that are run."""
 
 
 def blocks(page: Path) -> list[Block]:
@@ -44,7 +44,7 @@ def blocks(page: Path) -> list[Block]:
 
 
 def pages() -> list[Path]:
-    """All pages whose blocks are run, those of the documentation and the README."""
+    """All pages whose blocks are run: the README and the documentation."""
     return [ROOT / "README.md", *sorted(page for page in DOCS.rglob("*.md") if "_build" not in page.parts)]
 
 
@@ -59,16 +59,16 @@ def name(page: Path) -> str:
 
 
 def run_page(page: Path, folder: Path, then: str = "") -> None:
-    """Run the blocks of a page, one after another, as one program; it fails as the program does.
+    """Run the blocks of a page, one after another, as one program; fail if the program does.
 
     Parameters
     ----------
     page:
         The page.
     folder:
-        An empty folder, for the program to run in, for its local endpoint and for whatever else it writes.
+        An empty folder, in which the program runs, and where its local endpoint and other files are written.
     then:
-        Python that looks at what the blocks have left, with their names.
+        Python code that runs after the blocks, with their variables, to check the results.
     """
     work, home = folder / "work", folder / "home"
     work.mkdir()

@@ -1,4 +1,4 @@
-"""Users, organizations and tokens of an endpoint that runs, added as another process adds them."""
+"""Users, organizations and tokens, added to a running endpoint in the way that other processes add them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Folks:
         self.file = PeopleFile(endpoint.root)
 
     def user(self, name: str, password: str | None = None, **orgs: Role) -> RawClient:
-        """A new user with a token, and roles in organizations, which are made where there is none."""
+        """Add a user with a token, and with roles in organizations, which are made if needed; return the user's client."""
 
         def change(people: People) -> People:
             people = people.with_user(name, password)
@@ -31,7 +31,7 @@ class Folks:
     def token(
         self, user: str, scope: Scope = "write", repos: tuple[str, ...] = (), expires: float | None = None
     ) -> RawClient:  # fmt: skip
-        """A client with another token."""
+        """Add a token for a user; return a client with it."""
         made: list[str] = []
 
         def change(people: People) -> People:

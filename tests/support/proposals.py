@@ -1,4 +1,4 @@
-"""Pull requests by hand: proposing, acting on them, and what has come of it."""
+"""Pull requests by single HTTP requests: proposing, acting on them, and checking the results."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _names = iter(range(10_000))
 
 
 def begun(owner: RawClient) -> str:
-    """A new repository of ``acme`` with two files."""
+    """Make a repository of ``acme`` with two files; return its name."""
     name = f"acme/r{next(_names)}"
     owner.make_repo(name)
     assert owner.commit(name, regular("a.txt", "1\n2\n3\n4\n5\n"), regular("d/b.txt", "b")).status == 200
@@ -19,7 +19,7 @@ def begun(owner: RawClient) -> str:
 
 
 def lines(*changes: tuple[str, dict[str, Any]], summary: str = "Propose", **header: str) -> str:
-    """The body of a commit."""
+    """The body of a commit request."""
     first = ("header", {"summary": summary, **header})
     return "\n".join(json.dumps({"key": key, "value": value}) for key, value in (first, *changes))
 
@@ -27,19 +27,19 @@ def lines(*changes: tuple[str, dict[str, Any]], summary: str = "Propose", **head
 def propose(
     client: RawClient, repo: str, *changes: tuple[str, dict[str, Any]], base: str = "main", **header: str
 ) -> Answer:
-    """A commit that opens a pull request."""
+    """Open a pull request with a commit."""
     return client.post(f"/api/models/{repo}/commit/{base}?create_pr=1", lines(*changes, **header))
 
 
 def details(client: RawClient, repo: str, number: int) -> Any:
-    """All that is told of a pull request or discussion."""
+    """The endpoint's details of a pull request or discussion."""
     answer = client.get(f"/api/models/{repo}/discussions/{number}?diff=1")
     assert answer.status == 200, answer
     return answer.json
 
 
 def act(client: RawClient, repo: str, number: int, what: str, **body: str) -> Answer:
-    """Comment on one, merge it, or change its title or status."""
+    """Comment on a pull request, merge it, or change its title or status."""
     return client.post(f"/api/models/{repo}/discussions/{number}/{what}", dict(body))
 
 
@@ -50,7 +50,7 @@ def head(client: RawClient, repo: str, revision: str = "main") -> str:
 
 
 def content(client: RawClient, repo: str, path: str, revision: str = "main") -> str:
-    """The text of a file, or the status and code of the error."""
+    """The text of a file, or the status and error code of the answer."""
     answer = client.get(f"/{repo}/resolve/{revision.replace('/', '%2F')}/{path}")
     return answer.body.decode() if answer.status == 200 else f"{answer.status} {answer.code}"
 

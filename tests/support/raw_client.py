@@ -1,4 +1,4 @@
-"""A client of the local endpoint that says exactly what a test wants it to say: requests by hand, nothing checked."""
+"""A client of the local endpoint that sends exactly the requests that a test determines, and checks nothing."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from pyxet.types import RepoId
 
 @dataclass(frozen=True)
 class Answer:
-    """Status, headers (names in lower case) and body."""
+    """An answer: status, headers (names in lower case) and body."""
 
     status: int
     headers: dict[str, str]
@@ -48,7 +48,7 @@ class Answer:
 
 
 class Place(Protocol):
-    """Whatever listens somewhere."""
+    """Anything that has the URL of a server."""
 
     @property
     def url(self) -> str: ...
@@ -63,7 +63,7 @@ class Served:
 
 @dataclass(frozen=True)
 class RawClient:
-    """Requests with a token (none if empty), each on a connection of its own."""
+    """A client whose requests have a token (none if empty) and a connection of their own."""
 
     endpoint: Place
     token: str = ""
@@ -71,7 +71,7 @@ class RawClient:
     def call(
         self, method: str, path: str, body: bytes | str | dict[str, Any] | None = None, **headers: str
     ) -> Answer:  # fmt: skip
-        """A request; ``path`` may be a URL of the endpoint. ``Content_Type=…`` is a header."""
+        """Send a request; ``path`` may be a URL of the endpoint. ``Content_Type=…`` sets a header."""
         url = urlsplit(path if path.startswith("http") else self.endpoint.url + path)
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         if self.token:
@@ -98,7 +98,7 @@ class RawClient:
         return self.call("POST", path, body, **headers)
 
     def make_repo(self, repo: str, **more: Any) -> None:
-        """A repository with nothing in it, not even the ``.gitattributes`` that new ones have."""
+        """Make an empty repository, without the ``.gitattributes`` that new ones have."""
         owner, name = repo.split("/")
         if isinstance(self.endpoint, LocalEndpoint):
             app = self.endpoint.start().app
@@ -106,7 +106,7 @@ class RawClient:
             private = bool(more.get("private")) or more.get("visibility") == "private"
             made = RepoId(f"{more.get('type', 'model')}s", owner, name)  # type: ignore[arg-type]  # the plural is the kind
             app[CONTENT].index.forget_holder(made.path)
-            # In a thread of the endpoint's: what it makes is private.
+            # In a worker thread of the endpoint, whose umask makes new files private.
             app[WORKERS].submit(app[REPOS].create, made, user=user, private=private).result()
             return
         answer = self.post("/api/repos/create", {"name": name, "organization": owner, **more})
@@ -114,25 +114,25 @@ class RawClient:
         assert self.commit(repo, ("deletedFile", {"path": ".gitattributes"})).status == 200
 
     def commit(self, repo: str, *lines: tuple[str, dict[str, Any]], branch: str = "main", **header: Any) -> Answer:
-        """A commit of ``(key, value)`` lines."""
+        """Make a commit from ``(key, value)`` lines."""
         everything = [("header", {"summary": "a commit", "description": "", **header}), *lines]
         body = "\n".join(json.dumps({"key": key, "value": value}) for key, value in everything)
         return self.post(f"/api/models/{repo}/commit/{quote(branch, safe='')}", body)
 
     def write(self, repo: str, files: dict[str, str | bytes], branch: str = "main") -> str:
-        """A commit of regular files; its id."""
+        """Commit regular files; return the commit's id."""
         answer = self.commit(repo, *(regular(path, content) for path, content in files.items()), branch=branch)
         assert answer.status == 200, answer
         return str(answer.json["commitOid"])
 
     def cas(self, repo: str, scope: str = "write") -> RawClient:
-        """This client with a Xet token of a repository."""
+        """A client like this one, with a Xet token for a repository."""
         answer = self.get(f"/api/models/{repo}/xet-{scope}-token/main")
         assert answer.status == 200, answer
         return replace(self, token=answer.json["accessToken"])
 
     def upload(self, repo: str, content: bytes) -> Content:
-        """Store content: its xorb and its shard."""
+        """Store content: upload its xorb and its shard."""
         made = Content.of(content)
         cas = self.cas(repo)
         if made.xorb:
@@ -143,7 +143,7 @@ class RawClient:
 
 
 class Basic(RawClient):
-    """A client that says who it is as git does: its token is ``user:secret``."""
+    """A client with basic authentication, as git uses it: its token is ``user:secret``."""
 
     def call(
         self, method: str, path: str, body: bytes | str | dict[str, Any] | None = None, **headers: str
@@ -154,7 +154,7 @@ class Basic(RawClient):
 
 @dataclass(frozen=True)
 class Content:
-    """Content as a client would upload it, in one xorb."""
+    """Content as a client uploads it, in one xorb."""
 
     data: bytes
     xorb: Xorb | None
@@ -204,11 +204,11 @@ class Content:
         return write_upload_shard([replace(self.entry, **changes)], [self.xorb_entry] if self.xorb else [])
 
     def line(self, path: str, **changes: Any) -> tuple[str, dict[str, Any]]:
-        """The line of a commit."""
+        """The line of a commit that adds this content as a large file."""
         return "lfsFile", {"path": path, "algo": "sha256", "oid": self.sha256, "size": len(self.data), **changes}
 
 
 def regular(path: str, content: str | bytes) -> tuple[str, dict[str, Any]]:
-    """The line of a commit for a regular file."""
+    """The line of a commit that adds a regular file."""
     data = content.encode() if isinstance(content, str) else content
     return "file", {"path": path, "content": base64.b64encode(data).decode(), "encoding": "base64"}

@@ -1,4 +1,4 @@
-"""Content and repositories that nobody has seen, for tests of who may read and learn what."""
+"""New content and repositories, for tests of the rights to read them and to learn of them."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ NOISE = random.Random(11)
 
 
 def fresh(size: int = 150_000) -> Content:
-    """Content that nobody has sent yet."""
+    """Content that has not been uploaded before."""
     return Content.of(NOISE.randbytes(size))
 
 
 def repository(client: RawClient, *, private: bool) -> str:
-    """A new repository of ``acme``."""
+    """Make a repository of ``acme``; return its name."""
     name = f"acme/r{NOISE.getrandbits(40):x}"
     client.make_repo(name, private=private)
     return name
 
 
 def own(client: RawClient) -> str:
-    """The repository that a user has by that name."""
+    """The path of the repository ``own`` of the client's user."""
     return f"{client.get('/api/whoami-v2').json['name']}/own"

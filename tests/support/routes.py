@@ -1,4 +1,4 @@
-"""The routes that a local endpoint has, as paths to ask for."""
+"""The routes of a local endpoint, as paths for requests."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _VALUES = {
 
 
 def routes(endpoint: LocalEndpoint, repo: str, **values: str) -> list[tuple[str, str]]:
-    """Method and a path for each route, as it is for a repository; ``values`` for other parts than the usual ones."""
+    """The method and a path of each route, for a repository; ``values`` replace the default parts of paths."""
     owner, name = repo.split("/")
     parts = _VALUES | {"owner": owner, "name": name} | values
     found = []

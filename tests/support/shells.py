@@ -1,7 +1,7 @@
 """Real shells in a pseudo-terminal, for tests of completion.
 
-The command that a line becomes is not run: what ``xet`` is for the shell hands its arguments back, after it has answered
-the shell's questions like the real one.
+The ``xet`` that the shell finds is a script. It passes requests for completions on to the real command. When a line is
+run, it does not run the command, but returns its arguments to the test.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import pytest
 from support.cli import Cli
 
 SHELLS = ["bash", "zsh", "fish"]
-# Seconds until a shell that does not answer is given up.
+# Seconds to wait for a shell.
 _PATIENCE = 120
 _READY = "READY>"
 _PROMPTS = {
@@ -30,14 +30,14 @@ _PROMPTS = {
     "fish": (".config/fish/config.fish", f"function fish_prompt\n    echo '{_READY} '\nend\n"),
 }
 _COMMANDS = {"bash": ["bash", "-i"], "zsh": ["zsh", "-i"], "fish": ["fish", "--interactive"]}
-# The pseudo-terminal becomes that of the shell, which stops jobs and asks for keys in its own way only there.
+# Make the pseudo-terminal the controlling terminal of the shell, which needs one for job control and for reading keys.
 _IN_TERMINAL = (
     "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execvp(sys.argv[1], sys.argv[1:])"
 )
 
 
 class Shell:
-    """A shell that waits for keys."""
+    """An interactive shell that waits for keys."""
 
     def __init__(self, terminal: int, answers: int) -> None:
         self._terminal = terminal
@@ -45,7 +45,7 @@ class Shell:
         self.shown = ""
 
     def arguments(self, keys: str) -> list[str]:
-        """The arguments of the command that keys make of a line; ``⇥`` is the tabulator."""
+        """Type keys and Enter; return the arguments of the resulting command. ``⇥`` is the tab key."""
         os.write(self._terminal, f"{keys}\r".replace("⇥", "\t").encode())
         answer = self._until(lambda told: told.endswith("\nEND\n"))
         return answer.split("\n")[:-2]
@@ -71,13 +71,13 @@ class Shell:
 
 @contextmanager
 def running(shell: str, cli: Cli) -> Iterator[Shell]:
-    """A shell for which ``xet --install-completion`` was run, in the folder of the tests."""
+    """Run a shell in the folder of the command, after ``xet --install-completion`` for it."""
     if shutil.which(shell) is None:
         if os.environ.get("PYXET_TEST_SHELLS") == "required":
             pytest.fail(f"{shell} is not installed")
         pytest.skip(f"{shell} is not installed")
     home = Path(cli.environment["HOME"])
-    # Not the name of the user's own shell, which decides nothing here.
+    # Without the settings of the user who runs the tests.
     cli.variables |= {"XDG_DATA_HOME": "", "XDG_CONFIG_HOME": "", "ZDOTDIR": "", "TERM": "xterm", "HISTFILE": ""}
     cli("--install-completion", shell)
     name, prompt = _PROMPTS[shell]

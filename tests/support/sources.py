@@ -1,4 +1,4 @@
-"""A source for ingests that counts what is read of it, and fails, waits or dies where it is told to; what has to arrive."""
+"""A source for ingests that records its reads, and fails, waits or dies at given paths; and the check of what arrives."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fsspec.implementations.memory import MemoryFile
 
 
 def content_of(path: str, size: int) -> bytes:
-    """What a file of the source has in it."""
+    """The content of a file of the source."""
     return random.Random(path).randbytes(size)
 
 
@@ -25,7 +25,7 @@ def source_tree(count: int = 30, *, large: int = 2) -> dict[str, int]:
 
 
 def assert_copied(fs: AbstractFileSystem, files: dict[str, int], folder: str) -> None:
-    """All of the files and nothing else, below a folder as they were below ``tree``."""
+    """Fail unless a folder has exactly the files that are below ``tree`` in the source."""
     there = fs.find(folder, detail=True)
     assert {name.removeprefix(f"{folder}/"): info["size"] for name, info in there.items()} == {
         path.removeprefix("tree/"): size for path, size in files.items()
@@ -36,16 +36,17 @@ def assert_copied(fs: AbstractFileSystem, files: dict[str, int], folder: str) ->
 
 
 class SourceFileSystem(AbstractFileSystem):
-    """Files of random bytes, made as they are read.
+    """Files of random bytes, which are generated when they are read.
 
     Parameters
     ----------
     files:
-        Sizes by path; folders are what is above them.
+        Sizes by path.
     notes:
-        A folder on disk. Each read leaves a line in its file ``read``; and of a path in ``trouble`` what is said there
-        happens once for each of the files ``trouble-…`` that are not there yet, or always: see `_meet_trouble`. What
-        waits goes on when there is a file ``go``.
+        A folder on disk, shared by all processes that read. Each read appends a line to its file ``read``.
+    trouble:
+        By path, what happens when it is read: ``fails``, ``is cut`` (the last byte is missing), ``waits`` (until ``notes`` has
+        a file ``go``), ``kills`` (the process), or ``kills once`` (a file ``trouble-…`` in ``notes`` marks that it has).
     """
 
     protocol = "counted"
@@ -65,7 +66,7 @@ class SourceFileSystem(AbstractFileSystem):
 
     @property
     def reads(self) -> list[str]:
-        """Paths that were read, by any process, in the order in which they were."""
+        """Paths that any process has read, in the order of the reads."""
         noted = self.notes / "read"
         return noted.read_text().split() if noted.exists() else []
 

@@ -1,6 +1,6 @@
-"""A store of an endpoint with a bit of everything, kept as data for each format that there has been.
+"""A store of an endpoint with some of everything, archived for each format that there has been.
 
-``cd tests; python -m support.stores N`` makes one as this version of pyxet writes it, ``data/store_N.tar.gz``.
+``cd tests; python -m support.stores N`` writes the archive in the format of this version of pyxet: ``data/store_N.tar.gz``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ DATA = Path(__file__).parents[1] / "data"
 USER, TOKEN = "acme", "xet_of_the_store"
 LARGE = random.Random(15).randbytes(30_000)
 TEXT = b"a,b\n1,2\n"
-# What is in the branches.
+# The files of each branch.
 FILES = {
     "acme/titanic/main": {"data/large.bin": LARGE, "data/copy.bin": LARGE[:9_000] + LARGE, "titanic.csv": TEXT},
     "acme/titanic/work": {"data/large.bin": LARGE, "titanic.csv": TEXT + b"3,4\n"},
@@ -29,7 +29,7 @@ LOG = ["the third", "the second", "the first"]
 
 
 def make(root: Path) -> None:
-    """Make the store."""
+    """Make the store with this version of pyxet."""
     with local_endpoint(root, USER, TOKEN) as endpoint:
         fs = pyxet.XetFS(endpoint.url, USER, TOKEN)
         fs.make_repo("acme/before")
@@ -49,7 +49,7 @@ def make(root: Path) -> None:
 
 
 def unpacked(format_: int, root: Path) -> None:
-    """The store as the pyxet of a format wrote it."""
+    """Extract the store that was written in an earlier format."""
     with tarfile.open(DATA / f"store_{format_}.tar.gz") as archive:
         archive.extractall(root, filter="data")
 

@@ -1,4 +1,4 @@
-"""Jobs on threads of their own, which know of nothing that a test began on its thread."""
+"""Jobs on threads of their own, which have no context variables, such as transactions, of the test's thread."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from typing import Any
 
 
 def on_thread(job: Callable[[], Any]) -> Any:
-    """Run a job on a thread that knows of no transaction."""
+    """Run a job on a thread without an open transaction."""
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(job).result()
 
 
 def on_another_loop(job: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
-    """Run a coroutine on a loop of its own, on such a thread."""
+    """Run a coroutine on an event loop of its own, on such a thread."""
     return on_thread(lambda: asyncio.run(job()))
 
 
 @contextmanager
 def held_by_a_thread(*locks: AbstractContextManager[Any]) -> Iterator[None]:
-    """Locks that another thread has for the length of a block."""
+    """Let another thread hold some locks for the length of a block."""
     held, done = threading.Event(), threading.Event()
 
     def hold() -> None:

@@ -1,4 +1,4 @@
-"""What the tests of data tools share: an environment that names the endpoint, requests counted, commits told."""
+"""Helpers for tests of data tools: an environment with the endpoint, counts of requests, titles of commits."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pyxet
 from pyxet.testing import LocalEndpoint
 from support.faults import DIRECT, UPLOAD, FaultProxy
 
-# Requests that look something up, not counting those for tokens and for content.
+# Requests that look something up, without those for tokens and for content.
 LOOK = r"POST /api/.*/paths-info/|GET /api/.*/(tree|revision|refs)\b"
 PLAN = r"GET /v\d/reconstructions"
 XORB = r"GET /v1/xorbs/"
@@ -22,7 +22,7 @@ COMMIT = r"POST /api/.*/commit/"
 
 @dataclass
 class Tool:
-    """A branch that tools reach by URLs and paths, with the requests that they make."""
+    """A branch that tools access by URLs and paths, with the requests that they make."""
 
     proxy: FaultProxy
     fs: pyxet.XetFS
@@ -34,12 +34,12 @@ class Tool:
 
     @property
     def titles(self) -> list[str]:
-        """Of the commits after the first one, the newest first."""
+        """Titles of the commits after the first one, the newest first."""
         return [commit.title for commit in self.fs.log(self.main)][:-1]
 
     @property
     def options(self) -> dict[str, str]:
-        """What workers cannot know, which began before the endpoint."""
+        """Options for workers that were started before the endpoint, and so do not have it in their environment."""
         return {
             "endpoint": self.proxy.url,
             "user": "acme",
@@ -51,7 +51,7 @@ class Tool:
         return [name.removeprefix(f"{self.main}/") for name in self.fs.find(f"{self.main}/{folder}")]
 
     def fresh(self) -> None:
-        """Forget requests, and which commit the branch is at."""
+        """Forget the requests so far, and the cached head of the branch."""
         self.proxy.seen.clear()
         self.fs.invalidate_cache()
 
@@ -62,13 +62,13 @@ class Tool:
         return sum(int(seen.headers.get("Content-Length", 0)) for seen in self.proxy.seen if sending.match(seen.line))
 
     def count(self, pattern: str = "") -> int:
-        """How many requests matched since `fresh`, those for tokens left out."""
+        """Number of matching requests since `fresh`, without those for tokens."""
         return self.proxy.count(rf"(?!GET /api/.*/xet-\w+-token)(?:{pattern})")
 
 
 @contextmanager
 def tool(endpoint: LocalEndpoint, main: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Tool]:
-    """A proxy in front of the endpoint, and an environment that names the proxy."""
+    """A `Tool` with a proxy in front of the endpoint; environment variables name the proxy as the endpoint."""
     with FaultProxy(endpoint.url) as proxy:
         monkeypatch.setenv("XET_ENDPOINT", proxy.url)
         monkeypatch.setenv("XET_USER_NAME", endpoint.user)

@@ -1,4 +1,4 @@
-"""The reference values in ``vectors/`` and the content they were made from."""
+"""The reference values in ``vectors/`` and the content from which they were made."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def content(generator: str, seed: int, length: int) -> bytes:
 
 
 def refuse(parse: Callable[[], object]) -> tuple[FormatError, int]:
-    """The error of a parser that must refuse what it is given, and the most memory it took, in bytes."""
+    """Call a parser that must raise `FormatError`; return the error and the peak of its memory, in bytes."""
     tracemalloc.start()
     try:
         parse()

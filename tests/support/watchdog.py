@@ -1,8 +1,8 @@
-"""A test that hangs for good is told: each thread's stack is written, and the process that runs the test ends.
+"""A test that hangs is ended: the stacks of all threads are written, and the process that runs the test exits.
 
-pytest-timeout raises an exception in the main thread, once for each test, and not at all after a failure. So it does not end a
-test that hangs while its fixtures are undone, or in code that takes the exception for something else. The run would then
-say nothing until whoever waits for it loses patience. Here nothing of Python has to run: a thread of C writes and ends.
+pytest-timeout raises an exception in the main thread, once for each test, and not at all after a failure. So it does not end
+a test that hangs in the teardown of its fixtures, or in code that catches the exception, and the run would hang without any
+output. Here a C thread of `faulthandler` writes the stacks and exits, for which no Python code has to run.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from contextlib import contextmanager
 
 import pytest
 
-# Seconds for which a phase of a test may take longer than pytest-timeout allows it.
+# Seconds by which a phase of a test may exceed the time-out of pytest-timeout.
 GRACE = 60
 
 
 class Watchdog:
-    """A plugin that ends the process if the set-up, the call or the end of a test takes far too long; xdist tells which test."""
+    """A plugin that ends the process if setup, call or teardown of a test hang; xdist reports the test."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._allowed = float(config.getoption("timeout", None) or config.getini("timeout") or 0)
-        # While tests run, their own error output is in the place of this one.
+        # Keep the present standard error: while tests run, pytest captures it.
         assert sys.__stderr__ is not None
         self._output = os.dup(sys.__stderr__.fileno())
 

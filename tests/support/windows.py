@@ -1,7 +1,7 @@
-"""Windows, as far as it can be pretended here: what it does not have is taken away, what it refuses is refused.
+"""A simulation of Windows: functions that Windows does not have are removed, and operations that it refuses fail.
 
-`install` is called in a process of its own, before pyxet is imported and after everything that is to stay as it is.
-`pretended` is for single calls in the process of the tests.
+`install` changes a whole process. It is called before pyxet is imported, and after other modules that need the functions
+of this platform were imported. `pretended` is for single calls in the process of the tests.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ _replace, _rename, _unlink, _stat = os.replace, os.rename, os.unlink, os.stat
 
 
 def in_use(path: Any) -> bool:
-    """Whether this process has a file open or mapped, or one below a folder."""
+    """Whether this process has a file, or any file below a folder, open or mapped."""
     try:
         wanted = _stat(path, follow_symlinks=False)
     except OSError:
@@ -115,7 +115,7 @@ def unlink(path: Any, **options: Any) -> None:
 
 @contextlib.contextmanager
 def pretended(patience: float = 0.3) -> Iterator[None]:
-    """Files cannot be moved while they are open, and have names as on Windows."""
+    """Simulate the rules of Windows for open files and for names, for the length of a block."""
     from pyxet import _platform_files, local_rules
 
     changed: list[tuple[Any, str, Any]] = [
@@ -138,7 +138,7 @@ def pretended(patience: float = 0.3) -> Iterator[None]:
 
 
 class _Text:
-    """Descriptors that were opened without ``O_BINARY``: line ends are translated there."""
+    """Replacements for functions of `os` that translate line ends for descriptors opened without ``O_BINARY``."""
 
     def __init__(self) -> None:
         self._numbers: set[int] = set()
@@ -168,7 +168,7 @@ class _Text:
 
     def built_in(self, file: Any, *arguments: Any, **options: Any) -> Any:
         if isinstance(file, int):
-            # Python's own file objects make it binary.
+            # Python's own file objects make the descriptor binary.
             self._numbers.discard(file)
         return self._real_open(file, *arguments, **options)
 
@@ -180,7 +180,7 @@ def _fake_msvcrt(fcntl: Any) -> Any:
     def locking(number: int, mode: int, size: int) -> None:
         place = os.lseek(number, 0, os.SEEK_CUR)
         if place >= 2**31:
-            # The C library asks for the position in 31 bits.
+            # The C library of Windows has positions of 31 bits here.
             raise OSError(errno.EINVAL, "Invalid argument")
         if place < os.fstat(number).st_size:
             raise AssertionError("this locks content, which nobody else could read")
@@ -211,18 +211,18 @@ def _watch_names(event: str, arguments: tuple[Any, ...]) -> None:
 
 
 def install(*, alone: bool = True) -> None:
-    """Make this process as much like one on Windows as it can be.
+    """Make this process behave like one on Windows, as far as possible.
 
     Parameters
     ----------
     alone:
-        Whether nothing else runs here, as it has to be where pyxet's own threads are counted.
+        Whether to check that no other thread runs, for tests that count pyxet's threads.
     """
     import asyncio
     import asyncio.unix_events
     import fcntl
     import signal
-    import subprocess  # noqa: F401  # all of this is to be as it is
+    import subprocess  # noqa: F401  # imported before the functions that these modules use are removed
     import zipfile  # noqa: F401
 
     import aiofiles  # noqa: F401
@@ -254,12 +254,12 @@ def install(*, alone: bool = True) -> None:
     msvcrt = _fake_msvcrt(fcntl)
     for name in MODULES:
         sys.modules[name] = None  # type: ignore[assignment]  # cannot be imported
-    # That of Windows is chosen when the module is loaded, and needs system calls that are not pretended.
+    # filelock chooses its lock for Windows when it is imported, and that needs system calls that are not simulated.
     filelock.FileLock = filelock.SoftFileLock
     for name in ABSENT:
         delattr(os, name)
     if hasattr(os, "process_cpu_count"):
-        # Since Python 3.13; it looks for what was just taken away.
+        # Since Python 3.13; the original uses `sched_getaffinity`, which was just removed.
         os.process_cpu_count = os.cpu_count
     for name in SIGNALS:
         delattr(signal, name)
@@ -293,7 +293,7 @@ def install(*, alone: bool = True) -> None:
     finally:
         sys.platform = real
     for module in (_platform, _platform_files, local_rules):
-        # What it asks later.
+        # For tests of the platform at run time.
         module.sys = _Sys()  # type: ignore[attr-defined]  # the module, but for the platform
     assert threading.active_count() == 1 or not alone
 
