@@ -148,7 +148,7 @@ def note_pointers(folder: Path | None = None) -> bool:
 
 
 def pull(paths: Sequence[str] = (), *, quiet: bool = False) -> None:
-    """Fetch the large files at some paths into a working copy; without paths, run ``git pull``.
+    """Fetch the large files at some paths into a working copy; without paths, pull what was pushed meanwhile.
 
     Parameters
     ----------

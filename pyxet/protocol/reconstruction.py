@@ -299,7 +299,7 @@ def coalesce_ranges(
     max_gap:
         Maximum gap in bytes between ranges that are merged.
     max_size:
-        A merged range does not grow beyond this; a single longer one stays as it is.
+        Maximum size of a merged range in bytes; a single longer one stays as it is.
     """
     merged: list[tuple[int, int, list[int]]] = []
     for index in sorted(range(len(ranges)), key=lambda index: ranges[index]):

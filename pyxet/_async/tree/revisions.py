@@ -103,7 +103,7 @@ class Revisions:
         return known.commit if known.commit and time.monotonic() - known.since.time < max_age else None
 
     def is_current(self, repo: RepoId, revision: str, commit: str) -> bool:
-        """Whether a revision certainly is at a commit: that was requested since this call began, or can never change."""
+        """Whether a revision certainly is at a commit: it was looked up since this call began, or can never change."""
         if is_commit_id(revision) or (may_be_commit(revision) and commit.startswith(revision.lower())):
             return True
         known = self._known.get((repo, revision), _NOTHING)
