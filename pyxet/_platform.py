@@ -25,7 +25,7 @@ if sys.platform == "win32":
     import msvcrt
 
 _MIB: Final = 1024 * 1024
-# Whether a child process can inherit open files beside its standard ones, and find them under ``/dev/fd``.
+# Whether a child process can inherit open files besides its standard ones, and find them under ``/dev/fd``.
 PASSES_FILES: Final = sys.platform != "win32"
 # Windows locks bytes, not files, and other processes cannot read a locked byte. So this position is locked, behind the
 # content of most files: the last that Windows' C library can lock, as its positions have 31 bits.

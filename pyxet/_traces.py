@@ -27,7 +27,7 @@ def readable(error: E) -> E:
     """The error without the frames of pyxet and its dependencies, and without the internal errors that its message explains.
 
     Frames of the caller's code stay, also those of callbacks. Errors that are neither pyxet's nor an `OSError` are not
-    changed: they come from a bug, and the place of a bug matters.
+    changed: they point to a bug, whose place matters.
     """
     is_meant = _is_ours(error) or isinstance(error, OSError)
     if is_meant and not logging.getLogger("pyxet").isEnabledFor(logging.DEBUG):

@@ -44,7 +44,7 @@ class LocalEntry:
     found:
         Its status or, for a link, that of the target; ``None`` for a broken link.
     linked:
-        Whether one of the folders above it was reached by a link.
+        Whether it is a link to a folder, or lies below one.
     """
 
     path: str

@@ -47,7 +47,7 @@ def local_endpoint(
         The URL at which clients reach the endpoint if not at ``.url``, for instance through a proxy that ends TLS. Absolute
         URLs in answers begin with it.
     allowed_hosts:
-        Names or addresses that the endpoint answers to, beside loopback ones and that of ``public_url``. Requests to
+        Names or addresses that the endpoint answers to, besides loopback ones and that of ``public_url``. Requests to
         other hosts get 421.
     like_hub:
         Whether to imitate the Hub's limits as well: request quotas with ``RateLimit`` headers, commits per hour, the

@@ -73,7 +73,7 @@ class TransferEvent:
     path:
         The file: ``acme/titanic/main/titanic.csv``; for downloads, with the commit instead of the branch.
     start, end:
-        The requested range in bytes; for uploads, 0 and the bytes that were read from the source.
+        The requested range in bytes; for uploads, 0 and the number of bytes read from the source.
     bytes:
         Bytes of content that were received, or read from the source. Fewer bytes are transferred if content is
         compressed, or known already.

@@ -47,8 +47,8 @@ def pytest_load_initial_conftests() -> None:
             importlib.import_module(name)
     windows.install(alone=False)
     _pytest.tmpdir.get_user_id = lambda: None
-    subprocess.Popen.send_signal = _send_signal  # type: ignore[method-assign,assignment]  # as it is there
-    subprocess.Popen.kill = subprocess.Popen.terminate = _send_signal  # type: ignore[method-assign,assignment]  # as it is there
+    subprocess.Popen.send_signal = _send_signal  # type: ignore[method-assign,assignment]  # as on Windows
+    subprocess.Popen.kill = subprocess.Popen.terminate = _send_signal  # type: ignore[method-assign,assignment]  # as on Windows
     socket.socketpair = _pair
     for name in ("AF_UNIX", "recv_fds", "send_fds"):
         delattr(socket, name)

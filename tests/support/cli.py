@@ -105,7 +105,7 @@ class Forked:
             for reader in readers:
                 reader.join()
             self._close()
-        return tuple(found.get(stream, b"") if stream else b"" for stream in (self.stdout, self.stderr))  # type: ignore[return-value]  # of two streams
+        return tuple(found.get(stream, b"") if stream else b"" for stream in (self.stdout, self.stderr))  # type: ignore[return-value]  # a tuple of two
 
     def send_signal(self, number: int) -> None:
         if self.poll() is None:

@@ -45,8 +45,9 @@ class SourceFileSystem(AbstractFileSystem):
     notes:
         A folder on disk, shared by all processes that read. Each read appends a line to its file ``read``.
     trouble:
-        By path, what happens when it is read: ``fails``, ``is cut`` (the last byte is missing), ``waits`` (until ``notes`` has
-        a file ``go``), ``kills`` (the process), or ``kills once`` (a file ``trouble-…`` in ``notes`` marks that it has).
+        By path, what happens when it is read: ``fails`` (also when a folder is listed), ``is cut`` (the last byte is missing),
+        ``waits`` (until ``notes`` has a file ``go``), ``kills`` (the process), or ``kills once`` (then ``notes`` gets a file
+        ``trouble-…``).
     """
 
     protocol = "counted"

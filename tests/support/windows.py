@@ -83,7 +83,7 @@ def in_use(path: Any) -> bool:
 
 def _refuse(path: Any, code: int) -> None:
     error = PermissionError(errno.EACCES, "refused as Windows does", os.fspath(path))
-    error.winerror = code  # type: ignore[attr-defined]  # it has one there
+    error.winerror = code  # type: ignore[attr-defined]  # on Windows it has one
     raise error
 
 
@@ -206,7 +206,7 @@ def _watch_names(event: str, arguments: tuple[Any, ...]) -> None:
         for name in os.fspath(path).split("/"):
             if name not in ("", ".", "..") and _FORBIDDEN.search(name):
                 error = OSError(errno.EINVAL, "no such name on Windows", os.fspath(path))
-                error.winerror = 123  # type: ignore[attr-defined]  # it has one there
+                error.winerror = 123  # type: ignore[attr-defined]  # on Windows it has one
                 raise error
 
 
@@ -253,7 +253,7 @@ def install(*, alone: bool = True) -> None:
     del loop._sock_sendfile_native
     msvcrt = _fake_msvcrt(fcntl)
     for name in MODULES:
-        sys.modules[name] = None  # type: ignore[assignment]  # cannot be imported
+        sys.modules[name] = None  # type: ignore[assignment]  # makes its import fail
     # filelock chooses its lock for Windows when it is imported, and that needs system calls that are not simulated.
     filelock.FileLock = filelock.SoftFileLock
     for name in ABSENT:
@@ -272,17 +272,17 @@ def install(*, alone: bool = True) -> None:
             raise OSError(errno.EBADF, "Bad file descriptor")
         _fsync(number)
 
-    os.O_BINARY = _BINARY  # type: ignore[attr-defined]  # it is there
-    tempfile._bin_openflags |= _BINARY  # type: ignore[attr-defined]  # as it is there
-    tempfile.TemporaryFile = tempfile.NamedTemporaryFile  # type: ignore[assignment]  # as it is there
-    shutil._use_fd_functions = False  # type: ignore[attr-defined]  # as it is there
-    shutil._USE_CP_SENDFILE = False  # type: ignore[attr-defined]  # as it is there
+    os.O_BINARY = _BINARY  # type: ignore[attr-defined]  # it exists on Windows
+    tempfile._bin_openflags |= _BINARY  # type: ignore[attr-defined]  # as on Windows
+    tempfile.TemporaryFile = tempfile.NamedTemporaryFile  # type: ignore[assignment]  # as on Windows
+    shutil._use_fd_functions = False  # type: ignore[attr-defined]  # as on Windows
+    shutil._USE_CP_SENDFILE = False  # type: ignore[attr-defined]  # as on Windows
     changed = {"open": text.open, "close": text.close, "read": text.read, "write": text.write, "fsync": fsync}
     changed |= {"replace": replace, "rename": rename, "unlink": unlink, "remove": unlink}
     for name, function in changed.items():
         setattr(os, name, function)
     for module in (builtins, io):
-        module.open = text.built_in  # type: ignore[attr-defined,unused-ignore]  # the same as far as it matters
+        module.open = text.built_in  # type: ignore[attr-defined,unused-ignore]  # behaves like `open` for the code under test
     sys.addaudithook(_watch_names)
     sys.modules["msvcrt"] = msvcrt
     assert "pyxet" not in sys.modules
@@ -294,7 +294,7 @@ def install(*, alone: bool = True) -> None:
         sys.platform = real
     for module in (_platform, _platform_files, local_rules):
         # For tests of the platform at run time.
-        module.sys = _Sys()  # type: ignore[attr-defined]  # the module, but for the platform
+        module.sys = _Sys()  # type: ignore[attr-defined]  # like the module, but with another platform
     assert threading.active_count() == 1 or not alone
 
 
