@@ -183,6 +183,8 @@ class Transfer:
                 if item.needed is None or await item.needed():
                     self.progress.done(item.entry.size)
                     self.plan("copy", item.source.label(item.entry.path), target.label(item.target), item.entry.size)
+                else:
+                    self.progress.skipped += 1
             return
         queue: asyncio.Queue[Item | None] = asyncio.Queue(_WINDOW)
         workers = self._parallel or _AT_ONCE

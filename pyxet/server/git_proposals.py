@@ -111,12 +111,12 @@ class Proposals:
         try:
             if commit is not None:
                 commit(reference)
+            with self._repo.turn():
+                self.records.write(record)
         except BaseException:
             with self._repo.turn(), suppress(KeyError):
                 self._git.references.delete(reference)
             raise
-        with self._repo.turn():
-            self.records.write(record)
         return record.num
 
     def references(self) -> dict[str, str]:

@@ -40,14 +40,17 @@ def test_up_and_again_and_after_a_change(
     assert fresh.log(main)[0].message == "First"
     with proxied(shared_endpoint) as (proxy, _):
         through = Cli(shared_endpoint, cli.folder, cli.variables | {"XET_ENDPOINT": proxy.url})
-        again = through("sync", *option, "folder/", f"{main}/data/", "--json").json
-        assert (again["files"], again["skipped"], again["commits"]) == (0, 2, [])
+        for planning in (["--dry-run"], []):
+            again = through("sync", *option, *planning, "folder/", f"{main}/data/", "--json").json
+            assert (again["files"], again["skipped"], again["commits"]) == (0, 2, [])
         assert proxy.count("POST .*/(preupload|commit)/") == 0
         assert proxy.count("POST .*/(xorbs|shards)") == 0
     (folder / "a.txt").write_text("longer")
     (folder / "new").write_text("new")
+    planned = cli("sync", *option, "--dry-run", "folder", f"{main}/data", "--json").json
     done = cli("sync", *option, "folder", f"{main}/data", "--json").json
     assert (done["files"], done["skipped"], len(done["commits"])) == (2, 1, 1)
+    assert (planned["files"], planned["skipped"], planned["bytes"]) == (2, 1, done["bytes"])
     assert below(fresh, f"{main}/data") == local(folder)
     assert len(fresh.log(main)) == 3
 

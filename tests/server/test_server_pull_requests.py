@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import subprocess
 import threading
 from pathlib import Path
@@ -13,6 +15,7 @@ from support.hf_client import run_hf
 from support.proposals import act, begun, content, details, head, lines, log, propose
 from support.raw_client import Content, RawClient, regular
 
+from pyxet.server.discussions import Discussions
 from pyxet.testing import LocalEndpoint, local_endpoint
 
 
@@ -134,6 +137,23 @@ def test_numbers_are_given_once(owner: RawClient, guest: RawClient, repo: str) -
     assert sorted(map(int, numbers)) == list(range(1, 9))
     found = owner.get(f"/api/models/{repo}/discussions").json
     assert [one["num"] for one in found["discussions"]] == list(range(8, 0, -1))
+
+
+def test_one_that_cannot_be_recorded_leaves_no_reference(
+    endpoint: LocalEndpoint, owner: RawClient, guest: RawClient, repo: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Discussions, "write", full)
+        assert propose(guest, repo, regular("a.txt", "better")).status == 507
+    listed = subprocess.run(
+        ["git", "-C", str(bare(endpoint, repo)), "for-each-ref", "refs/pr"], check=True, capture_output=True
+    )  # fmt: skip
+    assert listed.stdout == b""
+    assert owner.get(f"/api/models/{repo}/discussions").json["count"] == 0
+    assert propose(guest, repo, regular("a.txt", "better")).json["pullRequestUrl"].endswith("/1")
 
 
 # -- talking -----------------------------------------------------------------------------------------------------------
