@@ -19,6 +19,7 @@ __all__ = ["Hook", "Metrics", "RequestEvent", "TransferEvent", "metrics", "on_re
 E = TypeVar("E")
 
 _log: Final = logging.getLogger("pyxet.watching")
+_requests: Final = logging.getLogger("pyxet.requests")
 
 _INSTEAD: Final = "let a function put events into a queue that a task reads"
 _ENDING: Final = (KeyboardInterrupt, SystemExit)
@@ -345,3 +346,27 @@ def metrics() -> Metrics:
         The present counts; the object does not change later.
     """
     return COUNTS.metrics()
+
+
+def request_ended(
+    method: str, host: str, what: str, attempt: int, seconds: float, *, status: int | None, sent: int, received: int,
+    error: BaseException | None,
+) -> None:  # fmt: skip
+    """Tell that a request has ended: to the counts, and to those who watch. See `RequestEvent`.
+
+    Parameters
+    ----------
+    error:
+        What ended it before the whole answer had come.
+    """
+    failed = error is not None or status is None or status >= 400
+    COUNTS.add(requests=1, failed_requests=failed, bytes_sent=sent, bytes_received=received)
+    debugging = _requests.isEnabledFor(logging.DEBUG)
+    if not (debugging or REQUESTS.all):
+        return
+    name = None if error is None else type(error).__name__
+    if debugging:
+        line = "%s to %s, %s: %s; %d bytes sent, %d received, %.3f s, attempt %d"
+        result = name if status is None else status if name is None else f"{status}, then {name}"
+        _requests.debug(line, method, host, what, result, sent, received, seconds, attempt)
+    REQUESTS.tell(RequestEvent(method, host, what, status, sent, received, seconds, attempt, name))

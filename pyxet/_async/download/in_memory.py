@@ -6,7 +6,7 @@ import io
 from collections.abc import Sequence
 
 from pyxet._async.download.verifier import Verifier
-from pyxet._async.download.windows import FileChunk
+from pyxet._async.download.windows import FileChunk, cut
 from pyxet.protocol.hashing import Buffer
 from pyxet.protocol.kernels import fill
 
@@ -42,7 +42,7 @@ class Target:
         """Append the part of some chunks that lies in the range, and show all of them to the verifier."""
         if verifier is not None:
             verifier.add(chunks)
-        self.append([chunk.cut(self._start, self._end) for chunk in chunks])
+        self.append(cut(chunks, self._start, self._end))
 
     def append(self, pieces: Sequence[Buffer]) -> None:
         """Append pieces; `ValueError` if they do not fit, `MemoryError` if the whole content would not."""

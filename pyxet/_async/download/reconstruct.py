@@ -21,7 +21,7 @@ from pyxet._async.download.in_memory import Target
 from pyxet._async.download.plans_ahead import plans_ahead
 from pyxet._async.download.source import Source
 from pyxet._async.download.verifier import DamagedContentError, HashMismatchError, Verifier
-from pyxet._async.download.windows import WINDOW, FileChunk, Lease
+from pyxet._async.download.windows import WINDOW, FileChunk, Lease, cut
 from pyxet._async.endpoint.cas import Cas, UrlExpiredError
 from pyxet._async.http.messages import is_transient
 from pyxet._async.runtime.budget import READ_MEMORY
@@ -145,7 +145,7 @@ class Downloader:
             fresh, _ = _in_order(file, lease.chunks, start, start, end, end)
             if verifier is not None:
                 verifier.add(fresh)
-            return [chunk.cut(start, end) for chunk in fresh]
+            return cut(fresh, start, end)
         except (IntegrityError, FormatError):
             cas.invalidate_plans(value)
             raise

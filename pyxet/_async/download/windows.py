@@ -7,7 +7,7 @@ readers has released it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Final, NamedTuple
 
 from pyxet._async.runtime.budget import READ_MEMORY
@@ -42,6 +42,11 @@ class FileChunk(NamedTuple):
         if self.offset >= start and self.end <= end:
             return self.data
         return memoryview(self.data)[max(0, start - self.offset) : end - self.offset]
+
+
+def cut(chunks: Iterable[FileChunk], start: int, end: int) -> list[Buffer]:
+    """The parts of the contents of some chunks that lie between two offsets in the file."""
+    return [chunk.cut(start, end) for chunk in chunks]
 
 
 class Lease:

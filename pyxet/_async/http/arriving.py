@@ -14,10 +14,10 @@ from pyxet._async.http.messages import OVERLOADED, Answer, Request, SpeedCheck, 
 from pyxet._async.http.packed import is_packed, unpacked
 from pyxet._async.http.partial import PlainReader, RangeReader
 from pyxet._async.http.receiving import Receiver, receiver_of
-from pyxet._async.http.watched import request_ended
 from pyxet._async.runtime.threads import in_thread
 from pyxet.errors import Asked, ConnectionFailedError, FormatError, RemoteError, RequestTimeoutError
 from pyxet.protocol.hashing import Buffer
+from pyxet.watching import request_ended
 
 # Compressed bytes that are unpacked at once: they become a few mebibytes at the most.
 _FEW_PACKED: Final = 4 * 1024

@@ -37,7 +37,6 @@ from pyxet._async.http.place import Place
 from pyxet._async.http.renewal import place_of
 from pyxet._async.http.retries import Attempts
 from pyxet._async.http.sessions import Sessions
-from pyxet._async.http.watched import request_ended
 from pyxet._async.runtime.threads import in_thread
 from pyxet.config import Credential, Limits, RetryPolicy, Timeouts
 from pyxet.errors import (
@@ -55,6 +54,7 @@ from pyxet.protocol.constants import MIB
 from pyxet.protocol.hashing import Buffer
 from pyxet.protocol.rate_limit import route_class
 from pyxet.protocol.repo_limits import RepoLimits
+from pyxet.watching import request_ended
 
 # What aiohttp would add to a body that has no type.
 _NOT_GUESSED: Final = ("Content-Type",)
@@ -253,7 +253,7 @@ class Transport:
     async def _open_at(self, request: Request, here: Credential, attempt: int, speed: SpeedCheck) -> StreamAnswer:
         """Send a request once, and again to where it is redirected; the answer of success, to be closed."""
         url, what, bearer = request.url, request.what, request.bearer
-        target = web_address(here.endpoint + url if url.startswith("/") else url, what=what)
+        target = URL(here.endpoint + url, encoded=True) if url.startswith("/") else web_address(url, what=what)
         if len(self.place.origins) > 1:
             target = self.place.current(target, here)
         if request.params:

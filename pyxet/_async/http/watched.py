@@ -1,4 +1,4 @@
-"""Reports requests and transfers: to the log, to hooks, and in the counts of the process."""
+"""Reports transfers to the log and to hooks."""
 
 from __future__ import annotations
 
@@ -10,34 +10,9 @@ from contextvars import Token
 from types import TracebackType
 from typing import Final, Literal, NamedTuple, Self
 
-from pyxet.watching import COUNTS, REQUESTS, RETRIES, TRANSFERS, RequestEvent, Retries, TransferEvent
+from pyxet.watching import RETRIES, TRANSFERS, Retries, TransferEvent
 
-_log: Final = logging.getLogger("pyxet.requests")
 _transfers: Final = logging.getLogger("pyxet.transfers")
-
-
-def request_ended(
-    method: str, host: str, what: str, attempt: int, seconds: float, *, status: int | None, sent: int, received: int,
-    error: BaseException | None,
-) -> None:  # fmt: skip
-    """Tell that a request has ended: to the counts, and to those who watch. See `RequestEvent`.
-
-    Parameters
-    ----------
-    error:
-        What ended it before the whole answer had come.
-    """
-    failed = error is not None or status is None or status >= 400
-    COUNTS.add(requests=1, failed_requests=failed, bytes_sent=sent, bytes_received=received)
-    debugging = _log.isEnabledFor(logging.DEBUG)
-    if not (debugging or REQUESTS.all):
-        return
-    name = None if error is None else type(error).__name__
-    if debugging:
-        line = "%s to %s, %s: %s; %d bytes sent, %d received, %.3f s, attempt %d"
-        result = name if status is None else status if name is None else f"{status}, then {name}"
-        _log.debug(line, method, host, what, result, sent, received, seconds, attempt)
-    REQUESTS.tell(RequestEvent(method, host, what, status, sent, received, seconds, attempt, name))
 
 
 class Part(NamedTuple):
