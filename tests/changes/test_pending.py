@@ -28,7 +28,7 @@ FOLDERS = ["", *sorted({folder for path in PATHS for folder in folders_of(path)}
 paths = st.sampled_from(PATHS)
 guards = st.one_of(
     st.none(),
-    st.builds(Guard, blob_id=st.sampled_from(["1", "2"])),
+    st.builds(Guard, versions=st.frozensets(st.sampled_from(["1", "2"]), min_size=1, max_size=1)),
     st.builds(Guard, absent=st.just(True)),
     st.builds(Guard, since=st.frozensets(st.sampled_from(["c", "d"]), min_size=1)),
 )
@@ -119,7 +119,7 @@ class Operations(RuleBasedStateMachine):
         pending = Pending(number, bytes(number))
         may_be = self.files_that_may_be(scope)
         expected: type[Exception] | None = None
-        if guard is not None and before is not None and (guard.absent or guard.blob_id):
+        if guard is not None and before is not None and (guard.absent or guard.versions):
             expected = AlreadyExistsError if guard.absent else EditConflictError
         elif may_be.intersection(folders_of(path)):
             expected = FileInTheWayError
@@ -280,6 +280,19 @@ def test_a_file_that_may_come_back_is_in_the_way_of_others() -> None:
     pending.put("y", Pending(1, b"1"), scope=second)
     pending.undo(second)
     assert list(pending.files) == ["y/z", "x/y"]
+
+
+def test_of_two_guards_none_is_dropped_whatever_scope_writes_last() -> None:
+    pending = PendingChanges("acme/titanic/main")
+    first, second = (Guard(frozenset({version})) for version in ("1", "2"))
+    pending.delete("a", first, is_beneath=True)
+    pending.put("a", Pending(0, b""))
+    inner = Scope(pending.all)
+    pending.delete("a", second, is_beneath=True, scope=inner)
+    pending.put("a", Pending(0, b""))
+    assert pending.guards == {"a": Guard(frozenset({"1", "2"}))}
+    pending.undo(inner)
+    assert pending.guards == {"a": first}
 
 
 def test_origins_are_of_what_is_seen() -> None:

@@ -153,7 +153,7 @@ class BatchPublisher:
         for path, guard in self.changes.guards.items():
             if guard.absent and path in there:
                 raise AlreadyExistsError(f"{path} was created meanwhile", status=409)
-            if guard.blob_id is not None and (path not in there or there[path].oid != guard.blob_id):
+            if guard.versions and (path not in there or {there[path].oid} != guard.versions):
                 raise EditConflictError(f"{path} is another version", status=412)
 
     async def publish(self) -> Commit | None:
@@ -265,7 +265,7 @@ async def test_a_change_set_is_published_as_one_batch() -> None:
 
 @pytest.mark.parametrize(
     ("guard", "error"),
-    [(Guard(absent=True), AlreadyExistsError), (Guard(blob_id=blob_id(b"else")), EditConflictError)],
+    [(Guard(absent=True), AlreadyExistsError), (Guard(frozenset({blob_id(b"else")})), EditConflictError)],
     ids=["absent", "version"],
 )
 async def test_guards_are_checked_before_anything_is_published(guard: Guard, error: type[Exception]) -> None:

@@ -34,17 +34,16 @@ class Advice:
     def size(self, path: str, size: int) -> None:
         """Warn if a file that is being uploaded is too large. ``size`` is its size in bytes as far as it is known."""
         limits = self._limits()
-        if limits is not None and limits.file_size is not None and size > limits.file_size:
-            self._warn(
-                "size",
-                f"{self._branch}/{path} has {size:,} bytes; the endpoint refuses files of more than {limits.file_size:,}: "
-                "cut it into several",
-            )
+        if limits is not None:
+            self._check_size(path, size, limits)
 
-    def added(self, path: str) -> None:
-        """Count a file that is about to be added; warn if its folder or the commit has too many files."""
+    def added(self, path: str, size: int) -> None:
+        """Count a file that is about to be added; warn if it is too large, or if its folder or the commit has too many files."""
         limits = self._limits()
-        if limits is None or path in self._seen:
+        if limits is None:
+            return
+        self._check_size(path, size, limits)
+        if path in self._seen:
             return
         self._seen.add(path)
         folder = _folder_of(path)
@@ -62,6 +61,14 @@ class Advice:
                 "files",
                 f"more than {limits.commit_files:,} files in one commit to {self._branch}: the endpoint advises fewer, and may "
                 "end the request before the commit is made, and make it later; it is looked for then",
+            )
+
+    def _check_size(self, path: str, size: int, limits: RepoLimits) -> None:
+        if limits.file_size is not None and size > limits.file_size:
+            self._warn(
+                "size",
+                f"{self._branch}/{path} has {size:,} bytes; the endpoint refuses files of more than {limits.file_size:,}: "
+                "cut it into several",
             )
 
     def _is_too_many(self, folder: str, limits: RepoLimits) -> bool:

@@ -82,6 +82,7 @@ class ChangeSet:
         self.base = base
         self.parent_commit = parent_commit
         self.propose = propose
+        self.path = f"{repo.path}/{quote_revision(branch)}"
         self.pending = PendingChanges(self.path)
         self.advice = Advice(
             self.path, lambda: client.transport.repo_limits, lambda path: self.pending.files.get(path) is not None
@@ -100,11 +101,6 @@ class ChangeSet:
         found = copy(self)
         found.scope = scope
         return found
-
-    @property
-    def path(self) -> str:
-        """The branch as a path."""
-        return f"{self.repo.path}/{quote_revision(self.branch)}"
 
     @property
     def files(self) -> Mapping[str, Pending | None]:
@@ -166,8 +162,7 @@ class ChangeSet:
                 await self.put_small(path, data, guard)
                 progress(len(data))
                 return
-            self.advice.added(path)
-            self.advice.size(path, size)
+            self.advice.added(path, size)
             content = await self._uploader.add(
                 source, progress=progress, sha256=sha256, name=f"{self.path}/{path}"
             )  # fmt: skip
@@ -271,8 +266,7 @@ class ChangeSet:
         return self.pending.may_return(path, self.scope)
 
     def _put(self, path: str, pending: Pending, guard: Guard | None) -> None:
-        self.advice.added(path)
-        self.advice.size(path, pending.size)
+        self.advice.added(path, pending.size)
         self._small.release(self.pending.put(path, pending, guard, self.scope))
 
     async def _spooled(self, contents: Sequence[bytes]) -> list[Spooled]:
@@ -358,7 +352,8 @@ class ChangeSet:
         await self._seal()
         await run_together(self._discard_unchanged, self._uploader.flush)
         await self._share_foreign()
-        await self._uploader.flush()
+        if self._uploader.unregistered:
+            await self._uploader.flush()
 
     async def store(self) -> None:
         """Take no more changes, and store all content."""

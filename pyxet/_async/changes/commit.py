@@ -45,6 +45,9 @@ _TRIES: Final = 20
 _MAX_LOOK_BACK: Final = 1000
 # A commit of more files than this asks for the branch's head before it is sent the first time.
 _MANY: Final = 100
+# A commit of at most this many lines that carries at most so many bytes of content is put together at once, on the event loop.
+_FEW_LINES: Final = 256
+_LITTLE: Final = 64 * 1024
 # Seconds: a commit that takes longer than this is slow; and how long at most we wait for one that may still be made late.
 _SLOW: Final = 20.0
 _LONGEST_WAIT: Final = 120.0
@@ -192,7 +195,7 @@ class Committer:
         checked the guards, if an earlier try of ours was carried out after all, or if this request is carried out late.
         """
         changes = self._changes
-        lines = CommitLines(changes, self._summary, self._description, parent, replaced)
+        lines = commit_lines(changes, self._summary, self._description, parent, replaced)
         loop = asyncio.get_running_loop()
         began = loop.time()
         self._mark = self._client.revisions.mark(changes.repo, changes.branch)
@@ -294,10 +297,9 @@ class Committer:
             entry = now.get(path)
             if guard.absent and entry is not None:
                 raise AlreadyExistsError(f"{changes.path}/{path} was created by somebody else meanwhile", status=409)
-            if guard.blob_id is not None and (entry is None or entry.oid != guard.blob_id):
-                raise EditConflictError(
-                    f"{changes.path}/{path} is not the version {guard.blob_id} any more", status=412
-                )  # fmt: skip
+            for version in guard.versions:
+                if entry is None or entry.oid != version:
+                    raise EditConflictError(f"{changes.path}/{path} is not the version {version} any more", status=412)
         since: defaultdict[str, list[str]] = defaultdict(list)
         if parent is not None:
             since[parent] += changes.files
@@ -382,6 +384,14 @@ def _default_message(changes: ChangeSet) -> str:
     return ", ".join(parts)
 
 
+def commit_lines(
+    changes: ChangeSet, summary: str, description: str, parent: str | None, replaced: Collection[str]
+) -> Sequence[bytes]:  # fmt: skip
+    """The NDJSON of a commit in lines: a tuple if it is short, `CommitLines` otherwise."""
+    lines = CommitLines(changes, summary, description, parent, replaced)
+    return tuple(lines) if len(lines) <= _FEW_LINES and lines.carried <= _LITTLE else lines
+
+
 class CommitLines(Sequence[bytes]):
     """The NDJSON of a commit. Each line is made when it is sent, so that thousands of files are not in memory at once."""
 
@@ -401,6 +411,11 @@ class CommitLines(Sequence[bytes]):
 
     def __len__(self) -> int:
         return len(self._first) + len(self._files)
+
+    @property
+    def carried(self) -> int:
+        """Bytes of the contents that are sent inside the commit."""
+        return sum(pending.size for _, pending in self._files if pending and isinstance(pending.content, Spooled))
 
     @overload
     def __getitem__(self, index: int) -> bytes: ...

@@ -22,21 +22,21 @@ class Guard:
 
     Attributes
     ----------
-    blob_id:
-        If given, the path must hold this version.
+    versions:
+        Blob ids; the path must hold each of these versions. With more than one, the guard can never hold.
     absent:
         If true, nothing may be at the path.
     since:
         Full ids of commits; the path must not have changed since any of them.
     """
 
-    blob_id: str | None = None
+    versions: frozenset[str] = field(default_factory=frozenset)
     absent: bool = False
     since: frozenset[str] = field(default_factory=frozenset)
 
     def merged(self, later: Guard) -> Guard:
         """A guard that requires what this one and a later one of the same path require: the writes of both are pending."""
-        return Guard(self.blob_id or later.blob_id, self.absent or later.absent, self.since | later.since)
+        return Guard(self.versions | later.versions, self.absent or later.absent, self.since | later.since)
 
     def check_pending(self, path: str) -> None:
         """Raise if the guard forbids overwriting the path's pending content, which was written after the guard was made.
@@ -48,10 +48,9 @@ class Guard:
         """
         if self.absent:
             raise AlreadyExistsError(f"{path} was created meanwhile in the same transaction or call", status=409)
-        if self.blob_id is not None:
+        for version in self.versions:
             raise EditConflictError(
-                f"{path} was written meanwhile in the same transaction or call, so it is not the version "
-                f"{self.blob_id} any more",
+                f"{path} was written meanwhile in the same transaction or call, so it is not the version {version} any more",
                 status=412,
             )
 

@@ -16,7 +16,7 @@ from contextlib import aclosing, suppress
 from datetime import UTC, datetime
 from typing import Final
 
-from pyxet._async.changes.commit import CommitLines, Committer, may_be_late
+from pyxet._async.changes.commit import Committer, commit_lines, may_be_late
 from pyxet._async.changes.pull_request import pull_request
 from pyxet._async.http.messages import is_transient
 from pyxet._async.http.transport import is_refused
@@ -72,7 +72,7 @@ class Proposer(Committer):
             if newest is None:
                 # A pull request with a higher number than this one may be ours.
                 newest = await self._newest()
-            lines = CommitLines(changes, self._summary, self._description, head, replaced)
+            lines = commit_lines(changes, self._summary, self._description, head, replaced)
             try:
                 answer = await self._hub.commit(changes.repo, changes.branch, lines, propose=True)
             except (ConnectionFailedError, RequestTimeoutError, ServerError, FormatError) as error:

@@ -185,8 +185,6 @@ class Editing(Expanding, Guarding):
         """
         conditions = Conditions.asked(mode, if_match)
         source = source_given(lpath)
-        if isinstance(source, Path) and await in_thread(source.is_dir):
-            raise IsADirectoryError(errno.EISDIR, "it is a folder; upload it with put(…, recursive=True)", str(lpath))
         async with self._edits(message, parent_commit, pull_request) as edits:
             [place] = await self._places(edits, [rpath], conditions, parent_commit)
             await put_one(place, source, Callback.as_callback(callback))

@@ -157,5 +157,5 @@ def _guard(
             if there is not None and isinstance(there.content, Pending):
                 state = "written in this transaction already"
             raise EditConflictError(f"{path} is not the version {version}: it is {state}", status=412)
-        return Guard(blob_id=version, since=conditions.since)
+        return Guard(frozenset({version}), since=conditions.since)
     return Guard(since=conditions.since) if conditions.since else None

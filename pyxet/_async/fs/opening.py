@@ -176,7 +176,7 @@ def _guard_of_append(place: Place, found: Entry | None) -> Guard | None:
     if found is None:
         return Guard(absent=not place.changes.pending.deletes(place.path), since=since)
     if isinstance(found.content, RemoteFile):
-        return Guard(blob_id=found.content.blob_id, since=since)
+        return Guard(frozenset({found.content.blob_id}), since=since)
     return place.guard
 
 

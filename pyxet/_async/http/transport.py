@@ -311,8 +311,8 @@ class Transport:
                 if body is not None:
                     if body.content_type is not None:
                         headers["Content-Type"] = body.content_type
-                    # A body of many slices may make them only when they are asked for.
-                    few = len(body.slices) <= _FEW_SLICES
+                    # Only a tuple is sure to have its slices; other sequences make them, which takes time.
+                    few = isinstance(body.slices, tuple) and len(body.slices) <= _FEW_SLICES
                     size = body.size if few else await in_thread(lambda: body.size)
                     headers["Content-Length"] = str(size)
                     if few and size <= _SMALL_BODY and self._limits.bandwidth is None and method == "POST":
@@ -382,7 +382,7 @@ class Transport:
         bandwidth = self._limits.bandwidth
         slices = sliced(body.slices, piece_size(bandwidth, SLICE))
         # Large slices are sent as they are; many small ones are put together, and perhaps only made then.
-        direct = body.size <= _SMALL_BODY or len(body.slices) <= _FEW_SLICES
+        direct = isinstance(body.slices, tuple) and (body.size <= _SMALL_BODY or len(body.slices) <= _FEW_SLICES)
         while (piece := next(slices, None) if direct else await in_thread(next, slices, None)) is not None:
             if bandwidth is not None:
                 # Waiting for one's turn is no stall.

@@ -53,7 +53,11 @@ def _peeked(sources: Iterable[str], small: int) -> dict[str, Peeked | OSError]:
             known = os.stat(source)
             if stat.S_ISDIR(known.st_mode):
                 # Windows would say that access to it is denied.
-                raise IsADirectoryError(errno.EISDIR, "it is a folder, and not a file to upload", source)
+                raise IsADirectoryError(
+                    errno.EISDIR,
+                    "it is a folder, and not a file to upload; put(…, recursive=True) uploads folders",
+                    source,
+                )
             what = special(known)
             if what is not None:
                 # Reading a device or a pipe might never end.
