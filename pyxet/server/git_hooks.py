@@ -18,6 +18,7 @@ from pyxet._platform_files import replace
 from pyxet.errors import BadRequestError
 from pyxet.server.git_process import GitProcess
 from pyxet.server.git_push import ReferenceUpdate
+from pyxet.server.git_quarantine import is_quarantine
 
 _CHECK: Final = """#!/bin/sh
 # Asks the endpoint whether it takes what is pushed.
@@ -38,7 +39,6 @@ cat <&3 >"$XET_ASK" &
 exec cat "$XET_ANSWER"
 """
 _SCRIPTS: Final = {"pre-receive": _CHECK, "proc-receive": _MOVE}
-_QUARANTINE = re.compile(r"(?:tmp_objdir-)?incoming-[A-Za-z0-9]+\Z")
 # The most references that one push may move.
 _MAX_UPDATES: Final = 20_000
 _END: Final = b"0000"
@@ -87,7 +87,7 @@ async def answer_hooks(
     if not first:
         return  # Git found nothing to ask for.
     quarantine = first.decode(errors="replace").strip() or None
-    if quarantine is not None and not _QUARANTINE.match(quarantine):
+    if quarantine is not None and not is_quarantine(quarantine):
         raise BadRequestError("git keeps the objects of this push where they are not expected", status=400)
     updates: list[ReferenceUpdate] = []
     while (line := await questions.readline()).strip():

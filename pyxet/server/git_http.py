@@ -26,6 +26,7 @@ from pyxet.server.git_process import GitProcess
 from pyxet.server.git_program import MAX_FETCH, MAX_PUSH, installed_git
 from pyxet.server.git_proposals import Proposals
 from pyxet.server.git_push import PushedObjects, ReferenceUpdate, move_references
+from pyxet.server.git_quarantine import Quarantines
 from pyxet.server.git_repository import Repository
 from pyxet.server.hub_commit import MAX_LINE
 from pyxet.server.hub_repos import PREFIX, REPO
@@ -54,6 +55,7 @@ _MAX_HEAD: Final = 16 * 1024
 _PROTOCOL = re.compile(r"[A-Za-z0-9=:.,_-]{1,100}\Z")
 _SERVICES: Final = ("git-upload-pack", "git-receive-pack")
 SLOTS: Final = web.AppKey("git_slots", asyncio.Semaphore)
+QUARANTINES: Final = web.AppKey("git_quarantines", Quarantines)
 # Threads that check pushed objects: a large history takes long, and other requests must not wait for it.
 PUSHES: Final = web.AppKey("git_pushes", ThreadPoolExecutor)
 _PUSHES: Final = 2
@@ -62,6 +64,7 @@ _PUSHES: Final = 2
 def add_routes(app: web.Application) -> None:
     """Add the routes."""
     app[SLOTS] = asyncio.Semaphore(_PROCESSES)
+    app[QUARANTINES] = Quarantines()
     app[PUSHES] = ThreadPoolExecutor(_PUSHES, thread_name_prefix="xet-endpoint", initializer=own_umask)
     app.on_cleanup.append(_stop)
     for kind in ("", f"/{PREFIX}"):
@@ -113,7 +116,8 @@ async def push(request: web.Request) -> web.StreamResponse:
     """``POST …/git-receive-pack``: a push."""
     repo, only_of = await _open_for_push(request)
     _check_type(request, "git-receive-pack")
-    return await _serve(request, repo, "/git-receive-pack", limit=MAX_PUSH, hooks=_hooks_of(request, repo, only_of))
+    async with request.app[QUARANTINES].receiving(repo.path / "objects", partial(in_worker, request)):
+        return await _serve(request, repo, "/git-receive-pack", limit=MAX_PUSH, hooks=_hooks_of(request, repo, only_of))
 
 
 async def _open_for_push(request: web.Request) -> tuple[Repository, str | None]:
