@@ -62,6 +62,10 @@ _log: Final = logging.getLogger("pyxet.server")
 _CHUNK = struct.Struct("<32sII")
 
 
+# Connections of the parent process after a fork: SQLite allows only the parent to close them.
+_inherited: Final[list[sqlite3.Connection]] = []
+
+
 class _Opened:
     """The connection of one thread, which is closed when the thread ends: it holds files that a process may not have many of."""
 
@@ -70,15 +74,12 @@ class _Opened:
         self.immutable = immutable
         self._pid = os.getpid()
 
-    def __del__(self) -> None:
-        if self._pid == os.getpid():
+    def __del__(self, process: Callable[[], int] = os.getpid) -> None:
+        # The function is a default, because at the end of the interpreter the module's names may be gone.
+        if self._pid == process():
             self.connection.close()
         else:
             _inherited.append(self.connection)
-
-
-# Connections of the parent process after a fork: SQLite allows only the parent to close them.
-_inherited: Final[list[sqlite3.Connection]] = []
 
 
 class Index:

@@ -123,7 +123,8 @@ class Operations(RuleBasedStateMachine):
 
     @rule(source=paths, to=paths)
     def mv(self, source: str, to: str) -> None:
-        if source not in self.inside:
+        if source not in self.inside or any(name.startswith(f"{to}/") for name in self.inside):
+            # Into a folder a file goes by its own name.
             return
         data = self.inside.pop(source)
         if not self.fits(to):
