@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from support.blocks import Failure
+from support.contents import Large
 from support.raw_client import RawClient
 
 import pyxet
@@ -23,7 +24,7 @@ from pyxet.testing import LocalEndpoint, local_endpoint
 T = TypeVar("T")
 
 PATHS = ["main/a", "main/b.txt", "main/d/c", "other/a", "other/d"]
-CONTENTS = [b"", b"one line\n", b"\xff\x00binary", b"\x01large" * 200_000]
+CONTENTS = [b"", b"one line\n", b"\xff\x00binary", Large(b"\x01large" * 200_000)]
 
 paths = st.sampled_from(PATHS)
 contents = st.sampled_from(CONTENTS)

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from support.contents import Large
 from support.raw_client import RawClient
 
 import pyxet
@@ -22,7 +23,7 @@ from pyxet.testing import LocalEndpoint, local_endpoint
 # Names that are folders of each other, so that files take the place of folders and back.
 PATHS = ["a", "b.txt", "d/a", "d/b", "d/e/f", "x", "x/y", "x/y/z"]
 SMALL = [b"", b"one line\n", b"other text", b"\xff\x00binary", b"\x00" * 700]
-LARGE = [b"\x01large" * 250_000, b"large text\n" * 120_000]
+LARGE = [Large(b"\x01large" * 250_000), Large(b"large text\n" * 120_000)]
 
 paths = st.sampled_from(PATHS)
 contents = st.one_of(st.sampled_from(SMALL), st.sampled_from(SMALL), st.sampled_from(SMALL), st.sampled_from(LARGE))

@@ -22,6 +22,13 @@ def content(seed: int, size: int = 3000) -> bytes:
     return random.Random(f"{owner} {seed}").randbytes(size)
 
 
+class Large(bytes):
+    """Content that is shown by its size. Hypothesis keeps what it shows of each step, which took gigabytes."""
+
+    def __repr__(self) -> str:
+        return f"Large({len(self):,} bytes)"
+
+
 def texts(seed: int, size: int) -> bytes:
     """Content that compresses."""
     source = random.Random(seed)
