@@ -449,7 +449,9 @@ class XetPath(UPath):
         guards: dict[str, Any] = {"mode": mode, "if_match": if_match}
         guards = {name: value for name, value in guards.items() if value is not None}
         if isinstance(source, XetPath) and source.fs is self.fs:
-            files = [source.path] if source.is_file() else self.fs.find(source.path)
+            # `info` raises if there is nothing, of which `find` knows no files.
+            is_folder = self.fs.info(source.path)["type"] == "directory"
+            files = self.fs.find(source.path) if is_folder else [source.path]
             self.fs.copy(
                 files, [self.path + name.removeprefix(source.path) for name in files], message=message,
                 parent_commit=parent_commit, **guards,

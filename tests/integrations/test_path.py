@@ -294,6 +294,20 @@ def test_copies_and_moves_of_folders_are_one_commit(here: XetPath, there: Path) 
     assert commits() == before + 7
 
 
+def test_what_is_not_there_is_not_copied(here: XetPath, there: Path) -> None:
+    """It is an error, and not a copy of nothing."""
+    calls: list[Callable[[], Any]] = [
+        lambda: (here / "nope").copy(here / "copied"),
+        lambda: (here / "nope").copy_into(here / "folder"),
+        lambda: (here / "nope").move(here / "moved"),
+        lambda: (here / "nope").copy(UPath(there / "copied")),
+        lambda: UPath(there / "nope").copy(here / "copied"),
+    ]
+    for call in calls:
+        with pytest.raises(FileNotFoundError):
+            call()
+
+
 def test_many_changes_in_one_commit(here: XetPath) -> None:
     branch = here.parent.path
     before = len(here.fs.log(branch))
