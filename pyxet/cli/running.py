@@ -78,14 +78,14 @@ def run(arguments: Sequence[str] | None = None) -> int:
         from pyxet.cli.shells import answer
 
         return answer(app, session, request)
-    for number, name in ((1, "stdout"), (2, "stderr")):
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         if getattr(sys, name) is None:
             # The process was started without this stream (``>&-``). Use up its number, or something that is opened later, such
-            # as a connection, would get it.
+            # as a connection, would get it. Reading from a standard input that is open for writing only raises `OSError`.
             os.dup2(nothing := os.open(os.devnull, os.O_WRONLY), number)
             if nothing != number:
                 os.close(nothing)
-            setattr(sys, name, open(number, "w", encoding="utf-8", closefd=False))  # noqa: SIM115  # as long as the process is
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115  # as long as the process is
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # Escape characters that the terminal's encoding lacks, instead of failing.

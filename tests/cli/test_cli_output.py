@@ -98,6 +98,19 @@ def test_no_standard_output_at_all(cli: Cli, main: str, xet: pyxet.XetFS) -> Non
         assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.needs("shells")
+def test_no_standard_input_at_all(cli: Cli, main: str, xet: pyxet.XetFS) -> None:
+    """A shell's ``<&-``: nothing that is opened later is read in its place, and nothing is published."""
+    for words in (f"cp - {main}/a.txt", "login"):
+        done = subprocess.run(
+            ["sh", "-c", f"exec xet {words} <&-"], env=cli.environment, cwd=cli.folder, capture_output=True, text=True
+        )
+        assert "Bad file descriptor" in done.stderr
+        assert "should not happen" not in done.stderr, words
+        assert done.returncode == 1, done.stderr
+    assert not xet.exists(f"{main}/a.txt")
+
+
 # -- patterns ----------------------------------------------------------------------------------------------------------
 
 
