@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,42 @@ def test_a_call_on_two_branches_is_one_commit_each(xet: pyxet.XetFS, repo: str) 
     assert commits(xet, f"{repo}/main") == commits(xet, f"{repo}/other") == 2
     assert xet.find(f"{repo}/other") == [f"{repo}/other/{name}" for name in ("a", "b", "c", "moved")]
     assert xet.find(f"{repo}/main") == [f"{repo}/main/b", f"{repo}/main/c"]
+
+
+def test_a_call_that_fails_in_a_transaction_leaves_nothing_in_it(xet: pyxet.XetFS, main: str, tmp_path: Path) -> None:
+    """Also if the exception is handled and the transaction commits: a call is done whole, or not at all."""
+    xet.pipe({f"{main}/old/{name}": name.encode() for name in "abc"})
+    (tmp_path / "good").write_bytes(b"good")
+    first = xet.stage(BINARY, f"{main}/staged")
+
+    class Tape(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            raise Broken
+
+    def pointers() -> Iterator[pyxet.FilePointer]:
+        yield first
+        raise Broken
+
+    calls: list[Callable[[], Any]] = [
+        lambda: xet.put([f"{tmp_path}/good", Tape(b"x")], [f"{main}/old/a", f"{main}/1"]),
+        lambda: xet.put([f"{tmp_path}/good", f"{tmp_path}/nope"], [f"{main}/old/a", f"{main}/1"]),
+        lambda: xet.pipe({f"{main}/new": b"1", f"{main}/new/below": b"2"}),
+        lambda: xet.cp([f"{main}/old/a", f"{main}/old/b"], [f"{main}/new", f"{main}/new/below"]),
+        lambda: xet.mv([f"{main}/old/a", f"{main}/old/b"], [f"{main}/new", f"{main}/new/below"]),
+        lambda: xet.commit(main, pointers(), delete=[f"{main}/old/a"]),
+        lambda: xet.commit(main, [first, first], delete=[f"{main}/old/b"]),
+    ]
+    with xet.transaction(message="what is left") as tr:
+        xet.pipe_file(f"{main}/old/c", b"kept")
+        for call in calls:
+            with pytest.raises((Broken, OSError, pyxet.XetError)):
+                call()
+            assert tr.totals.written == 1
+            assert xet.find(main) == [f"{main}/old/{name}" for name in "abc"]
+        xet.cp([f"{main}/old/c"], [f"{main}/of-what-is-pending"])
+    assert xet.cat(xet.find(main)) == {
+        f"{main}/of-what-is-pending": b"kept", f"{main}/old/a": b"a", f"{main}/old/b": b"b", f"{main}/old/c": b"kept",
+    }  # fmt: skip
 
 
 def test_a_call_that_fails_in_the_middle_publishes_nothing(xet: pyxet.XetFS, main: str, tmp_path: Path) -> None:

@@ -246,6 +246,17 @@ def test_versions_by_path(fresh: XetFS, main: str) -> None:
     assert fresh.cat(main, recursive=True) == {paths[0]: b"3", paths[2]: b"2"}
 
 
+def test_two_versions_of_one_path(fresh: XetFS, main: str) -> None:
+    """Written in two ways; one of the versions would be checked, the other not."""
+    path = f"{main}/a"
+    fresh.pipe_file(path, b"1")
+    version = fresh.info(path)["blob_id"]
+    with pytest.raises(ConfigError, match="twice"):
+        fresh.pipe({path: b"2"}, if_match={path: "0" * 40, f"xet://{path}": version})
+    fresh.pipe({path: b"2"}, if_match={path: version, f"xet://{path}": version})
+    assert fresh.cat_file(path) == b"2"
+
+
 def test_folders_with_guards(fresh: XetFS, main: str, tmp_path: Path) -> None:
     (tmp_path / "src" / "deep").mkdir(parents=True)
     (tmp_path / "src" / "a").write_bytes(b"a")

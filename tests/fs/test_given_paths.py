@@ -143,3 +143,58 @@ def test_patterns_of_branches_are_not_moved(xet: pyxet.XetFS, repo: str, full: s
     with pytest.raises(pyxet.errors.XetURLError, match="not the path of a file"):
         xet.mv([f"{repo}/*"], f"{full}/there/")
     assert contents(xet, full) == {name: name.encode() for name in NAMES}
+
+
+def test_one_file_under_two_names(xet: pyxet.XetFS, main: str) -> None:
+    """One of the contents would be lost without a word."""
+    twice = {f"{main}/a": b"1", f"xet://{main}/a": b"2"}
+    for call in (xet.pipe, xet.stage_many):
+        with pytest.raises(pyxet.XetURLError, match="written in two ways"):
+            call(twice)
+    assert not xet.exists(f"{main}/a")
+
+
+def test_lists_for_mappings_and_paths_for_lists(xet: Any, main: str) -> None:
+    with pytest.raises(TypeError, match="a mapping of paths"):
+        xet.stage_many([f"{main}/a"])
+    with pytest.raises(TypeError, match="a list of paths"):
+        xet.commit(main, [], delete=f"{main}/a")
+
+
+def test_what_to_do_with_errors_is_not_misspelt(xet: Any, main: str) -> None:
+    """Errors would be returned among the contents."""
+    names = [f"{main}/nope"]
+    for call in (xet.cat, lambda paths, **options: xet.cat_ranges(paths, 0, 1, **options)):
+        with pytest.raises(pyxet.ConfigError, match="'omit'"):
+            call(names, on_error="ommit")
+
+
+def test_numbers_of_sources_and_targets(xet: pyxet.XetFS, full: str, tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"")
+    calls: list[Callable[[list[str]], Any]] = [
+        lambda targets: xet.put([f"{tmp_path}/a"], [f"{full}/{name}" for name in targets]),
+        lambda targets: xet.get([f"{full}/a"], [f"{tmp_path}/{name}" for name in targets]),
+        lambda targets: xet.cp([f"{full}/a"], [f"{full}/{name}" for name in targets]),
+        lambda targets: xet.mv([f"{full}/a"], [f"{full}/{name}" for name in targets]),
+    ]
+    for call in calls:
+        for targets in (["x", "y"], []):
+            with pytest.raises(ValueError, match=f"1 sources and {len(targets)} targets"):
+                call(targets)
+
+
+def test_patterns_of_files_to_upload_are_also_for_lists_with_targets(xet: Any, main: str, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    names = ["a.csv", "b.log", "in/c.csv", "in/d.log"]
+    for name in names:
+        (tmp_path / name).write_text(name)
+    ways: list[dict[str, Any]] = [{"include": "*.csv"}, {"exclude": ["*.log"]}]
+    for number, options in enumerate(ways):
+        top = f"{main}/{number}"
+        xet.put([f"{tmp_path}/{name}" for name in names[:2]], [f"{top}/{name}" for name in names[:2]], **options)
+        assert xet.find(top) == [f"{top}/a.csv"]
+        given = [f"{tmp_path}/{name}" for name in ("a.csv", "b.log", "in")]
+        xet.put(given, [f"{top}/all/{name}" for name in ("a.csv", "b.log", "in")], recursive=True, **options)
+        assert xet.find(f"{top}/all") == [f"{top}/all/a.csv", f"{top}/all/in/c.csv"]
+        with pytest.raises(IsADirectoryError):
+            xet.put([f"{tmp_path}/in"], [f"{top}/in"], **options)

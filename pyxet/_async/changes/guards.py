@@ -120,12 +120,21 @@ class Conditions:
             Paths of the call in their normal form.
         normal:
             Brings a path as users write it into its normal form.
+
+        Raises
+        ------
+        ConfigError
+            ``if_match`` has two versions for one path.
         """
         if self.if_match is None:
             return {}
         if isinstance(self.if_match, str):
             return dict.fromkeys(names, self.if_match)
-        expected = {normal(name): version for name, version in self.if_match.items()}
+        expected: dict[str, str] = {}
+        for path, version in self.if_match.items():
+            name = normal(path)
+            if expected.setdefault(name, version) != version:
+                raise ConfigError(f"if_match names {name!r} twice, written in two ways, with different versions")
         return {name: expected[name] for name in names if name in expected}
 
     def named(self, normal: Callable[[str], str]) -> set[str]:

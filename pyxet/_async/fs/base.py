@@ -387,17 +387,36 @@ class FileSystemBase(AsyncFileSystem, metaclass=ConfiguredFromOutside):  # type:
 
     @asynccontextmanager
     async def _edits(
-        self, message: str | None = None, parent_commit: str | None = None, pull_request: bool = False
+        self,
+        message: str | None = None,
+        parent_commit: str | None = None,
+        pull_request: bool = False,
+        *,
+        many: bool = False,
     ) -> AsyncIterator[Edits]:
         """The edits of the caller's transaction; without one, edits that are committed or proposed at the end of the block.
 
         In a transaction, the caller has to turn ``parent_commit`` into guards of its paths, see `Edits.since`.
+
+        Parameters
+        ----------
+        many:
+            Whether the block may change several paths, one after the other. If it raises, a transaction keeps none of them.
         """
         check_parent_commit(parent_commit)
         transaction = self._transaction_to_write_in()
         if transaction is not None:
             transaction.check_proposing(pull_request)
-            yield transaction.edits
+            if not many:
+                yield transaction.edits
+                transaction.note_message(message)
+                return
+            part = transaction.edits.nested()
+            try:
+                yield part
+                await part.commit(message)
+            finally:
+                await part.discard()
             transaction.note_message(message)
             return
         own = await self._new_edits(parent_commit, pull_request)

@@ -1111,6 +1111,8 @@ class BlockingMethods(AsyncXetFileSystem):
 
         Raises
         ------
+        XetURLError
+            Two of the paths are the same file.
         XetError
             The endpoint refuses the request, or fails after retries; see the subclasses in `pyxet.errors`.
         """

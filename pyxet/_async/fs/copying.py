@@ -115,7 +115,7 @@ class Copying(Expanding, Guarding):
         """
         conditions = Conditions.asked(mode, if_match)
         path1, path2 = one_or_lists(path1, path2)
-        async with self._edits(message, parent_commit, pull_request) as edits:
+        async with self._edits(message, parent_commit, pull_request, many=True) as edits:
             pairs = await self._copy_names(
                 path1, path2, recursive, maxdepth, literal=assume_literal, ignore=on_error == "ignore"
             )
@@ -173,7 +173,7 @@ class Copying(Expanding, Guarding):
         if not isinstance(path1, list) and self._strip_protocol(path1) == self._strip_protocol(path2):
             await self._info(stringify_path(path1))
             return
-        async with self._edits(message, parent_commit, pull_request) as edits:
+        async with self._edits(message, parent_commit, pull_request, many=True) as edits:
             for path in path1 if isinstance(path1, list) else [path1]:
                 # Requests the branch's present commit first: the version that is copied must be the one that is deleted.
                 if self._parse(path).revision is not None:
@@ -330,7 +330,7 @@ class Copying(Expanding, Guarding):
             changes.note_origin(inside, found.path if beneath else None)
         elif view.changes is not None and found.path in view.changes.pending.origins:
             origin = view.changes.pending.origins[found.path]
-            changes.note_origin(inside, origin if view.changes is changes else None)
+            changes.note_origin(inside, origin if view.changes.pending is changes.pending else None)
 
     async def _copy_content(self, place: Place, view: View, found: Entry) -> None:
         changes, inside = place.changes, place.path
@@ -339,7 +339,7 @@ class Copying(Expanding, Guarding):
         if isinstance(content, Pending) and isinstance(content.content, RemoteFile):
             content = content.content
         stored = isinstance(content, RemoteFile) and content.sha256 is not None and content.xet_hash is not None
-        if stored or (changes.repo == view.repo and view.changes in (None, changes)):
+        if stored or (changes.repo == view.repo and (view.changes is None or view.changes.pending is changes.pending)):
             await changes.copy(inside, content, place.guard)
             return
         writer = changes.writer(inside, place.guard)

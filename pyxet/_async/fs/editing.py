@@ -17,9 +17,10 @@ from pyxet._async.changes.guards import Conditions
 from pyxet._async.fs.calls import at_home
 from pyxet._async.fs.expanding import Expanding
 from pyxet._async.fs.guarding import Guarding, Place
-from pyxet._async.fs.local_names import LocalExpansion, expand_local, folders_replaced
+from pyxet._async.fs.local_names import LocalExpansion, expand_local, pairs_chosen
 from pyxet._async.fs.names import (
     check_distinct,
+    check_once,
     check_separate,
     leaves_out_folders,
     one_or_list,
@@ -130,6 +131,11 @@ class Editing(Expanding, Guarding):
             ``create`` raises if one of the files exists.
         if_match:
             The version to replace, or a mapping of paths to versions.
+
+        Raises
+        ------
+        XetURLError
+            Two of the paths are the same file.
         """
         if not isinstance(path, Mapping):
             options = (mode, message, parent_commit, if_match, pull_request)
@@ -139,7 +145,10 @@ class Editing(Expanding, Guarding):
             raise TypeError("pipe takes a path and a value, or a mapping of paths to values, not both")
         check_separate(path.values())
         contents, conditions = [content_given(value) for value in path.values()], Conditions.asked(mode, if_match)
-        async with self._edits(message, parent_commit, pull_request) as edits:
+        if not conditions.create:
+            # With ``create``, writing the second one raises that the file exists.
+            check_once(path, self._normal)
+        async with self._edits(message, parent_commit, pull_request, many=True) as edits:
             places = await self._places(edits, list(path), conditions, parent_commit)
 
             async def write(item: tuple[Place, memoryview | Stream]) -> None:
@@ -250,13 +259,14 @@ class Editing(Expanding, Guarding):
             A file exists, is not the version expected, or changed since ``parent_commit``.
         """
         conditions = Conditions.asked(mode, if_match)
-        find = partial(expand_local, maxdepth=maxdepth, follow_links=follow_links, chosen=chooser(include, exclude))
-        pairs = await self._remote_names(lpath, rpath, recursive, find)
+        chosen = chooser(include, exclude)
+        find = partial(expand_local, maxdepth=maxdepth, follow_links=follow_links, chosen=chosen)
+        pairs = await self._remote_names(lpath, rpath, recursive, find, chosen)
         check_separate(source for source, _ in pairs)
         sources = [source_given(given) for given, _ in pairs]
         callback = Callback.as_callback(callback)
         callback.set_size(len(pairs))
-        async with self._edits(message, parent_commit, pull_request) as edits:
+        async with self._edits(message, parent_commit, pull_request, many=True) as edits:
             places = await self._places(edits, [target for _, target in pairs], conditions, parent_commit)
 
             async def put(item: tuple[tuple[Any, str], Path | Stream, Place]) -> None:
@@ -268,7 +278,7 @@ class Editing(Expanding, Guarding):
             await run_all(put, zip(pairs, sources, places, strict=True), limit=self.limits.concurrency)
 
     async def _remote_names(
-        self, lpath: Any, rpath: Any, recursive: bool, find: Callable[..., LocalExpansion]
+        self, lpath: Any, rpath: Any, recursive: bool, find: Callable[..., LocalExpansion], chosen: Callable[[str], bool]
     ) -> list[tuple[Any, str]]:  # fmt: skip
         """Find out which local files to upload, and under which names."""
         lpath, rpath = one_or_lists(lpath, rpath)
@@ -276,8 +286,7 @@ class Editing(Expanding, Guarding):
             lpath, rpath = [lpath], [rpath]
         if isinstance(lpath, list) and isinstance(rpath, list):
             pairs = list(zip(lpath, rpath, strict=True))
-            if recursive:
-                pairs = await in_thread(folders_replaced, pairs, find)
+            pairs = await in_thread(pairs_chosen, pairs, find, chosen, recursive)
             check_distinct((source, self._strip_protocol(target)) for source, target in pairs)
             return pairs
         single = isinstance(lpath, (str, os.PathLike))
@@ -359,7 +368,7 @@ class Editing(Expanding, Guarding):
         for name in expansion.names:
             self._refuse_above_files(name)
         files = await self._files_at(expansion.names, recursive=recursive)
-        async with self._edits(message, parent_commit, pull_request) as edits:
+        async with self._edits(message, parent_commit, pull_request, many=True) as edits:
             await self._delete_files(edits, files, conditions, parent_commit)
 
     @public()

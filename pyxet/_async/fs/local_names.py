@@ -8,6 +8,7 @@ import re
 import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from fsspec.implementations.local import LocalFileSystem, trailing_sep
@@ -115,17 +116,33 @@ def expand_local(
     return result
 
 
-def folders_replaced(pairs: Iterable[tuple[Any, str]], find: Callable[..., LocalExpansion]) -> list[tuple[Any, str]]:
-    """Replace folders by the files in them, in pairs of a local name and the name of its copy; blocking."""
+def pairs_chosen(
+    pairs: Iterable[tuple[Any, str]],
+    find: Callable[..., LocalExpansion],
+    chosen: Callable[[str], bool],
+    recursive: bool,
+) -> list[tuple[Any, str]]:
+    """The pairs of a local file and the name of its copy that are chosen; blocking.
+
+    Parameters
+    ----------
+    recursive:
+        Replace folders by the chosen files in them. Otherwise they stay, and are refused later.
+    """
     result: list[tuple[Any, str]] = []
     for source, target in pairs:
-        if is_stream(source) or not os.path.isdir(source):
+        is_named = not is_stream(source)
+        wanted = not is_named or chosen(Path(as_text(source)).name)
+        if is_named and (recursive or not wanted) and os.path.isdir(source):
+            if recursive:
+                expansion = find([source], recursive=True)
+                inside = [name for name in expansion.names if expansion.is_wanted(name)]
+                expansion.check_readable(inside)
+                result += [(name, f"{str(target).rstrip('/')}/{expansion.short[name]}") for name in inside]
+                continue
+            wanted = True
+        if wanted:
             result.append((source, target))
-            continue
-        expansion = find([source], recursive=True)
-        wanted = [name for name in expansion.names if expansion.is_wanted(name)]
-        expansion.check_readable(wanted)
-        result += [(name, f"{str(target).rstrip('/')}/{expansion.short[name]}") for name in wanted]
     return result
 
 

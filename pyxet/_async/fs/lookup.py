@@ -14,7 +14,7 @@ from pyxet._async.changes.view import Entry, View
 from pyxet._async.fs.base import FileSystemBase
 from pyxet._async.runtime.tasks import run_all
 from pyxet._async.tree.trees import missing_entry
-from pyxet.errors import NotFoundError, NotSupportedError, XetError, XetURLError
+from pyxet.errors import ConfigError, NotFoundError, NotSupportedError, XetError, XetURLError
 from pyxet.protocol.dates import parse_date
 from pyxet.types import Info, RemoteFile, RepoId
 from pyxet.urls import XetURL
@@ -219,6 +219,12 @@ def stored_of(there: Located | Exception | None) -> RemoteFile | None:
 def is_folder(there: Located | Exception) -> bool:
     """Whether there is a folder at a path."""
     return not isinstance(there, Exception) and there[1].is_folder
+
+
+def check_on_error(on_error: str) -> None:
+    """Raise `ConfigError` unless this is a known value: with a misspelt one, errors would be among the contents."""
+    if on_error not in ("raise", "omit", "return"):
+        raise ConfigError(f"on_error={on_error!r}: expected 'raise', 'omit' or 'return'")
 
 
 def raise_first(results: Iterable[object]) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -66,15 +66,29 @@ def one_or_list(given: Any) -> Any:
 
 
 def one_or_lists(sources: Any, targets: Any) -> tuple[Any, Any]:
-    """`one_or_list` for sources and targets. Two lists are matched by position; `TypeError` if one was given as a set."""
+    """`one_or_list` for sources and targets. Two lists are matched by position.
+
+    Raises
+    ------
+    TypeError
+        One of two lists was given as a set.
+    ValueError
+        Two lists have different lengths.
+    """
     pair = one_or_list(sources), one_or_list(targets)
-    if (
-        isinstance(pair[0], list)
-        and isinstance(pair[1], list)
-        and any(isinstance(many, (set, frozenset)) for many in (sources, targets))
-    ):
-        raise TypeError("the paths are a set, which has no order: give a list, as each belongs to one of the targets")
+    if isinstance(pair[0], list) and isinstance(pair[1], list):
+        if any(isinstance(many, (set, frozenset)) for many in (sources, targets)):
+            raise TypeError(
+                "the paths are a set, which has no order: give a list, as each belongs to one of the targets"
+            )
+        check_lengths(*pair)
     return pair
+
+
+def check_lengths(sources: Sequence[Any], targets: Sequence[Any]) -> None:
+    """Raise `ValueError` if there is not one target for each source."""
+    if len(targets) != len(sources):
+        raise ValueError(f"{len(sources)} sources and {len(targets)} targets do not belong together")
 
 
 def before_magic(text: str) -> str:
@@ -127,8 +141,7 @@ def target_names(
         The numbers of sources and targets differ.
     """
     if not isinstance(target, str):
-        if len(target) != len(sources):
-            raise ValueError(f"{len(sources)} sources and {len(target)} targets do not belong together")
+        check_lengths(sources, target)
         return list(target)
     exists = single and (len(sources) == 1 if is_pattern else into_folder and not has_slash)
     names: list[str] = other_paths(list(sources), target, exists=exists, flatten=not single)
@@ -143,6 +156,21 @@ def check_distinct(pairs: Iterable[tuple[str, str]]) -> None:
             raise XetURLError(
                 f"{taken[target]} and {source} would both be {target}; copy one of them under another name"
             )
+
+
+def check_once(paths: Iterable[str], normal: Callable[[str], str]) -> None:
+    """Raise `XetURLError` if two paths are the same file, written in two ways: one of the contents would be lost.
+
+    Parameters
+    ----------
+    normal:
+        Brings a path as users write it into its normal form.
+    """
+    seen: set[str] = set()
+    for path in map(normal, paths):
+        if path in seen:
+            raise XetURLError(f"two of the paths are the same file, {path}, written in two ways; give it once")
+        seen.add(path)
 
 
 def check_separate(sources: Iterable[Any]) -> None:

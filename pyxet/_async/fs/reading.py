@@ -20,7 +20,7 @@ from pyxet._async.fs.calls import at_home, opened
 from pyxet._async.fs.contents import bounds, content_at, content_of, file_of, pieces_of
 from pyxet._async.fs.expanding import Expanding
 from pyxet._async.fs.local_targets import check_inside, created, make_folder, possible, pour
-from pyxet._async.fs.lookup import Located, expect, is_folder, raise_first, stored_of
+from pyxet._async.fs.lookup import Located, check_on_error, expect, is_folder, raise_first, stored_of
 from pyxet._async.fs.names import check_distinct, leaves_out_folders, one_or_lists, target_names, warn_nothing_done
 from pyxet._async.fs.paths import as_text
 from pyxet._async.fs.progress import shows_progress
@@ -122,6 +122,7 @@ class Reading(Expanding):
         bytes or dict
             Bytes for one path; otherwise a dictionary of paths to bytes, or to errors if ``on_error`` is ``return``.
         """
+        check_on_error(on_error)
         expansion = await self._expand(path, recursive=recursive, literal=assume_literal)
         paths = sorted([*expansion.names, *expansion.missing])
         alone = isinstance(path, (str, os.PathLike)) and not expansion.is_pattern and len(paths) == 1
@@ -207,6 +208,7 @@ class Reading(Expanding):
         list
             Bytes, and errors if ``on_error`` is ``return``.
         """
+        check_on_error(on_error)
         if isinstance(paths, str):
             raise TypeError("paths must be a list")
         starts = list(starts) if isinstance(starts, Iterable) else [starts] * len(paths)

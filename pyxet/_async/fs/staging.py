@@ -23,7 +23,7 @@ from pyxet._async.changes.pending import Pending
 from pyxet._async.changes.spool import Spooled
 from pyxet._async.fs.calls import at_home, opened
 from pyxet._async.fs.guarding import Guarding
-from pyxet._async.fs.names import check_separate
+from pyxet._async.fs.names import check_once, check_separate
 from pyxet._async.fs.progress import shows_progress
 from pyxet._async.runtime.streams import Stream, is_stream
 from pyxet._async.runtime.tasks import run_all
@@ -227,6 +227,8 @@ class Staging(Guarding):
         XetURLError
             The files are not all of one branch, two paths are the same file, or ``sha256`` has a path that ``files`` lacks.
         """
+        if not isinstance(files, Mapping):
+            raise TypeError(f"stage_many takes a mapping of paths to contents, not {type(files).__name__}")
         targets = {path: self._parse_file(path) for path in files}
         known = self._known_of(sha256 or {}, targets.values())
         if not files:
@@ -235,8 +237,7 @@ class Staging(Guarding):
         for path, (_, *other) in targets.items():
             if other != [repo, branch]:
                 raise XetURLError(f"{path!r} is not in {first.branch_path}; stage files of one branch at a time")
-        if len({url.path for url, _, _ in targets.values()}) < len(targets):
-            raise XetURLError("two of the paths to stage are the same file, written in two ways")
+        check_once(targets, self._normal)
         check_separate(files.values())
         sources = {path: opened(source) if is_stream(source) else source for path, source in files.items()}
         callback = Callback.as_callback(callback)
@@ -326,9 +327,11 @@ class Staging(Guarding):
         if url.level != "branch" or url.repo_id is None or url.revision is None:
             raise XetURLError(f"{branch!r} is not the path of a branch; expected owner/repo/branch")
         conditions = Conditions.asked(mode, if_match)
+        if isinstance(delete, str):
+            raise TypeError(f"delete: expected a list of paths, not the single path {delete!r}")
         doomed = [self._in_branch(path, url.full_path) for path in delete]
         transaction = self._open_transaction()
-        async with self._edits(message, parent_commit, pull_request) as edits:
+        async with self._edits(message, parent_commit, pull_request, many=True) as edits:
             changes = await edits.on(url.repo_id, url.revision)
             named = conditions.named(self._normal).difference(doomed)
             # ``create`` applies to the staged files only: files to delete have to exist.
