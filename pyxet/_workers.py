@@ -88,8 +88,10 @@ class Workers:
     def __init__(self, count: int, name: str) -> None:
         self.count = count
         self._name = name
-        self._started = 0
-        self._lock = threading.Lock()
+        # Threads that were begun, and those of them that certainly run.
+        self._begun = self._started = 0
+        # Reentrant: the garbage collector may end a coroutine, which posts work, while this thread has the lock.
+        self._lock = threading.RLock()
         self._queue: SimpleQueue[Job[Any] | Post] = SimpleQueue()
 
     @property
@@ -117,10 +119,8 @@ class Workers:
             raise
 
     def _put(self, work: Job[Any] | Post) -> None:
-        if self._started < self.count:
-            with self._lock:
-                if self._started < self.count:
-                    self._start()
+        if self._begun < self.count or not self._started:
+            self._start()
         if self._started:
             self._queue.put(work)
         else:
@@ -132,14 +132,23 @@ class Workers:
         From Python 3.12 on, no thread can be started while the process ends, for example when `atexit` closes a file. If no
         thread runs then, the caller does the work itself.
         """
-        name = f"{self._name}-{self._started + 1}"
+        with self._lock:
+            if self._started and self._begun >= self.count:
+                return
+            self._begun += 1
+            name = f"{self._name}-{self._begun}"
+        # Not under the lock: `start` waits until the thread runs, and a garbage collection on the new thread may end a
+        # coroutine before that, which posts work and so needs the lock.
         try:
             threading.Thread(target=self._work, name=name, daemon=True).start()
         except RuntimeError:
+            with self._lock:
+                self._begun -= 1
             if not self._started and threading.main_thread().is_alive():
                 raise
         else:
-            self._started += 1
+            with self._lock:
+                self._started += 1
 
     def _work(self) -> None:
         while True:

@@ -214,13 +214,14 @@ class Credential:
 
 _logins: dict[str, Credential] = {}
 _login_host: str | None = None
-_login_lock = threading.Lock()
+# Reentrant: the garbage collector may end an object of the caller that makes a file system, while this thread has the lock.
+_login_lock = threading.RLock()
 
 
 def _after_fork() -> None:
     # Another thread may have held the old lock at the moment of the fork.
     global _login_lock
-    _login_lock = threading.Lock()
+    _login_lock = threading.RLock()
 
 
 after_fork(_after_fork)

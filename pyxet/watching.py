@@ -206,7 +206,7 @@ class Hooks(Generic[E]):
     def __init__(self) -> None:
         # The tuple is replaced, never changed, so `tell` can iterate over it without the lock.
         self.all: tuple[Hook[E], ...] = ()
-        self._lock = threading.Lock()
+        self._renew_lock()
         after_fork(self._renew_lock)
 
     def add(self, function: Callable[[E], object]) -> Hook[E]:
@@ -217,14 +217,20 @@ class Hooks(Generic[E]):
         if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__):
             raise TypeError(f"the hook {function!r} is a coroutine function, which nobody would await; {_INSTEAD}")
         hook = Hook(function, self)
-        with self._lock:
-            self.all = (*self.all, hook)
+        self._replace(lambda hooks: (*hooks, hook))
         return hook
 
     def remove(self, hook: Hook[E]) -> None:
         """Remove a hook."""
+        self._replace(lambda hooks: tuple(other for other in hooks if other is not hook))
+
+    def _replace(self, changed: Callable[[tuple[Hook[E], ...]], tuple[Hook[E], ...]]) -> None:
         with self._lock:
-            self.all = tuple(other for other in self.all if other is not hook)
+            before = None
+            while before is not self.all:
+                before = self.all
+                after = changed(before)
+            self.all = after
 
     def tell(self, event: E) -> None:
         """Pass an event to all hooks."""
@@ -232,7 +238,8 @@ class Hooks(Generic[E]):
             hook(event)
 
     def _renew_lock(self) -> None:
-        self._lock = threading.Lock()
+        # Reentrant: the garbage collector may end a generator, which removes its hook, while this thread has the lock.
+        self._lock = threading.RLock()
 
 
 class Counts:

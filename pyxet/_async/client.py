@@ -118,7 +118,8 @@ _Key = tuple[Hashable, ...]
 # token of its users, and each client keeps what it has listed; so the references are weak.
 _clients: WeakValueDictionary[_Key, Client] = WeakValueDictionary()
 _latest: OrderedDict[_Key, Client] = OrderedDict()
-_lock = threading.Lock()
+# Reentrant: the garbage collector may end a call, or a caller's object that makes a file system, while this thread has the lock.
+_lock = threading.RLock()
 _inherited: list[object] = []
 
 
@@ -132,7 +133,7 @@ def _after_fork() -> None:
     for client in inherited:
         client.is_usable = False
     _inherited.append(inherited)
-    _clients, _latest, _lock = WeakValueDictionary(), OrderedDict(), threading.Lock()
+    _clients, _latest, _lock = WeakValueDictionary(), OrderedDict(), threading.RLock()
 
 
 after_fork(_after_fork)
@@ -143,10 +144,12 @@ def shared_client(settings: Settings) -> Client:
     credential = settings.credential
     key = settings, credential.origin, credential.account, credential.source
     unused: Client | None = None
+    # Made outside of the lock, which other threads need: what is collected meanwhile may wait for one of them.
+    made = None if key in _clients else Client(settings)
     with _lock:
         client = _clients.get(key)
         if client is None:
-            client = _clients[key] = Client(settings)
+            client = _clients[key] = made or Client(settings)
         _latest[key] = client
         _latest.move_to_end(key)
         if len(_latest) > _KEPT:

@@ -140,7 +140,10 @@ class LocalEndpoint:
         return token
 
     def close(self) -> None:
-        """Stop: requests that run have a moment to end. Closing twice is fine."""
+        """Stop: requests that run have a moment to end. Closing twice is fine. Does nothing in a fork of the serving process."""
+        if self._running is not None and self._running.owner != os.getpid():
+            # The parent still serves the directory, which may be a temporary one; and one of its threads may hold the lock.
+            return
         with self._guard:
             self._closed = True
             if self._running is not None:
@@ -175,6 +178,7 @@ class _Running:
     def __init__(
         self, root: str | os.PathLike[str] | None, serve: Callable[[Path], Awaitable[web.AppRunner]]
     ) -> None:  # fmt: skip
+        self.owner = os.getpid()
         self._scratch = Path(tempfile.mkdtemp(prefix="xet-endpoint-")) if root is None else None
         self.root = self._scratch or Path(root or "").absolute()
         self._loop = asyncio.new_event_loop()

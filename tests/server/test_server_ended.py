@@ -7,6 +7,7 @@ import weakref
 from typing import NoReturn
 
 import pytest
+from support.children import in_child
 from support.contents import content
 
 import pyxet
@@ -33,3 +34,15 @@ def test_a_start_that_fails_in_its_thread_is_told(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("pyxet.server.running.ThreadPoolExecutor", refused)
     with pytest.raises(RuntimeError, match="new thread"), local_endpoint():
         pass
+
+
+def test_a_forked_child_that_leaves_the_block_ends_nothing() -> None:
+    with local_endpoint(user="acme") as running:
+        fs = pyxet.XetFS(running.url, running.user, running.token, skip_instance_cache=True)
+        fs.make_repo("acme/forked")
+        fs.pipe_file("acme/forked/main/a.bin", b"content")
+        assert in_child("fork", running.__exit__, None, None, None) is None
+        assert running.root.is_dir()
+        fs.invalidate_cache()
+        assert fs.cat_file("acme/forked/main/a.bin") == b"content"
+    assert not running._running or not running._running.root.exists()

@@ -28,13 +28,14 @@ _MAX_FOLDERS: Final = 1024
 _PART = re.compile(r"(\..+\.)[0-9a-f]{16}(?:\.\d+-[0-9a-f]+)?\.part\Z", re.DOTALL)
 
 _folders: OrderedDict[Path, dict[str, set[Path]]] = OrderedDict()
-_lock = threading.Lock()
+# Reentrant: the garbage collector may end a download, which calls `note`, while this thread has the lock.
+_lock = threading.RLock()
 
 
 def _after_fork() -> None:
     # Another thread may have held the old lock at the moment of the fork.
     global _lock
-    _lock = threading.Lock()
+    _lock = threading.RLock()
 
 
 after_fork(_after_fork)

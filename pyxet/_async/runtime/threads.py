@@ -19,18 +19,20 @@ T = TypeVar("T")
 _MOST_GUESTS: Final = 64
 
 _workers: Workers | None = None
-_lock = threading.Lock()
+# Reentrant: the garbage collector may end a coroutine, which posts work, while this thread has the lock.
+_lock = threading.RLock()
 
 
 def _pool() -> Workers:
     """The process's worker threads."""
     global _workers
-    if _workers is None:
+    found = _workers
+    if found is None:
+        # One more than there are cores, because some of the work waits for a disk.
+        made = Workers(usable_cores() + 1, "pyxet")
         with _lock:
-            if _workers is None:
-                # One more than there are cores, because some of the work waits for a disk.
-                _workers = Workers(usable_cores() + 1, "pyxet")
-    return _workers
+            found = _workers = _workers or made
+    return found
 
 
 async def in_thread(function: Callable[..., T], *arguments: Any) -> T:
@@ -88,7 +90,8 @@ class Stage(Generic[T]):
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        # Reentrant, like that of the workers.
+        self._lock = threading.RLock()
         self._waiting: deque[T] = deque()
         self._running = False
 
@@ -142,7 +145,7 @@ def is_wanted() -> bool:
 def _after_fork() -> None:
     # The threads exist only in the parent.
     global _workers, _lock
-    _workers, _lock = None, threading.Lock()
+    _workers, _lock = None, threading.RLock()
 
 
 after_fork(_after_fork)

@@ -85,8 +85,9 @@ class Revisions:
     def __init__(self, hub: Hub, others: Callable[[], Iterable[Revisions]] = tuple) -> None:
         self._hub = hub
         self._others = others
-        # The loops of several threads share one client.
-        self._lock = threading.Lock()
+        # The loops of several threads share one client. Reentrant: the garbage collector may end a call that changes branches,
+        # which calls `note_change`, while this thread has the lock.
+        self._lock = threading.RLock()
         self._known: dict[tuple[RepoId, str], _Known] = {}
         # Monotonic time at which the commits of a repository (``None``: of all repositories) were last forgotten.
         self._forgotten: dict[RepoId | None, float] = {}
@@ -187,9 +188,11 @@ class Revisions:
         The answer is ignored if the commit was requested, made or forgotten later than that: the answer may be from before a
         commit of ours.
         """
+        key, known = (repo, revision), _Known(commit, asked, asked.time)
         with self._lock:
+            # Nothing is made between the two lines, so that no collection can outdate the answer there.
             if asked.time >= self._last_heard(repo, revision):
-                self._known[repo, revision] = _Known(commit, asked, asked.time)
+                self._known[key] = known
 
     def _last_heard(self, repo: RepoId, revision: str) -> float:
         """Monotonic time in seconds at which the revision's commit was last requested, made or forgotten."""
@@ -235,9 +238,11 @@ class Revisions:
         """Forget the commits of one repository, or of all."""
         with self._lock:
             self._forgotten[repo] = time.monotonic()
-            for key in [key for key in self._known if repo in (None, key[0])]:
-                del self._known[key]
-            self._branches = {key for key in self._branches if repo not in (None, key[0])}
+            # Copies, as a collection may change the originals meanwhile.
+            for key in list(self._known):
+                if repo in (None, key[0]):
+                    self._known.pop(key, None)
+            self._branches.difference_update([key for key in list(self._branches) if repo in (None, key[0])])
 
     def invalidate_branch(self, repo: RepoId, branch: str) -> None:
         """Forget which commit a branch is at, here and in other clients. Other branches and tags stay cached."""

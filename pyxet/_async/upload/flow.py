@@ -93,7 +93,8 @@ class Flow:
         self._question: asyncio.Task[None] | None = None
         self._is_asking = False
         # The lock guards everything below.
-        self._lock = threading.Lock()
+        # Reentrant: the garbage collector may end a coroutine, which calls `stop`, while this thread has the lock.
+        self._lock = threading.RLock()
         self._order: deque[Piece] = deque()
         self._is_placing = False
         self._on_way = 0

@@ -70,7 +70,8 @@ class LocalContent:
         # Bytes already reserved for the next piece.
         self._granted = 0
         # Guarded by the lock: buffers in use, whether the reading waits for one, and bytes read but not reported yet.
-        self._lock = threading.Lock()
+        # Reentrant: the garbage collector may end a coroutine, which calls `_stop`, while this thread has the lock.
+        self._lock = threading.RLock()
         self._buffers = 0
         self._wants_buffer = False
         self._untold = 0
