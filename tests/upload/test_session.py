@@ -26,6 +26,7 @@ from support.faults import (
 
 from pyxet._async.client import Client, Settings
 from pyxet._async.runtime.budget import WRITE_MEMORY
+from pyxet._async.runtime.threads import processors
 from pyxet._async.upload import session as upload
 from pyxet._async.upload.content import RUN
 from pyxet._async.upload.session import Uploader, _shards
@@ -253,8 +254,9 @@ async def test_memory_stays_within_its_limit_with_many_sessions() -> None:
             await uploader.flush()
             await uploader.aclose()
             assert await read_back(it, stored) == data
-    # Half of the limit, a run that is granted while nothing moves, and what a run's last chunk began before it.
-    assert 0 < highest <= 8 * MIB + 2 * RUN + 8 * 128 * 1024
+    # Half of the limit, a run that is granted while nothing moves, and what a run's last chunk began before it. And in each
+    # worker thread a run that counts twice for a moment: its compressed chunks have places, but its content is not released yet.
+    assert 0 < highest <= 8 * MIB + 2 * RUN + 8 * 128 * 1024 + (processors() + 1) * RUN
 
 
 async def test_idle_sessions_give_way() -> None:
