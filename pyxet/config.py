@@ -214,8 +214,7 @@ class Credential:
 
 _logins: dict[str, Credential] = {}
 _login_host: str | None = None
-# Reentrant: the garbage collector may end an object of the caller that makes a file system, while this thread has the lock.
-_login_lock = threading.RLock()
+_login_lock = threading.RLock()  # reentrant: the garbage collector may end an object that makes a file system
 
 
 def _after_fork() -> None:
