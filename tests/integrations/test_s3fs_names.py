@@ -10,6 +10,8 @@ from fsspec.asyn import AsyncFileSystem
 from support.name_tables import calls, names, options, parameters
 from support.pages import DOCS
 
+import pyxet
+
 PAGE = DOCS / "migration" / "s3fs.md"
 # How instances are kept, and listings bounded, is fsspec's.
 OF_FSSPEC = {"use_listings_cache", "listings_expiry_time"}
@@ -30,3 +32,16 @@ def test_every_option_of_s3fs_is_on_the_page() -> None:
     taken = inspect.signature(s3fs.S3FileSystem.__init__).parameters.values()
     wanted = {option.name for option in taken if option.kind is option.POSITIONAL_OR_KEYWORD} - {"self"}
     assert wanted - options(names(PAGE, "s3fs")) == set()
+
+
+def test_what_is_given_without_an_option_is_on_the_page() -> None:
+    """A call that both take, and that gives another thing there, is told of."""
+    differ = set()
+    for name, there in inspect.getmembers(s3fs.S3FileSystem, inspect.iscoroutinefunction):
+        here = getattr(pyxet.AsyncXetFileSystem, name, None)
+        ours = inspect.signature(here).parameters if here else {}
+        for option in inspect.signature(there).parameters.values():
+            if option.name in ours and isinstance(option.default, bool) and option.default != ours[option.name].default:
+                differ.add(option.name)
+    assert differ == {"detail"}
+    assert differ - options(names(PAGE, "pyxet")) == set()
