@@ -234,7 +234,13 @@ class PendingChanges:
         released: list[Pending] = []
         for path in scope.paths:
             layers = self._layers.get(path, [])
-            if any(layer.scope is scope for layer in layers):
+            if len(layers) == 1 and layers[0].scope is scope and isinstance(layers[0].change, Pending):
+                # Most paths are of this kind, and calls with thousands of them end here: nothing visible changes.
+                if outer is self.all:
+                    del self._layers[path]
+                else:
+                    self._layers[path] = [replace(layers[0], scope=outer)]
+            elif any(layer.scope is scope for layer in layers):
                 released += self._store(path, [replace(x, scope=outer) if x.scope is scope else x for x in layers])
         return released
 
