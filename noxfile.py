@@ -46,8 +46,8 @@ def lint(session: nox.Session) -> None:
     session.run("zizmor", "--offline", "--quiet", ".github")
 
 
-# Tests read and write their files as UTF-8 where a platform would not. What pyxet reads and writes has its encoding
-# named, which tests/runtime/test_pretended_windows.py holds without this.
+# Tests read and write their own files as UTF-8 on all platforms. pyxet itself names the encoding of each file, which
+# tests/runtime/test_pretended_windows.py checks without this variable.
 UTF8 = {"PYTHONUTF8": "1"}
 
 
@@ -55,13 +55,13 @@ UTF8 = {"PYTHONUTF8": "1"}
 def tests(session: nox.Session) -> None:
     """The tests, against pyxet as it is installed. Arguments after ``--`` go to pytest."""
     session.install(".[local,path]", *groups("test"))
-    # Tests wait for servers and processes half of the time, so there is one worker more than usual cores.
+    # Tests wait for servers and processes half of the time, so use one worker more than the two cores of CI.
     session.run("pytest", *(session.posargs or ["-q", "-n", "3", "--dist", "loadfile"]), env=UTF8)
 
 
 @nox.session
 def pretended(session: nox.Session) -> None:
-    """Tests on a pretended Windows, as far as it can be pretended: they are collected, or those after ``--`` are run."""
+    """The tests on a simulated Windows: collect all of them, or run those that are given after ``--``."""
     session.install(".[local,path]", *groups("test"))
     session.run(
         "pytest", "-p", "support.as_windows", "--timeout-method", "thread", "-q", *(session.posargs or ["--collect-only", "-qq"]),
@@ -90,8 +90,8 @@ def lowest(session: nox.Session) -> None:
     session.install(".[local,path]", *groups("test"))
     lowest = [*PROJECT["project"]["dependencies"], *extras["local"], *extras["path"]]
     session.install(*(name.replace(">=", "==") for name in lowest))
-    # fsspec's own suites of that age do not run under the pytest of today, and the page of the command has the words of a
-    # newer click.
+    # fsspec's own test suites of that age do not run under today's pytest, and the page of the command is made with a newer
+    # click, whose texts differ.
     words = "tests/cli/test_cli_docs.py::test_the_page_is_what_the_commands_say"
     left_out = ["--ignore", "tests/fs/test_fsspec_suite.py", "--deselect", words]
     session.run("pytest", "-q", *left_out, *session.posargs)
@@ -115,7 +115,7 @@ def integrations(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """The documentation, into docs/_build/html: warnings are errors, links and anchors lead somewhere, notebooks run."""
+    """Build the documentation in docs/_build/html: warnings are errors, links and anchors must exist, notebooks are run."""
     session.install(".[local,path]", *groups("docs"))
     session.run("python", "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html", "docs", "docs/_build/html")
     session.run("python", "docs/check_site.py", "docs/_build/html")
@@ -132,13 +132,13 @@ def newest(session: nox.Session, *more: str) -> None:
 
 @nox.session
 def prereleases(session: nox.Session) -> None:
-    """The tests with what the makers of the Hub's own clients are about to publish."""
+    """The tests with pre-releases of the Hub's own clients."""
     newest(session, "huggingface_hub", "hf-xet")
 
 
 @nox.session
 def changes(session: nox.Session) -> None:
-    """Whether a change that users notice has its entry in changes/. Another branch to compare with goes after ``--``."""
+    """Check that a change which users notice has its entry in changes/. Another branch to compare with goes after ``--``."""
     session.install(*groups("changes"))
     session.run("towncrier", "check", "--compare-with", *(session.posargs or ["origin/main"]))
     session.run("towncrier", "build", "--draft", "--version", "next")
@@ -160,28 +160,28 @@ def wheels(session: nox.Session) -> None:
 
 @nox.session
 def packaging(session: nox.Session) -> None:
-    """What is published: built, checked, repaired, and installed in each supported Python that is found here."""
+    """The published packages: build, check and repair them, and install them in each supported Python that is found here."""
     session.install(*groups("packaging"))
     session.run("pytest", "-q", *session.posargs, "tests/packaging")
 
 
 @nox.session
 def soak(session: nox.Session) -> None:
-    """A 1 GiB file up and down, with the peak memory of the client."""
+    """Upload and download a 1 GiB file, and check the peak memory of the client."""
     session.install(".[local,path]", *groups("test"))
     session.run("pytest", "-q", "-s", "--timeout", "1800", "-m", "soak", *session.posargs)
 
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Timings beside peers, as ratios of interleaved runs."""
+    """Timings compared with other clients, as ratios of interleaved runs."""
     session.install(".[local,path]", *groups("test"))
     session.run("python", "benchmarks/run.py", *session.posargs)
 
 
 @nox.session
 def bench_once(session: nox.Session) -> None:
-    """Each benchmark once, with everything small: whether they run, not what they measure."""
+    """Run each benchmark once with small sizes, to check that it works; the figures mean nothing."""
     session.install(".[local,path]", *groups("test"))
     session.run("python", "benchmarks/run.py", "--quick", "--pairs", "1", "--data", session.create_tmp())
     session.run("python", "benchmarks/hops.py")

@@ -1,7 +1,7 @@
-"""The one part of the build that pyproject.toml cannot say: the optional C kernel, built once for every Python >= 3.11.
+"""The part of the build that pyproject.toml cannot describe: the optional C kernel, built once for every Python >= 3.11.
 
-``PYXET_KERNEL`` decides about the kernel: ``required`` fails where it cannot be built, as wheels for publication must;
-``none`` leaves it out. Without the variable it is built if there is a compiler. A wheel without it is a pure one.
+``PYXET_KERNEL`` controls the kernel: with ``required`` the build fails if the kernel cannot be built, as for published wheels;
+``none`` leaves it out. Without the variable it is built if there is a compiler. A wheel without it is a pure Python wheel.
 """
 
 import os
@@ -12,11 +12,11 @@ from setuptools import Extension, setup
 from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
 
-# Free-threaded builds of CPython have no limited API: there the kernel is built for that one version.
+# Free-threaded builds of CPython have no limited API, so for them the kernel is built for one version.
 LIMITED = not sysconfig.get_config_var("Py_GIL_DISABLED")
 WISH = os.environ.get("PYXET_KERNEL", "")
 if WISH not in ("", "required", "none"):
-    raise SystemExit(f"PYXET_KERNEL={WISH}: expected 'required' or 'none', or no such variable")
+    raise SystemExit(f"PYXET_KERNEL={WISH}: expected 'required' or 'none', or unset it")
 
 kernel = Extension(
     "pyxet.protocol._gear",
@@ -30,18 +30,18 @@ kernel = Extension(
 
 
 def remove_built_kernels(package: Path) -> None:
-    """Those of earlier builds, which may have been other ones: what is found there goes into the wheel."""
+    """Remove kernels of earlier builds, which may be for another Python: whatever is in the folder goes into the wheel."""
     for path in package.glob("_gear.*"):
         if path.suffix in (".so", ".pyd"):
             path.unlink()
 
 
 class BuildExt(build_ext):
-    """Compile for speed, and leave no kernel of an earlier build where this one failed."""
+    """Compile for speed; if that fails, leave no kernel of an earlier build behind."""
 
     def build_extension(self, ext: Extension) -> None:
         remove_built_kernels(Path(self.get_ext_fullpath(ext.name)).parent)
-        # Visual C++ optimizes for speed unless it is told otherwise, and does not know -O3.
+        # Visual C++ optimizes for speed by default, and does not know -O3.
         if self.compiler.compiler_type != "msvc":
             ext.extra_compile_args = ["-O3"]
         super().build_extension(ext)

@@ -1,4 +1,4 @@
-"""Bare requests with aiohttp, which cost as little as they can: what rows about servers ask them with."""
+"""Requests with aiohttp alone, at the least cost: the client of the rows that measure servers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Bare:
 
     def warm(self, job: Job) -> None:
         if job["action"] == "start":
-            # What is imported is read from the disk once, and compiled where it may be.
+            # The first run reads the imported files from disk, and writes their bytecode where it can.
             subprocess.run([sys.executable, "-c", job["code"]], check=True)
         elif job["action"] == "get_xorbs":
             self._run(job, lambda session: self._find_xorbs(session, job))
@@ -78,11 +78,11 @@ class Bare:
         self._run(job, receive)
 
     def get_short(self, job: Job) -> dict[str, float]:
-        """Short ranges of one xorb, as many at once as the job says."""
+        """Read short ranges of one xorb; the job says how many at once."""
 
         async def receive(session: aiohttp.ClientSession) -> None:
             async def one(item: tuple[str, int, int]) -> None:
-                # Somewhere in the xorb, which is shorter than the file.
+                # The position is taken modulo the size of the xorb, which is shorter than the file.
                 start = item[1] % (1 << 20)
                 span = f"{start}-{start + job['size'] - 1}"
                 url = f"/xorbs/{job['xorb']}?ranges={span}"
@@ -97,7 +97,7 @@ class Bare:
         return {"a second": len(job["ranges"]) / (time.perf_counter() - began)}
 
     def start(self, job: Job) -> dict[str, float]:
-        """Fresh interpreters that run some code; their CPU time."""
+        """Run some code in fresh interpreters, and return their CPU time."""
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         for _ in range(job["times"]):
             subprocess.run([sys.executable, "-c", job["code"]], check=True)

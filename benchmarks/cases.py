@@ -1,4 +1,4 @@
-"""What both sides of a row do, with which content, against which server."""
+"""The cases behind the rows: what both sides do, with which content, against which server."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ QUICK = Sizes(
 )  # fmt: skip
 SMALL = 10 * 1024
 _SHORT = 4 * 1024
-# Interpreters of one run.
+# How many interpreters one run starts.
 STARTS = 10
 
 
@@ -81,18 +81,18 @@ class Bench:
         return nullcontext(self._lean)
 
     def far(self) -> AbstractContextManager[Server]:
-        """The lean server as it is met from far away."""
+        """The lean server behind the simulated network (see `link`)."""
         if self._far is None:
             with self.lean() as server:
                 self._far = self.stack.enter_context(serving.far(server))
         return nullcontext(self._far)
 
     def fresh_local(self) -> AbstractContextManager[Server]:
-        """The local endpoint with nothing in it."""
+        """An empty local endpoint."""
         return serving.fresh_local(self.data, REPO.partition("/")[2], WARM_REPO.partition("/")[2])
 
     def file(self, kind: str, size: int, seed: int = 1) -> Path:
-        """An original file."""
+        """The path of an original file, which is made if necessary."""
         return make_file(self.sources, kind, size, seed)
 
     def manifest(self, *files: Path) -> Path:
@@ -159,7 +159,7 @@ def _limit(bench: Bench, **job: Any) -> Side:
 
 
 def size_text(size: int) -> str:
-    """Bytes for people."""
+    """A size in bytes as readable text."""
     for unit, name in ((1024 * MIB, "GiB"), (MIB, "MiB"), (1024, "KiB")):
         if size >= unit:
             return f"{size / unit:.3g} {name}"
@@ -226,13 +226,13 @@ def upload_inserted(bench: Bench) -> Iterator[Case]:
 
 
 def download_job(path: Path, action: str = "download", size: int | None = None) -> dict[str, Any]:
-    """Download or read one file; ``size`` is said where the original is not there any more."""
+    """The job of downloading or reading one file. ``size`` is needed if the original was removed already."""
     size = path.stat().st_size if size is None else size
     return {"action": action, "warm": "download", "repo": REPO, "path": path.name, "size": size}
 
 
 def xorb_files(manifest: Path) -> tuple[Path, ...]:
-    """What the server sends of a manifest."""
+    """The xorb files of a manifest, which the server sends."""
     return tuple(manifest.parent / "xorbs" / name for name in load(manifest).xorbs)
 
 
@@ -385,7 +385,7 @@ def find(bench: Bench) -> Iterator[Case]:
     """A hundred contents under many names, a thousand in a folder."""
     with bench.fresh_local() as server:
         name_many(bench, server, bench.sizes.find, in_folders)
-        # With the .gitattributes that a new repository has.
+        # One more than the files: a new repository has .gitattributes.
         job = {"action": "find", "warm": "", "repo": REPO, "count": bench.sizes.find + 1}
         ours, theirs = (Side(job | {"side": side}, lambda: nullcontext(server)) for side in ("pyxet", "peer"))
         yield Case(ours, theirs, None, content=0)

@@ -1,4 +1,4 @@
-"""What a row asks for, and whether its runs have it."""
+"""The requirements of rows, and whether their runs meet them."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from pairing import Pairs, Run
 
 @dataclass(frozen=True)
 class Verdict:
-    """What was asked for, what came, and whether that is enough."""
+    """The requirement, the result, and whether the result meets the requirement."""
 
     asked: str
     got: str
     met: bool
 
 
-# From the runs, and the bytes that the job moves.
+# The arguments are the runs, and how many bytes the job moves.
 Check = Callable[[Pairs, int], Verdict]
 
 
 def median(runs: list[Run], figure: Callable[[Run], float]) -> float:
-    """The median of a figure of some runs."""
+    """The median of a figure over some runs."""
     return statistics.median(map(figure, runs))
 
 
 def faster(floor: float) -> Check:
-    """At least so many times as fast as the peer, in the median of the pairs."""
+    """At least ``floor`` times as fast as the peer, in the median of the pairs."""
 
     def judge(pairs: Pairs, _: int) -> Verdict:
         ratio = statistics.median(pairs.ratios)
@@ -38,7 +38,7 @@ def faster(floor: float) -> Check:
 
 
 def memory(most: float) -> Check:
-    """At most such a part of the peer's peak RSS."""
+    """The peak RSS is at most ``most`` times the peer's."""
 
     def judge(pairs: Pairs, _: int) -> Verdict:
         part = median(pairs.ours, lambda run: run.rss) / median(pairs.theirs, lambda run: run.rss)
@@ -48,7 +48,7 @@ def memory(most: float) -> Check:
 
 
 def no_more_received() -> Check:
-    """The server receives no more bytes than from the peer."""
+    """The server receives no more bytes from pyxet than from the peer."""
 
     def judge(pairs: Pairs, _: int) -> Verdict:
         ours, theirs = (median(runs, lambda run: run.received) for runs in (pairs.ours, pairs.theirs))
@@ -58,7 +58,7 @@ def no_more_received() -> Check:
 
 
 def bytes_asked(most: float) -> Check:
-    """The server sends at most so many times the bytes that were asked for."""
+    """The server sends at most ``most`` times the bytes that were requested."""
 
     def judge(pairs: Pairs, content: int) -> Verdict:
         part = median(pairs.ours, lambda run: run.sent) / content

@@ -1,7 +1,7 @@
-"""What a server of the benchmarks was asked, and the latency it adds: one middleware and three control routes.
+"""Counters of the requests to a benchmark server, and the latency it adds: one middleware and three control routes.
 
 ``POST /control/setup`` takes ``{"latency": seconds, "together": seconds}`` and whatever else the server understands, ``POST /control/reset``
-starts counting from zero, ``GET /control/counters`` tells the figures. Control requests are neither counted nor delayed.
+resets the counters, ``GET /control/counters`` returns them. Control requests are neither counted nor delayed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Counts:
 
     def __init__(self) -> None:
         self.latency = 0.0
-        # Requests that arrive within so many seconds were sent without waiting for each other.
+        # Requests that arrive within this many seconds count as one round trip: none waited for the answer to another.
         self.together = 0.0
         self.reset()
 
@@ -35,14 +35,14 @@ class Counts:
         self._cpu = time.process_time()
 
     def arrived(self) -> None:
-        """Note that a request has come: the first of a round trip, or beside others."""
+        """Note the arrival of a request: it begins a round trip, or belongs to the current one."""
         now = time.monotonic()
         if now - self._round_began > self.together:
             self._round_trips += 1
             self._round_began = now
 
     def told(self) -> dict[str, Any]:
-        """As the control route tells them."""
+        """The counters as the control route returns them."""
         trips = {"round trips": self._round_trips} if self.together else {}
         return trips | {
             "requests": dict(self.requests),
@@ -91,7 +91,7 @@ async def counting(request: web.Request, handler: Handler) -> web.StreamResponse
 
 
 async def count_sent(request: web.Request, response: web.StreamResponse) -> None:
-    """Count a body whose length is known, when its headers go out: files know theirs only then."""
+    """Count a body of known length when its headers are sent; the length of a file is not known before that."""
     if request.method != "HEAD" and not request.path.startswith("/control/"):
         request.app[COUNTS].sent += response.content_length or 0
 

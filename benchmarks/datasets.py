@@ -1,4 +1,4 @@
-"""The content that the benchmarks move: made once into a folder, the same bytes every time."""
+"""The content that the benchmarks move. It is generated once, into a folder, and always has the same bytes."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def file_name(kind: str, size: int, seed: int = 1) -> str:
 
 
 def make_file(folder: Path, kind: str, size: int, seed: int = 1) -> Path:
-    """A file of exactly ``size`` bytes, made unless it is there."""
+    """A file of exactly ``size`` bytes, which is made unless it exists."""
     path = folder / file_name(kind, size, seed)
     if path.exists() and path.stat().st_size == size:
         return path

@@ -1,4 +1,4 @@
-"""A source of any size that takes no room: a module of its own, so that workers can import it."""
+"""A source of any size whose files are generated when they are read. It is its own module so that workers can import it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from fsspec import AbstractFileSystem
 from fsspec.implementations.memory import MemoryFile
 
 _PER_FOLDER = 1000
-# One file in fifty is large, and they have half of the bytes.
+# One file in fifty is large; the large files together have half of the bytes.
 _LARGE = 50
 
 

@@ -1,4 +1,4 @@
-"""Rows that compare pyxet with itself: what a further byte, file or entry costs as there are more of them."""
+"""Rows that compare pyxet with itself: whether one more byte, file or entry costs more as their number grows."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pairing import Run, Side, read_once, run_side
 
 _MOST_RISE = 1.1
 _MOST_MEMORY = 500 * MIB
-# Commits that are timed together: one is too short.
+# How many commits are timed together: one is too short to measure.
 _COMMITS = 20
 
 
@@ -33,17 +33,17 @@ class Growth:
     steps: Callable[[Sizes], tuple[int, ...]]
     side: Callable[[Bench, int], Side]
     unit: str
-    # Whether as many bytes are written beside it by a loop that does nothing else: what the disk does is not ours.
+    # Whether a plain loop also writes as many bytes to the disk, so that the time of the disk can be discounted.
     disk: bool = False
-    # Whether all of it takes the same time, whatever there is already; otherwise each further unit does.
+    # Whether the job should take the same time at each size; otherwise each further unit should.
     constant: bool = False
-    # The kind of its content, which is removed at the end: some dozen gigabytes that no other row needs.
+    # The kind of content to remove at the end: a dozen gigabytes or more that no other row needs.
     kind: str = ""
 
 
 @dataclass(frozen=True)
 class Grown:
-    """The runs of each size, and the seconds in which the machine writes as much and does nothing else."""
+    """The runs of each size, and the seconds that the machine needs just to write as many bytes."""
 
     steps: tuple[int, ...]
     runs: tuple[list[Run], ...]
@@ -51,7 +51,7 @@ class Grown:
     constant: bool = False
 
     def verdicts(self) -> list[Verdict]:
-        """Whether the time stays, and memory as well."""
+        """Whether the time per unit stays the same, and whether memory stays bounded."""
         seconds = [statistics.median(run.seconds for run in runs) for runs in self.runs]
         memory = statistics.median(run.rss for run in self.runs[-1])
         room = Verdict("RSS < 500 MiB", f"{memory / MIB:.0f} MiB", memory < _MOST_MEMORY)
@@ -63,7 +63,7 @@ class Grown:
             return [Verdict("marginal time rises ≤ 10 %", f"{rise - 1:+.0%}", rise <= _MOST_RISE), room]
         disk = self._rise([statistics.median(found) for found in self.disk])
         told = f"{rise - 1:+.0%}, the disk {disk - 1:+.0%}"
-        # A disk whose small step was free, by noise, excuses nothing.
+        # If noise made the first step of the disk free, its rise is infinite and must not raise the bound.
         most = _MOST_RISE * (max(1.0, disk) if math.isfinite(disk) else 1.0)
         return [Verdict("marginal time rises ≤ 10 %, beyond the disk's", told, rise <= most), room]
 
@@ -71,7 +71,7 @@ class Grown:
         first, second, third = seconds
         early = (second - first) / (self.steps[1] - self.steps[0])
         late = (third - second) / (self.steps[2] - self.steps[1])
-        # Noise may make a small step free; then there is nothing to compare with.
+        # Noise can make the first step seem free; there is then nothing to compare with.
         return late / early if early > 0 else float("inf")
 
 
@@ -103,7 +103,7 @@ def _named(bench: Bench, count: int, name: Callable[[int], str]) -> Callable[[],
 
 
 def _find(bench: Bench, count: int) -> Side:
-    # With the .gitattributes that a new repository has.
+    # One more than the files: a new repository has .gitattributes.
     job = {"action": "find", "side": "pyxet", "warm": "", "repo": REPO, "count": count + 1}
     return Side(job, _named(bench, count, in_folders))
 

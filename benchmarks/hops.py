@@ -1,8 +1,8 @@
-"""How many calls one call of the file system makes on the event loop, and how often they go from one file to another.
+"""How many calls one call of the file system makes on the event loop, and how often they cross from one file to another.
 
 A profiler on the loop's thread counts calls of the package's own functions. A move is a call whose caller is in another
-file. A coroutine counts when it begins; how often it was woken after that is a matter of the network, and is counted on its
-own. What worker threads do is not counted.
+file. A coroutine is counted when it starts; how often it is resumed depends on the network, and is counted separately. Calls
+in worker threads are not counted.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from pyxet.testing import local_endpoint
 
 _PACKAGE = str(Path(pyxet.__file__).parent) + os.sep
 _MIB = 1024 * 1024
-# Calls of the same kind before the one that counts: connections, tokens and revisions are known then.
+# How many calls of the same kind come before the one that is counted: after them connections, tokens and revisions are known.
 _WARM = 3
 
 
 @cache
 def _start(code: CodeType) -> int:
-    """Where a function stands when it begins; a coroutine that goes on stands elsewhere."""
+    """The instruction at which a function starts; a coroutine that is resumed is at another one."""
     return next(step.offset for step in dis.get_instructions(code) if step.opname == "RESUME")
 
 
@@ -54,7 +54,7 @@ class Hops:
             return
         self.calls += 1
         here, caller = frame.f_code.co_filename, frame.f_back
-        # Between two of our functions may be some of the standard library, as of a context manager.
+        # Functions of the standard library may be in between, such as those of context managers.
         while caller is not None and not caller.f_code.co_filename.startswith(_PACKAGE):
             caller = caller.f_back
         before = caller.f_code.co_filename if caller is not None else ""
@@ -75,7 +75,7 @@ def on_loop(profile: Callable[[FrameType, str, Any], object] | None) -> None:
 
 
 def counted(call: Callable[[int], object]) -> Hops:
-    """What one call costs, after some like it; each has a number of its own."""
+    """Count what one call costs, after some calls of the same kind. Each call gets its own number."""
     for number in range(_WARM):
         call(number)
     hops = Hops()
@@ -100,7 +100,7 @@ def main() -> None:
         fs.pipe({f"{base}/{n}.txt": os.urandom(1000) for n in range(8)} | {f"{base}/{n}.bin": large for n in range(8)})
         for number in range(8):
             (Path(folder) / str(number)).write_bytes(os.urandom(3 * _MIB))
-        # Each call has a file of its own, as what was read or planned once is known.
+        # Each call has its own file, as content and plans are cached.
         cases: dict[str, Callable[[int], object]] = {
             "range read": lambda n: fs.cat_file(f"{base}/{n}.bin", _MIB, _MIB + 100_000),
             "small whole file": lambda n: fs.cat_file(f"{base}/{n}.txt"),

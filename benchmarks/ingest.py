@@ -1,4 +1,4 @@
-"""An ingest at scale: generated files, a dask cluster of two workers, one commit; time and memory of all who take part.
+"""An ingest at scale: generated files, a dask cluster of two workers, one commit; time and memory of all processes.
 
 python benchmarks/ingest.py --files 50000 --gigabytes 20 --root /tmp
 
@@ -28,7 +28,7 @@ import pyxet
 
 
 class Progress(Callback):  # type: ignore[misc]  # fsspec has no types
-    """A line every ten seconds, and when the last content was stored: what comes after it is the commit."""
+    """Print a line every ten seconds, and remember when the last content was stored: the time after that is the commit's."""
 
     printed = 0.0
     moved = 0.0

@@ -1,4 +1,4 @@
-"""A server of the Hub's and the CAS's interface that costs as little as it can: both sides of a row talk to it.
+"""A server with the interfaces of the Hub and the CAS that uses as little CPU time as possible. Both sides of a row use it.
 
 Uploads are read, counted and dropped; shards are kept as they come. Downloads go out by sendfile. Plans are trimmed to
 the chunks that overlap the range, and a xorb URL answers for exactly the byte ranges of its plan (403 for anything
@@ -41,7 +41,7 @@ from pyxet.secrets import Secret
 STORE = web.AppKey("STORE", Store)
 ORIGIN = web.AppKey("ORIGIN", list)
 _RANGE = re.compile(r"bytes=(\d+)-(\d*)\Z")
-# Bodies up to this size are cheaper as one write than as a sendfile.
+# Bodies up to this size are cheaper to send with one write than with sendfile.
 _SMALL = 128 * 1024
 _READ_BUFFER = 1024 * 1024
 _PAGE = 1000
@@ -52,13 +52,13 @@ _MAX_BODY = 1 << 30
 
 
 def create_app() -> web.Application:
-    """The application; what it knows comes through the control route."""
+    """The application. Its content is set through the control route."""
     app = web.Application(client_max_size=_MAX_BODY)
     store = app[STORE] = Store()
     app[ORIGIN] = ["", ""]
 
     def set_up(wanted: dict[str, Any]) -> None:
-        # Where clients come from that do not see the server itself.
+        # The public URL, for clients that reach the server through a proxy.
         app[ORIGIN][1] = wanted.pop("origin", None) or app[ORIGIN][0]
         store.set_up(wanted)
 
@@ -271,7 +271,7 @@ async def _send(
 
 
 async def post_xorb(request: web.Request) -> web.Response:
-    """Read and dropped."""
+    """Read a body and drop it."""
     size = 0
     async for piece in request.content.iter_any():
         size += len(piece)
@@ -320,7 +320,7 @@ def _plan(request: web.Request, version: int) -> web.Response:
 
 
 async def plan_batch(request: web.Request) -> web.Response:
-    """Whole files at once; those that are not there are left out."""
+    """Plans of several whole files at once; files that are not stored are left out."""
     store = request.app[STORE]
     terms = {name: found for name in request.query.getall("file_id", []) if (found := store.terms(name)) is not None}
     runs = fetch_runs([term for found in terms.values() for term in found], max_raw=_MAX_RUN)

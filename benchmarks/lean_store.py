@@ -1,4 +1,4 @@
-"""What the lean server knows: repositories, prepared content, and what clients uploaded, all in memory but the bytes."""
+"""The state of the lean server: repositories, prepared content and uploads. All but the content itself is in memory."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ class Xorb:
         return self.raw[chunk - 1] if chunk else 0
 
     def span(self, start: int, end: int) -> tuple[int, int]:
-        """First byte and the one after the last of some chunks in the file."""
+        """Where a run of chunks starts and ends in the file, as offsets in bytes."""
         return (self.ends[start - 1] if start else 0), self.ends[end - 1]
 
 
 @dataclass(frozen=True)
 class Item:
-    """What a path of a repository names; ``stored`` is missing where only the commit tells of it."""
+    """A file of a repository; ``stored`` is `None` if it is known only from a commit."""
 
     size: int
     sha256: str
@@ -54,13 +54,13 @@ class Repository:
     commit: str = hashlib.sha1(b"start").hexdigest()
 
     def advance(self) -> str:
-        """The next commit."""
+        """Move to the next commit and return its id."""
         self.commit = hashlib.sha1(self.commit.encode()).hexdigest()
         return self.commit
 
 
 class Store:
-    """Everything, set up anew for each run."""
+    """All state, which is set up again for each run."""
 
     def __init__(self) -> None:
         self.repos: dict[str, Repository] = {}
@@ -100,7 +100,7 @@ class Store:
         return sum(term.raw_length for term in found[0]) if found else None
 
     def terms(self, file_hash: str) -> list[Term] | None:
-        """How a whole file is put together."""
+        """The terms of a whole file."""
         found = self._files.get(file_hash)
         return found[0] if found else None
 
@@ -139,7 +139,7 @@ class Store:
         return manifest
 
     def _answer(self, name: str) -> bytes:
-        """All xorbs of a manifest under a key, as the endpoint answers chunk queries."""
+        """A shard with all xorbs of a manifest, whose hashes are keyed as in the endpoint's answers to chunk queries."""
         if name not in self._answers:
             entries = [
                 XorbEntry(_value(xorb), tuple(ShardChunk(item.hash, item.length) for item in chunks), chunks[-1].end)

@@ -1,8 +1,8 @@
-"""What the machine could do: the CPU time of each stage of a transfer, in loops that spend it in C, over all cores.
+"""The limit of the machine: the CPU time of each stage of a transfer, in loops that spend it in C, divided by all cores.
 
-A client that kept all cores busy with nothing but this work would be done then. So the figure holds for any language,
-and for no server beside it. Stages are measured on the first part of the content, in a process of their own, and
-counted up to its size.
+A client that kept all cores busy with nothing but this work would take this long. So the figure is a bound for clients in
+any language, as long as no server uses the same cores. Stages are measured on the first part of the content, in a separate
+process, and extrapolated to its size.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from pyxet.protocol.compression import Scheme, choose_scheme, compress_as, decom
 from pyxet.protocol.constants import DATA_KEY, MIB
 
 Job = dict[str, Any]
-# What is measured; more would take longer and say the same.
+# How much content is measured; more would take longer and give the same figures.
 _PART = 256 * MIB
 _RUN = 4 * MIB
 _WRITE = MIB // 2
@@ -36,10 +36,10 @@ class Limits:
     """One method for each action; each returns the CPU seconds of its stages."""
 
     def warm(self, _: Job) -> None:
-        """Nothing: the loops run from the start as they run later."""
+        """Do nothing: the loops need no warm-up."""
 
     def up(self, job: Job) -> dict[str, Any]:
-        """Read, cut, hash twice; and what is new is compressed, framed and sent."""
+        """Read, cut and hash (twice); compress, frame and send if the content is new."""
         paths = [Path(path) for path in job["paths"]]
         clock = _Clock(sum(path.stat().st_size for path in paths))
         with _Sink() as sink:
@@ -59,7 +59,7 @@ class Limits:
         return clock.told()
 
     def down(self, job: Job) -> dict[str, Any]:
-        """Receive, decode, hash; write, or put into memory, or neither."""
+        """Receive, decode and hash; then write to a file, put into memory, or neither."""
         manifest = Path(job["manifest"])
         stored = load(manifest)
         clock = _Clock(sum(chunk.length for chunks in stored.xorbs.values() for chunk in chunks))
@@ -90,14 +90,14 @@ class _Clock:
         self._stages: dict[str, float] = {}
 
     def measure(self, stage: str, work: Callable[..., Any], *arguments: Any) -> Any:
-        """Carry out a part of a stage."""
+        """Call ``work``, and add its CPU time to a stage."""
         before = time.thread_time()
         found = work(*arguments)
         self._stages[stage] = self._stages.get(stage, 0.0) + time.thread_time() - before
         return found
 
     def told(self) -> dict[str, Any]:
-        """The stages of all of the content, and how long all cores would be busy with it."""
+        """The CPU seconds of each stage for the whole content, and how long all cores would be busy with them."""
         stages = {stage: spent * self.size / self.done for stage, spent in self._stages.items()}
         return {"stages": stages, "limit": sum(stages.values()) / cores()}
 
@@ -159,7 +159,7 @@ def _copy(memory: bytearray, pieces: list[Any], at: int) -> int:
 
 
 def write_only(path: Path, size: int) -> float:
-    """Seconds in which the machine writes as much to a file as a row does, and does nothing else."""
+    """The seconds that the machine needs just to write as many bytes to a file as a row does."""
     piece = bytes(_WRITE)
     began = time.perf_counter()
     with path.open("wb", buffering=0) as file:
@@ -194,7 +194,7 @@ class _Sink:
         self._size = at
 
     def send(self) -> None:
-        """Send them; another thread takes them."""
+        """Send them to a thread that receives and drops them."""
         taken = threading.Thread(target=self._take, args=(self._size,))
         taken.start()
         self._near.sendall(memoryview(self._buffer)[: self._size])

@@ -1,9 +1,9 @@
-"""A network between a client and a server of this machine: latency and bandwidth, for rows about users who are far away.
+"""A simulated network between a client and a server on this machine, with latency and bandwidth, for rows about remote users.
 
 ``link.py PORT``: a proxy for TCP in front of a port of this machine, at `DELAY` seconds each way and `RATE` bytes a second
-in each direction, which all connections share. As on a real one, a connection takes a round trip to be made, and begins
-with few bytes on their way, of which there may be more with each that arrives. The first line of standard output is
-where it listens; it ends when its standard input does.
+in each direction, which all connections share. As on a real network, it takes a round trip to open a connection, and its
+window (the bytes that may be in transit) starts small and grows with each byte that arrives. The first line of standard
+output is the URL at which it listens; it ends when its standard input does.
 
 One thread, no copies but those of the kernel: it costs about a tenth of a core at full rate, and rows say how much.
 """
@@ -22,17 +22,17 @@ from itertools import count
 # Half of a round trip of 80 ms, in seconds; and 1 Gbit/s.
 DELAY = 0.04
 RATE = 125_000_000
-# What a connection may have on its way: at first, and at the most. These are what Linux comes with.
+# How many bytes of a connection may be in transit: at first, and at most. These are the defaults of Linux.
 _FIRST_WINDOW = 10 * 1460
 _LAST_WINDOW = 6 * 1024 * 1024
-# What is read at once: a millisecond of the link.
+# How much is read at once: what the link carries in a millisecond.
 _PIECE = 128 * 1024
-# What may wait in sockets beside that, so that senders soon notice that the link is full.
+# The size of the socket buffers, which is small so that senders soon notice that the link is full.
 _SOCKET = 256 * 1024
 
 
 class Clock:
-    """Calls at moments to come, and the selector that waits for them and for sockets."""
+    """Calls that are due later, and the selector that waits for them and for sockets."""
 
     def __init__(self) -> None:
         self.selector = selectors.DefaultSelector()
@@ -40,11 +40,11 @@ class Clock:
         self._numbers = count()
 
     def call_at(self, when: float, call: Callable[[], None]) -> None:
-        """Call at a moment of `time.monotonic`."""
+        """Have ``call`` called at a time of `time.monotonic`."""
         heapq.heappush(self._calls, (when, next(self._numbers), call))
 
     def run(self) -> None:
-        """Go on until a call raises `SystemExit`."""
+        """Run until a call raises `SystemExit`."""
         while True:
             wait = max(0.0, self._calls[0][0] - time.monotonic()) if self._calls else None
             for key, events in self.selector.select(wait):
@@ -61,7 +61,7 @@ class Line:
         self._free_at = 0.0
 
     def arrival(self, size: int) -> float:
-        """When bytes that are sent now have arrived."""
+        """The time at which bytes that are sent now will have arrived."""
         self._free_at = max(self._free_at, time.monotonic()) + size / RATE
         return self._free_at + DELAY
 
@@ -114,7 +114,7 @@ class Pipe:
         self._ended = ended
         self._window = _FIRST_WINDOW
         self._on_the_way = 0
-        # What has arrived and not been taken; an empty piece is the end.
+        # What has arrived but was not written to the target yet; an empty piece is the end.
         self._arrived: deque[memoryview] = deque()
         self._is_at_end = False
         source.on_read, target.on_write = self._read, self._write
@@ -185,7 +185,7 @@ class Link:
         self._port = port
         self._up, self._down = Line(), Line()
         self._listener = socket.socket()
-        # Of the listener, as connections inherit it.
+        # Set on the listener, as its connections inherit it.
         self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _SOCKET)
         self._listener.bind(("127.0.0.1", 0))
         self._listener.listen(512)
@@ -223,7 +223,7 @@ class Link:
             up = Pipe(self._clock, self._up, client, server, ended)
             down = Pipe(self._clock, self._down, server, client, ended)
             down.open()
-            # The kernel has answered at once; on a real network the client could send after a round trip.
+            # The kernel has accepted the connection at once; on a real network the client could send only after a round trip.
             self._clock.call_at(time.monotonic() + 2 * DELAY, up.open)
 
 

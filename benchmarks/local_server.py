@@ -25,7 +25,7 @@ async def serve(root: Path, token: str) -> None:
         add_control(app)
         return app
 
-    # Everything else stays as the package has it, the runner's settings included.
+    # Everything else is as in the package, including the settings of the runner.
     vars(running)["create_app"] = counted
     runner = await running.start(root, user="bench", token=token, address=("127.0.0.1", 0))
     print(running.origin(runner), flush=True)

@@ -1,7 +1,7 @@
-"""Paired timings: two sides, interleaved A B A B in fresh processes, and the ratio of each pair.
+"""Paired timings: two sides run in turn (A B A B), each in a fresh process, and the ratio of each pair is taken.
 
-Single figures of a shared machine say little; a pair taken in the same minute says more, and the median of the pairs'
-ratios is what a row reports.
+Single timings on a shared machine say little; a pair from the same minute says more. A row reports the median of the
+pairs' ratios.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from watching import busy
 
 WORKER = Path(__file__).with_name("worker.py")
 _PIECE = 8 * 1024 * 1024
-# What the proxy that stands for a network may take of a core, or it would be what is measured.
+# The most of a core that the proxy of the simulated network may use; otherwise the proxy would be the bottleneck.
 _MOST_OF_LINK = 0.7
 
 
@@ -49,7 +49,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Side:
-    """What one side does, against which server, set up how; ``server`` is entered for each run."""
+    """What one side does, against which server, and with what setup. ``server`` is entered for each run."""
 
     job: Mapping[str, Any]
     server: Callable[[], AbstractContextManager[Server]]
@@ -66,7 +66,7 @@ class Pairs:
 
     @property
     def ratios(self) -> list[float]:
-        """Peer's seconds over ours, pair by pair: 2.0 means that pyxet needs half the time."""
+        """The peer's seconds divided by ours, for each pair: 2.0 means that pyxet needs half the time."""
         return [theirs.seconds / ours.seconds for ours, theirs in zip(self.ours, self.theirs, strict=True)]
 
 
@@ -84,7 +84,7 @@ class Spread:
 
 
 def run_side(side: Side, folder: Path) -> Run:
-    """One job in a fresh process with empty client caches, its outputs in a folder that is gone afterwards.
+    """Run one job in a fresh process with empty client caches. Its outputs are in a folder that is removed afterwards.
 
     Raises
     ------
@@ -128,7 +128,7 @@ def run_side(side: Side, folder: Path) -> Run:
 
 def _converse(job: Mapping[str, Any], environment: dict[str, str], ready: Callable[[], object]) -> dict[str, Any]:
     """Start a worker, call ``ready`` when it has warmed up, let it go, and take its answer."""
-    # Into a file: a worker that says much must not stop at a full pipe.
+    # Standard error goes to a file: with a pipe, a worker that writes much would block once the pipe is full.
     with tempfile.TemporaryFile("w+") as errors:
         process = subprocess.Popen(
             [sys.executable, str(WORKER)],
@@ -165,7 +165,7 @@ def _converse(job: Mapping[str, Any], environment: dict[str, str], ready: Callab
 def run_pairs(
     ours: Side, theirs: Side, limit: Side | None, count: int, folder: Path, tell: Callable[[str], object]
 ) -> Pairs:
-    """Interleaved runs of both sides; the limit once before and, where there are several pairs, once after."""
+    """Run both sides in turn. The limit is measured once before them and, if there are several pairs, once after."""
     pairs = Pairs()
     if limit:
         pairs.limits.append(run_side(limit, folder))
@@ -180,7 +180,7 @@ def run_pairs(
 
 
 def read_once(paths: list[Path]) -> None:
-    """Bring files into the page cache, once what waits to be written is on the disk."""
+    """Read files into the page cache, after everything that waits to be written is on the disk."""
     os.sync()
     buffer = bytearray(_PIECE)
     for path in paths:
@@ -192,7 +192,7 @@ def read_once(paths: list[Path]) -> None:
 
 
 def check_space(folder: Path, needed: int) -> None:
-    """Refuse to start where the disk would get full."""
+    """Refuse to start if the disk would become full."""
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise SystemExit(f"{folder} has {free >> 30} GiB free, the content needs {needed >> 30} GiB: see --data")

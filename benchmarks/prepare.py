@@ -1,4 +1,4 @@
-"""Content as an endpoint has it: xorb files on disk, and a manifest of what they and the files hold."""
+"""Content as an endpoint stores it: xorb files on disk, and a manifest of the chunks in them and the terms of the files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PIECE = 8 * 1024 * 1024
 
 
 class StoredTerm(msgspec.Struct, array_like=True):
-    """A run of chunks of a xorb, named in hex."""
+    """A run of chunks of a xorb, whose hash is in hex."""
 
     xorb: str
     start: int
@@ -25,7 +25,7 @@ class StoredTerm(msgspec.Struct, array_like=True):
 
 
 class StoredFile(msgspec.Struct):
-    """A file: where its original is, and how it is put together."""
+    """A file: the path of its original, its hashes and its terms."""
 
     path: str
     source: str
@@ -56,7 +56,7 @@ def load(path: Path) -> Manifest:
 
 
 def prepare(folder: Path, name: str, sources: Sequence[tuple[str, Path]]) -> Path:
-    """The manifest of some files, (path in the repository, original); made, with its xorbs, unless it is there."""
+    """The manifest of some files, (path in the repository, original). It is made, with its xorbs, unless it exists."""
     target = folder / f"{name}.json"
     if target.exists():
         return target
@@ -73,7 +73,7 @@ def prepare(folder: Path, name: str, sources: Sequence[tuple[str, Path]]) -> Pat
 
 
 def discard(target: Path) -> None:
-    """Remove a manifest, and the xorbs that no other one of the folder names."""
+    """Remove a manifest, and its xorbs that are in no other manifest of the folder."""
     if not target.exists():
         return
     gone = set(load(target).xorbs)
@@ -85,7 +85,7 @@ def discard(target: Path) -> None:
 
 
 class _Writer:
-    """Packs files into xorbs one after the other; small ones share a xorb."""
+    """Packs files into xorbs, one file after another; small files share a xorb."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

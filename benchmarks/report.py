@@ -1,4 +1,4 @@
-"""The Markdown page: tables by topic, then what was measured beside the times.
+"""The Markdown page: tables by topic, then the figures that were measured besides the times.
 
 A row has a line in its table and one in the details; both are found again by its name, so that a partial run can replace
 its own.
@@ -168,7 +168,7 @@ def show(lines: Lines, names: Sequence[str]) -> str:
 
 
 def lines_of(path: Path) -> Lines:
-    """The lines of an earlier page, as far as its tables are those of today."""
+    """The lines of an earlier page, for the tables that still exist."""
     lines: Lines = {}
     if not path.exists():
         return lines
@@ -185,13 +185,13 @@ def lines_of(path: Path) -> Lines:
 
 
 def measured_today(lines: Lines) -> set[str]:
-    """The rows whose lines are of today."""
+    """The rows that were measured today."""
     ending = f"| {_today()} |"
     return {name for found in lines.values() for name, text in found.items() if text.endswith(ending)}
 
 
 def _least(pairs: Pairs, figure: str) -> float:
-    """The least of a figure of the limit: what disturbs a loop makes it slower only. Zero if there is no limit."""
+    """The smallest value of a figure of the limit, as disturbances only make a loop slower. Zero if there is no limit."""
     return min((run.extra[figure] for run in pairs.limits), default=0.0)
 
 
@@ -200,7 +200,7 @@ def _limit(pairs: Pairs) -> str:
 
 
 def _more(pairs: Pairs) -> str:
-    """Stages of the limit, and what workers told."""
+    """The stages of the limit, and further figures of the workers."""
     parts = []
     if pairs.limits:
         best = min(pairs.limits, key=lambda run: run.extra["limit"])
@@ -215,7 +215,7 @@ def _more(pairs: Pairs) -> str:
 
 
 def _cpu(pairs: Pairs, content: int) -> str:
-    """CPU seconds per GiB, or in all where so little is moved that it is no measure."""
+    """CPU seconds per GiB, or in total if too little content is moved for a rate."""
     if content < _LITTLE:
         return f"{_both(pairs, lambda run: run.cpu, '.2f')} in all"
     return _both(pairs, lambda run: run.cpu * _GIB / content, ".2f")

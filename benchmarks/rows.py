@@ -1,4 +1,4 @@
-"""The rows of the tables: who is compared with whom, and what is asked for."""
+"""The rows of the tables: who is compared with whom, and the requirements."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from datasets import KINDS
 class Row:
     """A line of a table."""
 
-    # Which table it stands in: see `report.TABLES`.
+    # The table it belongs to; see `report.TABLES`.
     table: str
     name: str
     title: Callable[[Sizes], str]
     peer: str
     asked: tuple[Check, ...]
     case: Callable[[Bench], AbstractContextManager[Case]]
-    # How many pairs are enough where one is as good as five.
+    # The most pairs to run, for rows where more would add nothing.
     most_pairs: int = 1000
-    # Of one file that is in Xet, so no byte may come through /resolve.
+    # Whether it reads a file stored in Xet, so that no byte may come through /resolve.
     reads: bool = False
 
 
@@ -246,7 +246,7 @@ ROWS: tuple[Row, ...] = (
         "HfFileSystem.cat_ranges",
         (checks.faster(30.0),),
         cases.ranges("ranges", far=True),
-        # The peer takes two minutes for each, and each says the same.
+        # The peer takes two minutes for each run, and the runs hardly differ.
         most_pairs=2,
         reads=True,
     ),

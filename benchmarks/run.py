@@ -1,8 +1,8 @@
 """pyxet beside its peers: ``python benchmarks/run.py [--quick] [--only ROW…] [--resume] [--pairs N] [--list]``.
 
 A run of all rows with full sizes writes ``RESULTS.md``, after each row; with ``--only`` it replaces the lines of its rows
-there, and ``--resume`` goes on with a run that was interrupted. Quick runs, and those of fewer than 5 pairs, show that
-everything works and write nothing: their figures say little.
+there, and ``--resume`` continues a run that was interrupted. Quick runs, and those of fewer than 5 pairs, show that
+everything works, but write nothing, as their figures say little.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _RESULTS = Path(__file__).with_name("RESULTS.md")
 _GIB = 1 << 30
 _PAIRS = 5
 ALL: tuple[Row | Growth, ...] = (*ROWS, *GROWTH)
-# Free space for quick runs, for those of full sizes, and for rows whose files are larger still: twice what they move.
+# Free space (in bytes) for quick runs, for full sizes, and for rows with larger files: twice what they move.
 _QUICK_SPACE, _SPACE, _LARGE_SPACE = 2 * _GIB, 16 * _GIB, 32 * _GIB
 _LARGE = {"growth-up", "growth-down"}
 
@@ -82,7 +82,7 @@ def main() -> None:
     sizes = QUICK if chosen.quick else Sizes()
     started = time.monotonic()
     pairs = chosen.pairs or (2 if chosen.quick else _PAIRS)
-    # What is published has full sizes and enough pairs.
+    # Only results with full sizes and enough pairs are published.
     written = not chosen.quick and pairs >= _PAIRS
     lines = report.lines_of(_RESULTS) if written else {}
     left_out = report.measured_today(lines) if chosen.resume else set()

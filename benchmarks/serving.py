@@ -35,7 +35,7 @@ class Server:
     url: str
     token: str = TOKEN
     user: str = "bench"
-    # Where it is without the link that clients go through, and the process of that link.
+    # The URL without the link that clients go through, and the process of that link.
     direct: str = ""
     link: int = 0
 
@@ -94,7 +94,7 @@ def lean() -> Iterator[Server]:
 
 @contextmanager
 def far(server: Server) -> Iterator[Server]:
-    """A server as clients meet it that are far away, see `link`."""
+    """A server behind the simulated network; see `link`."""
     with _process("link.py", server.url.rpartition(":")[2]) as (url, process):
         yield Server(url, server.token, server.user, direct=server.url, link=process)
 

@@ -1,4 +1,4 @@
-"""The least that keeps what it is sent: each body is written to a file, synced, and gets its name. ``sink_server.py FOLDER``.
+"""The least that a storing server does: each body is written to a file, synced and renamed. ``sink_server.py FOLDER``.
 
 It checks nothing. The first line of standard output is its URL; it ends when its standard input does.
 """

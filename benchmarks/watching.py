@@ -37,7 +37,7 @@ def endpoint(root: Path) -> Iterator[Endpoint]:
         assert server.stdout is not None
         url, token = server.stdout.readline().split()
         yield Endpoint(url, token, server.pid)
-        # Leaving closes its input, which ends it.
+        # Leaving the block closes its input, which ends it.
 
 
 class Memory(threading.Thread):
@@ -56,7 +56,7 @@ class Memory(threading.Thread):
                 self._samples[name].append(resident(process))
 
     def summary(self, parts: int = 4) -> dict[str, list[int]]:
-        """Of each process: the peak of each part of the time."""
+        """The peaks of each process, in equal parts of the time."""
         self._ended.set()
         found = {}
         for name, values in self._samples.items():

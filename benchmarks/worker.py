@@ -53,14 +53,14 @@ class Pyxet:
         import pyxet
 
         self.fs = pyxet.XetFS()
-        # Services have an event loop of their own, which stays.
+        # A web service has its own event loop, which stays open between jobs.
         self.runner = asyncio.Runner()
         self.service = pyxet.AsyncXetFileSystem(asynchronous=True)
 
     def warm(self, job: Job) -> None:
         if job["warm"] == "imports":
             import_pandas(job)
-            # What it imports when the first request is near; `startup` measures imports.
+            # Modules that pyxet imports with the first request; `startup` measures imports.
             importlib.import_module("pyxet._async.fs.remote")
             return
         self.fs.ls("")
@@ -101,7 +101,7 @@ class Pyxet:
         return in_threads(32, job, lambda path, start, end: self.fs.cat_file(f"{job['repo']}/main/{path}", start, end))
 
     def serve(self, job: Job) -> dict[str, float]:
-        """What a web service does: many tasks on one loop, each of which wants one range after the other."""
+        """Act like a web service: many tasks on one loop, each of which reads one range after another."""
         left = iter(job["ranges"])
         times: list[float] = []
 
@@ -137,7 +137,7 @@ class Pyxet:
             assert sum(map(len, file)) == job["size"]
 
     def lines_of_text(self, job: Job) -> None:
-        # Of csv each character is a byte.
+        # Each character of the CSV file is one byte.
         with self.fs.open(f"{job['repo']}/main/{job['path']}", "r") as file:
             assert sum(map(len, file)) == job["size"]
 
@@ -298,7 +298,7 @@ def footers(fs: Any, paths: list[str], job: Job) -> dict[str, float]:
 
 
 class Lags:
-    """How much later than it should a loop comes back to a task that sleeps."""
+    """Measures the lag of an event loop: how much too late it wakes a task that sleeps."""
 
     def __enter__(self) -> Lags:
         self._found: list[float] = []
@@ -309,7 +309,7 @@ class Lags:
         self._task.cancel()
 
     def p99(self) -> float:
-        """Seconds that all but one in a hundred stay below."""
+        """The 99th percentile of the lag, in seconds."""
         return p99(self._found)
 
     async def _watch(self) -> None:
@@ -320,12 +320,12 @@ class Lags:
 
 
 def p99(figures: list[float]) -> float:
-    """What all but one in a hundred stay below."""
+    """The 99th percentile."""
     return sorted(figures)[int(len(figures) * 0.99)] if figures else 0.0
 
 
 def in_threads(count: int, job: Job, read: Callable[[str, int, int], bytes]) -> dict[str, float]:
-    """Ranges from several threads at once, and how long one took."""
+    """Read ranges from several threads at once. Returns the 99th percentile of the seconds for one range."""
     from concurrent.futures import ThreadPoolExecutor
 
     def one(item: tuple[str, int, int]) -> tuple[bytes, float]:
@@ -339,7 +339,7 @@ def in_threads(count: int, job: Job, read: Callable[[str, int, int], bytes]) -> 
 
 
 def check_lengths(found: list[bytes], job: Job) -> None:
-    """Both sides must have read what was asked."""
+    """Check that all requested bytes were read."""
     assert [len(piece) for piece in found] == [end - start for _, start, end in job["ranges"]]
 
 

@@ -1,7 +1,7 @@
 """Check the built documentation, without a network: ``python docs/check_site.py docs/_build/html``.
 
-Links within the site lead to pages and anchors that are there, no page takes fonts, scripts, styles or pictures from
-elsewhere, and no name of the reference has more signatures than people read.
+Links within the site must lead to existing pages and anchors, pages must load no fonts, scripts, styles or pictures from
+other hosts, and no name of the reference may have more signatures than people read.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
-# Attributes by which a browser gets something by itself; links are followed by people only.
+# Attributes whose target a browser loads by itself, unlike links.
 _FETCHED = {
     ("script", "src"), ("img", "src"), ("img", "srcset"), ("source", "src"), ("source", "srcset"), ("iframe", "src"),
     ("video", "src"), ("audio", "src"), ("embed", "src"), ("object", "data"), ("input", "src"),
@@ -24,7 +24,7 @@ _IN_STYLES = re.compile(r"""(?:url\(\s*['"]?|@import\s+['"])([^'")]+)""")
 
 
 class Page(NamedTuple):
-    """What is on a page."""
+    """What the check needs to know of a page."""
 
     anchors: set[str]
     links: set[str]
@@ -71,13 +71,13 @@ def read(path: Path) -> Page:
 
 
 def is_outside(url: str) -> bool:
-    """Whether a browser asks another host for it."""
+    """Whether a browser would load it from another host."""
     parts = urlsplit(url)
     return bool(parts.netloc) or parts.scheme in ("http", "https")
 
 
 def problems(site: Path) -> Iterator[str]:
-    """What is wrong, a line for each."""
+    """The problems, one line each."""
     pages = {path: read(path) for path in sorted(site.rglob("*.html"))}
     if not pages:
         yield f"there are no pages in {site}"
@@ -86,7 +86,7 @@ def problems(site: Path) -> Iterator[str]:
         for url in sorted(page.fetched):
             if is_outside(url):
                 yield f"{name} takes {url} from elsewhere"
-        # Overloads by the half dozen: readers want the one that says it all.
+        # Half a dozen overloads: readers want one signature that shows everything.
         if (most := max(page.signatures, default=0)) > _MOST_SIGNATURES:
             yield f"{name} shows {most} signatures of one name"
         for url in sorted(page.links):
@@ -107,7 +107,7 @@ def problems(site: Path) -> Iterator[str]:
 
 
 def main(site: Path) -> int:
-    """Print what is wrong; the exit code."""
+    """Print the problems, and return the exit code."""
     found = list(problems(site.resolve()))
     sys.stderr.writelines(f"{line}\n" for line in found)
     return bool(found)

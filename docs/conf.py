@@ -28,7 +28,7 @@ nitpicky = False  # docstrings name options and parts of other libraries in the 
 
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 4
-suppress_warnings = ["myst.header"]  # pages are made of parts, some of which begin below the second level
+suppress_warnings = ["myst.header"]  # pages include parts, some of which start below the second level
 copybutton_prompt_text = "$ "
 copybutton_only_copy_prompt_lines = True
 

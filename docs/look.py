@@ -1,7 +1,7 @@
 """Look at every page of the built documentation in a browser: ``python docs/look.py docs/_build/html [FOLDER]``.
 
-Chromium shows each page as wide as a desktop and as a telephone. Pages that have to be scrolled sideways are named, and so are
-requests to other hosts and errors of scripts; with a folder, pictures of all pages go there.
+Chromium shows each page at the width of a desktop and of a phone. Pages that have to be scrolled sideways are reported, and so
+are requests to other hosts and errors of scripts. If a folder is given, screenshots of all pages are saved there.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from aiohttp import ClientSession, ClientWebSocketResponse, web
 
 WIDTHS = (1280, 390)
 _HEIGHT = 900
-# What is wider than the window, beyond what scrolls by itself, as tables and code do.
+# Finds elements wider than the window, except those that scroll by themselves, such as tables and code.
 _WIDER = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 
 class Tab:
-    """A page of the browser, led by its debugging protocol."""
+    """A page of the browser, controlled through its debugging protocol."""
 
     def __init__(self, socket: ClientWebSocketResponse) -> None:
         self._socket = socket
@@ -34,7 +34,7 @@ class Tab:
         self.seen: list[dict[str, Any]] = []
 
     async def call(self, method: str, **parameters: Any) -> dict[str, Any]:
-        """Do something, and return what came of it; events that come meanwhile are kept."""
+        """Send a command and return its result; events that arrive meanwhile are kept."""
         self._number += 1
         await self._socket.send_json({"id": self._number, "method": method, "params": parameters})
         while True:
@@ -45,7 +45,7 @@ class Tab:
             self.seen.append(message)
 
     async def wait_for(self, event: str) -> None:
-        """Wait for an event, unless it has come."""
+        """Wait for an event, unless it has already arrived."""
         while not any(message.get("method") == event for message in self.seen):
             self.seen.append(await self._socket.receive_json(timeout=60))
 
@@ -56,7 +56,7 @@ class Tab:
 
 @asynccontextmanager
 async def served(site: Path) -> AsyncIterator[str]:
-    """The site on a port of this machine, as scripts work there as they do for readers."""
+    """Serve the site on a local port, so that scripts work as they do for readers."""
     app = web.Application()
     app.router.add_static("/", site)
     runner = web.AppRunner(app)
@@ -95,7 +95,7 @@ async def browser(session: ClientSession) -> AsyncIterator[Tab]:
 
 
 async def look(tab: Tab, url: str, width: int, picture: Path | None) -> list[str]:
-    """What is wrong with a page at a width."""
+    """The problems of a page at a given width."""
     await tab.call(
         "Emulation.setDeviceMetricsOverride", width=width, height=_HEIGHT, deviceScaleFactor=1, mobile=width < 600
     )
@@ -119,7 +119,7 @@ async def look(tab: Tab, url: str, width: int, picture: Path | None) -> list[str
 
 
 async def main(site: Path, pictures: Path | None) -> int:
-    """Look at all pages; the exit code."""
+    """Look at all pages, and return the exit code."""
     found = False
     async with served(site) as address, ClientSession() as session, browser(session) as tab:
         for domain in ("Page", "Runtime", "Network"):

@@ -36,7 +36,7 @@ def stub() -> str:
         if kind.startswith("Blocking"):
             body += _method(name, member.coroutine, imports)
         elif kind == "Alias":
-            # Not ``stat = info``: pyright takes the type of such a name from fsspec.
+            # Not ``stat = info``: pyright would take the type of such a name from fsspec.
             body += _method(name, vars(XetFS)[member.target].coroutine, imports, also=member.target)
     imports.setdefault("pyxet._async.fs.filesystem", set()).add("AsyncXetFileSystem")
     lines = [f"import {module}" for module, names in sorted(imports.items()) if not names]
@@ -72,7 +72,7 @@ def _method(name: str, coroutine: str, imports: dict[str, set[str]], also: str =
 
 
 def _blocking(node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
-    """Make a coroutine's definition that of the method: what it returns, and its time-out."""
+    """Turn a coroutine's definition into that of the method: its return type, and the added ``timeout``."""
     returns = node.returns
     if isinstance(returns, ast.Subscript) and ast.unparse(returns.value) in _ITERATORS:
         item = returns.slice.elts[0] if ast.unparse(returns.value) == _ITERATORS[1] else returns.slice  # type: ignore[attr-defined]  # a tuple
@@ -101,14 +101,14 @@ def _signature(name: str, node: ast.FunctionDef | ast.AsyncFunctionDef) -> str:
     line = f"    def {name}({arguments}) -> {returned}:"
     if len(line) <= _WIDTH:
         return line
-    # Commas between arguments, not those inside of brackets.
+    # Commas between arguments, not those inside brackets.
     parts = re.findall(r"(?:[^,\[]|\[(?:[^\[\]]|\[(?:[^\[\]]|\[[^\[\]]*\])*\])*\])+", arguments)
     inside = "".join(f"        {part.strip()},\n" for part in parts)
     return f"    def {name}(\n{inside}    ) -> {returned}:"
 
 
 def _words(told: str) -> str:
-    """A docstring as it stands in the class; what it says of coroutines is said of the methods."""
+    """A docstring as it is in the class, with the names of coroutines replaced by those of the methods."""
     text = re.sub(r"`_(\w+)`", r"`\1`", inspect.cleandoc(told))
     end = "\n" if "\n" in text else ""
     raw = "r" if "\\" in text else ""
@@ -116,7 +116,7 @@ def _words(told: str) -> str:
 
 
 def _imported(tree: ast.Module, module: str) -> dict[str, tuple[str, str]]:
-    """Where a module has the names in it from: modules, and the names there, if it is not the module itself."""
+    """Where the names in a module are imported from: the modules, and the names in them unless it is the module itself."""
     found = {"Generator": ("collections.abc", "Generator")}
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module is not None:

@@ -40,7 +40,7 @@ and with `NO_COLOR`. An error is one or two lines that say what failed, why, and
 def page() -> str:
     """The whole page."""
     top = click.Context(app, info_name="xet")
-    # The options of every command are those that the group of branches has, which has no others.
+    # The group ``branch`` has only the options that every command has.
     common = {_identity(parameter) for parameter in _found(app, top, "branch").params}
     parts = [_START, "## Options of all commands\n"]
     parts += _options([parameter for parameter in app.params if _identity(parameter) in common])
@@ -76,7 +76,7 @@ def _command(command: click.Command, above: click.Context, common: set[str], dep
 def _usage(
     command: click.Command, context: click.Context, common: set[str], examples: Sequence[str]
 ) -> Iterator[str]:  # fmt: skip
-    """Of a command that does something by itself."""
+    """The section of a command that is not a group."""
     usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
     yield f"```\n{usage}\n```\n"
     yield from _options([parameter for parameter in command.params if _identity(parameter) not in common])
@@ -84,7 +84,7 @@ def _usage(
 
 
 def _options(parameters: Sequence[click.Parameter]) -> Iterator[str]:
-    """A table of options, made without click's own formatting, which differs between its versions."""
+    """A table of options. click's own formatting is not used, as it differs between its versions."""
     options = [parameter for parameter in parameters if isinstance(parameter, click.Option)]
     if not options:
         return

@@ -1,4 +1,4 @@
-"""Bulk ingestion: thousands of small and some large files into one commit; and again, with nothing to send.
+"""Bulk ingestion: thousands of small and some large files in one commit; then a second run, which sends nothing.
 
     python examples/bulk_ingest.py [--small 3000] [--large 4]
 

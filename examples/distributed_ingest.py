@@ -51,7 +51,7 @@ def copy(
 
 
 def progress() -> TqdmCallback:
-    """A bar, where there is somebody to see it."""
+    """A progress bar, shown if standard error is a terminal."""
     return TqdmCallback(tqdm_kwargs={"unit": "B", "unit_scale": True, "disable": None})
 
 

@@ -3,11 +3,11 @@
     python -m pip install "pyxet[local]" fastapi uvicorn
     xet repo make acme/films && XET_BRANCH=acme/films/main python -m uvicorn --app-dir examples fastapi_service:app
 
-    curl -T film.mp4 localhost:8000/files/film.mp4              one commit for each upload; one that breaks off is none
+    curl -T film.mp4 localhost:8000/files/film.mp4              one commit for each complete upload
     curl -r 1000000-1999999 localhost:8000/files/film.mp4       a range, as players ask for
 
 It answers like a server of files: whole files and single ranges, an ``ETag``, 304 to those who have that version already.
-A client that goes away cancels what is read for it. docs/howto/services.md explains each step.
+If a client disconnects, the read for it is cancelled. docs/howto/services.md explains each step.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import pyxet
 
 
 def asked_range(header: str, size: int) -> tuple[int, int] | None:
-    """First byte and the one behind the last of a single range; `None`, for the whole file, where it is none."""
+    """Start and end of a single range; `None`, which means the whole file, if the header is not a single range."""
     found = re.fullmatch(r"bytes=([0-9]{0,18})-([0-9]{0,18})", header, re.IGNORECASE)
     first, last = found.groups() if found else ("", "")
     if not first + last or (first and last and int(last) < int(first)):
@@ -37,7 +37,7 @@ def asked_range(header: str, size: int) -> tuple[int, int] | None:
 
 
 def is_known(header: str, tag: str) -> bool:
-    """Whether an ``If-None-Match`` names the version; proxies that compress have marked it as weak."""
+    """Whether an ``If-None-Match`` names the version. Proxies that compress make the tag a weak one, which matches as well."""
     return header.strip() == "*" or tag in (known.strip().removeprefix("W/") for known in header.split(","))
 
 
@@ -69,7 +69,7 @@ def make_app(branch: str, fs: pyxet.AsyncXetFileSystem) -> FastAPI:
             headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
         if request.method == "HEAD" or not size:
             return Response(headers=headers, media_type="application/octet-stream")
-        # The commit in the place of the branch: what is sent is the version of the tag, also if the branch moves meanwhile.
+        # Read at the commit, not the branch: the content is then the version in the ETag, even if the branch moves meanwhile.
         repo = branch.rpartition("/")[0]
         body = fs._stream(f"{repo}/{info['commit']}/{path}", start, end)
         return StreamingResponse(body, 206 if wanted else 200, headers, "application/octet-stream")
@@ -96,7 +96,7 @@ def make_app(branch: str, fs: pyxet.AsyncXetFileSystem) -> FastAPI:
 
 
 def __getattr__(name: str) -> FastAPI:
-    """`app`, as servers ask for it: the branch is in ``XET_BRANCH``, endpoint and token where pyxet looks for them."""
+    """`app`, under the name that servers look for. The branch is in ``XET_BRANCH``; pyxet finds endpoint and token as usual."""
     if name != "app":
         raise AttributeError(name)
     return make_app(os.environ["XET_BRANCH"], pyxet.AsyncXetFileSystem(asynchronous=True))

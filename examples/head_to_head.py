@@ -24,7 +24,7 @@ from typing import Any
 from misbehaving import Misbehaving
 
 HOME = tempfile.TemporaryDirectory(prefix="head-to-head-", ignore_cleanup_errors=True)
-# Before huggingface_hub is imported, which reads them then: nothing of this machine's configuration, no long patience.
+# huggingface_hub reads these when it is imported: ignore the configuration of this machine, and use short time-outs.
 os.environ |= {"HF_HOME": f"{HOME.name}/hf", "HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
 for variable in ("HF_TOKEN", "HF_ENDPOINT", "XET_ENDPOINT", "XET_USER_TOKEN"):
     os.environ.pop(variable, None)
@@ -69,11 +69,11 @@ class World:
         return sum(not name.endswith(".gitattributes") for name in self.xet.find(f"{self.repo}/main", refresh=True))
 
     def commits(self) -> int:
-        """Without the first one."""
+        """How many commits the branch has, without the first one."""
         return len(self.xet.log(f"{self.repo}/main")) - 1
 
     def run(self, code: str, *arguments: str) -> subprocess.Popen[bytes]:
-        """A program of its own, to be interrupted or killed."""
+        """A separate program, to be interrupted or killed."""
         variables = {"TARGET": self.target, "REPO": self.repo}
         variables |= {"URL": self.proxy.url, "TOKEN": self.token, "HF_HUB_DOWNLOAD_TIMEOUT": "60"}
         return subprocess.Popen(
@@ -87,7 +87,7 @@ def outcome(call: Callable[[], Any]) -> str:
     try:
         return str(call())
     except Exception as error:  # noqa: BLE001  # it is what is shown
-        # The public type: one that only pyxet itself knows is told by what it is a kind of.
+        # The public type: for a private type of pyxet, the public class that it derives from.
         names = (kind.__name__ for kind in type(error).__mro__ if not kind.__module__.startswith("pyxet._"))
         return f"raises {next(names)}"
 
@@ -310,7 +310,7 @@ def flipped_xet(world: World) -> str:
 
 
 def wait_until_quiet(folder: Path) -> None:
-    """Until what has come is written, for either of them: nothing changes in the folder for three seconds."""
+    """Wait until received content is written, for either client: until nothing changes in the folder for three seconds."""
     before, since = -1, time.monotonic()
     while time.monotonic() < since + 3:
         size = sum(path.stat().st_blocks for path in folder.rglob("*") if path.is_file())
@@ -347,7 +347,7 @@ def killed_xet(world: World) -> str:
 
 
 def guarded(world: World, write: Callable[[], object], other: str) -> str:
-    """``write`` is for the version that was seen before; meanwhile somebody has written ``other``."""
+    """``write`` replaces the version that was seen before; meanwhile somebody else writes ``other``."""
     world.xet.pipe_file(f"{world.repo}/main/{other}", other.encode() * 3)
     found = outcome(write)
     return found if found.startswith("raises") else "is written"

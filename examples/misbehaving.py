@@ -1,4 +1,4 @@
-"""A proxy in front of an endpoint, for head_to_head.py: it counts, and does what networks and busy servers do."""
+"""A proxy in front of an endpoint, for head_to_head.py. It counts requests and simulates faults of networks and busy servers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Self
 import aiohttp
 from aiohttp import web
 
-# Routes that bring content: pieces of it from the store, and whole files.
+# Routes that return content: pieces of it from the store, and whole files.
 CONTENT = r"GET /(v1/xorbs/|.+/resolve/)"
 _DROPPED = {"content-length", "transfer-encoding", "connection", "server", "date"}
 
@@ -44,7 +44,7 @@ class Misbehaving:
         self._thread.join()
 
     def reset(self) -> None:
-        """Behave, and count from zero."""
+        """Stop all faults, and count from zero."""
         self.requests = self.content = 0
         self._busy: str | None = None
         self._change: Callable[[bytes], bytes] | None = None
@@ -62,7 +62,7 @@ class Misbehaving:
         )
 
     def stall_after(self, size: int) -> None:
-        """Send so many bytes of content, and then nothing more."""
+        """Send this many bytes of content, and then nothing more."""
         self._left = size
 
     async def _serve(self) -> None:
@@ -89,7 +89,7 @@ class Misbehaving:
             headers=request.headers,
             data=await request.read(),
             allow_redirects=False,
-            # What the client did not say is not said in its place: it might get a compressed answer.
+            # Add no headers that the client did not send: with Accept-Encoding, for example, the answer could be compressed.
             skip_auto_headers=["Accept", "Accept-Encoding", "Content-Type", "User-Agent"],
         ) as answer:
             body = await answer.read()

@@ -31,7 +31,7 @@ EXPERIMENTS = {
 
 
 def make_repository(fs: pyxet.XetFS) -> None:
-    """A repository with the passenger list on its main branch; one of an earlier run is used again."""
+    """A repository with the passenger list on its main branch; that of an earlier run is reused."""
     fs.make_repo(REPO, exist_ok=True)
     fs.put(str(Path(__file__).parent / "data" / "titanic.csv"), f"{REPO}/main/titanic.csv")
 
@@ -57,7 +57,7 @@ def run_experiment(fs: pyxet.XetFS, branch: str, settings: dict[str, int]) -> No
 
 
 def compare(fs: pyxet.XetFS) -> pd.DataFrame:
-    """What the branches say, side by side; the models are loaded back to see that they still answer."""
+    """Compare the results of the branches; the models are loaded back to check that they still work."""
     passengers = pd.read_csv(f"xet://{REPO}/main/titanic.csv")
     rows = []
     for branch in EXPERIMENTS:

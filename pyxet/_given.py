@@ -40,7 +40,7 @@ def file_system_of(
     """The file system of `place_of`; the path in the URL is not checked."""
     if filesystem is None:
         if not is_url(url):
-            raise XetURLError(f"{str(url)!r} is no URL of pyxet; expected xet://[endpoint:]owner/repo/branch/path")
+            raise XetURLError(f"{str(url)!r} is not a pyxet URL; expected xet://[endpoint:]owner/repo/branch/path")
         options = XetFS._get_kwargs_from_urls(as_text(url)) | dict(storage_options or {})
         filesystem = XetFS(**options)
     elif not isinstance(filesystem, XetFS) or filesystem.asynchronous:

@@ -115,16 +115,16 @@ class Header:
                 or any(length < 0 for length in tensor.shape)
                 or math.prod(length or 1 for length in tensor.shape) * width > 8 * _MOST_BYTES
             ):
-                raise _damaged(name, f"{_short(tensor.name)} has a shape that no tensor has")
+                raise _damaged(name, f"{_short(tensor.name)} has an invalid shape")
             bits = math.prod(tensor.shape) * width
             if tensor.start != at or tensor.end < at or bits != 8 * tensor.size:
                 raise _damaged(
                     name,
-                    f"the bytes of {_short(tensor.name)} do not follow the last ones, or are not as many as its shape wants",
+                    f"the bytes of {_short(tensor.name)} do not start where the last tensor ends, or do not match its shape",
                 )
             at = tensor.end
         if at != file_size:
-            raise _damaged(name, f"its header is about {at:,} bytes, the file has {file_size:,}")
+            raise _damaged(name, f"its tensors end at byte {at:,}, but the file has {file_size:,} bytes")
 
 
 class Part:
@@ -138,7 +138,7 @@ class Part:
         self.start, self.end = tensor.start, tensor.end
         if _TYPES[tensor.dtype][1] is None:
             raise NotSupportedError(
-                f"{tensor.name}: there are no arrays of {tensor.dtype}; read its bytes: start to end"
+                f"{tensor.name}: arrays of {tensor.dtype} are not supported; read its bytes, from start to end"
             )
         for number, axis in enumerate(axes):
             length, step = tensor.shape[number], math.prod(tensor.shape[number + 1 :]) * _TYPES[tensor.dtype][0] // 8
@@ -166,7 +166,9 @@ class Part:
             torch = import_torch()
             kind = getattr(torch, _TYPES[self.tensor.dtype][2] or "", None)
             if kind is None:
-                raise NotSupportedError(f"{self.tensor.name}: this version of torch has no {self.tensor.dtype}")
+                raise NotSupportedError(
+                    f"{self.tensor.name}: this version of torch does not support {self.tensor.dtype}"
+                )
             found = torch.frombuffer(values, dtype=kind) if values else torch.empty(0, dtype=kind)
             return _chosen_by_torch(found.reshape(self.shape), self.rest)
         import numpy as np
@@ -211,7 +213,7 @@ def _numpy_type(tensor: TensorInfo) -> Any:
         import ml_dtypes
     except ImportError:
         raise ConfigError(
-            f"{tensor.name} is of {tensor.dtype}, which numpy has not: pip install ml_dtypes, or open the file with "
+            f"{tensor.name} is of {tensor.dtype}, which numpy does not support: pip install ml_dtypes, or open the file with "
             "framework='torch'"
         ) from None
     return np.dtype(getattr(ml_dtypes, name))
@@ -228,16 +230,16 @@ def import_torch() -> Any:
 def header_length(name: str, first: bytes, size: int) -> int:
     """The length of the header in bytes, from the first bytes of the file."""
     if len(first) < LENGTH:
-        raise _damaged(name, f"it has {size:,} bytes, no header fits in there")
+        raise _damaged(name, f"it has {size:,} bytes, too few for a header")
     length = int.from_bytes(first[:LENGTH], "little")
     if length > min(_MAX_HEADER, size - LENGTH):
-        limit = f"{size:,} bytes" if size - LENGTH < _MAX_HEADER else f"{_MAX_HEADER:,} bytes at the most"
-        raise _damaged(name, f"it says that its header has {length:,} bytes, where there are {limit}")
+        limit = f"the file has {size:,}" if size - LENGTH < _MAX_HEADER else f"at most {_MAX_HEADER:,} are read"
+        raise _damaged(name, f"its header has {length:,} bytes by its first field, and {limit}")
     return length
 
 
 def _damaged(name: str, reason: str) -> FormatError:
-    return FormatError(f"{name} is no safetensors file, or damaged: {reason}")
+    return FormatError(f"{name} is not a safetensors file, or is damaged: {reason}")
 
 
 def _short(text: str) -> str:

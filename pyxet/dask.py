@@ -82,16 +82,16 @@ def to_parquet(
         A path changed since ``parent_commit``.
     """
     if not hasattr(ddf, "to_delayed") or not hasattr(ddf, "columns"):
-        raise TypeError(f"{type(ddf).__name__} is no data frame of dask")
+        raise TypeError(f"{type(ddf).__name__} is not a dask data frame")
     staged = Staged.at(url, partition_on, filesystem, storage_options, options)
     existing = staged.existing(overwrite=overwrite)
     partitions = ddf.to_delayed()
     names = [(name_function or "part-{:05}".format)(number) for number in range(len(partitions))]
     if len(set(names)) < len(names):
-        raise ConfigError("name_function gives two partitions one name")
+        raise ConfigError("name_function gives the same name to two partitions")
     for name in names:
         if "/" in name or not name:
-            raise ConfigError(f"name_function gives {name!r}, which is no name of a file")
+            raise ConfigError(f"name_function gives {name!r}, which is not a file name")
     task = dask.delayed(_stage, pure=False)
     tasks = [
         task(partition, staged, name, write_index, schema) for partition, name in zip(partitions, names, strict=True)

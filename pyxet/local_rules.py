@@ -58,7 +58,7 @@ class LocalRules:
         if names not in ("refuse", "escape"):
             raise ValueError(f"names={names!r}: expected 'refuse' or 'escape'")
         self._escapes = names == "escape"
-        self._way = way or f"take {hint} to have it under another name"
+        self._way = way or f"use {hint} to write it under another name"
         self._folders: dict[str, bool] = {}
         self._limits: dict[str, tuple[int, int]] = {}
 
@@ -89,7 +89,7 @@ class LocalRules:
                 if other is None:
                     continue
                 if not self._escapes:
-                    raise self._refused(source, target, f"{other} is the same file here, as upper and lower case are")
+                    raise self._refused(source, target, f"{other} is the same file here, where case is ignored")
                 result[at] = there, alike.escaped(there, names)
         return [_joined(there, names) for there, names in result]
 
@@ -146,12 +146,12 @@ def problem(name: str, longest: int = 255) -> str | None:
         return None
     if PLATFORM == "win32":
         if (found := _FORBIDDEN.search(name)) is not None:
-            return f"Windows has no {found[0]!a} in names"
+            return f"Windows does not allow {found[0]!a} in names"
         if name.endswith((".", " ")):
-            return "names do not end with a dot or a blank on Windows"
+            return "names cannot end with a dot or a space on Windows"
         if _DEVICE.match(name):
-            return f"{name.partition('.')[0].rstrip()!a} is a device of Windows"
-    return "a name is too long here" if _size(name) > longest else None
+            return f"{name.partition('.')[0].rstrip()!a} is the name of a device on Windows"
+    return "a name in it is too long here" if _size(name) > longest else None
 
 
 def escaped(name: str, longest: int = 255) -> str:

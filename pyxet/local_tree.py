@@ -20,7 +20,7 @@ from pyxet._platform_files import reachable
 # Called with each path that is left out, and the reason.
 LeftOut: TypeAlias = Callable[[str, str], object]
 
-IS_GIT: Final = "it is git's own folder, which no branch can have"
+IS_GIT: Final = "it is git's own folder, which cannot be in a branch"
 IS_LOOP: Final = "it is a link to a folder that it lies in"
 
 _KINDS: Final = (
@@ -60,7 +60,7 @@ class LocalEntry:
     @property
     def special(self) -> str | None:
         """What kind of file it is, if it cannot be read to its end: ``a named pipe``; else ``None``."""
-        return "a link to nothing" if self.found is None else special(self.found)
+        return "a broken link" if self.found is None else special(self.found)
 
 
 def special(found: os.stat_result) -> str | None:

@@ -126,7 +126,7 @@ def as_table(data: Any, index: bool | None) -> Any:
         raise TypeError("index is for pandas data frames")
     if not hasattr(data, "__arrow_c_stream__"):
         raise TypeError(
-            f"{type(data).__name__} is no table: expected a pandas or polars data frame, or a pyarrow table"
+            f"{type(data).__name__} is not a table: expected a pandas or polars data frame, or a pyarrow table"
         )
     # polars' own Arrow stream has dictionaries of string views, which crash pyarrow's writer and the process with it.
     return data.to_arrow() if type(data).__module__.partition(".")[0] == "polars" else pa.table(data)

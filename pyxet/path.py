@@ -332,11 +332,11 @@ class XetPath(UPath):
         kind: str = self.fs.info(self.path)["type"]
         there = moved._kind()
         if there == "directory" and kind == "file":
-            raise IsADirectoryError(errno.EISDIR, "there is a folder", str(moved))
+            raise IsADirectoryError(errno.EISDIR, "it is a folder", str(moved))
         if there == "file" and kind == "directory":
-            raise NotADirectoryError(errno.ENOTDIR, "there is a file", str(moved))
+            raise NotADirectoryError(errno.ENOTDIR, "it is a file", str(moved))
         if there == "directory":
-            raise OSError(errno.ENOTEMPTY, "there is a folder", str(moved))
+            raise OSError(errno.ENOTEMPTY, "it is a folder", str(moved))
         # Paths in lists are taken literally, even if they have characters of patterns.
         files = [self.path] if kind == "file" else self.fs.find(self.path)
         self.fs.mv(
@@ -363,7 +363,7 @@ class XetPath(UPath):
             As in `XetFS.rm`.
         """
         if not self.is_dir():
-            raise NotADirectoryError(errno.ENOTDIR, "it is no folder", str(self))
+            raise NotADirectoryError(errno.ENOTDIR, "it is not a folder", str(self))
         if recursive:
             self.fs.rm(
                 self.path, recursive=True, assume_literal=True, message=message, parent_commit=parent_commit
@@ -488,6 +488,6 @@ class XetPath(UPath):
         text = target.as_posix() if isinstance(target, UPath | PurePath) else str(target)
         if "://" not in text and XetURL.parse(text).level != "path":
             raise UnsupportedOperation(
-                f"there is no current folder that {text!r} could be in; give a whole path or URL"
+                f"there is no current folder for {text!r} to be relative to; give a full path or URL"
             )
         return self.with_segments(text)

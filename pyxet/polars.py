@@ -309,7 +309,7 @@ def _value(node: dict[str, Any]) -> Any:
     """The value of an expression without columns."""
     expression = pl.Expr.deserialize(io.StringIO(json.dumps(node)), format="json")
     if expression.meta.root_names():
-        raise ValueError("it has columns")
+        raise ValueError("the expression has columns")
     return pl.select(expression).item()
 
 

@@ -188,9 +188,9 @@ def _parsed(url: str) -> XetURL:
     elif _IS_HOST.match(first):
         host, form = first.lower(), tail or "owner/repo/branch/path"
         if host == _GONE:
-            hint = f"what was there moved to the Hugging Face Hub, the default endpoint: xet://{form}"
+            hint = f"its content moved to the Hugging Face Hub, the default endpoint: xet://{form}"
         else:
-            hint = f"a colon belongs behind the endpoint: xet://{host}:{form}"
+            hint = f"put a colon after the endpoint: xet://{host}:{form}"
         raise XetURLError(f"{url!r}: {first!r} is a host, not an owner; {hint}")
     parts = rest.split("/")
     kind: RepoKind = "models"

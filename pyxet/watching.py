@@ -182,7 +182,7 @@ class Hook(Generic[E]):
             result = self._function(event)
             if inspect.iscoroutine(result):
                 result.close()
-                raise TypeError(f"the hook returned a coroutine, which nobody awaits; {_INSTEAD}")
+                raise TypeError(f"the hook returned a coroutine, which is never awaited; {_INSTEAD}")
         except BaseException as error:
             # In the main thread this can be a Ctrl-C that arrived while the function ran.
             if isinstance(error, _ENDING) and threading.current_thread() is threading.main_thread():
@@ -191,7 +191,7 @@ class Hook(Generic[E]):
             # the thread of an event loop, and calls that wait for that loop would wait forever.
             if not self._failed:
                 self._failed = True
-                _log.warning("%r failed at an event; its later failures are not told", self._function, exc_info=True)
+                _log.warning("%r failed at an event; its later failures are not logged", self._function, exc_info=True)
 
 
 class Hooks(Generic[E]):
@@ -215,7 +215,7 @@ class Hooks(Generic[E]):
             raise TypeError(f"a hook is a function that takes an event, not {type(function).__name__}")
         # For a callable object, its `__call__` decides whether it is a coroutine function.
         if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__):
-            raise TypeError(f"the hook {function!r} is a coroutine function, which nobody would await; {_INSTEAD}")
+            raise TypeError(f"the hook {function!r} is a coroutine function, which would never be awaited; {_INSTEAD}")
         hook = Hook(function, self)
         self._replace(lambda hooks: (*hooks, hook))
         return hook

@@ -227,7 +227,7 @@ def test_a_hook_that_returns_a_coroutine_is_told(xet: pyxet.XetFS, main: str, ca
     with pyxet.on_request(lambda event: coroutine_hook(event)):
         xet.ls(main, refresh=True)
     [told] = [record for record in caplog.records if record.name == "pyxet.watching"]
-    assert "which nobody awaits" in (told.exc_text or "")
+    assert "which is never awaited" in (told.exc_text or "")
 
 
 def test_hooks_come_and_go_on_any_thread_and_in_themselves(xet: pyxet.XetFS, main: str) -> None:
@@ -282,10 +282,10 @@ class CoroutineHook:
 @pytest.mark.parametrize(
     ("hook", "text"),
     [
-        (coroutine_hook, "nobody would await"),
-        (functools.partial(coroutine_hook), "nobody would await"),
-        (CoroutineHook(), "nobody would await"),
-        (AsyncMock(), "nobody would await"),
+        (coroutine_hook, "would never be awaited"),
+        (functools.partial(coroutine_hook), "would never be awaited"),
+        (CoroutineHook(), "would never be awaited"),
+        (AsyncMock(), "would never be awaited"),
         ("print", "not str"),
     ],
 )
@@ -368,7 +368,7 @@ async def test_a_pause_is_said_to_those_who_wait_for_it(
     for _ in range(2):
         (await limiter.enter("GET", 64)).end()
     [record] = [record for record in caplog.records if record.levelno == logging.WARNING]
-    assert "hub.example asked for a pause" in record.getMessage()
+    assert "hub.example received too many requests" in record.getMessage()
     assert vars(record)["reason"] == "rate limit"
     assert (pyxet.metrics() - before).seconds_waited == pytest.approx(30.0)
 

@@ -1,7 +1,7 @@
-"""The reference: how blocking methods, which are made when pyxet is imported, are shown; and that no public name is left out.
+"""The reference: how blocking methods, which are made when pyxet is imported, are shown; and a check that no public name is missing.
 
-A method of `XetFS` is a function that was made from a coroutine. autodoc finds its signature by itself; what is added is the
-``timeout`` that all of them take, and how the coroutine is called.
+A method of `XetFS` is a function that was made from a coroutine. autodoc finds its signature by itself; this adds the
+``timeout`` that all of them take, and the name of the coroutine.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sphinx.environment import BuildEnvironment
 
 _LOG = logging.getLogger(__name__)
-# What users call; the rest is for file systems and files.
+# The members of transactions that users call; the others are for file systems and files.
 _OF_TRANSACTIONS = [
     "commits",
     "pull_requests",
@@ -37,7 +37,7 @@ _OF_TRANSACTIONS = [
     "mv",
     "set_commit_message",
 ]
-# Of modules for other tools, which may be missing.
+# Names of modules for other tools, which may not be installed.
 _TOOLS = {"pyxet.polars.scan_parquet", "pyxet.duckdb.transaction", "pyxet.dask.to_parquet", "pyxet.ray.ParquetDatasink"}
 
 
@@ -50,7 +50,7 @@ def _face(name: str) -> Any:
 
 
 def with_timeout(_app: Sphinx, what: str, name: str, _object: Any, _options: Any, signature: str | None, returns: str | None) -> Any:  # fmt: skip
-    """The signature of a blocking method with its ``timeout``, and with what an iterator gives in place of a coroutine's."""
+    """The signature of a blocking method: with ``timeout``, and with the return type of the iterator instead of the coroutine's."""
     if what != "method" or _face(name) is None or signature is None:
         return None
     inner = signature.removeprefix("(").removesuffix(")").replace("/, ", "").removeprefix("/")
@@ -66,7 +66,7 @@ def with_timeout(_app: Sphinx, what: str, name: str, _object: Any, _options: Any
 
 
 def with_coroutine(_app: Sphinx, what: str, name: str, _object: Any, _options: Any, lines: list[str]) -> None:
-    """Say below the first paragraph of a blocking method how it is awaited."""
+    """Add how to await the coroutine of a blocking method, and refer to other methods by their blocking names."""
     words = [re.sub(r"`_(\w+)`", r"`\1`", line) for line in lines]
     lines[:] = words
     if what != "method" or (face := _face(name)) is None:
@@ -80,7 +80,7 @@ def with_coroutine(_app: Sphinx, what: str, name: str, _object: Any, _options: A
 
 
 def without_overloads(_app: Sphinx) -> None:
-    """Let the pages' own signatures of ``open`` stand in place of its six overloads, which differ in the mode alone."""
+    """Show the signatures of ``open`` that the pages give, instead of its six overloads, which differ only in the mode."""
     for module, name in (("pyxet.fs", "XetFS.open"), ("pyxet.fs", "open")):
         analyzer = ModuleAnalyzer.for_module(module)
         analyzer.analyze()
@@ -88,7 +88,7 @@ def without_overloads(_app: Sphinx) -> None:
 
 
 def public_names() -> set[str]:
-    """All that has to be in the reference."""
+    """All names that must be in the reference."""
     names = {
         f"pyxet.{'errors.' * (name in errors.__all__)}{name}"
         for name in pyxet.__all__
@@ -114,7 +114,7 @@ def public_names() -> set[str]:
 
 
 def nothing_is_left_out(app: Sphinx, env: BuildEnvironment) -> None:
-    """Warn of each public name that is on no page: ``nox -s docs`` takes warnings for errors."""
+    """Warn of each public name that is on no page; ``nox -s docs`` treats warnings as errors."""
     told = set(env.domaindata["py"]["objects"])
     for name in sorted(public_names() - told):
         _LOG.warning("%s is public, and on no page of the reference", name)

@@ -116,7 +116,7 @@ def _asked(user: str | None, endpoint: str) -> str:
     else:
         token = sys.stdin.readline()
     if not token.strip():
-        raise click.UsageError("there is no token: give it with -t, or on standard input")
+        raise click.UsageError("no token was given; use -t or standard input")
     return token.strip()
 
 

@@ -98,7 +98,7 @@ def change_password(session: Session, people: Any, name: str, none: bool) -> Non
     """Give a user another password. Where standard input is no terminal, its first line is the password."""
     secret = None if none else _asked(name)
     people.change(lambda now: now.with_password(name, secret))
-    session.note(f"{name} has " + ("no password any more" if none else "another password"))
+    session.note(f"{name} has " + ("no password now" if none else "a new password"))
 
 
 @command(
@@ -131,7 +131,7 @@ def list_users(session: Session, people: Any) -> None:
 def revoke_user(session: Session, people: Any, name: str) -> None:
     """Remove a user, with their tokens and memberships, at once. Their repositories stay, for the user who runs the endpoint."""
     people.change(lambda now: now.without_user(name))
-    session.note(f"{name} is no user any more")
+    session.note(f"{name} is no longer a user")
 
 
 # -- organizations -----------------------------------------------------------------------------------------------------
@@ -213,10 +213,10 @@ def revoke_org(session: Session, people: Any, name: str, member: str | None) -> 
     """Remove a member from an organization, or the organization. Its repositories stay, for the user who runs the endpoint."""
     if member is None:
         people.change(lambda now: now.without_org(name))
-        session.note(f"{name} is no organization any more")
+        session.note(f"{name} is no longer an organization")
     else:
         people.change(lambda now: now.with_member(name, member, None))
-        session.note(f"{member} is no member of {name} any more")
+        session.note(f"{member} is no longer a member of {name}")
 
 
 # -- tokens ------------------------------------------------------------------------------------------------------------
@@ -307,7 +307,7 @@ def list_tokens(session: Session, people: Any, name: str | None) -> None:
 def revoke_token(session: Session, people: Any, name: str) -> None:
     """Revoke a token at once. TOKEN is what xet serve admin token ls calls it, or the token itself."""
     people.change(lambda now: now.without_token(name))
-    session.note("it is no token any more")
+    session.note("the token is revoked")
 
 
 def _told(found: Any) -> dict[str, Any]:

@@ -48,7 +48,7 @@ def download(
     was interrupted goes on where it was. Files that PATH does not have are left alone.
     """
     progress = Progress("downloading", wanted=not (no_progress or session.quiet or session.verbose))
-    session.interrupted = "what was fetched stays; the same command goes on from there"
+    session.interrupted = "what was fetched stays; run the same command again to continue"
     before = pyxet.metrics()
 
     async def work() -> str:

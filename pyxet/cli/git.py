@@ -73,11 +73,11 @@ def _git_url(session: Session, text: str) -> tuple[str, str | None]:
         return text, None
     url = remote(text)
     if url.level not in ("repo", "branch"):
-        raise click.UsageError(f"{text} is no repository; expected owner/repo, or owner/repo/branch")
+        raise click.UsageError(f"{text} is not a repository; expected owner/repo, or owner/repo/branch")
     endpoint: str = session.fs(text).endpoint
     if not endpoint.startswith("http"):
         raise CommandError(
-            f"the endpoint {endpoint} runs inside of each process, where git does not find it",
+            f"the endpoint {endpoint} runs inside each process, where git cannot reach it",
             hint="serve its directory for git: xet serve --root DIR",
         )
     return f"{endpoint}/{url.repo_id}", url.revision
@@ -114,7 +114,7 @@ def uninstall(session: Session, local: bool) -> None:
     """Take back what install did. git-lfs stays, and moves large files its own way."""
     from pyxet.git.install import uninstall
 
-    session.note("git-lfs uses Xet no more" if uninstall(local=local) else "there was nothing to uninstall")
+    session.note("git-lfs no longer uses Xet" if uninstall(local=local) else "there was nothing to uninstall")
 
 
 @command(

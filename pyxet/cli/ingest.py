@@ -87,12 +87,12 @@ def ingest(
     writable(remote(target))
     found = place(source)
     if found.kind == "standard":
-        raise click.UsageError("standard input is no tree; see xet cp")
+        raise click.UsageError("standard input is not a folder; see xet cp")
     options: dict[str, Any] = {}
     if found.url is not None:
         options["source_fs"] = session.fs(source)
     fs = session.fs(target)
-    session.interrupted = "the same command goes on from there: what is noted in the journal is not copied again"
+    session.interrupted = "run the same command again to continue: files in the journal are not copied again"
     progress = Progress("ingesting", wanted=not (no_progress or session.quiet or session.verbose))
     with progress:
         report = pyxet.ingest(

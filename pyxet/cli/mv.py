@@ -59,7 +59,7 @@ async def _move(session: Session, source: str, target: str, message: str | None,
                 raise CommandError(f"{source} cannot be moved to {what}")
             if found.kind == "folder" and not origin.has_slash and await goal.kind_of(found.target) == "folder":
                 raise CommandError(
-                    f"{source} is not moved to {found.target}: there is a folder",
+                    f"{source} cannot be moved to {found.target}, which is a folder",
                     hint="with a slash at the end of the source, what is in it goes there",
                 )
             if found.kind == "file":

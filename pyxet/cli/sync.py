@@ -74,7 +74,7 @@ def sync(
     if checksum and use_mtime:
         raise click.UsageError("--checksum and --use-mtime are two ways to compare; choose one")
     if "-" in (source, target):
-        raise click.UsageError("standard input and output are no folders; see xet cp")
+        raise click.UsageError("standard input and output are not folders; see xet cp")
     transfer = Transfer(
         session,
         verb="syncing",

@@ -38,9 +38,9 @@ _AT_ONCE: Final = 16
 # The most files in one call of the file system.
 _BATCH: Final = 256
 # The messages for an interrupted transfer: out of a repository, and into a branch.
-_GOES_ON: Final = "the same command goes on from there: what the endpoint has by now is not stored again"
+_GOES_ON: Final = "run the same command again to continue: what the endpoint has already is not stored again"
 _ON_INTERRUPT: Final = (
-    "what was copied stays; the same command goes on from there with the file it was at, xet sync leaves out the others",
+    "what was copied stays; run the same command again to continue the interrupted file, or xet sync to skip what is copied",
     f"nothing was committed; {_GOES_ON}",
 )
 
@@ -344,8 +344,7 @@ def _none_in_a_repository(typed: Sequence[str]) -> Exception:
             except pyxet.XetURLError as error:
                 return error
     return click.UsageError(
-        "none of the paths is in a repository, as owner/repo/branch/path would be; "
-        "xet:// says that one is: xet://owner/repo/branch"
+        "none of the paths is in a repository; put xet:// before the one that is, as in xet://owner/repo/branch/path"
     )
 
 
@@ -385,7 +384,7 @@ def _check(item: Item, target: End) -> None:
     label = item.source.label(item.entry.path)
     check_parts(item.entry.name, label)
     if item.entry.special:
-        raise CommandError(f"{label} is no file that can be read", hint="to leave it out: --exclude")
+        raise CommandError(f"{label} is not a file that can be read", hint="to leave it out: --exclude")
     if not isinstance(target, LocalEnd):
         check_name(item.entry)
 

@@ -73,7 +73,7 @@ class _Agent:
             else:
                 self._replies.complete(oid, path)
         else:
-            raise FormatError(f"git-lfs sent the event {event[:40]!r}, which is not known")
+            raise FormatError(f"git-lfs sent the event {event[:40]!r}, which is unknown")
 
     async def aclose(self) -> None:
         """Close sessions and connections."""

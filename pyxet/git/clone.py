@@ -94,7 +94,7 @@ def clone(
             run_git("lfs", "pull", folder=target, shown=not quiet)
         except GitError as error:
             raise GitError(
-                f"{target} is cloned, but not all of its large files came: {error}; there, git lfs pull tries again"
+                f"{target} is cloned, but some of its large files are missing: {error}; run git lfs pull in it to try again"
             ) from error
     return target
 

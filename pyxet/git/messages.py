@@ -45,7 +45,7 @@ class Requests:
         try:
             found = json.loads(line)
         except ValueError as error:
-            raise FormatError(f"git-lfs sent something else than a line of JSON: {error}") from error
+            raise FormatError(f"git-lfs sent a line that is not JSON: {error}") from error
         if not isinstance(found, dict) or not isinstance(found.get("event"), str):
             raise FormatError("git-lfs sent a line without an event")
         return found

@@ -157,8 +157,8 @@ def ingest(
         run.copy(listed, chosen)
         if run.failed and on_error == "raise":
             raise IngestError(
-                f"{run.failed:,} files of {tree.name} could not be copied, so nothing is committed; on_error='skip' does "
-                f"without them. The first one is {run.failures[0].path}: {run.failures[0].error}",
+                f"{run.failed:,} files of {tree.name} could not be copied, so nothing is committed; on_error='skip' "
+                f"commits the others. The first one is {run.failures[0].path}: {run.failures[0].error}",
                 report=run.report(),
             )
         conditions = {"parent_commit": parent_commit, "mode": mode, "if_match": if_match}
@@ -255,7 +255,7 @@ class _Run:
                         self._note(engine.result(handle))
                     except WorkersDiedError as error:
                         for file in work.batch.files:
-                            self._fail(IngestFailure(file.name, f"the workers died that copied it: {error}"))
+                            self._fail(IngestFailure(file.name, f"the workers that copied it died: {error}"))
                     except BadRequestError as error:
                         # Perhaps the endpoint refuses the name of one file. Smaller batches show which.
                         again.extend(map(_Work, self._halves(work.batch, error)))
@@ -305,7 +305,7 @@ class _Run:
             if not self._resumed_files:
                 raise
             raise IngestError(
-                f"the commit failed: {error}. If the endpoint does not have what an earlier run stored any more, delete "
+                f"the commit failed: {error}. If the endpoint no longer has what an earlier run stored, delete "
                 f"the journal, {self._journal.place}, and run it again",
                 report=self.report(),
             ) from error

@@ -77,7 +77,7 @@ class Journal:
                 execute(statement)
             known = dict(execute("SELECT key, value FROM about WHERE key <> 'run'"))
             if known and known != dict(about):
-                raise ConfigError(f"the journal {self.place} is that of another ingest: {known}")
+                raise ConfigError(f"the journal {self.place} belongs to another ingest: {known}")
             executemany = self._database.executemany
             executemany("INSERT OR REPLACE INTO about VALUES (?, ?)", about.items())
             execute(

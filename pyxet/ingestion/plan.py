@@ -145,7 +145,7 @@ class Source:
                 elif path == folder:
                     # The object by which an object store marks a folder, or the prefix of keys like ``folder//name``.
                     if "DIRECTORY" in (entry.get("StorageClass"), entry.get("storageClass")):
-                        yield IngestFailure(f"{name}//", "ValueError: keys with // in them are no paths")
+                        yield IngestFailure(f"{name}//", "ValueError: keys with // in them are not paths")
                 elif entry["type"] == "directory":
                     folders.append(path)
                 elif path in below:
@@ -191,7 +191,7 @@ class Source:
         try:
             entry = self.fs.info(path)
         except FileNotFoundError:
-            return IngestFailure(name, "FileNotFoundError: a link to nothing")
+            return IngestFailure(name, "FileNotFoundError: a broken link")
         if entry["type"] == "file":
             return _taken(name, path, entry)
         if entry["type"] == "directory" and self._follow_links:

@@ -1,8 +1,8 @@
-/* Framing of a run: each chunk is sampled, compressed where that pays, and put behind the one before it, all without the
-   interpreter's lock. In Python each of the calls to LZ4 would wait for that lock, which other threads want as well.
+/* Framing of chunks for a xorb: each chunk is sampled, compressed if that makes it smaller, and written after the one before
+   it, all without the interpreter's lock. In Python each call to LZ4 would have to get that lock back from other threads.
 
-   LZ4 itself is that of the `lz4` package, called by address. The calls are those that `lz4.block.compress` makes, so the
-   bytes are the same as those of the implementation in Python (`compression.StreamCompressor`). */
+   LZ4 is the library inside the `lz4` package, called by address. The calls are the same as those of `lz4.block.compress`,
+   so the result has the same bytes as that of the implementation in Python (`compression.StreamCompressor`). */
 
 #include "_blocks.h"
 
@@ -22,7 +22,7 @@
 
 enum { NONE, LZ4, BG4_LZ4 };
 
-/* Magic; version 1 with independent blocks; blocks of 256 KiB; the checksum of these two. */
+/* The magic number; version 1 with independent blocks; blocks of 256 KiB; the checksum of the last two. */
 static const uint8_t frame_header[FRAME_HEADER] = {0x04, 0x22, 0x4d, 0x18, 0x60, 0x50, 0xfb};
 
 typedef struct {
@@ -31,13 +31,13 @@ typedef struct {
     int (*compress)(void *stream, const char *in, char *out, int size, int room, int acceleration);
     int (*release)(void *stream);
     void *stream;
-    uint8_t *lanes; /* a chunk whose bytes are grouped */
+    uint8_t *lanes; /* room for a chunk whose bytes are grouped */
     uint8_t *sample;
 } Compressor;
 
 typedef struct {
     int scheme;
-    Py_ssize_t at; /* of the compressed block in what was compressed */
+    Py_ssize_t at; /* offset of the compressed block in `compressed` */
     Py_ssize_t size;
 } Piece;
 
@@ -60,7 +60,7 @@ static int choose(Compressor *lz4, const uint8_t *data, Py_ssize_t size)
     Py_ssize_t plain = sample_size(lz4, data + start, length), grouped = 0;
     Py_ssize_t lane = length >= 4 ? length / 4 : 1;
     pyxet_split(data + start, lz4->lanes, length);
-    /* Each lane for itself: in one piece, LZ4 would leap over the short last lane after three that do not compress. */
+    /* Each lane is compressed by itself: after three lanes that do not compress, LZ4 would skip ahead over the short last one. */
     for (Py_ssize_t at = 0; at < length; at += lane)
         grouped += sample_size(lz4, lz4->lanes + at, length - at < lane ? length - at : lane);
     if ((double)(plain < grouped ? plain : grouped) > (double)length * WORTHWHILE)
@@ -68,7 +68,7 @@ static int choose(Compressor *lz4, const uint8_t *data, Py_ssize_t size)
     return grouped < plain ? BG4_LZ4 : LZ4;
 }
 
-/* Decides how each chunk is stored, and compresses into `out`, which has room for all. */
+/* Decides how each chunk is stored, and compresses into `out`, which has room for all of them. */
 static Py_ssize_t compress_all(Compressor *lz4, const Py_buffer *data, Py_ssize_t count, Piece *pieces, uint8_t *out)
 {
     Py_ssize_t used = 0, total = 0;
@@ -147,7 +147,7 @@ static PyObject *ends_of(const Piece *pieces, Py_ssize_t count)
     return ends;
 }
 
-/* `room`, if it is not NULL, is where the result goes if it fits. */
+/* The result is written to `room` if that is not NULL and the result fits. */
 static PyObject *encode_held(const Py_buffer *data, Py_ssize_t count, Compressor *lz4, const Py_buffer *room)
 {
     PyObject *result = NULL, *block = NULL, *ends = NULL;
@@ -163,8 +163,8 @@ static PyObject *encode_held(const Py_buffer *data, Py_ssize_t count, Compressor
         size += data[i].len;
     }
     Piece *pieces = malloc(sizeof(Piece) * (size_t)(count ? count : 1));
-    /* What is compressed of a chunk takes no more than the chunk, but for the last one while it is being tried. Pages that
-       are not written to cost nothing. */
+    /* A compressed chunk is kept only if it is smaller than the chunk, so only the one being compressed may need more (up to
+       BOUND). Pages that are never written to cost nothing. */
     uint8_t *compressed = malloc((size_t)(size + BOUND(LARGEST)));
     lz4->lanes = malloc(LARGEST);
     lz4->sample = malloc(BOUND(SAMPLE));
@@ -214,7 +214,7 @@ PyObject *pyxet_encode(PyObject *module, PyObject *args)
     if (!PyArg_ParseTuple(args, "O(KKKK)|O", &given, &create, &reset, &compress_, &release, &room))
         return NULL;
     if (!create || !reset || !compress_ || !release) {
-        PyErr_SetString(PyExc_ValueError, "encode: no address of a function");
+        PyErr_SetString(PyExc_ValueError, "encode: the address of a function is 0");
         return NULL;
     }
     Compressor lz4 = {

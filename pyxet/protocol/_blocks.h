@@ -1,4 +1,4 @@
-/* What the kernels share with the framing and the decoding of runs. */
+/* Functions that are shared between the kernels (`_gear.c`), framing (`_blocks.c`) and decoding (`_unblocks.c`). */
 
 #ifndef PYXET_BLOCKS_H
 #define PYXET_BLOCKS_H
@@ -15,17 +15,18 @@ PyObject *pyxet_room(PyObject *module, PyObject *size);
 
 #define PYXET_ENCODE_DOC                                                                                                \
     "encode(pieces, lz4, room=None, /)\n--\n\n"                                                                         \
-    "Chunks as a xorb holds them, one behind the other: (block, ends). `lz4` has the addresses of four functions of\n"  \
+    "Encode chunks as they are stored in a xorb. Returns (block, ends). `lz4` has the addresses of four functions of\n" \
     "liblz4: LZ4_createStream, LZ4_resetStream, LZ4_compress_fast_continue, LZ4_freeStream. The block is `room`, a\n"  \
-    "bytearray, if they fit into it."
+    "bytearray, if the chunks fit into it."
 
 #define PYXET_DECODE_DOC                                                                                                \
     "decode(data, at, memory, used, most, budget, lz4, /)\n--\n\n"                                                      \
-    "The chunks of a piece of a xorb from an offset on: (chunks, at, used, needed). A chunk is (where it is in `memory`,\n" \
-    "or -1 - where it is in `data`; bytes; bytes as stored). It stops before what it does not take, more than `most`\n"   \
-    "chunks or `budget` bytes; or where `memory` is full behind `used`: then `needed` is what is missing. `lz4` is the\n" \
-    "address of LZ4_decompress_safe."
+    "Decode the chunks of `data`, a piece of a xorb, from offset `at` on. Returns (chunks, at, used, needed). A chunk is\n" \
+    "(its offset in `memory`, or -1 - its offset in `data`; its length; its length as stored). Decoding stops before a\n"  \
+    "chunk that is incomplete or not valid, after `most` chunks or `budget` bytes, or when `memory` is full, of which the\n" \
+    "first `used` bytes are taken; `needed` is then how much memory the next chunks need. `lz4` is the address of\n"      \
+    "LZ4_decompress_safe."
 
-#define PYXET_ROOM_DOC "room(size, /)\n--\n\nA bytearray whose bytes nobody has written to: its memory is not touched yet."
+#define PYXET_ROOM_DOC "room(size, /)\n--\n\nMake a bytearray without initializing it, so that its memory is not touched yet."
 
 #endif

@@ -38,8 +38,8 @@ static uint64_t power_of_x(unsigned n)
     return value;
 }
 
-/* What moves 16 bytes forward by so many bits. The product of two reflected words is one bit short, hence the -1; the
-   first eight bytes of a block stand 64 bits further in front than the others. */
+/* The constants that move 16 bytes forward by `bits` bits. The product of two reflected words is one bit short, hence the
+   -1; the first eight bytes of the 16 are 64 bits earlier in the message than the others. */
 static Fold fold_by(unsigned bits)
 {
     Fold fold = {power_of_x(bits + 64 - 1), power_of_x(bits - 1)};
@@ -51,7 +51,7 @@ __attribute__((target("pclmul,sse4.1"))) static __m128i folded(__m128i value, __
     return _mm_xor_si128(_mm_clmulepi64_si128(value, constants, 0x00), _mm_clmulepi64_si128(value, constants, 0x11));
 }
 
-/* At least a block; returns how many bytes were taken. The register after them is in *crc. */
+/* Updates the register *crc with the first bytes of `data`, which has at least one block. Returns how many bytes that were. */
 __attribute__((target("pclmul,sse4.1"))) static size_t update_clmul(uint64_t *crc, const uint8_t *data, size_t size)
 {
     const uint8_t *at = data, *end = data + size;

@@ -1,10 +1,11 @@
-/* Kernels of the Xet protocol that Python is too slow for: chunk boundaries, byte grouping, and putting together what
-   is sent, which Python would do under the interpreter's lock (framing is in `_blocks.c`).
+/* Kernels of the Xet protocol that would be too slow in Python: finding chunk boundaries, grouping bytes, and copying
+   buffers together, which Python would do while holding the interpreter's lock. (Framing is in `_blocks.c`.)
 
-   The gear hash of a position depends on the last 64 bytes only (each step shifts left by one), and no chunk is shorter
-   than that. So the positions where a chunk may end do not depend on where chunks began: they are found first, by three
-   independent streams over a block, which keeps the processor's units busy where one stream would wait for its own
-   result; the cuts are selected afterwards. Blocks bound the memory for the candidates, whatever the content. */
+   The gear hash of a position depends only on the last 64 bytes, as each step shifts left by one, and no chunk is shorter
+   than that. So the positions where a chunk may end (the candidates) do not depend on where chunks begin, and `scan` works
+   in two steps. It first finds the candidates, in three interleaved streams over a block: one stream alone would wait for
+   its own previous result at each byte. Then it selects the cuts among the candidates. Working block by block bounds the
+   memory for candidates, whatever the content. */
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -15,7 +16,7 @@
 #ifdef __linux__
 #include <sys/mman.h>
 #include <unistd.h>
-/* Older headers do not have it. */
+/* Older headers do not define it. */
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
 #endif
@@ -25,20 +26,20 @@
 #include "_crc64.h"
 
 #if PY_BIG_ENDIAN
-#error "the gear table is read as little-endian words; numpy does it on machines of the other kind"
+#error "the gear table is read as little-endian words; big-endian machines use the numpy implementation"
 #endif
 
 #define WINDOW 64
 #define STREAMS 3
 #define STRIDE (128 * 1024)
 #define BLOCK (STREAMS * STRIDE)
-/* What is left behind the last block is cut in three as well, if it is worth it. */
+/* The rest after the last whole block is split into three streams as well, unless they would be shorter than this. */
 #define LEAST_STRIDE 4096
-/* Memory that is provided at once; it is still in the processor's cache when it is written to. */
+/* How much memory `provide` asks for at once: little enough to be still in the processor's cache when it is written to. */
 #define FRESH (256 * 1024)
 
-/* One position in sixty thousand is found. Where the compiler knows that, what is done then does not stand in the way of
-   the loop, which takes half the time. */
+/* About one position in sixty thousand is a candidate. If the compiler knows that the condition is rare, it moves that branch
+   out of the loop, which then takes half the time. */
 #if defined(__GNUC__) || defined(__clang__)
 #define RARELY(condition) __builtin_expect(!!(condition), 0)
 #else
@@ -53,7 +54,7 @@ static uint64_t warm_up(const uint8_t *data, const uint64_t *table, Py_ssize_t s
     return hash;
 }
 
-/* One stream: candidates are written as offsets of the byte after the boundary. */
+/* Finds candidates with one stream. They are written to `found`, as offsets from `base` of the byte after the boundary. */
 static size_t find_one(const uint8_t *data, Py_ssize_t start, Py_ssize_t end, const uint64_t *table, uint64_t mask,
                        uint64_t *hash, uint32_t *found, Py_ssize_t base)
 {
@@ -79,7 +80,7 @@ static size_t find_one(const uint8_t *data, Py_ssize_t start, Py_ssize_t end, co
     if (RARELY(!(c & mask)))                                                                                            \
         out3[n3++] = (at) + 1 + 2 * stride
 
-/* Three parts of `stride` bytes, a multiple of four, by three interleaved streams. */
+/* Finds candidates in three parts of `stride` bytes each (a multiple of four) with three interleaved streams. */
 static void find_three(const uint8_t *data, uint32_t stride, const uint64_t *table, uint64_t mask, uint64_t *hash,
                        uint32_t *found, size_t counts[STREAMS])
 {
@@ -106,7 +107,7 @@ typedef struct {
     Py_ssize_t count;
 } Cuts;
 
-/* Ends chunks that reach their greatest size before `end`. */
+/* Ends the chunks that reach the maximum size before `end`. */
 static void force_until(Cuts *cuts, Py_ssize_t end)
 {
     while (end - cuts->start > cuts->max) {
@@ -128,8 +129,8 @@ static void take(Cuts *cuts, const uint32_t *found, size_t count, Py_ssize_t bas
 }
 
 PyDoc_STRVAR(scan_doc, "scan(data, table, mask, min_chunk, max_chunk, hash, size, /)\n--\n\n"
-                       "Chunk ends in a piece of a stream. `hash` and `size` are the gear hash and the length of the open\n"
-                       "chunk before the piece; returns (ends, hash, size), ends relative to the piece.");
+                       "Find the chunk ends in a piece of a stream. `hash` and `size` are the gear hash and the length of\n"
+                       "the open chunk before the piece. Returns (ends, hash, size); ends are relative to the piece.");
 
 static PyObject *scan(PyObject *module, PyObject *args)
 {
@@ -150,7 +151,7 @@ static PyObject *scan(PyObject *module, PyObject *args)
         PyErr_NoMemory();
         goto done;
     }
-    /* A position holds at most one candidate and a chunk at least min_chunk bytes; small pieces get small arrays. */
+    /* A position is at most one candidate, and a chunk has at least min_chunk bytes. Small pieces get small arrays. */
     ends = malloc(sizeof(int64_t) * (size_t)((data.len + size) / min_chunk + 2));
     found = malloc(sizeof(uint32_t) * (size_t)(data.len < BLOCK ? data.len + 1 : BLOCK));
     if (!ends || !found) {
@@ -252,7 +253,7 @@ static PyObject *regroup(PyObject *object, void (*kernel)(const uint8_t *, uint8
     return result;
 }
 
-PyDoc_STRVAR(split_doc, "bg4_split(data, /)\n--\n\nBytes grouped by their position modulo four.");
+PyDoc_STRVAR(split_doc, "bg4_split(data, /)\n--\n\nGroup bytes by their position modulo four.");
 
 static PyObject *bg4_split(PyObject *module, PyObject *object)
 {
@@ -268,7 +269,8 @@ static PyObject *bg4_join(PyObject *module, PyObject *object)
     return regroup(object, pyxet_join);
 }
 
-/* The buffers of some parts, to be given back by release; -1 where one is none. */
+/* Gets the buffers of all parts and the sum of their sizes. Returns how many they are, for `release`; or -1, with an
+   exception set, if one of the parts has no buffer. */
 static Py_ssize_t hold(PyObject *parts, Py_buffer **buffers, Py_ssize_t *size)
 {
     Py_ssize_t count = PyTuple_Size(parts), held = 0;
@@ -314,9 +316,8 @@ static void copy_all(uint8_t *out, const Py_buffer *buffers, Py_ssize_t count)
     Py_END_ALLOW_THREADS
 }
 
-/* Has the system provide memory that is about to be written to for the first time: one call for many pages costs two thirds
-   of the faults in which it provides them one by one. Systems that know no such call (Linux before 5.14) refuse it, and
-   provide them like that. */
+/* Asks the system to map pages that are about to be written to for the first time. One call for many pages costs two thirds
+   of what a page fault for each of them costs. Linux before 5.14 refuses the call; pages are then mapped by faults. */
 static void provide(const uint8_t *at, Py_ssize_t size)
 {
 #ifdef __linux__
@@ -346,7 +347,7 @@ static void fill_all(uint8_t *out, Py_ssize_t size, const Py_buffer *buffers, Py
     Py_END_ALLOW_THREADS
 }
 
-PyDoc_STRVAR(gather_doc, "gather(parts, /)\n--\n\nBuffers one behind the other, copied without the interpreter's lock.");
+PyDoc_STRVAR(gather_doc, "gather(parts, /)\n--\n\nConcatenate buffers, without the interpreter's lock.");
 
 static PyObject *gather(PyObject *module, PyObject *object)
 {
@@ -367,7 +368,7 @@ static PyObject *gather(PyObject *module, PyObject *object)
 }
 
 PyDoc_STRVAR(fill_doc, "fill(target, parts, /)\n--\n\n"
-                       "Copy buffers one behind the other into memory, without the interpreter's lock; how many bytes that is.");
+                       "Copy buffers one after another into `target`, without the interpreter's lock. Returns the bytes copied.");
 
 static PyObject *fill(PyObject *module, PyObject *args)
 {
@@ -394,7 +395,7 @@ static PyObject *fill(PyObject *module, PyObject *args)
     return result;
 }
 
-PyDoc_STRVAR(crc64_doc, "crc64(data, register, /)\n--\n\nThe register of CRC-64/NVME after some more bytes.");
+PyDoc_STRVAR(crc64_doc, "crc64(data, register, /)\n--\n\nUpdate the register of CRC-64/NVME with more bytes.");
 
 static PyObject *crc64(PyObject *module, PyObject *args)
 {
@@ -424,7 +425,7 @@ static PyMethodDef methods[] = {
 };
 
 #ifdef Py_GIL_DISABLED
-/* The kernels have no state but tables that are filled before anyone has the module. */
+/* The only state of the kernels are tables, which are filled before the module can be used. */
 static PyModuleDef_Slot slots[] = {{Py_mod_gil, Py_MOD_GIL_NOT_USED}, {0, NULL}};
 #endif
 

@@ -1,9 +1,9 @@
-/* Decoding of a run: the chunks that are complete in a piece of a xorb, all of them without the interpreter's lock. In
-   Python each of the calls to LZ4 would wait for that lock, which the event loop wants as well.
+/* Decoding of chunks: decodes the complete chunks in a piece of a xorb without the interpreter's lock. In Python each call to
+   LZ4 would have to get that lock back from the event loop and other threads.
 
-   It takes what is plainly right, and stops before everything else: a chunk that is not complete, one too many, damage,
-   frames that few writers make. What that is, and what is wrong with it, is said in one place, in Python
-   (`decoding.ChunkDecoder`), which goes on with that chunk. LZ4 itself is that of the `lz4` package, called by address. */
+   Only valid chunks in the usual form are decoded here. Decoding stops before any other: one that is incomplete, exceeds the
+   limits, is damaged, or has an unusual LZ4 frame. The caller (`decoding.ChunkDecoder`, in Python) continues with that chunk,
+   so that errors are told apart in one place. LZ4 is the library inside the `lz4` package, called by address. */
 
 #include "_blocks.h"
 
@@ -14,7 +14,7 @@
 #define LARGEST (128 * 1024)
 #define LARGEST_PAYLOAD (LARGEST + LARGEST / 128 + 64)
 #define FRAME_HEADER 7
-/* Chunks of one call, and bytes for which memory is asked at once. */
+/* The most chunks that one call decodes, and the most bytes that `needed` asks for. */
 #define MOST 1024
 #define MOST_NEEDED (2 * 1024 * 1024)
 
@@ -23,25 +23,25 @@ enum { NONE, LZ4, BG4_LZ4 };
 typedef int (*Decompress)(const char *in, char *out, int size, int room);
 
 typedef struct {
-    Py_ssize_t where; /* in the memory; -1 - where for what stays where it came */
+    Py_ssize_t where; /* offset in `memory`; or -1 - the offset in `data`, for a chunk that is stored uncompressed */
     Py_ssize_t length;
     Py_ssize_t stored;
 } Chunk;
 
 typedef struct {
     Decompress lz4;
-    uint8_t *lanes; /* a chunk whose bytes are grouped */
+    uint8_t *lanes; /* room for a chunk whose bytes are grouped */
     const uint8_t *in;
     Py_ssize_t size;
     Py_ssize_t at;
     uint8_t *out;
     Py_ssize_t room;
     Py_ssize_t used;
-    Py_ssize_t most;   /* chunks that may come */
-    Py_ssize_t budget; /* bytes that they may be decoded to */
+    Py_ssize_t most;   /* how many chunks may be decoded */
+    Py_ssize_t budget; /* how many bytes they may be decoded to */
     Chunk *chunks;
     Py_ssize_t count;
-    Py_ssize_t needed; /* memory without which it does not go on */
+    Py_ssize_t needed; /* bytes of memory for the next chunks, if there is too little to continue */
 } Run;
 
 typedef struct {
@@ -58,7 +58,7 @@ static uint32_t get(const uint8_t *in, int bytes)
     return value;
 }
 
-/* The header of the chunk at an offset, if it is right and all of the chunk is there. */
+/* Reads the header of the chunk at an offset. Returns 1 if it is valid and the whole chunk is there, 0 otherwise. */
 static int take_header(const Run *run, Py_ssize_t at, Header *header)
 {
     if (run->size - at < HEADER)
@@ -70,10 +70,11 @@ static int take_header(const Run *run, Py_ssize_t at, Header *header)
            (header->scheme != NONE || header->payload == header->raw);
 }
 
-/* Bytes that a frame of independent blocks without checksums decodes to; -1 where it is none, is damaged, or has no room. */
+/* Decodes a frame of independent blocks without checksums. Returns how many bytes it has, or -1 if it is not such a frame, is
+   damaged, or does not fit into `room`. */
 static Py_ssize_t unframe(Decompress lz4, const uint8_t *in, Py_ssize_t size, uint8_t *out, Py_ssize_t room)
 {
-    /* Of the frame's header, by the size of its blocks: 64 KiB, 256 KiB, 1 MiB, 4 MiB. */
+    /* Checksums of the frame's header, by the size of its blocks: 64 KiB, 256 KiB, 1 MiB, 4 MiB. */
     static const uint8_t checksums[4] = {0x82, 0xfb, 0x51, 0x73};
     if (size < FRAME_HEADER || get(in, 4) != 0x184d2204 || in[4] != 0x60 || (in[5] & 0x8f) || in[5] < 0x40)
         return -1;
@@ -105,7 +106,7 @@ static Py_ssize_t unframe(Decompress lz4, const uint8_t *in, Py_ssize_t size, ui
     return -1;
 }
 
-/* The memory that this chunk and those behind it take. */
+/* How much memory this chunk and those after it need, at most MOST_NEEDED. */
 static Py_ssize_t needed_from(const Run *run)
 {
     Header header;
@@ -169,7 +170,7 @@ PyObject *pyxet_decode(PyObject *module, PyObject *args)
     if (!PyArg_ParseTuple(args, "y*nw*nnnK", &data, &run.at, &memory, &run.used, &run.most, &run.budget, &lz4))
         return NULL;
     if (!lz4 || run.at < 0 || run.at > data.len || run.used < 0 || run.used > memory.len) {
-        PyErr_SetString(PyExc_ValueError, "decode: no address of a function, or offsets are out of range");
+        PyErr_SetString(PyExc_ValueError, "decode: the address of a function is 0, or offsets are out of range");
         goto done;
     }
     run.lz4 = (Decompress)(uintptr_t)lz4;
@@ -177,7 +178,7 @@ PyObject *pyxet_decode(PyObject *module, PyObject *args)
     run.size = data.len;
     run.out = memory.buf;
     run.room = memory.len;
-    run.lanes = malloc(LARGEST); /* pages that are not written to cost nothing */
+    run.lanes = malloc(LARGEST); /* pages that are never written to cost nothing */
     run.chunks = malloc(sizeof(Chunk) * MOST);
     if (!run.lanes || !run.chunks) {
         PyErr_NoMemory();

@@ -191,7 +191,9 @@ class PartsReader:
                 raise self._error(f"part {self._parts:,} is encoded ({coding[:40]!r}), which was not asked for")
         part = ContentRange.parse(fields.get("content-range", ""), total=self._total, what=self._what)
         if part.start != self._at or part.end > self._end:
-            asked = f"{self._at:,} to {self._end - 1:,} are to come" if self._at < self._end else "none are to come"
+            asked = (
+                f"{self._at:,} to {self._end - 1:,} were expected" if self._at < self._end else "no more were expected"
+            )
             raise self._error(f"part {self._parts:,} has the bytes {part.start:,} to {part.end - 1:,}, {asked}")
         self._told = part.total if self._told is None else self._told
         if part.total not in (None, self._told):
@@ -200,4 +202,4 @@ class PartsReader:
         self._at = part.end
 
     def _error(self, reason: str) -> FormatError:
-        return FormatError(f"{self._what}: the answer's parts make no sense: {reason}")
+        return FormatError(f"{self._what}: the answer's parts are not valid: {reason}")

@@ -51,7 +51,7 @@ def encode(message: Any) -> bytes:
         return msgspec.json.encode(message, enc_hook=_reveal)
     except UnicodeEncodeError as error:
         # The text has surrogates, which stand for bytes that are not UTF-8.
-        raise ConfigError(f"{str(error.object)!a} is not UTF-8, as names and messages have to be") from None
+        raise ConfigError(f"{str(error.object)!a} is not UTF-8, and names and messages must be") from None
 
 
 def _hide(kind: type, value: Any) -> Any:
@@ -63,7 +63,7 @@ def _hide(kind: type, value: Any) -> Any:
 def _reveal(value: Any) -> Any:
     if isinstance(value, Secret):
         return value.reveal()
-    raise NotImplementedError(f"{type(value).__name__} is no message")
+    raise NotImplementedError(f"{type(value).__name__} is not a message")
 
 
 # -- Hub: account and repositories -------------------------------------------------------------------------------------

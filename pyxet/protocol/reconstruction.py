@@ -152,9 +152,9 @@ def _fetches_v1(entries: Sequence[WireFetchV1]) -> list[FetchRange]:
 
 def _fetch(url: Secret, chunks: WireRange, span: WireRange) -> FetchRange:
     if not 0 <= chunks.start < chunks.end <= MAX_XORB_CHUNKS:
-        raise FormatError(f"reconstruction: chunks {chunks.start:,} to {chunks.end:,} make no range")
+        raise FormatError(f"reconstruction: chunks {chunks.start:,} to {chunks.end:,} are not a range")
     if not 0 <= span.start <= span.end < MAX_XORB_BYTES_READ:
-        raise FormatError(f"reconstruction: bytes {span.start:,} to {span.end:,} make no range")
+        raise FormatError(f"reconstruction: bytes {span.start:,} to {span.end:,} are not a range")
     size, count = span.end + 1 - span.start, chunks.end - chunks.start
     if not CHUNK_HEADER_SIZE * count < size <= (CHUNK_HEADER_SIZE + MAX_PAYLOAD) * count:
         raise FormatError(f"reconstruction: {count:,} chunks do not take {size:,} bytes")

@@ -251,7 +251,9 @@ def _read_term(reader: _Reader) -> Term:
 def _checked_term(term: Term, offset: int) -> Term:
     start, end, length = term.chunk_start, term.chunk_end, term.raw_length
     if not start < end <= MAX_XORB_CHUNKS or not 0 < length <= (end - start) * MAX_CHUNK:
-        raise FormatError(f"shard term: chunks {start:,} to {end:,} of {length:,} bytes make no run", offset=offset)
+        raise FormatError(
+            f"shard term: chunks {start:,} to {end:,} of {length:,} bytes are not a valid range", offset=offset
+        )
     return term
 
 
@@ -304,7 +306,7 @@ def _read_footer(view: memoryview, xorbs_at: int, xorbs_end: int) -> tuple[Foote
         found.append(_Table(end, view[end : end + count * row.size]))
         end += count * row.size
     if end != at:
-        raise FormatError(f"shard: {at - end:,} bytes that no lookup table owns", offset=end)
+        raise FormatError(f"shard: {at - end:,} bytes belong to no lookup table", offset=end)
     return Footer(key, created, expires), found
 
 
@@ -327,7 +329,10 @@ def _check_tables(files: Sequence[FileEntry], xorbs: Sequence[XorbEntry], tables
         before = 0
         for index, (word, *place) in enumerate(row.iter_unpack(table.rows)):
             if words.get(tuple(place)) != word or word < before:
-                raise FormatError("shard: a row of a lookup table leads astray", offset=table.at + index * row.size)
+                raise FormatError(
+                    "shard: a row of a lookup table does not match its file, xorb or chunk",
+                    offset=table.at + index * row.size,
+                )
             before = word
 
 

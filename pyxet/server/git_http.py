@@ -270,7 +270,7 @@ async def _answer(request: web.Request, process: GitProcess) -> web.StreamRespon
             async with asyncio.timeout(_SILENCE):
                 await response.write(piece)
         except TimeoutError:
-            raise ConnectionError("the client takes nothing any more") from None
+            raise ConnectionError("the client has stopped reading") from None
         piece = await _read(process)
     return response
 
@@ -302,11 +302,11 @@ async def _read(process: GitProcess) -> bytes:
         async with asyncio.timeout(_SILENCE):
             return await process.output.read(_PIECE)
     except TimeoutError:
-        raise ConnectionError("git says nothing any more") from None
+        raise ConnectionError("git has stopped answering") from None
 
 
 async def _short(process: GitProcess) -> str:
-    return (await process.told()).partition("\n")[0][:200] or "it does not say why"
+    return (await process.told()).partition("\n")[0][:200] or "it gave no reason"
 
 
 async def _finished(work: Awaitable[None]) -> None:

@@ -84,7 +84,7 @@ class GitProcess:
         """Write to the process's input; `ConnectionError` if it has stopped reading."""
         assert self._input is not None
         if self._input.is_closing():
-            raise BrokenPipeError("the process reads no more")
+            raise BrokenPipeError("the process has stopped reading")
         self._input.write(data)
         await self._input.drain()
 

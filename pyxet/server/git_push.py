@@ -61,7 +61,7 @@ class ReferenceUpdate:
         """Parse a line that git gives its hooks; `BadRequestError` if it is not an update."""
         parts = line.rstrip(b"\n").split(b" ", 2)
         if len(parts) != 3 or not all(len(part) == len(NOTHING) and part.isalnum() for part in parts[:2]):
-            raise BadRequestError("the push has a command that is none", status=400)
+            raise BadRequestError("the push has an invalid command", status=400)
         return cls(parts[0].decode(), parts[1].decode(), parts[2])
 
 

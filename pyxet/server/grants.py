@@ -131,7 +131,7 @@ async def post_grant(request: web.Request) -> web.Response:
     asked = decode(await read_body(request, _MAX_REQUEST), GrantRequest, what="the announcement of a xorb")
     checksum = _number(asked.checksum)
     if not asked.length:
-        raise BadRequestError("a xorb has more than 0 bytes", status=400)
+        raise BadRequestError("a xorb cannot have 0 bytes", status=400)
     if asked.length > MAX_XORB_BODY:
         raise BadRequestError(f"a xorb has at most {MAX_XORB_BODY:,} bytes", status=413)
     name, tokens = request.match_info["hash"], request.app[TOKENS]
@@ -170,7 +170,7 @@ async def put_xorb(request: web.Request) -> web.Response:
     upload = await receive_xorb(request, checksum=True)
     try:
         if (upload.size, upload.crc64) != (length, checksum):
-            raise BadRequestError("these are not the bytes that were announced: their checksum is another", status=400)
+            raise BadRequestError("these are not the bytes that were announced: their checksum differs", status=400)
         # The same xorb may have arrived on another connection meanwhile.
         _check_first(waiting, grant)
     except BaseException:
@@ -182,7 +182,7 @@ async def put_xorb(request: web.Request) -> web.Response:
 
 def _check_first(waiting: Waiting, grant: str) -> None:
     if grant in waiting:
-        raise ConflictError("the xorb has come by this grant already", status=412)
+        raise ConflictError("the xorb was already uploaded with this grant", status=412)
 
 
 async def post_commit(request: web.Request) -> web.Response:

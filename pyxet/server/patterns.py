@@ -133,7 +133,7 @@ class _Work:
         self._steps += pattern.cost(path)
         if self._steps > _MAX_STEPS:
             raise BadRequestError(
-                "the patterns of .gitattributes or .gitignore are too many for so many long paths; ask for fewer files at once",
+                "the patterns of .gitattributes or .gitignore are too many for this number of long paths; ask for fewer files at once",
                 status=400,
             )
 

@@ -168,7 +168,7 @@ class People:
         members = dict(self.orgs[org])
         if role is None:
             if members.pop(user, None) is None:
-                raise ConfigError(f"{user!r} is no member of {org!r}")
+                raise ConfigError(f"{user!r} is not a member of {org!r}")
         else:
             self._check_user(user)
             members[user] = role

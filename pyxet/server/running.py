@@ -260,7 +260,7 @@ def _tls(certificate: str, key: str) -> ssl.SSLContext:
         # No user can be asked for the password of a key.
         context.load_cert_chain(certificate, key, password=lambda: "")
     except ssl.SSLError as error:
-        reason = f"{certificate} and {key} are no certificate and its key, without a password, in PEM"
+        reason = f"{certificate} and {key} are not a certificate and its key, in PEM and without a password"
         raise ConfigError(f"{reason} ({error.reason or error})") from error
     except OSError as error:
         raise ConfigError(f"the certificate or its key cannot be read: {error}") from error

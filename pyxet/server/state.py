@@ -102,7 +102,7 @@ async def identify(request: web.Request) -> None:
         try:
             await request.app[LOOKS].look(tokens.people.refresh)
         except ConfigError as error:
-            log.error("nobody gets anything: %s", error)
+            log.error("all requests are refused: %s", error)
             message = "the endpoint cannot read who may use it; its log says more"
             raise RemoteError(message, status=500) from error
     if kind.lower() != "basic":
@@ -393,7 +393,7 @@ async def send(request: web.Request, response: web.StreamResponse, pieces: Itera
             await asyncio.wait([following])
         error = following.exception()
         if error is not None:
-            log.error("%s %s broke off", request.method, request.path, exc_info=error)
+            log.error("%s %s was cut off by an error", request.method, request.path, exc_info=error)
             if request.transport is not None:
                 request.transport.abort()
             break

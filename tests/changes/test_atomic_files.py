@@ -62,7 +62,7 @@ def test_commit_and_discard_by_hand(xet: pyxet.XetFS, main: str) -> None:
         elif name == "dropped":
             file.discard()
             file.commit()
-    with pytest.warns(PyxetWarning, match="forgotten' was written and never committed after its close"):
+    with pytest.warns(PyxetWarning, match="forgotten' was closed and never committed"):
         del file
         gc.collect()
     assert xet.find(main) == [f"{main}/kept"]

@@ -137,7 +137,7 @@ def test_if_match(fs: pyxet.XetFS, fresh: pyxet.XetFS, main: str, name: str, con
     for wrong in (version, "0" * 40):
         with pytest.raises(EditConflictError, match=f"not the version {wrong}"):
             CALLS[name](fs, f"{main}/a", if_match=wrong)
-    with pytest.raises(EditConflictError, match="not there"):
+    with pytest.raises(EditConflictError, match="it is missing"):
         CALLS[name](fs, f"{main}/nope", if_match=version)
 
 

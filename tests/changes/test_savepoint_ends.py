@@ -101,7 +101,7 @@ async def test_a_task_that_goes_on_after_its_block_was_undone(shared_endpoint: L
                     task = asyncio.create_task(late("undone"))
                     raise Failure
             undone.set()
-            with pytest.raises(TransactionError, match="was undone"):
+            with pytest.raises(TransactionError, match="was rolled back"):
                 await task
             # That of a block which was kept is in what the block is a part of.
             await kept

@@ -273,7 +273,7 @@ def test_a_file_that_may_come_back_is_in_the_way(xet: pyxet.XetFS, main: str) ->
                 xet.rm(f"{main}/x")
                 with pytest.raises(FileInTheWayError):
                     on_thread(lambda: tr.fs.pipe(f"{main}/x/y", b"y"))
-                with pytest.raises(AlreadyExistsError, match="unless"):
+                with pytest.raises(AlreadyExistsError, match="until the nested transaction"):
                     on_thread(lambda: tr.fs.pipe_file(f"{main}/x", b"new", mode="create"))
                 raise Failure
         with xet.transaction:

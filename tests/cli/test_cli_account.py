@@ -56,8 +56,8 @@ def test_the_user_is_that_of_the_token(cli: Cli) -> None:
 def test_the_token_on_standard_input(cli: Cli) -> None:
     cli("login", stdin=f"{cli.endpoint.token}\nmore\n".encode())
     assert cli("whoami").lines == ["acme"]
-    assert "there is no token" in cli("login", code=2).err
-    assert "there is no token" in cli("login", stdin=b"\n", code=2).err
+    assert "no token was given" in cli("login", code=2).err
+    assert "no token was given" in cli("login", stdin=b"\n", code=2).err
 
 
 @pytest.mark.needs("pty")

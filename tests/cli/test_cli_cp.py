@@ -349,7 +349,7 @@ def test_devices_and_pipes_are_not_replaced(cli: Cli, fresh: pyxet.XetFS, main: 
     os.mkfifo(cli.folder / "pipe")
     (cli.folder / "link").symlink_to("pipe")
     for name in ("pipe", "link"):
-        assert "no regular file" in cli("cp", f"{main}/a", name, code=1).err
+        assert "is not a regular file" in cli("cp", f"{main}/a", name, code=1).err
         assert (cli.folder / name).is_fifo()
     with fresh.transaction:
         fresh.pipe_file(f"{main}/b", b"b")
@@ -362,7 +362,7 @@ def test_devices_and_pipes_are_not_replaced(cli: Cli, fresh: pyxet.XetFS, main: 
 def test_what_is_no_path_in_a_repository(cli: Cli, main: str) -> None:
     (cli.folder / "x").write_text("x")
     for target in ("acme/t", "y", "/tmp/a/b/../c"):
-        assert "owner/repo/branch/path would be" in cli("cp", "x", target, code=2).err
+        assert "put xet:// before the one that is" in cli("cp", "x", target, code=2).err
     for target in (f"{main}/../y", f"{main}/a//b"):
         assert target in cli("cp", "x", target, code=2).err
     assert [path.name for path in cli.folder.iterdir()] == ["x"]

@@ -57,7 +57,7 @@ async def test_on_the_way_up(
     first, second = told.splitlines()
     assert first == "xet cp: interrupted"
     assert f"xet log {main}" in second
-    assert "the same command goes on from there" in second
+    assert "run the same command again to continue" in second
     xet.invalidate_cache()
     assert await xet._log(main) == before
 
@@ -79,7 +79,7 @@ async def test_before_anything_was_sent(through: tuple[FaultProxy, Cli], xet: py
     # The first xorb is full while most of the file is still to be read.
     proxy.rule(UPLOAD, gated())
     told = await interrupted(proxy, cli, signal.SIGINT, "cp", "big.bin", f"{main}/big.bin")
-    assert "nothing was committed; the same command goes on from there" in told
+    assert "nothing was committed; run the same command again to continue" in told
 
 
 @pytest.mark.parametrize("number", SIGNALS)
@@ -138,7 +138,7 @@ async def test_whatever_waits_for_an_answer(
     told = await interrupted(proxy, cli, number, *(part.format(main) for part in arguments))
     first, *more = told.splitlines()
     assert first.endswith(": interrupted")
-    assert ["the same command goes on" in line for line in more] == [True] * (arguments[0] == "cp")
+    assert ["run the same command again" in line for line in more] == [True] * (arguments[0] == "cp")
 
 
 @pytest.mark.parametrize("number", SIGNALS)

@@ -55,7 +55,7 @@ def test_it_goes_on_after_an_interrupt(cli: Cli, tree: Path, xet: pyxet.XetFS, m
             process.send_signal(signal.SIGINT)
             _, told = process.communicate(timeout=60)
         assert process.returncode == 130
-        assert "the same command goes on from there" in told.decode()
+        assert "run the same command again to continue" in told.decode()
         proxy.clear()
         done = cli("ingest", "tree", main).err
         assert "3 files of them stored by an earlier run" in done

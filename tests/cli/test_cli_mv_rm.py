@@ -106,6 +106,6 @@ def test_what_cannot_be_removed(cli: Cli, fresh: pyxet.XetFS, repo: str, files: 
 def test_a_folder_is_not_moved_over_another_one(cli: Cli, fresh: pyxet.XetFS, main: str) -> None:
     fresh.pipe({f"{main}/{name}": name.encode() for name in ("d/a", "h/d/b")})
     told = cli("mv", f"{main}/d", f"{main}/h", code=1).err
-    assert "h/d: there is a folder" in told
+    assert "h/d, which is a folder" in told
     cli("mv", f"{main}/d/", f"{main}/h/d")
     assert fresh.find(main) == [f"{main}/h/d/a", f"{main}/h/d/b"]

@@ -138,7 +138,7 @@ def test_bad_input(cli: Cli, fresh: pyxet.XetFS, repo: str, main: str, folder: P
         (["folder"], 2, "DST"),
         (["folder", "other"], 2, "in a repository"),
         (["folder", main, "--checksum", "--use-mtime"], 2, "choose one"),
-        (["-", main], 2, "no folders"),
+        (["-", main], 2, "not folders"),
         (["folder/a.txt", main], 1, "is a file"),
         (["folder", f"{main}/file"], 1, "is a file"),
         ([f"{main}/file", "out"], 1, "is a file"),

@@ -290,10 +290,10 @@ async def test_names_of_branches_and_repositories(name: str) -> None:
         for key in ("branches", "tags"):
             it.proxy.clear()
             it.proxy.rule("GET /api/.*/refs", answer(200, json.dumps({key: [branch]}).encode()))
-            with pytest.raises(FormatError, match="no name"):
+            with pytest.raises(FormatError, match="not a valid name"):
                 await it.client.hub.refs(it.repo)
         it.proxy.rule("GET /api/models", answer(200, json.dumps([{"id": f"acme/{name}"}]).encode()))
-        with pytest.raises(FormatError, match="no name"):
+        with pytest.raises(FormatError, match="not a valid name"):
             [info async for info in it.client.hub.list_repos("acme", "models")]
 
 

@@ -426,7 +426,7 @@ def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not seen._ahead
     # Too long ago to be compared, and recent.
     seen.add([chunks[0]._replace(hash=bytes(32))])
-    with pytest.raises(IntegrityError, match="another than when it was read before"):
+    with pytest.raises(IntegrityError, match="differs from when it was read before"):
         seen.add([chunks[-3]._replace(hash=bytes(32))])
     again = Verifier(file)
     again.add(chunks)

@@ -229,7 +229,7 @@ async def test_pages_without_end(
     hub: aioresponses, page: Callable[[int], list[object]], link: Callable[[int], str]
 ) -> None:
     pages = Pages(hub, page, link)
-    with pytest.raises(pyxet.FormatError, match="do not come to an end"):
+    with pytest.raises(pyxet.FormatError, match="pages do not end"):
         await asked(tree)
     assert pages.asked < 30
 

@@ -119,7 +119,7 @@ async def test_what_is_written_cannot_be_read_or_sought_in(fs: AsyncXetFileSyste
         for call in (file.read, file.readline, file.readlines, lambda: file.readinto(bytearray(1))):
             with pytest.raises(io.UnsupportedOperation, match="open for writing"):
                 await call()
-        with pytest.raises(io.UnsupportedOperation, match="sought"):
+        with pytest.raises(io.UnsupportedOperation, match="cannot seek"):
             file.seek(0)
     for closed in (file.tell, file.writable, lambda: file.seek(0)):
         with pytest.raises(ValueError, match="closed file"):

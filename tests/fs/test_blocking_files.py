@@ -39,7 +39,7 @@ def test_blocking_files_that_take_less_than_they_are_given_get_the_rest(xet: pyx
     slow = Slow()
     xet.get_file(f"{main}/a.bin", slow)
     assert bytes(slow.got) == data
-    with pytest.raises(BlockingIOError, match="takes no more"):
+    with pytest.raises(BlockingIOError, match="is full and does not wait"):
         xet.get_file(f"{main}/a.bin", Full())
 
 

@@ -85,8 +85,11 @@ def test_what_was_lost_in_silence(xet: XetFS, main: str) -> None:
         (lambda: fs.transaction(mesage="x"), "transaction has no option 'mesage' (did you mean 'message'?)"),
         (lambda: fs.walk(main, topdwn=False), "'topdwn' (did you mean 'topdown'?)"),
         (lambda: open_url(xet.unstrip_protocol(path), "rb", encodin="utf-8"), "'encodin' (did you mean 'encoding'?)"),
-        (lambda: fs.open(path, "rb", if_match="x"), "if_match: of no meaning in a file that is opened for reading"),
-        (lambda: fs.open(path, "r", message="x", parent_commit="0" * 40), "message, parent_commit: of no meaning"),
+        (lambda: fs.open(path, "rb", if_match="x"), "if_match: not allowed for a file that is opened for reading"),
+        (
+            lambda: fs.open(path, "r", message="x", parent_commit="0" * 40),
+            "message, parent_commit: not allowed for a file",
+        ),
     ]
     for call, words in calls:
         with pytest.raises(TypeError) as caught:

@@ -93,7 +93,7 @@ def test_cat_ranges(xet: pyxet.XetFS, main: str, big: str) -> None:
     assert xet.cat_ranges(paths, starts, ends) == expected
     assert xet.cat_ranges([big, big], 3, [4, 5]) == [CONTENT[3:4], CONTENT[3:5]]
     assert xet.cat_ranges([], [], []) == []
-    with pytest.raises(ValueError, match="do not belong together"):
+    with pytest.raises(ValueError, match="one start and one end for each path"):
         xet.cat_ranges([big], [1, 2], 3)
     with pytest.raises(TypeError):
         xet.cat_ranges(big, 1, 2)

@@ -51,8 +51,8 @@ def made(git: Git, *names: str) -> str:
     [
         ("aux.txt", "device"),
         ("d/a:b", "':'"),
-        ("d/notes.", "dot or a blank"),
-        ("blank ", "dot or a blank"),
+        ("d/notes.", "dot or a space"),
+        ("blank ", "dot or a space"),
         ("q?", r"'\?'"),
     ],
 )

@@ -163,15 +163,15 @@ def test_a_schema_for_all(at: Tool) -> None:
 
 def test_what_cannot_be_written(at: Tool) -> None:
     base = at.fs.branch_info(at.main.removesuffix("/main"), "main")["commit"]
-    with pytest.raises(TypeError, match="no data frame of dask"):
+    with pytest.raises(TypeError, match="not a dask data frame"):
         to_parquet(FRAME, f"{at.url}/t")
     with pytest.raises(XetURLError):
         to_parquet(frame(), "/tmp/t")
-    with pytest.raises(ConfigError, match="one name"):
+    with pytest.raises(ConfigError, match="the same name"):
         to_parquet(frame(), f"{at.url}/t", name_function=lambda number: "same")
     for name in ("../part-{}", "below/{}"):
         # The first one would be written beside the worker's folder, and no part of the commit.
-        with pytest.raises(ConfigError, match="no name of a file"):
+        with pytest.raises(ConfigError, match="not a file name"):
             to_parquet(frame(), f"{at.url}/t", name_function=name.format)
     with pytest.raises(FileNotFoundError, match=r"revision|branch"):
         to_parquet(frame(), f"{at.url.removesuffix('main')}missing/t")

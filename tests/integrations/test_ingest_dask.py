@@ -69,7 +69,7 @@ def test_a_file_that_kills_whoever_reads_it(
     xet: pyxet.XetFS, main: str, client: distributed.Client, notes: Path, journal: Path
 ) -> None:
     source = SourceFileSystem(FILES, str(notes), {"tree/large.bin": "kills"})
-    with pytest.raises(pyxet.IngestError, match="workers died"):
+    with pytest.raises(pyxet.IngestError, match="workers that copied it died"):
         ingest(source, xet, main, engine="dask", client=client, journal=journal, batch_bytes=1024 * 1024)
     report = ingest(
         source, xet, main, engine="dask", client=client, journal=journal, batch_bytes=1024 * 1024, on_error="skip"

@@ -217,11 +217,11 @@ def test_to_parquet_with_a_condition(at: Tool) -> None:
 
 
 def test_to_parquet_of_nothing_that_it_can_write(at: Tool, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(XetURLError, match="no URL of pyxet"):
+    with pytest.raises(XetURLError, match="not a pyxet URL"):
         pyxet.to_parquet(FRAME, "/tmp/table.parquet")
     with pytest.raises(XetURLError, match="not the path of a file"):
         pyxet.to_parquet(FRAME, at.url)
-    with pytest.raises(TypeError, match="dict is no table"):
+    with pytest.raises(TypeError, match="dict is not a table"):
         pyxet.to_parquet({"a": [1]}, f"{at.url}/table.parquet")
     with pytest.raises(TypeError, match="index is for pandas"):
         pyxet.to_parquet(pl.from_pandas(FRAME), f"{at.url}/table.parquet", index=True)

@@ -281,7 +281,7 @@ def test_what_cannot_be_scanned(at: Tool) -> None:
         (f"{at.url}/nothing.parquet", NotFoundError, "no Parquet files"),
         (f"{at.url}/*.parquet", NotFoundError, "no Parquet files"),
         (f"{at.url}/x", NotFoundError, "no Parquet files"),
-        ("/tmp/x.parquet", XetURLError, "no URL of pyxet"),
+        ("/tmp/x.parquet", XetURLError, "not a pyxet URL"),
         ([], XetURLError, "empty"),
     ]:
         with pytest.raises(error, match=words):

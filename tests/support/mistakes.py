@@ -39,33 +39,33 @@ class Mistake:
 
 
 CLASSES: tuple[Mistake, ...] = (
-    Mistake("A path that does not follow the grammar", 'fs.ls("acme//main")', errors.XetURLError),
-    Mistake("An option that makes no sense", "pyxet.Limits(concurrency=0)", errors.ConfigError),
+    Mistake("A path that is not valid", 'fs.ls("acme//main")', errors.XetURLError),
+    Mistake("An option with a value that is not valid", "pyxet.Limits(concurrency=0)", errors.ConfigError),
     Mistake(
         "Writing to a tag",
         'fs.pipe_file("acme/titanic/v1/a.txt", b"x")',
         errors.NotSupportedError,
     ),
     Mistake(
-        "A web page came: a proxy, or a log-in page",
+        "A proxy or a log-in page answers with a web page",
         'fs.ls("acme/titanic/main")',
         errors.FormatError,
         answer(200, b"<html>Please log in</html>", Content_Type="text/html"),
     ),
     Mistake(
-        "Content was damaged on its way",
+        "Content was damaged in transit",
         'fs.cat_file("acme/titanic/main/model.bin")',
         errors.IntegrityError,
         flipped(0.5),
         XORB,
     ),
     Mistake(
-        "A local file is open in another program, and the platform does not replace those",
+        "A local file is open in another program (on Windows)",
         'with windows(), open(tmp / "a.csv", "wb"):\n    fs.get_file("acme/titanic/main/titanic.csv", tmp / "a.csv")',
         errors.FileInUseError,
     ),
     Mistake(
-        "A local file cannot have the name that it has in the repository",
+        "A name in the repository is not allowed for a local file",
         'with windows():\n    fs.get_file("acme/titanic/main/titanic.csv", tmp / "aux.csv")',
         errors.LocalNameError,
     ),
@@ -75,7 +75,7 @@ CLASSES: tuple[Mistake, ...] = (
         errors.TransactionError,
     ),
     Mistake(
-        "Of two branches one was committed",
+        "A transaction on two branches committed only one",
         "with fs.transaction as tr:\n"
         "    tr.pipe('acme/titanic/main/a.txt', b'x')\n"
         "    tr.pipe('acme/titanic/experiment-1/a.txt', b'x')",
@@ -84,11 +84,11 @@ CLASSES: tuple[Mistake, ...] = (
         ONE_BRANCH,
     ),
     Mistake(
-        "Files of an ingest cannot be read",
+        "An ingest cannot read some files",
         "pyxet.ingest(source, 'acme/titanic/main/data', fs=fs, source_fs=broken, journal=tmp / 'journal')",
         errors.IngestError,
     ),
-    Mistake("Nobody answers at the endpoint", 'far.ls("acme/titanic/main")', errors.ConnectionFailedError),
+    Mistake("The endpoint cannot be reached", 'far.ls("acme/titanic/main")', errors.ConnectionFailedError),
     Mistake(
         "The endpoint does not answer in time",
         'hurried.ls("acme/titanic/main")',
@@ -96,46 +96,46 @@ CLASSES: tuple[Mistake, ...] = (
         silent(),
     ),
     Mistake(
-        "The endpoint takes too long over a commit",
+        "The endpoint takes too long to commit",
         'fs.pipe_file("acme/titanic/main/b.txt", b"x")',
         errors.CommitTimeoutError,
         answer(504),
         COMMIT,
     ),
     Mistake(
-        "An answer that has no class of its own",
+        "Any other error status",
         'fs.ls("acme/titanic/main")',
         errors.RemoteError,
         answer(405),
     ),
-    Mistake("An owner that is not there", 'fs.ls("nobody")', errors.NotFoundError),
-    Mistake("A repository that is not there", 'fs.ls("acme/titanik/main")', errors.RepositoryNotFoundError),
-    Mistake("A branch that is not there", 'fs.ls("acme/titanic/mein")', errors.RevisionNotFoundError),
-    Mistake("A file that is not there", 'fs.open("acme/titanic/main/titanik.csv")', errors.EntryNotFoundError),
+    Mistake("The owner does not exist", 'fs.ls("nobody")', errors.NotFoundError),
+    Mistake("The repository does not exist", 'fs.ls("acme/titanik/main")', errors.RepositoryNotFoundError),
+    Mistake("The branch does not exist", 'fs.ls("acme/titanic/mein")', errors.RevisionNotFoundError),
+    Mistake("The file does not exist", 'fs.open("acme/titanic/main/titanik.csv")', errors.EntryNotFoundError),
     Mistake("No token, or a wrong one", 'mistaken.ls("acme/titanic/main")', errors.AuthenticationError),
     Mistake(
-        "A token that may not do this",
+        "The token lacks the permission",
         'fs.pipe_file("acme/titanic/main/b.txt", b"x")',
         errors.AccessDeniedError,
         answer(403, b'{"error": "read-only token"}'),
         COMMIT,
     ),
     Mistake(
-        "A repository whose conditions are not accepted",
+        "The repository's conditions were not accepted",
         'fs.ls("acme/titanic/main")',
         errors.GatedRepositoryError,
         answer(403, b'{"error": "Access to acme/titanic is restricted"}', X_Error_Code="GatedRepo"),
     ),
     Mistake(
-        "Somebody else commits all the time",
+        "Other people commit to the branch all the time",
         'fs.pipe_file("acme/titanic/main/b.txt", b"x")',
         errors.ConflictError,
         answer(412, b'{"error": "the branch has moved"}'),
         COMMIT,
     ),
-    Mistake("What is to be made is there", 'fs.make_repo("acme/titanic")', errors.AlreadyExistsError),
+    Mistake("The repository exists already", 'fs.make_repo("acme/titanic")', errors.AlreadyExistsError),
     Mistake(
-        "A path changed since the version that one builds on",
+        "A path changed since `parent_commit`",
         'fs.pipe_file("acme/titanic/main/titanic.csv", b"x", parent_commit=first)',
         errors.EditConflictError,
     ),
@@ -156,7 +156,7 @@ CLASSES: tuple[Mistake, ...] = (
         errors.FileInTheWayError,
     ),
     Mistake(
-        "A range that begins after the end",
+        "A range begins after the end",
         'fs.ls("acme/titanic/main")',
         errors.RangeNotSatisfiableError,
         answer(416),
@@ -170,12 +170,14 @@ CLASSES: tuple[Mistake, ...] = (
 PYTHON: tuple[Mistake, ...] = (
     Mistake("The branch was left out", 'fs.open("acme/titanic/titanic.csv")', errors.XetURLError),
     Mistake(
-        "The branch was left out, of a deeper path",
+        "The branch was left out of a deeper path",
         'fs.open("acme/titanic/data/2026/a.csv")',
         errors.RevisionNotFoundError,
     ),
     Mistake(
-        "The branch was left out in writing", 'fs.open("acme/titanic/data/a.csv", "wb")', errors.RevisionNotFoundError
+        "The branch was left out of a path to write to",
+        'fs.open("acme/titanic/data/a.csv", "wb")',
+        errors.RevisionNotFoundError,
     ),
     Mistake("A data set without `datasets/`", 'fs.open("acme/corpus/main/a.csv")', errors.RepositoryNotFoundError),
     Mistake(
@@ -184,25 +186,23 @@ PYTHON: tuple[Mistake, ...] = (
     Mistake(
         "Writing without a token", 'anonymous.pipe_file("acme/titanic/main/a.txt", b"x")', errors.AuthenticationError
     ),
+    Mistake("A URL of the Hub's own file system", 'fs.open("hf://datasets/acme/corpus/a.csv")', errors.XetURLError),
     Mistake(
-        "An address of the Hub's own file system", 'fs.open("hf://datasets/acme/corpus/a.csv")', errors.XetURLError
-    ),
-    Mistake(
-        "The address of a web page",
+        "The URL of a web page",
         'fs.open("https://huggingface.co/datasets/acme/corpus/blob/main/a.csv")',
         errors.XetURLError,
     ),
     Mistake(
-        "The address of a download",
+        "The URL of a download",
         'fs.open("https://huggingface.co/acme/titanic/resolve/main/titanic.csv?download=true")',
         errors.XetURLError,
     ),
     Mistake(
-        "A host without a colon behind it", 'fs.open("xet://HOST/acme/titanic/main/titanic.csv")', errors.XetURLError
+        "A host without a colon after it", 'fs.open("xet://HOST/acme/titanic/main/titanic.csv")', errors.XetURLError
     ),
-    Mistake("An address of XetHub", 'fs.open("xet://xethub.com/acme/titanic/main/titanic.csv")', errors.XetURLError),
+    Mistake("A URL of XetHub", 'fs.open("xet://xethub.com/acme/titanic/main/titanic.csv")', errors.XetURLError),
     Mistake(
-        "Another endpoint than that of the file system",
+        "A URL with another endpoint than the file system",
         'fs.open("xet://hub.example:acme/titanic/main/a")',
         errors.XetURLError,
     ),
@@ -213,9 +213,11 @@ PYTHON: tuple[Mistake, ...] = (
     ),
     Mistake("A token with a line break", 'pyxet.XetFS("HOST", token="xet_1\\n2").ls("acme")', errors.ConfigError),
     Mistake("Writing to a commit", 'fs.pipe_file(f"acme/titanic/{first}/a.txt", b"x")', errors.NotSupportedError),
-    Mistake("A misspelt option", 'fs.pipe_file("acme/titanic/main/a.txt", b"x", mesage="why")', TypeError),
+    Mistake("An unknown option", 'fs.pipe_file("acme/titanic/main/a.txt", b"x", mesage="why")', TypeError),
     Mistake(
-        "A branch that is there", 'fs.make_branch("acme/titanic", "main", "experiment-1")', errors.AlreadyExistsError
+        "A branch that exists already",
+        'fs.make_branch("acme/titanic", "main", "experiment-1")',
+        errors.AlreadyExistsError,
     ),
     Mistake("A bucket", 'fs.ls("buckets/acme/things")', errors.NotSupportedError),
 )
@@ -223,7 +225,7 @@ PYTHON: tuple[Mistake, ...] = (
 PANDAS: tuple[Mistake, ...] = (
     Mistake("No such file", 'pd.read_csv("xet://HOST:acme/titanic/main/titanik.csv", storage_options=access)', errors.EntryNotFoundError),
     Mistake("The branch was left out", 'pd.read_csv("xet://HOST:acme/titanic/titanic.csv", storage_options=access)', errors.XetURLError),
-    Mistake("The colon behind the endpoint was left out", 'pd.read_csv("xet://HOST/acme/titanic/main/titanic.csv", storage_options=access)', errors.XetURLError),
+    Mistake("The colon after the endpoint was left out", 'pd.read_csv("xet://HOST/acme/titanic/main/titanic.csv", storage_options=access)', errors.XetURLError),
     Mistake(
         "A wrong token",
         'pd.read_csv("xet://HOST:acme/titanic/main/titanic.csv", storage_options={"token": "xet_wrong"})',
@@ -234,7 +236,7 @@ PANDAS: tuple[Mistake, ...] = (
         'pd.read_csv("xet://HOST:acme/corpus/main/a.csv", storage_options=access)',
         errors.RepositoryNotFoundError,
     ),
-    Mistake("Writing to a branch that is not there", 'frame.to_csv("xet://HOST:acme/titanic/new/a.csv", storage_options=access)', errors.RevisionNotFoundError),
+    Mistake("Writing to a branch that does not exist", 'frame.to_csv("xet://HOST:acme/titanic/new/a.csv", storage_options=access)', errors.RevisionNotFoundError),
 )  # fmt: skip
 
 COMMANDS: tuple[Mistake, ...] = (
@@ -242,11 +244,11 @@ COMMANDS: tuple[Mistake, ...] = (
     Mistake("No such file", "$ xet cat acme/titanic/main/titanik.csv", 3),
     Mistake("No such repository", "$ xet ls acme/titanik", 3),
     Mistake("A data set without datasets/", "$ xet ls acme/corpus/main", 3),
-    Mistake("The address of a web page", "$ xet cat https://huggingface.co/acme/titanic/blob/main/titanic.csv", 2),
+    Mistake("The URL of a web page", "$ xet cat https://huggingface.co/acme/titanic/blob/main/titanic.csv", 2),
     Mistake("A folder without -r", "$ xet cp acme/titanic/main/data .", 1),
     Mistake("A wrong token", "$ xet ls acme --token xet_wrong", 4),
     Mistake("A wrong token in login", "$ xet login -u acme -t xet_wrong", 4),
-    Mistake("Nobody answers at the endpoint", "$ xet ls acme --endpoint localhost:9", 1),
-    Mistake("A misspelt command", "$ xet lss acme", 2),
+    Mistake("The endpoint cannot be reached", "$ xet ls acme --endpoint localhost:9", 1),
+    Mistake("An unknown command", "$ xet lss acme", 2),
 )
 __all__ = ["CLASSES", "COMMANDS", "PANDAS", "PYTHON", "Mistake"]

@@ -53,14 +53,14 @@ class Advice:
         if limits.folder_entries is not None and self._folders[folder] > limits.folder_entries:
             self._warn(
                 "folder",
-                f"{self._branch}/{folder} gets more than {limits.folder_entries:,} files, which the endpoint refuses when they "
-                "are committed: put them into more folders",
+                f"{self._branch}/{folder} would have more than {limits.folder_entries:,} files, and the endpoint will refuse "
+                "the commit: spread them over several folders",
             )
         if limits.commit_files is not None and len(self._seen) > limits.commit_files:
             self._warn(
                 "files",
-                f"more than {limits.commit_files:,} files in one commit to {self._branch}: the endpoint advises fewer, and may "
-                "end the request before the commit is made, and make it later; it is looked for then",
+                f"more than {limits.commit_files:,} files in one commit to {self._branch}: the endpoint advises fewer, as its "
+                "answer may time out; pyxet then waits for the commit to appear on the branch",
             )
 
     def _check_size(self, path: str, size: int, limits: RepoLimits) -> None:
@@ -68,7 +68,7 @@ class Advice:
             self._warn(
                 "size",
                 f"{self._branch}/{path} has {size:,} bytes; the endpoint refuses files of more than {limits.file_size:,}: "
-                "cut it into several",
+                "split it into several files",
             )
 
     def _is_too_many(self, folder: str, limits: RepoLimits) -> bool:

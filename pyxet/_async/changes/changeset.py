@@ -414,9 +414,7 @@ class ChangeSet:
         above = {folder for path in paths for folder in folders_of(path)}
         for path, entry in (await self.entries(self.branch, [*paths, *sorted(above)])).items():
             if path in above and entry.type != "directory" and path not in self.files:
-                raise FileInTheWayError(
-                    f"{self.path}/{path} is a {entry.type}, so that nothing can be below it", status=400
-                )
+                raise FileInTheWayError(f"{self.path}/{path} is a {entry.type}, so nothing can be below it", status=400)
             pending = self.files.get(path)
             if pending is None:
                 continue

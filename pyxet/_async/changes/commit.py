@@ -438,7 +438,7 @@ class CommitLines(Sequence[bytes]):
                 data = base64.b64encode(self._spool.read(spooled)).decode()
                 return _line("file", {"path": path, "encoding": "base64", "content": data})
             case bytes():
-                raise TransactionError(f"{path}: it is not decided how to store it")
+                raise TransactionError(f"{path}: it was not decided how to store this file")
 
 
 def _line(key: str, value: Mapping[str, str | int]) -> bytes:

@@ -48,7 +48,7 @@ class HeldFiles:
         """Warn about files that were closed but whose content is not part of the commit."""
         for writing in list(self._files):
             if writing.note_loss(at_end=True):
-                report(f"{writing.path!r} was closed and never committed: the transaction's commit is without it")
+                report(f"{writing.path!r} was closed and never committed: the transaction's commit does not contain it")
 
     def mark_closed(self) -> None:
         """Close all files and discard their content; `discard` then releases what was already sent of it."""

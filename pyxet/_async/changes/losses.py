@@ -25,7 +25,7 @@ _log: Final = logging.getLogger("pyxet.writes")
 _INSIDE: Final = frozenset({"pyxet", "fsspec", "contextlib"})
 
 
-UNSEEN: Final = "the generator that its block is in was closed before its end, which nobody else is told"
+UNSEEN: Final = "the generator that contains its `with` block was closed before the block ended, which raises no error"
 
 
 class Unended(Protocol):

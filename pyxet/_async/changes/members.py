@@ -181,20 +181,21 @@ class Members(Generic[T]):
                 return
             if membership.undone and not membership.is_beginner(_who()) and self._open_around(membership):
                 raise TransactionError(
-                    "the nested transaction that this task or thread was started in was undone, and what it writes now "
-                    "would be a part of it; have it end inside the block"
+                    "this task or thread was started in a nested transaction that was rolled back since, so it cannot "
+                    "write any more; await or join it inside the block of that transaction"
                 )
 
     def check_outside(self, credential: Credential) -> None:
         """Raise `TransactionError` in a process forked inside a transaction: each write would be a commit of its own."""
         if _too_late.get():
             raise TransactionError(
-                "this file system was made in a transaction that has ended, and a thread of a library would write with "
-                "it; make another one with pyxet.XetFS()"
+                "a thread of a library cannot write with this file system, which was made in a transaction that has "
+                "ended; make another one with pyxet.XetFS()"
             )
         if any(found.is_inherited and found.membership.covers(credential) for found in self.here()):
             raise TransactionError(
-                "this process was forked inside a transaction, which stays with its parent; begin one here to write"
+                "this process was forked inside a transaction, which belongs to the parent process; to write here, begin "
+                "another one"
             )
 
     def warn_outsider(self, fs: Writer, made_in: Membership | None) -> None:

@@ -84,8 +84,8 @@ class Membership:
         if caller.thread not in self._beside:
             self._beside.add(caller.thread)
             caller.warn(
-                f"{caller.thread.name} writes with {fs!r} outside of the transaction that another thread or task has open "
-                "there: that is committed at once, and stays if the transaction fails. To take part, write with tr.fs"
+                f"{caller.thread.name} writes with {fs!r} outside of the transaction that another thread or task has "
+                "opened on it: the write is committed at once, even if the transaction fails. To write in it, use tr.fs"
             )
 
     def warn_after(self, caller: Caller, fs: object) -> None:
@@ -93,6 +93,6 @@ class Membership:
         if caller.thread not in self._after:
             self._after.add(caller.thread)
             caller.warn(
-                f"{caller.thread.name} writes with {fs!r} after the end of the transaction that it was started in: that is "
-                "committed at once. To take part, it has to be awaited or joined inside the transaction's block"
+                f"{caller.thread.name} writes with {fs!r} after the end of the transaction that it was started in: the write "
+                "is committed at once. To write in the transaction, await or join it inside the transaction's block"
             )

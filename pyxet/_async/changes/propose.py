@@ -90,7 +90,9 @@ class Proposer(Committer):
                     raise
             else:
                 return self._opened(answer.commit_oid, answer.pull_request_url)
-        raise ServerError(f"{changes.path}: files to delete vanish again and again while a pull request is opened")
+        raise ServerError(
+            f"{changes.path}: opening a pull request: files that it deletes were deleted from the branch meanwhile, again and again"
+        )
 
     def _note(self, commit: Commit) -> None:
         """Remember nothing: a pull request does not move the branch."""
@@ -99,7 +101,7 @@ class Proposer(Committer):
         match = _URL.search(url or "")
         if url is None or match is None:
             raise NotSupportedError(
-                f"{self._changes.path}: the endpoint has no pull requests, and made {commit[:10]} a commit to the branch"
+                f"{self._changes.path}: the endpoint has no pull requests; it committed to the branch instead, as {commit[:10]}"
             )
         now = datetime.now(UTC)
         made = PullRequest(self._changes.repo.path, int(match[1]), self._summary, "open", self._user, now, url)

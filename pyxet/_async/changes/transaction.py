@@ -164,7 +164,7 @@ class Transaction(Shortcuts, Generic[F]):
         """Report that what was written in the transaction is lost, if the transaction was never ended."""
         if self.active and not self._reported and self._outer is None:
             self._reported = True
-            report(f"{self!r} was never ended: nothing that was written in it is published", self)
+            report(f"{self!r} was never ended: nothing written in it is published", self)
 
     # -- what it is ----------------------------------------------------------------------------------------------------
 
@@ -197,7 +197,7 @@ class Transaction(Shortcuts, Generic[F]):
         """Raise `TransactionError` if a call asks for a pull request and this transaction does not open any."""
         if pull_request and not self._proposes:
             raise TransactionError(
-                "a transaction is one pull request or none: begin it with fs.transaction(pull_request=True)"
+                "a transaction opens a pull request for all of its changes, or none: begin it with fs.transaction(pull_request=True)"
             )
 
     @property
@@ -254,7 +254,7 @@ class Transaction(Shortcuts, Generic[F]):
         if self.active:
             return
         if self.is_inherited:
-            raise TransactionError("this transaction belongs to another process, of which this one is a fork")
+            raise TransactionError("this transaction belongs to the process that this one was forked from")
         raise TransactionError(
             "this transaction has not begun; use it with `with` or `async with`"
             if self._state == "new"
@@ -417,8 +417,8 @@ class Transaction(Shortcuts, Generic[F]):
         """Raise `TransactionError` if a nested transaction is still open: what was written in it may be incomplete."""
         if self._inner:
             raise TransactionError(
-                "nothing is committed: a transaction that is nested in this one is still open. End it first, and await or "
-                "join what has begun it"
+                "nothing is committed: a transaction nested in this one is still open. End it first: await or join the "
+                "task or thread that began it"
             )
 
     def _all_inside(self) -> Iterator[Transaction[Any]]:

@@ -296,7 +296,7 @@ class Downloader:
             except FormatError:
                 if attempt == _MAX_PLANS - 1 or isinstance(failure, FormatError):
                     raise
-                failure = FormatError("the plan makes no sense")
+                failure = FormatError("the reconstruction plan is not valid")
                 continue
             except (NotFoundError, RangeNotSatisfiableError) as error:
                 raise _unreadable(value, error) from error
@@ -305,8 +305,8 @@ class Downloader:
             try:
                 if (planned := plan.raw_length - plan.skip) < end - start:
                     raise IntegrityError(
-                        f"content {hash_to_hex(value)} is shorter than its repository says: the plan for {end - start:,} "
-                        f"bytes at {start:,} has {planned:,}, all of them were expected"
+                        f"content {hash_to_hex(value)} is shorter than its repository says: {planned:,} of the "
+                        f"{end - start:,} bytes at {start:,} are in its reconstruction plan"
                     )
                 plan.check_length(end - start)
                 return await self._execute(cas, plan, start, end - start, verify)

@@ -200,7 +200,7 @@ def check_target(target: Path) -> None:
     # If standard output is redirected, the link in /dev leads to a regular file, but must still not be replaced.
     if not stat.S_ISREG(mode) or (target.is_symlink() and target.parent.resolve() == Path("/dev")):
         raise NotSupportedError(
-            f"{target} is no regular file, and a download would replace it; read the content instead"
+            f"{target} is not a regular file, and a download would replace it; read the content instead"
         )
 
 

@@ -107,7 +107,7 @@ class Verifier:
     def _keep(self, chunk: FileChunk) -> None:
         known = self._ahead.setdefault(chunk.offset, (chunk.hash, len(chunk.data)))
         if known[0] != chunk.hash:
-            self._fail(f"the chunk at byte {chunk.offset:,} is another than when it was read before")
+            self._fail(f"the chunk at byte {chunk.offset:,} differs from when it was read before")
         if len(self._ahead) > _MAX_AHEAD:
             del self._ahead[next(iter(self._ahead))]
 
@@ -118,7 +118,7 @@ class Verifier:
         place = bisect_left(self._starts, chunk.offset)
         kept = self._hashes[place * _KEPT_HASH : (place + 1) * _KEPT_HASH]
         if place == len(self._starts) or self._starts[place] != chunk.offset or kept != chunk.hash[:_KEPT_HASH]:
-            self._fail(f"the chunk at byte {chunk.offset:,} is another than when it was read before")
+            self._fail(f"the chunk at byte {chunk.offset:,} differs from when it was read before")
 
     def _check(self) -> None:
         file = self._file
@@ -127,9 +127,9 @@ class Verifier:
         found = hash_to_hex(self._chunks.digest()) if self._chunks is not None else self._bytes.hexdigest()
         expected = file.xet_hash or file.sha256 or file.blob_id
         if found != expected:
-            self._fail(f"what was read has the hash {found}, the repository names {expected}")
+            self._fail(f"the content read has the hash {found}, not {expected} as the repository says")
         self._verified = True
 
     def _fail(self, reason: str) -> None:
-        self._failure = f"{self._file.full_path}: {reason}; what was read of it is not its content, open it again"
+        self._failure = f"{self._file.full_path}: {reason}; discard what was read from it, and open it again"
         raise HashMismatchError(self._failure)

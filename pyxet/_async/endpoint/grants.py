@@ -109,7 +109,7 @@ class XorbUploads:
                 if not self._has_grants:
                     self._has_grants = True
                     raise NotSupportedError(
-                        f"{sending.what}: the CAS takes xorbs neither by upload grants nor directly ({error.status}); its "
+                        f"{sending.what}: the CAS accepts xorbs neither by upload grants nor directly ({error.status}); its "
                         "URL may be wrong"
                     ) from result
                 self._has_direct_route = False
@@ -121,7 +121,7 @@ class XorbUploads:
                 result = again
         if isinstance(result, RemoteError):
             # The status is about the URL of the grant, and not about the xorb or our token.
-            text = f"{sending.what}: no upload grant led anywhere, the last one was answered with {result.status}"
+            text = f"{sending.what}: every upload grant failed; the last one was answered with {result.status}"
             raise ServerError(text, status=result.status) from result
         raise result
 
@@ -158,7 +158,9 @@ class XorbUploads:
             return False
         try:
             if answer.status != 201:
-                raise FormatError(f"{sending.what}: {answer.status} is no answer to a request for an upload grant")
+                raise FormatError(
+                    f"{sending.what}: the request for an upload grant was answered with {answer.status}; expected 200 or 201"
+                )
             grant = decode(answer.body, UploadGrant, what=f"{sending.what}: the upload grant")
             new = await self._send_to(grant, sending)
         except (RemoteError, ConnectionFailedError, RequestTimeoutError, FormatError) as error:
@@ -257,7 +259,7 @@ def _checked(grant: UploadGrant, sending: _Sending) -> tuple[str, dict[str, str]
     if method not in _METHODS:
         raise FormatError(f"{what} asks for the method {grant.method[:40]!r}; expected PUT or POST")
     if not 0 < len(grant.id) <= _MAX_ID or not grant.id.isprintable() or grant.id in (".", ".."):
-        raise FormatError(f"{what} has an id of {len(grant.id):,} characters that cannot be named again")
+        raise FormatError(f"{what} has an id of {len(grant.id):,} characters that cannot be sent in a URL")
     if len(grant.headers) > _MAX_HEADERS:
         raise FormatError(f"{what} asks for {len(grant.headers):,} headers")
     url = web_address(grant.url.reveal(), what=what)
@@ -270,12 +272,12 @@ def _checked(grant: UploadGrant, sending: _Sending) -> tuple[str, dict[str, str]
             or len(value) > _MAX_HEADER
             or name.lower() in _OURS
         ):
-            raise FormatError(f"{what} asks for the header {name[:40]!r}, which cannot be sent like that")
+            raise FormatError(f"{what} asks for the header {name[:40]!r}, which is not allowed or has an invalid value")
         headers[name.lower()] = value
     # Both are sent anyway. Grants may list them because they are often among the signed headers.
     host, length = headers.pop("host", None), headers.pop("content-length", None)
     if host is not None and host.lower() not in (url.raw_authority.lower(), (url.host_subcomponent or "").lower()):
-        raise FormatError(f"{what} asks for another host in the header than in its URL")
+        raise FormatError(f"{what} names another host in its Host header than in its URL")
     if length is not None and length.strip() != str(sending.size):
-        raise FormatError(f"{what} is for {length[:40]!r} bytes, the xorb has {sending.size:,}")
+        raise FormatError(f"{what} is for {length[:40]!r} bytes, but the xorb has {sending.size:,}")
     return method, headers

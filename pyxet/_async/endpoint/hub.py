@@ -322,7 +322,9 @@ class Hub:
         web_address(token.cas_url, what=what)
         text = token.access_token.reveal()
         if not text.isascii() or not text.isprintable():
-            raise FormatError(f"{what}: the token that came has a line break or another character that no token has")
+            raise FormatError(
+                f"{what}: the endpoint's token has a line break or another character that is not allowed in a token"
+            )
         return token
 
     def read_file(self, file: RemoteFile, start: int, end: int) -> AsyncGenerator[Buffer, None]:
@@ -395,7 +397,7 @@ def _part(text: str) -> str:
     try:
         return quote(text, safe="")
     except UnicodeEncodeError:
-        raise XetURLError(f"{text!a} is not UTF-8, as names of branches and tags have to be") from None
+        raise XetURLError(f"{text!a} is not UTF-8, and names of branches and tags must be") from None
 
 
 def _visibility(private: bool) -> Literal["private", "public"]:
@@ -408,7 +410,7 @@ def _flag(value: bool) -> str:
 
 def missing_pull_request(repo: RepoId, number: int) -> RevisionNotFoundError:
     """The error for a pull request that does not exist."""
-    message = f"{repo} has no pull request {number}; fs.list_pull_requests({repo.path!r}) tells which there are"
+    message = f"{repo} has no pull request {number}; fs.list_pull_requests({repo.path!r}) lists them"
     return RevisionNotFoundError(message, status=404, code="RevisionNotFound")
 
 

@@ -67,7 +67,7 @@ def _digest(data: bytes) -> bytes:
 
 
 def _endless(what: str) -> FormatError:
-    return FormatError(f"{what}: the endpoint's pages do not come to an end; none of them is used")
+    return FormatError(f"{what}: the endpoint's pages do not end; none of them was used")
 
 
 def _next_page(answer: Answer) -> str | None:
@@ -115,17 +115,17 @@ def checked_entries(
         if entry.lfs is not None:
             ids_are_good = ids_are_good and _DIGEST.match(entry.lfs.oid)
         if not ids_are_good:
-            raise FormatError(f"{what}: the endpoint names no sensible hash for {path[:200]!r}")
+            raise FormatError(f"{what}: the endpoint gives no valid hash for {path[:200]!r}")
     return entries
 
 
 def check_name(name: str, what: str) -> None:
     """Raise `FormatError` for names of repositories, branches and tags that would lead elsewhere as a part of a path."""
     if name in ("", ".", "..") or not name.isprintable():
-        raise FormatError(f"{what}: the endpoint names {name[:100]!r}, which is no name")
+        raise FormatError(f"{what}: the endpoint names {name[:100]!r}, which is not a valid name")
 
 
 def check_commit(commit: str | None, what: str) -> None:
     """Raise `FormatError` unless this is a commit id, or ``None`` because the endpoint does not report it."""
     if commit is not None and not _OBJECT.match(commit):
-        raise FormatError(f"{what}: the endpoint names the commit {commit[:80]!r}, which is none")
+        raise FormatError(f"{what}: the endpoint names the commit {commit[:80]!r}, which is not a commit id")

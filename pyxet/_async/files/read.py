@@ -311,7 +311,9 @@ class XetReadFile(_Readable):
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self._pinned is None:
-            raise TransactionError(f"{self.path!r} is pending in a transaction, which stays in its process")
+            raise TransactionError(
+                f"{self.path!r} is pending in a transaction, so it cannot be pickled: transactions stay in their process"
+            )
         cache = getattr(self.cache, "name", None)
         return _reopen, (self.fs, self._pinned, self.blocksize, self.loc, None if cache == "xet" else cache)
 

@@ -222,7 +222,7 @@ class XetWriteFile(TextBeneath, AbstractBufferedFile):  # type: ignore[misc]  # 
 
     def _check_process(self) -> None:
         if self._writing.is_inherited:
-            raise TransactionError(f"{self.path!r} was opened by another process, of which this one is a fork")
+            raise TransactionError(f"{self.path!r} was opened in the process that this one was forked from")
 
     def tell(self) -> int:
         """Bytes of content so far, including those that an append found."""
@@ -232,7 +232,7 @@ class XetWriteFile(TextBeneath, AbstractBufferedFile):  # type: ignore[misc]  # 
 
     def seek(self, loc: int, whence: int = 0) -> int:
         """Refuse, also for the present position: `zipfile` would take the file for a seekable one."""
-        raise io.UnsupportedOperation("a file that is being written cannot be sought in")
+        raise io.UnsupportedOperation("a file that is open for writing cannot seek")
 
     def __enter__(self) -> Self:
         return self
@@ -262,8 +262,8 @@ class XetWriteFile(TextBeneath, AbstractBufferedFile):  # type: ignore[misc]  # 
     def report_lost(self, source: object = None) -> None:
         """Warn that the content is lost, if it is: nobody closed the file, or nobody committed it after that."""
         if self._writing.note_loss():
-            how = "closed" if not self.closed else "committed after its close"
-            report(f"{self.path!r} was written and never {how}: nothing of it is published", source)
+            state = "closed and never committed" if self.closed else "written and never closed"
+            report(f"{self.path!r} was {state}: nothing of it is published", source)
 
     def __del__(self) -> None:
         try:
@@ -342,7 +342,7 @@ class AsyncXetWriteFile(AbstractAsyncStreamedFile):  # type: ignore[misc]  # fss
     def seek(self, loc: int, whence: int = 0) -> int:
         """Raise an error: the file is written from start to end."""
         self._check_open()
-        raise io.UnsupportedOperation("a file that is being written cannot be sought in")
+        raise io.UnsupportedOperation("a file that is open for writing cannot seek")
 
     def readable(self) -> bool:
         self._check_open()

@@ -272,7 +272,7 @@ class Copying(Expanding, Guarding):
             ]
             if not paths and move:
                 raise IsADirectoryError(
-                    errno.EISDIR, "only folders match, which are moved whole without maxdepth", text
+                    errno.EISDIR, "only folders match, and with maxdepth only files are moved; leave out maxdepth", text
                 )
             if not paths:
                 return []
@@ -317,9 +317,9 @@ class Copying(Expanding, Guarding):
             if goal is None or isinstance(goal, NotFoundError):
                 continue
             if not goal[1].is_folder:
-                raise NotADirectoryError(errno.ENOTDIR, f"{source} is a folder, and there is a file", target)
+                raise NotADirectoryError(errno.ENOTDIR, f"{source} is a folder, and the target is a file", target)
             if not merge:
-                raise AlreadyExistsError(f"{source} is not moved to {target}: there is a folder", status=409)
+                raise AlreadyExistsError(f"{source} cannot be moved to {target}, which is a folder", status=409)
 
     async def _copy_one(self, item: tuple[Place, tuple[View, Entry]]) -> None:
         place, (view, found) = item

@@ -106,7 +106,7 @@ class Guarding(Lookup):
             there = found[changes].get(inside) if changes in found else None
             if conditions.create and there is None and changes.may_return(inside):
                 raise AlreadyExistsError(
-                    f"{name} exists, unless the nested transaction that has deleted it is kept; wait for its end",
+                    f"{name} exists until the nested transaction that deletes it has ended; wait for its end",
                     status=409,
                 )
             guard = _guard(conditions, name, versions.get(name), there, deleted=changes.pending.deletes(inside))
@@ -153,9 +153,9 @@ def _guard(
     if version is not None:
         blob_id = getattr(there.content, "blob_id", None) if there is not None else None
         if blob_id != version:
-            state = "not there" if there is None else "a folder" if there.is_folder else f"at version {blob_id}"
+            state = "missing" if there is None else "a folder" if there.is_folder else f"the version {blob_id}"
             if there is not None and isinstance(there.content, Pending):
-                state = "written in this transaction already"
+                state = "a file written in this transaction"
             raise EditConflictError(f"{path} is not the version {version}: it is {state}", status=412)
         return Guard(frozenset({version}), since=conditions.since)
     return Guard(since=conditions.since) if conditions.since else None

@@ -79,4 +79,4 @@ async def _branches(client: Client, repo: RepoId, revision: str | None) -> str:
     shown = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
     first = "main" if "main" in names else next(iter(names), "branch")
     rest = revision if revision is not None and revision not in names else "path"
-    return f"its branches are {shown or 'none'}, and a path is owner/repo/branch/path, as {repo}/{first}/{rest}"
+    return f"its branches are {shown or 'none'}; a path is owner/repo/branch/path, such as {repo}/{first}/{rest}"

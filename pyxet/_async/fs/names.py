@@ -78,9 +78,7 @@ def one_or_lists(sources: Any, targets: Any) -> tuple[Any, Any]:
     pair = one_or_list(sources), one_or_list(targets)
     if isinstance(pair[0], list) and isinstance(pair[1], list):
         if any(isinstance(many, (set, frozenset)) for many in (sources, targets)):
-            raise TypeError(
-                "the paths are a set, which has no order: give a list, as each belongs to one of the targets"
-            )
+            raise TypeError("a set of paths has no order: give a list, so that each source has its target")
         check_lengths(*pair)
     return pair
 
@@ -180,7 +178,7 @@ def check_separate(sources: Iterable[Any]) -> None:
         if is_stream(source):
             if id(source) in seen:
                 raise ValueError(
-                    f"the same {type(source).__name__} is given for two files; its content can be one of them"
+                    f"the same {type(source).__name__} is given for two files; give one object for each file"
                 )
             seen.add(id(source))
 
@@ -194,7 +192,7 @@ def listed_below(folder: str, names: Iterable[str]) -> bool:
 def warn_nothing_done(done: str, path: str) -> None:
     """Warn that a call did nothing: by fsspec's rules, folders are ignored unless the call is ``recursive``."""
     warnings.warn(
-        f"nothing was {done}: all that is meant by {path} are folders, which need recursive=True",
+        f"nothing was {done}: {path} matches only folders, which need recursive=True",
         PyxetWarning,
         stacklevel=2,
     )

@@ -184,7 +184,7 @@ def check_reading(**options: object) -> None:
     """Raise `TypeError` if options for writing are given with a mode for reading."""
     given = [name for name, value in options.items() if value is not None]
     if given:
-        raise TypeError(f"{', '.join(given)}: of no meaning in a file that is opened for reading")
+        raise TypeError(f"{', '.join(given)}: not allowed for a file that is opened for reading")
 
 
 def write_mode(mode: str) -> Literal["wb", "xb", "ab"]:

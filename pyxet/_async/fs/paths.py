@@ -40,7 +40,7 @@ class EndpointInURL(str):
 
     def __ne__(self, other: object) -> bool:
         if isinstance(other, str) and not same_endpoint(self, config.resolve_endpoint(other)):
-            raise XetURLError(f"the URL is at {self}, which is another endpoint than the one given, {other}")
+            raise XetURLError(f"the URL names the endpoint {self}, but another endpoint was given: {other}")
         return not isinstance(other, str)
 
 

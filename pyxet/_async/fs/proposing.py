@@ -54,7 +54,7 @@ class Proposing(FileSystemBase):
             There is no such repository.
         """
         if status not in ("open", "closed", "all"):
-            raise ValueError(f"status={status!r}: it is 'open', 'closed' or 'all'")
+            raise ValueError(f"status={status!r}: expected 'open', 'closed' or 'all'")
         _, repo_id = self._parse_repo(repo)
         client = await self._connect()
         address, found = await client.address(), Rows[PullRequest]()
@@ -170,8 +170,8 @@ class Proposing(FileSystemBase):
                 raise
             shown = ", ".join(conflicts[:5]) + (f" and {len(conflicts) - 5} more" if len(conflicts) > 5 else "")
             raise ConflictError(
-                f"pull request {number} of {repo_id} cannot be merged: its branch has other changes of {shown}; write "
-                f"what is right to {repo_id.path}/pr%2F{number}, and merge it then",
+                f"pull request {number} of {repo_id} cannot be merged: the target branch also changed {shown}; write "
+                f"the right content to {repo_id.path}/pr%2F{number}, then merge it",
                 status=error.status,
             ) from error
         return await self._pull_request_info(repo_id.path, number)

@@ -214,7 +214,9 @@ class Reading(Expanding):
         starts = list(starts) if isinstance(starts, Iterable) else [starts] * len(paths)
         ends = list(ends) if isinstance(ends, Iterable) else [ends] * len(paths)
         if not len(paths) == len(starts) == len(ends):
-            raise ValueError(f"{len(paths)} paths, {len(starts)} starts and {len(ends)} ends do not belong together")
+            raise ValueError(
+                f"{len(paths)} paths, {len(starts)} starts and {len(ends)} ends: expected one start and one end for each path"
+            )
         found = await self._find_unescaped(paths)
         members: defaultdict[str, list[int]] = defaultdict(list)
         for index, path in enumerate(paths):
@@ -287,7 +289,7 @@ class Reading(Expanding):
                 await self._get_one(view, found, rpath, target, Callback.as_callback(callback))
                 return
         if isinstance(target, Stream):
-            raise IsADirectoryError(errno.EISDIR, "it is a folder, which no file object can take", rpath)
+            raise IsADirectoryError(errno.EISDIR, "it is a folder, which cannot be written to a file object", rpath)
         await in_thread(make_folder, target)
 
     async def _get_one(self, view: View, found: Entry, rpath: str, lpath: Any, callback: Callback) -> None:
@@ -381,7 +383,9 @@ class Reading(Expanding):
             there = found.get(remote)
             if there is None or is_folder(there):
                 if is_stream(target):
-                    raise IsADirectoryError(errno.EISDIR, "it is a folder, which no file object can take", remote)
+                    raise IsADirectoryError(
+                        errno.EISDIR, "it is a folder, which cannot be written to a file object", remote
+                    )
                 await in_thread(make_folder, target)
             else:
                 view, item = expect(there)

@@ -450,7 +450,7 @@ class Repositories(FileSystemBase):
         url, found = self._parse_repo(path)
         if found.kind != repo.kind:
             raise XetURLError(
-                f"{path!r} is one of the {found.kind}, {repo.path!r} one of the {repo.kind}; both must be of a kind"
+                f"{path!r} is in {found.kind}, {repo.path!r} in {repo.kind}; both must be of the same kind"
             )
         return url, found
 

@@ -113,7 +113,7 @@ class Snapshots(Lookup):
         if found is None:
             raise view.missing(url.path)
         if not found.is_folder:
-            raise NotADirectoryError(errno.ENOTDIR, "a snapshot is of a folder; get_file brings a file", path)
+            raise NotADirectoryError(errno.ENOTDIR, "a snapshot needs a folder; get one file with get_file", path)
         if folder is None:
             # The endpoint's name without characters that are unusual in folder names. Commit ids keep the folders distinct.
             host = _UNUSUAL.sub("-", self.endpoint.partition("://")[2]).strip("-.")

@@ -264,7 +264,7 @@ class Staging(Guarding):
         for path, value in sha256.items():
             url, repo, branch = self._parse_file(path)
             if (repo, branch, url.path) not in places:
-                raise XetURLError(f"{path!r} has a SHA-256, and is not among the files to stage")
+                raise XetURLError(f"{path!r} has a SHA-256, but is not among the files to stage")
             known[url.path] = value
         return known
 
@@ -361,7 +361,7 @@ def _check(pointers: Iterable[FilePointer], endpoint: str, branch: str, taken: s
     for pointer in pointers:
         _check_one(pointer, endpoint, branch)
         if pointer.path in taken:
-            raise BadRequestError(f"{pointer.full_path} is twice in one commit")
+            raise BadRequestError(f"{pointer.full_path} appears twice in one commit")
         taken.add(pointer.path)
 
 

@@ -172,7 +172,7 @@ class StreamAnswer:
             size = max(size, came)
         if size > most:
             what = self._request.what
-            raise FormatError(f"{what}: the answer has more than {most // 1024:,} KiB, which makes no sense here")
+            raise FormatError(f"{what}: the answer has more than {most // 1024:,} KiB, the most that is read here")
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def _refuse_page(self) -> None:
@@ -181,7 +181,7 @@ class StreamAnswer:
             host = self._response.url.raw_authority
             raise FormatError(
                 f"{self._request.what}: {host} sent a web page instead of an answer; a proxy or a log-in page may be in "
-                "between, or it is no endpoint: check the endpoint and the network"
+                "between, or it is not an endpoint: check the endpoint and the network"
             )
 
     async def error(self, longest_pause: float) -> RemoteError:

@@ -114,7 +114,7 @@ class Limiter:
     def _tell(self, quota: Quota, route: str | None, delay: float) -> None:
         limit = quota.limit
         allowed = f" of {limit.allowed:,} requests" if limit is not None and limit.allowed else ""
-        state = "is used up" if quota.is_used_up else "is nearly used up, and what is left is spread"
+        state = "is used up" if quota.is_used_up else "is nearly used up, and the rest is spread over its window"
         text = "the quota%s for %s routes of %s %s; waiting %.0f s"
         _log.warning(
             text, allowed, route or "other", self._host, state, delay, extra={"wait": delay, "reason": "quota"}
@@ -151,7 +151,7 @@ class Limiter:
             if told:
                 self._told_until = until
         if told:
-            text = "%s asked for a pause of all requests, as it had too many; waiting %.0f s"
+            text = "%s received too many requests; pausing all requests to it for %.0f s"
             _log.warning(text, self._host, delay, extra={"wait": delay, "reason": "rate limit"})
 
 

@@ -36,9 +36,9 @@ def unpacked(data: bytes, most: int, *, what: str) -> bytes:
         try:
             content += unpacker.decompress(rest, most + 1 - len(content))
         except zlib.error as error:
-            raise FormatError(f"{what}: the answer is no valid gzip ({error})") from None
+            raise FormatError(f"{what}: the answer is not valid gzip ({error})") from None
         if len(content) > most:
-            raise FormatError(f"{what}: the answer has more than {most // 1024:,} KiB, which makes no sense here")
+            raise FormatError(f"{what}: the answer has more than {most // 1024:,} KiB, the most that is read here")
         rest = unpacker.unused_data
         if not unpacker.eof or not rest:
             break

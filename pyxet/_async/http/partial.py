@@ -68,7 +68,7 @@ def reader_of(
             return PartsReader(boundary, at, end, total=total, what=what)
         part = ContentRange.parse(headers.get("Content-Range", ""), total=total, what=what)
         if part.start != at:
-            raise FormatError(f"{what}: byte {part.start:,} came, {at:,} was asked for")
+            raise FormatError(f"{what}: the answer starts at byte {part.start:,}; {at:,} was asked for")
         return PlainReader(0, end - at)
     length = headers.get("Content-Length")
     if length is not None and int(length) == end - at:

@@ -216,13 +216,15 @@ async def _github_identity(endpoint: str, requests: With) -> Secret:
 
     if os.environ.get("GITHUB_ACTIONS") != "true":
         raise ConfigError(
-            "HF_OIDC_RESOURCE is set, and this is no job of GitHub Actions; put the identity token that your CI makes into "
+            "HF_OIDC_RESOURCE is set, but this is not a GitHub Actions job; put the identity token of your CI into "
             "HF_OIDC_ID_TOKEN, or unset HF_OIDC_RESOURCE"
         )
     url, bearer = (os.environ.get(f"ACTIONS_ID_TOKEN_REQUEST_{name}") for name in ("URL", "TOKEN"))
     advice = "give the job the permission id-token: write"
     if not url or not bearer:
-        raise ConfigError(f"HF_OIDC_RESOURCE is set, and this job of GitHub Actions may not ask who it is; {advice}")
+        raise ConfigError(
+            f"HF_OIDC_RESOURCE is set, but this GitHub Actions job may not request an identity token; {advice}"
+        )
     what = "asking GitHub Actions for this job's identity"
     try:
         answer = await requests(Credential(endpoint)).request(

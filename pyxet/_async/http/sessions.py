@@ -72,7 +72,7 @@ class _Connection(ResponseHandler):
             assert self.transport is not None
             self.transport.abort()
             if self._asked:
-                self.set_exception(HttpProcessingError(code=400, message="interim answers without end"))
+                self.set_exception(HttpProcessingError(code=400, message="endless interim answers"))
 
 
 class _Connector(aiohttp.TCPConnector):

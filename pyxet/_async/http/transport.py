@@ -296,7 +296,9 @@ class Transport:
         token = own.reveal() if own is not None else bearer
         if token:
             if not token.isascii() or not token.isprintable():
-                raise ConfigError(f"{what}: the token has a line break or another character that no token has")
+                raise ConfigError(
+                    f"{what}: the token has a line break or another character that is not allowed in a token"
+                )
             headers["Authorization"] = f"Bearer {token}"
         # What is being done, by the first word: requests that do the same are expected to take the same time.
         permit = await limiter_of(origin).enter(

@@ -117,8 +117,8 @@ def blocking_call(
     if is_shutting_down():
         # The loop's thread is frozen, so a wait for it would never end.
         raise RuntimeError(
-            "the interpreter is shutting down: nothing can be sent or asked for any more; do it, or close the file, "
-            "before the program ends"
+            "the interpreter is shutting down, so no request can be made any more; do this, or close the file, before "
+            "the program ends"
         )
     if loop in _left_behind:
         loop = get_loop()
@@ -128,7 +128,7 @@ def blocking_call(
         sync(loop, call.run, *args, **kwargs)
     except NotImplementedError:
         raise RuntimeError(
-            "a blocking call on the event loop that would have to carry it out; await the coroutine"
+            "this blocking call was made on the event loop that has to run it; await the coroutine instead"
         ) from None
     except BaseException:
         # Only the wait can raise: Ctrl-C, or whatever else a signal handler throws.

@@ -60,8 +60,8 @@ class Stream:
         kind = type(given).__name__
         if hasattr(given, "read") and not hasattr(given, "tell") and not _takes_size(given.read):
             raise TypeError(
-                f"the read of this {kind} takes no size, so it would bring everything at once; give what it reads from, or "
-                "an asynchronous iterator of its pieces"
+                f"read() of this {kind} takes no size, so it would read everything at once; give the object that it reads from, "
+                "or an asynchronous iterator of its pieces"
             )
 
     async def feed(self, take: Callable[[Any], Awaitable[object]]) -> None:
@@ -102,7 +102,7 @@ class Stream:
         elif hasattr(self._given, "__aiter__"):
             await self._feed_from_iterator(take)
         else:
-            raise TypeError(f"this {type(self._given).__name__} can be written to and not read from")
+            raise TypeError(f"this {type(self._given).__name__} can be written to, but not read from")
 
     async def _feed_from_iterator(self, take: Callable[[Any], Awaitable[object]]) -> None:
         pieces = aiter(self._given)
@@ -143,9 +143,7 @@ class Stream:
             if not isinstance(written, int) or written >= len(data):
                 break
             if written <= 0:
-                raise BlockingIOError(
-                    f"this {type(self._given).__name__} takes no more and does not wait: make it blocking"
-                )
+                raise BlockingIOError(f"this {type(self._given).__name__} is full and does not wait: make it blocking")
             # Files without a buffer may take less.
             data = memoryview(data)[written:]
         drain = getattr(self._given, "drain", None)
