@@ -80,7 +80,7 @@ def test_an_address_of_something_else_is_told_as_xet(pasted: str, meant: str) ->
 def test_hints_are_looked_up_for_errors_that_people_get(through: tuple[FaultProxy, pyxet.XetFS], main: str) -> None:
     proxy, fs = through
     repo = main.rpartition("/")[0]
-    with pytest.raises(RevisionNotFoundError, match=f"its branches are main, .* as {repo}/main/data"):
+    with pytest.raises(RevisionNotFoundError, match=f"its branches are main; .* as {repo}/main/data"):
         fs.ls(f"{repo}/data")
     proxy.seen.clear()
     assert not fs.exists(f"{repo}/data/a.csv")
