@@ -10,7 +10,7 @@ import io
 import json
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import reduce
@@ -148,7 +148,9 @@ def _below(fs: XetFS, path: str) -> dict[str, Any]:
 # -- content -----------------------------------------------------------------------------------------------------------
 
 
-def _row_groups(dataset: Any, columns: list[str] | None, pushed: Pushed | None, rows: int | None) -> Iterator[Any]:
+def _row_groups(
+    dataset: Any, columns: list[str] | None, pushed: Pushed | None, rows: int | None
+) -> Generator[Any, None, None]:  # fmt: skip
     """The rows of a dataset, or the first of them: a table for each row group, with some row groups read ahead.
 
     pyarrow's scanner is not used: if it is not read to its end, its threads go on reading, and a program that ends
@@ -184,7 +186,9 @@ def _row_groups(dataset: Any, columns: list[str] | None, pushed: Pushed | None, 
                 wanted -= found.num_rows
             yield found
     finally:
-        pool.shutdown(cancel_futures=True)
+        # Threads that still read are not waited for: the garbage collector may end this generator on a thread that holds locks
+        # of other pools, which an endpoint in this process needs to answer them. The interpreter waits for them at its end.
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _ahead(pool: ThreadPoolExecutor, function: Callable[[T], U], items: Iterable[T]) -> Iterator[U]:

@@ -8,17 +8,19 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 import pyarrow.dataset as ds
 import pytest
 from support.tools import LOOK, XORB, Tool, tool
 
 import pyxet
 from pyxet.errors import NotFoundError, XetURLError
-from pyxet.polars import pushed_down, scan_parquet
+from pyxet.polars import _row_groups, pushed_down, scan_parquet
 from pyxet.testing import LocalEndpoint
 
 ROWS = 80_000
@@ -214,6 +216,37 @@ def test_queries(stored: Tool, engine: Any) -> None:
     for number, query in enumerate(QUERIES):
         found = query(lazy).collect(engine=engine)
         assert found.equals(query(FRAME.lazy()).collect()), number
+
+
+def test_rows_that_nobody_wants_any_more_are_not_waited_for() -> None:
+    """Whoever waits may be the garbage collector, on a thread that holds what the reading threads wait for."""
+    goes_on = threading.Event()
+
+    class Fragment:
+        row_groups = (SimpleNamespace(num_rows=1, statistics=None),)
+
+        def __init__(self, number: int) -> None:
+            self.number = number
+
+        def split_by_row_group(self, *_: object) -> list[Fragment]:
+            return [self]
+
+        def to_table(self, **_: object) -> pa.Table:
+            if self.number:
+                goes_on.wait(120)
+            return pa.table({"n": [self.number]})
+
+    dataset = SimpleNamespace(schema=None, get_fragments=lambda _: [Fragment(0), Fragment(1)])
+    tables = _row_groups(dataset, None, None, None)
+    assert next(tables).num_rows == 1
+    leaving = threading.Thread(target=tables.close)
+    leaving.start()
+    try:
+        leaving.join(60)
+        assert not leaving.is_alive()
+    finally:
+        goes_on.set()
+        leaving.join()
 
 
 def test_columns_and_row_groups_are_all_that_is_read(stored: Tool) -> None:
