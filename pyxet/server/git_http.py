@@ -22,7 +22,7 @@ from pyxet.server.bodies import pieces
 from pyxet.server.file_limits import LIMITS
 from pyxet.server.git_hooks import Verdict, answer_hooks, install_hooks
 from pyxet.server.git_objects import LfsPointer
-from pyxet.server.git_process import GitProcess
+from pyxet.server.git_process import GitProcess, finished
 from pyxet.server.git_program import MAX_FETCH, MAX_PUSH, installed_git
 from pyxet.server.git_proposals import Proposals
 from pyxet.server.git_push import PushedObjects, ReferenceUpdate, move_references
@@ -214,7 +214,7 @@ async def _serve(
             await _feed(request, process, limit)
             return await _answer(request, process)
         finally:
-            await _finished(process.end(run))
+            await finished(process.end(run))
             if answering is not None:
                 await _stopped(answering, request)
 
@@ -307,16 +307,6 @@ async def _read(process: GitProcess) -> bytes:
 
 async def _short(process: GitProcess) -> str:
     return (await process.told()).partition("\n")[0][:200] or "it gave no reason"
-
-
-async def _finished(work: Awaitable[None]) -> None:
-    """Wait until work has ended, also if this task is cancelled meanwhile."""
-    ending = asyncio.ensure_future(work)
-    try:
-        await asyncio.shield(ending)
-    except asyncio.CancelledError:
-        await asyncio.wait([ending])
-        raise
 
 
 async def _stopped(answering: asyncio.Future[None], request: web.Request) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import io
 import os
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
@@ -164,6 +164,16 @@ class GitProcess:
         )
         self._transports.append(transport)
         return asyncio.StreamWriter(transport, protocol, None, loop)
+
+
+async def finished(work: Awaitable[None]) -> None:
+    """Wait until work has ended, also if this task is cancelled meanwhile."""
+    ending = asyncio.ensure_future(work)
+    try:
+        await asyncio.shield(ending)
+    except asyncio.CancelledError:
+        await asyncio.wait([ending])
+        raise
 
 
 def _pipe() -> tuple[io.FileIO, io.FileIO]:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from pyxet._platform_files import remove_tree
+from pyxet.server.git_process import finished
 
 _NAME = re.compile(r"(?:tmp_objdir-)?incoming-[A-Za-z0-9]+\Z")
 # How often the folders are removed again while some come back, and the first pause in seconds, which doubles each time.
@@ -56,8 +57,7 @@ class Quarantines:
                 pass
             yield
         finally:
-            # Even if this task is cancelled meanwhile.
-            await asyncio.wait([asyncio.ensure_future(self._leave(objects, place, run))])
+            await finished(self._leave(objects, place, run))
 
     async def _leave(self, objects: Path, place: _Place, run: Callable[..., Any]) -> None:
         try:
@@ -82,8 +82,8 @@ def _clear(objects: Path) -> None:
     for number in range(_TRIES):
         try:
             left = [entry.path for entry in os.scandir(objects) if is_quarantine(entry.name)]
-        except FileNotFoundError:
-            # The repository was deleted or renamed meanwhile.
+        except OSError:
+            # The repository was deleted or renamed meanwhile; the push has its answer, whatever is left here.
             return
         if not left:
             return

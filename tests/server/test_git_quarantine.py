@@ -101,10 +101,13 @@ async def test_a_push_that_begins_meanwhile_waits_for_the_removal(tmp_path: Path
     second = asyncio.create_task(push())
     await asyncio.sleep(0)
     first.cancel()
-    await asyncio.gather(first, return_exceptions=True)
+    await asyncio.sleep(0)
     assert os.listdir(tmp_path) == ["incoming-0"]
+    # Who is cancelled waits as well, and leaves no task behind.
+    assert not first.done()
     go_on.set()
-    await second
+    await asyncio.wait([first, second])
+    assert first.cancelled()
     assert os.listdir(tmp_path) == []
     assert not quarantines._places
 
