@@ -221,12 +221,15 @@ def test_the_expiry_time_is_an_option(
 def test_a_look_for_this_call_only_shows_the_newest_version(
     shared_endpoint: LocalEndpoint, xet: pyxet.XetFS, main: str, size: Callable[[pyxet.XetFS, str], int]
 ) -> None:
-    with proxied(shared_endpoint, listings_expiry_time=3600) as (_, fs):
+    with proxied(shared_endpoint, listings_expiry_time=3600) as (proxy, fs):
         xet.pipe_file(f"{main}/x", b"1")
         assert fs.info(f"{main}/x")["size"] == 1
         xet.pipe_file(f"{main}/x", b"22")
         assert fs.info(f"{main}/x")["size"] == 1
+        proxy.clear()
         assert size(fs, f"{main}/x") == 2
+        # The branch, and what is at the path or in its folder: nothing is looked up twice.
+        assert len(proxy.seen) <= 2
 
 
 def test_own_changes_are_seen_at_once(
