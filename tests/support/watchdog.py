@@ -3,6 +3,9 @@
 pytest-timeout raises an exception in the main thread, once for each test, and not at all after a failure. So it does not end
 a test that hangs in the teardown of its fixtures, or in code that catches the exception, and the run would hang without any
 output. Here a C thread of `faulthandler` writes the stacks and exits, for which no Python code has to run.
+
+A forked child does not have that thread, and an interpreter that ends there in the usual way would wait for it: children that
+tests fork end by ``os._exit``, as those of multiprocessing do.
 """
 
 from __future__ import annotations
